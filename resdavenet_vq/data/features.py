@@ -1,0 +1,220 @@
+"""From a wav file to log-mel features; the only module that knows the short-time Fourier transform.
+
+Conventions: audio is mono float32 at 16 kHz; features are (T frames, M = 40 mel bands) float32 in dB
+relative to the utterance's own maximum, in [-80, 0]. Frame f is centred on sample 160 f, so an
+utterance of n samples has 1 + n // 160 frames (`frame_count`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import stat
+import struct
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import scipy.fft
+import scipy.sparse
+import soundfile
+import soxr
+from numpy.lib.stride_tricks import sliding_window_view
+
+from resdavenet_vq.errors import InputError
+
+SAMPLE_RATE = 16_000
+N_FFT = 400
+WINDOW_LENGTH = 400
+HOP_LENGTH = 160
+N_MELS = 40
+MEL_FMIN = 20.0
+MEL_FMAX = SAMPLE_RATE / 2
+PREEMPHASIS = 0.97
+AMIN = 1e-10
+TOP_DB = 80.0
+EMPTY_LENGTH = 200
+"""Empty audio counts as so many zeros."""
+
+FRAME_PERIOD = HOP_LENGTH / SAMPLE_RATE
+"""Seconds from one frame to the next."""
+
+PLOT_N_FFT = 1024
+PLOT_WINDOW_LENGTH = 80
+PLOT_HOP_LENGTH = 32
+PLOT_FRAME_PERIOD = PLOT_HOP_LENGTH / SAMPLE_RATE
+"""Seconds from one column of `plot_spectrogram` to the next."""
+
+SETTINGS: dict[str, Any] = {
+    "sample_rate": SAMPLE_RATE,
+    "resampler": "soxr HQ",
+    "n_fft": N_FFT,
+    "window": "symmetric Hamming",
+    "window_length": WINDOW_LENGTH,
+    "hop_length": HOP_LENGTH,
+    "padding": "centred, reflect",
+    "preemphasis": PREEMPHASIS,
+    "n_mels": N_MELS,
+    "mel": "Slaney scale and norm",
+    "mel_fmin": MEL_FMIN,
+    "mel_fmax": MEL_FMAX,
+    "amin": AMIN,
+    "top_db": TOP_DB,
+}
+"""Everything that the features depend on."""
+
+SETTINGS_HASH = hashlib.sha256(json.dumps(SETTINGS, sort_keys=True).encode()).hexdigest()[:16]
+"""Features with equal hashes may meet in one model."""
+
+_SAMPLE_RATES = range(4_000, 384_001)  # a rate of 1 Hz would grow 16,000-fold
+_BLOCK = 256  # frames transformed at a time: fits in the cache, and bounds memory
+
+
+def read_wav(path: Path, *, allow_silent: bool = True) -> np.ndarray:
+    """The audio of a file as float32 (samples,): channels averaged, resampled to 16 kHz (soxr HQ).
+
+    Raises InputError naming the file: missing, unreadable, shorter than its header promises, not
+    finite, of an unlikely sample rate, or, unless `allow_silent`, empty or constant.
+    """
+    try:
+        with path.open("rb") as f:
+            _check_header(path, f)
+            f.seek(0)
+            with soundfile.SoundFile(f) as audio:
+                rate, promised = audio.samplerate, audio.frames
+                if rate not in _SAMPLE_RATES:
+                    raise InputError(f"{path}: a sample rate of {rate} Hz is not that of speech ({_SAMPLE_RATES[0]} to {_SAMPLE_RATES[-1]})")
+                channels = audio.read(dtype="float32", always_2d=True)
+    except OSError as e:
+        raise InputError(f"{path}: {_os_reason(e)}") from None
+    except soundfile.LibsndfileError as e:
+        raise InputError(f"{path}: cannot be read as audio ({e.error_string.rstrip('.')})") from None
+    if len(channels) != promised:
+        raise InputError(f"{path}: truncated, {len(channels)} of {promised} samples could be read")
+    samples = channels[:, 0] if channels.shape[1] == 1 else channels.mean(axis=1)
+    if not np.isfinite(samples).all():
+        raise InputError(f"{path}: contains NaN or infinite samples")
+    if not allow_silent and not len(samples):
+        raise InputError(f"{path}: no samples; set allow_silent to accept empty audio")
+    if not allow_silent and samples.min() == samples.max():
+        raise InputError(f"{path}: silent, all samples are equal; set allow_silent to accept it")
+    return samples if rate == SAMPLE_RATE or not len(samples) else soxr.resample(samples, rate, SAMPLE_RATE, quality="HQ")
+
+
+def frame_count(n_samples: int) -> int:
+    """Frames of an utterance of `n_samples` samples at 16 kHz."""
+    return 1 + (n_samples or EMPTY_LENGTH) // HOP_LENGTH
+
+
+def log_mel(samples: np.ndarray) -> np.ndarray:
+    """Log-mel features (T, 40) float32 in [-80, 0] dB of audio as `read_wav` gives it.
+
+    A constant utterance is 0 dB throughout. Memory beyond the result stays bounded by the samples'.
+    """
+    frames = _frames(samples, N_FFT, HOP_LENGTH)
+    window, bands = _window(WINDOW_LENGTH, N_FFT), _mel_bands()
+    mel = np.empty((len(frames), N_MELS), np.float32)
+    for start in range(0, len(frames), _BLOCK):
+        mel[start : start + _BLOCK] = (bands @ _power(frames[start : start + _BLOCK], window).T).T
+    return _decibels(mel)
+
+
+def plot_spectrogram(samples: np.ndarray) -> np.ndarray:
+    """A fine power spectrogram for drawing: (513 bins up to 8 kHz, frames of 2 ms) float32 in [-80, 0] dB."""
+    frames = _frames(samples, PLOT_N_FFT, PLOT_HOP_LENGTH)
+    window = _window(PLOT_WINDOW_LENGTH, PLOT_N_FFT)
+    power = np.empty((len(frames), PLOT_N_FFT // 2 + 1), np.float32)
+    for start in range(0, len(frames), _BLOCK):
+        power[start : start + _BLOCK] = _power(frames[start : start + _BLOCK], window)
+    return _decibels(power).T
+
+
+def _frames(samples: np.ndarray, n_fft: int, hop: int) -> np.ndarray:
+    """A view (T, n_fft) of the centred, pre-emphasised, reflect-padded audio; T = 1 + samples // hop."""
+    y = np.asarray(samples, np.float32) if len(samples) else np.zeros(EMPTY_LENGTH, np.float32)
+    n, half = len(y), n_fft // 2
+    mean = y.mean(dtype=np.float64)
+    padded = np.empty(n + n_fft, np.float32)
+    middle = padded[half : half + n]
+    # (y - mean)[t] - 0.97 (y - mean)[t - 1] in place: fresh arrays of this size cost more than the sums
+    middle[0] = y[0] - mean
+    np.multiply(y[:-1], np.float32(-PREEMPHASIS), out=middle[1:])
+    middle[1:] += y[1:]
+    middle[1:] -= np.float32((1 - PREEMPHASIS) * mean)
+    if n > half:
+        padded[:half] = middle[half:0:-1]
+        padded[half + n :] = middle[-2 : -half - 2 : -1]
+    else:
+        padded = np.pad(middle, half, mode="reflect")
+    return sliding_window_view(padded, n_fft)[::hop]
+
+
+def _power(frames: np.ndarray, window: np.ndarray) -> np.ndarray:
+    """Power spectra (frames, bins) float32."""
+    spectrum = scipy.fft.rfft(frames * window, axis=1)
+    power = np.square(spectrum.real)
+    power += np.square(spectrum.imag)
+    return power
+
+
+def _decibels(power: np.ndarray) -> np.ndarray:
+    """Decibels below the maximum, at least -80; in place."""
+    np.maximum(power, np.float32(AMIN), out=power)
+    power /= power.max()
+    np.log(power, out=power)
+    power *= np.float32(10 / math.log(10))
+    return np.maximum(power, np.float32(-TOP_DB), out=power)
+
+
+@cache
+def _window(length: int, n_fft: int) -> np.ndarray:
+    """A symmetric Hamming window in the middle of n_fft samples."""
+    left = (n_fft - length) // 2
+    return np.pad(np.hamming(length), (left, n_fft - length - left)).astype(np.float32)
+
+
+@cache
+def _mel_bands() -> scipy.sparse.csr_array:
+    """Triangular filters (40, 201) on Slaney's mel scale, each of unit area; sparse, as each bin feeds at most two bands."""
+    edges = _slaney_to_hz(np.linspace(_hz_to_slaney(MEL_FMIN), _hz_to_slaney(MEL_FMAX), N_MELS + 2))
+    bins = np.fft.rfftfreq(N_FFT, 1 / SAMPLE_RATE)
+    rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
+    falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
+    weights = np.maximum(0, np.minimum(rising, falling)) * (2 / (edges[2:] - edges[:-2]))[:, None]
+    return scipy.sparse.csr_array(weights.astype(np.float32))
+
+
+# Slaney's scale: linear up to 1 kHz (3 mel per 200 Hz), then 27 mel per factor of 6.4.
+def _hz_to_slaney(hz: float) -> float:
+    return hz * 3 / 200 if hz < 1000 else 15 + 27 * math.log(hz / 1000) / math.log(6.4)
+
+
+def _slaney_to_hz(mel: np.ndarray) -> np.ndarray:
+    return np.where(mel < 15, mel * 200 / 3, 1000 * 6.4 ** ((mel - 15) / 27))
+
+
+def _check_header(path: Path, f: BinaryIO) -> None:
+    """Compares a RIFF file's length with what its header promises: libsndfile reads a truncated file short without a word."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{path}: is no regular file")
+    if status.st_size == 0:
+        raise InputError(f"{path}: is empty (0 bytes)")
+    head = f.read(12)
+    if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
+        return  # other formats know their length, which the reader checks
+    while len(header := f.read(8)) == 8:
+        name, size = header[:4], struct.unpack("<I", header[4:])[0]
+        if name == b"data":
+            left = status.st_size - f.tell()
+            if size > left and size != 0xFFFFFFFF:  # all ones: written to a pipe, promises nothing
+                raise InputError(f"{path}: truncated, its header promises {size} bytes of audio and {left} are there")
+            return
+        f.seek(size + size % 2, 1)
+    raise InputError(f"{path}: truncated, the header ends before any audio")
+
+
+def _os_reason(error: OSError) -> str:
+    return "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror or error})"

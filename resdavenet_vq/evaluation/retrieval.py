@@ -1,0 +1,318 @@
+"""Cross-modal retrieval: an image finds its captions, a caption finds its image.
+
+Conventions. The similarity S[i, j] of image i and caption j is the dot product of their
+vectors; rows are images, columns captions. `image_index[j]` is the image of caption j, so an
+image may have several captions, its *positives*; a caption has one image.
+
+The *rank* of a query is the number of wrong items that stand before its best-scoring
+positive: those that score strictly higher, and of those that score the same (*ties*), the
+ones with a smaller index. That is the order of a stable sort, so rank 0 is the first place, and
+scores that are all the same earn what a fixed order earns by chance, never 100 %. The number of
+queries whose rank such a tie touches is reported. R@k is the share of queries with a rank below k;
+with fewer than k items it is 1.
+
+Vectors are multiplied in double precision and the scores rounded to single precision before
+they are compared: which scores tie then depends neither on the blocks nor on the BLAS. S is
+never whole in memory: `ranks` reads it in blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+
+from resdavenet_vq import config
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.files import write_json
+
+BLOCK = 1024
+"""Images and captions in a block of S: 8 MB in double precision."""
+
+EXAMPLES = 8
+"""Hits and misses that `score` writes down in each direction."""
+
+ANSWERS = 5
+"""Best answers that `score` writes down for each of them."""
+
+
+class Ranks(NamedTuple):
+    """Of every query: how many wrong items stand before its best positive, and whether a tie decides that."""
+
+    image_to_speech: np.ndarray  # (I,) int64
+    speech_to_image: np.ndarray  # (N,) int64
+    image_tied: np.ndarray  # (I,) bool
+    speech_tied: np.ndarray  # (N,) bool
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """The scores of one direction; `chance` is the expected R@k of a random order."""
+
+    recall: dict[int, float]
+    chance: dict[int, float]
+    median_rank: float
+    mean_rank: float
+    queries: int
+    items: int
+    ties: int
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain names: `recall_at_10`, `chance_recall_at_10`, `median_rank`, ..."""
+        return {
+            **{f"recall_at_{k}": r for k, r in self.recall.items()},
+            **{f"chance_recall_at_{k}": r for k, r in self.chance.items()},
+            "median_rank": self.median_rank,
+            "mean_rank": self.mean_rank,
+            "queries": self.queries,
+            "items": self.items,
+            "ties": self.ties,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalScores:
+    """Both directions. In the 2020 release's names, `A_r` is image to speech and `I_r` speech to image."""
+
+    image_to_speech: Direction
+    speech_to_image: Direction
+
+    def mean_recall(self, k: int) -> float:
+        """Mean of the two R@k: at 10, the number that chooses checkpoints."""
+        return (self.image_to_speech.recall[k] + self.speech_to_image.recall[k]) / 2
+
+    def to_dict(self) -> dict[str, dict[str, float]]:
+        """`{"image_to_speech": {"recall_at_10": ...}, "speech_to_image": {...}}`."""
+        return {"image_to_speech": self.image_to_speech.to_dict(), "speech_to_image": self.speech_to_image.to_dict()}
+
+
+def validate(image: np.ndarray, speech: np.ndarray, image_index: np.ndarray) -> None:
+    """Raises InputError unless (I, D), (N, D) and (N,) belong together, are finite, and every image has a caption."""
+    if image.ndim != 2 or speech.ndim != 2 or image.shape[1] != speech.shape[1] or image_index.shape != (len(speech),):
+        raise InputError(
+            f"retrieval needs image vectors (I, D), speech vectors (N, D) and an image index (N,), not {image.shape}, {speech.shape} and {image_index.shape}"
+        )
+    for name, vectors in (("image", image), ("speech", speech)):
+        bad = [
+            i
+            for start in range(0, len(vectors), BLOCK)
+            for i in start + np.flatnonzero(~np.isfinite(vectors[start : start + BLOCK]).all(axis=1))
+        ]
+        if bad:
+            raise InputError(
+                f"{len(bad)} of {len(vectors)} {name} vectors are not finite (the first is number {bad[0]}): the model diverged, train it again"
+            )
+    _validate_index(image_index, len(image))
+
+
+def _validate_index(image_index: np.ndarray, n_images: int) -> None:
+    if not len(image_index):
+        raise InputError("there is no pair of image and caption to retrieve")
+    if image_index.min() < 0 or image_index.max() >= n_images:
+        raise InputError(f"image_index must lie in 0 ... {n_images - 1}, not {image_index.min()} ... {image_index.max()}")
+    if alone := n_images - len(np.unique(image_index)):
+        raise InputError(f"{alone} of {n_images} images have no caption: leave them out")
+
+
+def ranks(image: np.ndarray, speech: np.ndarray, image_index: np.ndarray, block: int = BLOCK) -> Ranks:
+    """Ranks of all queries in both directions from image (I, D), speech (N, D) and image_index (N,), in blocks of S."""
+    validate(image, speech, image_index)
+    positives = np.empty(len(speech), np.float32)
+    for start in range(0, len(speech), block):
+        part = slice(start, start + block)
+        scores = np.einsum("nd,nd->n", image[image_index[part]].astype(np.float64), speech[part].astype(np.float64))
+        positives[part] = _single(scores)
+
+    def blocks() -> Iterator[tuple[int, int, np.ndarray]]:
+        for i in range(0, len(image), block):
+            rows = image[i : i + block].astype(np.float64)
+            for j in range(0, len(speech), block):
+                yield i, j, _single(rows @ speech[j : j + block].astype(np.float64).T)
+
+    return _count(blocks(), positives, image_index, len(image))
+
+
+def ranks_of_similarity(similarity: np.ndarray, image_index: np.ndarray | None = None) -> Ranks:
+    """The same from S (I, N) itself; without `image_index`, caption j belongs to image j."""
+    n_images, n_captions = similarity.shape
+    index = np.arange(n_captions) if image_index is None else image_index
+    _validate_index(index, n_images)
+    if not np.isfinite(similarity).all():
+        raise InputError("the similarity matrix holds values that are not finite: the model diverged, train it again")
+    positives = similarity[index, np.arange(n_captions)]
+    corners = ((i, j) for i in range(0, n_images, BLOCK) for j in range(0, n_captions, BLOCK))
+    return _count(((i, j, similarity[i : i + BLOCK, j : j + BLOCK].copy()) for i, j in corners), positives, index, n_images)
+
+
+def _scores(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """The scores (M,) of all vectors (M, D) for one query vector (D,), as `ranks` sees them."""
+    return np.concatenate(
+        [_single(vectors[i : i + BLOCK].astype(np.float64) @ query.astype(np.float64)) for i in range(0, len(vectors), BLOCK)]
+    )
+
+
+def _single(scores: np.ndarray) -> np.ndarray:
+    """Scores in single precision; those that leave its range are refused."""
+    with np.errstate(over="ignore"):
+        single = scores.astype(np.float32)
+    if not np.isfinite(single).all():
+        raise InputError("similarities leave the range of single precision: the model diverged, train it again")
+    return single
+
+
+def _count(blocks: Iterable[tuple[int, int, np.ndarray]], positives: np.ndarray, image_index: np.ndarray, n_images: int) -> Ranks:
+    """Ranks from blocks `(first row, first column, scores)` of S, which are overwritten, and each caption's score with its image (N,)."""
+    n_captions = len(image_index)
+    order = np.lexsort((np.arange(n_captions), -positives, image_index))
+    best = order[np.searchsorted(image_index[order], np.arange(n_images))]  # (I,) caption that is each image's best positive
+    result = Ranks(*(np.zeros(n, dtype) for dtype in (np.int64, bool) for n in (n_images, n_captions)))
+    by_image = np.argsort(image_index, kind="stable")
+    sorted_images = image_index[by_image]
+    for i, j, scores in blocks:
+        rows, columns = slice(i, i + scores.shape[0]), slice(j, j + scores.shape[1])
+        own = by_image[slice(*np.searchsorted(sorted_images, (rows.start, rows.stop)))]
+        own = own[(own >= columns.start) & (own < columns.stop)]
+        scores[image_index[own] - i, own - j] = -np.inf  # positives never count against themselves
+        for axis, queries, target, item, rank, tied in (
+            (1, rows, positives[best[rows]][:, None], best[rows] - j, result.image_to_speech, result.image_tied),
+            (0, columns, positives[columns][None, :], image_index[columns] - i, result.speech_to_image, result.speech_tied),
+        ):
+            higher = np.count_nonzero(scores > target, axis=axis)
+            same = np.count_nonzero(scores >= target, axis=axis) - higher
+            rank[queries] += higher
+            if same.any():
+                tied[queries] |= same > 0
+                where = np.nonzero(scores == target)
+                query, other = where[1 - axis], where[axis]
+                rank[queries] += np.bincount(query[other < item[query]], minlength=len(rank[queries]))
+    return result
+
+
+def chance_recall(n_positives: np.ndarray, n_items: int, k: int) -> float:
+    """Expected R@k of a random order: the mean over queries, with `n_positives` (Q,) right answers each among `n_items`."""
+    missed = np.ones(len(n_positives))
+    for place in range(min(k, n_items)):
+        missed *= np.clip(n_items - n_positives - place, 0, None) / (n_items - place)
+    return float(1 - missed.mean())
+
+
+def summarize(found: Ranks, image_index: np.ndarray, recall_at: Sequence[int] = (1, 5, 10)) -> RetrievalScores:
+    """R@k, median and mean rank of both directions; `image_index` (N,) as in `ranks`."""
+    n_images, n_captions = len(found.image_to_speech), len(found.speech_to_image)
+    captions_of_image = np.bincount(image_index, minlength=n_images)
+
+    def direction(rank: np.ndarray, tied: np.ndarray, n_positives: np.ndarray, n_items: int) -> Direction:
+        return Direction(
+            recall={k: float(np.mean(rank < k)) for k in recall_at},
+            chance={k: chance_recall(n_positives, n_items, k) for k in recall_at},
+            median_rank=float(np.median(rank)),
+            mean_rank=float(np.mean(rank)),
+            queries=len(rank),
+            items=n_items,
+            ties=int(tied.sum()),
+        )
+
+    return RetrievalScores(
+        image_to_speech=direction(found.image_to_speech, found.image_tied, captions_of_image, n_captions),
+        speech_to_image=direction(found.speech_to_image, found.speech_tied, np.ones(n_captions, np.int64), n_images),
+    )
+
+
+def evaluate(image: np.ndarray, speech: np.ndarray, image_index: np.ndarray, recall_at: Sequence[int] = (1, 5, 10)) -> RetrievalScores:
+    """Both directions from image vectors (I, D), speech vectors (N, D) and the image of each caption (N,).
+
+    Raises InputError for vectors that are not finite, shapes that do not fit, and images without a caption.
+    """
+    return summarize(ranks(image, speech, image_index), image_index, recall_at)
+
+
+def examples(
+    rank: np.ndarray,
+    scores_of: Callable[[int], np.ndarray],
+    is_right: Callable[[int], np.ndarray],
+    names: tuple[Sequence[str], Sequence[str]],
+    miss_from: int,
+) -> dict[str, list[dict[str, Any]]]:
+    """The first queries that hit at once, and the first whose rank is at least `miss_from`, each with its best answers.
+
+    `scores_of(query)` gives the scores of all items, `is_right(query)` which of them are right (both
+    (items,)), `names` the ids of queries and of items.
+    """
+
+    def told(query: int) -> dict[str, Any]:
+        scores, right = scores_of(query), is_right(query)
+        answers = np.argsort(-scores, kind="stable")[:ANSWERS]
+        return {
+            "query": names[0][query],
+            "rank": int(rank[query]),
+            "right": [names[1][i] for i in np.flatnonzero(right)],
+            "answers": [{"id": names[1][i], "score": float(scores[i]), "right": bool(right[i])} for i in answers],
+        }
+
+    chosen = {"hits": np.flatnonzero(rank == 0), "misses": np.flatnonzero(rank >= miss_from)}
+    return {kind: [told(int(q)) for q in queries[:EXAMPLES]] for kind, queries in chosen.items()}
+
+
+def score(embeddings: Path, out: Path, settings: config.Retrieval) -> RetrievalScores:
+    """Scores an embeddings file and writes retrieval.json: conditions, both directions, a few hits and misses.
+
+    Captions without an image are left out and counted. Raises InputError naming the file if it is missing,
+    incomplete or without pairs.
+    """
+    ids, image_ids, image, speech, image_index = _read(embeddings)
+    paired = np.flatnonzero(image_index >= 0)
+    shown, image_of = np.unique(image_index[paired], return_inverse=True)
+    counts = {"captions_without_image": len(ids) - len(paired), "images_without_caption": len(image_ids) - len(shown)}
+    if len(paired) < len(ids):
+        ids, speech = [ids[j] for j in paired], speech[paired]
+    try:
+        if len(shown) < len(image_ids):
+            image_ids, image = [image_ids[i] for i in shown], image[shown]
+        found = ranks(image, speech, image_of)
+    except InputError as e:
+        raise InputError(f"{embeddings}: {e}") from None
+    except IndexError:
+        raise InputError(f"{embeddings}: image_index names images that are not there; remove the file and encode the split again") from None
+    scores = summarize(found, image_of, settings.recall_at)
+    miss_from = max(settings.recall_at)
+    conditions = {
+        "split": settings.split,
+        "images": len(image),
+        "captions": len(speech),
+        **counts,
+        "similarity": "dot product, not normalized",
+        "rank": "wrong items before the best right one, 0 is the first place; ties in the order of the file",
+    }
+    shown_examples = {
+        "image_to_speech": examples(
+            found.image_to_speech, lambda i: _scores(speech, image[i]), lambda i: image_of == i, (image_ids, ids), miss_from
+        ),
+        "speech_to_image": examples(
+            found.speech_to_image,
+            lambda j: _scores(image, speech[j]),
+            lambda j: np.arange(len(image)) == image_of[j],
+            (ids, image_ids),
+            miss_from,
+        ),
+    }
+    write_json(out, scores.to_dict() | {"conditions": conditions, "examples": shown_examples})
+    return scores
+
+
+def _read(path: Path) -> tuple[list[str], list[str], np.ndarray, np.ndarray, np.ndarray]:
+    """Ids, image ids, image vectors, speech vectors and image index of an embeddings file."""
+    try:
+        with h5py.File(path, "r") as f:
+            names = [[text.decode() for text in f[key][:]] for key in ("ids", "image_ids")]
+            image, speech, image_index = (f[key][:] for key in ("image", "speech", "image_index"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; encode the split first") from None
+    except (OSError, KeyError) as e:
+        raise InputError(f"{path}: is no complete embeddings file ({e}); remove it and encode the split again") from None
+    if (len(speech), len(image)) != (len(names[0]), len(names[1])) or image_index.shape != (len(speech),):
+        raise InputError(f"{path}: ids, vectors and image_index do not fit together; remove it and encode the split again")
+    return names[0], names[1], image, speech, image_index.astype(np.int64)

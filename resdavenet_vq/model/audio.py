@@ -1,0 +1,175 @@
+"""The audio encoder: log-mel features to frame vectors, with quantizers between its stages.
+
+Legend of shapes: B utterances, M mel bands, C channels, T frames, D = C of the last stage.
+
+Inside, activations are (B, C, 1, T) in channels-last memory order, which a CPU's convolutions
+prefer and which makes the (B, T, C) view of a quantizer free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from resdavenet_vq.config import AudioModel, QuantizerModel
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.model.quantizer import Quantizer
+from resdavenet_vq.stage import N_POSITIONS, frame_stride
+
+JITTERED_POSITIONS = (1, 2)
+"""Temporal jitter follows these positions, whether a quantizer is on there or not."""
+
+JITTER_OFFSETS = {"published": (0, 1, 2), "centred": (-1, 0, 1)}
+"""What is added to a time index with probability p, 1 - 2p and p. The release never looks left, an off-by-one."""
+
+
+class Layer(NamedTuple):
+    """What enters a quantizer (`convN`) or leaves it (`quantN`)."""
+
+    vectors: Tensor
+    """(B, C, T); frames from `n_frames` on are padding."""
+    n_frames: Tensor
+    """(B,) int64: valid frames of each utterance, at least 1."""
+    codes: Tensor | None = None
+    """(B, T) int64, of `quantN` only."""
+    commitment_loss: Tensor | None = None
+    """Scalar, of `quantN` only: mean over this batch's valid frames."""
+    counts: Tensor | None = None
+    """(K,) int64, of `quantN` only: valid frames per code; their sum weights the loss."""
+
+
+class AudioOutput(NamedTuple):
+    """What an audio encoder makes of a batch."""
+
+    frames: Tensor
+    """(B, D, T): what the last layer that ran gives."""
+    n_frames: Tensor
+    """(B,) int64: valid ones among `frames`."""
+    layers: dict[str, Layer]
+    """By name, in the order of the network: `conv1` to `conv5`, and `quantN` where a quantizer is on."""
+
+
+class ResidualBlock(nn.Module):
+    """Two 1 x k convolutions with batch normalisation, added to their input.
+
+    The first block of a stage halves the frame rate; its input goes through a 1 x 1 convolution.
+    """
+
+    def __init__(self, width_in: int, width: int, kernel_size: int, *, first: bool) -> None:
+        super().__init__()
+        stride, padding = (1, 2 if first else 1), (0, kernel_size // 2)
+        self.conv1 = nn.Conv2d(width_in, width, (1, kernel_size), stride, padding, bias=False)
+        self.norm1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, (1, kernel_size), padding=padding, bias=False)
+        self.norm2 = nn.BatchNorm2d(width)
+        self.shortcut = nn.Sequential(nn.Conv2d(width_in, width, 1, stride, bias=False), nn.BatchNorm2d(width)) if first else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, 1, T) to (B, C, 1, T), or half as many frames."""
+        y = torch.relu(self.norm1(self.conv1(x)))
+        return torch.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
+
+
+class AudioEncoder(nn.Module):
+    """A stem and four stages of residual blocks, each followed by a quantizer or none.
+
+    Parameters
+    ----------
+    audio, quantizer
+        Widths and sizes.
+    quantizers
+        The positions, 1 to 5, whose quantizers are on.
+    jitter
+        Probability of each of the two displaced offsets of the temporal jitter in training.
+    jitter_offsets
+        `published` or `centred`: see JITTER_OFFSETS.
+
+    In evaluation each utterance's frames depend on that utterance and on its padding: convolutions see the zeros behind
+    its end where an utterance encoded by itself has none, so that within about k/2 · stride · depth of the end the two
+    differ. Encode utterances of equal length together where results must not depend on the batch.
+    """
+
+    def __init__(
+        self,
+        audio: AudioModel,
+        quantizer: QuantizerModel,
+        quantizers: tuple[int, ...],
+        jitter: float = 0.0,
+        jitter_offsets: Literal["published", "centred"] = "published",
+    ) -> None:
+        super().__init__()
+        self.jitter = jitter
+        self.jitter_offsets = JITTER_OFFSETS[jitter_offsets]
+        stem = nn.Sequential(nn.Conv2d(1, audio.widths[0], (audio.n_mels, 1), bias=False), nn.BatchNorm2d(audio.widths[0]), nn.ReLU())
+        self.stages = nn.ModuleList([stem])
+        for width_in, width in zip(audio.widths, audio.widths[1:], strict=False):
+            blocks = [
+                ResidualBlock(width if block else width_in, width, audio.kernel_size, first=block == 0) for block in range(audio.blocks_per_stage)
+            ]
+            self.stages.append(nn.Sequential(*blocks))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.quantizers = nn.ModuleDict({f"quant{n}": Quantizer(audio.widths[n - 1], quantizer.of(n)) for n in sorted(quantizers)})
+
+    def forward(
+        self, logmel: Tensor, n_frames: Tensor, jitter_generator: torch.Generator | None = None, until: str | None = None
+    ) -> AudioOutput:
+        """Encodes log-mel features (B, M, T), of which the first `n_frames` (B,) of each utterance are valid.
+
+        In training with jitter its offsets are drawn from `jitter_generator`; evaluation has none. `until`, a layer's
+        name, stops there: the layers after it are not computed. Raises InputError if there is no such layer, and
+        FloatingPointError in training if frames that reach a quantizer are not finite.
+        """
+        layers: dict[str, Layer] = {}
+        for name, layer in self._layers(logmel.to(self._dtype)[:, None], n_frames, jitter_generator):
+            layers[name] = layer
+            if name == until:
+                break
+        else:
+            if until is not None:
+                raise InputError(f"the model has no layer {until!r}; its layers are {', '.join(layers)}")
+        return AudioOutput(layer.vectors, layer.n_frames, layers)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return cast("nn.Conv2d", cast("nn.Sequential", self.stages[0])[0]).weight.dtype
+
+    def _layers(self, x: Tensor, n_frames: Tensor, generator: torch.Generator | None) -> Iterator[tuple[str, Layer]]:
+        """The layers one after another, each computed when it is asked for."""
+        for position, stage in enumerate(self.stages, start=1):
+            x = stage(x).contiguous(memory_format=torch.channels_last)  # (B, C, 1, T)
+            valid = (n_frames // frame_stride(f"conv{position}")).clamp(min=1)
+            yield f"conv{position}", Layer(x[:, :, 0], valid)
+            name = f"quant{position}"
+            if name in self.quantizers:
+                quantized = self.quantizers[name](x[:, :, 0], frame_mask(valid, x.shape[-1]))
+                yield name, Layer(quantized.vectors, valid, quantized.codes, quantized.commitment_loss, quantized.counts)
+                x = quantized.vectors[:, :, None]
+            if self.training and self.jitter and position in JITTERED_POSITIONS:
+                x = self._jittered(x, generator)
+
+    def _jittered(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+        """The frames (B, C, 1, T) with each time index displaced by one draw for the whole batch, clamped to the ends."""
+        if generator is None:
+            raise ValueError("training with temporal jitter needs the generator that its offsets are drawn from")
+        times = jittered_times(x.shape[-1], self.jitter, self.jitter_offsets, generator).to(x.device)
+        return x[:, :, 0].transpose(1, 2).index_select(1, times).transpose(1, 2)[:, :, None]
+
+
+def jittered_times(n: int, probability: float, offsets: tuple[int, int, int], generator: torch.Generator) -> Tensor:
+    """For each of n frames the index (n,) int64 of the frame that takes its place, on the generator's device."""
+    draws = torch.rand(n, generator=generator, device=generator.device)
+    low, middle, high = offsets
+    steps = torch.full_like(draws, middle, dtype=torch.int64)
+    steps[draws < probability] = low
+    steps[draws >= 1 - probability] = high
+    return (torch.arange(n, device=draws.device) + steps).clamp(0, n - 1)
+
+
+def frame_mask(n_frames: Tensor, n: int) -> Tensor:
+    """(B, n) bool: which frames are valid, for `n_frames` (B,)."""
+    return torch.arange(n, device=n_frames.device) < n_frames[:, None]

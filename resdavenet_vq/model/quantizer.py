@@ -1,0 +1,166 @@
+"""Vector quantization with a codebook that follows its frames by moving averages.
+
+Legend of shapes: B utterances, C channels, T frames, K codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resdavenet_vq.config import QuantizerModel
+
+DISTANCES_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 27}
+"""Most frame-to-code distances held in memory at a time, by kind of device: 4 MB stay in a CPU's cache."""
+
+
+class Quantized(NamedTuple):
+    """Frames replaced by their nearest codes."""
+
+    vectors: Tensor
+    """(B, C, T) float32: each frame's code vector; in training the gradient passes straight through to the frames."""
+    codes: Tensor
+    """(B, T) int64: numbers of the codes, padded frames' too."""
+    commitment_loss: Tensor
+    """Scalar: squared difference of frame and code, averaged over this process's valid frames and the channels, times its weight."""
+    counts: Tensor
+    """(K,) int64: how many of this process's valid frames took each code; the sum is the weight of the loss among processes."""
+
+
+class Quantizer(nn.Module):
+    """Replaces each frame by the nearest vector of a codebook, and in training moves the codebook after its frames.
+
+    The codebook is no parameter. A training forward updates it once, in place, from the codes that it has just
+    assigned with the codebook as it was before. Everything here is computed in true float32, also under autocast.
+
+    Parameters
+    ----------
+    dim
+        C, the width of frames and codes.
+    settings
+        With one `codebook_size` (see `QuantizerModel.of`).
+
+    Buffers
+    -------
+    codebook : (K, C) float32
+        The code vectors: `embedding_sum / cluster_size` as of the last update.
+    cluster_size : (K,) float32
+        Moving average of the number of frames per code, smoothed after each update.
+    embedding_sum : (K, C) float32
+        Moving average of the sum of the frames per code.
+
+    Attributes
+    ----------
+    reduce_statistics
+        Where several processes train together: gets one flat float32 tensor, this process's K counts and then K·C sums
+        of frames, and returns the sum over all processes. Called once in each training forward.
+    """
+
+    codebook: Tensor
+    cluster_size: Tensor
+    embedding_sum: Tensor
+
+    def __init__(self, dim: int, settings: QuantizerModel) -> None:
+        super().__init__()
+        size = settings.codebook_size
+        if not isinstance(size, int):
+            raise TypeError(f"a quantizer has one codebook size, not {size}: pass settings.of(position)")
+        codebook = torch.randn(size, dim) * settings.init_std
+        if settings.init_nonnegative:
+            codebook.clamp_(min=0)
+        self.decay = settings.decay
+        self.epsilon = settings.epsilon
+        self.commitment_weight = settings.commitment_weight
+        self.reduce_statistics: Callable[[Tensor], Tensor] | None = None
+        self.register_buffer("codebook", codebook)
+        self.register_buffer("cluster_size", torch.full((size,), settings.init_mass))
+        self.register_buffer("embedding_sum", codebook * settings.init_mass)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The numbers (B, T) of the codes nearest to the frames (B, C, T); of equally near ones the lowest."""
+        return nearest(x.detach().float().transpose(1, 2), self.codebook)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """The code vectors (B, C, T) of the codes (B, T)."""
+        return F.embedding(codes, self.codebook).transpose(1, 2)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Quantized:
+        """Quantizes frames (B, C, T), of which those with a true mask (B, T) are valid.
+
+        Padded frames are quantized too, but count neither in the loss nor in the statistics.
+        Raises FloatingPointError in training, before any update, if a valid frame of any process is not finite.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            frames = x.float().transpose(1, 2)  # (B, T, C)
+            codes = nearest(frames.detach(), self.codebook)
+            vectors = F.embedding(codes, self.codebook)  # (B, T, C)
+            bins = torch.where(mask, codes, len(self.codebook)).flatten()  # padded frames fall into one bin more
+            counts = torch.bincount(bins, minlength=len(self.codebook) + 1)[:-1]
+            errors = F.mse_loss(frames, vectors, reduction="none").mean(dim=2)  # (B, T)
+            loss = torch.where(mask, errors, 0).sum() / counts.sum().clamp(min=1) * self.commitment_weight
+            if self.training:
+                self._update(frames.detach(), bins, counts)
+                vectors = _StraightThrough.apply(frames, vectors)
+        return Quantized(vectors.transpose(1, 2), codes, loss, counts)
+
+    @torch.no_grad()
+    def _update(self, frames: Tensor, bins: Tensor, counts: Tensor) -> None:
+        """Moves the averages by frames (B, T, C) whose codes, or K for padding, are `bins` (B·T,)."""
+        size, dim = self.codebook.shape
+        statistics = frames.new_zeros(size * (dim + 1) + dim)  # counts, sums of the K codes, sum of the padding
+        statistics[:size] = counts
+        statistics[size:].view(size + 1, dim).index_add_(0, bins, frames.flatten(0, 1))
+        statistics = statistics[:-dim]
+        if self.reduce_statistics is not None:
+            statistics = self.reduce_statistics(statistics)
+        if not torch.isfinite(statistics).all():
+            raise FloatingPointError("the frames that reach a quantizer are not finite; its codebook is left as it was")
+        mass = torch.lerp(statistics[:size], self.cluster_size, self.decay)
+        total = mass.sum()
+        self.cluster_size.copy_((mass + self.epsilon) / (total + size * self.epsilon) * total)
+        self.embedding_sum.lerp_(statistics[size:].view(size, dim), 1 - self.decay)
+        torch.div(self.embedding_sum, self.cluster_size[:, None], out=self.codebook)
+
+
+class _StraightThrough(torch.autograd.Function):
+    """The code vectors going forward; going back, the gradient reaches the frames as if they had not been replaced."""
+
+    @staticmethod
+    def forward(ctx: Any, frames: Tensor, vectors: Tensor) -> Tensor:  # noqa: ARG004 (autograd's signature)
+        return vectors.view_as(vectors)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]  # noqa: ARG004
+        return gradient, None
+
+
+@torch.compiler.disable
+@torch.no_grad()
+def nearest(frames: Tensor, codebook: Tensor) -> Tensor:
+    """Numbers (...) of the codebook's rows (K, C) nearest to frames (..., C) by squared Euclidean distance.
+
+    Ties go to the lowest number. Holds a bounded number of distances at a time, and never uses TF32 or bfloat16.
+    """
+    flat = frames.reshape(-1, codebook.shape[1])
+    rows = max(1, DISTANCES_AT_ONCE.get(frames.device.type, 1 << 24) // len(codebook))
+    norms = codebook.square().sum(dim=1)
+    with _true_float32(frames.device):  # |x - e|² = |x|² + |e|² - 2 x·e, and |x|² is the same for all codes
+        codes = [torch.addmm(norms, part, codebook.T, alpha=-2).argmin(dim=1) for part in flat.split(rows)]
+    return torch.cat(codes).view(frames.shape[:-1])
+
+
+@contextmanager
+def _true_float32(device: torch.device) -> Iterator[None]:
+    """Switches off TF32 and bfloat16 in float32 matrix products."""
+    backend = torch.backends.cuda.matmul if device.type == "cuda" else torch.backends.mkldnn.matmul
+    before = backend.fp32_precision
+    backend.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        backend.fp32_precision = before

@@ -1,0 +1,170 @@
+"""Several processes, one GPU each: what they are, and what they exchange.
+
+Every function is the identity in a single process, so that the loop reads the same for one
+and for many. The number of processes does not change the method: process r of W takes every
+W-th pair of the global batch from the r-th on, the pooled embeddings are gathered so that the
+similarity matrix is the global batch's, and statistics and gradients are summed over processes.
+Batch normalisation uses each process's own part, as in the release, and of the running
+statistics those of process 0 count, as under the release's data parallelism.
+
+Gradients: every process computes the same loss from the gathered embeddings, but the gradient
+flows only into its own part of them. The sum of the processes' gradients is therefore the
+gradient of the global loss, and a loss on local items must be weighted by their share of the
+global count.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import os
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from resdavenet_vq.errors import InputError
+
+TIMEOUT = datetime.timedelta(minutes=10)
+"""A process that waits longer than this for another gives up."""
+
+
+class Launch(NamedTuple):
+    """This process among all: its number, how many there are, and its number on its machine."""
+
+    rank: int
+    world: int
+    local_rank: int
+
+
+def launch(environment: dict[str, str]) -> Launch:
+    """What torchrun or SLURM's srun says in the environment; a single process otherwise."""
+    if "WORLD_SIZE" in environment:
+        return Launch(int(environment["RANK"]), int(environment["WORLD_SIZE"]), int(environment["LOCAL_RANK"]))
+    if int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+        return Launch(int(environment["SLURM_PROCID"]), int(environment["SLURM_STEP_NUM_TASKS"]), int(environment["SLURM_LOCALID"]))
+    return Launch(0, 1, 0)
+
+
+@contextmanager
+def processes() -> Iterator[torch.device]:
+    """Joins the other processes, if there are any, and gives this one's device: its GPU, or the CPU."""
+    here = launch(dict(os.environ))
+    device = torch.device("cuda", here.local_rank) if torch.cuda.is_available() else torch.device("cpu")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if here.world == 1:
+        yield device
+        return
+    if "MASTER_ADDR" not in os.environ:  # torchrun sets it, srun does not
+        os.environ["MASTER_ADDR"] = _first_host(os.environ["SLURM_STEP_NODELIST"])
+        os.environ.setdefault("MASTER_PORT", str(20000 + int(os.environ["SLURM_JOB_ID"]) % 20000))
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=here.rank, world_size=here.world, timeout=TIMEOUT)
+    yield device
+    dist.destroy_process_group()  # not after an error, when others may never answer
+
+
+def _first_host(node_list: str) -> str:
+    try:
+        hosts = subprocess.run(["scontrol", "show", "hostnames", node_list], check=True, capture_output=True, text=True).stdout.split()
+    except (OSError, subprocess.CalledProcessError) as e:
+        raise InputError(f"cannot tell the first host of {node_list} ({e}); set MASTER_ADDR to its name") from e
+    return hosts[0]
+
+
+def rank() -> int:
+    """The number of this process; process 0 writes."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def gather(x: Tensor, n: int) -> Tensor:
+    """The global batch's rows (n, D), in its order, from each process's part (about n / world, D), with gradient."""
+    if world() == 1:
+        return x
+    gathered: Tensor = _Gather.apply(x, n)
+    return gathered
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, n: int) -> Tensor:
+        ctx.part = slice(rank(), None, world())
+        padded = x.new_zeros(math.ceil(n / world()), x.shape[1])
+        padded[: len(x)] = x
+        parts = [torch.empty_like(padded) for _ in range(world())]
+        dist.all_gather(parts, padded)
+        return torch.stack(parts, dim=1).flatten(0, 1)[:n]  # row i of process r is item i * world + r
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0][ctx.part], None
+
+
+def total(x: Tensor) -> Tensor:
+    """The sum of `x` over processes, in place and without gradient."""
+    if world() > 1:
+        dist.all_reduce(x)
+    return x
+
+
+def sum_gradients(parameters: Iterable[Tensor]) -> None:
+    """Every gradient becomes its sum over processes, by way of one buffer."""
+    if world() == 1:
+        return
+    gradients = []
+    for p in parameters:
+        if p.grad is None:
+            p.grad = torch.zeros_like(p)
+        gradients.append(p.grad)
+    flat = total(torch.cat([g.flatten() for g in gradients]))
+    parts = flat.split([g.numel() for g in gradients])
+    torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients, strict=True)])  # noqa: SLF001
+
+
+def any_of(flag: bool, device: torch.device) -> bool:
+    """Whether the flag is set in any process; every process must ask."""
+    return bool(total(torch.tensor(int(flag), device=device)).item()) if world() > 1 else flag
+
+
+def share_from_first(tensors: Iterable[Tensor]) -> None:
+    """Every tensor becomes process 0's, in place."""
+    if world() > 1:
+        for x in tensors:
+            dist.broadcast(x, src=0)
+
+
+def check_agreement(named_tensors: Iterable[tuple[str, Tensor]]) -> None:
+    """Raises InputError in every process if a tensor differs, in a single bit, between processes."""
+    if world() == 1:
+        return
+    names, sums = zip(*((name, _bits(x).sum()) for name, x in named_tensors), strict=True)
+    low = torch.stack(sums)
+    high = low.clone()
+    dist.all_reduce(low, dist.ReduceOp.MIN)
+    dist.all_reduce(high, dist.ReduceOp.MAX)
+    if different := [name for name, same in zip(names, (low == high).tolist(), strict=True) if not same]:
+        raise InputError(
+            f"the processes have come to different values of {different[0]} and {len(different) - 1} other tensors; nothing was saved. "
+            "Start the same command again, it goes on from the last checkpoint; if it happens again, suspect the hardware"
+        )
+
+
+def _bits(x: Tensor) -> Tensor:
+    """The tensor's bits as integers."""
+    x = x.detach().contiguous()
+    return x.view(torch.int32) if x.dtype == torch.float32 else x.long()
+
+
+def wait_for_all() -> None:
+    """Returns when every process has called it."""
+    if world() > 1:
+        dist.barrier()

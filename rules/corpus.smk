@@ -1,0 +1,23 @@
+# The demo corpus, made on this machine.
+
+
+rule make_corpus:
+    output:
+        manifest=plan.root / "corpus/{split}.json",
+        items=plan.root / "corpus/{split}.item",
+    log:
+        plan.root / "logs/make_corpus/{split}.log",
+    benchmark:
+        plan.root / "benchmarks/make_corpus/{split}.tsv"
+    conda:
+        "../envs/resdavenet-vq.yaml"
+    threads: 64
+    resources:
+        mem_mb=4000,
+        runtime="4h",
+    params:
+        settings=lambda wildcards: plan.corpus_of(wildcards.split),
+        code=fingerprint("corpus.spoken_scenes"),
+    shell:
+        "python -m resdavenet_vq make-corpus --split {wildcards.split} --settings {params.settings:q}"
+        " --workers {threads} --out $(dirname {output.manifest}) 2> {log}"

@@ -1,0 +1,42 @@
+# One stage of a lineage, from its parent's best checkpoint.
+
+
+rule train:
+    input:
+        data=plan.root / f"data/{settings.training.split}.h5",
+        validation=plan.root / f"data/{settings.training.validation_split}.h5",
+        parent=lambda wildcards: plan.parent(wildcards.lineage),
+    output:
+        weights=plan.root / "{lineage}/model/model.safetensors",
+        card=plan.root / "{lineage}/model/model.json",
+        history=plan.root / "{lineage}/model/history.csv",
+    log:
+        plan.root / "logs/train/{lineage}.log",
+    benchmark:
+        plan.root / "benchmarks/train/{lineage}.tsv"
+    conda:
+        "../envs/resdavenet-vq.yaml"
+    threads: 16
+    resources:
+        gpu=settings.training.gpus,
+        mem_mb=16000,
+        runtime="7d",
+    params:
+        lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
+        model=as_json(settings.model),
+        training=lambda wildcards: plan.training(wildcards.lineage),
+        recipe=plan.training_recipe(),
+        code=fingerprint("training.loop"),
+        workers=lambda wildcards, threads: settings.training.workers,
+        state=lambda wildcards, threads: plan.root / "state" / wildcards.lineage,
+        parent=lambda wildcards, input: f"--parent {input.parent}" if input.parent else "",
+    shell:
+        "python -m resdavenet_vq train --lineage {params.lineage:q} --data {input.data} --validation {input.validation}"
+        " {params.parent} --model {params.model:q} --training {params.training:q} --recipe {params.recipe:q}"
+        " --code {params.code:q} --workers {params.workers} --state {params.state} --out $(dirname {output.card}) 2> {log}"
+
+
+rule models:
+    input:
+        plan.models,
+    localrule: True

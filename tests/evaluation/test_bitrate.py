@@ -1,0 +1,99 @@
+"""Bitrates against counts made by hand and a plain twin."""
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation import bitrate
+
+METHOD = [1, 1, 1, 1, 1, 3, 3, 2, 3, 3, 2, 2]  # runs (1,5)(3,2)(2,1)(3,2)(2,2)
+
+
+def entropy(symbols):
+    n = len(symbols)
+    return -sum(c / n * math.log2(c / n) for c in Counter(symbols).values())
+
+
+def twin(utterances, duration):
+    runs, rows = [], []
+    for codes in utterances:
+        rows += codes
+        start = 0
+        for i in range(1, len(codes) + 1):
+            if i == len(codes) or codes[i] != codes[start]:
+                runs.append((codes[start], i - start))
+                start = i
+    units, lengths = [u for u, _ in runs], [n for _, n in runs]
+    rate = len(runs) / duration
+    return (
+        len(rows) / duration * entropy(rows),
+        rate * entropy(runs),
+        rate * (entropy(units) + entropy(lengths)),
+        rate * entropy(units),
+    )
+
+
+def test_the_methods_own_example():
+    b = bitrate.of([("a", np.array(METHOD))], {"a": 2.0})
+    assert (b.rows, b.runs, b.symbols, b.duration) == (12, 5, 3, 2.0)
+    h_unit = entropy([1, 3, 2, 3, 2])
+    assert b.segment == pytest.approx(2.5 * h_unit)
+    assert b.run_length == pytest.approx(2.5 * entropy([(1, 5), (3, 2), (2, 1), (3, 2), (2, 2)]))
+    assert b.factored == pytest.approx(2.5 * (h_unit + entropy([5, 2, 1, 2, 2])))
+    assert b.plain == pytest.approx(6 * entropy(METHOD))
+
+
+def test_vectors_are_symbols_by_being_equal():
+    codebook = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    codebook[1] = 0.0
+    vectors = codebook[METHOD]
+    vectors[2] = -0.0  # equal to the zeros around it
+    assert bitrate.of([("a", vectors)], {"a": 2.0}) == bitrate.of([("a", np.array(METHOD))], {"a": 2.0})
+
+
+def test_pooling_counts_over_all_files_and_keeps_runs_apart():
+    utterances = [("a", np.array([7, 7, 8])), ("b", np.array([8, 8, 9]))]
+    b = bitrate.of(iter(utterances), {"b": 0.5, "a": 1.0})
+    assert b.runs == 4  # the two 8s meet at the border of two files: two runs
+    assert (b.plain, b.run_length, b.factored, b.segment) == pytest.approx(twin([u.tolist() for _, u in utterances], 1.5))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 3), max_size=12), min_size=1, max_size=5).filter(any))
+def test_laws(utterances):
+    named = [(str(i), np.array(u, dtype=np.int64)) for i, u in enumerate(utterances)]
+    b = bitrate.of(named, {name: 0.5 for name, _ in named})
+    assert (b.plain, b.run_length, b.factored, b.segment) == pytest.approx(twin(utterances, 0.5 * len(utterances)))
+    assert b.segment <= b.factored + 1e-9
+    assert b.run_length <= b.factored + 1e-9
+    assert min(b.plain, b.segment) >= 0
+
+
+def test_a_missing_file_is_an_error_not_a_smaller_corpus():
+    with pytest.raises(InputError, match=r"1 utterances have no units: b;") as e:
+        bitrate.of([("a", np.array([1])), ("c", np.array([1]))], {"a": 1.0, "b": 1.0})
+    assert "1 utterances have units but no duration: c" in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("utterances", "durations", "message"),
+    [
+        ([("a", [1]), ("a", [2])], {"a": 1.0}, "utterance a stands twice"),
+        ([], {}, "no bitrate"),
+        ([("a", [])], {"a": 1.0}, "no bitrate"),
+        ([("a", [1])], {"a": 0.0}, "no bitrate"),
+    ],
+)
+def test_what_has_no_bitrate_is_refused(utterances, durations, message):
+    with pytest.raises(InputError, match=message):
+        bitrate.of([(name, np.array(u, dtype=np.int64)) for name, u in utterances], durations)
+
+
+def test_one_symbol_costs_nothing():
+    b = bitrate.of([("a", np.zeros(10, np.int32))], {"a": 1.0})
+    assert (b.plain, b.run_length, b.factored, b.segment) == (0.0, 0.0, 0.0, 0.0)

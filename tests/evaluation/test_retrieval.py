@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import json
+import tracemalloc
+from pathlib import Path
+
+import h5py
+import numpy as np
+import oracle_evaluation as oracle
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from resdavenet_vq import config
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation import retrieval
+
+DATA = Path(__file__).parents[1] / "data" / "retrieval"
+
+
+def one_to_one(n):
+    return np.arange(n)
+
+
+def test_the_release_s_recalls():
+    S = np.load(DATA / "similarity.npz")["similarity"]
+    want = json.loads((DATA / "expected.json").read_text())
+    scores = retrieval.summarize(retrieval.ranks_of_similarity(S), one_to_one(len(S)))
+    assert {f"A_r{k}": r for k, r in scores.image_to_speech.recall.items()} | {
+        f"I_r{k}": r for k, r in scores.speech_to_image.recall.items()
+    } == want
+
+
+@st.composite
+def problems(draw):
+    """Small whole-number vectors, so that many scores tie, and one to three captions for every image."""
+    n_images, extra, dim = draw(st.integers(1, 7)), draw(st.integers(0, 8)), draw(st.integers(1, 3))
+    image_of = np.array(
+        draw(st.permutations([*range(n_images), *draw(st.lists(st.integers(0, n_images - 1), min_size=extra, max_size=extra))]))
+    )
+    vectors = [draw(hnp.arrays(np.float32, (n, dim), elements=st.integers(-3, 3).map(float))) for n in (n_images, len(image_of))]
+    return *vectors, image_of
+
+
+@given(problems(), st.integers(1, 5), st.integers(1, 12))
+@settings(max_examples=200, deadline=None)
+def test_the_oracle_agrees_with_ties_with_several_captions_and_in_any_blocks(problem, block, k):
+    image, speech, image_of = problem
+    S = image @ speech.T
+    found = retrieval.ranks(image, speech, image_of, block)
+    scores = retrieval.summarize(found, image_of, (k,))
+    assert (scores.image_to_speech.recall[k], scores.speech_to_image.recall[k]) == pytest.approx(oracle.recalls(S, image_of, k))
+    assert (scores.image_to_speech.ties, scores.speech_to_image.ties) == oracle.ties(S, image_of)
+    for a, b in zip(found, retrieval.ranks_of_similarity(S, image_of), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("block", [1, 7, 64, 100, 1000])
+def test_blocks_change_nothing_on_real_numbers(block):
+    generator = np.random.default_rng(0)
+    image, speech = (generator.normal(size=(100, 33)).astype(np.float32) for _ in range(2))
+    speech[50:] = speech[:50]  # exact ties in different blocks
+    whole = retrieval.ranks(image, speech, one_to_one(100))
+    for a, b in zip(whole, retrieval.ranks(image, speech, one_to_one(100), block), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert whole.image_tied.all()
+    assert not whole.speech_tied.any()
+
+
+def test_permuting_pairs_keeps_every_rank():
+    generator = np.random.default_rng(1)
+    image, speech = (generator.normal(size=(60, 8)).astype(np.float32) for _ in range(2))
+    order = generator.permutation(60)
+    before, after = (retrieval.ranks(a, b, one_to_one(60)) for a, b in ((image, speech), (image[order], speech[order])))
+    for a, b in zip(before, after, strict=True):
+        np.testing.assert_array_equal(a[order], b)
+
+
+def test_perfect_similarity_gives_1_and_reversed_gives_0():
+    perfect = retrieval.evaluate(np.eye(20), np.eye(20), one_to_one(20))
+    assert [*perfect.image_to_speech.recall.values(), *perfect.speech_to_image.recall.values()] == [1.0] * 6
+    assert perfect.image_to_speech.mean_rank == perfect.image_to_speech.median_rank == perfect.image_to_speech.ties == 0
+    assert perfect.mean_recall(10) == 1
+    reversed_ = retrieval.evaluate(np.eye(20), -np.eye(20), one_to_one(20))
+    assert [*reversed_.image_to_speech.recall.values(), *reversed_.speech_to_image.recall.values()] == [0.0] * 6
+    assert reversed_.speech_to_image.median_rank == 19
+
+
+def test_constant_similarity_is_chance_and_every_tie_is_counted():
+    scores = retrieval.evaluate(np.ones((50, 2)), np.ones((50, 2)), one_to_one(50))
+    for direction in (scores.image_to_speech, scores.speech_to_image):
+        assert direction.recall == pytest.approx({1: 1 / 50, 5: 5 / 50, 10: 10 / 50})
+        assert direction.recall == pytest.approx(direction.chance)
+        assert direction.ties == direction.queries == 50
+        assert direction.mean_rank == 24.5
+
+
+def test_k_beyond_the_items_is_all_of_them():
+    scores = retrieval.evaluate(np.eye(3), -np.eye(3), one_to_one(3), (1, 3, 10))
+    assert scores.image_to_speech.recall == {1: 0.0, 3: 1.0, 10: 1.0}
+    assert scores.image_to_speech.chance[10] == 1
+
+
+def test_chance_of_five_captions_an_image():
+    assert retrieval.chance_recall(np.full(4, 5), 20, 1) == pytest.approx(5 / 20)
+    assert retrieval.chance_recall(np.full(4, 5), 20, 2) == pytest.approx(1 - 15 / 20 * 14 / 19)
+    assert retrieval.chance_recall(np.full(4, 5), 20, 16) == 1
+
+
+@pytest.mark.parametrize(
+    ("image", "speech", "index", "match"),
+    [
+        (np.eye(2), np.array([[0.0, np.nan], [1, 0]]), [0, 1], "1 of 2 speech vectors are not finite .*number 0"),
+        (np.array([[0.0, 1], [np.inf, 0]]), np.eye(2), [0, 1], "1 of 2 image vectors are not finite .*number 1"),
+        (np.full((1, 2), 1e30, np.float32), np.full((1, 2), 1e30, np.float32), [0], "range of single precision"),
+        (np.eye(2), np.eye(3), [0, 1, 1], "not \\(2, 2\\), \\(3, 3\\) and \\(3,\\)"),
+        (np.eye(2), np.eye(2), [0, 2], "0 ... 1, not 0 ... 2"),
+        (np.eye(2), np.eye(2), [0, 0], "1 of 2 images have no caption"),
+        (np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0, int), "no pair"),
+    ],
+)
+def test_what_is_refused(image, speech, index, match):
+    with pytest.raises(InputError, match=match):
+        retrieval.evaluate(image, speech, np.asarray(index))
+
+
+def test_similarity_that_is_not_finite_is_refused():
+    with pytest.raises(InputError, match="not finite"):
+        retrieval.ranks_of_similarity(np.array([[0.0, np.nan], [0.0, 1.0]]))
+
+
+def test_memory_grows_with_the_vectors_not_with_their_pairs():
+    n = 6000
+    image, speech = (np.random.default_rng(s).normal(size=(n, 4)).astype(np.float32) for s in range(2))
+    tracemalloc.start()
+    retrieval.evaluate(image, speech, one_to_one(n))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < n * n * 4 / 3  # a third of S in single precision
+
+
+def embeddings_file(path, image, speech, image_index):
+    with h5py.File(path, "w") as f:
+        f["ids"] = [f"u{j}" for j in range(len(speech))]
+        f["image_ids"] = [f"i{i}.png" for i in range(len(image))]
+        f["image"], f["speech"], f["image_index"] = image.astype(np.float32), speech.astype(np.float32), np.asarray(image_index, np.int64)
+    return path
+
+
+def test_score_writes_conditions_scores_and_examples(tmp_path):
+    image = np.eye(4)
+    speech = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0], [9, 9, 9, 9], [0, 0, 0.1, 1]])
+    path = embeddings_file(tmp_path / "test.h5", image, speech, [0, 1, 1, -1, 2])
+    retrieval.score(path, tmp_path / "retrieval.json", config.Retrieval(split="test", recall_at=(1, 2)))
+    value = json.loads((tmp_path / "retrieval.json").read_text())
+    assert (
+        value["conditions"] | {"split": "test", "images": 3, "captions": 4, "captions_without_image": 1, "images_without_caption": 1}
+        == value["conditions"]
+    )
+    assert value["image_to_speech"]["recall_at_1"] == 1
+    assert value["image_to_speech"]["chance_recall_at_1"] == pytest.approx((1 / 4 + 2 / 4 + 1 / 4) / 3)
+    hits = value["examples"]["image_to_speech"]["hits"]
+    assert [h["query"] for h in hits] == ["i0.png", "i1.png", "i2.png"]
+    assert hits[1]["right"] == ["u1", "u2"]
+    assert hits[1]["answers"][0] == {"id": "u1", "score": 1.0, "right": True}
+    assert value["examples"]["speech_to_image"]["misses"] == []
+
+
+def test_score_shows_misses(tmp_path):
+    path = embeddings_file(tmp_path / "test.h5", np.eye(4), -np.eye(4), range(4))
+    scores = retrieval.score(path, tmp_path / "retrieval.json", config.Retrieval(split="test", recall_at=(1,)))
+    assert scores.mean_recall(1) == 0
+    misses = json.loads((tmp_path / "retrieval.json").read_text())["examples"]["speech_to_image"]["misses"]
+    assert [m["query"] for m in misses] == ["u0", "u1", "u2", "u3"]
+    assert misses[0]["right"] == ["i0.png"]
+    assert misses[0]["answers"][0]["right"] is False
+
+
+def test_files_that_are_missing_broken_or_empty_of_pairs_are_named(tmp_path):
+    settings_, out = config.Retrieval(split="test"), tmp_path / "retrieval.json"
+    with pytest.raises(InputError, match=r"absent\.h5: no such file"):
+        retrieval.score(tmp_path / "absent.h5", out, settings_)
+    (tmp_path / "broken.h5").write_bytes(b"\x89HDF")
+    with pytest.raises(InputError, match=r"broken\.h5: is no complete embeddings file"):
+        retrieval.score(tmp_path / "broken.h5", out, settings_)
+    speech_only = embeddings_file(tmp_path / "speech.h5", np.zeros((0, 2)), np.ones((2, 2)), [-1, -1])
+    with pytest.raises(InputError, match=r"speech\.h5: there is no pair"):
+        retrieval.score(speech_only, out, settings_)
+    foreign = embeddings_file(tmp_path / "foreign.h5", np.eye(2), np.eye(2), [0, 7])
+    with pytest.raises(InputError, match=r"foreign\.h5: image_index names images"):
+        retrieval.score(foreign, out, settings_)
+    misfit = embeddings_file(tmp_path / "misfit.h5", np.eye(2), np.eye(2), [0])
+    with pytest.raises(InputError, match=r"misfit\.h5: .* do not fit together"):
+        retrieval.score(misfit, out, settings_)
+    assert not out.exists()

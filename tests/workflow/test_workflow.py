@@ -1,0 +1,140 @@
+"""The workflow as people use it: one complete tiny run, what a dry run says after changes, and its messages."""
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+REPO = Path(__file__).resolve().parents[2]
+TINY = Path(__file__).with_name("tiny.yaml")
+LINEAGES = ["none", "none-2", "none-2-23"]
+
+
+def snakemake(folder, *arguments, configfiles=(TINY,)):
+    """Runs Snakemake in a folder that is not the checkout; returns the finished process."""
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "--snakefile", REPO / "Snakefile", "--directory", folder, "--cores", "2"]
+        + [*arguments, "--configfile", *configfiles],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def stale(folder, *, changes=None):
+    """The rules that a dry run would run, with these changes of the configuration."""
+    configfiles = [TINY]
+    if changes:
+        extra = folder / "changes.yaml"
+        extra.write_text(yaml.safe_dump(changes))
+        configfiles.append(extra)
+    run = snakemake(folder, "-n", "--summary", configfiles=configfiles)
+    assert run.returncode == 0, run.stderr
+    rows = [line.split("\t") for line in run.stdout.splitlines() if line.count("\t") >= 5]
+    assert rows[0][0] == "output_file", run.stdout
+    return {row[2] for row in rows[1:] if row[5] != "no update"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    run = snakemake(folder)
+    assert run.returncode == 0, run.stderr[-5000:]
+    return folder
+
+
+def test_a_complete_run_makes_every_result(finished):
+    root = finished / "results/spoken_scenes"
+    for lineage in LINEAGES:
+        for name in ("model/model.safetensors", "model/model.json", "model/history.csv", "retrieval.json"):
+            assert (root / lineage / name).stat().st_size, (lineage, name)
+    for split in ("test", "abx"):
+        assert (root / f"none-2-23/abx/{split}/quant3.zip").stat().st_size
+    assert (root / "none-2-23/words/quant3/words.csv").stat().st_size
+    table = pd.read_csv(root / "summary.csv")
+    assert {"{}", "{}->{2}", "{}->{2}->{2,3}", "raw log-mel"} == set(table["lineage"])
+    page = (root / "report/index.html").read_text()
+    assert "{}-&gt;{2}-&gt;{2,3}" in page or "{}->{2}->{2,3}" in page
+
+
+def test_the_scores_are_finite_and_name_their_conditions(finished):
+    root = finished / "results/spoken_scenes"
+    abx = json.loads((root / "none-2/abx/test/quant2.json").read_text())
+    assert 0 <= abx["within"] <= 100
+    assert 0 <= abx["across"] <= 100
+    assert {"layer", "split", "lineage", "frame_period", "distance"} <= abx.keys()
+    history = pd.read_csv(root / "none-2-23/model/history.csv")
+    assert len(history) == 1
+    assert all(math.isfinite(v) for v in history.select_dtypes("number").to_numpy().ravel())
+
+
+def test_nothing_is_left_to_do_after_a_run_nor_after_touching_files(finished):
+    assert stale(finished) == set()
+    for file in (finished / "results/spoken_scenes/corpus").glob("*.json"):
+        file.touch()
+    assert stale(finished) == set()
+
+
+@pytest.mark.parametrize(
+    ("changes", "rules"),
+    [
+        ({"words": {"min_occurrences": 3}}, {"detect_words", "summarise", "write_report"}),
+        ({"retrieval": {"recall_at": [1, 10]}}, {"score_retrieval", "summarise", "write_report"}),
+        ({"abx": {"scoring": {"seed": 1}}}, {"score_abx", "summarise", "write_report"}),
+        ({"abx": {"submission": {"author": "A. N. Author"}}}, {"pack_submission"}),
+        ({"report": {"utterances": 3}}, {"write_report"}),
+        ({"training": {"workers": 2, "gpus": 0}}, set()),
+    ],
+)
+def test_a_changed_setting_re_runs_what_depends_on_it_alone(finished, changes, rules):
+    assert stale(finished, changes=changes) == rules
+
+
+def test_a_misspelt_key_stops_a_dry_run_with_its_name(tmp_path):
+    extra = tmp_path / "wrong.yaml"
+    extra.write_text("training: {epohs: 3}\n")
+    run = snakemake(tmp_path, "-n", configfiles=[TINY, extra])
+    assert run.returncode != 0
+    assert "training.epohs: no such key; did you mean 'epochs'?" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_truncated_wav_stops_preparation_and_is_named(finished, tmp_path):
+    corpus = tmp_path / "results/spoken_scenes/corpus"
+    shutil.copytree(finished / "results/spoken_scenes/corpus", corpus)
+    victim = sorted((corpus / "val/wavs").rglob("*.wav"))[3]
+    victim.write_bytes(victim.read_bytes()[:5000])
+    run = subprocess.run(
+        [sys.executable, "-m", "resdavenet_vq", "prepare", "--manifest", corpus / "val.json", "--out", tmp_path / "val.h5"]
+        + ["--report", tmp_path / "val.report.json"],
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert victim.stem in run.stderr
+    assert "truncated" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not (tmp_path / "val.h5").exists()
+
+
+def test_a_dry_run_imports_nothing_heavy(tmp_path):
+    code = (
+        "import sys; from snakemake.cli import main\n"
+        f"args = ['-n', '-q', 'all', '--snakefile', {str(REPO / 'Snakefile')!r}, '--cores', '1', '--directory', {str(tmp_path)!r}]\n"
+        "try: main(args)\n"
+        "except SystemExit as e: assert not e.code, e.code\n"
+        "heavy = {'torch', 'h5py', 'numpy', 'librosa', 'fastabx'} & set(sys.modules); assert not heavy, heavy"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
