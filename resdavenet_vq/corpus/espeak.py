@@ -81,11 +81,11 @@ class Synthesis(NamedTuple):
 
 
 class _EventId(ctypes.Union):
-    _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * _PHONEME_NAME_BYTES)]  # noqa: RUF012
+    _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * _PHONEME_NAME_BYTES)]
 
 
 class _Event(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("type", ctypes.c_int),
         ("unique_identifier", ctypes.c_uint),
         ("text_position", ctypes.c_int),
@@ -118,7 +118,7 @@ def synthesise(words: Sequence[str], voice: Voice, seed: int) -> Synthesis:
     text, position_of_word = _text_of(words)
     with _fresh_library() as (library, sample_rate):
         if library.espeak_SetVoiceByName(f"en-us+{voice.variant}".encode()) != 0:
-            raise InputError(f"espeak-ng has no voice variant {voice.variant!r}; is its data folder complete?")
+            raise InputError(f"espeak-ng cannot set its voice en-us+{voice.variant}; is its data folder complete?")
         for parameter, value in ((_RATE, voice.rate), (_PITCH, voice.pitch), (_RANGE, voice.pitch_range)):
             library.espeak_SetParameter(parameter, value, 0)
         library.espeak_ng_SetRandSeed(seed)

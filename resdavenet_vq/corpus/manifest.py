@@ -15,6 +15,12 @@ from typing import Any, NamedTuple
 
 from resdavenet_vq.errors import InputError
 
+NO_ALIGNMENT = "no alignment"
+"""What an utterance without aligned words is counted as."""
+
+MOST_NAMED = 100
+"""Of each kind of thing noticed, so many are named."""
+
 
 class Interval(NamedTuple):
     """A labelled stretch of time, in seconds: a word or a phone."""
@@ -87,6 +93,15 @@ class Manifest:
     refused: list[Refusal] = field(default_factory=list)
     counted: dict[str, int] = field(default_factory=dict)
     """Things noticed that refuse no row, such as "bad alignment tokens" or "no alignment"."""
+    noticed: dict[str, list[str]] = field(default_factory=dict)
+    """The first of them by name, where they have names."""
+
+    def notice(self, what: str, which: str) -> None:
+        """Counts a thing that refuses no row, and names it unless many were named before."""
+        self.counted[what] = self.counted.get(what, 0) + 1
+        names = self.noticed.setdefault(what, [])
+        if len(names) < MOST_NAMED:
+            names.append(which)
 
 
 def parse_alignment(text: str) -> tuple[tuple[Interval, ...] | None, int]:
@@ -109,13 +124,13 @@ def _parse_token(token: str) -> Interval | None:
     parts = token.split("__")
     if len(parts) != 3 or not parts[1]:
         return None
-    start, end = _seconds(parts[0]), _seconds(parts[2])
+    start, end = parse_seconds(parts[0]), parse_seconds(parts[2])
     if start is None or end is None or not 0 <= start <= end < math.inf:
         return None
     return Interval(start, end, sys.intern(parts[1]))  # few labels, millions of intervals
 
 
-def _seconds(text: str) -> float | None:
+def parse_seconds(text: str) -> float | None:
     """The number as written in a file; Python's own 1_000 and non-ASCII digits are none."""
     if "_" in text or not text.isascii():
         return None

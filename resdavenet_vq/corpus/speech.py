@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import soxr
-from scipy import fft, signal
+from scipy import fft
 
 from resdavenet_vq.config import SpokenScenes
 from resdavenet_vq.corpus import espeak
@@ -142,7 +142,9 @@ def _in_a_room(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     echo[: int(_ROOM_GAP * SAMPLE_RATE)] = 0
     echo *= _gain(rng.uniform(*_ROOM_DB)) / np.sqrt((echo**2).sum())
     echo[0] = 1
-    return signal.oaconvolve(samples, echo.astype(np.float32))[: len(samples)]
+    size = fft.next_fast_len(len(samples) + n, real=True)
+    wet: np.ndarray = fft.irfft(fft.rfft(samples, size) * fft.rfft(echo.astype(np.float32), size), size)
+    return wet[: len(samples)]
 
 
 def _coloured_noise(n: int, rng: np.random.Generator) -> np.ndarray:
@@ -151,15 +153,17 @@ def _coloured_noise(n: int, rng: np.random.Generator) -> np.ndarray:
     spectrum = fft.rfft(rng.standard_normal(size, np.float32))
     frequencies = np.arange(len(spectrum), dtype=np.float32) * (SAMPLE_RATE / size)
     spectrum *= np.maximum(1, frequencies / _NOISE_CORNER_HZ) ** -np.float32(rng.uniform(*_NOISE_SLOPE))
-    noise = fft.irfft(spectrum, size)[:n]
-    return noise / noise.std()
+    noise: np.ndarray = fft.irfft(spectrum, size)[:n]
+    noise /= noise.std()
+    return noise
 
 
 def _phones(segments: list[espeak.Segment], before: float, rate: float, duration: float) -> list[Interval]:
     """One interval a segment, in seconds of the final audio; the first and last pause reach to its ends."""
     inner = [round(before + segment.start / rate, 4) for segment in segments[1:]]
     end_of_audio = math.floor(duration * 10000) / 10000  # rounded down: nothing is past the end
-    return [Interval(*span, segment.phone) for *span, segment in zip([0.0, *inner], [*inner, end_of_audio], segments, strict=True)]
+    labels = [segment.phone for segment in segments]
+    return list(map(Interval, [0.0, *inner], [*inner, end_of_audio], labels))
 
 
 def _words(words: list[str], segments: list[espeak.Segment], phones: list[Interval]) -> tuple[Interval, ...]:

@@ -1,0 +1,201 @@
+"""Word alignments that a forced aligner wrote, joined to a manifest by utterance id.
+
+Three forms, told by the path:
+
+- a folder of TextGrids, `ID.TextGrid`, in subfolders as one likes, with a tier `words` and, where there is one, `phones`
+  (any case; `word`, `phone`, `phonemes` and `SPEAKER - words` are understood too);
+- a `.ctm` file with rows `id channel start duration word`, maybe with more fields; `;;` begins a comment;
+- a `.txt` file with rows `id start end word`.
+
+Words are upper case as in Places Audio. Pauses and noises (`sil`, `sp`, `spn`, `<eps>`, `<unk>`, ...) are no words; among
+phones pauses are labelled SIL and noises SPN. Times are seconds.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from resdavenet_vq import textgrid
+from resdavenet_vq.corpus.manifest import NO_ALIGNMENT, Interval, Manifest, parse_seconds
+from resdavenet_vq.corpus.rows import printable, read_lines
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.progress import track
+
+WITHOUT_UTTERANCE = "alignments without an utterance"
+BAD_ROWS = "malformed alignment rows"
+BAD_INTERVALS = "bad alignment intervals"
+BAD_TEXTGRIDS = "unusable TextGrids"
+
+PAUSES = frozenset({"", "sil", "sp", "<sil>", "<eps>", "<p:>", "<p>", "silence", "[silence]"})
+NOISES = frozenset({"spn", "<unk>", "<spn>", "[noise]", "<noise>", "<usb>"})
+
+_TIERS = {"words": ("words", "word"), "phones": ("phones", "phone", "phonemes")}
+
+type Aligned = tuple[tuple[Interval, ...] | None, tuple[Interval, ...] | None]
+"""The words and the phones of an utterance, None where unknown."""
+
+
+def join(manifest: Manifest, path: Path) -> None:
+    """Gives the manifest's utterances their alignments; those without one keep what they have.
+
+    Counted and named in the manifest are alignments without an utterance (they may be of another split),
+    rows, intervals and TextGrids that cannot be used, and, anew, utterances without aligned words. None of them
+    refuses an utterance. Raises InputError if the path is unreadable or of another form, or if no id matches.
+    """
+    ids = {utterance.id for utterance in manifest.utterances}
+    if path.is_dir():
+        aligned, strangers = _from_textgrids(path, ids, manifest)
+    elif path.suffix.lower() in (".ctm", ".txt"):
+        aligned, strangers = _from_rows(path, ids, manifest)
+    elif path.exists():
+        raise InputError(f"{path}: no alignments; they are a folder of TextGrids, a .ctm or a .txt file")
+    else:
+        raise InputError(f"{path}: no such file or folder of alignments")
+    if ids and all(words is None for words, _ in aligned.values()):
+        faults = [names[0] for what in (BAD_TEXTGRIDS, BAD_ROWS, BAD_INTERVALS) if (names := manifest.noticed.get(what))]
+        theirs = faults[0] if faults else f"its own are like {min(strangers)!r}" if strangers else "it has none at all"
+        raise InputError(f"{path}: aligns no word of any of the {len(ids)} utterances, whose ids are like {min(ids)!r}; {theirs}")
+    for stranger in sorted(strangers):
+        manifest.notice(WITHOUT_UTTERANCE, stranger)
+    manifest.counted[NO_ALIGNMENT] = 0
+    for number, utterance in enumerate(manifest.utterances):
+        words, phones = aligned.get(utterance.id, (None, None))
+        words, phones = words or utterance.words, phones or utterance.phones
+        manifest.utterances[number] = replace(utterance, words=words, phones=phones)
+        if words is None:
+            manifest.notice(NO_ALIGNMENT, utterance.id)
+
+
+# -- tables ---------------------------------------------------------------------------------------------
+
+
+def _from_rows(path: Path, ids: set[str], manifest: Manifest) -> tuple[dict[str, Aligned], set[str]]:
+    """The alignments of the utterances in a table of words, and the ids of others."""
+    is_ctm = path.suffix.lower() == ".ctm"
+    words: dict[str, list[Interval]] = {}
+    strangers: set[str] = set()
+    for line, row in read_lines(path):
+        if is_ctm and row.startswith(";;"):
+            continue
+        fields = row.split()
+        if fields[0] not in ids:
+            strangers.add(fields[0])
+            continue
+        found = words.setdefault(fields[0], [])
+        interval = _from_ctm(fields) if is_ctm else _from_text(fields)
+        if interval is None:
+            manifest.notice(BAD_ROWS, f"{path.name} line {line}: {row[:80]}")
+        elif not _is_silent(interval.label):
+            found.append(interval)
+    return {identity: (_in_order(intervals), None) for identity, intervals in words.items()}, strangers
+
+
+def _from_ctm(fields: list[str]) -> Interval | None:
+    if len(fields) < 5:
+        return None
+    start, duration = parse_seconds(fields[2]), parse_seconds(fields[3])
+    return None if start is None or duration is None else _interval(start, round(start + duration, 6), fields[4].upper())
+
+
+def _from_text(fields: list[str]) -> Interval | None:
+    if len(fields) != 4:
+        return None
+    start, end = parse_seconds(fields[1]), parse_seconds(fields[2])
+    return None if start is None or end is None else _interval(start, end, fields[3].upper())
+
+
+# -- TextGrids ------------------------------------------------------------------------------------------
+
+
+def _from_textgrids(folder: Path, ids: set[str], manifest: Manifest) -> tuple[dict[str, Aligned], set[str]]:
+    """The alignments of the utterances in a folder, and the ids of others."""
+    files, strangers = _find(folder, ids)
+    aligned: dict[str, Aligned] = {}
+    for identity, paths in track(sorted(files.items()), f"reading {folder.name}", unit="TextGrids"):
+        try:
+            aligned[identity] = _from_textgrid(identity, paths, manifest)
+        except InputError as e:
+            manifest.notice(BAD_TEXTGRIDS, printable(str(e)))
+    return aligned, strangers
+
+
+def _from_textgrid(identity: str, paths: list[Path], manifest: Manifest) -> Aligned:
+    if len(paths) > 1:
+        raise InputError(f"{identity}: which one is it, {' or '.join(map(str, paths))}?")
+    tiers = textgrid.read(paths[0])
+    words, phones = _tier(paths[0], tiers, "words"), _tier(paths[0], tiers, "phones") or ()
+    if words is None:
+        raise InputError(f"{paths[0]}: no tier 'words', but {', '.join(map(repr, tiers)) or 'none'}")
+    spoken = (word._replace(label=word.label.strip().upper()) for word in words if not _is_silent(word.label))
+    labelled = (phone._replace(label=_phone(phone.label)) for phone in phones)
+    return _in_order(_sound(spoken, paths[0], manifest)), _in_order(_sound(labelled, paths[0], manifest))
+
+
+def _find(folder: Path, ids: set[str]) -> tuple[dict[str, list[Path]], set[str]]:
+    """The TextGrids of each utterance (one with its whole id as path wins over the same name elsewhere), and other names."""
+    files: dict[str, list[Path]] = {}
+    exact: dict[str, list[Path]] = {}
+    strangers: set[str] = set()
+    for parent, folders, names in os.walk(folder, onerror=_stop):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(parent, name)
+            stem = path.stem
+            if path.suffix.lower() != ".textgrid":
+                continue
+            whole = str(path.relative_to(folder).with_suffix(""))
+            if whole in ids:
+                exact[whole] = [path]
+            elif stem in ids:
+                files.setdefault(stem, []).append(path)
+            else:
+                strangers.add(printable(whole))
+    return files | exact, strangers
+
+
+def _stop(error: OSError) -> None:
+    raise InputError(f"{error.filename}: cannot be read ({error.strerror})")
+
+
+def _tier(path: Path, tiers: Mapping[str, tuple[Interval, ...]], kind: str) -> tuple[Interval, ...] | None:
+    """The one tier of a kind, by its name."""
+    found = [name for name in tiers if name.strip().lower().split(" - ")[-1] in _TIERS[kind]]
+    if len(found) > 1:
+        raise InputError(f"{path}: several tiers of {kind}: {', '.join(map(repr, found))}")
+    return tiers[found[0]] if found else None
+
+
+def _sound(intervals: Iterable[Interval], path: Path, manifest: Manifest) -> Iterator[Interval]:
+    for start, end, label in intervals:
+        if (interval := _interval(start, end, label)) is None:
+            manifest.notice(BAD_INTERVALS, printable(f"{path}: {label!r} from {start} to {end} s"))
+        else:
+            yield interval
+
+
+def _phone(label: str) -> str:
+    """As written, since the case of phones means something; pauses and noises in one spelling."""
+    text = label.strip().lower()
+    return "SIL" if text in PAUSES else "SPN" if text in NOISES else label.strip()
+
+
+# -- both -----------------------------------------------------------------------------------------------
+
+
+def _interval(start: float, end: float, label: str) -> Interval | None:
+    """The interval if its times are finite seconds with 0 <= start <= end."""
+    return Interval(start, end, sys.intern(label)) if 0 <= start <= end < math.inf else None
+
+
+def _is_silent(label: str) -> bool:
+    return label.strip().lower() in PAUSES | NOISES
+
+
+def _in_order(intervals: Iterable[Interval]) -> tuple[Interval, ...] | None:
+    """By time; None for none at all."""
+    return tuple(sorted(intervals, key=lambda interval: interval[:2])) or None

@@ -1,0 +1,156 @@
+"""Flickr8k Audio: five spoken captions for each image of Flickr8k, from the corpus's own files.
+
+`wav2capt.txt` has rows `wav image #number`, `wav2spk.txt` rows `wav speaker`, `Flickr8k.token.txt` rows
+`image#number`, a tab and the text, and `Flickr_8k.trainImages.txt` (`dev`, `test`) an image a row. The captions of an
+image share its `image_id`. Whether wavs and images exist is found out by preparation.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+
+from resdavenet_vq.config import Flickr8k
+from resdavenet_vq.corpus.manifest import NO_ALIGNMENT, Manifest, Refusal, Utterance
+from resdavenet_vq.corpus.rows import path_fault, read_lines
+from resdavenet_vq.errors import InputError
+
+NO_TEXT = "no text"
+NO_SPEAKER = "no speaker"
+SEVERAL_SPEAKERS = "several speakers"
+IN_NO_SPLIT = "captions of images in no split"
+NO_CAPTIONS = "images without captions"
+LISTED_TWICE = "images listed twice"
+BAD_SPEAKER_ROWS = "malformed speaker rows"
+BAD_TEXT_ROWS = "malformed text rows"
+SEVERAL_TEXTS = "several texts"
+
+_CAPTION_NUMBER = re.compile(r"#[0-9]{1,9}")
+
+
+def read(corpus: Flickr8k, split: str) -> Manifest:
+    """The utterances of one split, in the order of `wav2capt.txt`; the id of an utterance is its wav's name without suffix.
+
+    A row of `wav2capt.txt` is refused if it has other than three fields, a number that is not like `#0`, a wav or
+    image that is no file name, a wav that an earlier row has, or a caption (image and number) that an earlier
+    row has. A malformed row belongs to no split for certain and is refused in each.
+    Counted are captions of images in no split (the corpus is known to have such), images of the split without
+    captions, and utterances without a text, without a speaker or with several, which go on without.
+    Raises InputError for an unreadable file, an image in two splits, and a split of which nothing is found.
+    """
+    manifest = Manifest(counted={NO_ALIGNMENT: 0})
+    split_of = _splits(corpus, split, manifest)
+    speakers = _speakers(corpus.wav2spk, manifest)
+    texts = _texts(corpus.tokens, manifest)
+    spoken: set[str] = set()
+    line_of: dict[tuple[str, str], int] = {}
+    for line, row in read_lines(corpus.wav2capt):
+        wav, image, number, faults = _caption(row)
+        if not faults:
+            if split_of.get(image) != split:
+                if image not in split_of:
+                    manifest.notice(IN_NO_SPLIT, f"{corpus.wav2capt.name} line {line}: {wav} {image}")
+                continue
+            identity = str(PurePosixPath(wav).with_suffix(""))
+            faults = [
+                f"the {key[0]} {key[1]!r} stands on line {line_of[key]} already"
+                for key in (("utterance", identity), ("caption", image + number))
+                if line_of.setdefault(key, line) != line
+            ]
+        if faults:
+            refused = f"{corpus.wav2capt.name} line {line}: {'; '.join(faults)}"
+            manifest.refused.append(Refusal(len(manifest.utterances) + len(manifest.refused), "", wav, refused))
+            continue
+        spoken.add(image)
+        manifest.utterances.append(
+            Utterance(
+                id=identity,
+                wav=corpus.wavs / wav,
+                image=corpus.image_folder / image,
+                image_id=image,
+                speaker=_speaker(speakers, wav, manifest),
+                text=_text(texts, image + number, manifest),
+                words=None,
+                phones=None,
+            )
+        )
+        manifest.counted[NO_ALIGNMENT] += 1
+    images = [image for image, belongs in split_of.items() if belongs == split]
+    if not spoken and not manifest.refused:
+        raise InputError(f"{corpus.wav2capt}: no caption of any of the {len(images)} images in {corpus.image_list(split)}")
+    for image in images:
+        if image not in spoken:
+            manifest.notice(NO_CAPTIONS, image)
+    return manifest
+
+
+def _caption(row: str) -> tuple[str, str, str, list[str]]:
+    """The wav, image and `#number` of a row, and what is wrong with it."""
+    fields = row.split()
+    if len(fields) != 3:
+        return "", "", "", [f"{len(fields)} fields instead of wav, image and #number: {row[:80]!r}"]
+    wav, image, number = fields
+    faults = [f"{name}: {fault}" for name, text in (("wav", wav), ("image", image)) if (fault := path_fault(text))]
+    if not _CAPTION_NUMBER.fullmatch(number):
+        faults.append(f"{number[:20]!r} is no caption's number such as #0")
+    return wav, image, number, faults
+
+
+def _splits(corpus: Flickr8k, split: str, manifest: Manifest) -> dict[str, str]:
+    """The split of every image. Raises InputError naming images that are in two, or are no file names."""
+    split_of: dict[str, str] = {}
+    faults = []
+    for name in corpus.splits:
+        for line, image in read_lines(corpus.image_list(name)):
+            if fault := path_fault(image):
+                faults.append(f"{corpus.image_list(name)} line {line}: {fault}")
+            elif image not in split_of:
+                split_of[image] = name
+            elif split_of[image] != name:
+                faults.append(f"{corpus.image_list(name)} line {line}: {image!r} is in {corpus.image_list(split_of[image]).name} too")
+            elif name == split:
+                manifest.notice(LISTED_TWICE, image)
+    if faults:
+        raise InputError("\n".join(["Lists of images have faults; every image must be in one split:", *faults]))
+    if split not in split_of.values():
+        raise InputError(f"{corpus.image_list(split)}: lists no image")
+    return split_of
+
+
+def _speakers(path: Path, manifest: Manifest) -> dict[str, str | None]:
+    """The speaker of every wav; None where rows contradict each other."""
+    speakers: dict[str, str | None] = {}
+    for line, row in read_lines(path):
+        fields = row.split()
+        if len(fields) != 2 or any(map(path_fault, fields)):
+            manifest.notice(BAD_SPEAKER_ROWS, f"{path.name} line {line}: {row[:80]}")
+        elif speakers.setdefault(fields[0], fields[1]) != fields[1]:
+            speakers[fields[0]] = None
+    return speakers
+
+
+def _texts(path: Path, manifest: Manifest) -> dict[str, str | None]:
+    """The text of every caption, by `image#number`; None where rows contradict each other."""
+    texts: dict[str, str | None] = {}
+    for line, row in read_lines(path):
+        caption, tab, text = row.partition("\t")
+        image, _, number = caption.rpartition("#")
+        if not tab or not image or not text.strip() or not _CAPTION_NUMBER.fullmatch(f"#{number}"):
+            manifest.notice(BAD_TEXT_ROWS, f"{path.name} line {line}: {row[:80]}")
+        elif texts.setdefault(caption, text.strip()) != text.strip():
+            texts[caption] = None
+    return texts
+
+
+def _speaker(speakers: dict[str, str | None], wav: str, manifest: Manifest) -> str | None:
+    speaker = speakers.get(wav)
+    if speaker is None:
+        manifest.notice(SEVERAL_SPEAKERS if wav in speakers else NO_SPEAKER, wav)
+    return speaker
+
+
+def _text(texts: dict[str, str | None], caption: str, manifest: Manifest) -> str | None:
+    text = texts.get(caption)
+    if text is None:
+        manifest.notice(SEVERAL_TEXTS if caption in texts else NO_TEXT, caption)
+    return text

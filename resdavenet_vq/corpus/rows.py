@@ -1,0 +1,125 @@
+"""Rows of corpus files, checked at the border: JSON objects and lines of text, with every fault named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from resdavenet_vq import files
+from resdavenet_vq.corpus.manifest import Interval, parse_alignment
+from resdavenet_vq.errors import InputError
+
+
+class Fields:
+    """The fields of one JSON object, read with every fault noted in `faults`; a missing field and null are the same."""
+
+    def __init__(self, row: Mapping[str, Any]) -> None:
+        self.row = row
+        self.faults: list[str] = []
+
+    def text(self, key: str) -> str | None:
+        """A field that must be text."""
+        value = self.row.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            self.faults.append(f"{key}: not text but {kind(value)}")
+            return None
+        if not is_unicode(value):
+            self.faults.append(f"{key}: not valid Unicode")
+            return None
+        return value
+
+    def path(self, key: str) -> str | None:
+        """A field that must be a path below a base folder."""
+        text = self.text(key)
+        if text is not None and (fault := path_fault(text)):
+            self.faults.append(f"{key}: {fault}")
+            return None
+        return text
+
+    def identity(self, wav: str | None) -> str:
+        """The utterance's id, else its wav path without suffix; empty where neither is sound."""
+        identity = self.path("uttid")
+        if identity is None and wav is not None and self.row.get("uttid") is None:
+            identity = str(PurePosixPath(wav).with_suffix(""))
+        return identity or ""
+
+    def alignment(self, key: str) -> tuple[tuple[Interval, ...] | None, int]:
+        """The intervals in a field, and how many of its tokens were bad."""
+        text = self.text(key)
+        return (None, 0) if text is None else parse_alignment(text)
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file of any content. Raises InputError naming the file."""
+    try:
+        return files.read_json(path)
+    except OSError as e:
+        raise InputError(f"{path}: cannot be read ({e.strerror})") from None
+    except RecursionError:
+        raise InputError(f"{path}: nested too deeply for a corpus file") from None
+    except ValueError as e:  # a number of thousands of digits, or a path that no system has
+        raise InputError(f"{path}: cannot be read as JSON ({e})") from None
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a UTF-8 text file that are not blank, each with its number from 1. Raises InputError naming the file."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="\n") as file:
+            for number, line in enumerate(file, 1):
+                if text := line.strip():
+                    yield number, text
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as e:
+        raise InputError(f"{path}: cannot be read ({e.strerror})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not UTF-8 text") from None
+
+
+def base_path(json_path: Path, content: Mapping[str, Any], key: str) -> Path:
+    """The folder that a corpus file names as a base, from its own folder on; that folder where it names none."""
+    base = content.get(key)
+    if base is None:
+        return json_path.parent
+    if not isinstance(base, str) or "\0" in base or not is_unicode(base):
+        raise InputError(f"{json_path}: {key} must be the path of a folder, not {base!a}")
+    return json_path.parent / base
+
+
+def path_fault(text: str) -> str | None:
+    """What makes `text` no path below a base folder; ids are names of files to come, so the same holds for them."""
+    if not text.strip():
+        return "empty"
+    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+        return "contains a control character"
+    path = PurePosixPath(text)
+    if path.is_absolute():
+        return f"{text!r} is absolute; it must stand below the base path"
+    if ".." in path.parts:
+        return f"{text!r} leads upwards with '..'; it must stand below the base path"
+    if not path.name:
+        return f"{text!r} names no file"
+    return None
+
+
+def is_unicode(text: str) -> bool:
+    """Whether the text can be written in UTF-8; JSON can escape halves of a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def printable(value: object) -> str:
+    """A text that can be written in UTF-8, whatever the value."""
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else ""
+
+
+def kind(value: object) -> str:
+    """What a JSON value is, in words."""
+    names = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object", str: "text", type(None): "null"}
+    return names[type(value)]

@@ -1,0 +1,146 @@
+"""The demo corpus, made on this machine: drawn scenes, synthetic spoken captions, exact alignments.
+
+Each utterance follows from the corpus's seed, the split's name and its own number alone, so
+that the files are the same, byte for byte, for any number of workers and on every rerun (with
+the same versions of the libraries on the same type of processor).
+
+No two splits of pairs share a scene or a caption (as a sequence of words). Every scene and
+every caption has one owner among all splits that there could ever be: the first in the
+list of pairs owns half of them, the second a quarter, the third an eighth, and so on, as a hash
+decides; and a split draws until it finds its own. The owner depends on nothing but the split's
+place in that list: other sizes, and splits added at its end, leave the pairs of the rest alone.
+Within a split, scenes and captions may repeat.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from resdavenet_vq import files
+from resdavenet_vq.config import SpokenScenes
+from resdavenet_vq.corpus import captions, espeak, scenes, speech
+from resdavenet_vq.corpus.manifest import Interval, format_alignment
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.progress import track
+
+ITEM_HEADER = "#file onset offset #phone prev-phone next-phone speaker"
+SHORTEST_ITEM = 0.07
+"""Triphones that take less time, in seconds, are no items: a slow layer has no frame for them."""
+
+_JPEG_QUALITY = 88
+_FILES_IN_A_FOLDER = 1000
+_MOST_UTTERANCES_IN_A_CHUNK = 16
+_CAPTIONS_FOR_A_SCENE = 32
+_MOST_DRAWS = 100_000
+
+
+def make(settings: SpokenScenes, split: str, folder: Path, workers: int) -> None:
+    """Makes one split with that many processes.
+
+    Writes `folder/{split}/wavs`, for pairs `folder/{split}/images`, and last and whole
+    `folder/{split}.json` in the Places layout and the ABX items `folder/{split}.item`.
+    Raises InputError for an unknown split, a missing synthesiser, or a corpus with too few
+    kinds of scenes for its number of splits.
+    """
+    espeak.check_installed()
+    if split not in settings.splits:
+        raise InputError(f"the corpus has no split {split!r}; known are {', '.join(settings.splits)}")
+    for output in (folder / f"{split}.json", folder / f"{split}.item"):
+        output.unlink(missing_ok=True)  # it must not describe the media that are about to change
+    with_images = split in settings.pairs
+    number = settings.pairs[split] if with_images else settings.word_lists[split]
+    for first in range(0, number, _FILES_IN_A_FOLDER):
+        for media in ("wavs", "images") if with_images else ("wavs",):
+            (folder / split / media / _subfolder(first)).mkdir(parents=True, exist_ok=True)
+    rows = list(_rows(partial(_make_one, settings, split, folder), number, workers, label=f"making {split}"))
+    content = {"audio_base_path": f"{split}/wavs", **({"image_base_path": f"{split}/images"} if with_images else {})}
+    with files.written_whole(folder / f"{split}.item") as beside:
+        items = (line for row, phones in rows for line in item_lines(row["uttid"], row["speaker"], phones))
+        beside.write_text("\n".join([ITEM_HEADER, *items]) + "\n", encoding="utf-8")
+    files.write_json(folder / f"{split}.json", content | {"data": [row for row, _ in rows]})
+
+
+def sample_pair(settings: SpokenScenes, split: str, rng: np.random.Generator) -> tuple[scenes.Scene, tuple[str, ...]]:
+    """A scene and a caption of it that both belong to the split."""
+    place = list(settings.pairs).index(split)
+    for _ in range(_MOST_DRAWS):
+        scene = scenes.sample(settings, rng)
+        if owner(scene.key) != place:
+            continue
+        for _ in range(_CAPTIONS_FOR_A_SCENE):
+            caption = captions.sample(scene, rng)
+            if owner(" ".join(captions.words_of(caption))) == place:
+                return scene, caption
+    raise InputError(f"split {split!r} finds no scene of its own: allow more objects or colours, or have fewer splits of pairs")
+
+
+def owner(key: str) -> int:
+    """The place, in the list of pairs, of the split that owns the scene or caption: 0 for half of all keys, 1 for a quarter, ..."""
+    value = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest())
+    return (~value & (value + 1)).bit_length() - 1  # how many ones its binary form ends with
+
+
+def item_lines(utterance: str, speaker: str, phones: Iterable[Interval]) -> Iterator[str]:
+    """One line for each phone between two others without a pause, from the first's start to the last's end."""
+    track_of_phones = list(phones)
+    for before, phone, after in zip(track_of_phones, track_of_phones[1:], track_of_phones[2:], strict=False):
+        labels = (phone.label, before.label, after.label)
+        if espeak.SILENCE not in labels and round(after.end - before.start, 4) >= SHORTEST_ITEM:
+            yield f"{utterance} {before.start:.4f} {after.end:.4f} {' '.join(labels)} {speaker}"
+
+
+def _rows[T](make_one: partial[T], number: int, workers: int, label: str) -> Iterator[T]:
+    """What `make_one` gives for 0 ... number - 1, in order."""
+    if workers <= 1:
+        yield from track(map(make_one, range(number)), label, total=number, unit="utterances")
+        return
+    context = multiprocessing.get_context("spawn")  # a fork would inherit locks of the parent's threads
+    with ProcessPoolExecutor(min(workers, number), mp_context=context) as pool:
+        chunk = max(1, min(_MOST_UTTERANCES_IN_A_CHUNK, number // (4 * workers)))
+        results = pool.map(make_one, range(number), chunksize=chunk)
+        yield from track(results, label, total=number, unit="utterances")
+
+
+def _make_one(settings: SpokenScenes, split: str, folder: Path, number: int) -> tuple[dict[str, Any], tuple[Interval, ...]]:
+    """Writes the media of one utterance; its row of the JSON file, and its phones."""
+    name = int.from_bytes(hashlib.blake2b(split.encode(), digest_size=8).digest())
+    for_text, for_speech, for_image = np.random.default_rng([settings.seed, name, number]).spawn(3)
+    identity = f"{split}-{number:06d}"
+    stem = f"{_subfolder(number)}/{identity}"
+
+    scene: scenes.Scene | None = None
+    if split in settings.pairs:
+        scene, text = sample_pair(settings, split, for_text)
+        speaker_number = int(for_speech.integers(settings.speakers))
+    else:
+        text = captions.sample_word_list(for_text)
+        speaker_number = settings.speakers + int(for_speech.integers(settings.unseen_speakers))
+    speaker = speech.speaker(speaker_number, settings.seed)
+    spoken = speech.speak(text, speaker, settings, for_speech)
+    soundfile.write(folder / split / "wavs" / f"{stem}.wav", spoken.samples, speech.SAMPLE_RATE, subtype="PCM_16")
+
+    row: dict[str, Any] = {"uttid": identity, "speaker": speaker.name, "wav": f"{stem}.wav"}
+    if scene is not None:
+        image = scenes.render(scene, settings.image_size, for_image)
+        image.save(folder / split / "images" / f"{stem}.jpg", quality=_JPEG_QUALITY)
+        row |= {"image": f"{stem}.jpg", "scene": scene.to_dict()}
+    row |= {
+        "asr_text": " ".join(captions.words_of(text)),
+        "text_alignment": format_alignment(spoken.words),
+        "phone_alignment": format_alignment(spoken.phones),
+    }
+    return row, spoken.phones
+
+
+def _subfolder(number: int) -> str:
+    """Where the media of an utterance lie, so that no folder grows without end."""
+    return f"{number // _FILES_IN_A_FOLDER:03d}"

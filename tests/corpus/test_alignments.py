@@ -1,0 +1,307 @@
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resdavenet_vq.corpus import alignments
+from resdavenet_vq.corpus.manifest import Interval, Manifest, Utterance
+from resdavenet_vq.errors import InputError
+
+WORDS = (Interval(0.25, 0.5, "A"), Interval(0.5, 1.1, "CAT"))
+OWN = (Interval(0.0, 1.0, "OWN"),)
+
+# As the Montreal Forced Aligner writes it.
+LONG = """\
+File type = "ooTextFile"
+Object class = "TextGrid"
+
+xmin = 0
+xmax = 1.5
+tiers? <exists>
+size = 2
+item []:
+    item [1]:
+        class = "IntervalTier"
+        name = "words"
+        xmin = 0
+        xmax = 1.5
+        intervals: size = 4
+        intervals [1]:
+            xmin = 0
+            xmax = 0.25
+            text = ""
+        intervals [2]:
+            xmin = 0.25
+            xmax = 0.5
+            text = "a"
+        intervals [3]:
+            xmin = 0.5
+            xmax = 1.1
+            text = "cat"
+        intervals [4]:
+            xmin = 1.1
+            xmax = 1.5
+            text = "<unk>"
+    item [2]:
+        class = "IntervalTier"
+        name = "phones"
+        xmin = 0
+        xmax = 1.5
+        intervals: size = 6
+        intervals [1]:
+            xmin = 0
+            xmax = 0.25
+            text = "sil"
+        intervals [2]:
+            xmin = 0.25
+            xmax = 0.5
+            text = "ə"
+        intervals [3]:
+            xmin = 0.5
+            xmax = 0.7
+            text = "K"
+        intervals [4]:
+            xmin = 0.7
+            xmax = 0.9
+            text = "AE1"
+        intervals [5]:
+            xmin = 0.9
+            xmax = 1.1
+            text = "T"
+        intervals [6]:
+            xmin = 1.1
+            xmax = 1.5
+            text = "spn"
+"""
+
+# As Praat saves a short text file, with a tier of points and its own spelling of names.
+SHORT = """\
+File type = "ooTextFile"
+Object class = "TextGrid"
+
+0
+1.5
+<exists>
+2
+"TextTier"
+"clicks"
+0
+1.5
+1
+0.3
+"!"
+"IntervalTier"
+"Anna - Words"
+0
+1.5
+4
+0
+0.25
+"sp"
+0.25
+0.5
+"A"
+0.5
+1.1
+" cat "
+1.1
+1.5
+"SIL"
+"""
+
+
+def manifest(*ids, words=None):
+    return Manifest([Utterance(i, Path(f"{i}.wav"), None, None, None, None, words, None) for i in ids], counted={"no alignment": len(ids)})
+
+
+def write(folder, name, text, encoding="utf-8"):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def joined(path, *ids, words=None):
+    result = manifest(*ids, words=words)
+    alignments.join(result, path)
+    return result
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_long_textgrids(tmp_path, encoding):
+    write(tmp_path, "u.TextGrid", LONG, encoding)
+    result = joined(tmp_path, "u")
+    (utterance,) = result.utterances
+    assert utterance.words == WORDS
+    assert [p.label for p in utterance.phones] == ["SIL", "ə", "K", "AE1", "T", "SPN"]
+    assert utterance.phones[-1] == (1.1, 1.5, "SPN")
+    assert (result.refused, result.counted, result.noticed) == ([], {"no alignment": 0}, {})
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_short_textgrids(tmp_path, encoding, line_end):
+    write(tmp_path, "speaker/u.textgrid", SHORT.replace("\n", line_end), encoding)
+    (utterance,) = joined(tmp_path, "u").utterances
+    assert utterance.words == WORDS
+    assert utterance.phones is None
+
+
+def test_the_whole_path_wins_over_a_name(tmp_path):
+    write(tmp_path, "a/u.TextGrid", LONG)
+    write(tmp_path, "b/u.TextGrid", LONG.replace('"cat"', '"dog"'))
+    result = joined(tmp_path, "a/u", "b/u")
+    assert [u.words[-1].label for u in result.utterances] == ["CAT", "DOG"]
+    with pytest.raises(InputError, match=r"u: which one is it, .*a/u\.TextGrid or .*b/u\.TextGrid\?"):
+        joined(tmp_path, "u")
+
+
+def test_textgrids_that_do_not_match_or_cannot_be_used(tmp_path):
+    write(tmp_path, "good.TextGrid", LONG)
+    write(tmp_path, "other/split.TextGrid", LONG)
+    write(tmp_path, "empty.TextGrid", "")
+    write(tmp_path, "tiers.TextGrid", LONG.replace('"words"', '"mots"'))
+    write(tmp_path, "several.TextGrid", LONG.replace('"phones"', '"Word"'))
+    write(tmp_path, "backwards.TextGrid", LONG.replace("xmax = 0.5", "xmax = 0.2").replace("xmin = 0.5", "xmin = -1"))
+    write(tmp_path, "silent.TextGrid", LONG.replace('"a"', '"sp"').replace('"cat"', '""'))
+    write(tmp_path, "readme.txt", "hello")
+    names = ["good", "empty", "tiers", "several", "backwards", "silent", "absent"]
+    result = joined(tmp_path, *names)
+    assert [u.id for u in result.utterances] == names
+    assert result.refused == []
+    assert [u.id for u in result.utterances if u.words] == ["good"]
+    assert result.noticed["alignments without an utterance"] == ["other/split"]
+    assert result.noticed["no alignment"] == names[1:]
+    assert [re.sub(r".*/(\w+)\.TextGrid: ", r"\1: ", text)[:44] for text in result.noticed["unusable TextGrids"]] == [
+        "empty: no complete TextGrid in a text format",
+        "several: several tiers of words: 'words', 'W",
+        "tiers: no tier 'words', but 'mots', 'phones'",
+    ]
+    assert [text.split("TextGrid: ")[1] for text in result.noticed["bad alignment intervals"]] == [
+        "'A' from 0.25 to 0.2 s",
+        "'CAT' from -1.0 to 1.1 s",
+        "'ə' from 0.25 to 0.2 s",
+        "'K' from -1.0 to 0.7 s",
+    ]
+    assert result.counted == {what: len(names) for what, names in result.noticed.items()}
+
+
+CTM = """\
+;; id channel start duration word confidence
+u 1 0.25 0.25 a
+u 1 1.1 0.4 <eps>
+u 1 0.5 0.6 Cat 0.97
+other 1 0 1 dog
+"""
+TXT = "u 0.25 0.5 a\nu\t0.5\t1.1\tcat\n\nu 1.1 1.5 sil\nother 0 1 dog\n"
+
+
+@pytest.mark.parametrize(("name", "text"), [("all.ctm", CTM), ("words.txt", TXT), ("words.TXT", TXT)])
+def test_tables_of_words(tmp_path, name, text):
+    result = joined(write(tmp_path, name, text), "u", "absent")
+    assert result.utterances[0].words == WORDS
+    assert result.utterances[1].words is None
+    assert result.refused == []
+    assert result.noticed == {"alignments without an utterance": ["other"], "no alignment": ["absent"]}
+    assert result.counted == {"alignments without an utterance": 1, "no alignment": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("a.ctm", ["u 1 0.25 x", "u 1 x 1 word", "u 1 0.5 -1 word", "u 1 nan 1 word", "u 1 0 inf word", "u 1 1_0 1 word", "u"]),
+        ("a.txt", ["u 0.5 word", "u 0.5 0.6 two words", "u 0.5 0.4 word", "u -1 0.4 word", "u 0 1e999 word", "u 0 ٣ word", "u"]),
+    ],
+)
+def test_malformed_rows_are_counted_and_named(tmp_path, name, rows):
+    good = "u 1 0.25 0.25 a\n" if name.endswith("ctm") else "u 0.25 0.5 a\n"
+    result = joined(write(tmp_path, name, good + "\n".join(rows)), "u")
+    assert result.utterances[0].words == WORDS[:1]
+    assert result.noticed == {"malformed alignment rows": [f"{name} line {n}: {row}" for n, row in enumerate(rows, 2)]}
+
+
+def test_an_alignment_of_the_corpus_stays_where_there_is_no_other(tmp_path):
+    result = joined(write(tmp_path, "a.txt", TXT), "u", "v", words=OWN)
+    assert [u.words for u in result.utterances] == [WORDS, OWN]
+    assert result.counted["no alignment"] == 0
+
+
+def test_ids_of_another_kind_are_an_error_that_shows_both(tmp_path):
+    with pytest.raises(InputError, match="no word of any of the 2 utterances, whose ids are like 'wavs/u'; its own are like 'other'"):
+        joined(write(tmp_path, "a.txt", TXT), "wavs/u", "wavs/v")
+    with pytest.raises(InputError, match="it has none at all"):
+        joined(write(tmp_path, "b.ctm", ";; nothing\n"), "u")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="it has none at all"):
+        joined(tmp_path / "empty", "u")
+    with pytest.raises(InputError, match=r"c\.txt line 1: u 1 2"):
+        joined(write(tmp_path, "c.txt", "u 1 2"), "u")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("none", "no such file"), ("a.json", "no alignments"), ("bad.ctm", "not UTF-8"), ("no.txt", "no such file")]
+)
+def test_unusable_paths(tmp_path, name, message):
+    (tmp_path / "a.json").write_text("{}")
+    (tmp_path / "bad.ctm").write_bytes(b"u 1 0 1 \xff")
+    with pytest.raises(InputError, match=message) as caught:
+        joined(tmp_path / name, "u")
+    assert name in str(caught.value)
+
+
+def test_a_split_without_utterances_is_no_matter(tmp_path):
+    assert joined(write(tmp_path, "a.txt", TXT)).counted == {"alignments without an utterance": 2, "no alignment": 0}
+
+
+# Any content
+
+fields = st.sampled_from(["u", "v", "1", "0.5", "-1", "nan", "word", ";;", "sil", "\0", '"', "\ud800"]) | st.text(max_size=4)
+tables = st.lists(st.lists(fields, max_size=6).map(" ".join), max_size=6).map("\n".join).map(lambda text: text.encode(errors="replace"))
+tokens = st.sampled_from(LONG.split() + SHORT.split() + ["1e999", "-1", "nan", '"u', "99999999"])
+cuts = st.builds(
+    lambda text, cut, token: text[:cut] + token + text[cut + len(token) :], st.sampled_from([LONG, SHORT]), st.integers(0, 1500), tokens
+)
+grids = (cuts | st.lists(tokens, max_size=30).map(" ".join)).map(str.encode) | st.binary(max_size=30)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("fuzz")
+
+
+def check_law(path):
+    result = manifest("u", "v")
+    try:
+        alignments.join(result, path)
+    except InputError as e:
+        fault = str(e)
+    else:
+        fault = None
+    if fault is not None:
+        assert str(path) in fault
+        return
+    assert [u.id for u in result.utterances] == ["u", "v"]
+    assert result.refused == []
+    assert result.counted["no alignment"] == sum(u.words is None for u in result.utterances)
+    for utterance in result.utterances:
+        for interval in (utterance.words or ()) + (utterance.phones or ()):
+            assert 0 <= interval.start <= interval.end < float("inf")
+        assert utterance.words is None or list(utterance.words) == sorted(utterance.words, key=lambda w: w[:2])
+        assert Utterance.from_dict(utterance.to_dict()) == utterance
+    str(result.noticed).encode()
+
+
+@given(st.sampled_from(["a.ctm", "a.txt"]), tables | st.binary(max_size=30))
+def test_any_table_is_read_or_refused(folder, name, content):
+    (folder / name).write_bytes(content)
+    check_law(folder / name)
+
+
+@given(grids, grids)
+def test_any_textgrids_are_read_or_refused(folder, first, second):
+    for name, content in (("u", first), ("v", second)):
+        write(folder / "grids", f"{name}.TextGrid", "")
+        (folder / f"grids/{name}.TextGrid").write_bytes(content)
+    check_law(folder / "grids")

@@ -1,0 +1,91 @@
+import json
+from pathlib import Path
+
+import oracle_corpus
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from resdavenet_vq.corpus.manifest import Interval, Utterance, format_alignment, parse_alignment
+from resdavenet_vq.errors import InputError
+
+FULL = Utterance(
+    id="a/1",
+    wav=Path("wavs/1.wav"),
+    image=Path("images/1.jpg"),
+    image_id="1.jpg",
+    speaker="spk1",
+    text="a cat",
+    words=(Interval(0.0, 0.25, "A"), Interval(0.25, 0.5, "CAT")),
+    phones=(Interval(0.0, 0.25, "AH"),),
+)
+BARE = Utterance(id="b", wav=Path("b.wav"), image=None, image_id=None, speaker=None, text=None, words=None, phones=None)
+
+
+@pytest.mark.parametrize("utterance", [FULL, BARE])
+def test_an_utterance_survives_json(utterance):
+    assert Utterance.from_dict(json.loads(json.dumps(utterance.to_dict()))) == utterance
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"id": 3}, {"wav": None}, {"words": [[0, 1]]}, {"words": 5}, {"words": [["x", 1, "A"]]}, {"speaker": []}, {"phones": [[0, 1, None]]}],
+)
+def test_another_row_is_refused(change):
+    with pytest.raises(InputError, match="not a manifest row"):
+        Utterance.from_dict(FULL.to_dict() | change)
+
+
+@pytest.mark.parametrize("key", FULL.to_dict())
+def test_a_row_without_a_key_is_refused(key):
+    row = FULL.to_dict()
+    del row[key]
+    with pytest.raises(InputError, match=key):
+        Utterance.from_dict(row)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "bad"),
+    [
+        ("0.2__WORD__0.5 0.5__NEXT__0.9", ((0.2, 0.5, "WORD"), (0.5, 0.9, "NEXT")), 0),
+        ("", None, 0),
+        ("  \n ", None, 0),
+        ("0.2__WORD", None, 1),
+        ("0.2__WORD__0.5__0.6 1__B__2", ((1.0, 2.0, "B"),), 1),
+        ("nan__A__1", None, 1),
+        ("0__A__nan", None, 1),
+        ("0__A__inf 0__A__1e999 -inf__A__1", None, 3),
+        ("-0.1__A__1", None, 1),
+        ("0.5__A__0.4", None, 1),
+        ("0.5__A__0.5", ((0.5, 0.5, "A"),), 0),
+        ("1_0__A__20", None, 1),
+        ("٣__A__4", None, 1),
+        ("0x1__A__2", None, 1),
+        ("0____1", None, 1),
+        ("1e-1__A__1.", ((0.1, 1.0, "A"),), 0),
+    ],
+)
+def test_alignments(text, words, bad):
+    assert parse_alignment(text) == (words, bad)
+
+
+tokens = st.lists(
+    st.one_of(st.sampled_from(["0.1", "1", "-1", "nan", "inf", "A", "__", "_", "1_0", " ", "0.5__B__0.7"]), st.text(max_size=5)),
+    max_size=12,
+)
+
+
+@given(st.one_of(st.text(), tokens.map("".join), tokens.map("__".join)))
+@example("0__A__1\x1c0__B__1")
+def test_any_text_parses_like_the_oracle(text):
+    assert parse_alignment(text) == oracle_corpus.parse_alignment(text)
+
+
+times = st.integers(0, 10**8).map(lambda n: n / 10000)
+spans = st.tuples(times, times).map(sorted)
+
+
+@given(st.lists(st.tuples(spans, st.text("ABC'", min_size=1)), min_size=1))
+def test_a_formatted_alignment_parses_back(rows):
+    intervals = tuple(Interval(start, end, label) for (start, end), label in rows)
+    assert parse_alignment(format_alignment(intervals)) == (intervals, 0)

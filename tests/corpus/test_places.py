@@ -1,0 +1,227 @@
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resdavenet_vq.corpus import places
+from resdavenet_vq.corpus.manifest import Interval, Manifest
+from resdavenet_vq.errors import InputError
+
+GOOD = {
+    "uttid": "u1",
+    "speaker": "s1",
+    "wav": "wavs/1.wav",
+    "image": "a/1.jpg",
+    "asr_text": "a cat",
+    "text_alignment": "0.1__A__0.2 0.2__CAT__0.6",
+    "phone_alignment": "0.1__AH__0.2",
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(content):
+        path = tmp_path / "split.json"
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+        return path
+
+    return write
+
+
+def read_rows(write, *rows, **more):
+    return places.read(write({"data": list(rows), **more}))
+
+
+def test_a_full_row(write, tmp_path):
+    manifest = read_rows(write, GOOD, audio_base_path="audio", image_base_path="/images")
+    (utterance,) = manifest.utterances
+    assert utterance.id == "u1"
+    assert utterance.wav == tmp_path / "audio/wavs/1.wav"
+    assert utterance.image == Path("/images/a/1.jpg")
+    assert utterance.image_id == "a/1.jpg"
+    assert utterance.speaker == "s1"
+    assert utterance.text == "a cat"
+    assert utterance.words == (Interval(0.1, 0.2, "A"), Interval(0.2, 0.6, "CAT"))
+    assert utterance.phones == (Interval(0.1, 0.2, "AH"),)
+    assert manifest.refused == []
+    assert manifest.counted == {"bad alignment tokens": 0, "no alignment": 0}
+
+
+def test_a_row_with_a_wav_alone(write, tmp_path):
+    manifest = read_rows(write, {"wav": "wavs/x.1.wav"})
+    (utterance,) = manifest.utterances
+    assert utterance.id == "wavs/x.1"
+    assert utterance.wav == tmp_path / "wavs/x.1.wav"
+    assert (utterance.image, utterance.image_id, utterance.speaker, utterance.text) == (None,) * 4
+    assert (utterance.words, utterance.phones) == (None, None)
+    assert manifest.counted["no alignment"] == 1
+
+
+def test_given_base_paths_win(write):
+    path = write({"data": [GOOD], "audio_base_path": 7, "image_base_path": "elsewhere"})
+    (utterance,) = places.read(path, Path("a"), Path("i")).utterances
+    assert utterance.wav == Path("a/wavs/1.wav")
+    assert utterance.image == Path("i/a/1.jpg")
+
+
+def test_text_stands_in_for_asr_text(write):
+    manifest = read_rows(
+        write,
+        {"wav": "1.wav", "text": "x"},
+        {"wav": "2.wav", "text": "x", "asr_text": "y"},
+        {"wav": "3.wav", "asr_text": None, "text": "z"},
+    )
+    assert [u.text for u in manifest.utterances] == ["x", "y", "z"]
+
+
+def test_bad_tokens_are_counted_over_the_file(write):
+    manifest = read_rows(
+        write,
+        GOOD | {"text_alignment": "0.1__A 0.2__CAT__0.6 nan__B__1"},
+        {"wav": "2.wav", "text_alignment": "9__A__1", "phone_alignment": "x"},
+    )
+    assert [u.words for u in manifest.utterances] == [(Interval(0.2, 0.6, "CAT"),), None]
+    assert manifest.counted == {"bad alignment tokens": 4, "no alignment": 1}
+
+
+@pytest.mark.parametrize(
+    ("row", "identity", "file", "reason"),
+    [
+        ([1], "", "", "not an object but a list"),
+        (None, "", "", "not an object but null"),
+        (GOOD | {"wav": None}, "u1", "", "wav: missing"),
+        ({"image": "1.jpg"}, "", "", "wav: missing"),
+        (GOOD | {"wav": 5}, "u1", "", "wav: not text but a number"),
+        (GOOD | {"wav": ""}, "u1", "", "wav: empty"),
+        (GOOD | {"wav": "../1.wav"}, "u1", "../1.wav", "wav: '../1.wav' leads upwards"),
+        (GOOD | {"wav": "a/../../1.wav"}, "u1", "a/../../1.wav", "leads upwards"),
+        (GOOD | {"wav": "/etc/passwd"}, "u1", "/etc/passwd", "wav: '/etc/passwd' is absolute"),
+        (GOOD | {"wav": "a\0b"}, "u1", "a\0b", "wav: contains a control character"),
+        (GOOD | {"wav": "\ud800.wav"}, "u1", "\\ud800.wav", "wav: not valid Unicode"),
+        (GOOD | {"wav": "."}, "u1", ".", "names no file"),
+        (GOOD | {"image": "/1.jpg"}, "u1", "wavs/1.wav", "image: '/1.jpg' is absolute"),
+        (GOOD | {"image": True}, "u1", "wavs/1.wav", "image: not text but true or false"),
+        (GOOD | {"uttid": 12}, "", "wavs/1.wav", "uttid: not text but a number"),
+        (GOOD | {"uttid": "../../u"}, "", "wavs/1.wav", "uttid: '../../u' leads upwards"),
+        (GOOD | {"uttid": "a\nb"}, "", "wavs/1.wav", "uttid: contains a control character"),
+        (GOOD | {"speaker": 3}, "u1", "wavs/1.wav", "speaker: not text but a number"),
+        (GOOD | {"text": {}}, "u1", "wavs/1.wav", "text: not text but an object"),
+        (GOOD | {"text_alignment": []}, "u1", "wavs/1.wav", "text_alignment: not text but a list"),
+        (GOOD | {"phone_alignment": 0.5}, "u1", "wavs/1.wav", "phone_alignment: not text but a number"),
+    ],
+)
+def test_refused_rows_name_row_id_file_and_reason(write, row, identity, file, reason):
+    manifest = read_rows(write, {"wav": "0.wav"}, row, {"wav": "2.wav"})
+    assert [u.id for u in manifest.utterances] == ["0", "2"]
+    (refusal,) = manifest.refused
+    assert (refusal.row, refusal.id, refusal.file) == (1, identity, file)
+    assert reason in refusal.reason
+
+
+def test_every_fault_of_every_row_is_reported_at_once(write):
+    manifest = read_rows(write, {"image": "../x", "speaker": 1}, 5, GOOD, GOOD | {"wav": "other.wav"})
+    assert [r.row for r in manifest.refused] == [0, 1, 3]
+    assert all(part in manifest.refused[0].reason for part in ("wav: missing", "image: '../x' leads upwards", "speaker: not text"))
+    assert manifest.refused[2] == (3, "u1", "other.wav", "id: row 2 has the same")
+
+
+def test_an_id_from_the_wav_path_can_be_a_duplicate_too(write):
+    manifest = read_rows(write, {"wav": "u.wav"}, {"wav": "other.wav", "uttid": "u"}, {"wav": "u.flac"})
+    assert [r.row for r in manifest.refused] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "malformed JSON at line 1"),
+        (b'{"data": ["\xff"]}', "not UTF-8 text \\(byte 11\\)"),
+        ("[]", "not in the Places layout"),
+        ('{"data": {}}', "not in the Places layout"),
+        ("{}", "not in the Places layout"),
+        ('{"data": []}', "no rows"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"data": ' + "1" * 10_000 + "}", "cannot be read as JSON"),
+        ('{"data": [{}], "audio_base_path": 5}', "audio_base_path must be the path of a folder, not 5"),
+        ('{"data": [{}], "image_base_path": "a\\u0000b"}', "image_base_path must be the path"),
+    ],
+)
+def test_unusable_files(write, content, message):
+    path = write(content)
+    with pytest.raises(InputError, match=message) as caught:
+        places.read(path)
+    assert str(path) in str(caught.value)
+
+
+def test_missing_files_and_folders(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        places.read(tmp_path / "no.json")
+    with pytest.raises(InputError, match="is a folder"):
+        places.read(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be read"):
+        places.read(tmp_path / "file" / "split.json")
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+paths = st.one_of(st.sampled_from(["1.wav", "a/2.wav", "../3", "/4", ".", "", "a/..", "\0", "\ud800"]), values)
+rows = st.one_of(
+    values,
+    st.fixed_dictionaries(
+        {"wav": paths}, optional=dict.fromkeys(("image", "uttid", "speaker", "asr_text", "text", "text_alignment"), paths)
+    ),
+)
+contents = st.one_of(
+    values,
+    st.fixed_dictionaries({"data": st.lists(rows, max_size=5)}, optional={"audio_base_path": paths, "image_base_path": paths}),
+)
+
+
+@pytest.fixture(scope="module")
+def fuzzed_file(tmp_path_factory):
+    return tmp_path_factory.mktemp("fuzz") / "fuzz.json"
+
+
+@given(contents)
+def test_any_json_is_read_or_refused(fuzzed_file, content):
+    fuzzed_file.write_text(json.dumps(content))
+    check_law(fuzzed_file, content)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_read_or_refused(fuzzed_file, content):
+    fuzzed_file.write_bytes(content)
+    check_law(fuzzed_file, None)
+
+
+def check_law(path, content):
+    try:
+        manifest = places.read(path)
+    except InputError as e:
+        message = str(e)
+    else:
+        message = ""
+    if message:
+        assert str(path) in message
+        return
+    assert isinstance(manifest, Manifest)
+    n_rows = len(content["data"])
+    assert len(manifest.utterances) + len(manifest.refused) == n_rows
+    ids = [u.id for u in manifest.utterances]
+    assert len(set(ids)) == len(ids)
+    for utterance in manifest.utterances:
+        assert ".." not in utterance.id.split("/")
+        assert utterance.wav.name
+        json.dumps(utterance.to_dict()).encode()
+    for refusal in manifest.refused:
+        assert 0 <= refusal.row < n_rows
+        assert refusal.reason
+        str(refusal).encode()
