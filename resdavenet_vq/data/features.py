@@ -12,6 +12,7 @@ import json
 import math
 import stat
 import struct
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -69,7 +70,7 @@ SETTINGS_HASH = hashlib.sha256(json.dumps(SETTINGS, sort_keys=True).encode()).he
 """Features with equal hashes may meet in one model."""
 
 _SAMPLE_RATES = range(4_000, 384_001)  # a rate of 1 Hz would grow 16,000-fold
-_BLOCK = 256  # frames transformed at a time: fits in the cache, and bounds memory
+_BLOCK = 128  # frames transformed at a time: fits in the cache, and bounds memory
 
 
 def read_wav(path: Path, *, allow_silent: bool = True) -> np.ndarray:
@@ -85,7 +86,9 @@ def read_wav(path: Path, *, allow_silent: bool = True) -> np.ndarray:
             with soundfile.SoundFile(f) as audio:
                 rate, promised = audio.samplerate, audio.frames
                 if rate not in _SAMPLE_RATES:
-                    raise InputError(f"{path}: a sample rate of {rate} Hz is not that of speech ({_SAMPLE_RATES[0]} to {_SAMPLE_RATES[-1]})")
+                    raise InputError(
+                        f"{path}: a sample rate of {rate} Hz is not that of speech ({_SAMPLE_RATES[0]} to {_SAMPLE_RATES[-1]})"
+                    )
                 channels = audio.read(dtype="float32", always_2d=True)
     except OSError as e:
         raise InputError(f"{path}: {_os_reason(e)}") from None
@@ -93,14 +96,16 @@ def read_wav(path: Path, *, allow_silent: bool = True) -> np.ndarray:
         raise InputError(f"{path}: cannot be read as audio ({e.error_string.rstrip('.')})") from None
     if len(channels) != promised:
         raise InputError(f"{path}: truncated, {len(channels)} of {promised} samples could be read")
-    samples = channels[:, 0] if channels.shape[1] == 1 else channels.mean(axis=1)
+    samples: np.ndarray = channels[:, 0] if channels.shape[1] == 1 else channels.mean(axis=1)
     if not np.isfinite(samples).all():
         raise InputError(f"{path}: contains NaN or infinite samples")
     if not allow_silent and not len(samples):
         raise InputError(f"{path}: no samples; set allow_silent to accept empty audio")
     if not allow_silent and samples.min() == samples.max():
         raise InputError(f"{path}: silent, all samples are equal; set allow_silent to accept it")
-    return samples if rate == SAMPLE_RATE or not len(samples) else soxr.resample(samples, rate, SAMPLE_RATE, quality="HQ")
+    if rate != SAMPLE_RATE and len(samples):
+        samples = soxr.resample(samples, rate, SAMPLE_RATE, quality="HQ")
+    return samples
 
 
 def frame_count(n_samples: int) -> int:
@@ -114,35 +119,29 @@ def log_mel(samples: np.ndarray) -> np.ndarray:
     A constant utterance is 0 dB throughout. Memory beyond the result stays bounded by the samples'.
     """
     frames = _frames(samples, N_FFT, HOP_LENGTH)
-    window, bands = _window(WINDOW_LENGTH, N_FFT), _mel_bands()
     mel = np.empty((len(frames), N_MELS), np.float32)
-    for start in range(0, len(frames), _BLOCK):
-        mel[start : start + _BLOCK] = (bands @ _power(frames[start : start + _BLOCK], window).T).T
+    for start, power in _power(frames, _window(WINDOW_LENGTH, N_FFT)):
+        mel[start : start + len(power)] = (_mel_bands() @ power.T).T
     return _decibels(mel)
 
 
 def plot_spectrogram(samples: np.ndarray) -> np.ndarray:
     """A fine power spectrogram for drawing: (513 bins up to 8 kHz, frames of 2 ms) float32 in [-80, 0] dB."""
     frames = _frames(samples, PLOT_N_FFT, PLOT_HOP_LENGTH)
-    window = _window(PLOT_WINDOW_LENGTH, PLOT_N_FFT)
-    power = np.empty((len(frames), PLOT_N_FFT // 2 + 1), np.float32)
-    for start in range(0, len(frames), _BLOCK):
-        power[start : start + _BLOCK] = _power(frames[start : start + _BLOCK], window)
-    return _decibels(power).T
+    spectrogram = np.concatenate([power for _, power in _power(frames, _window(PLOT_WINDOW_LENGTH, PLOT_N_FFT))])
+    return _decibels(spectrogram).T
 
 
 def _frames(samples: np.ndarray, n_fft: int, hop: int) -> np.ndarray:
     """A view (T, n_fft) of the centred, pre-emphasised, reflect-padded audio; T = 1 + samples // hop."""
-    y = np.asarray(samples, np.float32) if len(samples) else np.zeros(EMPTY_LENGTH, np.float32)
+    y = samples if len(samples) else np.zeros(EMPTY_LENGTH, np.float32)
+    y = y - y.mean(dtype=np.float64).astype(np.float32)
     n, half = len(y), n_fft // 2
-    mean = y.mean(dtype=np.float64)
     padded = np.empty(n + n_fft, np.float32)
     middle = padded[half : half + n]
-    # (y - mean)[t] - 0.97 (y - mean)[t - 1] in place: fresh arrays of this size cost more than the sums
-    middle[0] = y[0] - mean
-    np.multiply(y[:-1], np.float32(-PREEMPHASIS), out=middle[1:])
+    middle[0] = y[0]
+    np.multiply(y[:-1], -PREEMPHASIS, out=middle[1:])
     middle[1:] += y[1:]
-    middle[1:] -= np.float32((1 - PREEMPHASIS) * mean)
     if n > half:
         padded[:half] = middle[half:0:-1]
         padded[half + n :] = middle[-2 : -half - 2 : -1]
@@ -151,21 +150,25 @@ def _frames(samples: np.ndarray, n_fft: int, hop: int) -> np.ndarray:
     return sliding_window_view(padded, n_fft)[::hop]
 
 
-def _power(frames: np.ndarray, window: np.ndarray) -> np.ndarray:
-    """Power spectra (frames, bins) float32."""
-    spectrum = scipy.fft.rfft(frames * window, axis=1)
-    power = np.square(spectrum.real)
-    power += np.square(spectrum.imag)
-    return power
+def _power(frames: np.ndarray, window: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Power spectra (at most _BLOCK frames, bins), each with the number of its first frame."""
+    windowed = np.empty((min(_BLOCK, len(frames)), len(window)), np.float32)
+    for start in range(0, len(frames), _BLOCK):
+        block = frames[start : start + _BLOCK]
+        spectrum = scipy.fft.rfft(np.multiply(block, window, out=windowed[: len(block)]), axis=1)
+        power = np.square(spectrum.real)
+        power += np.square(spectrum.imag)
+        yield start, power
 
 
 def _decibels(power: np.ndarray) -> np.ndarray:
     """Decibels below the maximum, at least -80; in place."""
-    np.maximum(power, np.float32(AMIN), out=power)
+    np.maximum(power, AMIN, out=power)
     power /= power.max()
     np.log(power, out=power)
-    power *= np.float32(10 / math.log(10))
-    return np.maximum(power, np.float32(-TOP_DB), out=power)
+    power *= 10 / math.log(10)
+    np.maximum(power, -TOP_DB, out=power)
+    return power
 
 
 @cache

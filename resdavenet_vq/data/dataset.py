@@ -1,0 +1,163 @@
+"""Batches from a store: what is drawn, in which order and how it is cropped follows from seeds alone.
+
+Shape legend: B batch, M mel bands, T frames. Order is a function of (seed, epoch), a crop of (seed,
+epoch, utterance), so that batches are the same for any number of workers, and the parts of all ranks
+together are the global batch.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from resdavenet_vq.config import ImageModel
+from resdavenet_vq.data import images
+from resdavenet_vq.data.features import N_MELS
+from resdavenet_vq.data.store import Store
+from resdavenet_vq.errors import InputError
+
+_FRAMES = 16  # batches are padded to a multiple: the audio network halves time four times
+
+
+class Batch(NamedTuple):
+    """A rank's part of a training batch."""
+
+    logmel: Tensor
+    """(B, M, T) in dB, of the store's precision, padded at the right."""
+    n_frames: Tensor
+    """(B,) int64: frames before padding."""
+    images: Tensor
+    """(B, 3, crop, crop) uint8."""
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody asks a batch
+    """(B,) int64: the utterances' numbers in the store."""
+
+
+def training_batches(
+    store: Store,
+    image: ImageModel,
+    *,
+    batch_size: int,
+    pad_to: Literal["batch", "max_frames"],
+    pad_value: float,
+    seed: int,
+    epoch: int,
+    workers: int,
+    rank: int = 0,
+    world: int = 1,
+    start_step: int = 0,
+) -> Iterable[Batch]:
+    """One epoch of batches, in random order, beginning at `start_step`; utterances without an image are left out.
+
+    `batch_size` is the global batch's; rank r of `world` gets every world-th pair beginning with
+    the r-th. The last batch may be short, so that a rank's part of it may even be empty. T is the same
+    on every rank: the store's max_frames, or the global batch's longest rounded up to a multiple of 16.
+
+    Raises InputError if the store has no pairs; a worker that dies raises RuntimeError.
+    """
+    pairs = np.flatnonzero(store.image_index >= 0)
+    if not len(pairs):
+        raise InputError(f"{store.path}: has no utterance with an image to train on")
+    order = np.random.default_rng([seed, epoch]).permutation(pairs)
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+    dataset = _TrainingBatches(store, image, batches, pad_to, pad_value, (seed, epoch), rank, world)
+    return _load(dataset, range(start_step, len(batches)), workers)
+
+
+def evaluation_images(store: Store, image: ImageModel, batch_size: int, workers: int) -> Iterable[tuple[Tensor, np.ndarray]]:
+    """Every image of the store once, in order: centre crops (b, 3, crop, crop) uint8 and the images' numbers (b,) int64."""
+    numbers = np.arange(len(store.image_ids))
+    batches = [numbers[start : start + batch_size] for start in range(0, len(numbers), batch_size)]
+    return _load(_EvaluationImages(store, image, batches), range(len(batches)), workers)
+
+
+def equal_length_batches(store: Store, max_frames_in_batch: int) -> Iterator[tuple[Tensor, np.ndarray]]:
+    """Every utterance once, shortest first: features (b, M, T) float32 and the utterances' numbers (b,) int64.
+
+    Only utterances of equal length share a batch, so that there is no padding and no result depends on
+    batch mates. A batch has at most `max_frames_in_batch` frames, and at least one utterance.
+    """
+    order = np.argsort(store.n_frames, kind="stable")
+    for group in np.split(order, np.flatnonzero(np.diff(store.n_frames[order])) + 1):
+        size = max(1, max_frames_in_batch // int(store.n_frames[group[0]]))
+        for start in range(0, len(group), size):
+            numbers = group[start : start + size]
+            logmel = np.stack([store.logmel(int(number)) for number in numbers])
+            yield torch.from_numpy(logmel.astype(np.float32)).transpose(1, 2).contiguous(), numbers
+
+
+@dataclass(frozen=True)
+class _TrainingBatches(Dataset[Batch]):
+    """The parts of one rank, by step."""
+
+    store: Store
+    image: ImageModel
+    batches: list[np.ndarray]
+    pad_to: str
+    pad_value: float
+    seed: tuple[int, int]
+    rank: int
+    world: int
+
+    def __getitem__(self, step: int) -> Batch:
+        store, whole = self.store, self.batches[step]
+        longest = (
+            store.attributes["max_frames"] if self.pad_to == "max_frames" else math.ceil(store.n_frames[whole].max() / _FRAMES) * _FRAMES
+        )
+        part = whole[self.rank :: self.world]
+        dtype = store.logmel(int(whole[0])).dtype
+        logmel = np.full((len(part), N_MELS, longest), self.pad_value, dtype)
+        crops = np.empty((len(part), 3, self.image.crop, self.image.crop), np.uint8)
+        for i, number in enumerate(part.tolist()):
+            logmel[i, :, : store.n_frames[number]] = store.logmel(number).T
+            random = np.random.default_rng([*self.seed, number])
+            crops[i] = images.training_crop(_decode(store, int(store.image_index[number])), self.image, random)
+        return Batch(*map(torch.from_numpy, (logmel, store.n_frames[part], crops, part)))
+
+
+@dataclass(frozen=True)
+class _EvaluationImages(Dataset[tuple[Tensor, np.ndarray]]):
+    """Images by batch."""
+
+    store: Store
+    image: ImageModel
+    batches: list[np.ndarray]
+
+    def __getitem__(self, step: int) -> tuple[Tensor, np.ndarray]:
+        numbers = self.batches[step]
+        crops = [images.evaluation_crop(_decode(self.store, number), self.image) for number in numbers.tolist()]
+        return torch.from_numpy(np.stack(crops)), numbers
+
+
+def _decode(store: Store, number: int) -> Image.Image:
+    try:
+        return images.decode(store.image(number))
+    except InputError as e:
+        raise InputError(f"{store.path}: image {store.image_ids[number]} {e}; prepare the split again") from None
+
+
+def _load[T](dataset: Dataset[T], steps: Sequence[int], workers: int) -> Iterable[T]:
+    """What the dataset holds for each step, in order, read ahead by worker processes; leaves the global random state alone."""
+    return DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=steps,
+        num_workers=workers,
+        collate_fn=_unchanged,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # starts at once, and copies nothing
+    )
+
+
+def _unchanged[T](item: T) -> T:
+    return item

@@ -1,0 +1,128 @@
+"""Image files to the square uint8 crops that the image network sees.
+
+The crops are bit for bit those of torchvision's PIL transforms; scaling and normalisation
+happen where the model is. Shapes: images are Pillow's, crops (3, crop, crop) uint8.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import stat
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from resdavenet_vq.config import ImageModel
+from resdavenet_vq.errors import InputError
+
+FORMATS = ("JPEG", "PNG")
+MAX_PIXELS = 89_478_485
+"""Larger images are taken for decompression bombs; Pillow's own limit, at which it only warns."""
+
+MAX_ASPECT = 50
+"""A longer side of more than so many shorter ones would be a bomb once resized."""
+
+CROP_SCALE = (0.08, 1.0)
+CROP_RATIO = (3 / 4, 4 / 3)
+
+
+def read(path: Path) -> bytes:
+    """The bytes of an image file that decodes. Raises InputError naming the file."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError(f"{path}: is no regular file")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as e:
+        raise InputError(f"{path}: cannot be read ({e.strerror or e})") from None
+    try:
+        decode(data)
+    except InputError as e:
+        raise InputError(f"{path}: {e}") from None
+    return data
+
+
+def decode(data: bytes) -> Image.Image:
+    """The RGB image in the bytes of a JPEG or PNG file, whatever its name; grey, palette and CMYK are converted.
+
+    Raises InputError saying what is wrong (the caller knows the file's name): no image, truncated,
+    a decompression bomb, or far too long and thin.
+    """
+    if not data:
+        raise InputError("is empty (0 bytes)")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the size is checked here
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            _check_size(*image.size)
+            image.load()
+            return image if image.mode == "RGB" else image.convert("RGB")
+    except UnidentifiedImageError:
+        raise InputError(f"is no JPEG or PNG image; it begins with {data[:12]!r}") from None
+    except Image.DecompressionBombError:
+        raise InputError(f"has more than {MAX_PIXELS} pixels: a decompression bomb") from None
+    except InputError:
+        raise
+    except Exception as e:  # noqa: BLE001 - decoders raise anything on damaged bytes
+        raise InputError(f"cannot be decoded ({e or type(e).__name__})") from None
+
+
+def evaluation_crop(image: Image.Image, settings: ImageModel) -> np.ndarray:
+    """The centre of the image after its shorter side was resized to `settings.resize`."""
+    image = _resize_shorter_side(image, settings.resize)
+    left, top = (round((side - settings.crop) / 2) for side in image.size)
+    return _pixels(image.crop((left, top, left + settings.crop, top + settings.crop)))
+
+
+def training_crop(image: Image.Image, settings: ImageModel, random: np.random.Generator) -> np.ndarray:
+    """A random part: resized to the crop, or, with `training_crop: same_scale`, as large as the crop after the resize."""
+    if settings.training_crop == "resized":
+        left, top, width, height = random_part(*image.size, random)
+        part = image.crop((left, top, left + width, top + height))
+        return _pixels(part.resize((settings.crop, settings.crop), Image.Resampling.BILINEAR))
+    image = _resize_shorter_side(image, settings.resize)
+    left, top = (int(random.integers(side - settings.crop + 1)) for side in image.size)
+    return _pixels(image.crop((left, top, left + settings.crop, top + settings.crop)))
+
+
+def random_part(width: int, height: int, random: np.random.Generator) -> tuple[int, int, int, int]:
+    """(left, top, width, height) as torchvision's RandomResizedCrop draws it, from our own random numbers.
+
+    The part has 8 % to 100 % of the area and an aspect ratio from 3/4 to 4/3; when ten draws do not
+    fit, it is the largest centred part with an admissible ratio.
+    """
+    for _ in range(10):
+        area = width * height * random.uniform(*CROP_SCALE)
+        ratio = math.exp(random.uniform(math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1])))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            top, left = int(random.integers(height - h + 1)), int(random.integers(width - w + 1))
+            return left, top, w, h
+    w, h = width, height
+    if width / height < CROP_RATIO[0]:
+        h = round(width / CROP_RATIO[0])
+    elif width / height > CROP_RATIO[1]:
+        w = round(height * CROP_RATIO[1])
+    return (width - w) // 2, (height - h) // 2, w, h
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise InputError(f"has {width} x {height} pixels, more than {MAX_PIXELS}: a decompression bomb")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise InputError(f"has {width} x {height} pixels, one side more than {MAX_ASPECT} times the other")
+
+
+def _resize_shorter_side(image: Image.Image, side: int) -> Image.Image:
+    width, height = image.size
+    size = (side, int(side * height / width)) if width <= height else (int(side * width / height), side)
+    return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
+
+
+def _pixels(image: Image.Image) -> np.ndarray:
+    """A view (3, height, width) uint8."""
+    return np.asarray(image).transpose(2, 0, 1)

@@ -1,0 +1,173 @@
+"""Writing a store, item by item, in memory that does not grow with it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import tempfile
+import zlib
+from array import array
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import h5py
+import numpy as np
+
+from resdavenet_vq import files
+from resdavenet_vq.corpus.manifest import Utterance
+from resdavenet_vq.data import features, store
+
+_BLOCK = 1 << 20
+
+
+class _Part:
+    """Items one behind the other in a file without a name, which vanishes with the process however that ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed with the writer
+        self.ends = array("q", [0])
+
+    def append(self, data: bytes) -> None:
+        self.file.write(data)
+        self.ends.append(self.ends[-1] + len(data))
+
+    def copy_to(self, out: BinaryIO, numbers: list[int] | None = None) -> None:
+        """Writes all items, or those chosen, at the place where `out` stands."""
+        stretches = [(0, self.ends[-1])] if numbers is None else [(self.ends[n], self.ends[n + 1]) for n in numbers]
+        for start, end in stretches:
+            self.file.seek(start)
+            out.writelines(self.file.read(min(_BLOCK, end - position)) for position in range(start, end, _BLOCK))
+
+
+class StoreWriter:
+    """Collects images and utterances in part files beside the store to be, then writes it.
+
+    An image must be added before the first utterance that shows it; images that no utterance
+    shows are left out. Equal items make equal bytes. Use it as a context manager.
+    """
+
+    def __init__(self, folder: Path, precision: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._precision = np.dtype(precision).newbyteorder("<")
+        self._parts = {name: _Part(folder) for name in store.RAGGED}
+        self._crc32 = {name: array("I") for name in store.WITH_CRC32}
+        self._n_samples, self._image_of = array("q"), array("q")
+        self._numbers: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for part in self._parts.values():
+            part.file.close()
+
+    def add_image(self, identity: str, data: bytes) -> None:
+        """Adds an image: the bytes of its file."""
+        self._numbers[identity] = len(self._numbers)
+        self._parts["image"].append(data)
+        self._parts["image_ids"].append(identity.encode())
+        self._crc32["image"].append(zlib.crc32(data))
+
+    def add(self, utterance: Utterance, logmel: np.ndarray, n_samples: int) -> None:
+        """Adds an utterance with its features (T, 40) and the length of its audio in 16 kHz samples."""
+        data = np.ascontiguousarray(logmel, self._precision).tobytes()
+        self._parts["logmel"].append(data)
+        self._parts["manifest"].append(json.dumps(utterance.to_dict(), ensure_ascii=False).encode())
+        self._parts["ids"].append(utterance.id.encode())
+        self._crc32["logmel"].append(zlib.crc32(data))
+        self._n_samples.append(n_samples)
+        self._image_of.append(-1 if utterance.image_id is None else self._numbers[utterance.image_id])
+
+    def write(self, path: Path, max_frames: int, command: str) -> tuple[int, int]:
+        """Writes the store, whole or not at all, and returns how many utterances and images it holds.
+
+        `max_frames` is where utterances were cut; `command` says how the store was made, the same on every run.
+        Raises OSError if it cannot be written; it is read back before it takes its name, as a full
+        disk does not always say so.
+        """
+        with files.written_whole(path) as beside:
+            try:
+                numbers = self._write(beside, _attributes(max_frames, command))
+            except RuntimeError as e:  # HDF5's way to say that a write failed
+                raise OSError(errno.EIO, str(e).splitlines()[0]) from None
+            if faults := store.verify(beside):
+                raise OSError(errno.EIO, f"what was read back is not what was written: {faults[0]}")
+        return numbers
+
+    def _write(self, path: Path, attributes: Mapping[str, Any]) -> tuple[int, int]:
+        shown = list(dict.fromkeys(n for n in self._image_of if n >= 0))  # in the order of the utterances
+        new_number = {old: new for new, old in enumerate(shown)} | {-1: -1}
+        chosen = {name: shown if name in store.BY_IMAGE else None for name in store.RAGGED}
+
+        small = {"n_samples": np.array(self._n_samples), "image_index": np.array([new_number[n] for n in self._image_of])}
+        small["logmel_crc32"] = np.array(self._crc32["logmel"])
+        small["image_crc32"] = np.array(self._crc32["image"])[shown]
+        for name, part in self._parts.items():
+            sizes = np.diff(part.ends) if chosen[name] is None else np.diff(part.ends)[shown]
+            size_of_row = self._precision.itemsize * features.N_MELS if name == "logmel" else 1
+            small[f"{name}_offsets"] = np.concatenate([[0], np.cumsum(sizes)]) // size_of_row
+        lengths = {name: int(small[f"{name}_offsets"][-1]) for name in store.RAGGED}
+        datasets = store.layout(len(self._n_samples), len(shown), lengths, self._precision)
+
+        offsets = _make_file(path, datasets, attributes)
+        with path.open("r+b") as out:
+            for name, offset in offsets.items():
+                out.seek(offset)
+                if name in self._parts:
+                    self._parts[name].copy_to(out, chosen[name])
+                else:
+                    out.write(small[name].astype(datasets[name][1]).tobytes())
+        with h5py.File(path, "r+") as file:
+            file.attrs.modify("complete", np.True_)
+        places = {name: store.Place(offsets[name], shape, dtype) for name, (shape, dtype) in datasets.items()}
+        header = store.Header(path.stat().st_size, store.sha256_of_content(path), {**attributes, "complete": True}, places)
+        with path.open("r+b") as out:
+            out.write(header.to_bytes())
+        return len(self._n_samples), len(shown)
+
+
+def _make_file(path: Path, datasets: store.Layout, attributes: Mapping[str, Any]) -> dict[str, int]:
+    """An HDF5 file with its structure and no data yet; returns where each dataset's data belong."""
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_layout(h5py.h5d.CONTIGUOUS)
+    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    with h5py.File(path, "w", userblock_size=store.HEADER_LENGTH, libver="v110") as file:
+        made = {
+            name: file.create_dataset(name, shape, dtype, dcpl=properties, track_times=False) for name, (shape, dtype) in datasets.items()
+        }
+        for name, value in attributes.items():
+            file.attrs[name] = json.dumps(value, sort_keys=True) if isinstance(value, dict) else value
+        file.attrs["complete"] = np.False_
+        return {name: dataset.id.get_offset() if dataset.size else store.HEADER_LENGTH for name, dataset in made.items()}
+
+
+def _attributes(max_frames: int, command: str) -> dict[str, Any]:
+    """What a store says about itself. Nothing that differs from run to run: equal input makes an equal file."""
+    return {
+        "features": features.SETTINGS,
+        "features_hash": features.SETTINGS_HASH,
+        "max_frames": max_frames,
+        "command": command,
+        "versions": _versions(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    import scipy
+    import soundfile
+    import soxr
+
+    from resdavenet_vq import __version__
+
+    return {
+        "resdavenet-vq": __version__,
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "soundfile": soundfile.__version__,
+        "libsndfile": soundfile.__libsndfile_version__,
+        "soxr": soxr.__version__,
+        "h5py": h5py.__version__,
+        "hdf5": h5py.version.hdf5_version,
+    }
