@@ -8,16 +8,19 @@ prefer and which makes the (B, T, C) view of a quantizer free.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from resdavenet_vq.config import AudioModel, QuantizerModel
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.model.quantizer import Quantizer
-from resdavenet_vq.stage import N_POSITIONS, frame_stride
+from resdavenet_vq.stage import frame_stride
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from resdavenet_vq.config import AudioModel, QuantizerModel
 
 JITTERED_POSITIONS = (1, 2)
 """Temporal jitter follows these positions, whether a quantizer is on there or not."""
@@ -107,7 +110,8 @@ class AudioEncoder(nn.Module):
         self.stages = nn.ModuleList([stem])
         for width_in, width in zip(audio.widths, audio.widths[1:], strict=False):
             blocks = [
-                ResidualBlock(width if block else width_in, width, audio.kernel_size, first=block == 0) for block in range(audio.blocks_per_stage)
+                ResidualBlock(width if block else width_in, width, audio.kernel_size, first=block == 0)
+                for block in range(audio.blocks_per_stage)
             ]
             self.stages.append(nn.Sequential(*blocks))
         for module in self.modules():
@@ -125,7 +129,7 @@ class AudioEncoder(nn.Module):
         FloatingPointError in training if frames that reach a quantizer are not finite.
         """
         layers: dict[str, Layer] = {}
-        for name, layer in self._layers(logmel.to(self._dtype)[:, None], n_frames, jitter_generator):
+        for name, layer in self._layers(logmel.float()[:, None], n_frames.to(logmel.device), jitter_generator):
             layers[name] = layer
             if name == until:
                 break
@@ -133,10 +137,6 @@ class AudioEncoder(nn.Module):
             if until is not None:
                 raise InputError(f"the model has no layer {until!r}; its layers are {', '.join(layers)}")
         return AudioOutput(layer.vectors, layer.n_frames, layers)
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        return cast("nn.Conv2d", cast("nn.Sequential", self.stages[0])[0]).weight.dtype
 
     def _layers(self, x: Tensor, n_frames: Tensor, generator: torch.Generator | None) -> Iterator[tuple[str, Layer]]:
         """The layers one after another, each computed when it is asked for."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, resnet50
 
-from resdavenet_vq.config import ImageModel
+if TYPE_CHECKING:
+    from resdavenet_vq.config import ImageModel
 
 MEAN = (0.485, 0.456, 0.406)
 """Of the red, green and blue values of ImageNet, on a scale from 0 to 1."""

@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+import torch
+
+from resdavenet_vq.config import AudioModel, QuantizerModel
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.model.audio import AudioEncoder, jittered_times
+
+AUDIO = AudioModel(widths=(4, 4, 6, 6, 8), blocks_per_stage=1, kernel_size=3, n_mels=7)
+
+
+def encoder(quantizers=(2, 3), **changes):
+    torch.manual_seed(1)
+    return AudioEncoder(AUDIO, QuantizerModel(codebook_size=9), quantizers, **changes)
+
+
+def logmel(b=2, t=64):
+    return torch.randn(b, 7, t, generator=torch.Generator().manual_seed(0))
+
+
+def test_layers_and_lengths():
+    out = encoder().eval()(logmel(4, 50), torch.tensor([50, 31, 16, 3]))
+    assert list(out.layers) == ["conv1", "conv2", "quant2", "conv3", "quant3", "conv4", "conv5"]
+    assert out.frames is out.layers["conv5"].vectors
+    assert out.frames.shape == (4, 8, 4)
+    lengths = {name: layer.n_frames.tolist() for name, layer in out.layers.items()}
+    assert lengths["conv1"] == [50, 31, 16, 3]
+    assert lengths["quant2"] == lengths["conv2"] == [25, 15, 8, 1]
+    assert lengths["conv3"] == [12, 7, 4, 1]
+    assert lengths["conv4"] == [6, 3, 2, 1]
+    assert lengths["conv5"] == out.n_frames.tolist() == [3, 1, 1, 1]
+    assert [out.layers[f"conv{n}"].vectors.shape for n in range(1, 6)] == [(4, 4, 50), (4, 4, 25), (4, 6, 13), (4, 6, 7), (4, 8, 4)]
+    assert out.layers["quant2"].counts.sum() == 25 + 15 + 8 + 1
+    assert out.layers["conv2"].codes is None
+
+
+@pytest.mark.parametrize("t", [1, 2, 15, 17])
+def test_short_utterances(t):
+    out = encoder((1, 2, 3, 4, 5)).eval()(logmel(1, t), torch.tensor([t]))
+    assert out.n_frames.tolist() == [1]
+    assert out.frames.shape[2] == -(-t // 16)
+
+
+def test_published_size():
+    with torch.device("meta"):
+        model = AudioEncoder(AudioModel(widths=(128, 256, 256, 512, 1024)), QuantizerModel(), (2, 3))
+    shapes = {name: tuple(x.shape) for name, x in model.state_dict().items()}
+    assert shapes["stages.0.0.weight"] == (128, 1, 40, 1)
+    assert shapes["stages.4.1.conv2.weight"] == (1024, 1024, 1, 9)
+    assert shapes["quantizers.quant2.codebook"] == (1024, 256)
+
+
+def test_initial_weights_follow_he():
+    torch.manual_seed(0)
+    model = AudioEncoder(AudioModel(widths=(64, 64, 64, 64, 64), blocks_per_stage=1), QuantizerModel(codebook_size=2), ())
+    for name, x in model.named_parameters():
+        if x.ndim == 4:
+            n = x.shape[2] * x.shape[3] * x.shape[0]
+            assert x.std().item() == pytest.approx(np.sqrt(2 / n), rel=0.1), name
+
+
+@pytest.mark.parametrize("layer", ["conv1", "conv3", "quant3"])
+def test_until_stops_there_with_the_same_result(layer):
+    model = encoder().eval()
+    expected = model(logmel(), torch.tensor([64, 40])).layers
+    out = model(logmel(), torch.tensor([64, 40]), until=layer)
+    assert list(out.layers)[-1] == layer
+    assert out.frames is out.layers[layer].vectors
+    for name, found in out.layers.items():
+        assert torch.equal(found.vectors, expected[name].vectors)
+
+
+@pytest.mark.parametrize("layer", ["quant4", "conv6", "melspec"])
+def test_until_an_unknown_layer(layer):
+    with pytest.raises(InputError, match=rf"no layer '{layer}'; its layers are conv1, conv2, quant2"):
+        encoder().eval()(logmel(), torch.tensor([64, 40]), until=layer)
+
+
+def test_padding_is_felt_only_near_the_end():
+    model = encoder().eval()
+    alone = model(logmel(1, 64), torch.tensor([64]), until="conv3").layers["conv3"].vectors
+    padded = model(torch.nn.functional.pad(logmel(1, 64), (0, 32)), torch.tensor([64]), until="conv3").layers["conv3"].vectors
+    torch.testing.assert_close(padded[..., :13], alone[..., :13])
+    assert not torch.allclose(padded[..., :16], alone)
+
+
+def test_half_precision_features():
+    model = encoder().eval()
+    half = logmel().half()
+    assert torch.equal(model(half, torch.tensor([64, 40])).frames, model(half.float(), torch.tensor([64, 40])).frames)
+
+
+@pytest.mark.parametrize(("name", "offsets"), [("published", [0, 1, 2]), ("centred", [-1, 0, 1])])
+def test_jitter_distribution_and_ends(name, offsets):
+    n = 50_000
+    model = encoder(jitter=0.12, jitter_offsets=name)
+    times = jittered_times(n, 0.12, model.jitter_offsets, torch.Generator().manual_seed(4))
+    found, counts = np.unique((times - torch.arange(n))[2:-2], return_counts=True)
+    assert found.tolist() == offsets
+    np.testing.assert_allclose(counts / n, [0.12, 0.76, 0.12], atol=0.01)
+    for length in (1, 2, 3):
+        drawn = torch.stack([jittered_times(length, 0.5, model.jitter_offsets, torch.Generator().manual_seed(s)) for s in range(50)])
+        assert drawn.unique().tolist() == list(range(length))[-(length if name == "centred" else 3) :]
+
+
+@pytest.mark.parametrize("quantizers", [(), (1,), (2, 3)])
+def test_jitter_follows_positions_one_and_two_in_training(quantizers, monkeypatch):
+    """With every time moved by one, what enters stages 2 and 3 is what left the stages before, one frame later."""
+    model = encoder(quantizers, jitter=0.5, jitter_offsets="published").train()
+    drawn = []
+
+    def later(n, probability, offsets, generator):
+        assert (probability, offsets) == (0.5, (0, 1, 2))
+        drawn.append(n)
+        return (torch.arange(n) + 1).clamp(max=n - 1)
+
+    monkeypatch.setattr("resdavenet_vq.model.audio.jittered_times", later)
+    entering = []
+    for stage in model.stages:
+        stage.register_forward_pre_hook(lambda _, inputs: entering.append(inputs[0][:, :, 0]))
+    out = model(logmel(), torch.tensor([64, 40]), torch.Generator())
+    assert drawn == [64, 32]
+    for position in (1, 2):
+        left = out.layers.get(f"quant{position}", out.layers[f"conv{position}"]).vectors
+        torch.testing.assert_close(entering[position][..., :-1], left[..., 1:])
+        torch.testing.assert_close(entering[position][..., -1], left[..., -1])
+    torch.testing.assert_close(entering[3], out.layers.get("quant3", out.layers["conv3"]).vectors)
+
+
+def test_jitter_is_of_training_alone_and_follows_its_generator():
+    model = encoder(jitter=0.3)
+    n_frames = torch.tensor([64, 40])
+    model.eval()
+    assert torch.equal(model(logmel(), n_frames, torch.Generator()).frames, model(logmel(), n_frames).frames)
+    model.train()
+    for quantizer in model.quantizers.values():
+        quantizer.eval()  # so that the runs are alike
+    a, b, c = (model(logmel(), n_frames, torch.Generator().manual_seed(s)).frames for s in (1, 1, 2))
+    assert torch.equal(a, b)
+    assert not torch.allclose(a, c)
+    with pytest.raises(ValueError, match="generator"):
+        model(logmel(), n_frames)
+
+
+def test_activations_stay_in_channels_last_order():
+    out = encoder().eval()(logmel(), torch.tensor([64, 40]))
+    for layer in out.layers.values():
+        assert layer.vectors.stride(1) == 1

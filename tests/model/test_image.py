@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from resdavenet_vq.config import ImageModel
+from resdavenet_vq.model.image import MEAN, STD, ImageEncoder
+
+THIN = ImageModel(architecture="thin_resnet", crop=64, resize=72)
+
+
+def images():
+    return torch.randint(0, 256, (2, 3, 64, 64), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+
+
+def test_thin_resnet():
+    model = ImageEncoder(THIN, 128)
+    assert model(images()).shape == (2, 128, 4, 4)
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(0.32e6, rel=0.05)
+
+
+@pytest.mark.parametrize("widths", [(8, 8, 8, 8), (4, 8, 8, 16)])
+def test_thin_resnet_of_other_widths(widths):
+    model = ImageEncoder(ImageModel(architecture="thin_resnet", widths=widths), 5)
+    assert model(images()).shape == (2, 5, 4, 4)
+
+
+def test_resnet50():
+    with torch.device("meta"):
+        model = ImageEncoder(ImageModel(architecture="resnet50"), 1024)
+        assert model(torch.zeros(1, 3, 224, 224)).shape == (1, 1024, 7, 7)
+    names = set(model.state_dict())
+    assert {"trunk.conv1.weight", "trunk.layer4.2.bn3.running_var", "embedder.weight", "embedder.bias"} <= names
+    assert not any("fc" in name for name in names)
+    assert sum(p.numel() for p in model.trunk.parameters()) == 23_508_032
+
+
+def test_bytes_are_scaled_and_normalised():
+    model = ImageEncoder(THIN, 8).eval()
+    mean, std = (torch.tensor(v)[None, :, None, None] for v in (MEAN, STD))
+    with torch.no_grad():
+        torch.testing.assert_close(model(images()), model((images().float() / 255 - mean) / std))
+    assert not {"mean", "std"} & set(model.state_dict())
+
+
+def test_train_embedder_only():
+    model = ImageEncoder(ImageModel(architecture="thin_resnet", train_embedder_only=True), 8).train()
+    assert [name for name, p in model.named_parameters() if p.requires_grad] == ["embedder.weight", "embedder.bias"]
+    before = {name: x.clone() for name, x in model.trunk.state_dict().items()}
+    model(images()).sum().backward()
+    assert all(torch.equal(x, before[name]) for name, x in model.trunk.state_dict().items())
+    assert model.training
+    assert not model.trunk.training
+    assert all(p.requires_grad for p in ImageEncoder(THIN, 8).parameters())

@@ -1,0 +1,205 @@
+import hypothesis.extra.numpy as npst
+import numpy as np
+import oracle_model as oracle
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resdavenet_vq.config import QuantizerModel
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.model import quantizer as module
+from resdavenet_vq.model.quantizer import Quantizer, nearest
+
+K, C, B, T = 12, 5, 3, 20
+
+
+def quantizer(**changes):
+    torch.manual_seed(3)
+    return Quantizer(C, QuantizerModel(codebook_size=K, **changes))
+
+
+def batch(seed=0):
+    rng = torch.Generator().manual_seed(seed)
+    x = torch.randn(B, C, T, generator=rng)
+    mask = torch.arange(T) < torch.tensor([T, 13, 1])[:, None]
+    return x, mask
+
+
+def buffers(q):
+    return {name: x.clone() for name, x in q.named_buffers()}
+
+
+def whole_numbers(rows):
+    return npst.arrays(np.float32, st.tuples(rows, st.just(2)), elements=st.integers(-3, 3).map(float))
+
+
+@given(frames=whole_numbers(st.integers(1, 30)), codebook=whole_numbers(st.integers(1, 40)), at_once=st.integers(1, 200))
+@settings(deadline=None)
+def test_nearest_is_the_lowest_of_the_nearest(frames, codebook, at_once):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(module.DISTANCES_AT_ONCE, "cpu", at_once)
+        found = nearest(torch.from_numpy(frames), torch.from_numpy(codebook))
+    np.testing.assert_array_equal(found, oracle.nearest(frames, codebook))
+
+
+@given(x=npst.arrays(np.float32, st.tuples(st.integers(1, 3), st.just(C), st.integers(1, 9)), elements=st.floats(-9, 9, width=32)))
+@settings(deadline=None)
+def test_decoding_the_encoded_gives_the_nearest_code(x):
+    q = quantizer().eval()
+    vectors = q.decode(q.encode(torch.from_numpy(x))).numpy()
+    distance = np.square(vectors - x).sum(axis=1)
+    every = np.square(q.codebook.numpy()[:, None, :, None] - x[None]).sum(axis=2)
+    np.testing.assert_allclose(distance, every.min(axis=0), rtol=1e-4, atol=1e-4)
+    out = q(torch.from_numpy(x), torch.ones(x.shape[0], x.shape[2], dtype=torch.bool))
+    np.testing.assert_array_equal(out.vectors, vectors)
+    np.testing.assert_array_equal(out.codes, q.encode(torch.from_numpy(x)))
+
+
+def test_update_follows_the_formula():
+    q = quantizer(init_mass=0.5, decay=0.9, epsilon=1e-3).train()
+    before = buffers(q)
+    x, mask = batch()
+    out = q(x, mask)
+    frames, codes = x.transpose(1, 2)[mask].numpy(), out.codes[mask].numpy()
+    np.testing.assert_array_equal(codes, oracle.nearest(frames.astype(float), before["codebook"].numpy().astype(float)))
+    size, total, codebook = oracle.moved_codebook(frames, codes, before["cluster_size"].numpy(), before["embedding_sum"].numpy(), 0.9, 1e-3)
+    np.testing.assert_allclose(q.cluster_size, size, rtol=1e-5)
+    np.testing.assert_allclose(q.embedding_sum, total, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(q.codebook, codebook, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(out.commitment_loss.item(), oracle.commitment(frames, codes, before["codebook"].numpy()), rtol=1e-5)
+    assert out.counts.tolist() == np.bincount(codes, minlength=K).tolist()
+    np.testing.assert_array_equal(out.vectors, before["codebook"][out.codes].transpose(1, 2))
+
+
+def test_evaluation_changes_nothing():
+    q = quantizer().eval()
+    before = buffers(q)
+    q(*batch())
+    assert all(torch.equal(x, before[name]) for name, x in q.named_buffers())
+    assert not list(q.parameters())
+    assert set(q.state_dict()) == {"codebook", "cluster_size", "embedding_sum"}
+
+
+@pytest.mark.parametrize("filling", [0.0, 1e6, float("nan")])
+@pytest.mark.parametrize("more", [0, 7])
+def test_padding_changes_nothing(filling, more):
+    x, mask = batch()
+    reference, q = quantizer().train(), quantizer().train()
+    expected = reference(x, mask)
+    padded = torch.nn.functional.pad(torch.where(mask[:, None], x, filling), (0, more), value=filling)
+    found = q(padded, torch.nn.functional.pad(mask, (0, more)))
+    torch.testing.assert_close(found.commitment_loss, expected.commitment_loss)
+    assert torch.equal(found.counts, expected.counts)
+    assert torch.equal(found.codes[:, :T][mask], expected.codes[mask])
+    for (name, a), b in zip(q.named_buffers(), reference.buffers(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7, msg=name)
+
+
+def test_no_valid_frame_leaves_the_loss_zero():
+    x, mask = batch()
+    out = quantizer().train()(x, torch.zeros_like(mask))
+    assert out.commitment_loss == 0
+    assert out.counts.sum() == 0
+
+
+def test_gradient_passes_straight_through_and_commits():
+    q = quantizer(commitment_weight=0.25).train()
+    x, mask = batch()
+    x.requires_grad_()
+    codebook = q.codebook.clone()
+    out = q(x, mask)
+    upstream = torch.randn(x.shape)
+    ((out.vectors * upstream).sum() + out.commitment_loss).backward()
+    difference = (x.detach() - codebook[out.codes].transpose(1, 2)) * mask[:, None]
+    torch.testing.assert_close(x.grad, upstream + 0.25 * 2 * difference / (mask.sum() * C))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_frames_that_are_not_finite_stop_before_the_update(bad):
+    q = quantizer().train()
+    before = buffers(q)
+    x, mask = batch()
+    x[1, 2, 3] = bad
+    with pytest.raises(FloatingPointError, match="not finite"):
+        q(x, mask)
+    assert all(torch.equal(a, before[name]) for name, a in q.named_buffers())
+
+
+def test_processes_share_their_statistics_in_one_tensor():
+    x, mask = batch()
+    whole, mine, other = quantizer().train(), quantizer().train(), quantizer().train()
+    expected = whole(x, mask)
+    sent = []
+
+    def keep(statistics):
+        sent.append(statistics.clone())
+        return statistics
+
+    other.reduce_statistics = keep
+    theirs = other(x[1:], mask[1:])
+    mine.reduce_statistics = lambda statistics: statistics + sent[0]
+    ours = mine(x[:1], mask[:1])
+    assert [s.shape for s in sent] == [(K * (C + 1),)]
+    for a, b in zip(mine.buffers(), whole.buffers(), strict=True):
+        torch.testing.assert_close(a, b)
+    assert torch.equal(ours.counts + theirs.counts, expected.counts)
+    weighted = sum(out.commitment_loss * out.counts.sum() for out in (ours, theirs)) / expected.counts.sum()
+    torch.testing.assert_close(weighted, expected.commitment_loss)
+
+
+def test_autocast_and_fast_matrix_products_change_no_code():
+    x, mask = batch()
+    expected_q, q = quantizer().train(), quantizer().train()
+    expected = expected_q(x, mask)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        flag = torch.backends.mkldnn.matmul.fp32_precision
+        with torch.autocast("cpu", torch.bfloat16):
+            found = q(x, mask)
+        assert torch.backends.mkldnn.matmul.fp32_precision == flag
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert torch.equal(found.codes, expected.codes)
+    assert found.vectors.dtype == found.commitment_loss.dtype == torch.float32
+    assert all(torch.equal(a, b) for a, b in zip(q.buffers(), expected_q.buffers(), strict=True))
+
+
+def test_half_precision_frames_get_their_gradient():
+    x, mask = batch()
+    x = x.bfloat16().requires_grad_()
+    quantizer().train()(x, mask).vectors.sum().backward()
+    assert x.grad.dtype == torch.bfloat16
+    assert (x.grad == 1).all()
+
+
+def test_deterministic_algorithms_are_enough():
+    torch.use_deterministic_algorithms(True)
+    try:
+        q = quantizer().train()
+        x, mask = batch()
+        q(x.requires_grad_(), mask).vectors.sum().backward()
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_initial_codebook():
+    settings = QuantizerModel(codebook_size=4000, init_std=2.0, init_mass=3.0, init_nonnegative=True)
+    q = Quantizer(4, settings)
+    assert q.codebook.min() == 0
+    assert q.codebook[q.codebook > 0].square().mean().sqrt() == pytest.approx(2, rel=0.05)
+    assert (q.cluster_size == 3).all()
+    assert torch.equal(q.embedding_sum, 3 * q.codebook)
+    assert Quantizer(4, QuantizerModel(codebook_size=400)).codebook.min() < 0
+
+
+def test_five_sizes_are_not_one():
+    sizes = QuantizerModel(codebook_size=(1, 2, 3, 4, 5))
+    assert len(Quantizer(4, sizes.of(3)).codebook) == 3
+    with pytest.raises(TypeError, match=r"settings\.of"):
+        Quantizer(4, sizes)
+    for wrong in ("[1, 2]", "0", "[1, 2, 3, 4, 0]", "true", '"x"'):
+        with pytest.raises(InputError, match=r"^codebook_size: must be a positive whole number, or a list of 5 of them"):
+            QuantizerModel.from_json(f'{{"codebook_size": {wrong}}}')
+    assert QuantizerModel.from_json(sizes.model_dump_json()) == sizes
