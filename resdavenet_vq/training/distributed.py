@@ -130,16 +130,13 @@ def sum_gradients(parameters: Iterable[Tensor]) -> None:
     torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients, strict=True)])  # noqa: SLF001
 
 
-def any_of(flag: bool, device: torch.device) -> bool:
-    """Whether the flag is set in any process; every process must ask."""
-    return bool(total(torch.tensor(int(flag), device=device)).item()) if world() > 1 else flag
-
-
-def share_from_first(tensors: Iterable[Tensor]) -> None:
-    """Every tensor becomes process 0's, in place."""
-    if world() > 1:
-        for x in tensors:
-            dist.broadcast(x, src=0)
+def highest(number: int, device: torch.device) -> int:
+    """The highest of the processes' numbers; every process must ask."""
+    if world() == 1:
+        return number
+    x = torch.tensor(number, device=device)
+    dist.all_reduce(x, dist.ReduceOp.MAX)
+    return int(x)
 
 
 def check_agreement(named_tensors: Iterable[tuple[str, Tensor]]) -> None:

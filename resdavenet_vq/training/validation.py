@@ -1,0 +1,56 @@
+"""Retrieval on the validation split, which chooses the best epoch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from resdavenet_vq.data.dataset import equal_length_batches, evaluation_images
+from resdavenet_vq.evaluation.retrieval import evaluate
+from resdavenet_vq.training.interruption import shielded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resdavenet_vq.config import ImageModel
+    from resdavenet_vq.data.store import Store
+    from resdavenet_vq.model.dual_encoder import DualEncoder
+
+FRAMES_AT_ONCE = 1 << 14
+"""Log-mel frames in a batch."""
+
+IMAGES_AT_ONCE = 64
+
+
+@torch.inference_mode()
+def recalls(model: DualEncoder, store: Store, image: ImageModel, workers: int, device: torch.device, between: Callable[[], None]) -> dict[str, float]:
+    """R@1, R@5 and R@10 in both directions, and the mean of the two R@10: the history's columns.
+
+    Each utterance is encoded with its own length, so that no result depends on batch mates; utterances without
+    an image are left out. `between` is called between batches and may raise. The model comes back in training mode.
+    """
+    model.eval()
+    try:
+        shown, image_index = np.unique(store.image_index[store.image_index >= 0], return_inverse=True)
+        images = np.zeros((len(store.image_ids), model.settings.audio.widths[-1]), np.float32)
+        with shielded():
+            batches = iter(evaluation_images(store, image, IMAGES_AT_ONCE, workers))
+        for pixels, numbers in batches:
+            images[np.asarray(numbers)] = model.embed_image(model.image(pixels.to(device))).cpu().numpy()
+            between()
+        speech = np.zeros((len(store), images.shape[1]), np.float32)
+        for logmel, numbers in equal_length_batches(store, FRAMES_AT_ONCE):
+            n_frames = torch.full((len(logmel),), logmel.shape[2], device=device)
+            speech[np.asarray(numbers)] = model.embed_speech(model.audio(logmel.to(device), n_frames)).cpu().numpy()
+            between()
+    finally:
+        model.train()
+    scores = evaluate(images[shown], speech[store.image_index >= 0], image_index, (1, 5, 10))
+    columns = {
+        f"{name}_recall_at_{k}": r
+        for name, direction in (("image_to_speech", scores.image_to_speech), ("speech_to_image", scores.speech_to_image))
+        for k, r in direction.recall.items()
+    }
+    return columns | {"mean_recall_at_10": scores.mean_recall(10)}

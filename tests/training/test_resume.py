@@ -1,0 +1,148 @@
+"""A training that is killed, stopped or robbed of its workers ends with the bits of one that was not."""
+
+import csv
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+from training_child import Child, train
+
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.training import loop
+from resdavenet_vq.training.state import State
+
+KILLS = int(os.environ.get("RESDAVENET_VQ_KILLS", "4"))
+STEPS = 15  # 3 epochs of 17 pairs in batches of 4
+
+
+def result(folder, name="a"):
+    """All that a finished training leaves, without times: weights, card, history, optimizer state."""
+    out = folder / name / "model"
+    with (out / "history.csv").open() as f:
+        history = [{k: v for k, v in row.items() if k not in loop.TIMINGS} for row in csv.DictReader(f)]
+    (checkpoint,) = (folder / name / "state").glob("*/checkpoint-*.pt")
+    state = torch.load(checkpoint, weights_only=True)
+    return (out / "model.safetensors").read_bytes(), (out / "model.json").read_bytes(), history, state
+
+
+def assert_same(a, b):
+    assert a[:3] == b[:3]
+    assert_equal(a[3] | {"history": None}, b[3] | {"history": None})
+    for mine, others in zip(a[3]["history"], b[3]["history"], strict=True):
+        assert {k: v for k, v in mine.items() if k not in loop.TIMINGS} == {k: v for k, v in others.items() if k not in loop.TIMINGS}
+
+
+def assert_equal(a, b):
+    assert type(a) is type(b)
+    if isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_equal(a[key], b[key])
+    elif isinstance(a, list):
+        for x, y in zip(a, b, strict=True):
+            assert_equal(x, y)
+    elif isinstance(a, torch.Tensor):
+        assert torch.equal(a, b)
+    else:
+        assert a == b
+
+
+@pytest.fixture
+def unbroken(stores, monkeypatch):
+    monkeypatch.setattr(State, "discard", lambda _: None)
+    train(stores, "unbroken", checkpoint_seconds=600)
+    return result(stores, "unbroken")
+
+
+def test_kill_at_random_steps(stores, unbroken):
+    seed = time.time_ns()
+    chance = random.Random(seed)
+    for kill in range(KILLS):
+        child = Child(stores, f"a{kill // 4}", workers=kill % 2)
+        child.wait_for_step(chance.randint(1, 6))
+        time.sleep(chance.uniform(0, 0.02))
+        child.signal(signal.SIGKILL)
+        child.end()
+        if kill % 4 == 3 or kill == KILLS - 1:
+            child = Child(stores, f"a{kill // 4}")
+            assert child.end() == 0, (seed, child.text)
+            assert_same(result(stores, f"a{kill // 4}"), unbroken)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_to_the_whole_group(stores, unbroken, number):
+    child = Child(stores, workers=1, pause=0.05, checkpoint_seconds=600)
+    child.wait_for_step(7)
+    child.signal(number)
+    start = time.monotonic()
+    assert child.end() == 1
+    assert time.monotonic() - start < 10
+    assert "Traceback" not in child.text
+    assert f"{{2,3}}: stopped by {number.name} at epoch 2, step " in child.text.splitlines()[-1]
+    child = Child(stores, checkpoint_seconds=600)
+    assert child.end() == 0
+    assert "goes on at epoch 2, step " in child.text
+    assert child.count.value < STEPS - 5
+    assert_same(result(stores), unbroken)
+
+
+def test_signal_during_validation(stores, unbroken, monkeypatch):
+    recalls = loop.recalls
+
+    def interrupted(*args):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return recalls(*args)
+
+    monkeypatch.setattr(loop, "recalls", interrupted)
+    with pytest.raises(InputError, match="stopped by SIGTERM at epoch 1, step 5"):
+        train(stores, checkpoint_seconds=600)
+    monkeypatch.setattr(loop, "recalls", recalls)
+    train(stores, checkpoint_seconds=600)
+    assert_same(result(stores), unbroken)
+
+
+def test_killed_data_worker(stores):
+    child = Child(stores, workers=1, pause=0.2, epochs=30)
+    child.wait_for_step(2)
+    (worker,) = subprocess.run(["pgrep", "-P", str(child.pid)], capture_output=True, text=True, check=True).stdout.split()
+    os.kill(int(worker), signal.SIGKILL)
+    assert child.end() == 1
+    assert "a data worker died at epoch " in child.text
+    assert "the same command goes on" in child.text
+    assert "Traceback" not in child.text
+
+
+def test_second_process_is_refused(stores):
+    child = Child(stores, pause=0.2, epochs=30)
+    child.wait_for_step(1)
+    start = time.monotonic()
+    with pytest.raises(InputError, match=f"process {child.pid} on .* is training this lineage"):
+        train(stores)
+    assert time.monotonic() - start < 2
+    child.signal(signal.SIGKILL)
+    child.end()
+    train(stores)  # the dead process's lock does not block
+
+
+def test_other_settings_do_not_use_the_state(stores, capsys):
+    child = Child(stores, pause=0.05)
+    child.wait_for_step(8)
+    child.signal(signal.SIGTERM)
+    assert child.end() == 1
+    train(stores, learning_rate=1e-3, code="training.loop:1a")
+    told = capsys.readouterr().err
+    assert "training.learning_rate 0.002 -> 0.001" in told
+    assert 'code.training.loop absent -> "1a"' in told
+    assert "{2,3}: starts" in told
+    assert len(list((stores / "a" / "state").glob("*/latest.json"))) == 1  # the other's, still there
+    train(stores)
+    assert "goes on at epoch 2" in capsys.readouterr().err
+
+
+def test_same_result_for_any_number_of_workers(stores, unbroken, monkeypatch):
+    train(stores, workers=2, checkpoint_seconds=600)
+    assert_same(result(stores), unbroken)
