@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 
 def recalls(S, image_of, k):
@@ -35,3 +36,80 @@ def ties(S, image_of):
         right = S[image_of[j], j]
         tied_captions += any(S[i, j] == right for i in range(n_images) if i != image_of[j])
     return tied_images, tied_captions
+
+
+SILENCE = "<SIL>"
+
+
+def centers(n_frames, period, frame_time):
+    return [(f + 0.5) * period if frame_time == "published" else f * period for f in range(n_frames)]
+
+
+def word_counts(utterances, period, half_window, frame_time="published"):
+    """(frames by code, frames by (word, code), tokens by word, tokens by (word, code)) of [(codes, [(start, end, word)])]."""
+    frames, touched, tokens, hit = Counter(), Counter(), Counter(), Counter()
+    shift = 0 if frame_time == "published" else 0.5
+    for codes, words in utterances:
+        for code, center in zip(codes, centers(len(codes), period, frame_time), strict=True):
+            begin, end = center - half_window, center + half_window
+            frames[code] += 1
+            for word in {w for s, e, w in words if not begin > e and end > s} or {SILENCE}:
+                touched[word, code] += 1
+        for start, end, word in words:
+            tokens[word] += 1
+            for code in set(codes[math.floor(start / period + shift) : math.ceil(end / period + shift)]):
+                hit[word, code] += 1
+    return frames, touched, tokens, hit
+
+
+def word_to_code(counts, stop_words):
+    """{word: [(code, f1, precision, recall, hits)]}, best first, over the codes that occur in a token of the word."""
+    frames, touched, tokens, hit = counts
+    table = {word: [] for word, _ in hit}
+    for (word, code), n in hit.items():
+        precision = 0 if word in stop_words else touched[word, code] / frames[code]
+        recall = n / tokens[word]
+        f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0
+        table[word].append((code, f1, precision, recall, n))
+    return {word: sorted(rows, key=lambda r: (-r[1], -r[4], r[0])) for word, rows in table.items()}
+
+
+def code_to_word(counts, stop_words):
+    """{code: [(word, precision, frames)]}, most precise first, with <SIL> and without stop words."""
+    frames, touched, _, _ = counts
+    table = {code: [] for code in frames}
+    for (word, code), n in touched.items():
+        if word not in stop_words:
+            table[code].append((word, n / frames[code], n))
+    return {code: sorted(rows, key=lambda r: (-r[1], r[0])) for code, rows in table.items() if rows}
+
+
+def runs(codes):
+    """[(first frame, length, code)] of one utterance."""
+    found = []
+    for f, code in enumerate(codes):
+        if found and found[-1][2] == code:
+            found[-1] = (found[-1][0], found[-1][1] + 1, code)
+        else:
+            found.append((f, 1, code))
+    return found
+
+
+def frame_labels(n_frames, intervals, period, frame_time="published"):
+    """The label of each frame's centre; None for silence."""
+    labels = []
+    for center in centers(n_frames, period, frame_time):
+        inside = [label for start, end, label in intervals if start <= center < end]
+        labels.append(inside[-1] if inside else None)
+    return labels
+
+
+def most_matches(found, reference, tolerance):
+    """The largest number of one-to-one matches, trying everything."""
+    if not found:
+        return 0
+    best = most_matches(found[1:], reference, tolerance)
+    for i, r in enumerate(reference):
+        if abs(found[0] - r) <= tolerance + 1e-6:
+            best = max(best, 1 + most_matches(found[1:], reference[:i] + reference[i + 1 :], tolerance))
+    return best

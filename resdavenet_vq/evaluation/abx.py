@@ -23,7 +23,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,25 +33,11 @@ from resdavenet_vq import files
 from resdavenet_vq.config import AbxScoring
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import bitrate
+from resdavenet_vq.evaluation.items import Item, read_items
 from resdavenet_vq.evaluation.layers import LOGMEL, LayerFeatures, is_quantized
-
-HEADER = ("#file", "onset", "offset", "#phone", "prev-phone", "next-phone", "speaker")
-"""Columns of an item file, separated by spaces; times in seconds."""
 
 TOO_SHORT = "shorter than a frame of the slowest layer"
 BEYOND = "beyond the end of the audio"
-
-
-class Item(NamedTuple):
-    """One token: the utterance's id, seconds, the phone, its neighbours and the speaker."""
-
-    file: str
-    onset: Decimal
-    offset: Decimal
-    phone: str
-    previous: str
-    following: str
-    speaker: str
 
 
 class Errors(NamedTuple):
@@ -85,47 +71,6 @@ class Result:
     settings: dict[str, Any]
 
 
-def read_items(path: Path) -> list[Item]:
-    """The tokens of an item file. Raises InputError that lists the bad rows."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except UnicodeDecodeError as e:
-        raise InputError(f"{path}: not UTF-8 text (byte {e.start})") from None
-    if not lines or tuple(lines[0].split()) != HEADER:
-        raise InputError(f"{path}: the first line must be '{' '.join(HEADER)}'")
-    items, faults = [], []
-    for number, line in enumerate(lines[1:], start=2):
-        fields = line.split()
-        if not fields:
-            continue
-        item = _item(fields)
-        if isinstance(item, str):
-            faults.append(f"line {number}: {item}")
-        else:
-            items.append(item)
-    if faults:
-        more = f"\n... and {len(faults) - 20} more" if len(faults) > 20 else ""
-        raise InputError(f"{path}: {len(faults)} bad rows; mend or remove them\n" + "\n".join(faults[:20]) + more)
-    if not items:
-        raise InputError(f"{path}: holds no item")
-    return items
-
-
-def _item(fields: list[str]) -> Item | str:
-    """The row's item, or what is wrong with it."""
-    if len(fields) != len(HEADER):
-        return f"{len(fields)} fields, not {len(HEADER)}"
-    try:
-        onset, offset = Decimal(fields[1]), Decimal(fields[2])
-    except InvalidOperation:
-        return f"onset {fields[1]!r} and offset {fields[2]!r} must be numbers"
-    if not (onset.is_finite() and offset.is_finite() and 0 <= onset < offset < 1_000_000):
-        return f"0 <= onset < offset must hold, not {fields[1]} and {fields[2]}"
-    return Item(fields[0], onset, offset, *fields[3:])
-
-
 def validate(items: Sequence[Item], features: LayerFeatures, settings: AbxScoring) -> None:
     """Raises InputError where the items are not the features' or the settings do not suit the layer."""
     if missing := sorted({item.file for item in items} - set(features.ids)):
@@ -134,7 +79,9 @@ def validate(items: Sequence[Item], features: LayerFeatures, settings: AbxScorin
             f"{', ...' if len(missing) > 10 else ''}; use the item file of this split and encode the whole split"
         )
     if settings.distance == "identical" and not is_quantized(features.layer):
-        raise InputError(f"abx.distance: 'identical' compares units, and {features.layer} has none; score a quantized layer or use 'angular'")
+        raise InputError(
+            f"abx.distance: 'identical' compares units, and {features.layer} has none; score a quantized layer or use 'angular'"
+        )
     for key in ("max_size_group", "max_x_across"):
         if getattr(settings, key) == 1:
             raise InputError(f"abx.{key}: 1 leaves no A beside X; give at least 2, or null for all")
@@ -179,6 +126,15 @@ def errors(rows: np.ndarray, ranges: Sequence[tuple[int, int]], items: Sequence[
 
     else:
         data = pl.Series(rows.ravel()).to_torch().reshape(rows.shape)
+
+    class Ordered(Subsampler):
+        """Subsamples cells in a fixed order: fastabx's own changes from run to run, and with it, whatever the seed, the choice of X."""
+
+        def __call__(self, lazy_cells: pl.LazyFrame, *, with_across: bool) -> pl.LazyFrame:
+            keys = [name for name in lazy_cells.collect_schema().names() if not name.startswith("index_")]
+            chosen: pl.LazyFrame = super().__call__(lazy_cells.sort(keys), with_across=with_across)
+            return chosen.sort(keys)
+
     labels = pl.DataFrame(
         {
             "#phone": [i.phone for i in items],
@@ -188,7 +144,7 @@ def errors(rows: np.ndarray, ranges: Sequence[tuple[int, int]], items: Sequence[
         }
     )
     dataset = Dataset(labels, InMemoryAccessor(dict(enumerate(ranges)), data, device))
-    subsampler = Subsampler(settings.max_size_group, settings.max_x_across, settings.seed)
+    subsampler = Ordered(settings.max_size_group, settings.max_x_across, settings.seed)
     contexts = ["prev-phone", "next-phone"]
     found: list[tuple[float | None, int]] = []
     for by, across in (([*contexts, "speaker"], []), (contexts, ["speaker"])):
@@ -211,7 +167,7 @@ def _codes(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _distance_table(vectors: Any, distance: str) -> Any:
-    """fastabx's distances between all pairs of (K, C) vectors: (K, K), exactly 0 on the diagonal."""
+    """The distances that fastabx gives to all pairs of (K, C) vectors: (K, K), exactly 0 on the diagonal."""
     from fastabx.accessor import normalize_with_singularity
     from fastabx.distance import distance_function
 
@@ -223,7 +179,9 @@ def _distance_table(vectors: Any, distance: str) -> Any:
     return table.fill_diagonal_(0)
 
 
-def evaluate(features: LayerFeatures, items: Sequence[Item], settings: AbxScoring, slowest_period: float, *, lineage: str, split: str) -> Result:
+def evaluate(
+    features: LayerFeatures, items: Sequence[Item], settings: AbxScoring, slowest_period: float, *, lineage: str, split: str
+) -> Result:
     """Scores checked items; see the module for the conventions."""
     durations = dict(zip(features.ids, features.durations.tolist(), strict=True))
     used, dropped = usable(items, durations, slowest_period)
@@ -274,14 +232,18 @@ def _gather(features: LayerFeatures, items: Sequence[Item]) -> tuple[list[tuple[
     return ranges, rows
 
 
-def score(features: Path, items: Path, layer: str, settings: AbxScoring, out: Path, *, lineage: str, split: str, slowest_period: float) -> None:
+def score(
+    features: Path, items: Path, layer: str, settings: AbxScoring, out: Path, *, lineage: str, split: str, slowest_period: float
+) -> None:
     """Scores one layer of a features file against an item file and writes `out` (JSON).
 
     `slowest_period` is the frame period, in seconds, of the slowest of the layers that are to be compared.
     """
     with LayerFeatures(features, layer) as layer_features:
         if slowest_period < layer_features.frame_period:
-            raise InputError(f"{layer}: its frame period {layer_features.frame_period:g} s is longer than the slowest compared, {slowest_period:g} s")
+            raise InputError(
+                f"{layer}: its frame period {layer_features.frame_period:g} s is longer than the slowest compared, {slowest_period:g} s"
+            )
         tokens = read_items(items)
         validate(tokens, layer_features, settings)
         result = evaluate(layer_features, tokens, settings, slowest_period, lineage=lineage, split=split)
@@ -290,4 +252,4 @@ def score(features: Path, items: Path, layer: str, settings: AbxScoring, out: Pa
 
 def _decimal(seconds: float) -> Decimal:
     """The decimal number that a time was written as."""
-    return Decimal(repr(round(seconds, 9)))
+    return Decimal(str(round(float(seconds), 9)))

@@ -80,7 +80,9 @@ class LayerFeatures:
         """The frames of utterance number i: (frames, width) float32, finite."""
         rows: np.ndarray = self._vectors[self.offsets[i] : self.offsets[i + 1]].astype(np.float32, copy=False)
         if not np.isfinite(rows).all():
-            raise InputError(f"{self.path}: {self.layer} of utterance {self.ids[i]} holds values that are not finite; was the model trained to divergence?")
+            raise InputError(
+                f"{self.path}: {self.layer} of utterance {self.ids[i]} holds values that are not finite; was the model trained to divergence?"
+            )
         return rows
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:

@@ -18,7 +18,7 @@ never whole in memory: `ranks` reads it in blocks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,11 +33,8 @@ from resdavenet_vq.files import write_json
 BLOCK = 1024
 """Images and captions in a block of S: 8 MB in double precision."""
 
-EXAMPLES = 8
-"""Hits and misses that `score` writes down in each direction."""
-
-ANSWERS = 5
-"""Best answers that `score` writes down for each of them."""
+EXAMPLES, ANSWERS = 8, 5
+"""Hits, and misses, that `score` writes down in each direction, and the best answers of each."""
 
 
 class Ranks(NamedTuple):
@@ -66,11 +63,7 @@ class Direction:
         return {
             **{f"recall_at_{k}": r for k, r in self.recall.items()},
             **{f"chance_recall_at_{k}": r for k, r in self.chance.items()},
-            "median_rank": self.median_rank,
-            "mean_rank": self.mean_rank,
-            "queries": self.queries,
-            "items": self.items,
-            "ties": self.ties,
+            **{name: getattr(self, name) for name in ("median_rank", "mean_rank", "queries", "items", "ties")},
         }
 
 
@@ -230,35 +223,30 @@ def evaluate(image: np.ndarray, speech: np.ndarray, image_index: np.ndarray, rec
     return summarize(ranks(image, speech, image_index), image_index, recall_at)
 
 
-def examples(
-    rank: np.ndarray,
-    scores_of: Callable[[int], np.ndarray],
-    is_right: Callable[[int], np.ndarray],
-    names: tuple[Sequence[str], Sequence[str]],
-    miss_from: int,
-) -> dict[str, list[dict[str, Any]]]:
+def _examples(
+    rank: np.ndarray, vectors: np.ndarray, items: np.ndarray, right: list[np.ndarray], names: tuple[list[str], list[str]], miss_from: int
+) -> Any:
     """The first queries that hit at once, and the first whose rank is at least `miss_from`, each with its best answers.
 
-    `scores_of(query)` gives the scores of all items, `is_right(query)` which of them are right (both
-    (items,)), `names` the ids of queries and of items.
+    Query q has the vector `vectors[q]` and the right items `right[q]`; `names` are the ids of queries and of items.
     """
 
     def told(query: int) -> dict[str, Any]:
-        scores, right = scores_of(query), is_right(query)
-        answers = np.argsort(-scores, kind="stable")[:ANSWERS]
+        scores = _scores(items, vectors[query])
+        answers = np.argsort(-scores, kind="stable")[:ANSWERS].tolist()
         return {
             "query": names[0][query],
             "rank": int(rank[query]),
-            "right": [names[1][i] for i in np.flatnonzero(right)],
-            "answers": [{"id": names[1][i], "score": float(scores[i]), "right": bool(right[i])} for i in answers],
+            "right": [names[1][i] for i in right[query]],
+            "answers": [{"id": names[1][i], "score": float(scores[i]), "right": i in right[query]} for i in answers],
         }
 
     chosen = {"hits": np.flatnonzero(rank == 0), "misses": np.flatnonzero(rank >= miss_from)}
-    return {kind: [told(int(q)) for q in queries[:EXAMPLES]] for kind, queries in chosen.items()}
+    return {kind: [told(q) for q in queries[:EXAMPLES].tolist()] for kind, queries in chosen.items()}
 
 
-def score(embeddings: Path, out: Path, settings: config.Retrieval) -> RetrievalScores:
-    """Scores an embeddings file and writes retrieval.json: conditions, both directions, a few hits and misses.
+def score(embeddings: Path, settings: config.Retrieval, out: Path, *, lineage: str) -> RetrievalScores:
+    """Scores an embeddings file and writes retrieval.json: both directions, their conditions, a few hits and misses.
 
     Captions without an image are left out and counted. Raises InputError naming the file if it is missing,
     incomplete or without pairs.
@@ -266,40 +254,31 @@ def score(embeddings: Path, out: Path, settings: config.Retrieval) -> RetrievalS
     ids, image_ids, image, speech, image_index = _read(embeddings)
     paired = np.flatnonzero(image_index >= 0)
     shown, image_of = np.unique(image_index[paired], return_inverse=True)
-    counts = {"captions_without_image": len(ids) - len(paired), "images_without_caption": len(image_ids) - len(shown)}
-    if len(paired) < len(ids):
+    left_out = {"captions_without_image": len(ids) - len(paired), "images_without_caption": len(image_ids) - len(shown)}
+    if left_out["captions_without_image"]:
         ids, speech = [ids[j] for j in paired], speech[paired]
+    if left_out["images_without_caption"]:
+        image_ids, image = [image_ids[i] for i in shown], image[shown]
     try:
-        if len(shown) < len(image_ids):
-            image_ids, image = [image_ids[i] for i in shown], image[shown]
         found = ranks(image, speech, image_of)
     except InputError as e:
         raise InputError(f"{embeddings}: {e}") from None
-    except IndexError:
-        raise InputError(f"{embeddings}: image_index names images that are not there; remove the file and encode the split again") from None
     scores = summarize(found, image_of, settings.recall_at)
-    miss_from = max(settings.recall_at)
     conditions = {
         "split": settings.split,
         "images": len(image),
         "captions": len(speech),
-        **counts,
+        **left_out,
         "similarity": "dot product, not normalized",
         "rank": "wrong items before the best right one, 0 is the first place; ties in the order of the file",
     }
+    captions_of = np.split(np.argsort(image_of, kind="stable"), np.cumsum(np.bincount(image_of))[:-1])
+    miss_from = max(settings.recall_at)
     shown_examples = {
-        "image_to_speech": examples(
-            found.image_to_speech, lambda i: _scores(speech, image[i]), lambda i: image_of == i, (image_ids, ids), miss_from
-        ),
-        "speech_to_image": examples(
-            found.speech_to_image,
-            lambda j: _scores(image, speech[j]),
-            lambda j: np.arange(len(image)) == image_of[j],
-            (ids, image_ids),
-            miss_from,
-        ),
+        "image_to_speech": _examples(found.image_to_speech, image, speech, captions_of, (image_ids, ids), miss_from),
+        "speech_to_image": _examples(found.speech_to_image, speech, image, list(image_of[:, None]), (ids, image_ids), miss_from),
     }
-    write_json(out, scores.to_dict() | {"conditions": conditions, "examples": shown_examples})
+    write_json(out, {"lineage": lineage} | scores.to_dict() | {"conditions": conditions, "examples": shown_examples})
     return scores
 
 
@@ -313,6 +292,7 @@ def _read(path: Path) -> tuple[list[str], list[str], np.ndarray, np.ndarray, np.
         raise InputError(f"{path}: no such file; encode the split first") from None
     except (OSError, KeyError) as e:
         raise InputError(f"{path}: is no complete embeddings file ({e}); remove it and encode the split again") from None
-    if (len(speech), len(image)) != (len(names[0]), len(names[1])) or image_index.shape != (len(speech),):
+    fit = (len(speech), len(image)) == (len(names[0]), len(names[1])) and image_index.shape == (len(speech),)
+    if not fit or (image_index < -1).any() or (image_index >= len(image)).any():
         raise InputError(f"{path}: ids, vectors and image_index do not fit together; remove it and encode the split again")
     return names[0], names[1], image, speech, image_index.astype(np.int64)

@@ -1,0 +1,236 @@
+"""What codes are in time, what they mean, and how they are used.
+
+Conventions. Frame f of period p lasts from f p to (f + 1) p seconds with its centre at (f + 1/2) p: the
+`published` frame time. In truth its receptive field is centred at f p; frame time `centred` moves everything
+half a period earlier. Frames in no token (a spoken word or phone) are silence.
+
+Agreement of codes and labels is counted over frames, by the label at the frame's centre:
+*purity* is the share of frames that bear their code's most frequent label; *homogeneity* I/H(label) (the
+phone-normalized mutual information of HuBERT), *completeness* I/H(code) and their harmonic mean, the *V-measure*
+(Rosenberg and Hirschberg 2007); *NMI* is I over the geometric mean of both entropies. Entropies are in nats.
+
+Boundaries of units stand where the code changes. One matches a reference boundary at most `tolerance` (20 ms)
+away, each at most once, in order of time; the utterance's own two ends count on neither side. Over-segmentation is
+found / reference - 1; with the hit rate it gives the *R-value* (Räsänen, Laine and Altosaar 2009), which
+cannot be raised by placing more boundaries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from resdavenet_vq.evaluation.codes import Block, Tokens
+
+type FrameTime = Literal["published", "centred"]
+
+TOLERANCE = 0.02
+"""Seconds between a boundary and the one it matches."""
+
+_EPSILON = 1e-6
+
+
+class Runs(NamedTuple):
+    """Stretches of equal codes, never across utterances."""
+
+    utterance: np.ndarray  # (R,)
+    start: np.ndarray  # (R,) first frame, counted within the utterance
+    length: np.ndarray  # (R,) frames
+    code: np.ndarray  # (R,)
+
+
+def runs(codes: np.ndarray, offsets: np.ndarray) -> Runs:
+    """The runs of a block, in order: `codes` (F,), `offsets` (n + 1,)."""
+    starts_here = np.zeros(len(codes) + 1, bool)
+    starts_here[1:-1] = codes[1:] != codes[:-1]
+    starts_here[offsets] = True  # every utterance begins a run; the last mark closes the last run
+    edges = np.flatnonzero(starts_here)
+    first = edges[:-1]
+    utterance = np.searchsorted(offsets, first, side="right") - 1
+    return Runs(utterance, first - offsets[utterance], np.diff(edges), codes[first])
+
+
+def frame_edges(frames: np.ndarray, frame_period: float, frame_time: FrameTime = "published") -> np.ndarray:
+    """Seconds at which frames begin, not before 0."""
+    return frames * frame_period if frame_time == "published" else np.maximum(frames - 0.5, 0) * frame_period
+
+
+def frame_centers(n_frames: int, frame_period: float, frame_time: FrameTime = "published") -> np.ndarray:
+    """Centres (n_frames,) of the first frames, in seconds."""
+    return (np.arange(n_frames) + (0.5 if frame_time == "published" else 0.0)) * frame_period
+
+
+def frame_labels(offsets: np.ndarray, spoken: Tokens, frame_period: float, frame_time: FrameTime = "published") -> np.ndarray:
+    """The label (F,) of the token in which each frame's centre lies, -1 for silence; of overlapping tokens the last."""
+    n_frames = np.diff(offsets)
+    centers = frame_centers(int(n_frames.max(initial=0)), frame_period, frame_time)
+    labels = np.full(int(offsets[-1]), -1)
+    most = n_frames[spoken.utterance]
+    first, stop = (np.minimum(np.searchsorted(centers, t), most) + offsets[spoken.utterance] for t in (spoken.start, spoken.end))
+    length = np.maximum(stop - first, 0)
+    labels[np.repeat(first - np.cumsum(length) + length, length) + np.arange(length.sum())] = np.repeat(spoken.label, length)
+    return labels
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How a codebook is used: counts (K,) over frames, their perplexity, codes used at all, share of the most frequent."""
+
+    counts: np.ndarray
+    perplexity: float
+    used: int
+    top_share: float
+
+
+def usage(counts: np.ndarray) -> Usage:
+    """Usage from the histogram (K,) of codes; no frame at all has perplexity 0."""
+    total = counts.sum()
+    if not total:
+        return Usage(counts, 0.0, 0, 0.0)
+    return Usage(counts, float(np.exp(_entropy(counts / total))), int(np.count_nonzero(counts)), float(counts.max() / total))
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far codes and labels tell each other, each from 0 to 1."""
+
+    purity: float
+    homogeneity: float
+    completeness: float
+    v_measure: float
+    nmi: float
+
+
+def agreement(table: np.ndarray) -> Agreement:
+    """Agreement from counts (codes, labels). One label alone is told perfectly; no counts at all give 0."""
+    total = table.sum()
+    if not total:
+        return Agreement(0.0, 0.0, 0.0, 0.0, 0.0)
+    joint = table / total
+    h_code, h_label, h_joint = _entropy(joint.sum(axis=1)), _entropy(joint.sum(axis=0)), _entropy(joint)
+    shared = max(h_code + h_label - h_joint, 0.0)
+    homogeneity, completeness = (shared / h if h > _EPSILON else 1.0 for h in (h_label, h_code))
+    v = 2 * homogeneity * completeness / (homogeneity + completeness) if homogeneity + completeness else 0.0
+    return Agreement(float(joint.max(axis=1).sum()), homogeneity, completeness, v, float(np.sqrt(homogeneity * completeness)))
+
+
+def _entropy(p: np.ndarray) -> float:
+    positive = p[p > 0]
+    return float(-(positive * np.log(positive)).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Boundaries:
+    """Counts of boundaries, and the scores that follow from them; scores of nothing are 0."""
+
+    found: int = 0
+    reference: int = 0
+    matched: int = 0
+
+    def __add__(self, other: Boundaries) -> Boundaries:
+        return Boundaries(self.found + other.found, self.reference + other.reference, self.matched + other.matched)
+
+    @property
+    def precision(self) -> float:
+        """Share of the found that match."""
+        return self.matched / self.found if self.found else 0.0
+
+    @property
+    def recall(self) -> float:
+        """Share of the reference that is matched, the hit rate."""
+        return self.matched / self.reference if self.reference else 0.0
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall."""
+        return 2 * self.matched / (self.found + self.reference) if self.found + self.reference else 0.0
+
+    @property
+    def over_segmentation(self) -> float:
+        """Found boundaries per reference boundary, less 1."""
+        return self.found / self.reference - 1 if self.reference else 0.0
+
+    @property
+    def r_value(self) -> float:
+        """1 where all are hit and none is too many."""
+        if not self.reference:
+            return 0.0
+        r1 = np.hypot(1 - self.recall, self.over_segmentation)
+        r2 = (self.recall - 1 - self.over_segmentation) / np.sqrt(2)
+        return float(1 - (abs(r1) + abs(r2)) / 2)
+
+
+def match_boundaries(found: np.ndarray, reference: np.ndarray, tolerance: float = TOLERANCE) -> Boundaries:
+    """Matches two sorted lists of boundaries, in seconds, the earliest free pair first: no other way matches more."""
+    found_at, reference_at = found.tolist(), reference.tolist()
+    i = j = matched = 0
+    while i < len(found_at) and j < len(reference_at):
+        distance = found_at[i] - reference_at[j]
+        if distance < -tolerance - _EPSILON:
+            i += 1
+        elif distance > tolerance + _EPSILON:
+            j += 1
+        else:
+            matched, i, j = matched + 1, i + 1, j + 1
+    return Boundaries(len(found_at), len(reference_at), matched)
+
+
+def boundaries(
+    block: Block, spoken: Tokens, frame_period: float, frame_time: FrameTime = "published", tolerance: float = TOLERANCE
+) -> Boundaries:
+    """Boundaries of the units of a block against those of its `words` or `phones`, over the utterances that have any."""
+    duration = np.diff(block.offsets) * frame_period
+    apart = duration.max(initial=0) + 1 + 2 * tolerance  # utterances side by side on one time line, out of each other's reach
+    found = runs(block.codes, block.offsets)
+    inner = (found.start > 0) & _told(block, spoken)[found.utterance]
+    at = found.utterance[inner] * apart + frame_edges(found.start[inner], frame_period, frame_time)
+    edge, utterance = np.concatenate([spoken.start, spoken.end]), np.tile(spoken.utterance, 2)
+    inner = (edge > 0) & (edge < duration[utterance])
+    edges = np.unique(np.round(utterance[inner] * apart + edge[inner], 6))
+    return match_boundaries(at, edges, tolerance)
+
+
+def _told(block: Block, spoken: Tokens) -> np.ndarray:
+    """Which utterances (n,) of a block have any token."""
+    return np.bincount(spoken.utterance, minlength=len(block.offsets) - 1) > 0
+
+
+class Description:
+    """What a layer's codes mean and how they are used, added up block by block."""
+
+    def __init__(self, codebook_size: int, frame_period: float, frame_time: FrameTime = "published") -> None:
+        self._period, self._frame_time = frame_period, frame_time
+        self._tables = {tier: np.zeros((1, codebook_size), np.int64) for tier in ("words", "phones")}  # row 0: silence
+        self._boundaries = {tier: Boundaries() for tier in self._tables}
+
+    def add(self, block: Block) -> None:
+        """Counts a block; without phones only the words."""
+        for tier, spoken in (("words", block.words), ("phones", block.phones)):
+            if len(spoken.label):
+                label = frame_labels(block.offsets, spoken, self._period, self._frame_time) + 1
+                table = self._tables[tier] = grown(self._tables[tier], int(label.max(initial=0)) + 1)
+                told = np.repeat(_told(block, spoken), np.diff(block.offsets))
+                np.add.at(table.reshape(-1), (label * table.shape[1] + block.codes)[told], 1)
+                self._boundaries[tier] += boundaries(block, spoken, self._period, self._frame_time)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: perplexity and codes used; for words and phones, where known, agreement and boundaries."""
+        used = usage(self._tables["words"].sum(axis=0))
+        result: dict[str, Any] = {"perplexity": used.perplexity, "codes_used": used.used, "top_share": used.top_share}
+        for tier, table in self._tables.items():
+            if table.any():
+                edges = self._boundaries[tier]
+                names = ("found", "reference", "precision", "recall", "f1", "over_segmentation", "r_value")
+                result[tier] = asdict(agreement(table.T)) | {"boundaries": {name: getattr(edges, name) for name in names}}
+        return result
+
+
+def grown(table: np.ndarray, rows: int) -> np.ndarray:
+    """A table with room for `rows` rows, the new ones 0: the same one if it is long enough, else at least doubled."""
+    if rows <= len(table):
+        return table
+    larger = np.zeros((max(rows, 2 * len(table)), *table.shape[1:]), table.dtype)
+    larger[: len(table)] = table
+    return larger

@@ -1,0 +1,110 @@
+"""How often words and codes meet: what precision and recall of `word_detection` are made of, as defined there.
+
+Counting is done block by block, so that memory depends on the words and codes that there are, not on the utterances.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from resdavenet_vq.evaluation.codes import Block, Vocabulary
+from resdavenet_vq.evaluation.units import FrameTime, frame_centers, grown
+
+
+class Counts:
+    """Everything that precision and recall are made of, added up block by block (V words, K codes).
+
+    Attributes
+    ----------
+    frames : (K,) frames with each code
+    silent : (K,) those whose window touches no word
+    tokens : (V,) tokens of each word
+    touched : (V, K) frames with each code whose window touches each word
+    hit : (V, K) tokens of each word in whose span each code occurs
+    """
+
+    def __init__(self, codebook_size: int, *, frame_period: float, half_window: float, frame_time: FrameTime = "published") -> None:
+        self.vocabulary = Vocabulary()
+        self.utterances = 0
+        self.frames = np.zeros(codebook_size, np.int64)
+        self.silent = np.zeros(codebook_size, np.int64)
+        self.tokens = np.zeros(0, np.int64)
+        self.touched = np.zeros((0, codebook_size), np.int32)
+        self.hit = np.zeros((0, codebook_size), np.int32)
+        self._frame_period, self._half_window, self._frame_time = frame_period, half_window, frame_time
+
+    def add(self, block: Block) -> None:
+        """Counts a block whose words are numbered by `self.vocabulary`."""
+        codes, offsets, words, k = block.codes.astype(np.int32), block.offsets, block.words, len(self.frames)
+        self._grow(len(self.vocabulary))
+        self.utterances += len(offsets) - 1
+        self.frames += np.bincount(codes, minlength=k)
+        self.tokens += np.bincount(words.label, minlength=len(self.tokens))
+        n_frames = np.diff(offsets)
+        most, base = n_frames[words.utterance], offsets[words.utterance]
+
+        centers = frame_centers(int(n_frames.max(initial=0)), self._frame_period, self._frame_time)
+        first = np.minimum(_reached(centers + self._half_window, words.start, self._frame_period), most)
+        stop = np.minimum(_reached(centers - self._half_window, words.end, self._frame_period), most)
+        change = np.bincount(first + base, minlength=len(codes) + 1) - np.bincount(np.maximum(first, stop) + base, minlength=len(codes) + 1)
+        self.silent += np.bincount(codes[np.cumsum(change[:-1]) == 0], minlength=k)
+        # a frame counts once for a word, also between two of its tokens: what an earlier token touched is left to it
+        utterance, label, first, stop = ordered(words.utterance, words.label, first, np.maximum(first, stop))
+        group = np.cumsum(np.diff(utterance * len(self.tokens) + label, prepend=-1) != 0) * (len(codes) + 1)
+        begin, end = group + first, group + stop
+        begin[1:] = np.maximum(begin[1:], np.maximum.accumulate(end)[:-1])
+        length = np.maximum(end - begin, 0)
+        at = _ranges(begin - group + offsets[utterance], length)
+        np.add.at(self.touched.reshape(-1), np.repeat(label * k, length) + codes[at], np.int32(1))
+
+        shift = 0.0 if self._frame_time == "published" else 0.5
+        first = np.minimum(np.floor(words.start / self._frame_period + shift), most).astype(np.int64)
+        stop = np.minimum(np.ceil(words.end / self._frame_period + shift), most).astype(np.int64)
+        length = np.maximum(stop - first, 0)
+        at = _ranges(first + base, length)
+        once = _previous(codes)[at] < np.repeat((first + base).astype(np.int32), length)  # a code's first frame in the token
+        np.add.at(self.hit.reshape(-1), np.repeat(words.label * k, length) + codes[at], once.astype(np.int32))
+
+    def _grow(self, n_words: int) -> None:
+        """Room for `n_words`."""
+        self.tokens = grown(self.tokens, n_words)
+        self.touched = grown(self.touched, n_words)
+        self.hit = grown(self.hit, n_words)
+
+
+def _reached(edges: np.ndarray, times: np.ndarray, step: float) -> np.ndarray:
+    """How many of `edges`, which lie `step` apart, are not after each time: np.searchsorted(side="right"), by arithmetic first."""
+    if not len(edges):
+        return np.zeros(len(times), np.int64)
+    guess = np.clip((times - edges[0]) / step, 0, len(edges)).astype(np.int64)  # at most 1 off, where rounding decides
+    padded = np.concatenate([[-np.inf], edges, [np.inf, np.inf]])
+    count: np.ndarray = guess - 1 + (padded[guess] <= times) + (padded[guess + 1] <= times) + (padded[guess + 2] <= times)
+    return count
+
+
+def _ranges(first: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """All numbers first[i] ... first[i] + length[i] - 1, one range after another."""
+    before = np.cumsum(length) - length
+    return np.repeat(first - before, length) + np.arange(length.sum())
+
+
+def _previous(codes: np.ndarray) -> np.ndarray:
+    """For each frame, the last frame before it with the same code, or -1."""
+    order = np.argsort(codes.astype(np.uint16) if codes.max(initial=0) < 1 << 16 else codes, kind="stable")  # 16 bits: by radix
+    ordered = codes[order]
+    previous = np.empty(len(codes), np.int32)
+    previous[order[:1]] = -1
+    previous[order[1:]] = np.where(ordered[1:] == ordered[:-1], order[:-1], -1)
+    return previous
+
+
+def packed(*keys: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """One number a row that orders by the first key, then the second ...: it sorts fast. Keys are whole numbers from 0; the sizes unpack it."""
+    sizes = [int(key.max(initial=0)) + 1 for key in keys]
+    return np.ravel_multi_index(keys, sizes), sizes
+
+
+def ordered(*keys: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The same rows, ordered by the first key, then the second ..."""
+    numbers, sizes = packed(*keys)
+    return np.unravel_index(np.sort(numbers), sizes)

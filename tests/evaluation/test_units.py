@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import json
+
+import h5py
+import numpy as np
+import oracle_evaluation as oracle
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation import units
+from resdavenet_vq.evaluation.codes import Block, CodesFile, Vocabulary, tokens
+
+PERIODS = [0.01, 0.02, 0.04, 0.08, 0.16]
+
+utterances = st.lists(st.lists(st.integers(0, 4), max_size=12), min_size=1, max_size=5)
+
+
+@st.composite
+def alignments(draw, period=0.04, n_frames=12):
+    """Words in order of time, none overlapping, on a grid of 10 ms; some frames' edges among the times."""
+    edges = sorted(draw(st.lists(st.integers(0, int(n_frames * period * 100) + 5), max_size=8, unique=True)))
+    return [(a / 100, b / 100, draw(st.sampled_from("ABC"))) for a, b in zip(edges[::2], edges[1::2], strict=False)]
+
+
+@given(utterances)
+@settings(deadline=None)
+def test_runs_are_those_of_the_oracle_and_never_cross_utterances(codes):
+    flat = np.concatenate([np.array(c, np.int64) for c in codes])
+    found = units.runs(flat, np.cumsum([0, *map(len, codes)]))
+    want = [(u, *run) for u, c in enumerate(codes) for run in oracle.runs(c)]
+    assert list(zip(*(column.tolist() for column in found), strict=True)) == want
+    assert found.length.sum() == len(flat)
+
+
+@given(st.sampled_from(PERIODS), st.sampled_from(["published", "centred"]), st.data())
+@settings(deadline=None)
+def test_frame_labels_are_those_of_the_oracle(period, frame_time, data):
+    n_frames = data.draw(st.lists(st.integers(0, 10), min_size=1, max_size=4))
+    spoken = [data.draw(alignments(period, n)) for n in n_frames]
+    vocabulary = Vocabulary()
+    numbered = tokens(spoken, vocabulary)
+    got = units.frame_labels(np.cumsum([0, *n_frames]), numbered, period, frame_time)
+    want = [label for n, s in zip(n_frames, spoken, strict=True) for label in oracle.frame_labels(n, s, period, frame_time)]
+    assert [None if label < 0 else list(vocabulary)[label] for label in got] == want
+
+
+def test_frame_times():
+    assert units.frame_centers(3, 0.04).tolist() == pytest.approx([0.02, 0.06, 0.1])
+    assert units.frame_centers(3, 0.04, "centred").tolist() == pytest.approx([0, 0.04, 0.08])
+    assert units.frame_edges(np.arange(3), 0.04).tolist() == pytest.approx([0, 0.04, 0.08])
+    assert units.frame_edges(np.arange(3), 0.04, "centred").tolist() == pytest.approx([0, 0.02, 0.06])
+
+
+def test_usage():
+    used = units.usage(np.array([4, 4, 0, 0]))
+    assert (used.perplexity, used.used, used.top_share) == (pytest.approx(2), 2, 0.5)
+    assert units.usage(np.zeros(3, int)).perplexity == 0
+
+
+def test_codes_that_are_labels_agree_perfectly_and_unrelated_ones_not_at_all():
+    perfect = units.agreement(np.diag([3, 5, 2]))
+    assert (perfect.purity, perfect.homogeneity, perfect.completeness, perfect.v_measure, perfect.nmi) == pytest.approx((1, 1, 1, 1, 1))
+    none = units.agreement(np.outer([1, 2, 3], [4, 4]))
+    assert none.purity == 0.5
+    assert (none.homogeneity, none.completeness, none.v_measure, none.nmi) == pytest.approx((0, 0, 0, 0), abs=1e-12)
+    assert units.agreement(np.zeros((2, 2))).purity == 0
+
+
+def test_agreement_by_hand():
+    # codes 0 and 1, labels a and b: H(code) = ln 2, H(label) = ln 2, joint 3/8 1/8 1/8 3/8
+    found = units.agreement(np.array([[3, 1], [1, 3]]))
+    shared = 2 * np.log(2) + 2 * (3 / 8 * np.log(3 / 8) + 1 / 8 * np.log(1 / 8))
+    assert found.purity == 0.75
+    assert found.v_measure == pytest.approx(shared / np.log(2))
+    finer = units.agreement(np.eye(4, dtype=int)[:, [0, 1, 2, 3]] @ np.array([[1, 0], [1, 0], [0, 1], [0, 1]]))
+    assert (finer.homogeneity, finer.completeness, finer.purity) == pytest.approx((1, 0.5, 1))
+
+
+@given(st.lists(st.lists(st.integers(0, 20), min_size=3, max_size=3), min_size=1, max_size=6))
+def test_agreement_is_bounded_and_blind_to_names(table):
+    table = np.array(table)
+    found = units.agreement(table)
+    for value in (found.purity, found.homogeneity, found.completeness, found.v_measure, found.nmi):
+        assert -1e-9 <= value <= 1 + 1e-9
+    assert units.agreement(table[::-1, [2, 0, 1]]).nmi == pytest.approx(found.nmi, abs=1e-6)
+
+
+@given(st.lists(st.integers(0, 40), max_size=5, unique=True), st.lists(st.integers(0, 40), max_size=5, unique=True))
+@settings(deadline=None)
+def test_matching_is_the_largest_one_to_one(found, reference):
+    a, b = np.array(sorted(found)) / 100, np.array(sorted(reference)) / 100
+    scores = units.match_boundaries(a, b)
+    assert scores.matched == oracle.most_matches(a.tolist(), b.tolist(), 0.02)
+    assert 0 <= scores.f1 <= 1
+    assert scores.r_value <= 1 + 1e-12
+
+
+def test_r_value_of_perfect_of_missing_and_of_too_many():
+    assert units.Boundaries(10, 10, 10).r_value == 1
+    assert units.Boundaries(10, 10, 10).f1 == 1
+    assert units.Boundaries(0, 10, 0).r_value == pytest.approx(1 - (np.sqrt(2) + 0) / 2)
+    many = units.Boundaries(30, 10, 10)  # hit rate 1, over-segmentation 2: r1 = 2, r2 = -2 / sqrt 2
+    assert (many.recall, many.over_segmentation) == (1, 2)
+    assert many.r_value == pytest.approx(1 - (2 + 2 / np.sqrt(2)) / 2)
+    assert units.Boundaries(3, 0, 0).r_value == units.Boundaries().f1 == units.Boundaries().precision == 0
+
+
+@given(st.data())
+@settings(deadline=None)
+def test_boundaries_of_a_block_are_the_sum_over_its_utterances(data):
+    codes = [np.array(data.draw(st.lists(st.integers(0, 2), min_size=1, max_size=12))) for _ in range(data.draw(st.integers(1, 4)))]
+    spoken = [data.draw(alignments()) for _ in codes]
+
+    def block(which):
+        return Block(
+            np.concatenate([codes[i] for i in which]),
+            np.cumsum([0, *(len(codes[i]) for i in which)]),
+            tokens([spoken[i] for i in which], Vocabulary()),
+            None,
+        )
+
+    together = block(range(len(codes)))
+    alone = sum((units.boundaries(b, b.words, 0.04) for b in (block([i]) for i in range(len(codes)))), units.Boundaries())
+    assert units.boundaries(together, together.words, 0.04) == alone
+
+
+def test_boundaries_by_hand():
+    # frames of 40 ms: units change at 0.08 and 0.20; words 0.09-0.14 and 0.14-0.24, the utterance ends at 0.24
+    block = Block(np.array([0, 0, 1, 1, 1, 2]), np.array([0, 6]), tokens([[(0.09, 0.14, "A"), (0.14, 0.24, "B")]], Vocabulary()), None)
+    assert units.boundaries(block, block.words, 0.04) == units.Boundaries(found=2, reference=2, matched=1)
+
+
+def test_description_gathers_all_blocks():
+    one = Block(
+        np.array([0, 0, 1, 1]),
+        np.array([0, 4]),
+        tokens([[(0.0, 0.08, "A"), (0.08, 0.16, "B")]], vocabulary := Vocabulary()),
+        tokens([[]], Vocabulary()),
+    )
+    two = one._replace(words=tokens([[(0.0, 0.08, "A"), (0.08, 0.16, "B")]], vocabulary))
+    described = units.Description(4, 0.04)
+    described.add(one)
+    described.add(two)
+    values = described.to_dict()
+    assert values["codes_used"] == 2
+    assert values["perplexity"] == pytest.approx(2)
+    assert values["words"]["v_measure"] == pytest.approx(1)
+    assert values["words"]["boundaries"]["r_value"] == 1
+    assert "phones" not in values
+
+
+def test_utterances_without_phones_are_not_silence():
+    words = tokens([[(0.0, 0.08, "A")], [(0.0, 0.08, "A")]], Vocabulary())
+    phones = tokens([[], [(0.0, 0.08, "a")]], Vocabulary())
+    described = units.Description(4, 0.04)
+    described.add(Block(np.array([3, 2, 0, 0]), np.array([0, 2, 4]), words, phones))
+    assert described.to_dict()["phones"]["purity"] == 1
+    assert described.to_dict()["phones"]["boundaries"]["found"] == 0
+
+
+def test_pauses_are_no_tokens():
+    vocabulary = Vocabulary()
+    found = tokens([[(0, 1, "A"), (1, 2, "SIL"), (2, 3, "B")], [(0, 1, "<SIL>"), (1, 2, "A")]], vocabulary)
+    assert vocabulary == {"A": 0, "B": 1}
+    assert [column.tolist() for column in found] == [[0, 0, 1], [0, 2, 1], [1, 3, 2], [0, 1, 0]]
+
+
+def codes_file(path, rows, layer="quant3", size=5):
+    """A codes file of [(codes, words or None, phones or None)]."""
+    with h5py.File(path, "w") as f:
+        f["manifest"] = [json.dumps({"id": f"u{i}", "words": words, "phones": phones}) for i, (_, words, phones) in enumerate(rows)]
+        group = f.create_group(layer)
+        group["codes"] = np.concatenate([np.array(codes, np.int32) for codes, _, _ in rows])
+        group["offsets"] = np.cumsum([0, *(len(codes) for codes, _, _ in rows)])
+        group["codebook"] = np.zeros((size, 2), np.float32)
+        group.attrs["frame_period"] = 0.04
+    return path
+
+
+def test_blocks_hold_aligned_utterances_and_rotated_codes(tmp_path):
+    rows = [([i] * (i + 1), [[0.0, 0.04, f"W{i}"]] if i != 1 else None, None) for i in range(5)]
+    with CodesFile(codes_file(tmp_path / "c.h5", rows), "quant3") as file:
+        for size in (1, 2, 3, 10):
+            for shift in range(5):
+                vocabulary = Vocabulary()
+                blocks = list(file.blocks(vocabulary, shift=shift, size=size))
+                got = [b.codes[b.offsets[i] : b.offsets[i + 1]].tolist() for b in blocks for i in range(len(b.offsets) - 1)]
+                assert got == [rows[(i + shift) % 5][0] for i in (0, 2, 3, 4)]
+                assert list(vocabulary) == ["W0", "W2", "W3", "W4"]
+
+
+def test_codes_files_that_are_wrong_are_named(tmp_path):
+    path = codes_file(tmp_path / "c.h5", [([0, 1], None, None)])
+    with pytest.raises(InputError, match=r"c\.h5: holds no codes of 'quant2' \(layers: quant3\)"):
+        CodesFile(path, "quant2")
+    with pytest.raises(InputError, match=r"absent\.h5: no such file"):
+        CodesFile(tmp_path / "absent.h5", "quant3")
+    (tmp_path / "broken.h5").write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"broken\.h5: cannot be read"):
+        CodesFile(tmp_path / "broken.h5", "quant3")
+    with (
+        CodesFile(codes_file(tmp_path / "range.h5", [([0, 9], None, None)]), "quant3") as file,
+        pytest.raises(InputError, match=r"codes outside 0 \.\.\. 4"),
+    ):
+        file.codes(0, 1)
+    with h5py.File(path, "a") as f:
+        f["quant3/offsets"][...] = [0, 7]
+    with pytest.raises(InputError, match=r"c\.h5: .* do not fit together"):
+        CodesFile(path, "quant3")
+    with h5py.File(path, "a") as f:
+        del f["quant3/codebook"]
+    with pytest.raises(InputError, match=r"c\.h5: is no codes file"):
+        CodesFile(path, "quant3")
