@@ -18,7 +18,10 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
-configfile: Path(workflow.basedir) / "config.yaml"
+# A configuration without a corpus of its own is laid over the default one.
+if "corpus" not in config:
+
+    configfile: Path(workflow.basedir) / "config.yaml"
 
 
 include: "rules/common.smk"

@@ -40,7 +40,9 @@ def _reference(schema: dict[str, Any]) -> str:
         lines += [f"## {name or 'Top level'}", "", *([] if not name else [section.get("description", "").split("\n")[0], ""])]
         lines += ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
         for key, field in section["properties"].items():
-            default = f"`{json.dumps(field['default'])}`" if "default" in field else ("required" if key in section.get("required", ()) else "")
+            default = (
+                f"`{json.dumps(field['default'])}`" if "default" in field else ("required" if key in section.get("required", ()) else "")
+            )
             meaning = field.get("description", "").replace("|", "\\|")
             lines.append(f"| `{key}` | {_type(field)} | {default if len(default) < 60 else 'see its section'} | {meaning} |")
         lines.append("")

@@ -42,21 +42,22 @@ def make_corpus(split: Annotated[str, typer.Option(help="Which split.")], settin
 
 @app.command()
 def prepare(
-    manifest: Annotated[Path, typer.Option(help="The file that lists the split's utterances.")],
     out: Out,
     report: Annotated[Path, typer.Option(help="Where the report of refused, cut and counted rows goes.")],
-    corpus: Annotated[str, typer.Option(help="JSON: layout, and base paths where they differ from the file's own.")] = '{"layout": "places"}',
+    corpus: Annotated[str, typer.Option(help="JSON of the section `corpus`.")] = "",
+    split: Annotated[str, typer.Option(help="Which of its splits.")] = "",
+    manifest: Annotated[Path | None, typer.Option(help="Instead of both: a JSON file in the layout of Places Audio.")] = None,
     settings: Settings = "{}",
     workers: Workers = 1,
 ) -> None:
     """Turn a split's wav and image files into one HDF5 store."""
-    import json
-
-    from resdavenet_vq.corpus import places
+    from resdavenet_vq.corpus import importing, places
     from resdavenet_vq.data.preparation import prepare as run
 
-    bases = {key: Path(value) for key, value in json.loads(corpus).items() if key.endswith("_base_path") and value}
-    run(places.read(manifest, **bases), config.Preparation.from_json(settings), out, report, workers)
+    if (manifest is None) != bool(corpus and split):
+        raise InputError("prepare takes --corpus and --split, or --manifest alone")
+    utterances = importing.read(config.read_corpus(corpus), split) if manifest is None else places.read(manifest)
+    run(utterances, config.Preparation.from_json(settings), out, report, workers)
 
 
 @app.command()
@@ -84,10 +85,14 @@ def train(
     parent: Annotated[Path | None, typer.Option(help="model.json of the lineage to start from.")] = None,
     code: Annotated[str, typer.Option(help="Fingerprint of the code, kept with the model.")] = "",
     workers: Annotated[int, typer.Option(min=0, help="Processes that read and decode.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Processor cores; without a GPU, those beyond the workers compute.")] = 1,
 ) -> None:
     """Train one stage of a lineage from its parent's best checkpoint."""
+    import torch
+
     from resdavenet_vq.training import loop
 
+    torch.set_num_threads(max(1, threads - workers))
     loop.train(
         lineage=lineage,
         model=config.Model.from_json(model),
@@ -139,7 +144,9 @@ def encode_logmel(data: Data, out: Out) -> None:
 
 
 @app.command()
-def score_retrieval(embeddings: Annotated[Path, typer.Option(help="A split's embeddings.")], lineage: LineageText, settings: Settings, out: Out) -> None:
+def score_retrieval(
+    embeddings: Annotated[Path, typer.Option(help="A split's embeddings.")], lineage: LineageText, settings: Settings, out: Out
+) -> None:
     """Score cross-modal retrieval in both directions."""
     from resdavenet_vq.evaluation import retrieval
 
@@ -160,7 +167,9 @@ def score_abx(
     """Score ABX error, within and across speakers, and bitrate of one layer."""
     from resdavenet_vq.evaluation import abx
 
-    abx.score(features, items, layer, config.AbxScoring.from_json(settings), out, lineage=lineage, split=split, slowest_period=slowest_period)
+    abx.score(
+        features, items, layer, config.AbxScoring.from_json(settings), out, lineage=lineage, split=split, slowest_period=slowest_period
+    )
 
 
 @app.command()
@@ -202,7 +211,9 @@ def detect_words(
 
 
 @app.command()
-def summarise(scores: Annotated[list[Path], typer.Argument(help="retrieval.json, abx/*/*.json and words/*/summary.json files.")], out: Out) -> None:
+def summarise(
+    scores: Annotated[list[Path], typer.Argument(help="retrieval.json, abx/*/*.json and words/*/summary.json files.")], out: Out
+) -> None:
     """Gather every headline number into one table."""
     from resdavenet_vq.evaluation import summary
 
@@ -220,7 +231,7 @@ def write_report(
     """Write the report page and everything it shows into one folder."""
     from resdavenet_vq.report import page
 
-    page.write(results, lineages.split(","), split, config.Report.from_json(settings), out)
+    page.write(results=results, lineages=lineages.split(","), split=split, out=out, settings=config.Report.from_json(settings))
 
 
 def main() -> None:

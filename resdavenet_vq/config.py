@@ -11,7 +11,7 @@ import difflib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
@@ -54,7 +54,9 @@ class SpokenScenes(Section):
     objects: int = Field(default=16, ge=2, le=24, description="How many kinds of object are drawn.")
     colours: int = Field(default=8, ge=2, le=10, description="How many colours the objects have.")
     max_objects: int = Field(default=2, ge=1, le=3, description="Most objects in a scene.")
-    variability: float = Field(default=1.0, ge=0, le=2, description="How much pitch, rate and vocal tract vary between a speaker's utterances.")
+    variability: float = Field(
+        default=1.0, ge=0, le=2, description="How much pitch, rate and vocal tract vary between a speaker's utterances."
+    )
     snr_db: tuple[float, float] = Field(default=(15.0, 32.0), description="Range of the signal-to-noise ratio, in dB.")
     tilt: float = Field(default=0.4, ge=0, lt=1, description="Largest spectral tilt, as a one-tap filter coefficient.")
     reverberation: Probability = Field(default=0.0, description="Share of utterances with a synthetic room.")
@@ -67,37 +69,137 @@ class SpokenScenes(Section):
     @model_validator(mode="after")
     def _splits_are_distinct(self) -> SpokenScenes:
         if both := set(self.pairs) & set(self.word_lists):
-            raise ValueError(f"split {sorted(both)[0]!r} stands in both pairs and word_lists")
+            raise ValueError(f"split {min(both)!r} stands in both pairs and word_lists")
         if self.snr_db[0] > self.snr_db[1]:
             raise ValueError("snr_db: the lower end comes first")
         return self
 
 
-class PlacesAudio(Section):
+class ImportedCorpus(Section):
+    """What all corpora that are not made here have in common."""
+
+    layout: str
+    name: Name = Field(description="Names the folder of everything made from this corpus: results/NAME.")
+    items: dict[Name, Path] = Field(default={}, description="ABX item files of splits, where there are any.")
+    alignments: dict[Name, Path] = Field(
+        default={},
+        description="Aligned words of splits where the corpus's files have none, joined by utterance id: "
+        "a folder of TextGrids, a .ctm file, or a .txt file with rows `id start end word`.",
+    )
+
+    def of(self, split: str) -> Self:
+        """Only what decides how one split is read."""
+        return self.model_copy(update={"items": {}, "alignments": {k: v for k, v in self.alignments.items() if k == split}})
+
+
+class PlacesAudio(ImportedCorpus):
     """Places Audio, or any corpus in its JSON layout."""
 
     layout: Literal["places"]
-    name: Name = Field(description="Names the folder of everything made from this corpus: results/NAME.")
     metadata: dict[Name, Path] = Field(description="The JSON file of each split.")
     audio_base_path: Path | None = Field(default=None, description="Folder of the wav paths, if not the one named in the JSON.")
     image_base_path: Path | None = Field(default=None, description="Folder of the image paths, if not the one named in the JSON.")
-    items: dict[Name, Path] = Field(default={}, description="ABX item files of splits, where there are any.")
 
     @property
     def splits(self) -> tuple[str, ...]:
         """Names of all splits."""
         return tuple(self.metadata)
 
+    def files(self, split: str) -> tuple[Path, ...]:
+        """The files that a split is read from, alignments apart."""
+        return (self.metadata[split],)
 
-Corpus = Annotated[SpokenScenes | PlacesAudio, Field(discriminator="layout")]
+    def of(self, split: str) -> Self:
+        """Only what decides how one split is read."""
+        return super().of(split).model_copy(update={"metadata": {split: self.metadata[split]}})
+
+
+class SpokenCoco(ImportedCorpus):
+    """SpokenCOCO, several captions an image, with its own splits or Karpathy's."""
+
+    layout: Literal["spoken_coco"]
+    metadata: dict[Name, Path] = Field(
+        min_length=1, description="The JSON file of each split; with `karpathy_splits`, all files that hold the images, under any names."
+    )
+    audio_base_path: Path | None = Field(default=None, description="Folder of the wav paths, if not the folder of the JSON.")
+    image_base_path: Path | None = Field(default=None, description="Folder of the image paths, if not the folder of the JSON.")
+    karpathy_splits: Path | None = Field(
+        default=None, description="Karpathy's dataset_coco.json: its splits train, val and test then take the place of the corpus's own."
+    )
+    restval: Literal["train", "leave_out"] = Field(
+        default="train", description="Where the images go that Karpathy's file calls restval: to train as usual, or nowhere."
+    )
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of all splits."""
+        return ("train", "val", "test") if self.karpathy_splits else tuple(self.metadata)
+
+    def files(self, split: str) -> tuple[Path, ...]:
+        """The files that a split is read from, alignments apart."""
+        return (*self.metadata.values(), self.karpathy_splits) if self.karpathy_splits else (self.metadata[split],)
+
+    def of(self, split: str) -> Self:
+        """Only what decides how one split is read."""
+        own = super().of(split)
+        return own if self.karpathy_splits else own.model_copy(update={"metadata": {split: self.metadata[split]}})
+
+
+class Flickr8k(ImportedCorpus):
+    """Flickr8k Audio, several captions an image, from its own files; its splits are train, dev and test."""
+
+    layout: Literal["flickr8k"]
+    audio_folder: Path = Field(description="Folder with wav2capt.txt, wav2spk.txt and wavs/.")
+    text_folder: Path = Field(description="Folder with Flickr8k.token.txt and Flickr_8k.trainImages.txt, devImages and testImages.")
+    image_folder: Path = Field(description="Folder of the images.")
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of all splits."""
+        return ("train", "dev", "test")
+
+    @property
+    def wavs(self) -> Path:
+        """Folder of the audio."""
+        return self.audio_folder / "wavs"
+
+    @property
+    def wav2capt(self) -> Path:
+        """The image and the caption's number of each wav."""
+        return self.audio_folder / "wav2capt.txt"
+
+    @property
+    def wav2spk(self) -> Path:
+        """The speaker of each wav."""
+        return self.audio_folder / "wav2spk.txt"
+
+    @property
+    def tokens(self) -> Path:
+        """The text of each caption."""
+        return self.text_folder / "Flickr8k.token.txt"
+
+    def image_list(self, split: str) -> Path:
+        """The images of a split."""
+        return self.text_folder / f"Flickr_8k.{split}Images.txt"
+
+    def files(self, split: str) -> tuple[Path, ...]:  # noqa: ARG002 - a split is what the other lists leave
+        """The files that a split is read from, alignments apart."""
+        return (self.wav2capt, self.wav2spk, self.tokens, *map(self.image_list, self.splits))
+
+
+Corpus = Annotated[SpokenScenes | PlacesAudio | SpokenCoco | Flickr8k, Field(discriminator="layout")]
 
 
 class Preparation(Section):
     """Turning wav and image files into the HDF5 store."""
 
-    max_frames: PositiveInt = Field(default=2048, description="Longer utterances are cut to this many 10 ms frames, and counted. The published value.")
+    max_frames: PositiveInt = Field(
+        default=2048, description="Longer utterances are cut to this many 10 ms frames, and counted. The published value."
+    )
     precision: Literal["float16", "float32"] = Field(default="float16", description="Of the stored log-mel features.")
-    bad_rows: Literal["stop", "skip"] = Field(default="stop", description="Whether a refused row stops the preparation, or is left out and reported.")
+    bad_rows: Literal["stop", "skip"] = Field(
+        default="stop", description="Whether a refused row stops the preparation, or is left out and reported."
+    )
     allow_silent: bool = Field(default=False, description="Accept empty and constant utterances, whose features are all 0 dB like padding.")
 
 
@@ -121,7 +223,9 @@ class Recipe(Section):
 class AudioModel(Section):
     """The audio network: a stem and four stages of residual blocks."""
 
-    widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(description="Channels after the stem and after each stage.")
+    widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
+        description="Channels after the stem and after each stage."
+    )
     blocks_per_stage: PositiveInt = Field(default=2, description="Residual blocks in each stage.")
     kernel_size: PositiveInt = Field(default=9, description="Width of the convolutions in frames; odd.")
     n_mels: PositiveInt = Field(default=40, description="Mel bands of the input.")
@@ -130,14 +234,18 @@ class AudioModel(Section):
 class ImageModel(Section):
     """The image network, a ResNet without its classifier, and how images reach it."""
 
-    architecture: Literal["resnet50", "thin_resnet"] = Field(description="ResNet-50, or the demo's small relative with one basic block a stage.")
+    architecture: Literal["resnet50", "thin_resnet"] = Field(
+        description="ResNet-50, or the demo's small relative with one basic block a stage."
+    )
     widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
         default=(16, 32, 64, 128), description="Channels of the four stages of thin_resnet; resnet50 has its own."
     )
     weights: Literal["random"] = Field(default="random", description="Where the network's initial weights come from.")
     train_embedder_only: bool = Field(default=False, description="Keep the ResNet fixed and train the 1x1 convolution after it.")
     crop: PositiveInt = Field(default=224, description="Side of the square that the network sees, in pixels.")
-    resize: PositiveInt = Field(default=256, description="Shorter side before the centre crop of evaluation (and before training crops that keep the scale).")
+    resize: PositiveInt = Field(
+        default=256, description="Shorter side before the centre crop of evaluation (and before training crops that keep the scale)."
+    )
     training_crop: Literal["resized", "same_scale"] = Field(
         default="resized", description="A random part of the image resized to the crop, as published, or a random crop after the resize."
     )
@@ -157,13 +265,17 @@ def _one_or_five(sizes: Any) -> Any:
     return several if len(several) > 1 else sizes
 
 
-CodebookSize = Annotated[PositiveInt | tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt], BeforeValidator(_one_or_five)]
+CodebookSize = Annotated[
+    PositiveInt | tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt], BeforeValidator(_one_or_five)
+]
 
 
 class QuantizerModel(Section):
     """The quantizers, all alike but for their codebooks' sizes."""
 
-    codebook_size: CodebookSize = Field(default=1024, description="K, the number of codes; a list of five, quant1's first, where they differ.")
+    codebook_size: CodebookSize = Field(
+        default=1024, description="K, the number of codes; a list of five, quant1's first, where they differ."
+    )
     decay: Probability = Field(default=0.99, description="Of the moving averages that the codebook follows.")
     epsilon: PositiveFloat = Field(default=1e-8, description="Smoothing of the cluster sizes.")
     commitment_weight: PositiveFloat = Field(default=1.0, description="Weight of the commitment loss.")
@@ -211,6 +323,9 @@ class Training(Section):
     )
     seed: int = Field(default=8675309, ge=0, description="Of initial weights, order, crops, impostors and jitter.")
     workers: int = Field(default=1, ge=0, description="Processes that read and decode beside the training process.")
+    threads: PositiveInt = Field(
+        default=8, description="Processor cores that a training job asks for; without a GPU, those beyond the workers compute."
+    )
     gpus: int = Field(default=1, ge=0, description="GPUs of a training job; fewer are used where there are fewer.")
     overrides: dict[LineageText, TrainingOverride] = Field(default={}, description="By lineage: what it does differently.")
 
@@ -234,7 +349,9 @@ class Retrieval(Section):
 class AbxScoring(Section):
     """How the ABX error is computed."""
 
-    distance: Literal["angular", "euclidean", "kl_symmetric", "identical"] = Field(default="angular", description="Between frames, under DTW.")
+    distance: Literal["angular", "euclidean", "kl_symmetric", "identical"] = Field(
+        default="angular", description="Between frames, under DTW."
+    )
     max_size_group: PositiveInt | None = Field(default=10, description="Most items of each phone in a context and speaker; null: all.")
     max_x_across: PositiveInt | None = Field(default=5, description="Most X speakers of a pair in the across-speaker score; null: all.")
     seed: int = Field(default=0, ge=0, description="Of the subsampling.")
@@ -245,14 +362,18 @@ class Submission(Section):
 
     author: str = Field(default="unnamed", min_length=1, description="Who submits.")
     affiliation: str = Field(default="unnamed", min_length=1, description="Where from.")
-    abx_distance: Literal["dtw_cosine", "dtw_kl", "levenshtein"] = Field(default="dtw_cosine", description="Distance that the evaluation is asked to use.")
+    abx_distance: Literal["dtw_cosine", "dtw_kl", "levenshtein"] = Field(
+        default="dtw_cosine", description="Distance that the evaluation is asked to use."
+    )
 
 
 class Abx(Section):
     """ZeroSpeech ABX: error and bitrate of a layer's features."""
 
-    splits: tuple[Name, ...] = Field(description="Splits with an item file.")
-    convolutional_layers: tuple[Layer, ...] = Field(default=("conv2", "conv3"), description="Layers scored beside the quantizers that are on.")
+    splits: tuple[Name, ...] = Field(default=(), description="Splits with an item file that are scored.")
+    convolutional_layers: tuple[Layer, ...] = Field(
+        default=("conv2", "conv3"), description="Layers scored beside the quantizers that are on."
+    )
     scoring: AbxScoring = AbxScoring()
     submission: Submission = Submission()
 
@@ -262,7 +383,9 @@ class Words(Section):
 
     split: Name = Field(description="Split on which each word's code is chosen and, in the published protocol, also scored.")
     held_out_split: Name = Field(description="Split on which the chosen codes are scored again.")
-    max_utterances: PositiveInt | None = Field(default=20000, description="First so many utterances of the split; null: all. The published value.")
+    max_utterances: PositiveInt | None = Field(
+        default=20000, description="First so many utterances of the split; null: all. The published value."
+    )
     half_window: PositiveFloat = Field(default=0.04, description="Half the window around a frame's centre, in seconds.")
     min_occurrences: PositiveInt = Field(default=1, description="Words spoken less often are left out of the tables.")
     f1_threshold: Probability = Field(default=0.5, description="Words with at least this F1 are counted as detected.")
@@ -281,13 +404,15 @@ class Config(Section):
     """Everything that a run needs."""
 
     corpus: Corpus
-    lineages: tuple[LineageText, ...] = Field(min_length=1, description="The models to train and evaluate, oldest stage first; parents come by themselves.")
+    lineages: tuple[LineageText, ...] = Field(
+        min_length=1, description="The models to train and evaluate, oldest stage first; parents come by themselves."
+    )
     recipe: Recipe = Recipe()
     preparation: Preparation = Preparation()
     model: Model
     training: Training
     retrieval: Retrieval
-    abx: Abx
+    abx: Abx = Abx()
     words: Words
     report: Report = Report()
 
@@ -302,9 +427,18 @@ class Config(Section):
             "words.split": [self.words.split],
             "words.held_out_split": [self.words.held_out_split],
         }
+        if isinstance(self.corpus, ImportedCorpus):
+            wanted |= {"corpus.items": tuple(self.corpus.items), "corpus.alignments": tuple(self.corpus.alignments)}
         faults = [
-            f"{key}: the corpus has no split {split!r}; {_nearest(split, known)}" for key, splits in wanted.items() for split in splits if split not in known
+            f"{key}: the corpus has no split {split!r}; {_nearest(split, known)}"
+            for key, splits in wanted.items()
+            for split in splits
+            if split not in known
         ]
+        if isinstance(self.corpus, ImportedCorpus):
+            faults += [
+                f"abx.splits: corpus.items names no item file for {split!r}" for split in self.abx.splits if split not in self.corpus.items
+            ]
         for notation in (*self.lineages, *self.training.overrides):
             try:
                 Lineage.parse(notation)
@@ -321,6 +455,17 @@ def read(values: Mapping[str, Any]) -> Config:
         return Config.model_validate_json(json.dumps(values, default=str))
     except ValidationError as e:
         raise InputError("The configuration has faults.\n" + "\n".join(_problems(Config, e, values))) from None
+
+
+def read_corpus(text: str) -> Corpus:
+    """The section `corpus` from the JSON text that a rule hands to a command."""
+    return _OnlyCorpus.from_json(f'{{"corpus": {text}}}').corpus  # type: ignore[no-any-return]
+
+
+class _OnlyCorpus(Section):
+    """So that the union's layouts are told apart, and faults named, as in a whole configuration."""
+
+    corpus: Corpus
 
 
 def _nearest(word: str, known: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 
 from tqdm import tqdm
 
@@ -13,7 +13,7 @@ SECONDS_BETWEEN_LINES = 15.0
 
 def track[T](items: Iterable[T], label: str, total: int | None = None, unit: str = "it") -> Iterator[T]:
     """Yields `items`, showing on standard error how far it is, how fast, and the time left."""
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     if sys.stderr.isatty():
         yield from tqdm(items, desc=label, total=total, unit=unit, dynamic_ncols=True)

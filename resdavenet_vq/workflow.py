@@ -10,9 +10,9 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import PurePosixPath
+from pathlib import Path
 
-from resdavenet_vq.config import Config, Section, SpokenScenes
+from resdavenet_vq.config import Config, Flickr8k, PlacesAudio, Section, SpokenCoco, SpokenScenes
 from resdavenet_vq.stage import Lineage, frame_stride
 
 FRAME_PERIOD = 0.01
@@ -29,9 +29,9 @@ class Plan:
     config: Config
 
     @cached_property
-    def root(self) -> PurePosixPath:
+    def root(self) -> Path:
         """Everything made from the corpus."""
-        return PurePosixPath("results") / self.config.corpus.name
+        return Path("results") / self.config.corpus.name
 
     @cached_property
     def lineages(self) -> tuple[Lineage, ...]:
@@ -40,11 +40,26 @@ class Plan:
 
     # -- the corpus ---------------------------------------------------------------------------------------
 
-    def manifest(self, split: str) -> str:
-        """The file that lists a split's utterances."""
-        if isinstance(self.config.corpus, SpokenScenes):
-            return str(self.root / f"corpus/{split}.json")
-        return str(self.config.corpus.metadata[split])
+    def corpus_files(self, split: str) -> list[str]:
+        """The files that list a split's utterances, aligned words included."""
+        corpus = self._read_as(split)
+        return [str(path) for path in (*corpus.files(split), *corpus.alignments.values())]
+
+    def import_options(self, split: str) -> str:
+        """What decides how a split is read: the section of an imported corpus with nothing but this split's."""
+        return as_json(self._read_as(split))
+
+    def import_code(self, split: str) -> tuple[str, ...]:
+        """The modules that read a split."""
+        corpus = self._read_as(split)
+        return (f"corpus.{corpus.layout}", *(["corpus.alignments"] if corpus.alignments else []))
+
+    def _read_as(self, split: str) -> PlacesAudio | SpokenCoco | Flickr8k:
+        """The demo corpus is written in the layout of Places Audio."""
+        corpus = self.config.corpus
+        if isinstance(corpus, SpokenScenes):
+            return PlacesAudio(layout="places", name=corpus.name, metadata={split: self.root / f"corpus/{split}.json"})
+        return corpus.of(split)
 
     def items(self, split: str) -> str:
         """The ABX item file of a split."""
@@ -53,16 +68,16 @@ class Plan:
         return str(self.config.corpus.items[split])
 
     def corpus_of(self, split: str) -> str:
-        """What decides one split of the demo corpus."""
+        """What decides one split of the demo corpus: of other splits only which pairs stand before it, not how many."""
         corpus = self.config.corpus
         if not isinstance(corpus, SpokenScenes):
             raise TypeError(f"the corpus {corpus.name} is not made here")
-        own = {field: {k: v for k, v in getattr(corpus, field).items() if k == split} for field in ("pairs", "word_lists")}
+        if split in corpus.pairs:
+            names = list(corpus.pairs)
+            own = {"pairs": dict.fromkeys(names[: names.index(split)], 1) | {split: corpus.pairs[split]}, "word_lists": {}}
+        else:
+            own = {"pairs": {}, "word_lists": {split: corpus.word_lists[split]}}
         return as_json(corpus.model_copy(update=own))
-
-    def import_options(self) -> str:
-        """How the corpus's own files are read."""
-        return as_json(self.config.corpus, "layout", "audio_base_path", "image_base_path")
 
     def notation(self, folder: str) -> str:
         """How a lineage's folder, or the baseline's, is written in tables."""
@@ -82,7 +97,7 @@ class Plan:
     def training(self, folder: str) -> str:
         """What decides a training beside its data, its parent and its code."""
         settings = self.config.training.of(str(Lineage.from_folder(folder)))
-        return as_json(settings, exclude=("workers", "gpus"))
+        return as_json(settings, exclude=("workers", "threads", "gpus"))
 
     def training_recipe(self) -> str:
         """The switches that matter to training."""
@@ -135,15 +150,23 @@ class Plan:
     @cached_property
     def words(self) -> list[str]:
         """The summary of every word detection."""
-        return [str(self.root / lineage.folder / f"words/{layer}/summary.json") for lineage in self.lineages for layer in lineage.quantized_layers]
+        return [
+            str(self.root / lineage.folder / f"words/{layer}/summary.json")
+            for lineage in self.lineages
+            for layer in lineage.quantized_layers
+        ]
 
     @cached_property
     def shown_codes(self) -> list[str]:
         """Codes that the report draws above its utterances."""
-        return [str(self.root / lineage.folder / f"codes/{self.config.words.held_out_split}.h5") for lineage in self.lineages if lineage.quantizers]
+        return [
+            str(self.root / lineage.folder / f"codes/{self.config.words.held_out_split}.h5")
+            for lineage in self.lineages
+            if lineage.quantizers
+        ]
 
 
 def as_json(section: Section, *keys: str, exclude: Iterable[str] = ()) -> str:
     """A section, or some of its keys where it has them, as the JSON text that a command takes."""
     values = section.model_dump(mode="json", include=set(keys) if keys else None, exclude=set(exclude))
-    return json.dumps(values, sort_keys=True)
+    return json.dumps(values)  # the order of keys may mean something

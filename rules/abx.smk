@@ -19,9 +19,7 @@ rule encode_features:
         mem_mb=8000,
         runtime="4h",
     params:
-        layers=lambda wildcards: ",".join(
-            plan.abx_layers(stage.Lineage.from_folder(wildcards.lineage))
-        ),
+        layers=lambda wildcards: ",".join(plan.abx_layers(stage.Lineage.from_folder(wildcards.lineage))),
         code=fingerprint("evaluation.encode"),
     shell:
         "python -m resdavenet_vq encode-features --model $(dirname {input.model}) --data {input.data}"
@@ -51,18 +49,18 @@ rule encode_logmel:
 rule score_abx:
     input:
         features=plan.root / "{folder}/features/{split}.h5",
-        items=lambda wildcards: plan.items(wildcards.split),
+        item=lambda wildcards: plan.items(wildcards.split),
     output:
         plan.root / "{folder}/abx/{split}/{layer}.json",
     log:
         plan.root / "logs/score_abx/{folder}/{split}/{layer}.log",
     benchmark:
         plan.root / "benchmarks/score_abx/{folder}/{split}/{layer}.tsv"
-    conda:
-        "../envs/resdavenet-vq.yaml"
     wildcard_constraints:
         folder=rf"baseline|{stage.FOLDER_PATTERN}",
         layer=r"logmel|(conv|quant)[1-5]",
+    conda:
+        "../envs/resdavenet-vq.yaml"
     resources:
         mem_mb=8000,
         runtime="6h",
@@ -72,7 +70,7 @@ rule score_abx:
         lineage=lambda wildcards: plan.notation(wildcards.folder),
         code=fingerprint("evaluation.abx"),
     shell:
-        "python -m resdavenet_vq score-abx --features {input.features} --items {input.items} --layer {wildcards.layer}"
+        "python -m resdavenet_vq score-abx --features {input.features} --items {input.item} --layer {wildcards.layer}"
         " --lineage {params.lineage:q} --split {wildcards.split} --slowest-period {params.period}"
         " --settings {params.settings:q} --out {output} 2> {log}"
 

@@ -20,12 +20,8 @@ plan = Plan(settings)
 
 # Jobs run the package of this checkout with this Python, wherever Snakemake was started;
 # with --sdm conda the environment's own Python comes first on PATH again.
-os.environ.update(
-    PATH=f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
-)
-shell.prefix(
-    f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(workflow.basedir))}; "
-)
+os.environ.update(PATH=f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}")
+shell.prefix(f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(workflow.basedir))}; ")
 
 
 wildcard_constraints:

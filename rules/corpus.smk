@@ -4,7 +4,7 @@
 rule make_corpus:
     output:
         manifest=plan.root / "corpus/{split}.json",
-        items=plan.root / "corpus/{split}.item",
+        item=plan.root / "corpus/{split}.item",
     log:
         plan.root / "logs/make_corpus/{split}.log",
     benchmark:

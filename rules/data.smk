@@ -3,7 +3,7 @@
 
 rule prepare:
     input:
-        lambda wildcards: plan.manifest(wildcards.split),
+        lambda wildcards: plan.corpus_files(wildcards.split),
     output:
         store=plan.root / "data/{split}.h5",
         report=plan.root / "data/{split}.report.json",
@@ -18,9 +18,9 @@ rule prepare:
         mem_mb=8000,
         runtime="12h",
     params:
-        corpus=plan.import_options(),
+        corpus=lambda wildcards: plan.import_options(wildcards.split),
         settings=as_json(settings.preparation),
-        code=fingerprint("data.preparation"),
+        code=lambda wildcards: " ".join(map(fingerprint, ("data.preparation", *plan.import_code(wildcards.split)))),
     shell:
-        "python -m resdavenet_vq prepare --manifest {input} --corpus {params.corpus:q} --settings {params.settings:q}"
+        "python -m resdavenet_vq prepare --corpus {params.corpus:q} --split {wildcards.split} --settings {params.settings:q}"
         " --workers {threads} --out {output.store} --report {output.report} 2> {log}"

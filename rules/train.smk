@@ -16,7 +16,7 @@ rule train:
         plan.root / "benchmarks/train/{lineage}.tsv"
     conda:
         "../envs/resdavenet-vq.yaml"
-    threads: 16
+    threads: settings.training.threads
     resources:
         gpu=settings.training.gpus,
         mem_mb=16000,
@@ -33,7 +33,7 @@ rule train:
     shell:
         "python -m resdavenet_vq train --lineage {params.lineage:q} --data {input.data} --validation {input.validation}"
         " {params.parent} --model {params.model:q} --training {params.training:q} --recipe {params.recipe:q}"
-        " --code {params.code:q} --workers {params.workers} --state {params.state} --out $(dirname {output.card}) 2> {log}"
+        " --code {params.code:q} --workers {params.workers} --threads {threads} --state {params.state} --out $(dirname {output.card}) 2> {log}"
 
 
 rule models:

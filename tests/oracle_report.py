@@ -26,7 +26,7 @@ def read_long_textgrid(text: str) -> dict[str, list[tuple[float, float, str]]]:
         start = text.index(key + " = ", position) + len(key) + 3
         if text[start] == '"':
             stop = start + 1
-            while text[stop] == '"' and text[stop + 1] == '"' or text[stop] != '"':
+            while text[stop] != '"' or text[stop + 1] == '"':
                 stop += 2 if text[stop] == '"' else 1
             position = stop + 1
             return text[start + 1 : stop].replace('""', '"')

@@ -53,7 +53,7 @@ def test_a_lineage_may_repeat_a_stage():
 
 @pytest.mark.parametrize("text", ["", "2", "{6}", "{0}", "{2,2}", "{2}->", "{2}-{3}", "{2,,3}", "{ 2 3 }", "{2}->{2,3}x"])
 def test_other_notations_are_refused(text):
-    with pytest.raises(ValueError, match="stage|twice"):
+    with pytest.raises(ValueError, match=r"stage|twice"):
         Lineage.parse(text)
 
 

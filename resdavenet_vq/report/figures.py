@@ -20,9 +20,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
-from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullLocator
 
 from resdavenet_vq.corpus.manifest import Interval
+from resdavenet_vq.evaluation import units
+from resdavenet_vq.evaluation.units import FrameTime
 from resdavenet_vq.files import written_whole
 
 BOXES = ("#77AADD", "#EE8866", "#EEDD88", "#FFAABB", "#99DDFF", "#44BB99", "#BBCC33", "#AAAA00", "#DDDDDD")
@@ -37,7 +39,7 @@ DASHES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
 INCHES_PER_SECOND = 4.0
 """Time scale of an aligned spectrogram: the shortest run of codes at 20 ms a frame still holds its number."""
 
-MARGIN_LEFT, MARGIN_RIGHT = 1.0, 0.12
+MARGIN_LEFT, MARGIN_RIGHT = 1.2, 0.12
 """Inches beside an aligned spectrogram, whatever its length; the page's playhead counts on them."""
 
 _STYLE: dict[str, Any] = {
@@ -78,18 +80,6 @@ class Line(NamedTuple):
     y: np.ndarray
 
 
-class Panel(NamedTuple):
-    """One set of axes with its curves."""
-
-    title: str
-    y_label: str
-    lines: Sequence[Line]
-    y_limits: tuple[float, float] | None = None
-    log: bool = False
-    chance: float | None = None
-    """A level drawn as a thin dotted line."""
-
-
 def save(figure: Figure, path: Path) -> None:
     """Writes a figure as SVG or PNG, by the file's suffix; whole, and with the same bytes for the same figure."""
     kind = path.suffix.removeprefix(".")
@@ -98,16 +88,11 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(beside, format=kind, dpi=150, metadata=metadata)
 
 
-def code_runs(codes: np.ndarray, frame_period: float) -> tuple[Interval, ...]:
-    """Runs of equal codes of one utterance, in time order; frame f lasts from f to f + 1 frame periods."""
-    codes = np.asarray(codes)
-    if not len(codes):
-        return ()
-    first = np.flatnonzero(np.r_[True, codes[1:] != codes[:-1]])
-    last = np.r_[first[1:], len(codes)]
-    return tuple(
-        Interval(round(float(a) * frame_period, 6), round(float(b) * frame_period, 6), str(int(codes[a]))) for a, b in zip(first, last, strict=True)
-    )
+def code_runs(codes: np.ndarray, frame_period: float, frame_time: FrameTime = "published") -> tuple[Interval, ...]:
+    """Runs of equal codes of one utterance (T,), in time order, labelled by their code; for frame times see `evaluation.units`."""
+    runs = units.runs(codes, np.array([0, len(codes)]))
+    start, end = (np.round(units.frame_edges(frames, frame_period, frame_time), 6) for frames in (runs.start, runs.start + runs.length))
+    return tuple(Interval(a, b, str(code)) for a, b, code in zip(start.tolist(), end.tolist(), runs.code.tolist(), strict=True))
 
 
 def code_colour(code: int) -> str:
@@ -115,7 +100,9 @@ def code_colour(code: int) -> str:
     return BOXES[code % len(BOXES)]
 
 
-def aligned_spectrogram(spectrogram: np.ndarray, hop: float, highest_frequency: float, rows: Sequence[Row], *, start: float = 0.0, end: float) -> Figure:
+def aligned_spectrogram(
+    spectrogram: np.ndarray, hop: float, highest_frequency: float, rows: Sequence[Row], *, start: float = 0.0, end: float
+) -> Figure:
     """A spectrogram in grey with rows of aligned labels above it, for an utterance or a part of one.
 
     `spectrogram` (bins, frames) is in decibels, dark is loud; frame f is centred at f hops (seconds), bins go from 0 to
@@ -156,6 +143,9 @@ def _draw_rows(axes: Any, rows: Sequence[Row], heights: Sequence[float], span: t
     axes.spines[:].set_visible(False)
     tops = np.concatenate([[0.0], np.cumsum(heights)])
     axes.set_yticks([top + h / 2 for top, h in zip(tops, heights, strict=False)], [row.name for row in rows])
+    for tick in axes.get_yticklabels():
+        widest = max(_width(part) for part in tick.get_text().split("\n"))
+        tick.set_fontsize(min(9.0, (MARGIN_LEFT - 0.12) * 72 / max(widest, 1)))
     for row, top, height in zip(rows, tops, heights, strict=False):
         for interval in row.intervals:
             left, right = max(interval.start, span[0]), min(interval.end, span[1])
@@ -163,16 +153,19 @@ def _draw_rows(axes: Any, rows: Sequence[Row], heights: Sequence[float], span: t
                 continue
             colour = code_colour(int(interval.label)) if row.coloured else "white"
             axes.add_patch(Rectangle((left, top), right - left, height, facecolor=colour, edgecolor="#666666", linewidth=0.5))
-            fit = _fitting(interval.label, (right - left) * inches_per_second * 72 - 1.5, height * 72 - 2)
+            fit = _fitting(interval.label, (right - left) * inches_per_second * 72 - 1.5, height * 72 - 2, 7 if row.coloured else 9)
             if fit:
                 size, rotation = fit
-                axes.text((left + right) / 2, top + height / 2, interval.label, fontsize=size, rotation=rotation, ha="center", va="center_baseline" if not rotation else "center", clip_on=True, parse_math=False)
+                place = ((left + right) / 2, top + height / 2)
+                axes.text(
+                    *place, interval.label, fontsize=size, rotation=rotation, ha="center", va="center", clip_on=True, parse_math=False
+                )
 
 
-def _fitting(label: str, width: float, height: float) -> tuple[float, int] | None:
-    """The largest size in points, and the rotation, at which a label fits a box; lying first, then standing, or None."""
-    for rotation, along, across in ((0, width, height), (90, height, width)):
-        for size in (9.0, 8.0, 7.0, 6.0, 5.0):
+def _fitting(label: str, width: float, height: float, largest: int) -> tuple[int, int] | None:
+    """The largest size and the rotation at which a label fits a box (all in points); lying first, then standing, or None."""
+    for rotation, along, across, smallest in ((0, width, height, 6), (90, height, width, 5)):
+        for size in range(largest, smallest - 1, -1):
             if _width(label) * size <= along and 0.75 * size <= across:
                 return size, rotation
     return None
@@ -193,27 +186,50 @@ def precision_recall(words: Mapping[str, tuple[np.ndarray, np.ndarray]], best: i
     `words` has (precision, recall), one value a word, best F1 first; the first `best` are drawn.
     """
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(6.4, 6.0), layout="constrained")
+        figure = Figure(figsize=(5.4, 5.4), layout="constrained")
         axes = figure.add_subplot()
-        recall = np.linspace(0.01, 1, 200)
         for f1 in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
-            reached = recall > f1 / 2 + 1e-9
-            precision = f1 * recall[reached] / (2 * recall[reached] - f1)
-            inside = precision <= 1
-            axes.plot(recall[reached][inside], precision[inside], color="#BBBBBB", linewidth=1.4 if f1 == 0.5 else 0.8, zorder=0, gid="equal-f1")
-            axes.annotate(f"F1 {f1:.1f}", (1.0, f1 / (2 - f1)), xytext=(3, 0), textcoords="offset points", va="center", fontsize=8, color="#555555", annotation_clip=False)
+            recall = np.geomspace(f1 / (2 - f1), 1, 200)
+            axes.plot(
+                recall, f1 * recall / (2 * recall - f1), color="#BBBBBB", linewidth=1.4 if f1 == 0.5 else 0.8, zorder=0, gid="equal-f1"
+            )
+            axes.annotate(
+                f"F1 {f1:.1f}",
+                (1.0, f1 / (2 - f1)),
+                xytext=(3, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+                color="#555555",
+                annotation_clip=False,
+            )
         for i, (name, (precision, recall)) in enumerate(words.items()):
-            axes.scatter(recall[:best], precision[:best], s=22, marker=MARKERS[i % len(MARKERS)], facecolor="none", edgecolor=LINES[i % len(LINES)], linewidth=1.1, alpha=0.85, label=name)
-        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="Recall: share of the word's tokens in which its code occurs", ylabel="Precision: share of the code's frames at the word")
+            axes.scatter(
+                recall[:best],
+                precision[:best],
+                s=22,
+                marker=MARKERS[i % len(MARKERS)],
+                facecolor="none",
+                edgecolor=LINES[i % len(LINES)],
+                linewidth=1.1,
+                clip_on=False,
+                label=name,
+            )
+        axes.set(
+            xlim=(0, 1),
+            ylim=(0, 1.02),
+            xlabel="Recall",
+            ylabel="Precision",
+        )
         if words:
-            axes.legend(frameon=False, loc="lower left")
+            _legend_below(figure, len(words))
     return figure
 
 
 def words_above(f1: Mapping[str, np.ndarray], threshold: float) -> Figure:
     """How many words of each model and layer have at least a given F1, on a logarithmic axis; `threshold` is marked."""
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+        figure = Figure(figsize=(5.4, 4.0), layout="constrained")
         axes = figure.add_subplot()
         axes.axvline(threshold, color="#999999", linewidth=1, linestyle=":")
         for i, (name, values) in enumerate(f1.items()):
@@ -229,35 +245,50 @@ def words_above(f1: Mapping[str, np.ndarray], threshold: float) -> Figure:
             )
         most = max((len(v) for v in f1.values()), default=1)
         axes.set(xlim=(0, 1), yscale="log", ylim=(0.8, max(2, most) * 1.3), xlabel="F1 threshold", ylabel="Words with at least this F1")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        _readable_log(axes.yaxis)
         axes.grid(visible=True, axis="y")
-        if f1:
-            axes.legend(frameon=False, loc="lower left")
+        _legend_below(figure, len(f1))
     return figure
 
 
-def curves(panels: Sequence[Panel], x_label: str = "Epoch") -> Figure:
-    """Panels side by side, two to a row, each with its curves over epochs. A line without finite values is left out."""
-    columns = min(2, len(panels))
-    rows = -(-len(panels) // columns)
+def curves(title: str, y_label: str, lines: Sequence[Line], *, y_limits: tuple[float, float] | None = None, log: bool = False) -> Figure:
+    """Curves over epochs in one set of axes; a line without finite values is left out."""
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(4.9 * columns, 3.3 * rows), layout="constrained")
-        for position, panel in enumerate(panels, 1):
-            axes = figure.add_subplot(rows, columns, position)
-            if panel.chance is not None:
-                axes.axhline(panel.chance, color="#555555", linewidth=1, linestyle=":", label="chance")
-            for i, line in enumerate(panel.lines):
-                known = np.isfinite(line.y)
-                if known.any():
-                    axes.plot(line.x[known], line.y[known], color=LINES[i % len(LINES)], linestyle=DASHES[i % len(DASHES)], marker=MARKERS[i % len(MARKERS)], markersize=4, label=line.name)
-            axes.set(title=panel.title, xlabel=x_label, ylabel=panel.y_label)
-            if panel.log:
-                axes.set_yscale("log")
-                axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            if panel.y_limits:
-                axes.set_ylim(*panel.y_limits)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axes.grid(visible=True, axis="y")
-            if axes.get_legend_handles_labels()[1]:
-                axes.legend(frameon=False, fontsize=9)
+        figure = Figure(figsize=(5.2, 3.1), layout="constrained")
+        axes = figure.add_subplot()
+        for i, line in enumerate(lines):
+            known = np.isfinite(line.y)
+            if known.any():
+                axes.plot(
+                    line.x[known],
+                    line.y[known],
+                    color=LINES[i % len(LINES)],
+                    linestyle=DASHES[i % len(DASHES)],
+                    marker=MARKERS[i % len(MARKERS)],
+                    markersize=4,
+                    label=line.name,
+                )
+        axes.set(title=title, xlabel="Epoch", ylabel=y_label)
+        if log:
+            axes.set_yscale("log")
+            _readable_log(axes.yaxis)
+        if y_limits:
+            axes.set_ylim(*y_limits)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(visible=True, axis="y")
+        _legend_below(figure, len(axes.lines))
     return figure
+
+
+def _legend_below(figure: Figure, n_lines: int) -> None:
+    """A legend under the axes, and the figure made higher by it: never over a line, however many there are."""
+    if n_lines:
+        figure.set_figheight(figure.get_figheight() + 0.12 + 0.21 * -(-n_lines // 2))
+        figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=9)
+
+
+def _readable_log(axis: Any) -> None:
+    """Ticks at 1, 2, 5, 10, ... written out."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())

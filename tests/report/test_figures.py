@@ -101,7 +101,7 @@ def test_precision_recall_draws_the_best_words_only():
     assert np.array_equal(first.get_offsets(), np.c_[recall[:10], precision[:10]])
     assert len(second.get_offsets()) == 3
     assert to_hex(first.get_edgecolor()[0]) != to_hex(second.get_edgecolor()[0])
-    assert [t.get_text() for t in figure.axes[0].get_legend().texts] == ["{2} quant2", "{3} quant3"]
+    assert [t.get_text() for t in figure.legends[0].texts] == ["{2} quant2", "{3} quant3"]
     levels = [line for line in figure.axes[0].lines if line.get_gid() == "equal-f1"]
     assert len(levels) == 8
     for level, f1 in zip(levels, (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), strict=True):
@@ -124,20 +124,18 @@ def test_words_above_counts_the_words_at_every_threshold():
     assert x.max() == 0.9
 
 
-def test_curves_have_a_panel_each_and_skip_what_is_unknown():
+def test_curves_skip_what_is_unknown():
     epochs = np.arange(1, 4)
-    panels = [
-        figures.Panel("R@10", "share", [figures.Line("{}", epochs, np.array([0.1, 0.2, 0.3]))], y_limits=(0, 1), chance=0.05),
-        figures.Panel("Perplexity", "codes", [figures.Line("{}", epochs, np.full(3, np.nan)), figures.Line("{2}", epochs, np.array([10.0, np.nan, 300]))], log=True),
-    ]
-    figure = figures.curves(panels)
-    left, right = figure.axes
-    assert left.get_title(loc="left") == "R@10"
-    assert left.get_ylim() == (0, 1)
-    assert [t.get_text() for t in left.get_legend().texts] == ["chance", "{}"]
-    assert right.get_yscale() == "log"
-    (line,) = right.lines
+    lines = [figures.Line("{}", epochs, np.full(3, np.nan)), figures.Line("{2}", epochs, np.array([10.0, np.nan, 300]))]
+    figure = figures.curves("Perplexity", "codes", lines, y_limits=(1, 1024), log=True)
+    (axes,) = figure.axes
+    assert axes.get_title(loc="left") == "Perplexity"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Epoch", "codes")
+    assert axes.get_yscale() == "log"
+    assert axes.get_ylim() == (1, 1024)
+    (line,) = axes.lines
     assert line.get_xydata().tolist() == [[1, 10], [3, 300]]
+    assert [t.get_text() for t in figure.legends[0].texts] == ["{2}"]
 
 
 def test_files_have_the_same_bytes_each_time_and_no_foreign_reference(tmp_path):
@@ -146,7 +144,7 @@ def test_files_have_the_same_bytes_each_time_and_no_foreign_reference(tmp_path):
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
-    assert "href=\"http" not in (tmp_path / "a.svg").read_text()
+    assert 'href="http' not in (tmp_path / "a.svg").read_text()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "a.svg", "b.png", "b.svg"]
 
 

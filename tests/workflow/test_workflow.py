@@ -13,15 +13,27 @@ import pytest
 import yaml
 
 REPO = Path(__file__).resolve().parents[2]
-TINY = Path(__file__).with_name("tiny.yaml")
+TINY = (REPO / "config.yaml", Path(__file__).with_name("tiny.yaml"))
 LINEAGES = ["none", "none-2", "none-2-23"]
 
 
-def snakemake(folder, *arguments, configfiles=(TINY,)):
+def snakemake(folder, *arguments, configfiles=TINY):
     """Runs Snakemake in a folder that is not the checkout; returns the finished process."""
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", "--snakefile", REPO / "Snakefile", "--directory", folder, "--cores", "2"]
-        + [*arguments, "--configfile", *configfiles],
+        [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--snakefile",
+            REPO / "Snakefile",
+            "--directory",
+            folder,
+            "--cores",
+            "2",
+            *arguments,
+            "--configfile",
+            *configfiles,
+        ],
         cwd=folder,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -32,7 +44,7 @@ def snakemake(folder, *arguments, configfiles=(TINY,)):
 
 def stale(folder, *, changes=None):
     """The rules that a dry run would run, with these changes of the configuration."""
-    configfiles = [TINY]
+    configfiles = [*TINY]
     if changes:
         extra = folder / "changes.yaml"
         extra.write_text(yaml.safe_dump(changes))
@@ -102,7 +114,7 @@ def test_a_changed_setting_re_runs_what_depends_on_it_alone(finished, changes, r
 def test_a_misspelt_key_stops_a_dry_run_with_its_name(tmp_path):
     extra = tmp_path / "wrong.yaml"
     extra.write_text("training: {epohs: 3}\n")
-    run = snakemake(tmp_path, "-n", configfiles=[TINY, extra])
+    run = snakemake(tmp_path, "-n", configfiles=[*TINY, extra])
     assert run.returncode != 0
     assert "training.epohs: no such key; did you mean 'epochs'?" in run.stderr
     assert "Traceback" not in run.stderr
@@ -114,8 +126,18 @@ def test_a_truncated_wav_stops_preparation_and_is_named(finished, tmp_path):
     victim = sorted((corpus / "val/wavs").rglob("*.wav"))[3]
     victim.write_bytes(victim.read_bytes()[:5000])
     run = subprocess.run(
-        [sys.executable, "-m", "resdavenet_vq", "prepare", "--manifest", corpus / "val.json", "--out", tmp_path / "val.h5"]
-        + ["--report", tmp_path / "val.report.json"],
+        [
+            sys.executable,
+            "-m",
+            "resdavenet_vq",
+            "prepare",
+            "--manifest",
+            corpus / "val.json",
+            "--out",
+            tmp_path / "val.h5",
+            "--report",
+            tmp_path / "val.report.json",
+        ],
         cwd=REPO,
         capture_output=True,
         text=True,

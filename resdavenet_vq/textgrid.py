@@ -1,4 +1,4 @@
-"""Praat TextGrid files: interval tiers of words, phones and runs of codes.
+"""Praat TextGrid files: interval tiers of words, phones and runs of codes, for the report and from forced aligners.
 
 Written in Praat's long text format, UTF-8, times in seconds with all their digits. A tier covers the whole file: gaps
 between intervals are filled with intervals of empty text, which reading leaves out again, so that
@@ -29,7 +29,16 @@ def write(path: Path, tiers: Mapping[str, Sequence[Interval]], duration: float) 
     end = max([duration, *(interval.end for intervals in tiers.values() for interval in intervals)])
     if not (math.isfinite(end) and end > 0):
         raise InputError(f"{path}: a TextGrid of {end} s cannot be written")
-    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end!r}", "tiers? <exists>", f"size = {len(tiers)}", "item []:"]
+    lines = [
+        'File type = "ooTextFile"',
+        'Object class = "TextGrid"',
+        "",
+        "xmin = 0",
+        f"xmax = {end!r}",
+        "tiers? <exists>",
+        f"size = {len(tiers)}",
+        "item []:",
+    ]
     for number, (name, intervals) in enumerate(tiers.items(), 1):
         filled = list(_filled(path, name, intervals, end))
         lines += [
@@ -65,11 +74,14 @@ def as_tier(intervals: Sequence[Interval]) -> tuple[Interval, ...]:
 
 
 def read(path: Path) -> dict[str, tuple[Interval, ...]]:
-    """The interval tiers of a TextGrid in Praat's long or short text format, intervals of empty text left out.
+    """The interval tiers of a TextGrid in Praat's long or short text format, intervals of empty text and tiers of points left out.
 
-    Raises InputError where the file is no such TextGrid, has tiers of points, or two tiers of one name.
+    Raises InputError where the file cannot be read, is no such TextGrid, or has two interval tiers of one name.
     """
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as e:
+        raise InputError(f"{path}: cannot be read ({e.strerror})") from None
     try:
         text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as e:
@@ -88,11 +100,15 @@ def _parse(path: Path, tokens: Iterator[str]) -> dict[str, tuple[Interval, ...]]
     tiers: dict[str, tuple[Interval, ...]] = {}
     for _ in range(n_tiers):
         kind, name = _unquoted(next(tokens)), _unquoted(next(tokens))
+        _, _, n = float(next(tokens)), float(next(tokens)), int(next(tokens))
+        if kind == "TextTier":
+            for _ in range(n):
+                _, _ = float(next(tokens)), _unquoted(next(tokens))
+            continue
         if kind != "IntervalTier":
-            raise InputError(f"{path}: tier {name!r} is a {kind}; only interval tiers are read")
+            raise InputError(f"{path}: tier {name!r} is a {kind}, which is unknown")
         if name in tiers:
             raise InputError(f"{path}: two tiers are called {name!r}; rename one")
-        _, _, n = float(next(tokens)), float(next(tokens)), int(next(tokens))
         intervals = [Interval(float(next(tokens)), float(next(tokens)), _unquoted(next(tokens))) for _ in range(n)]
         tiers[name] = tuple(interval for interval in intervals if interval.label)
     return tiers

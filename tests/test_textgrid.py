@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import oracle_report
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from resdavenet_vq import textgrid
 from resdavenet_vq.corpus.manifest import Interval
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.report import textgrid
 
 labels = st.text(min_size=1, max_size=12)
 
@@ -18,7 +20,7 @@ labels = st.text(min_size=1, max_size=12)
 def tiers_of(draw):
     def tier():
         times = sorted(draw(st.sets(st.floats(0, 100, allow_nan=False), max_size=10)))
-        pairs = zip(times, times[1:], strict=False)
+        pairs = pairwise(times)
         return tuple(Interval(a, b, draw(labels)) for a, b in pairs if draw(st.booleans()))
 
     return {name: tier() for name in draw(st.lists(st.text(max_size=8), unique=True, max_size=4))}
@@ -35,7 +37,7 @@ def test_round_trip_and_independent_reader(tmp_path, tiers):
     for name, intervals in covered.items():
         assert intervals[0][0] == 0
         assert intervals[-1][1] == 100.0
-        assert all(a[1] == b[0] for a, b in zip(intervals, intervals[1:], strict=False)), "a tier has no gaps"
+        assert all(a[1] == b[0] for a, b in pairwise(intervals)), "a tier has no gaps"
         assert tuple(i for i in intervals if i[2]) == tiers[name]
 
 
@@ -82,14 +84,30 @@ def test_praats_own_files_are_read(tmp_path):
         assert textgrid.read(tmp_path / "s.TextGrid") == {"mots": (Interval(0, 0.5, "é"),)}
 
 
-@pytest.mark.parametrize("text", ["", "hello", 'File type = "ooTextFile"\nObject class = "TextGrid"\n0\n1\n<exists>\n2\n"IntervalTier"', '"ooTextFile" "PitchTier"'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "hello", 'File type = "ooTextFile"\nObject class = "TextGrid"\n0\n1\n<exists>\n2\n"IntervalTier"', '"ooTextFile" "PitchTier"'],
+)
 def test_other_files_are_refused(tmp_path, text):
     (tmp_path / "x.TextGrid").write_text(text)
     with pytest.raises(InputError, match=r"x\.TextGrid"):
         textgrid.read(tmp_path / "x.TextGrid")
 
 
-def test_tiers_of_points_are_refused(tmp_path):
-    (tmp_path / "x.TextGrid").write_text('"ooTextFile" "TextGrid" 0 1 <exists> 1 "TextTier" "clicks" 0 1 0')
-    with pytest.raises(InputError, match="clicks"):
-        textgrid.read(tmp_path / "x.TextGrid")
+def test_tiers_of_points_are_left_out(tmp_path):
+    points = '"TextTier" "clicks" 0 1 2 0.2 "a" 0.4 ""'
+    words = '"IntervalTier" "words" 0 1 1 0 1 "A"'
+    (tmp_path / "x.TextGrid").write_text(f'"ooTextFile" "TextGrid" 0 1 <exists> 2 {points} {words}')
+    assert textgrid.read(tmp_path / "x.TextGrid") == {"words": (Interval(0, 1, "A"),)}
+
+
+def test_unknown_tiers_two_of_one_name_and_missing_files_are_refused(tmp_path):
+    path = tmp_path / "x.TextGrid"
+    with pytest.raises(InputError, match="cannot be read"):
+        textgrid.read(path)
+    path.write_text('"ooTextFile" "TextGrid" 0 1 <exists> 1 "PitchTier" "tone" 0 1 0')
+    with pytest.raises(InputError, match="'tone' is a PitchTier"):
+        textgrid.read(path)
+    path.write_text('"ooTextFile" "TextGrid" 0 1 <exists> 2' + ' "IntervalTier" "words" 0 1 1 0 1 "A"' * 2)
+    with pytest.raises(InputError, match="two tiers are called 'words'"):
+        textgrid.read(path)

@@ -1,0 +1,119 @@
+"""Retrieval scores: the package against plain loops, and its memory for many pairs.
+
+    python benchmarks/retrieval.py [--pairs 1000] [--many 10000] [--repeats 5]
+
+The baseline works as the 2020 release does: the ten best of every row and column of S by sorting, then loops in
+Python over queries and places, looking for the right answer. Both sides start from the same S; repeats are interleaved
+and their medians of CPU time compared. `--many` pairs of vectors with 1,024 numbers are then scored in blocks, without S in memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import time
+import tracemalloc
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from resdavenet_vq.evaluation import retrieval
+
+DIM = 1024
+
+
+def baseline(S: torch.Tensor) -> dict[str, float]:
+    """R@1, R@5 and R@10 in both directions; S (N, N), rows images."""
+    n = len(S)
+    _, by_caption = S.topk(10, 0)
+    _, by_image = S.topk(10, 1)
+    found_by_caption, found_by_image = -np.ones(n), -np.ones(n)
+    for query in range(n):
+        for place in range(10):
+            if by_caption[place, query] == query:
+                found_by_caption[query] = place
+            if by_image[query, place] == query:
+                found_by_image[query] = place
+    return {
+        f"{name}_{k}": float(np.mean((found >= 0) & (found < k)))
+        for name, found in (("image_to_speech", found_by_image), ("speech_to_image", found_by_caption))
+        for k in (1, 5, 10)
+    }
+
+
+def ours(S: np.ndarray) -> dict[str, float]:
+    """The same numbers by the package."""
+    index = np.arange(len(S))
+    scores = retrieval.summarize(retrieval.ranks_of_similarity(S, index), index)
+    directions = (("image_to_speech", scores.image_to_speech), ("speech_to_image", scores.speech_to_image))
+    return {f"{name}_{k}": r for name, direction in directions for k, r in direction.recall.items()}
+
+
+def pairs(n: int, dim: int) -> tuple[np.ndarray, np.ndarray]:
+    """Image and speech vectors that find each other now and then."""
+    rng = np.random.default_rng(0)
+    image = rng.standard_normal((n, dim), np.float32)
+    return image, image + 5 * rng.standard_normal((n, dim), np.float32)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=1000)
+    parser.add_argument("--many", type=int, default=10000)
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    image, speech = pairs(arguments.pairs, DIM)
+    S = image @ speech.T
+    alike = ours(S) == baseline(torch.from_numpy(S))  # warm
+    seconds: dict[str, list[float]] = {"baseline": [], "package": []}
+    for _ in range(arguments.repeats):
+        for side, run, argument in (("baseline", baseline, torch.from_numpy(S)), ("package", ours, S)):
+            start = time.process_time()
+            run(argument)
+            seconds[side].append(time.process_time() - start)
+    medians = {side: statistics.median(times) for side, times in seconds.items()}
+    image, speech = pairs(arguments.many, DIM)
+    tracemalloc.start()
+    start = time.process_time()
+    retrieval.evaluate(image, speech, np.arange(len(image)))
+    many, added = time.process_time() - start, tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    result = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "cpu": cpu(),
+        "pairs": arguments.pairs,
+        "cpu_seconds": {side: round(value, 4) for side, value in medians.items()},
+        "ratio": round(medians["baseline"] / medians["package"], 1),
+        "recalls alike": alike,
+        "many": {
+            "pairs": arguments.many,
+            "cpu_seconds": round(many, 1),
+            "vectors, MB": (image.nbytes + speech.nbytes) >> 20,
+            "S would have, MB": arguments.many**2 * 4 >> 20,
+            "memory added, MB": added >> 20,
+        },
+    }
+    print(f"{'':10}{'seconds':>10}{'ratio':>8}")
+    for side, value in medians.items():
+        print(f"{side:10}{value:10.4f}{medians['baseline'] / value:8.1f}")
+    print(f"recalls alike: {alike}; {arguments.many} pairs in blocks: {result['many']}")
+    out = Path(__file__).parent / "results/retrieval.json"
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def cpu() -> str:
+    """The processor's name, where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    names = (
+        [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    )
+    return names[0] if names else platform.processor()
+
+
+if __name__ == "__main__":
+    main()

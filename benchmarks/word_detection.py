@@ -1,0 +1,163 @@
+"""Word statistics: the package against plain Python loops, on made-up utterances of about 20 words.
+
+    python benchmarks/word_detection.py [--utterances 20000]
+
+The baseline is the method in loops, as the 2020 release counts: every frame of every utterance meets the words that its
+window touches, every token the set of its codes, in dictionaries of dictionaries. Both sides start from the same lists of
+(start, end, word) and arrays of codes, and both end with the same two tables, compared for equality. CPU time counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import resource
+import time
+from collections import Counter, defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from resdavenet_vq.evaluation import word_counts, word_detection
+from resdavenet_vq.evaluation.codes import Block, Tokens, tokens
+
+PERIOD, HALF_WINDOW, CODES, WORDS = 0.04, 0.04, 1024, 9387
+NOTHING = Tokens(*(np.zeros(0, np.int64) for _ in range(4)))
+
+
+def corpus(n_utterances: int) -> tuple[list[list[tuple[float, float, str]]], list[np.ndarray]]:
+    """Words by Zipf's law with pauses between some; each word has a code that fills half of its frames."""
+    rng = np.random.default_rng(0)
+    share = 1 / np.arange(1, WORDS + 1)
+    share /= share.sum()
+    names = [*sorted(word_detection.STOP_WORDS), *(f"WORD{i}" for i in range(WORDS))][:WORDS]
+    of_word = rng.integers(CODES, size=WORDS)
+    spoken, codes = [], []
+    for _ in range(n_utterances):
+        n = int(rng.integers(15, 26))
+        words = rng.choice(WORDS, size=n, p=share)
+        pauses = np.where(rng.random(n) < 0.3, rng.uniform(0.05, 0.5, n), 0)
+        lengths = rng.uniform(0.15, 0.6, n)
+        ends = np.round(np.cumsum(pauses + lengths), 2)
+        starts = np.round(ends - lengths, 2)
+        spoken.append([(float(s), float(e), names[w]) for s, e, w in zip(starts, ends, words, strict=True)])
+        frames = int(ends[-1] / PERIOD) + 5
+        at = np.minimum(np.searchsorted(ends, np.arange(frames) * PERIOD), n - 1)
+        codes.append(np.where(rng.random(frames) < 0.5, of_word[words[at]], rng.integers(CODES, size=frames)).astype(np.int32))
+    return spoken, codes
+
+
+def baseline(spoken: list[list[tuple[float, float, str]]], codes: list[np.ndarray]) -> tuple[dict, dict]:
+    """(word to code F1, code to word precision) tables, each list best first."""
+    frames: Counter = Counter()
+    touched: dict = defaultdict(Counter)
+    total: Counter = Counter()
+    hit: dict = defaultdict(Counter)
+    for words, units in zip(spoken, codes, strict=True):
+        passed = 0
+        for f, code in enumerate(units.tolist()):
+            center = (f + 0.5) * PERIOD
+            begin, end = center - HALF_WINDOW, center + HALF_WINDOW
+            while passed < len(words) and begin > words[passed][1]:
+                passed += 1
+            reached = passed
+            found = set()
+            while reached < len(words) and words[reached][0] < end:
+                found.add(words[reached][2])
+                reached += 1
+            frames[code] += 1
+            for word in found or (word_detection.SILENCE,):
+                touched[code][word] += 1
+        for start, end, word in words:
+            total[word] += 1
+            for code in set(units[math.floor(start / PERIOD) : math.ceil(end / PERIOD)].tolist()):
+                hit[word][code] += 1
+    precision = {
+        code: sorted(
+            ((w, n / frames[code], n) for w, n in table.items() if w not in word_detection.STOP_WORDS), key=lambda row: (-row[1], row[0])
+        )
+        for code, table in touched.items()
+    }
+    value = {code: {w: p for w, p, _ in rows} for code, rows in precision.items()}
+    f1 = {}
+    for word, table in hit.items():
+        rows = []
+        for code, n in table.items():
+            p, r = value.get(code, {}).get(word, 0), n / total[word]
+            rows.append((code, 2 * p * r / (p + r) if p + r else 0, p, r, n))
+        f1[word] = sorted(rows, key=lambda row: (-row[1], -row[4], row[0]))
+    return f1, precision
+
+
+def ours(spoken: list[list[tuple[float, float, str]]], codes: list[np.ndarray], size: int = 2000) -> tuple:
+    """The same two tables as data frames."""
+    counts = word_counts.Counts(CODES, frame_period=PERIOD, half_window=HALF_WINDOW)
+    for i in range(0, len(codes), size):
+        part = codes[i : i + size]
+        words = tokens(spoken[i : i + size], counts.vocabulary)
+        counts.add(Block(np.concatenate(part), np.cumsum([0, *map(len, part)]), words, NOTHING))
+    return word_detection.detections(counts), word_detection.precisions(counts)
+
+
+def equal(tables: tuple, reference: tuple[dict, dict]) -> bool:
+    """Whether every row agrees bit for bit, in the same order."""
+    columns = [("word", ["code", "f1", "precision", "recall", "hits"]), ("code", ["word", "precision", "frames"])]
+    for table, (key, names), wanted in zip(tables, columns, reference, strict=True):
+        flat = [(k, *row) for k, rows in wanted.items() for row in rows]
+        flat = sorted(flat, key=lambda row: row[0]) if key == "code" else flat
+        if list(table[[key, *names]].itertuples(index=False, name=None)) != flat:
+            return False
+    return True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--utterances", type=int, default=20000)
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    spoken, codes = corpus(arguments.utterances)
+    ours(spoken[:100], codes[:100])
+    times: dict[str, list[float]] = {"baseline": [], "ours": []}
+    for _ in range(arguments.repeats):
+        start = time.process_time()
+        tables = ours(spoken, codes)
+        times["ours"].append(time.process_time() - start)
+        start = time.process_time()
+        reference = baseline(spoken, codes)
+        times["baseline"].append(time.process_time() - start)
+    seconds = {name: float(np.median(t)) for name, t in times.items()}
+    result = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "cpu": cpu(),
+        "utterances": len(codes),
+        "frames": int(sum(map(len, codes))),
+        "tokens": sum(map(len, spoken)),
+        "rows": [len(t) for t in tables],
+        "cpu_seconds": seconds,
+        "ratio": seconds["baseline"] / seconds["ours"],
+        "tables_equal": equal(tables, reference),
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+    print(f"{'':12}{'seconds':>9}{'ratio':>8}")
+    for name, t in seconds.items():
+        print(f"{name:12}{t:9.2f}{seconds['baseline'] / t:8.1f}")
+    print(f"tables equal: {result['tables_equal']}")
+    out = Path(__file__).parent / "results" / "word_detection.json"
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def cpu() -> str:
+    """The processor's name, where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    names = (
+        [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    )
+    return names[0] if names else platform.processor()
+
+
+if __name__ == "__main__":
+    main()

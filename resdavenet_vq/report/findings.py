@@ -1,0 +1,167 @@
+"""What a results folder holds for the report: scores, histories and word tables, found by the path convention.
+
+Whatever was not computed is absent here, not an error; a file that is there but cannot be read is one.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from resdavenet_vq.corpus.manifest import Utterance
+from resdavenet_vq.data.store import Store
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation.codes import CodesFile
+from resdavenet_vq.files import read_json
+from resdavenet_vq.stage import Lineage
+from resdavenet_vq.workflow import BASELINE
+
+
+@dataclass(frozen=True)
+class Words:
+    """Word detection of one layer: its summary, and its table with the best word first."""
+
+    file: Path
+    layer: str
+    summary: dict[str, Any]
+    table: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Model:
+    """One lineage and what is known of its model."""
+
+    lineage: Lineage
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """As it is shown: `{2} → {2,3}`."""
+        return shown(str(self.lineage))
+
+    @cached_property
+    def history(self) -> pd.DataFrame | None:
+        """A row per epoch."""
+        return _table(self.folder / "model/history.csv")
+
+    @cached_property
+    def retrieval(self) -> dict[str, Any] | None:
+        """Scores, conditions and examples."""
+        found: dict[str, Any] | None = _json(self.folder / "retrieval.json")
+        return found
+
+    @cached_property
+    def words(self) -> list[Words]:
+        """Of every quantizer that was scored, lowest layer first."""
+        found = []
+        for file in sorted(self.folder.glob("words/*/words.csv")):
+            table, summary = _table(file), _json(file.with_name("summary.json"))
+            if table is not None and summary is not None:
+                if missing := [c for c in ("word", "f1", "precision", "recall", "is_stop_word", "is_silence") if c not in table]:
+                    raise InputError(f"{file}: has no column {missing[0]!r}; score the words again")
+                found.append(
+                    Words(file, file.parent.name, summary, table.astype({"word": str}).sort_values("f1", ascending=False, kind="stable"))
+                )
+        return found
+
+    def codes(self, split: str) -> Codes | None:
+        """The codes of a split, if they were written."""
+        file = self.folder / f"codes/{split}.h5"
+        return Codes(file) if file.is_file() else None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that the report shows of a results/{corpus} folder."""
+
+    root: Path
+    models: tuple[Model, ...]
+
+    @cached_property
+    def summary(self) -> tuple[list[str], list[dict[str, str]]]:
+        """Columns and rows of summary.csv, values as they are written there. Raises InputError where it is not there."""
+        file = self.root / "summary.csv"
+        try:
+            with file.open(encoding="utf-8", newline="") as f:
+                reader = csv.DictReader(f, restval="")
+                return list(reader.fieldnames or ()), list(reader)
+        except FileNotFoundError:
+            raise InputError(f"{file}: no such file; write the summary before the report") from None
+        except (UnicodeDecodeError, csv.Error) as e:
+            raise InputError(f"{file}: not a table ({e})") from None
+
+    @cached_property
+    def abx(self) -> dict[str, list[dict[str, Any]]]:
+        """ABX results by split: those of the raw log-mel features first, then by lineage, the lowest layer first."""
+        results: dict[str, list[dict[str, Any]]] = {}
+        for folder in (self.root / BASELINE, *(model.folder for model in self.models)):
+            for file in sorted(folder.glob("abx/*/*.json"), key=lambda f: f.stem[-1:] + f.stem):
+                results.setdefault(file.parent.name, []).append(_json(file))
+        return results
+
+    def store(self, split: str) -> Store | None:
+        """The prepared split, if it is still there."""
+        file = self.root / f"data/{split}.h5"
+        return Store(file) if file.is_file() else None
+
+
+class Codes:
+    """The codes of a split in all layers of one model, joined by the utterances' ids."""
+
+    def __init__(self, file: Path) -> None:
+        try:
+            with h5py.File(file, "r") as f:
+                rows = [json.loads(row) for row in f["manifest"][:]]
+                self.layers = sorted(name for name in f if name.startswith("quant"))
+        except (OSError, KeyError, ValueError) as e:
+            raise InputError(f"{file}: is no codes file ({e}); encode the split again") from None
+        self.file = file
+        self.utterances = [Utterance.from_dict(row) for row in rows]
+        self._number = {utterance.id: i for i, utterance in enumerate(self.utterances)}
+
+    def of(self, identity: str) -> Iterator[tuple[str, np.ndarray, float]]:
+        """Layer, codes (T,) and frame period in seconds of one utterance; nothing where it was not encoded."""
+        if (number := self._number.get(identity)) is None:
+            return
+        for layer in self.layers:
+            with CodesFile(self.file, layer) as codes:
+                yield layer, codes.codes(number, number + 1)[0], codes.frame_period
+
+
+def find(results: Path, lineages: Sequence[str]) -> Findings:
+    """The findings of `lineages` (in notation or as folders) in results/{corpus}. Raises InputError for a name that is none."""
+    models = []
+    for text in lineages:
+        try:
+            lineage = Lineage.parse(text) if "{" in text else Lineage.from_folder(text)
+        except ValueError as e:
+            raise InputError(f"lineage {e}") from None
+        models.append(Model(lineage, results / lineage.folder))
+    return Findings(results, tuple(models))
+
+
+def shown(lineage: str) -> str:
+    """A lineage in notation with proper arrows."""
+    return lineage.replace("->", " → ")
+
+
+def _json(file: Path) -> Any:
+    return read_json(file) if file.is_file() else None
+
+
+def _table(file: Path) -> pd.DataFrame | None:
+    if not file.is_file():
+        return None
+    try:
+        return pd.read_csv(file, keep_default_na=False, na_values=[""])  # NA and NULL are words
+    except (ValueError, UnicodeDecodeError) as e:
+        raise InputError(f"{file}: not a table ({e})") from None

@@ -1,0 +1,145 @@
+"""A small results folder as a run leaves it: made-up audio, embeddings, codes, histories and ABX errors; all else by the real scorers."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import soundfile
+from PIL import Image
+
+from resdavenet_vq import config
+from resdavenet_vq.corpus.manifest import Interval, Manifest, Utterance
+from resdavenet_vq.data.preparation import prepare
+from resdavenet_vq.evaluation import retrieval, summary, word_detection
+
+NASTY = '<script>alert("x")</script> & "quotes"'
+LINEAGES = ("{}", "{}->{2}", "{}->{2}->{2,3}")
+FOLDERS = ("none", "none-2", "none-2-23")
+
+
+def utterances(folder, n):
+    """Utterances of noise with words, every third without phones, and two captions to an image; texts as nasty as texts can be."""
+    rng = np.random.default_rng(1)
+    made = []
+    for i in range(n):
+        seconds = 0.6 + 0.05 * i
+        wav, image = folder / f"{i}.wav", folder / f"{i // 2}.png"
+        soundfile.write(wav, 0.1 * rng.standard_normal(int(16000 * seconds)), 16000)
+        Image.new("RGB", (48, 32), (20 * i % 255, 90, 160)).save(image)
+        words = (Interval(0.1, 0.3, "RED"), Interval(0.3, seconds - 0.1, ("TREE<b>", "NULL", "BOAT", "LAKE")[i % 4]))
+        phones = None if i % 3 == 0 else (Interval(0.1, 0.2, "R"), Interval(0.2, 0.3, "EH"))
+        made.append(
+            Utterance(f"u{i}<i>", wav, image, f"image {i // 2}", NASTY if i % 2 else "anna", f"{NASTY} red tree {i}", words, phones)
+        )
+    return made
+
+
+def write_codes(path, made, layers):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(2)
+    with h5py.File(path, "w") as f:
+        f["manifest"] = np.array([json.dumps(u.to_dict()) for u in made], dtype=h5py.string_dtype())
+        for layer, period in layers.items():
+            lengths = [1 + int(soundfile.info(u.wav).frames / 16000 / period) for u in made]
+            codes = [np.repeat(rng.integers(0, 1024, length), 2)[:length] for length in lengths]
+            f[f"{layer}/codes"] = np.concatenate(codes).astype(np.int32)
+            f[f"{layer}/offsets"] = np.cumsum([0, *lengths])
+            f[f"{layer}/codebook"] = np.zeros((1024, 4), np.float32)
+            f[layer].attrs["frame_period"] = period
+
+
+def write_table(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as f:
+        writer = csv.DictWriter(f, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_json(path, value):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+
+
+def build(results: Path, made: list[Utterance]) -> None:
+    """Writes everything that the report reads, for three lineages; the first has no quantizer."""
+    rng = np.random.default_rng(3)
+    prepare(Manifest(made), config.Preparation(), results / "data/test.h5", results / "data/test.report.json", workers=1)
+    image_ids = list(dict.fromkeys(u.image_id for u in made))
+    index = np.array([image_ids.index(u.image_id) for u in made])
+    for number, (lineage, folder) in enumerate(zip(LINEAGES, FOLDERS, strict=True)):
+        layers = {2: {"quant2": 0.02}, 3: {"quant2": 0.02, "quant3": 0.04}}.get(number + 1, {})
+        image = rng.standard_normal((len(image_ids), 16))
+        embeddings = {
+            "image": image,
+            "speech": image[index] + (3 - number) * 0.4 * rng.standard_normal((len(made), 16)),
+            "image_index": index,
+        }
+        (results / folder / "embeddings").mkdir(parents=True)
+        with h5py.File(results / folder / "embeddings/test.h5", "w") as f:
+            for key, value in embeddings.items():
+                f[key] = value
+            f["ids"] = np.array([u.id for u in made], dtype=h5py.string_dtype())
+            f["image_ids"] = np.array(image_ids, dtype=h5py.string_dtype())
+        embedded, scored = results / folder / "embeddings/test.h5", results / folder / "retrieval.json"
+        retrieval.score(embedded, config.Retrieval(split="test"), scored, lineage=lineage)
+        history = []
+        for epoch in range(1, 7):
+            row = {
+                "epoch": epoch,
+                "learning_rate": 0.002 * 0.95 ** (epoch // 3),
+                "loss": 4 / (epoch + number) ** 0.5,
+                "mean_recall_at_10": 0.05 * number + 0.12 * epoch - 0.002 * epoch**2,
+            }
+            for layer in layers:
+                row |= {
+                    f"{layer}_commitment": 0.3 / epoch,
+                    f"{layer}_perplexity": 40.0 * epoch + 90 * number / int(layer[-1]),
+                    f"{layer}_codes_used": 60 * epoch + 70 * int(layer[-1]),
+                    f"{layer}_top_share": 0.2 / epoch,
+                }
+            history.append(row)
+        write_table(results / folder / "model/history.csv", history)
+        if layers:
+            write_codes(results / folder / "codes/test.h5", made, layers)
+        for layer in layers:
+            codes, words = results / folder / "codes/test.h5", results / folder / f"words/{layer}"
+            settings = config.Words(split="test", held_out_split="test")
+            word_detection.score(codes, codes, layer, settings, words, frame_time="published", lineage=lineage)
+        for layer in ("conv2", *layers):
+            write_json(results / folder / f"abx/test/{layer}.json", abx(lineage, layer, 9 - number, layer.startswith("quant")))
+    write_json(results / "baseline/abx/test/logmel.json", abx("raw log-mel", "logmel", 14, quantized=False))
+    scores = [f for folder in FOLDERS for f in results.glob(f"{folder}/retrieval.json")]
+    scores += [f for pattern in ("*/abx/*/*.json", "*/words/*/summary.json") for f in sorted(results.glob(pattern))]
+    summary.summarise(scores, results / "summary.csv")
+
+
+def abx(lineage, layer, within, quantized):
+    bitrate = {
+        "plain": 412.4,
+        "run_length": 310.2,
+        "factored": 330.0,
+        "segment": 250.0,
+        "rows": 9,
+        "runs": 5,
+        "symbols": 4,
+        "duration": 3.0,
+    }
+    return {
+        "lineage": lineage,
+        "layer": layer,
+        "split": "test",
+        "representation": "code vectors" if quantized else "log-mel",
+        "distance": "angular, DTW",
+        "frame_period": 0.02,
+        "within_error": float(within),
+        "across_error": None if layer == "quant3" else within * 1.4,
+        "items": 600,
+        "items_used": 580,
+        "items_dropped": {"shorter than a frame of the slowest layer": 20},
+        "bitrate": bitrate if quantized else None,
+    }

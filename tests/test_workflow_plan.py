@@ -1,0 +1,117 @@
+"""What the rules hand to commands: all that a result depends on, and nothing else."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from resdavenet_vq import config
+from resdavenet_vq.workflow import Plan
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+def plan(file="config.yaml", **corpus):
+    """The plan of a shipped configuration with these changes of its corpus; None removes a key."""
+    values = yaml.safe_load((REPO / file).read_text())
+    values["corpus"] = {k: v for k, v in (values["corpus"] | corpus).items() if v is not None}
+    return Plan(config.read(values))
+
+
+# The demo corpus
+
+PAIRS = {"train": 2000, "val": 200, "test": 200}
+
+
+def made(split, **corpus):
+    return plan(**corpus).corpus_of(split)
+
+
+@pytest.mark.parametrize("split", PAIRS)
+def test_pairs_depend_on_the_splits_before_them_but_not_on_how_many_they_have(split):
+    assert made(split, pairs=PAIRS) == made(split, pairs=dict.fromkeys(PAIRS, 7) | {split: PAIRS[split]})
+    assert made(split, pairs=PAIRS) == made(split, pairs=PAIRS | {"more": 5}, word_lists={"abx": 1, "other": 2})
+    assert made(split, pairs=PAIRS) != made(split, pairs=PAIRS | {split: 7})
+
+
+def test_renaming_and_reordering_makes_other_pairs():
+    reordered = {"val": 200, "train": 2000, "test": 200}
+    assert made("val", pairs=PAIRS) != made("val", pairs=reordered)
+    assert made("train", pairs=PAIRS) != made("train", pairs=reordered)
+    assert made("test", pairs=PAIRS) != made("test", pairs=reordered)
+    renamed = {"learn" if name == "train" else name: n for name, n in PAIRS.items()}
+    values = {"training": {"split": "learn"}, "words": {"split": "learn"}}
+    default = yaml.safe_load((REPO / "config.yaml").read_text())
+    for section, changes in values.items():
+        default[section] |= changes
+    default["corpus"]["pairs"] = renamed
+    assert Plan(config.read(default)).corpus_of("val") != made("val", pairs=PAIRS)
+
+
+def test_the_order_of_pairs_reaches_the_command():
+    corpus = config.SpokenScenes.from_json(made("test", pairs=PAIRS))
+    assert list(corpus.pairs.items()) == [("train", 1), ("val", 1), ("test", 200)]
+
+
+def test_word_lists_depend_on_no_other_split():
+    assert made("abx") == made("abx", pairs={"train": 1, "val": 1, "test": 1})
+    assert made("abx") != made("abx", seed=2)
+    assert config.SpokenScenes.from_json(made("abx")).word_lists == {"abx": 200}
+
+
+def test_the_demo_corpus_is_read_in_the_layout_of_places():
+    section = json.loads(plan().import_options("val"))
+    assert (section["layout"], section["metadata"]) == ("places", {"val": "results/spoken_scenes/corpus/val.json"})
+    assert plan().corpus_files("val") == ["results/spoken_scenes/corpus/val.json"]
+    assert plan().import_code("val") == ("corpus.places",)
+
+
+# Corpora that are imported
+
+
+def test_a_split_of_places_depends_on_its_own_file_alone():
+    some, other = plan("configs/places.yaml"), plan("configs/places.yaml", metadata={"train": "other.json", "val": "/data/v.json"})
+    val = plan("configs/places.yaml", metadata={"train": "t.json", "val": "/data/v.json"}).import_options("val")
+    assert other.import_options("val") == val != some.import_options("val")
+    assert other.corpus_files("val") == ["/data/v.json"]
+    assert some.import_options("val") == plan("configs/places.yaml", items={"train": "x.item"}).import_options("val")
+    assert some.import_options("val") == plan("configs/places.yaml", alignments={"train": "x.ctm"}).import_options("val")
+    assert some.import_options("val") != plan("configs/places.yaml", audio_base_path="elsewhere").import_options("val")
+
+
+def test_alignments_are_an_input_of_their_split():
+    aligned = plan("configs/places.yaml", alignments={"val": "val.ctm"})
+    assert aligned.corpus_files("val")[-1] == "val.ctm"
+    assert aligned.import_code("val") == ("corpus.places", "corpus.alignments")
+    assert aligned.import_code("train") == ("corpus.places",)
+    assert config.read_corpus(aligned.import_options("val")).alignments == {"val": Path("val.ctm")}
+
+
+def test_splits_of_spoken_coco():
+    own = plan("configs/spoken_coco.yaml")
+    assert own.config.corpus.splits == ("train", "val")
+    assert own.corpus_files("val") == ["/data/SpokenCOCO/SpokenCOCO_val.json", "/data/SpokenCOCO/alignments/val"]
+    karpathy = plan("configs/spoken_coco.yaml", karpathy_splits="k.json")
+    assert karpathy.config.corpus.splits == ("train", "val", "test")
+    assert karpathy.corpus_files("test") == ["/data/SpokenCOCO/SpokenCOCO_train.json", "/data/SpokenCOCO/SpokenCOCO_val.json", "k.json"]
+    assert len(config.read_corpus(karpathy.import_options("test")).metadata) == 2
+
+
+def test_splits_of_flickr8k():
+    flickr = plan("configs/flickr8k.yaml")
+    assert flickr.config.corpus.splits == ("train", "dev", "test")
+    assert [Path(f).name for f in flickr.corpus_files("test")] == [
+        "wav2capt.txt",
+        "wav2spk.txt",
+        "Flickr8k.token.txt",
+        "Flickr_8k.trainImages.txt",
+        "Flickr_8k.devImages.txt",
+        "Flickr_8k.testImages.txt",
+    ]
+
+
+@pytest.mark.parametrize("key", ["items", "alignments"])
+def test_a_split_that_the_corpus_does_not_have_is_named(key):
+    with pytest.raises(config.InputError, match=f"corpus.{key}: the corpus has no split 'vall'; did you mean 'val'"):
+        plan("configs/places.yaml", **{key: {"vall": "x"}})

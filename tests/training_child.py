@@ -1,0 +1,125 @@
+"""Trainings on tiny stores, in this process or in one of its own that tests can kill."""
+
+import contextlib
+import io
+import multiprocessing
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from resdavenet_vq import config
+from resdavenet_vq.corpus.manifest import Utterance
+from resdavenet_vq.data.store_writer import StoreWriter
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.training import loop
+from resdavenet_vq.training.state import State
+
+# 16 channels everywhere: oneDNN up to at least 3.13 writes out of bounds in the gradient of narrower strided 1 x 1 convolutions
+MODEL = config.Model(
+    audio=config.AudioModel(widths=(16, 16, 16, 16, 16), blocks_per_stage=1, kernel_size=3),
+    image=config.ImageModel(architecture="thin_resnet", widths=(16, 16, 16, 16), crop=32, resize=36, training_crop="same_scale"),
+    quantizer=config.QuantizerModel(codebook_size=12, init_nonnegative=True),
+)
+TRAINING = config.Training(split="train", validation_split="val", epochs=3, batch_size=4, learning_rate=2e-3, pad_to="batch", workers=0)
+
+FRESH = multiprocessing.get_context("forkserver")
+FRESH.set_forkserver_preload(["training_child"])
+
+
+def write_store(path, n, seed, frames=(33, 70), spoil=None):
+    """A store of n utterances of noise; the first two share an image and, of more than three, the fourth has none.
+
+    `spoil` may change the features of an utterance: spoil(number, features).
+    """
+    random = np.random.default_rng(seed)
+    with StoreWriter(path.parent, "float16") as writer:
+        for i in range(n):
+            with io.BytesIO() as f:
+                Image.fromarray(random.integers(0, 256, (40, 44, 3), np.uint8)).save(f, "JPEG")
+                writer.add_image(f"{i}.jpg", f.getvalue())
+            image = None if i == 3 else f"{0 if i == 1 else i}.jpg"
+            utterance = Utterance(f"u{i}", Path(f"u{i}.wav"), image and Path(image), image, "s", "a", None, None)
+            features = random.uniform(-80, 0, (int(random.integers(*frames)), 40))
+            if spoil is not None:
+                spoil(i, features)
+            writer.add(utterance, features, len(features) * 160)
+        writer.write(path, 2048, "test")
+    return path
+
+
+def train(folder, name="a", *, lineage="{2,3}", parent=None, checkpoint_seconds=0.0, code="", recipe=None, **changes):
+    """Trains on `folder`/train.h5 into `folder`/`name`; `changes` are to TRAINING."""
+    loop.train(
+        lineage=lineage,
+        model=MODEL,
+        recipe=recipe or config.Recipe(),
+        training=config.Training.model_validate(TRAINING.model_dump() | changes),
+        train_store=folder / "train.h5",
+        validation_store=folder / "val.h5",
+        parent=parent,
+        out=folder / name / "model",
+        state=folder / name / "state",
+        code=code,
+        checkpoint_seconds=checkpoint_seconds,
+    )
+
+
+class Child:
+    """A training in a process of its own, which may have `environment` and keeps the state of a finished training.
+
+    Attributes: steps, how many it has begun; pid; text, its standard error.
+    """
+
+    def __init__(self, folder, name="a", environment=None, pause=0.0, **options):
+        self.log = folder / f"{name}.{time.monotonic_ns()}.log"
+        self.count = FRESH.Value("i", 0)
+        self.process = FRESH.Process(target=_in_child, args=(self.count, self.log, environment or {}, pause, folder, name, options))
+        self.process.start()
+        self.pid = self.process.pid
+
+    @property
+    def text(self):
+        return self.log.read_text()
+
+    def wait_for_step(self, n):
+        """Until n steps have begun, or the process has ended."""
+        while self.count.value < n and self.process.is_alive():
+            time.sleep(0.002)
+
+    def signal(self, number):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    def end(self, timeout=60):
+        """The exit status; negative for a signal."""
+        self.process.join(timeout)
+        assert self.process.exitcode is not None, f"still running after {timeout} s\n{self.text}"
+        return self.process.exitcode
+
+
+def _in_child(count, log, environment, pause, folder, name, options):
+    os.setsid()
+    descriptor = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    sys.stderr = os.fdopen(2, "w", buffering=1)
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    step_losses, State.discard = loop.step_losses, lambda _: None
+
+    def counted(*args):
+        count.value += 1
+        time.sleep(pause)
+        return step_losses(*args)
+
+    loop.step_losses = counted
+    try:
+        train(folder, name, **options)
+    except InputError as e:
+        print(e, file=sys.stderr)
+        sys.exit(1)
