@@ -2,7 +2,7 @@
 #
 #   results/{corpus}/corpus/{split}.json|.item         the demo corpus, if it is the one (rules/corpus.smk)
 #   results/{corpus}/data/{split}.h5|.report.json      prepared features and images (rules/data.smk)
-#   results/{corpus}/{lineage}/model/                  a trained model; the folder none-2-23 is {}->{2}->{2,3} (rules/train.smk)
+#   results/{corpus}/{lineage}/model/                  a trained model; the folder none-2-23 is {}->{2}->{2,3} (rules/train.smk, released.smk)
 #   results/{corpus}/{lineage}/embeddings|codes|features/{split}.h5     what a model makes of a split
 #   results/{corpus}/{lineage}/retrieval.json          (rules/retrieval.smk)
 #   results/{corpus}/{lineage}/abx/{split}/{layer}.json|.zip            (rules/abx.smk)
@@ -28,6 +28,7 @@ include: "rules/common.smk"
 include: "rules/corpus.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"
+include: "rules/released.smk"
 include: "rules/retrieval.smk"
 include: "rules/abx.smk"
 include: "rules/word_detection.smk"

@@ -92,7 +92,7 @@ def baseline(spoken: list[list[tuple[float, float, str]]], codes: list[np.ndarra
     return f1, precision
 
 
-def ours(spoken: list[list[tuple[float, float, str]]], codes: list[np.ndarray], size: int = 2000) -> tuple:
+def ours(spoken: list[list[tuple[float, float, str]]], codes: list[np.ndarray], size: int = 500) -> tuple:
     """The same two tables as data frames."""
     counts = word_counts.Counts(CODES, frame_period=PERIOD, half_window=HALF_WINDOW)
     for i in range(0, len(codes), size):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -105,6 +105,35 @@ def train(
         state=state,
         code=code,
     )
+
+
+@app.command()
+def import_released(
+    path: Annotated[Path, typer.Argument(help="An experiment of the 2020 release: a folder, or a zip or tar archive of one.")],
+    lineage: LineageText,
+    out: Out,
+    allow_unknown: Annotated[bool, typer.Option("--allow-unknown", help="Accept an archive that is none of the ten released.")] = False,
+) -> None:
+    """Turn a model released in 2020 into a model like any other."""
+    from resdavenet_vq.model import released
+
+    released.import_released(path, out, allow_unknown=allow_unknown, lineage=lineage)
+
+
+@app.command()
+def fetch_released(
+    out: Annotated[Path, typer.Option(help="Folder where the file goes.")],
+    lineage: Annotated[str, typer.Argument(help="One of the ten released, like '{}->{2}'.")] = "",
+    metadata: Annotated[
+        Literal["train", "valid"] | None, typer.Option(help="Instead: the JSON of Places Audio with aligned words.")
+    ] = None,
+) -> None:
+    """Download a model released in 2020, or its corpus's aligned words, and check it."""
+    from resdavenet_vq import fetching
+
+    if bool(lineage) == bool(metadata):
+        raise InputError("fetch-released takes a lineage, or --metadata alone")
+    typer.echo(fetching.fetch_metadata(metadata, out) if metadata else fetching.fetch_released(lineage, out))
 
 
 @app.command()
@@ -227,11 +256,19 @@ def write_report(
     split: Annotated[str, typer.Option(help="Split whose utterances are shown.")],
     settings: Settings,
     out: Out,
+    recipe: Annotated[str, typer.Option(help="JSON of the section `recipe`.")] = "{}",
 ) -> None:
     """Write the report page and everything it shows into one folder."""
     from resdavenet_vq.report import page
 
-    page.write(results=results, lineages=lineages.split(","), split=split, out=out, settings=config.Report.from_json(settings))
+    page.write(
+        results=results,
+        lineages=lineages.split(","),
+        split=split,
+        out=out,
+        settings=config.Report.from_json(settings),
+        frame_time=config.Recipe.from_json(recipe).frame_time,
+    )
 
 
 def main() -> None:

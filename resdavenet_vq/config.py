@@ -23,6 +23,9 @@ Layer = Annotated[str, Field(pattern=r"^(quant|conv)[1-5]$")]
 LineageText = Annotated[str, Field(pattern=r"^\{[1-5, ]*\}(\s*->\s*\{[1-5, ]*\})*$")]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
+RANDOM, IMAGENET = "random", "IMAGENET1K_V1"
+"""Weights of the image network that are no file."""
+
 
 class Section(BaseModel):
     """A part of the configuration: frozen, strictly typed, with no unknown keys."""
@@ -240,7 +243,11 @@ class ImageModel(Section):
     widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
         default=(16, 32, 64, 128), description="Channels of the four stages of thin_resnet; resnet50 has its own."
     )
-    weights: Literal["random"] = Field(default="random", description="Where the network's initial weights come from.")
+    weights: str = Field(
+        default=RANDOM,
+        description="Where the network's initial weights come from: `random`; `IMAGENET1K_V1`, torchvision's of ImageNet, as published "
+        "(resnet50 only; downloaded and its checksum verified); or the path of a .pth or .safetensors file with torchvision's names.",
+    )
     train_embedder_only: bool = Field(default=False, description="Keep the ResNet fixed and train the 1x1 convolution after it.")
     crop: PositiveInt = Field(default=224, description="Side of the square that the network sees, in pixels.")
     resize: PositiveInt = Field(
@@ -254,6 +261,21 @@ class ImageModel(Section):
     def _crop_fits(self) -> ImageModel:
         if self.crop > self.resize:
             raise ValueError(f"crop ({self.crop}) is larger than resize ({self.resize})")
+        return self
+
+    @property
+    def weights_file(self) -> Path | None:
+        """The local file of the initial weights, if that is where they come from."""
+        return None if self.weights in {RANDOM, IMAGENET} else Path(self.weights)
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> ImageModel:
+        if self.weights == IMAGENET and self.architecture != "resnet50":
+            raise ValueError(f"model.image.weights: {IMAGENET} are weights of resnet50, not of {self.architecture}")
+        if self.weights_file and self.weights_file.suffix not in {".pth", ".pt", ".safetensors"}:
+            raise ValueError(
+                f"model.image.weights: must be {RANDOM}, {IMAGENET}, or the path of a .pth or .safetensors file, not {self.weights!r}"
+            )
         return self
 
 
@@ -407,6 +429,11 @@ class Config(Section):
     lineages: tuple[LineageText, ...] = Field(
         min_length=1, description="The models to train and evaluate, oldest stage first; parents come by themselves."
     )
+    released: dict[LineageText, Path] = Field(
+        default={},
+        description="Lineages that are imported instead of trained, and where from: an archive of the 2020 release, "
+        "or the folder of an experiment in its form. See docs/released_models.md.",
+    )
     recipe: Recipe = Recipe()
     preparation: Preparation = Preparation()
     model: Model
@@ -439,11 +466,13 @@ class Config(Section):
             faults += [
                 f"abx.splits: corpus.items names no item file for {split!r}" for split in self.abx.splits if split not in self.corpus.items
             ]
-        for notation in (*self.lineages, *self.training.overrides):
+        for notation in (*self.lineages, *self.training.overrides, *self.released):
             try:
                 Lineage.parse(notation)
             except ValueError as e:
                 faults.append(f"lineages: {e}")
+        named = [notation.replace(" ", "") for notation in self.released]
+        faults += [f"released: {notation} stands in it twice" for notation in sorted({n for n in named if named.count(n) > 1})]
         if faults:
             raise ValueError("\n".join(faults))
         return self

@@ -39,6 +39,14 @@ def closure(module: str, package: Path = PACKAGE) -> tuple[str, ...]:
     return tuple(sorted(seen))
 
 
+def content(folder: str, package: Path = PACKAGE) -> str:
+    """A short hash of all files in a folder of the package: templates and the like, which are no modules."""
+    digest = hashlib.sha256()
+    for file in sorted(package.joinpath(folder).iterdir()):
+        digest.update(f"{file.name}:{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return f"{folder}:{digest.hexdigest()[:8]}"
+
+
 def _file(package: Path, name: str) -> Path | None:
     """The file of a module named relative to the package, or None."""
     path = package.joinpath(*name.split("."))

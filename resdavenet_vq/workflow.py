@@ -1,6 +1,6 @@
 """The plan of a run: which files a configuration asks for, and which values each command gets.
 
-The rules ask here; nothing here touches the disk or imports anything heavy. A rule hands a command only the
+The rules ask here; nothing here reads a file or imports anything heavy. A rule hands a command only the
 values that its result depends on, as JSON, so that a changed value re-runs exactly what depends on it.
 """
 
@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from resdavenet_vq.config import Config, Flickr8k, PlacesAudio, Section, SpokenCoco, SpokenScenes
-from resdavenet_vq.stage import Lineage, frame_stride
+from resdavenet_vq.stage import FOLDER_PATTERN, Lineage, frame_stride
 
 FRAME_PERIOD = 0.01
 """Seconds between feature frames."""
@@ -93,6 +93,32 @@ class Plan:
         """The model that a lineage starts from: one, or none for a first stage."""
         parent = Lineage.from_folder(folder).parent
         return [self.model(parent)] if parent else []
+
+    @cached_property
+    def released(self) -> dict[str, Path]:
+        """Where lineages, by their folders, are imported from instead of being trained."""
+        return {Lineage.parse(notation).folder: path for notation, path in self.config.released.items()}
+
+    def released_files(self, folder: str) -> list[str]:
+        """The files that an imported model is made of: an archive, or those that matter in an experiment's folder."""
+        path = self.released[folder]
+        found = sorted(file for pattern in ("*.pkl", "models/best_*.pth") for file in path.glob(pattern))
+        return [str(file) for file in found or [path]]
+
+    @cached_property
+    def released_pattern(self) -> str:
+        """A regular expression for the folders of imported lineages."""
+        return "|".join(self.released) or "(?!)"
+
+    @cached_property
+    def trained_pattern(self) -> str:
+        """A regular expression for the folders of all other lineages, where a slash follows."""
+        return rf"(?!(?:{self.released_pattern})/){FOLDER_PATTERN}"
+
+    def image_weights(self, folder: str) -> list[str]:
+        """The local file that a first stage's image network starts from, if there is one."""
+        file = self.config.model.image.weights_file
+        return [str(file)] if file and Lineage.from_folder(folder).parent is None else []
 
     def training(self, folder: str) -> str:
         """What decides a training beside its data, its parent and its code."""

@@ -8,7 +8,7 @@ sys.path.insert(0, workflow.basedir)
 from resdavenet_vq import config as schema
 from resdavenet_vq import stage
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.provenance import fingerprint
+from resdavenet_vq.provenance import content, fingerprint
 from resdavenet_vq.workflow import Plan, as_json
 
 try:

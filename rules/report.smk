@@ -29,7 +29,7 @@ rule write_report:
         rules.summarise.input,
         models=plan.models,
         codes=plan.shown_codes,
-        data=plan.root / f"data/{settings.words.held_out_split}.h5",
+        data=[plan.root / f"data/{split}.h5" for split in {settings.words.held_out_split, settings.retrieval.split}],
     output:
         directory(plan.root / "report"),
     log:
@@ -45,10 +45,12 @@ rule write_report:
         settings=as_json(settings.report),
         lineages=lambda wildcards: ",".join(l.folder for l in plan.lineages),
         split=settings.words.held_out_split,
+        recipe=as_json(settings.recipe, "frame_time"),
         code=fingerprint("report.page"),
+        templates=content("report/templates"),
     shell:
         "python -m resdavenet_vq write-report --results $(dirname {output}) --lineages {params.lineages}"
-        " --split {params.split} --settings {params.settings:q} --out {output} 2> {log}"
+        " --split {params.split} --settings {params.settings:q} --recipe {params.recipe:q} --out {output} 2> {log}"
 
 
 rule report:

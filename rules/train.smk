@@ -6,6 +6,7 @@ rule train:
         data=plan.root / f"data/{settings.training.split}.h5",
         validation=plan.root / f"data/{settings.training.validation_split}.h5",
         parent=lambda wildcards: plan.parent(wildcards.lineage),
+        image_weights=lambda wildcards: plan.image_weights(wildcards.lineage),
     output:
         weights=plan.root / "{lineage}/model/model.safetensors",
         card=plan.root / "{lineage}/model/model.json",
@@ -14,6 +15,8 @@ rule train:
         plan.root / "logs/train/{lineage}.log",
     benchmark:
         plan.root / "benchmarks/train/{lineage}.tsv"
+    wildcard_constraints:
+        lineage=plan.trained_pattern,
     conda:
         "../envs/resdavenet-vq.yaml"
     threads: settings.training.threads

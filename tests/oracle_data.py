@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zlib
+from itertools import pairwise
 
 import h5py
 import librosa
@@ -42,12 +43,12 @@ def store_content(path):
 
         def items(name):
             ends = f[f"{name}_offsets"][()]
-            return [f[name][a:b] for a, b in zip(ends[:-1], ends[1:])]
+            return [f[name][a:b] for a, b in pairwise(ends)]
 
         images = items("image")
         return {
             i.tobytes().decode(): (json.loads(row.tobytes()), logmel, None if number < 0 else images[number].tobytes())
-            for i, row, logmel, number in zip(items("ids"), items("manifest"), items("logmel"), f["image_index"][()])
+            for i, row, logmel, number in zip(items("ids"), items("manifest"), items("logmel"), f["image_index"][()], strict=True)
         }
 
 

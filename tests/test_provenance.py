@@ -2,7 +2,7 @@
 
 import pytest
 
-from resdavenet_vq.provenance import closure, fingerprint
+from resdavenet_vq.provenance import closure, content, fingerprint
 
 
 @pytest.fixture
@@ -55,3 +55,14 @@ def test_comments_docstrings_layout_values_free_and_unrelated_modules_change_not
 def test_an_unknown_module_is_an_error(package):
     with pytest.raises(ModuleNotFoundError, match=r"room\.c"):
         fingerprint("room.c", package)
+
+
+def test_the_content_of_a_folder_of_templates(package):
+    (package / "templates").mkdir()
+    (package / "templates/a.html").write_text("one")
+    before = content("templates", package)
+    assert content("templates", package) == before
+    (package / "templates/a.html").write_text("two")
+    changed = content("templates", package)
+    (package / "templates/a.html").rename(package / "templates/b.html")
+    assert len({before, changed, content("templates", package)}) == 3

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import sys
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
@@ -28,20 +29,32 @@ MODEL = config.Model(
 TRAINING = config.Training(split="train", validation_split="val", epochs=3, batch_size=4, learning_rate=2e-3, pad_to="batch", workers=0)
 
 FRESH = multiprocessing.get_context("forkserver")
-FRESH.set_forkserver_preload(["training_child"])
 
 
-def write_store(path, n, seed, frames=(33, 70), spoil=None):
+def start_forkserver():
+    """Imports torch once, for all the processes that tests start."""
+    FRESH.set_forkserver_preload(["training_child"])
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # Python 3.12's fork server does not get this process's path
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.environ.pop("PYTHONPATH")
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
+
+
+def write_store(path, n, seed, frames=(33, 70), spoil=None, bad_image=None):
     """A store of n utterances of noise; the first two share an image and, of more than three, the fourth has none.
 
-    `spoil` may change the features of an utterance: spoil(number, features).
+    `spoil` may change the features of an utterance: spoil(number, features). `bad_image` is the number of one that does not decode.
     """
     random = np.random.default_rng(seed)
     with StoreWriter(path.parent, "float16") as writer:
         for i in range(n):
             with io.BytesIO() as f:
                 Image.fromarray(random.integers(0, 256, (40, 44, 3), np.uint8)).save(f, "JPEG")
-                writer.add_image(f"{i}.jpg", f.getvalue())
+                writer.add_image(f"{i}.jpg", f.getvalue()[:: -1 if i == bad_image else 1])
             image = None if i == 3 else f"{0 if i == 1 else i}.jpg"
             utterance = Utterance(f"u{i}", Path(f"u{i}.wav"), image and Path(image), image, "s", "a", None, None)
             features = random.uniform(-80, 0, (int(random.integers(*frames)), 40))
@@ -76,6 +89,7 @@ class Child:
     """
 
     def __init__(self, folder, name="a", environment=None, pause=0.0, **options):
+        start_forkserver()
         self.log = folder / f"{name}.{time.monotonic_ns()}.log"
         self.count = FRESH.Value("i", 0)
         self.process = FRESH.Process(target=_in_child, args=(self.count, self.log, environment or {}, pause, folder, name, options))

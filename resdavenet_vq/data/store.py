@@ -1,6 +1,6 @@
 """The store: features, images and manifest rows of a split in one HDF5 file of contiguous datasets.
 
-Contiguous data have a fixed place in the file, so items are read with `os.preadv`: without HDF5's
+Contiguous data have a fixed place in the file, so items are read with `os.pread`: without HDF5's
 lock, from any number of processes. Items of unequal length are one dataset of all their elements,
 one of offsets (items + 1) and, for the large ones, one of CRC32s:
 
@@ -194,12 +194,12 @@ class Store:
         return number
 
     def logmel(self, number: int) -> np.ndarray:
-        """The features (T, 40) of an utterance in dB, float16 or float32 as stored."""
+        """The features (T, 40) of an utterance in dB, float16 or float32 as stored; a read-only array."""
         return np.frombuffer(self._item("logmel", number), self._places["logmel"].dtype).reshape(-1, features.N_MELS)
 
     def image(self, number: int) -> bytes:
         """The encoded file of an image, by the image's number."""
-        return bytes(self._item("image", number))
+        return self._item("image", number)
 
     def utterance(self, number: int) -> Utterance:
         """The manifest row of an utterance."""
@@ -214,7 +214,7 @@ class Store:
                     faults.append(f"{self.path}: {what} {ids[number]} (number {number}) damaged")
         return faults
 
-    def _item(self, name: str, number: int) -> bytearray:
+    def _item(self, name: str, number: int) -> bytes:
         start, end = self._offsets[name][number : number + 2].tolist()
         place = self._places[name]
         return self._read(place.offset + start * place.row_size, (end - start) * place.row_size)
@@ -230,14 +230,13 @@ class Store:
         except UnicodeDecodeError:
             raise self._error(f"{name} are damaged: not UTF-8") from None
 
-    def _read(self, offset: int, size: int) -> bytearray:
-        data = bytearray(size)
-        view, done = memoryview(data), 0
-        while done < size:
-            n = os.preadv(self._descriptor, [view[done:]], offset + done)
-            if n == 0:
+    def _read(self, offset: int, size: int) -> bytes:
+        data = os.pread(self._descriptor, size, offset)
+        while len(data) < size:  # Linux reads at most 2 GiB at a time
+            more = os.pread(self._descriptor, size - len(data), offset + len(data))
+            if not more:
                 raise self._error("was truncated while it was open")
-            done += n
+            data += more
         return data
 
     def _check_settings(self) -> None:

@@ -113,7 +113,7 @@ class CodesFile:
             )
         return np.split(codes, self.offsets[start + 1 : stop] - first) if stop > start else []
 
-    def blocks(self, words: Vocabulary, *, shift: int = 0, size: int = 2000) -> Iterator[Block]:
+    def blocks(self, words: Vocabulary, *, shift: int = 0, size: int = 500) -> Iterator[Block]:
         """Blocks of the utterances with aligned words, in order; the vocabulary grows on the way.
 
         With `shift`, utterance i gets the codes of utterance i + shift, after the last the first: a chance level.

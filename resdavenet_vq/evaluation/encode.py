@@ -5,7 +5,8 @@ depends on batch mates. All arithmetic is true float32 (TF32 would change one co
 appear whole or not at all; what is in memory is one batch.
 
 * `embeddings/{split}.h5`: `ids` (N,), `speech` (N, D) float32, `image_ids` (I,), `image` (I, D) float32,
-  `image_index` (N,) int64, -1 where an utterance has no image;
+  `image_index` (N,) int64, -1 where an utterance has no image; the attribute `image_branch` is false of a model
+  without one, which sees no images;
 * `codes/{split}.h5`: see `codes.py`;
 * `features/{split}.h5`: see `layers.py`.
 """
@@ -31,7 +32,7 @@ from resdavenet_vq.evaluation.layers import LOGMEL, is_quantized
 from resdavenet_vq.files import written_whole
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import AudioOutput
-from resdavenet_vq.model.dual_encoder import DualEncoder
+from resdavenet_vq.model.dual_encoder import DualEncoder, NoImageEncoder
 from resdavenet_vq.progress import track
 from resdavenet_vq.stage import frame_stride, layer_position
 
@@ -146,12 +147,15 @@ class _Embeddings:
 
     def __init__(self, file: h5py.File, network: DualEncoder, data: Store, n: int) -> None:
         width = network.settings.audio.widths[-1]
+        can_see = not isinstance(network.image, NoImageEncoder)
+        image_ids = data.image_ids if can_see else []
+        file.attrs["image_branch"] = can_see
         _write_texts(file, "ids", data.ids[:n])
-        _write_texts(file, "image_ids", data.image_ids)
-        file["image_index"] = data.image_index[:n].astype(np.int64)
+        _write_texts(file, "image_ids", image_ids)
+        file["image_index"] = data.image_index[:n].astype(np.int64) if can_see else np.full(n, -1)
         self._speech = file.create_dataset("speech", (n, width), np.float32)
-        images = file.create_dataset("image", (len(data.image_ids), width), np.float32)
-        if not data.image_ids:
+        images = file.create_dataset("image", (len(image_ids), width), np.float32)
+        if not image_ids:
             return
         device = next(network.parameters()).device
         workers = min(8, len(os.sched_getaffinity(0)) - 1)

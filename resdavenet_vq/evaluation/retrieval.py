@@ -33,6 +33,8 @@ from resdavenet_vq.files import write_json
 BLOCK = 1024
 """Images and captions in a block of S: 8 MB in double precision."""
 
+NO_IMAGE_BRANCH = "the model has no image branch"
+
 EXAMPLES, ANSWERS = 8, 5
 """Hits, and misses, that `score` writes down in each direction, and the best answers of each."""
 
@@ -245,12 +247,15 @@ def _examples(
     return {kind: [told(q) for q in queries[:EXAMPLES].tolist()] for kind, queries in chosen.items()}
 
 
-def score(embeddings: Path, settings: config.Retrieval, out: Path, *, lineage: str) -> RetrievalScores:
+def score(embeddings: Path, settings: config.Retrieval, out: Path, *, lineage: str) -> RetrievalScores | None:
     """Scores an embeddings file and writes retrieval.json: both directions, their conditions, a few hits and misses.
 
-    Captions without an image are left out and counted. Raises InputError naming the file if it is missing,
-    incomplete or without pairs.
+    Captions without an image are left out and counted. Of a model without an image branch it writes that there are no
+    scores, and why. Raises InputError naming the file if it is missing, incomplete or without pairs.
     """
+    if not _has_images(embeddings):
+        write_json(out, {"lineage": lineage, "not_available": NO_IMAGE_BRANCH, "conditions": {"split": settings.split}})
+        return None
     ids, image_ids, image, speech, image_index = _read(embeddings)
     paired = np.flatnonzero(image_index >= 0)
     shown, image_of = np.unique(image_index[paired], return_inverse=True)
@@ -280,6 +285,15 @@ def score(embeddings: Path, settings: config.Retrieval, out: Path, *, lineage: s
     }
     write_json(out, {"lineage": lineage} | scores.to_dict() | {"conditions": conditions, "examples": shown_examples})
     return scores
+
+
+def _has_images(path: Path) -> bool:
+    """Whether the model behind an embeddings file has an image branch."""
+    try:
+        with h5py.File(path, "r") as f:
+            return bool(f.attrs.get("image_branch", True))
+    except OSError:
+        return True  # `_read` says what is wrong
 
 
 def _read(path: Path) -> tuple[list[str], list[str], np.ndarray, np.ndarray, np.ndarray]:

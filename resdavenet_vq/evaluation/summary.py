@@ -4,7 +4,7 @@ Columns: `lineage`, `layer`, `frame_period` (seconds); retrieval of the lineage 
 rows): `retrieval_split`, `retrieval_images`, `retrieval_captions`, `mean_recall_at_10`, and for each direction
 `recall_at_k`, `chance_recall_at_k` and `median_rank`; for each split of ABX `abx_{split}_within`, `_across` (percent),
 `_items`, and of quantized layers `bitrate_{split}` with `_run_length`, `_factored` and `_segment` (bit/s); words:
-the conditions, then `words_published_`, `words_held_out_` and `words_units_` with each number of the layer's summary. What was not scored is empty.
+the conditions, then `words_published_`, `words_held_out_` and `words_units_` with each number of the layer's summary. What was not scored is empty; `retrieval_not_available` says why a lineage has no retrieval.
 The log-mel baseline comes first, then the lineages in the order of the files given.
 """
 
@@ -38,7 +38,7 @@ def summarise(scores: Sequence[Path], out: Path) -> None:
         try:
             said = value | value.get("conditions", {})
             lineage, layer = said["lineage"], said.get("layer", "")
-            columns = dict(_retrieval(value) if "image_to_speech" in value else _abx(value) if "within_error" in value else _words(value))
+            columns = dict(_retrieval(said) if {"image_to_speech", "not_available"} & said.keys() else _abx(said) if "within_error" in said else _words(said))
         except (KeyError, TypeError, AttributeError) as e:
             faults.append(f"{path}: is no score of this software (no {e}); score again")
             continue
@@ -75,10 +75,12 @@ def _place(layer: str) -> tuple[int, bool]:
 
 def _retrieval(value: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Columns of a retrieval.json."""
-    conditions = value["conditions"]
-    yield "retrieval_split", conditions["split"]
-    yield "retrieval_images", conditions["images"]
-    yield "retrieval_captions", conditions["captions"]
+    yield "retrieval_split", value["split"]
+    if "not_available" in value:
+        yield "retrieval_not_available", value["not_available"]
+        return
+    yield "retrieval_images", value["images"]
+    yield "retrieval_captions", value["captions"]
     yield "mean_recall_at_10", _mean(value, "recall_at_10")
     yield "mean_chance_recall_at_10", _mean(value, "chance_recall_at_10")
     for direction in DIRECTIONS:
@@ -109,10 +111,9 @@ def _abx(value: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _words(value: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Columns of a words/{layer}/summary.json."""
-    conditions = value["conditions"]
-    yield "frame_period", conditions["frame_period"]
+    yield "frame_period", value["frame_period"]
     for name in WORD_CONDITIONS:
-        yield f"words_{name}", conditions[name]
+        yield f"words_{name}", value[name]
     for part in ("published", "held_out", "units"):
         yield from _flat(value[part], f"words_{part}")
 

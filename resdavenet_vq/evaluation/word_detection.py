@@ -46,10 +46,10 @@ def detections(counts: Counts, stop_words: frozenset[str] = STOP_WORDS) -> pd.Da
     """
     names = list(counts.vocabulary)
     has_precision = np.array([name not in stop_words for name in names], bool)
-    word, code = _nonzero(counts.hit[: len(names)])
-    hits = counts.hit[word, code]
+    at, word, code = _nonzero(counts.hit[: len(names)])
+    hits = counts.hit.reshape(-1)[at]
     recall = hits / counts.tokens[word]
-    precision = counts.touched[word, code] * has_precision[word] / counts.frames[code]
+    precision = counts.touched.reshape(-1)[at] * has_precision[word] / counts.frames[code]
     f1 = _f1(precision, recall)
     by_f1 = np.unique(-f1, return_inverse=True)[1]
     o = np.argsort(packed(word, by_f1, hits.max(initial=0) - hits, code)[0])
@@ -65,10 +65,10 @@ def precisions(counts: Counts, stop_words: frozenset[str] = STOP_WORDS) -> pd.Da
     names = sorted([*counts.vocabulary, SILENCE])
     number = {name: i for i, name in enumerate(names)}
     order = np.array([-1 if name in stop_words else number[name] for name in counts.vocabulary], np.int64)
-    word, code = _nonzero(counts.touched[: len(order)])
+    at, word, code = _nonzero(counts.touched[: len(order)])
     kept = order[word] >= 0
-    word, code, silent = word[kept], code[kept], np.flatnonzero(counts.silent)
-    frames = np.concatenate([counts.touched[word, code], counts.silent[silent]])
+    at, word, code, silent = at[kept], word[kept], code[kept], np.flatnonzero(counts.silent)
+    frames = np.concatenate([counts.touched.reshape(-1)[at], counts.silent[silent]])
     word, code = np.concatenate([order[word], np.full(len(silent), number[SILENCE])]), np.concatenate([code, silent])
     most = frames.max(initial=0)
     code, fewer, word = ordered(code, most - frames, word)
@@ -76,11 +76,11 @@ def precisions(counts: Counts, stop_words: frozenset[str] = STOP_WORDS) -> pd.Da
     return pd.DataFrame({"code": code, "word": pd.Categorical.from_codes(word, pd.Index(names, dtype=object)), **columns})
 
 
-def _nonzero(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of the entries that are not 0, row by row: np.nonzero, faster for wide tables."""
+def _nonzero(table: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places, rows and columns of the entries that are not 0, row by row."""
     at = np.flatnonzero(table)
     row = at // table.shape[1]
-    return row, at - row * table.shape[1]
+    return at, row, at - row * table.shape[1]
 
 
 def _f1(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:

@@ -151,7 +151,6 @@ class _StraightThrough(torch.autograd.Function):
         return torch.addcmul(to_vectors, difference, (2 * to_loss * weights)[:, :, None]), None, None
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
 @torch.no_grad()
 def nearest(frames: Tensor, codebook: Tensor) -> Tensor:
     """Numbers (...) of the codebook's rows (K, C) nearest to frames (..., C) by squared Euclidean distance.

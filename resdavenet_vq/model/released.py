@@ -7,18 +7,24 @@ and `progress.pkl`, or a zip or tar archive of one. Archives are known by their 
 
 from __future__ import annotations
 
+import csv
+import platform
 import re
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from resdavenet_vq.config import AudioModel, ImageModel, Model, QuantizerModel
+import resdavenet_vq
+from resdavenet_vq.config import IMAGENET, RANDOM, AudioModel, ImageModel, Model, QuantizerModel
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.files import written_whole
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import AudioEncoder
 from resdavenet_vq.model.dual_encoder import DualEncoder
 from resdavenet_vq.model.image import ImageEncoder
+from resdavenet_vq.model.released_archives import ARCHIVES, md5_of
 from resdavenet_vq.model.released_files import (
     ARGUMENTS,
     AUDIO,
@@ -26,7 +32,6 @@ from resdavenet_vq.model.released_files import (
     PROGRESS,
     from_archive,
     from_folder,
-    md5_of,
     read_arguments,
     read_progress,
     read_weights,
@@ -34,22 +39,13 @@ from resdavenet_vq.model.released_files import (
 from resdavenet_vq.stage import N_POSITIONS, Lineage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-ARCHIVES = {
-    "e3f94990c72ce9742c252b2e04f134e4": "{}",
-    "d8ebaabaf882632f49f6aea0a69516eb": "{}->{2}",
-    "2c3a269c70005cbbaaa15fc545da93fa": "{}->{3}",
-    "d0764d8e97187c8201f205e32b5f7fee": "{}->{2,3}",
-    "d68c942069fcdfc3944e556f6af79c60": "{2}",
-    "09e704f8fcd9f85be8c4d5bdf779bd3b": "{2}->{2,3}",
-    "6e403e7f771aad0c95f087318bf8447e": "{2}->{2,3}->{2,3,4}",
-    "a0a3d5adbbd069a2739219346c8a8f70": "{3}",
-    "6c92bcc4445895876a7840bc6e88892b": "{3}->{2,3}",
-    "7a98a661302939817a1450d033bc2fcc": "{2,3}",
-}
-"""MD5 of the released archives, and the lineages of the models in them."""
+HISTORY = "history.csv"
+"""The table that a training writes beside its model."""
+
+_LINEAGES = {archive.md5: archive.lineage for archive in ARCHIVES}
 
 _NAMES = (
     (r"^stages\.0\.0\.", "conv1."),
@@ -65,42 +61,56 @@ _NAMES = (
 """How our names become the release's."""
 
 
-def import_released(path: Path, out: Path, *, allow_unknown: bool) -> None:
-    """Writes the checkpoint folder `out` from a released experiment: a folder, or a zip or tar archive of one.
+def import_released(path: Path, out: Path, *, allow_unknown: bool, lineage: str | None = None) -> None:
+    """Writes the folder of a trained model, `out`, from a released experiment: a folder, or a zip or tar archive of one.
 
-    An archive must be one of the ten released, by its MD5, unless `allow_unknown`; a folder is taken as it is. Without
-    an image model the checkpoint has no image branch: units, ABX and words work, and retrieval says why it does not.
-    The card's `released` tells the origin: file name, MD5, lineage where known, arguments and best epoch.
+    An archive must be one of the ten released, by its MD5, unless `allow_unknown`; a folder is taken as it is. `lineage` is
+    what the model is taken for; it must be what the archive, or else the arguments, say. Without an image model the checkpoint
+    has no image branch: units, ABX and words work, and retrieval says why it does not.
+
+    The card says `released`, and in `provenance` the origin: file name, MD5, lineage of the archive where known, arguments,
+    best epoch. `history.csv` has a row for each epoch in `progress.pkl`: epoch, steps so far, and mean_recall_at_10, which is
+    known of the epochs that were the best so far only.
 
     Raises InputError saying everything that is wrong with the file that is; `out` is then left as it was.
     """
+    try:
+        taken_for = Lineage.parse(lineage) if lineage else None
+    except ValueError as e:
+        raise InputError(str(e)) from None
     if path.is_dir():
         md5, files = "", from_folder(path)
     else:
         md5 = md5_of(path)
-        if md5 not in ARCHIVES and not allow_unknown:
+        if md5 not in _LINEAGES and not allow_unknown:
             raise InputError(
                 f"{path}: MD5 is {md5}, which is none of the ten released archives'; the download is damaged or is something else. "
                 "Download it again, or allow unknown archives if you trust where it comes from"
             )
         files = from_archive(path)
-    lineage = ARCHIVES.get(md5)
+    known = _LINEAGES.get(md5)
     try:
         arguments = read_arguments(files[ARGUMENTS])
-        best = _best(read_progress(files[PROGRESS])) if PROGRESS in files else {}
+        progress = read_progress(files[PROGRESS]) if PROGRESS in files else []
         audio = read_weights(files[AUDIO], AUDIO)
         state = {f"audio.{name}": x for name, x in audio_state(audio).items()}
         described = _described(_without_prefix(audio))
         if IMAGE in files:
             state |= {f"image.{name}": x for name, x in image_state(read_weights(files[IMAGE], IMAGE)).items()}
-        _check_agreement(arguments, described, lineage)
+        _check_agreement(arguments, described, known)
+        if taken_for is not None:
+            _check_lineage(taken_for, known, arguments, described)
         model = _model(arguments, described, image_branch=IMAGE in files)
         _check_fit(model, state)
     except InputError as e:
         raise InputError(f"{path}: {e}") from None
     model.load_state_dict(state)
-    released = {"file": path.name, "md5": md5 or None, "lineage": lineage, "arguments": arguments} | best
-    checkpoint.save(out, model, {"released": released})
+    _write_history(out / HISTORY, progress)
+    origin = {"file": path.resolve().name, "md5": md5 or None, "lineage": known, "arguments": arguments} | _best(progress)
+    versions = {"resdavenet-vq": resdavenet_vq.__version__, "torch": torch.__version__, "python": platform.python_version()}
+    checkpoint.save(
+        out, model, {"lineage": str(taken_for) if taken_for else known, "released": True, "provenance": origin, "versions": versions}
+    )
 
 
 class _Described(NamedTuple):
@@ -183,8 +193,11 @@ def _quantizer_model(arguments: Mapping[str, Any], sizes: Mapping[int, int]) -> 
 
 
 def _model(arguments: Mapping[str, Any], described: _Described, *, image_branch: bool) -> DualEncoder:
+    weights = IMAGENET if arguments.get("pretrained_image_model") is True else RANDOM
     settings = Model(
-        audio=described.audio, image=ImageModel(architecture="resnet50"), quantizer=_quantizer_model(arguments, described.sizes)
+        audio=described.audio,
+        image=ImageModel(architecture="resnet50", weights=weights),
+        quantizer=_quantizer_model(arguments, described.sizes),
     )
     with torch.random.fork_rng(devices=[]):
         return DualEncoder(settings, tuple(described.sizes), image_branch=image_branch)
@@ -218,6 +231,24 @@ def _check_agreement(arguments: Mapping[str, Any], described: _Described, lineag
         raise InputError("\n".join(faults))
 
 
+def _check_lineage(taken_for: Lineage, known: str | None, arguments: Mapping[str, Any], described: _Described) -> None:
+    """Raises InputError if the model is not what it is taken for.
+
+    Of an archive that is none of the ten, only the quantizers of the last stage and whether there was a stage before are known.
+    """
+    if known is not None:
+        if Lineage.parse(known) != taken_for:
+            raise InputError(f"is the released model of {known}, not of {taken_for}")
+        return
+    if taken_for.quantizers != tuple(described.sizes):
+        found = Lineage((tuple(described.sizes),))
+        raise InputError(f"its last stage is {found}, so it is no model of {taken_for}")
+    seed = arguments.get("seed_dir")
+    if isinstance(seed, str) and bool(seed) == (taken_for.parent is None):
+        begun = f"began with the weights of {PurePath(seed).name!r}" if seed else "began anew"
+        raise InputError(f"{ARGUMENTS}: seed_dir says that its training {begun}, so it is no model of {taken_for}")
+
+
 def _numbers(value: Any) -> tuple[int, ...]:
     """The whole numbers in `3`, `[3, 4]` or `"3,4"`; none of anything else."""
     if isinstance(value, str):
@@ -228,10 +259,22 @@ def _numbers(value: Any) -> tuple[int, ...]:
         return ()
 
 
+def _epochs(progress: list[Any]) -> Iterator[tuple[int, int, int, float]]:
+    """Of each epoch: its number, steps so far, the best epoch so far and that one's R@10; rows of another form are left out."""
+    for row in progress:
+        match row:
+            case [int(epoch), int(steps), int(best), float(recall), *_] if epoch >= 1:
+                yield epoch, steps, best, recall
+
+
 def _best(progress: list[Any]) -> dict[str, Any]:
-    """The best epoch and its R@10 from the last row: epoch, step, best epoch, best R@10, seconds."""
-    match progress:
-        case [*_, [_, _, int(epoch), float(recall), *_]]:
-            return {"best_epoch": epoch, "best_recall_at_10": recall}
-        case _:
-            return {}
+    """The best epoch and its R@10."""
+    return {"best_epoch": epochs[-1][2], "best_recall_at_10": epochs[-1][3]} if (epochs := list(_epochs(progress))) else {}
+
+
+def _write_history(path: Path, progress: list[Any]) -> None:
+    with written_whole(path) as beside, beside.open("w", encoding="utf-8", newline="") as f:
+        writer = csv.writer(f, lineterminator="\n")
+        writer.writerow(["epoch", "steps", "mean_recall_at_10"])
+        for epoch, steps, best, recall in _epochs(progress):
+            writer.writerow([epoch, steps, f"{recall:.6g}" if epoch == best else ""])

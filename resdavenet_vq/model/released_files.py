@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import hashlib
 import io
 import math
 import pickle
@@ -150,15 +149,6 @@ def _plain(value: Any, name: str) -> Any:
         raise InputError(f"{name}: holds a {type(value).__name__}, no plain value")
 
     return copy(value, 0)
-
-
-def md5_of(path: Path) -> str:
-    """The MD5 of a file, in hexadecimal. Raises InputError if there is none."""
-    try:
-        with path.open("rb") as f:
-            return hashlib.file_digest(f, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file or folder") from None
 
 
 def from_folder(path: Path) -> dict[str, bytes]:

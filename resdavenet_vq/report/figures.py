@@ -196,7 +196,7 @@ def precision_recall(words: Mapping[str, tuple[np.ndarray, np.ndarray]], best: i
             axes.annotate(
                 f"F1 {f1:.1f}",
                 (1.0, f1 / (2 - f1)),
-                xytext=(3, 0),
+                xytext=(7, 0),
                 textcoords="offset points",
                 va="center",
                 fontsize=8,

@@ -35,6 +35,12 @@ class Words:
     summary: dict[str, Any]
     table: pd.DataFrame
 
+    @property
+    def f1_threshold(self) -> float:
+        """The F1 from which a word counts as detected."""
+        said: float = self.summary["f1_threshold"]
+        return said
+
 
 @dataclass(frozen=True)
 class Model:
@@ -50,8 +56,9 @@ class Model:
 
     @cached_property
     def history(self) -> pd.DataFrame | None:
-        """A row per epoch."""
-        return _table(self.folder / "model/history.csv")
+        """A row per epoch; None too of an imported model of which no epoch is known."""
+        table = _table(self.folder / "model/history.csv")
+        return None if table is None or table.empty else table
 
     @cached_property
     def retrieval(self) -> dict[str, Any] | None:

@@ -52,7 +52,7 @@ _GROUPS = {
     ),
     "Words": (
         "For each word, the one code that detects it best: its F1 from the share of the code's frames at the word (precision) and the share of the word's tokens "
-        "that have the code (recall). Scored on the split on which the codes were chosen it is a little optimistic, held out it is not; chance is what the codes "
+        "that have the code (recall). Detected are the words whose F1 reaches the threshold. Scored on the split on which the codes were chosen it is a little optimistic, held out it is not; chance is what the codes "
         "of another utterance reach. That codes go with words does not by itself show that images taught them: with few words and few voices, clusters of plain "
         "acoustic features do it as well."
     ),
@@ -83,19 +83,21 @@ _PATTERNS: tuple[tuple[str, str, str, str, bool], ...] = (
     (r"bitrate_(?P<split>.+)_(?P<kind>run_length|factored|segment)", "{split}, {kind} (bit/s)", "count", "Bitrate", False),
     (r"bitrate_(?P<split>.+)", "{split} (bit/s)", "count", "Bitrate", True),
     (r"words_published_words_above_f1", "detected", "count", "Words", True),
+    (r"words_published_chance_words_above_f1", "detected by chance", "count", "Words", True),
     (r"words_held_out_words_above_f1", "held out, detected", "count", "Words", True),
     (r"words_published_(?P<rest>.*mean_f1)", "{rest} (%)", "share", "Words", False),
     (r"words_published_(?P<rest>.+)", "{rest}", "count", "Words", False),
     (r"words_held_out_(?P<rest>.*mean_f1)", "held out, {rest} (%)", "share", "Words", False),
     (r"words_held_out_(?P<rest>chance_.+|words.*)", "held out, {rest}", "count", "Words", False),
-    (r"words_units_(?P<rest>perplexity|codes_used)", "{rest}", "count", "Units", True),
+    (r"words_units_codes_used", "codes used", "count", "Units", False),
+    (r"words_units_perplexity", "perplexity", "count", "Units", True),
     (rf"words_units_(?P<rest>{_SHARES})", "{rest} (%)", "share", "Units", False),
     (rf"words_units_(?P<tier>words|phones)_(?P<rest>(?:boundaries_)?(?:{_SHARES}))", "{tier}, {rest} (%)", "share", "Units", False),
     (r"words_units_(?P<tier>words|phones)_(?P<rest>.+)", "{tier}, {rest}", "plain", "Units", False),
     (r"words_(?:conditions_)?(?P<rest>.+)", "{rest}", "plain", "Words", False),
     (rf"(?P<rest>(?:\w+_)?(?:{_SHARES}))", "{rest} (%)", "share", "", False),
     (r"lineage|layer", "", "text", "", False),
-    (r"frame_period", "frame period (s)", "plain", "", True),
+    (r"frame_period", "frame (s)", "plain", "", True),
 )
 
 

@@ -185,7 +185,7 @@ def _words(found: Findings, folder: Folder) -> Page | None:
     scored = {f"{model.name} {words.layer}": words for model in found.models for words in model.words}
     if not scored:
         return None
-    threshold = next(iter(scored.values())).summary["conditions"]["f1_threshold"]
+    threshold = next(iter(scored.values())).f1_threshold
     tables = {name: words.table for name, words in scored.items()}
     detectors = {name: t[~t["is_stop_word"] & ~t["is_silence"]].dropna(subset=["f1"]) for name, t in tables.items()}
     above = {name: int((t["f1"] >= threshold).sum()) for name, t in detectors.items()}
@@ -225,7 +225,7 @@ def _utterances(found: Findings, folder: Folder, split: str, settings: config.Re
 
 def _retrieval(found: Findings, folder: Folder) -> Page | None:
     """Scores of both directions, and a few hits and misses of each lineage."""
-    scored = [(model, model.retrieval) for model in found.models if model.retrieval is not None]
+    scored = [(model, model.retrieval) for model in found.models if model.retrieval and "not_available" not in model.retrieval]
     if not scored:
         return None
     models = []

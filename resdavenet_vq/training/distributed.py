@@ -15,12 +15,16 @@ global count.
 
 from __future__ import annotations
 
-import datetime
+import fcntl
+import getpass
 import math
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -29,12 +33,12 @@ from torch import Tensor
 
 from resdavenet_vq.errors import InputError
 
-TIMEOUT = datetime.timedelta(minutes=10)
+TIMEOUT = timedelta(minutes=10)
 """A process that waits longer than this for another gives up."""
 
 
 class Launch(NamedTuple):
-    """This process among all: its number, how many there are, and its number on its machine."""
+    """A process among all: its number, how many there are, and its number on its machine."""
 
     rank: int
     world: int
@@ -52,20 +56,49 @@ def launch(environment: dict[str, str]) -> Launch:
 
 @contextmanager
 def processes() -> Iterator[torch.device]:
-    """Joins the other processes, if there are any, and gives this one's device: its GPU, or the CPU."""
+    """Joins the other processes, if there are any, and gives this one's device: its GPU, or the CPU.
+
+    A process by itself takes the first GPU that no other training on this machine has taken.
+    """
     here = launch(dict(os.environ))
-    device = torch.device("cuda", here.local_rank) if torch.cuda.is_available() else torch.device("cpu")
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
     if here.world == 1:
-        yield device
+        with free_gpu(torch.cuda.device_count(), Path(tempfile.gettempdir())) as number:
+            yield _device(number)
         return
+    device = _device(here.local_rank if torch.cuda.is_available() else None)
     if "MASTER_ADDR" not in os.environ:  # torchrun sets it, srun does not
         os.environ["MASTER_ADDR"] = _first_host(os.environ["SLURM_STEP_NODELIST"])
         os.environ.setdefault("MASTER_PORT", str(20000 + int(os.environ["SLURM_JOB_ID"]) % 20000))
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=here.rank, world_size=here.world, timeout=TIMEOUT)
     yield device
     dist.destroy_process_group()  # not after an error, when others may never answer
+
+
+def _device(gpu: int | None) -> torch.device:
+    """The GPU, from now on the current one, or the CPU."""
+    if gpu is None:
+        return torch.device("cpu")
+    torch.cuda.set_device(gpu)
+    return torch.device("cuda", gpu)
+
+
+@contextmanager
+def free_gpu(count: int, folder: Path) -> Iterator[int | None]:
+    """The first of `count` GPUs that nobody has locked in `folder`, locked meanwhile; the first of all if none is free; None of none.
+
+    Where a scheduler has chosen, the chosen ones are all that there are, and their names are part of the locks'.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all").replace(",", "_")
+    with ExitStack() as stack:
+        for number in range(count):
+            lock = stack.enter_context((folder / f"resdavenet-vq-{getpass.getuser()}-gpu-{visible}-{number}.lock").open("w"))
+            try:
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            yield number
+            return
+        yield 0 if count else None
 
 
 def _first_host(node_list: str) -> str:
@@ -127,7 +160,7 @@ def sum_gradients(parameters: Iterable[Tensor]) -> None:
         gradients.append(p.grad)
     flat = total(torch.cat([g.flatten() for g in gradients]))
     parts = flat.split([g.numel() for g in gradients])
-    torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients, strict=True)])  # noqa: SLF001
+    torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients, strict=True)])
 
 
 def highest(number: int, device: torch.device) -> int:

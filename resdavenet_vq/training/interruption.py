@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable
 from types import FrameType
 from typing import Any, Self
+
+from resdavenet_vq.errors import InputError
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -36,9 +37,13 @@ class Interruption:
         self._restore()
 
     def check(self) -> None:
-        """Raises Interrupted if a signal came."""
-        if self.signal is not None:
-            raise Interrupted(self.signal)
+        """Raises Interrupted if a signal came to this process."""
+        self.obey(wanted=self.signal is not None)
+
+    def obey(self, *, wanted: bool) -> None:
+        """Raises Interrupted if the processes have agreed that one of them got a signal."""
+        if wanted:
+            raise Interrupted(self.signal or "a signal to another process")
 
     def _note(self, number: int, _: FrameType | None) -> None:
         self.signal = signal.Signals(number).name
@@ -50,15 +55,22 @@ class Interruption:
         self._before = {}
 
 
-@contextmanager
-def shielded() -> Iterator[None]:
-    """Processes that are started in the block never get the signals.
+def shielded[T](batches: Iterable[T]) -> Generator[T]:
+    """The batches, made by data workers that never get the signals and that end when this generator is closed.
 
     Ctrl-C and a cluster's scheduler signal every process of a job. Data workers must not end of it while the
-    step at hand still needs them; they end with the process that started them.
+    step at hand still needs them.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
-        yield
+        iterator = iter(batches)  # starts the workers
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    try:
+        yield from iterator
+    except InputError as e:  # from a worker it comes with that worker's traceback in its text
+        raise InputError(str(e).rpartition("InputError: ")[2].strip()) from None
+    finally:
+        # by itself a DataLoader's iterator ends its workers when nothing refers to it any more, but an error's traceback may
+        if shutdown := getattr(iterator, "_shutdown_workers", None):
+            shutdown()

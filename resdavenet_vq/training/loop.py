@@ -19,8 +19,8 @@ import math
 import platform
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Generator, Iterable
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,10 @@ from torch.utils.tensorboard import SummaryWriter
 import resdavenet_vq
 from resdavenet_vq import config
 from resdavenet_vq.data.dataset import Batch, training_batches
-from resdavenet_vq.data.store import Seal, Store
+from resdavenet_vq.data.store import Header, Store
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import sha256, written_whole
-from resdavenet_vq.model import checkpoint
+from resdavenet_vq.model import checkpoint, pretrained
 from resdavenet_vq.progress import track
 from resdavenet_vq.stage import Lineage
 from resdavenet_vq.training import distributed
@@ -106,7 +106,6 @@ def train(
         distributed.wait_for_all()  # all have read the checkpoint before it is replaced
         if _first():
             _say(*folder.others(), f"{stages}: {f'goes on at epoch {run.epoch}, step {run.step}' if saved else 'starts'} on {device}")
-            curves = SummaryWriter(folder.folder / "tensorboard")
         try:
             while run.epoch <= training.epochs:
                 started = time.monotonic()
@@ -116,13 +115,10 @@ def train(
                     row |= _validate(run, validation, model.image, training.workers, folder, interruption)
                     run.finish_epoch(row | {"seconds": time.monotonic() - started})
                     _say(_summary(run, training.epochs))
-                    for name, value in run.history[-1].items():
-                        curves.add_scalar(name, value, run.epoch)
-                    curves.flush()
+                    _draw(run.history[-1], folder)
                 run.next_epoch()
                 _save(run, folder)
-                if distributed.highest(int(interruption.signal is not None), device):
-                    raise Interrupted(interruption.signal)
+                interruption.obey(wanted=distributed.highest(int(interruption.signal is not None), device) > 0)
         except Interrupted as e:
             raise InputError(f"{stages}: stopped by {e} at {run.position}; {_GO_ON}") from None
         except RuntimeError as e:
@@ -130,9 +126,8 @@ def train(
                 raise
             raise InputError(f"{stages}: a data worker died at {run.position} ({e}); {_GO_ON}") from e
         if _first():
-            _write(out, run, identity | {"code": code, "features_hash": data.attributes["features_hash"]})
+            _write(out, run, identity | {"code": code})
             folder.discard()
-            curves.close()
         distributed.wait_for_all()
 
 
@@ -164,46 +159,43 @@ def _train_epoch(
         start_step=run.step,
     )
     saved, healthy = time.monotonic(), torch.tensor(data=True, device=run.device)
-    batches = _timed(batches, steps - run.step, run)
-    if _first():
-        batches = track(batches, f"epoch {run.epoch}/{training.epochs}", steps - run.step, "steps")
-    for batch in batches:
-        n = min(training.batch_size, n_pairs - run.step * training.batch_size)
-        try:
-            losses = step_losses(run.model, batch, n, (run.epoch, run.step), recipe, training)
-        except FloatingPointError:
-            raise divergence(run.model, run.position) from None
-        healthy &= update(run.model, run.optimizer, losses)
-        run.tally.add(losses, n)
-        run.step += 1
-        look = run.step % CHECK_EVERY == 0
-        if look and not healthy:
-            raise divergence(run.model, run.position)
-        if look or distributed.world() == 1:
-            wish = 2 if interruption.signal else int(time.monotonic() - saved >= checkpoint_seconds)
-            wish = distributed.highest(wish, run.device)
-            if wish:
-                _settle(run, healthy)
-                _save(run, folder)
-                saved = time.monotonic()
-            if wish == 2:
-                raise Interrupted(interruption.signal)
+    with closing(_timed(batches, steps - run.step, run)) as timed:
+        label = f"epoch {run.epoch}/{training.epochs}"
+        for batch in track(timed, label, steps - run.step, "steps") if _first() else timed:
+            n = min(training.batch_size, n_pairs - run.step * training.batch_size)
+            try:
+                losses = step_losses(run.model, batch, n, (run.epoch, run.step), recipe, training)
+            except FloatingPointError:
+                raise divergence(run.model, run.position) from None
+            healthy &= update(run.model, run.optimizer, losses)
+            run.tally.add(losses, n)
+            run.step += 1
+            look = run.step % CHECK_EVERY == 0
+            if look and not healthy:
+                raise divergence(run.model, run.position)
+            if look or distributed.world() == 1:
+                wish = 2 if interruption.signal else int(time.monotonic() - saved >= checkpoint_seconds)
+                wish = distributed.highest(wish, run.device)
+                if wish:
+                    _settle(run, healthy)
+                    _save(run, folder)
+                    saved = time.monotonic()
+                interruption.obey(wanted=wish == 2)
     _settle(run, healthy)
 
 
-def _timed(batches: Iterable[Batch], n: int, run: Run) -> Iterator[Batch]:
+def _timed(batches: Iterable[Batch], n: int, run: Run) -> Generator[Batch]:
     """The n batches, on the run's device; measures the waiting."""
     if n == 0:
         return  # resumed in validation: no workers for nothing
     start = time.monotonic()
-    with shielded():
-        iterator = iter(batches)
-    for batch in iterator:
-        on_device = Batch(*(x.to(run.device, non_blocking=True) for x in batch))
-        run.tally.waited += time.monotonic() - start
-        yield on_device
-        run.tally.seconds += time.monotonic() - start
-        start = time.monotonic()
+    with closing(shielded(batches)) as waiting:
+        for batch in waiting:
+            on_device = Batch(*(x.to(run.device, non_blocking=True) for x in batch))
+            run.tally.waited += time.monotonic() - start
+            yield on_device
+            run.tally.seconds += time.monotonic() - start
+            start = time.monotonic()
 
 
 def _settle(run: Run, healthy: Tensor) -> None:
@@ -215,7 +207,9 @@ def _settle(run: Run, healthy: Tensor) -> None:
     run.tally.collect()
 
 
-def _validate(run: Run, store: Store, image: config.ImageModel, workers: int, folder: State, interruption: Interruption) -> dict[str, float]:
+def _validate(
+    run: Run, store: Store, image: config.ImageModel, workers: int, folder: State, interruption: Interruption
+) -> dict[str, float]:
     try:
         return recalls(run.model, store, image, workers, run.device, interruption.check)
     except Interrupted:
@@ -255,9 +249,11 @@ def _identity(
         "lineage": str(lineage),
         "model": model.model_dump(mode="json"),
         "recipe": recipe.model_dump(mode="json", include={"jitter", "semi_hard", "pad_value"}),
-        "training": training.model_dump(mode="json", exclude={"workers", "gpus", "overrides"}),
+        "training": training.model_dump(mode="json", exclude={"workers", "threads", "gpus", "overrides"}),
         "parent": sha256(parent / checkpoint.WEIGHTS) if parent else None,
-        "data": {"training": Seal.read(data.path).sha256, "validation": Seal.read(validation.path).sha256},
+        "image_weights": None if parent else pretrained.sha256_of(model.image),
+        "data": {"training": Header.read(data.path).sha256, "validation": Header.read(validation.path).sha256},
+        "features": {key: data.attributes[key] for key in ("features_hash", "max_frames")},
         "code": dict(part.rpartition(":")[::2] for part in code.split()),
     }
 
@@ -283,6 +279,13 @@ def _summary(run: Run, epochs: int) -> str:
         f"{' (best)' if run.best_epoch == run.epoch else ''}, learning rate {row['learning_rate']:.3g}{codes and ', perplexity'}{codes.replace(',', '', 1)}"
         f", {row['pairs_per_second']:.0f} pairs/s, {row['seconds']:.0f} s"
     )
+
+
+def _draw(row: dict[str, float], folder: State) -> None:
+    """The epoch's numbers for TensorBoard; the writer has a thread, which must not live when data workers are forked."""
+    with SummaryWriter(folder.folder / "tensorboard") as writer:
+        for name, value in row.items():
+            writer.add_scalar(name, value, row["epoch"])
 
 
 def _pairs(store: Store) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from resdavenet_vq.model import checkpoint
+from resdavenet_vq.model import checkpoint, pretrained
 from resdavenet_vq.model.dual_encoder import DualEncoder
 from resdavenet_vq.training import distributed
 from resdavenet_vq.training.step import Tally, quantizers_of
@@ -49,17 +49,19 @@ class Run:
         parent: Path | None,
         device: torch.device,
     ) -> Run:
-        """Before the first step: initial weights from the seed, then the parent's where they fit; the optimizer anew."""
+        """Before the first step: weights from the seed, then the parent's, or of a first stage pretrained ones, where they fit."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(training.seed)
             encoder = DualEncoder(model, quantizers, jitter=training.jitter, jitter_offsets=recipe.jitter)
-        if parent is not None:
+        if parent is None:
+            pretrained.load_trunk(encoder)
+        else:
             checkpoint.warm_start(encoder, parent)
         encoder.to(device).train()
         for quantizer in quantizers_of(encoder).values():
             quantizer.reduce_statistics = distributed.total
         trained = [p for p in encoder.parameters() if p.requires_grad]
-        optimizer = torch.optim.Adam(trained, lr=training.learning_rate, weight_decay=training.weight_decay)
+        optimizer = torch.optim.Adam(trained, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
         return cls(encoder, optimizer, Tally.empty(encoder, device), device)
 
     @property

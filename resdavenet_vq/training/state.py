@@ -135,7 +135,11 @@ class State:
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """`training.epochs 6 -> 12` for every value that differs between two identities."""
     before, after = _flat(old), _flat(new)
-    return [f"{key} {before.get(key, 'absent')} -> {after.get(key, 'absent')}" for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
+    return [
+        f"{key} {before.get(key, 'absent')} -> {after.get(key, 'absent')}"
+        for key in sorted({*before, *after})
+        if before.get(key) != after.get(key)
+    ]
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, str]:

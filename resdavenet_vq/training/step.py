@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resdavenet_vq.errors import InputError
@@ -145,7 +144,7 @@ def step_losses(
         embeddings, commitments, counts = _without_pairs(model, device)
     else:
         missing = max(0, SHORTEST - batch.logmel.shape[2])
-        logmel = F.pad(batch.logmel.float(), (0, missing), value=PAD_VALUE[recipe.pad_value])
+        logmel = nn.functional.pad(batch.logmel.float(), (0, missing), value=PAD_VALUE[recipe.pad_value])
         audio = model.audio(logmel, batch.n_frames, generator("jitter", training.seed, *position))
         embeddings = torch.cat([model.embed_image(model.image(batch.images)), model.embed_speech(audio)], dim=1)
         layers = {name: layer for name, layer in audio.layers.items() if layer.counts is not None}
@@ -187,9 +186,9 @@ def update(model: nn.Module, optimizer: torch.optim.Optimizer, losses: StepLosse
 
 
 def all_finite(tensors: Iterable[Tensor]) -> Tensor:
-    """Whether no number in any floating tensor is infinite or NaN: a scalar on the device, without waiting for it."""
+    """Whether every floating tensor's norm is finite: a scalar on the device, without waiting for it."""
     floating = [x for x in tensors if x.is_floating_point()]
-    return torch.stack(torch._foreach_norm(floating, torch.inf)).isfinite().all()  # noqa: SLF001
+    return torch.stack(torch._foreach_norm(floating)).isfinite().all()  # noqa: SLF001 - all tensors at once
 
 
 def not_finite(named: Iterable[tuple[str, Tensor]]) -> Iterator[str]:

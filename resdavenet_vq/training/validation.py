@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,9 @@ IMAGES_AT_ONCE = 64
 
 
 @torch.inference_mode()
-def recalls(model: DualEncoder, store: Store, image: ImageModel, workers: int, device: torch.device, between: Callable[[], None]) -> dict[str, float]:
+def recalls(
+    model: DualEncoder, store: Store, image: ImageModel, workers: int, device: torch.device, between: Callable[[], None]
+) -> dict[str, float]:
     """R@1, R@5 and R@10 in both directions, and the mean of the two R@10: the history's columns.
 
     Each utterance is encoded with its own length, so that no result depends on batch mates; utterances without
@@ -35,15 +38,14 @@ def recalls(model: DualEncoder, store: Store, image: ImageModel, workers: int, d
     try:
         shown, image_index = np.unique(store.image_index[store.image_index >= 0], return_inverse=True)
         images = np.zeros((len(store.image_ids), model.settings.audio.widths[-1]), np.float32)
-        with shielded():
-            batches = iter(evaluation_images(store, image, IMAGES_AT_ONCE, workers))
-        for pixels, numbers in batches:
-            images[np.asarray(numbers)] = model.embed_image(model.image(pixels.to(device))).cpu().numpy()
-            between()
+        with closing(shielded(evaluation_images(store, image, IMAGES_AT_ONCE, workers))) as batches:
+            for pixels, numbers in batches:
+                images[numbers] = model.embed_image(model.image(pixels.to(device))).cpu().numpy()
+                between()
         speech = np.zeros((len(store), images.shape[1]), np.float32)
         for logmel, numbers in equal_length_batches(store, FRAMES_AT_ONCE):
             n_frames = torch.full((len(logmel),), logmel.shape[2], device=device)
-            speech[np.asarray(numbers)] = model.embed_speech(model.audio(logmel.to(device), n_frames)).cpu().numpy()
+            speech[numbers] = model.embed_speech(model.audio(logmel.to(device), n_frames)).cpu().numpy()
             between()
     finally:
         model.train()

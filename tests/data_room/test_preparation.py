@@ -90,8 +90,8 @@ def bad_media(tmp_path):
         """`wav` and `image`: bytes, or a function that writes the file, or False for none."""
         paths = folder / f"{name}.wav", folder / f"{name}.jpg"
         defaults = (lambda path: soundfile.write(path, sound, 16000)), encoded(noise(40, 40, len(rows)))
-        for path, content, default in zip(paths, (wav, image), defaults, strict=True):
-            content = default if content is None else content
+        for path, given, default in zip(paths, (wav, image), defaults, strict=True):
+            content = default if given is None else given
             if callable(content):
                 content(path)
             elif content is not False:
@@ -131,12 +131,7 @@ def bad_media(tmp_path):
     row("html", image=b"<!DOCTYPE html>", bad=("image", "is no JPEG or PNG image; it begins with b'<!DOCTYPE ht'"))
     row("empty-jpg", image=b"", bad=("image", "is empty (0 bytes)"))
     row("no-jpg", image=False, bad=("image", "no such file"))
-    left = f"{len(picture) - 3000} bytes not processed"
-    row(
-        "cut-jpg",
-        image=picture[:3000],
-        bad=("image", f"cannot be decoded (image file is truncated ({left.split()[0]} bytes not processed))"),
-    )
+    row("cut-jpg", image=picture[:3000], bad=("image", "cannot be decoded (image file is truncated"))
     row("bomb", image=png_header(30000, 30000), bad=("image", "has more than 89478485 pixels: a decompression bomb"))
     rows.append(utterance("bad-again", folder / "good.wav", folder / "html.jpg"))
     refused.append((len(rows) - 1, "bad-again", str(folder / "html.jpg"), "is no JPEG or PNG image; it begins with b'<!DOCTYPE ht'"))
@@ -154,7 +149,9 @@ def test_bad_media_give_exactly_the_expected_refusals(bad_media, tmp_path, worke
     report = json.loads((tmp_path / "a.json").read_text())
     found = [tuple(refusal.values()) for refusal in report["refused"]]
     for one, other in zip(found, expected, strict=True):
-        if one[1] != "cut-jpg":  # how many bytes were left is the decoder's affair
+        if one[1] == "cut-jpg":  # how many bytes are left is the decoder's affair
+            assert one[3].startswith(other[3])
+        else:
             assert one == other
     store = Store(tmp_path / "a.h5")
     bad = {name for _, name, _, _ in expected}
@@ -191,7 +188,7 @@ def test_silence_can_be_allowed(bad_media, tmp_path):
 def test_a_split_without_a_usable_row_is_an_error(tmp_path):
     with pytest.raises(InputError, match="has no rows"):
         prepare(Manifest(), SKIP, tmp_path / "a.h5", tmp_path / "a.json", workers=1)
-    with pytest.raises(InputError, match="1 of 1 rows cannot be used:\nrow 0 .*no such file"):
+    with pytest.raises(InputError, match=r"1 of 1 rows cannot be used:\nrow 0 .*no such file"):
         prepare(Manifest([utterance("a", tmp_path / "none.wav")]), SKIP, tmp_path / "a.h5", tmp_path / "a.json", workers=1)
     assert names(tmp_path) == []
 

@@ -5,6 +5,7 @@ import pickle
 import shutil
 import time
 import zlib
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -74,10 +75,10 @@ def test_pickled_and_forked_stores_read_the_same(store):
 
 
 def test_closed_stores_leave_no_descriptor(store_path):
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(20):
         Store(store_path)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_every_flipped_bit_is_found(copy):
@@ -290,7 +291,7 @@ def test_a_write_that_reads_back_differently_leaves_nothing(tmp_path, monkeypatc
     with StoreWriter(tmp_path, "float16") as writer:
         writer.add(utterance("a"), np.zeros((3, 40)), 480)
         monkeypatch.undo()
-        with pytest.raises(OSError, match="what was read back is not what was written: .*features of utterance a"):
+        with pytest.raises(OSError, match=r"what was read back is not what was written: .*features of utterance a"):
             writer.write(path, 2048, "test")
     assert path.read_text() == "earlier"
     assert list(tmp_path.iterdir()) == [path]

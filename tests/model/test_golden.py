@@ -97,8 +97,8 @@ def test_reference_experiment(experiment, batch):
     assert card["quantizers"] == [2, 3]
     assert card["image_branch"] is False
     assert card["model"]["quantizer"]["codebook_size"] == 32
-    assert card["released"]["arguments"]["VQ_turnon"] == "0,1,1,0,0"
-    assert card["released"]["best_recall_at_10"] == 0.352
+    assert card["provenance"]["arguments"]["VQ_turnon"] == "0,1,1,0,0"
+    assert card["provenance"]["best_recall_at_10"] == 0.352
 
 
 @pytest.fixture(scope="module")

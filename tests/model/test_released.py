@@ -10,16 +10,28 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from typer.testing import CliRunner
 
-from resdavenet_vq.config import ImageModel
+from resdavenet_vq.__main__ import app
+from resdavenet_vq.config import ImageModel, Preparation, Retrieval
+from resdavenet_vq.corpus.manifest import Manifest, Utterance
+from resdavenet_vq.data.preparation import prepare
+from resdavenet_vq.data.store_writer import StoreWriter
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation.encode import encode
+from resdavenet_vq.evaluation.retrieval import score
+from resdavenet_vq.evaluation.summary import summarise
 from resdavenet_vq.model import checkpoint, released
 from resdavenet_vq.model.image import ImageEncoder
 from resdavenet_vq.model.released import audio_state, image_state, import_released
 
-EXPERIMENT = Path(__file__).parents[1] / "data/reference_experiment"
+DATA = Path(__file__).parents[1] / "data"
+EXPERIMENT = DATA / "reference_experiment"
 
 
 def audio():
@@ -114,12 +126,12 @@ def test_archives_give_what_the_folder_gives(folder, tmp_path, suffix, monkeypat
     import_released(EXPERIMENT, tmp_path / "expected", allow_unknown=False)
     assert (tmp_path / "out/model.safetensors").read_bytes() == (tmp_path / "expected/model.safetensors").read_bytes()
     md5 = hashlib.md5(path.read_bytes()).hexdigest()
-    monkeypatch.setitem(released.ARCHIVES, md5, "{2}->{2,3}")
+    monkeypatch.setitem(released._LINEAGES, md5, "{2}->{2,3}")
     import_released(path, tmp_path / "out", allow_unknown=False)
     _, card = checkpoint.load(tmp_path / "out")
-    assert (card["released"]["file"], card["released"]["md5"], card["released"]["lineage"]) == (path.name, md5, "{2}->{2,3}")
+    assert (card["provenance"]["file"], card["provenance"]["md5"], card["provenance"]["lineage"]) == (path.name, md5, "{2}->{2,3}")
     assert str(tmp_path) not in json.dumps(card)
-    monkeypatch.setitem(released.ARCHIVES, md5, "{3}->{3}")
+    monkeypatch.setitem(released._LINEAGES, md5, "{3}->{3}")
     with pytest.raises(InputError, match=r"has the quantizers \(2, 3\), but this archive's model is \{3\}->\{3\}"):
         import_released(path, tmp_path / "out", allow_unknown=False)
 
@@ -171,7 +183,7 @@ def test_settings_come_from_the_arguments(folder, tmp_path):
     quantizer = model.settings.quantizer
     assert quantizer.codebook_size == (8, 32, 32, 16, 16)
     assert (quantizer.commitment_weight, quantizer.init_mass, quantizer.init_std, quantizer.init_nonnegative) == (0.5, 2.0, 3.0, True)
-    assert "best_epoch" not in card["released"]
+    assert "best_epoch" not in card["provenance"]
 
 
 def test_the_random_state_stays(tmp_path):
@@ -203,3 +215,97 @@ def test_legacy_weights(folder, tmp_path):
     (folder / "models/best_audio_model.pth").write_bytes(data.getvalue())
     import_released(folder, tmp_path / "out2", allow_unknown=False)
     assert (tmp_path / "out/model.safetensors").read_bytes() == (tmp_path / "out2/model.safetensors").read_bytes()
+
+
+# As a rule calls it
+
+
+def command(path, out, *more):
+    return CliRunner().invoke(app, ["import-released", str(path), "--out", str(out), *more])
+
+
+@pytest.mark.parametrize("suffix", ["", "zip", "tar", "tar.gz"])
+def test_from_the_command_line_to_encoded_vectors(folder, tmp_path, suffix):
+    path = archive(folder, tmp_path / f"a.{suffix}") if suffix else folder
+    run = command(path, tmp_path / "model", "--lineage", "{2, 3}", "--allow-unknown")
+    assert run.exit_code == 0, run.exception
+    card = json.loads((tmp_path / "model/model.json").read_text())
+    assert (card["lineage"], card["released"], card["provenance"]["file"]) == ("{2,3}", True, path.name)
+    inputs = np.load(DATA / "audio_model/input.npz")
+    with StoreWriter(tmp_path, "float32") as writer:
+        for i, (logmel, n) in enumerate(zip(inputs["logmel"], inputs["n_frames"], strict=True)):
+            writer.add(Utterance(f"u{i}", Path("u.wav"), None, None, None, None, None, None), logmel[:, :n].T, 160 * (n - 1))
+        writer.write(tmp_path / "split.h5", 2048, "test")
+    encode(tmp_path / "model", tmp_path / "split.h5", embeddings=tmp_path / "embeddings.h5")
+    expected = np.load(EXPERIMENT / "expected.npz")["output"]
+    with h5py.File(tmp_path / "embeddings.h5") as f:
+        whole = [i for i, n in enumerate(inputs["n_frames"]) if n == inputs["logmel"].shape[2]]
+        assert whole
+        for i in whole:  # the others were computed beside them, padded
+            np.testing.assert_allclose(f["speech"][i], expected[i].mean(axis=(1, 2)), rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("lineage", "said"),
+    [
+        ("{2}", r"its last stage is \{2,3\}, so it is no model of \{2\}"),
+        ("{}->{2,3}", r"seed_dir says that its training began anew, so it is no model of \{\}->\{2,3\}"),
+        ("{6}", "a stage is written like"),
+    ],
+)
+def test_another_lineage_is_refused(folder, tmp_path, lineage, said):
+    with pytest.raises(InputError, match=said):
+        import_released(folder, tmp_path / "out", allow_unknown=False, lineage=lineage)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_child_says_where_it_began(folder, tmp_path):
+    change_arguments(folder, seed_dir="/somewhere/RDVQ_00000")
+    import_released(folder, tmp_path / "out", allow_unknown=False, lineage="{}->{2,3}")
+    with pytest.raises(InputError, match=r"began with the weights of 'RDVQ_00000', so it is no model of \{2,3\}"):
+        import_released(folder, tmp_path / "other", allow_unknown=False, lineage="{2,3}")
+
+
+def test_a_known_archive_is_what_its_checksum_says(folder, tmp_path, monkeypatch):
+    path = archive(folder, tmp_path / "a.zip")
+    monkeypatch.setitem(released._LINEAGES, hashlib.md5(path.read_bytes()).hexdigest(), "{2}->{2,3}")
+    with pytest.raises(InputError, match=r"is the released model of \{2\}->\{2,3\}, not of \{2,3\}"):
+        import_released(path, tmp_path / "out", allow_unknown=False, lineage="{2,3}")
+    import_released(path, tmp_path / "out", allow_unknown=False, lineage="{2}->{2,3}")
+
+
+@pytest.mark.parametrize(
+    ("progress", "rows"),
+    [
+        (None, []),
+        ([], []),
+        ([[0, 0, 0, None, 0.1]], []),
+        ([["x"], 3, [1, 2]], []),
+        ([[0, 0, 0, None, 0.1], [1, 10, 1, 0.5, 7.0], [2, 20, 1, 0.5, 8.0], [3, 30, 3, 0.75, 9.0]], ["1,10,0.5", "2,20,", "3,30,0.75"]),
+    ],
+)
+def test_the_history_is_what_the_progress_says(folder, tmp_path, progress, rows):
+    if progress is None:
+        (folder / "progress.pkl").unlink()
+    else:
+        (folder / "progress.pkl").write_bytes(pickle.dumps(progress))
+    import_released(folder, tmp_path / "out", allow_unknown=False)
+    assert (tmp_path / "out/history.csv").read_text().splitlines() == ["epoch,steps,mean_recall_at_10", *rows]
+
+
+def test_retrieval_of_a_model_with_an_image_branch_and_of_one_without(folder, tmp_path):
+    wavs, image_file = sorted((DATA / "abx_dump/wavs").glob("*.wav")), tmp_path / "i.png"
+    Image.new("RGB", (8, 8)).save(image_file)
+    pairs = [Utterance(wav.stem, wav, image_file, wav.stem, None, None, None, None) for wav in wavs]
+    prepare(Manifest(pairs), Preparation(), tmp_path / "split.h5", tmp_path / "report.json", 1)
+    for name in ("without", "with"):
+        import_released(folder, tmp_path / name, allow_unknown=False)
+        encode(tmp_path / name, tmp_path / "split.h5", embeddings=tmp_path / "e.h5")
+        score(tmp_path / "e.h5", Retrieval(split="split"), tmp_path / f"{name}.json", lineage="{2,3}")
+        save(image(48), folder / "models/best_image_model.pth")
+    assert json.loads((tmp_path / "with.json").read_text())["image_to_speech"]["queries"] == 3
+    assert json.loads((tmp_path / "without.json").read_text())["not_available"] == "the model has no image branch"
+    with h5py.File(tmp_path / "e.h5") as f:
+        assert f["image"].shape == (3, 48)
+    summarise([tmp_path / "without.json"], tmp_path / "summary.csv")
+    assert (tmp_path / "summary.csv").read_text().splitlines()[1] == '"{2,3}",,split,the model has no image branch'

@@ -113,7 +113,7 @@ def build(results: Path, made: list[Utterance]) -> None:
         for layer in ("conv2", *layers):
             write_json(results / folder / f"abx/test/{layer}.json", abx(lineage, layer, 9 - number, layer.startswith("quant")))
     write_json(results / "baseline/abx/test/logmel.json", abx("raw log-mel", "logmel", 14, quantized=False))
-    scores = [f for folder in FOLDERS for f in results.glob(f"{folder}/retrieval.json")]
+    scores = [results / folder / "retrieval.json" for folder in FOLDERS]
     scores += [f for pattern in ("*/abx/*/*.json", "*/words/*/summary.json") for f in sorted(results.glob(pattern))]
     summary.summarise(scores, results / "summary.csv")
 
@@ -135,7 +135,7 @@ def abx(lineage, layer, within, quantized):
         "split": "test",
         "representation": "code vectors" if quantized else "log-mel",
         "distance": "angular, DTW",
-        "frame_period": 0.02,
+        "frame_period": {"logmel": 0.01, "quant3": 0.04}.get(layer, 0.02),
         "within_error": float(within),
         "across_error": None if layer == "quant3" else within * 1.4,
         "items": 600,

@@ -20,6 +20,8 @@ from resdavenet_vq.report import meanings
         ("bitrate_dev_seen", "Dev seen (bit/s)", "count", "Bitrate", True),
         ("words_published_words_above_f1", "Detected", "count", "Words", True),
         ("words_published_chance_mean_f1", "Chance mean F1 (%)", "share", "Words", False),
+        ("words_published_chance_words_above_f1", "Detected by chance", "count", "Words", True),
+        ("words_units_codes_used", "Codes used", "count", "Units", False),
         ("words_published_words", "Words", "count", "Words", False),
         ("words_held_out_words_above_f1", "Held out, detected", "count", "Words", True),
         ("words_held_out_split", "Held out split", "plain", "Words", False),

@@ -77,6 +77,7 @@ def test_the_overview_has_every_number_of_the_summary(results, read):
     text = "".join(shown.words)
     assert [v for v in values if v not in shown.numbers and v not in text] == []
     assert not any(v in text and v not in shown.numbers for v in values if v[0].isdigit())
+    assert "Further numbers" not in text, "every column of the summary is explained"
     assert all(row["lineage"].replace("->", " → ") in text and row["layer"] in text for row in rows)
 
 
@@ -204,7 +205,7 @@ def test_an_old_report_is_replaced_and_nothing_is_left_beside(results, tmp_path)
     ("damage", "named"),
     [
         (lambda r: (r / "summary.csv").unlink(), "summary.csv"),
-        (lambda r: (r / "none/retrieval.json").write_text("{"), "retrieval.json"),
+        (lambda r: (r / "none-2/retrieval.json").write_text("{"), "retrieval.json"),
         (lambda r: (r / "none-2/codes/test.h5").write_bytes(b"nothing"), "test.h5"),
         (lambda r: (r / "none-2/words/quant2/words.csv").write_text("a,b\n1,2\n"), "words.csv"),
         (lambda r: (r / "none-2/model/history.csv").write_text(""), "history.csv"),
@@ -221,7 +222,7 @@ def test_a_failure_leaves_the_old_report_or_none(results, tmp_path, damage, name
         out.mkdir()
         (out / "index.html").write_text("old")
     with pytest.raises(InputError, match=re.escape(named)):
-        page.write(folder, made.FOLDERS, "test", config.Report(utterances=1), out)
+        page.write(folder, ["none-2"], "test", config.Report(utterances=1), out)
     assert [str(p.relative_to(out.parent)) for p in sorted(out.parent.rglob("*"))] == (["report", "report/index.html"] if before else [])
 
 

@@ -1,0 +1,172 @@
+"""Pretrained weights of the image network, from a local file and from a server that is not there."""
+
+import hashlib
+import io
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torchvision.models.resnet import resnet50
+
+from resdavenet_vq.config import AudioModel, ImageModel, Model, QuantizerModel, Recipe, Training
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.model import checkpoint, pretrained
+from resdavenet_vq.model.dual_encoder import DualEncoder
+from resdavenet_vq.training.run import Run
+
+THIN = {"architecture": "thin_resnet", "widths": (4, 4, 4, 4)}
+
+
+def encoder(**image):
+    audio = AudioModel(widths=(4, 4, 4, 4, 8), blocks_per_stage=1)
+    torch.manual_seed(0)
+    return DualEncoder(Model(audio=audio, image=ImageModel(**image), quantizer=QuantizerModel(codebook_size=4)), ())
+
+
+def thin_state():
+    torch.manual_seed(1)
+    return {name: torch.rand_like(x.float()).to(x.dtype) for name, x in encoder(**THIN).image.trunk.state_dict().items()}
+
+
+def assert_loaded(model, state):
+    own = model.image.trunk.state_dict()
+    assert own
+    assert all(torch.equal(x, state[name]) for name, x in own.items())
+
+
+@pytest.fixture(scope="module")
+def resnet():
+    torch.manual_seed(1)
+    return resnet50(weights=None).state_dict()
+
+
+def test_a_resnet50_of_torchvision(resnet, tmp_path):
+    file = tmp_path / "resnet50.pth"
+    torch.save(resnet, file)
+    model = encoder(architecture="resnet50", weights=str(file))
+    pretrained.load_trunk(model)
+    assert_loaded(model, resnet)
+    old = {name: x for name, x in resnet.items() if not name.endswith("num_batches_tracked")}
+    torch.save(old, file)
+    model = encoder(architecture="resnet50", weights=str(file))
+    pretrained.load_trunk(model)
+    assert_loaded(model, resnet)
+
+
+def test_safetensors(tmp_path):
+    file = tmp_path / "thin.safetensors"
+    save_file(thin_state(), file)
+    model = encoder(**THIN, weights=str(file))
+    pretrained.load_trunk(model)
+    assert_loaded(model, thin_state())
+    assert pretrained.sha256_of(model.settings.image) == hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_random_weights_stay():
+    model = encoder(**THIN)
+    before = {name: x.clone() for name, x in model.state_dict().items()}
+    pretrained.load_trunk(model)
+    assert all(torch.equal(x, before[name]) for name, x in model.state_dict().items())
+    assert pretrained.sha256_of(model.settings.image) is None
+
+
+def test_names_are_strict_but_for_the_classifier(tmp_path):
+    file = tmp_path / "thin.pth"
+    state = thin_state() | {"fc.weight": torch.zeros(3, 3), "surprise": torch.zeros(1), "bn1.bias": torch.full((4,), torch.nan)}
+    del state["conv1.weight"]
+    torch.save(state, file)
+    with pytest.raises(InputError) as e:
+        pretrained.load_trunk(encoder(**THIN, weights=str(file)))
+    assert str(e.value).splitlines() == [
+        f"{file}: not the weights of a thin_resnet:",
+        "conv1.weight: missing",
+        "surprise: not expected",
+        "bn1.bias: not finite",
+    ]
+
+
+class Canary:
+    def __reduce__(self):
+        return (open, ("canary", "w"))
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+@pytest.mark.parametrize("content", [b"", b"<html>", Canary, [1, 2]])
+def test_files_of_something_else(content, suffix, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if not isinstance(content, bytes):
+        data = io.BytesIO()
+        torch.save(content() if callable(content) else content, data)
+        content = data.getvalue()
+    (tmp_path / f"w.{suffix}").write_bytes(content)
+    with pytest.raises(InputError, match=rf"^w\.{suffix}: (no file of tensors|holds something else)"):
+        pretrained.load_trunk(encoder(**THIN, weights=f"w.{suffix}"))
+    assert not (tmp_path / "canary").exists()
+
+
+def test_a_corrupted_and_a_missing_file(tmp_path):
+    file = tmp_path / "thin.pth"
+    torch.save(thin_state(), file)
+    file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(InputError, match=r"thin\.pth: no file of tensors"):
+        pretrained.load_trunk(encoder(**THIN, weights=str(file)))
+    with pytest.raises(InputError, match=r"model\.image\.weights: .*nowhere\.pth: no such file"):
+        pretrained.load_trunk(encoder(**THIN, weights=str(tmp_path / "nowhere.pth")))
+
+
+@pytest.fixture
+def imagenet(tmp_path, monkeypatch, resnet):
+    """Settings of ImageNet weights, the bytes of a file that stands in for them, and the place it is kept in."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    data = io.BytesIO()
+    torch.save(resnet, data)
+    name = f"resnet50-{hashlib.sha256(data.getvalue()).hexdigest()[:8]}.pth"
+    (tmp_path / "server").mkdir()
+    (tmp_path / "server" / name).write_bytes(data.getvalue())
+    monkeypatch.setattr(pretrained, "URL", f"file://{tmp_path}/server/{name}")
+    return ImageModel(architecture="resnet50", weights="IMAGENET1K_V1"), tmp_path / "server" / name, tmp_path / "hub/checkpoints" / name
+
+
+def test_imagenet_weights_are_downloaded_once(imagenet, resnet):
+    image, served, kept = imagenet
+    model = encoder(**image.model_dump(include={"architecture", "weights"}))
+    pretrained.load_trunk(model)
+    assert_loaded(model, resnet)
+    served.unlink()
+    assert pretrained.sha256_of(image) == hashlib.sha256(kept.read_bytes()).hexdigest()
+
+
+def test_a_damaged_download_and_a_damaged_copy_are_refused(imagenet):
+    image, served, kept = imagenet
+    good = served.read_bytes()
+    served.write_bytes(good[:-1] + b"x")
+    with pytest.raises(InputError, match=r"cannot be downloaded.*invalid hash"):
+        pretrained.sha256_of(image)
+    assert not list(kept.parent.iterdir())
+    kept.write_bytes(good[:-1] + b"x")
+    with pytest.raises(InputError, match=r"SHA-256 begins with \w{8}, not \w{8}; the file is damaged"):
+        pretrained.sha256_of(image)
+
+
+def test_without_a_network_it_is_said_how_to_go_on(imagenet):
+    image, served, _ = imagenet
+    served.unlink()
+    with pytest.raises(InputError, match=rf"give its path as model\.image\.weights; its SHA-256 begins with {served.stem[-8:]}"):
+        pretrained.sha256_of(image)
+
+
+def test_torchvision_s_address_has_the_checksum():
+    assert pretrained.URL.endswith("/resnet50-0676ba61.pth")
+
+
+def test_a_first_stage_starts_from_them_and_a_child_from_its_parent(tmp_path):
+    torch.save(thin_state(), tmp_path / "thin.pth")
+    settings = encoder(**THIN, weights=str(tmp_path / "thin.pth")).settings
+    training = Training(split="train", validation_split="val")
+    first = Run.start(settings, (), Recipe(), training, None, torch.device("cpu"))
+    assert_loaded(first.model, thin_state())
+    with torch.no_grad():
+        first.model.image.trunk.conv1.weight += 1
+    checkpoint.save(tmp_path / "parent", first.model, {})
+    child = Run.start(settings, (2,), Recipe(), training, tmp_path / "parent", torch.device("cpu"))
+    assert torch.equal(child.model.image.trunk.conv1.weight, first.model.image.trunk.conv1.weight)

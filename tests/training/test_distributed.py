@@ -1,0 +1,225 @@
+"""Several processes on one machine, over gloo: the method does not depend on how many they are."""
+
+import os
+import signal
+import socket
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from training_child import FRESH, MODEL, TRAINING, Child, start_forkserver, train, write_store
+
+from resdavenet_vq import config
+from resdavenet_vq.data.dataset import training_batches
+from resdavenet_vq.data.store import Store
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.training import distributed
+from resdavenet_vq.training.run import Run
+from resdavenet_vq.training.step import quantizers_of, step_losses, update
+
+
+def environment(rank, world, port):
+    return {"RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def in_ranks(world, do, *args):
+    """The processes' exit statuses after each has called do(rank, *args) among its like."""
+    start_forkserver()
+    port = free_port()
+    ranks = [FRESH.Process(target=_among, args=(environment(r, world, port), do, r, *args)) for r in range(world)]
+    for rank in ranks:
+        rank.start()
+    for rank in ranks:
+        rank.join(60)
+    return [rank.exitcode for rank in ranks]
+
+
+def _among(environment, do, *args):
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    with distributed.processes():
+        do(*args)
+
+
+def batches_of(store, epoch, rank, world):
+    return training_batches(
+        store, MODEL.image, batch_size=8, pad_to="batch", pad_value=0.0, seed=1, epoch=epoch, workers=0, rank=rank, world=world
+    )
+
+
+def fix_batch_norm(model, batch):
+    """Batch statistics are those of a process's own part, by design: here the first global batch's stand for all."""
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    model.audio.quantizers.eval()
+    with torch.no_grad():
+        model.image(batch.images)
+        model.audio(batch.logmel.float(), batch.n_frames, torch.Generator().manual_seed(0))
+    model.train()
+    for norm in norms:
+        norm.eval()
+
+
+def take_steps(rank, path, out):
+    """Two epochs of three steps, the last of a batch short; writes losses, tally and everything trained."""
+    torch.use_deterministic_algorithms(mode=True)
+    store = Store(path)
+    n_pairs = int((store.image_index >= 0).sum())
+    run = Run.start(MODEL, (2, 3), config.Recipe(), TRAINING, None, torch.device("cpu"))
+    fix_batch_norm(run.model, next(iter(batches_of(store, 1, 0, 1))))
+    losses = []
+    for epoch in (1, 2):
+        for step, batch in enumerate(batches_of(store, epoch, distributed.rank(), distributed.world())):
+            n = min(8, n_pairs - 8 * step)
+            result = step_losses(run.model, batch, n, (epoch, step), config.Recipe(), TRAINING)
+            assert update(run.model, run.optimizer, result)
+            run.tally.add(result, n)
+            losses.append(result.parts.numpy())
+    distributed.check_agreement(run.shared_tensors())
+    run.tally.collect()
+    if rank == 0:
+        parameters = {f"parameter {name}": x.detach().numpy() for name, x in run.model.named_parameters()}
+        codebooks = {f"codebook {name}": q.codebook.numpy() for name, q in quantizers_of(run.model).items()}
+        counts = {f"counts {name}": x.numpy() for name, x in run.tally.counts.items()}
+        np.savez(out, losses=np.array(losses), **parameters, **codebooks, **counts)
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_as_many_processes_as_one_likes(tmp_path, world):
+    """17 pairs in batches of 8: of the last batch's single pair all processes but one have no part."""
+    path = write_store(tmp_path / "train.h5", 18, 0)
+    take_steps(0, path, tmp_path / "one.npz")
+    assert in_ranks(world, take_steps, path, tmp_path / "many.npz") == [0] * world
+    with np.load(tmp_path / "one.npz") as f, np.load(tmp_path / "many.npz") as g:
+        one, many = dict(f), dict(g)
+    assert one["losses"].shape == (6, 6)
+    tolerance = {"losses": 1e-5, "codebook": 1e-6, "counts": 0, "parameter": 1e-5}
+    for name, x in one.items():
+        assert np.abs(x - many[name]).max() <= tolerance[name.split()[0]], name
+
+
+def gathered_gradient(rank, out):
+    n = 5
+    whole = torch.randn(n, 3, generator=torch.Generator().manual_seed(0))
+    weights = torch.randn(n, 3, generator=torch.Generator().manual_seed(1))
+    part = whole[rank :: distributed.world()].clone().requires_grad_()
+    gathered = distributed.gather(part, n)
+    assert torch.equal(gathered, whole)
+    (gathered.square() * weights).sum().backward()
+    assert torch.equal(part.grad, (2 * whole * weights)[rank :: distributed.world()])
+    x = torch.nn.Parameter(torch.zeros(2))
+    if rank:
+        x.grad = torch.tensor([1.0, rank])
+    distributed.sum_gradients([x])
+    assert x.grad.tolist() == [distributed.world() - 1, sum(range(distributed.world()))]
+    assert distributed.highest(rank, torch.device("cpu")) == distributed.world() - 1
+    out.with_name(f"passed{rank}").touch()
+
+
+def test_gather_keeps_order_and_gradient(tmp_path):
+    assert in_ranks(3, gathered_gradient, tmp_path / "out") == [0, 0, 0]
+    assert len(list(tmp_path.glob("passed*"))) == 3
+
+
+def diverged(rank, folder):
+    tensors = [("same", torch.ones(3)), ("other", torch.tensor([1.0, 2.0 + rank * 1e-6]))]
+    try:
+        distributed.check_agreement(tensors)
+    except InputError as e:
+        (folder / f"told{rank}").write_text(str(e))
+
+
+def test_processes_that_no_longer_agree_are_found_out(tmp_path):
+    assert in_ranks(2, diverged, tmp_path) == [0, 0]
+    for rank in range(2):
+        assert "different values of other" in (tmp_path / f"told{rank}").read_text()
+
+
+def two_trainings(stores, pause=0.0, **options):
+    port = free_port()
+    return [Child(stores, environment=environment(r, 2, port), pause=pause, **options) for r in range(2)]
+
+
+def test_a_whole_training_stopped_and_resumed(stores):
+    first, second = two_trainings(stores, pause=0.02, epochs=4)
+    first.wait_for_step(9)
+    for child in (first, second):
+        child.signal(signal.SIGTERM)
+    assert [first.end(), second.end()] == [1, 1]
+    assert "stopped by SIGTERM at epoch " in first.text
+    first, second = two_trainings(stores, epochs=4)
+    assert [first.end(), second.end()] == [0, 0], first.text + second.text
+    assert "goes on at epoch " in first.text
+    assert "epoch 4/4: loss" in first.text
+    assert "epoch 4/4" not in second.text  # process 0 speaks for all
+    assert (stores / "a" / "model" / "model.json").exists()
+
+
+def test_when_one_is_killed_all_end(stores):
+    first, second = two_trainings(stores, pause=0.05, epochs=30)
+    first.wait_for_step(3)
+    second.signal(signal.SIGKILL)
+    assert second.end() == -signal.SIGKILL
+    assert first.end(30) != 0
+    assert not (stores / "a" / "model").exists()
+
+
+def test_one_process_is_the_identity(stores):
+    x = torch.ones(3, requires_grad=True)
+    assert distributed.gather(x, 3) is x
+    assert distributed.total(x) is x
+    assert (distributed.rank(), distributed.world(), distributed.highest(5, torch.device("cpu"))) == (0, 1, 5)
+    distributed.check_agreement([("x", x)])
+    train(stores, epochs=1)
+
+
+def test_two_trainings_take_two_gpus(tmp_path):
+    def taken(count):
+        pid = os.fork()
+        if pid == 0:
+            with distributed.free_gpu(count, tmp_path) as number:
+                os._exit(99 if number is None else number)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    assert taken(0) == 99
+    with distributed.free_gpu(2, tmp_path) as mine:
+        assert mine == 0
+        assert taken(2) == 1
+        assert taken(1) == 0  # shared, where there is no other
+    assert taken(2) == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, (0, 1, 0)),
+        ({"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}, (5, 8, 1)),
+        ({"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_NTASKS": "4"}, (3, 4, 1)),
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, (0, 1, 0)),  # a batch script's own shell: srun started nobody
+        ({"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}, (0, 1, 0)),
+        ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "SLURM_STEP_NUM_TASKS": "1"}, (0, 2, 0)),  # torchrun in a job
+    ],
+)
+def test_who_this_process_is(variables, expected):
+    assert distributed.launch(variables) == expected
+
+
+def test_first_host_of_a_cluster_job(monkeypatch):
+    def run(command, **_):
+        assert command == ["scontrol", "show", "hostnames", "node[3-5]"]
+        return subprocess.CompletedProcess(command, 0, "node3\nnode4\nnode5\n")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert distributed._first_host("node[3-5]") == "node3"
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="set MASTER_ADDR"):
+        distributed._first_host("node[3-5]")

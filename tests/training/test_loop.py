@@ -1,0 +1,208 @@
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import oracle_training as oracle
+import pytest
+import torch
+from safetensors.torch import load_file
+from training_child import MODEL, TRAINING, train, write_store
+
+from resdavenet_vq import config
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.model import checkpoint
+from resdavenet_vq.training import loop, step
+from resdavenet_vq.training.run import Run
+
+
+def history(folder, name="a"):
+    with (folder / name / "model" / "history.csv").open() as f:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(f)]
+
+
+def weights(folder, name="a"):
+    return load_file(folder / name / "model" / "model.safetensors")
+
+
+def test_what_a_training_leaves(stores, capsys):
+    train(stores)
+    rows = history(stores)
+    card = json.loads((stores / "a" / "model" / "model.json").read_text())
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert card["lineage"] == "{2,3}"
+    assert card["quantizers"] == [2, 3]
+    best = max(rows, key=lambda row: row["mean_recall_at_10"])  # the first of equals
+    assert card["epoch"] == best["epoch"]
+    assert card["scores"]["mean_recall_at_10"] == pytest.approx(best["mean_recall_at_10"], rel=1e-5)
+    for row in rows:
+        parts = ("sampled_rows", "sampled_columns", "semi_hard_rows", "semi_hard_columns", "quant2_commitment", "quant3_commitment")
+        assert row["loss"] == pytest.approx(sum(row[k] for k in parts), rel=1e-4)
+        assert row["learning_rate"] == pytest.approx(oracle.learning_rate(TRAINING.learning_rate, int(row["epoch"])))
+        for n in (2, 3):
+            assert 1 <= row[f"quant{n}_perplexity"] <= row[f"quant{n}_codes_used"] <= 12
+            assert row[f"quant{n}_top_share"] >= 1 / 12
+        assert 0 <= row["data_wait"] <= 1
+        assert row["pairs_per_second"] > 0
+    model, _ = checkpoint.load(stores / "a" / "model")
+    assert model.quantizers == (2, 3)
+    (state,) = (p for p in (stores / "a" / "state").iterdir() if p.is_dir())
+    assert sorted(p.name for p in state.iterdir()) == ["identity.json", "tensorboard"]
+    told = capsys.readouterr().err
+    assert "{2,3}: starts on cpu" in told
+    assert "epoch 3/3: loss " in told
+
+
+def test_learning_rate_table():
+    table = json.loads((Path(__file__).parents[1] / "data" / "losses" / "learning_rate_by_epoch.json").read_text())
+    published = config.Training(split="t", validation_split="v")
+    assert [step.learning_rate(published, e) for e in range(20)] == pytest.approx(table, rel=1e-12)
+
+
+def test_two_runs_are_bit_identical(stores):
+    train(stores, "a")
+    train(stores, "b")
+    for file in ("model.safetensors", "model.json"):
+        assert (stores / "a" / "model" / file).read_bytes() == (stores / "b" / "model" / file).read_bytes()
+    a, b = ([{k: v for k, v in row.items() if k not in loop.TIMINGS} for row in history(stores, name)] for name in "ab")
+    assert a == b
+
+
+def test_warm_start_copies_all_but_new_codebooks(stores):
+    train(stores, "parent", lineage="{2}", epochs=1)
+    parent = weights(stores, "parent")
+    run = Run.start(MODEL, (2, 3), config.Recipe(), TRAINING, stores / "parent" / "model", torch.device("cpu"))
+    fresh = Run.start(MODEL, (2, 3), config.Recipe(), TRAINING, None, torch.device("cpu"))
+    started, initial = run.model.state_dict(), fresh.model.state_dict()
+    assert all(torch.equal(started[name], x) for name, x in parent.items())
+    new = {name for name in started if name not in parent}
+    assert {name.split(".")[2] for name in new} == {"quant3"}
+    assert all(torch.equal(started[name], initial[name]) for name in new)
+    train(stores, lineage="{2}->{2,3}", parent=stores / "parent" / "model", epochs=1)
+    card = json.loads((stores / "a" / "model" / "model.json").read_text())
+    assert card["parent"] == json.loads((stores / "parent" / "model" / "model.json").read_text())["sha256"]
+
+
+def test_lineage_and_parent_must_fit(stores):
+    with pytest.raises(InputError, match=r"starts from the model of \{2\}, but --parent is not given"):
+        train(stores, lineage="{2}->{2,3}")
+    with pytest.raises(InputError, match="starts from no parent, but --parent is "):
+        train(stores, lineage="{2}", parent=stores)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_does_not_decode_is_named(stores, workers):
+    write_store(stores / "train.h5", 18, 0, bad_image=9)
+    with pytest.raises(InputError, match=r"^\S*train.h5: image 9.jpg .*prepare the split again$"):
+        train(stores, workers=workers)
+
+
+def test_the_first_of_equally_good_epochs_is_kept():
+    run = Run.start(MODEL, (), config.Recipe(), TRAINING, None, torch.device("cpu"))
+    name = "audio.stages.0.0.weight"
+    for epoch, score in enumerate((0.5, 0.7, 0.7, 0.6), start=1):
+        with torch.no_grad():
+            run.model.state_dict()[name].fill_(epoch)
+        run.finish_epoch({"mean_recall_at_10": score})
+        run.next_epoch()
+    assert run.best_epoch == 2
+    assert (run.best[name] == 2).all()
+
+
+def test_perplexity_is_that_of_the_epoch():
+    run = Run.start(MODEL, (2,), config.Recipe(), TRAINING, None, torch.device("cpu"))
+    counts = np.zeros((3, 12), np.int64)
+    counts[0, :2], counts[1, 2:4], counts[2, 0] = 5, 5, 10
+    for c in counts:
+        run.tally.add(step.StepLosses(torch.zeros(()), torch.ones(5, dtype=torch.float64), {"quant2": torch.from_numpy(c)}), 4)
+    run.tally = replace(run.tally, seconds=2.0, waited=1.0)
+    row = run.tally.to_row()
+    share = counts.sum(0) / counts.sum()
+    assert row["quant2_perplexity"] == pytest.approx(np.exp(-sum(p * np.log(p) for p in share if p)))
+    assert row["quant2_codes_used"] == 4
+    assert row["quant2_top_share"] == 0.5
+    assert row["loss"] == 5
+    assert (row["pairs_per_second"], row["data_wait"]) == (6, 0.5)
+
+
+# -- numbers that are not finite -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lineage", ["{}", "{2,3}"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_features_that_are_not_finite(stores, lineage, value, monkeypatch):
+    def spoil(i, features):
+        if i == 7:
+            features[5, 3] = value
+
+    write_store(stores / "train.h5", 18, 0, spoil=spoil)
+    assert_stops(stores, monkeypatch, lineage=lineage)
+
+
+@pytest.mark.parametrize("where", ["codebook", "weight", "gradient", "loss"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_numbers_that_turn_bad(stores, where, value, monkeypatch):
+    """From step 3 on, so that there is something that must not be lost."""
+    original = loop.step_losses
+
+    def spoilt(model, batch, n, position, *rest):
+        if position != (1, 3):
+            return original(model, batch, n, position, *rest)
+        if where == "codebook":
+            model.audio.quantizers["quant2"].codebook[3, 4] = value
+        if where == "weight":
+            model.state_dict()["audio.stages.2.0.norm1.weight"][1] = value
+        losses = original(model, batch, n, position, *rest)
+        if where == "gradient":
+            losses.total.register_hook(lambda g: g * value)
+        return losses._replace(total=losses.total * value, parts=losses.parts * value) if where == "loss" else losses
+
+    assert_stops(stores, monkeypatch, spoilt, saved=3)
+
+
+def assert_stops(stores, monkeypatch, step_losses=loop.step_losses, saved=None, **options):
+    count, healthy = [0], []
+    from resdavenet_vq.training.state import State
+
+    save = State.save
+
+    def counted(*args):
+        count[0] += 1
+        return step_losses(*args)
+
+    def watched(self, state):
+        healthy.append(all(x.isfinite().all() for x in state["model"].values()))
+        save(self, state)
+
+    monkeypatch.setattr(loop, "step_losses", counted)
+    monkeypatch.setattr(State, "save", watched)
+    with pytest.raises(InputError, match=r"training diverged at epoch 1, step .*Lower training.learning_rate"):
+        train(stores, **options)
+    assert count[0] <= 10
+    assert all(healthy)
+    assert saved is None or len(healthy) == saved
+    assert not (stores / "a" / "model").exists()
+
+
+def test_bad_numbers_are_found_within_ten_steps_without_checkpoints(stores, monkeypatch):
+    write_store(stores / "train.h5", 60, 0, spoil=lambda i, f: np.copyto(f, np.nan))
+    assert_stops(stores, monkeypatch, lineage="{}", checkpoint_seconds=600)
+
+
+# -- small sizes -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("pairs", "frames"), [(1, (1, 2)), (1, (40, 41)), (2, (1, 2)), (3, (2048, 2049)), (10, (1, 90))])
+def test_degenerate_sizes(stores, pairs, frames):
+    write_store(stores / "train.h5", pairs, 0, frames)
+    write_store(stores / "val.h5", pairs, 1, frames)
+    train(stores, epochs=1, lineage="{1,2,3,4,5}")
+    assert np.isfinite(list(history(stores)[0].values())).all()
+
+
+@pytest.mark.parametrize("recipe", [{"semi_hard": "masked"}, {"jitter": "centred"}, {"pad_value": "floor"}])
+def test_each_switch_of_the_recipe_changes_the_result(stores, recipe):
+    train(stores, "a", epochs=1)
+    train(stores, "b", epochs=1, recipe=config.Recipe(**recipe))
+    assert history(stores, "a")[0]["loss"] != history(stores, "b")[0]["loss"]

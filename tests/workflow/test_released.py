@@ -1,0 +1,97 @@
+"""A released model through the whole workflow: imported, evaluated and reported, and nothing trained."""
+
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+REPO = Path(__file__).resolve().parents[2]
+EXPERIMENT = REPO / "tests/data/reference_experiment"
+
+TINY = {
+    "corpus": {"pairs": {"train": 8, "val": 8, "test": 8}, "word_lists": {"abx": 4}, "image_size": 48},
+    "lineages": ["{2,3}"],
+    "released": {"{2, 3}": "released/experiment"},
+    "abx": {"splits": ["test"], "convolutional_layers": []},
+    "words": {"split": "test", "held_out_split": "test", "min_occurrences": 1},
+    "report": {"utterances": 1},
+}
+
+
+def snakemake(folder, *arguments, **changes):
+    """Runs Snakemake in a folder, with these changes of the configuration; returns its output."""
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY | changes))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", REPO / "Snakefile", "--directory", folder, "--cores", "2", *arguments]
+    run = subprocess.run(
+        [*command, "--configfile", REPO / "config.yaml", folder / "tiny.yaml"],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr[-5000:] + run.stdout[-5000:]
+    return run.stdout + run.stderr
+
+
+def jobs(folder, *arguments, **changes):
+    """The rules that a dry run would run."""
+    rows = [line.split() for line in snakemake(folder, "-n", "-q", "rules", *arguments, **changes).splitlines()]
+    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("released")
+    shutil.copytree(EXPERIMENT, folder / "released/experiment")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(folder):
+    planned = jobs(folder)
+    assert planned["import_released"] == 1
+    assert "train" not in planned
+    snakemake(folder)
+    return folder
+
+
+def test_everything_is_there_and_nothing_was_trained(finished):
+    root = finished / "results/spoken_scenes"
+    assert not (root / "logs/train").exists()
+    assert sorted(file.stem for file in (root / "data").glob("*.h5")) == ["test"]
+    card = json.loads((root / "23/model/model.json").read_text())
+    assert (card["lineage"], card["released"], card["provenance"]["file"]) == ("{2,3}", True, "experiment")
+    assert str(finished) not in json.dumps(card)
+    (row,) = pd.read_csv(root / "summary.csv").query("layer == 'quant2'").to_dict("records")
+    assert row["retrieval_not_available"] == "the model has no image branch"
+    assert row["abx_test_within"] >= 0
+    assert row["bitrate_test"] > 0
+    assert row["words_published_words"] > 0
+    assert (root / "23/abx/test/quant3.zip").stat().st_size
+    pages = {file.name: file.read_text() for file in (root / "report").glob("*.html")}
+    assert "the model has no image branch" in pages["index.html"]
+    assert "training.html" in pages  # R@10 by epoch, from progress.pkl
+    assert "retrieval.html" not in pages
+
+
+def test_it_is_imported_again_when_its_files_change_and_only_then(finished):
+    progress = finished / "released/experiment/progress.pkl"
+    progress.touch()
+    assert jobs(finished) == {}
+    assert "import_released" not in jobs(finished, words=TINY["words"] | {"min_occurrences": 2})
+    progress.write_bytes(pickle.dumps([[1, 10, 1, 0.5, 1.0]]))
+    assert jobs(finished)["import_released"] == 1
+
+
+def test_a_child_is_trained_from_an_imported_parent(folder):
+    planned = jobs(folder, "results/spoken_scenes/23-234/model/model.json", lineages=["{2,3}->{2,3,4}"])
+    assert planned["train"] == 1
+    assert jobs(folder, "results/spoken_scenes/2-23/model/model.json")["train"] == 2
