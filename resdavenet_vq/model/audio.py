@@ -2,8 +2,8 @@
 
 Legend of shapes: B utterances, M mel bands, C channels, T frames, D = C of the last stage.
 
-Inside, activations are (B, C, 1, T) in channels-last memory order, which a CPU's convolutions
-prefer and which makes the (B, T, C) view of a quantizer free.
+Inside, activations are (B, C, 1, T) in channels-last memory order where the network is wide enough, which a CPU's
+convolutions prefer and which makes the (B, T, C) view of a quantizer free.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from resdavenet_vq.model.quantizer import Quantizer
 from resdavenet_vq.stage import frame_stride
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from resdavenet_vq.config import AudioModel, QuantizerModel
 
@@ -27,6 +27,15 @@ JITTERED_POSITIONS = (1, 2)
 
 JITTER_OFFSETS = {"published": (0, 1, 2), "centred": (-1, 0, 1)}
 """What is added to a time index with probability p, 1 - 2p and p. The release never looks left, an off-by-one."""
+
+
+def memory_format(widths: Iterable[int]) -> torch.memory_format:
+    """The order in memory that suits convolutions of these widths: channels last, a quarter faster on a CPU.
+
+    Below 16 channels oneDNN's backward pass of a strided 1 x 1 convolution in that order writes outside its
+    memory (oneDNN issue 6035), so narrow networks keep the plain order.
+    """
+    return torch.channels_last if min(widths) >= 16 else torch.contiguous_format
 
 
 class Layer(NamedTuple):
@@ -107,6 +116,7 @@ class AudioEncoder(nn.Module):
         self.jitter = jitter
         self.jitter_offsets = JITTER_OFFSETS[jitter_offsets]
         stem = nn.Sequential(nn.Conv2d(1, audio.widths[0], (audio.n_mels, 1), bias=False), nn.BatchNorm2d(audio.widths[0]), nn.ReLU())
+        self.memory_format = memory_format(audio.widths)
         self.stages = nn.ModuleList([stem])
         for width_in, width in zip(audio.widths, audio.widths[1:], strict=False):
             blocks = [
@@ -141,7 +151,7 @@ class AudioEncoder(nn.Module):
     def _layers(self, x: Tensor, n_frames: Tensor, generator: torch.Generator | None) -> Iterator[tuple[str, Layer]]:
         """The layers one after another, each computed when it is asked for."""
         for position, stage in enumerate(self.stages, start=1):
-            x = stage(x).contiguous(memory_format=torch.channels_last)  # (B, C, 1, T)
+            x = stage(x).contiguous(memory_format=self.memory_format)  # (B, C, 1, T)
             valid = (n_frames // frame_stride(f"conv{position}")).clamp(min=1)
             yield f"conv{position}", Layer(x[:, :, 0], valid)
             name = f"quant{position}"

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, resnet50
 
+from resdavenet_vq.model.audio import memory_format
+
 if TYPE_CHECKING:
     from resdavenet_vq.config import ImageModel
 
@@ -38,6 +40,7 @@ class ImageEncoder(nn.Module):
         self.trunk, width = _resnet50() if image.architecture == "resnet50" else _thin_resnet(image.widths)
         self.embedder = nn.Conv2d(width, embedding_dim, 1)
         self.train_embedder_only = image.train_embedder_only
+        self.memory_format = torch.channels_last if image.architecture == "resnet50" else memory_format(image.widths)
         self.trunk.requires_grad_(not image.train_embedder_only)
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(STD)[:, None, None], persistent=False)
@@ -46,7 +49,7 @@ class ImageEncoder(nn.Module):
         """Images (B, 3, H, W), uint8 or already normalised, to maps (B, D, h, w)."""
         if images.dtype == torch.uint8:
             images = (images / 255 - self.mean) / self.std
-        maps: Tensor = self.embedder(self.trunk(images.contiguous(memory_format=torch.channels_last)))
+        maps: Tensor = self.embedder(self.trunk(images.contiguous(memory_format=self.memory_format)))
         return maps
 
     def train(self, mode: bool = True) -> ImageEncoder:

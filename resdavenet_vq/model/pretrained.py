@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 URL: str = ResNet50_Weights.IMAGENET1K_V1.url
 """The file's name carries the beginning of its SHA-256."""
+
+TIMEOUT = 60.0
+"""Seconds to wait for a connection, or for the next bytes."""
 
 
 def sha256_of(image: ImageModel) -> str | None:
@@ -67,6 +71,8 @@ def _file(image: ImageModel) -> Path:
     told = re.search(r"-([0-9a-f]{8,})\.", name)
     assert told, "torchvision puts a checksum into the names of its files"
     if not file.is_file():
+        before = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(TIMEOUT)  # torch has none of its own
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(URL, str(file), hash_prefix=told[1], progress=sys.stderr.isatty())
@@ -75,6 +81,8 @@ def _file(image: ImageModel) -> Path:
                 f"model.image.weights: {IMAGENET} cannot be downloaded from {URL} to {file.parent} ({e}). Where there is no network, "
                 f"fetch that file elsewhere, put it there or give its path as model.image.weights; its SHA-256 begins with {told[1]}"
             ) from None
+        finally:
+            socket.setdefaulttimeout(before)
     if not (found := sha256(file)).startswith(told[1]):
         raise InputError(f"{file}: SHA-256 begins with {found[: len(told[1])]}, not {told[1]}; the file is damaged, remove it")
     return file
