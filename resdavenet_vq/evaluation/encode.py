@@ -72,7 +72,7 @@ def encode(
     Raises InputError if the model has no such layer, does not fit the store, or gives values that are not finite.
     """
     data = Store(store)
-    network, _ = checkpoint.load(model)
+    network, _ = checkpoint.load(model, audio_only=embeddings is None)
     widths, quantized = network.settings.audio.widths, [f"quant{n}" for n in network.quantizers]
     if network.settings.audio.n_mels != N_MELS:
         raise InputError(f"{model}: takes {network.settings.audio.n_mels} mel bands, the store {store} holds {N_MELS}")

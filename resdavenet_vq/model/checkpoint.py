@@ -58,8 +58,8 @@ def save(folder: Path, model: DualEncoder, card: Mapping[str, Any]) -> None:
     write_json(folder / CARD, dict(card) | described)
 
 
-def load(folder: Path) -> tuple[DualEncoder, dict[str, Any]]:
-    """The model in a folder, in evaluation mode on the CPU, and its card.
+def load(folder: Path, *, audio_only: bool = False) -> tuple[DualEncoder, dict[str, Any]]:
+    """The model in a folder, in evaluation mode on the CPU, and its card; with `audio_only`, without its image branch.
 
     Raises InputError if a file is missing or damaged, or if the weights are not those of the model that the card describes.
     The state of the global random generator stays as it was.
@@ -74,6 +74,8 @@ def load(folder: Path) -> tuple[DualEncoder, dict[str, Any]]:
             raise InputError(
                 f"{folder / CARD}: describes no model; it needs 'model', 'quantizers' (numbers from 1 to 5) and 'image_branch'"
             )
+    if audio_only:
+        image_branch, state = False, {name: x for name, x in state.items() if not name.startswith("image.")}
     with torch.random.fork_rng(devices=[]):
         model = DualEncoder(settings, tuple(quantizers), image_branch=image_branch)
     if faults := differences(model.state_dict(), state):

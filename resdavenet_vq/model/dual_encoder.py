@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.model.audio import AudioEncoder, AudioOutput, frame_mask
-from resdavenet_vq.model.image import ImageEncoder
 
 if TYPE_CHECKING:
     from resdavenet_vq.config import Model
@@ -43,7 +42,7 @@ class DualEncoder(nn.Module):
         self.settings = model
         self.quantizers = tuple(sorted(quantizers))
         self.audio = AudioEncoder(model.audio, model.quantizer, self.quantizers, jitter, jitter_offsets)
-        self.image = ImageEncoder(model.image, model.audio.widths[-1]) if image_branch else NoImageEncoder()
+        self.image = _image_encoder(model) if image_branch else NoImageEncoder()
 
     @staticmethod
     def embed_speech(audio: AudioOutput) -> Tensor:
@@ -55,6 +54,12 @@ class DualEncoder(nn.Module):
     def embed_image(maps: Tensor) -> Tensor:
         """One vector (B, D) for each image: the mean over the positions of its map (B, D, h, w)."""
         return maps.float().mean(dim=(2, 3))
+
+
+def _image_encoder(model: Model) -> nn.Module:
+    from resdavenet_vq.model.image import ImageEncoder  # torchvision takes two seconds, which speech alone need not wait for
+
+    return ImageEncoder(model.image, model.audio.widths[-1])
 
 
 class NoImageEncoder(nn.Module):

@@ -144,7 +144,9 @@ def test_jitter_is_of_training_alone_and_follows_its_generator():
 
 @pytest.mark.parametrize(("widths", "last"), [((16, 16, 16, 24, 32), True), ((16, 8, 16, 24, 32), False)])
 def test_activations_are_channels_last_where_that_is_safe(widths, last):
-    model = AudioEncoder(AudioModel(widths=widths, blocks_per_stage=1, kernel_size=3, n_mels=7), QuantizerModel(codebook_size=8), (2,)).eval()
+    model = AudioEncoder(
+        AudioModel(widths=widths, blocks_per_stage=1, kernel_size=3, n_mels=7), QuantizerModel(codebook_size=8), (2,)
+    ).eval()
     layers = model(logmel(), torch.tensor([64, 40])).layers
     for n in range(1, 6):
         assert (layers[f"conv{n}"].vectors.stride(1) == 1) == last

@@ -178,3 +178,14 @@ def test_warm_start_copies_what_fits_and_keeps_the_rest(folder):
     parent = encoder().state_dict()
     for name, x in child.state_dict().items():
         assert torch.equal(x, (initial.state_dict() if name in warm.new else parent)[name]), name
+
+
+def test_the_audio_alone_is_that_of_the_whole(tmp_path):
+    torch.manual_seed(0)
+    model = DualEncoder(SETTINGS, (2,))
+    checkpoint.save(tmp_path, model, {})
+    audio, card = checkpoint.load(tmp_path, audio_only=True)
+    assert card["image_branch"]
+    assert all(torch.equal(x, model.audio.state_dict()[name]) for name, x in audio.audio.state_dict().items())
+    with pytest.raises(InputError, match="no image branch"):
+        audio.image(torch.zeros(1, 3, 32, 32))
