@@ -1,0 +1,53 @@
+"""configs/places.yaml on a few pairs in the layout of Places Audio, with a small network, from its JSON files to the report."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from resdavenet_vq.config import SpokenScenes
+from resdavenet_vq.corpus import spoken_scenes
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def reduced(corpus, lineages):
+    """The published configuration, with the sizes and paths of a stand-in for the corpus."""
+    values = yaml.safe_load((REPO / "configs/places.yaml").read_text())
+    values["corpus"]["metadata"] = {split: str(corpus / f"{split}.json") for split in ("train", "val")}
+    values["lineages"] = lineages
+    values["model"]["audio"] |= {"widths": [16, 16, 16, 24, 32], "blocks_per_stage": 1}
+    values["model"]["image"] = {"architecture": "thin_resnet", "widths": [16, 16, 16, 16], "crop": 32, "resize": 36}
+    values["model"]["quantizer"] = {"codebook_size": 32}
+    values["training"] |= {"epochs": 1, "batch_size": 12, "workers": 1, "threads": 1}
+    values["abx"] = {"convolutional_layers": []}
+    return values
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("places")
+    settings = SpokenScenes(layout="spoken_scenes", name="stand_in", seed=3, pairs={"train": 24, "val": 12}, image_size=48)
+    for split in settings.pairs:
+        spoken_scenes.make(settings, split, folder, 1)
+    return folder
+
+
+def test_the_published_recipe_runs_to_its_end_on_a_stand_in(corpus, tmp_path):
+    file = tmp_path / "places.yaml"
+    file.write_text(yaml.safe_dump(reduced(corpus, ["{3}->{2,3}"]), sort_keys=False))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", REPO / "Snakefile", "--directory", tmp_path, "--cores", "2"]
+    run = subprocess.run(
+        [*command, "--configfile", file], env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr[-5000:]
+    table = pd.read_csv(tmp_path / "results/places/summary.csv")
+    assert set(zip(table["lineage"], table["layer"], strict=True)) == {("{3}->{2,3}", "quant2"), ("{3}->{2,3}", "quant3")}
+    assert table["mean_recall_at_10"].notna().all()
+    assert table["words_published_mean_f1"].notna().all()
+    assert (tmp_path / "results/places/3/model/model.json").is_file()
+    assert (tmp_path / "results/places/report/index.html").is_file()
