@@ -26,6 +26,7 @@ app = typer.Typer(
 
 Out = Annotated[Path, typer.Option(help="Where the result goes.")]
 Settings = Annotated[str, typer.Option(help="JSON of the section of config.yaml.")]
+Recipe = Annotated[str, typer.Option(help="JSON of the section `recipe`.")]
 LineageText = Annotated[str, typer.Option(help="In the paper's notation, like '{}->{2}'.")]
 ModelFolder = Annotated[Path, typer.Option(help="Folder with model.safetensors and model.json.")]
 Data = Annotated[Path, typer.Option(help="A prepared store, SPLIT.h5.")]
@@ -56,8 +57,14 @@ def prepare(
 
     if (manifest is None) != bool(corpus and split):
         raise InputError("prepare takes --corpus and --split, or --manifest alone")
-    utterances = importing.read(config.read_corpus(corpus), split) if manifest is None else places.read(manifest)
-    run(utterances, config.Preparation.from_json(settings), out, report, workers)
+    release = None
+    if manifest is None:
+        section = config.read_corpus(corpus)
+        utterances = importing.read(section, split)
+        release = section.release_hdf5.get(split) if isinstance(section, config.ImportedCorpus) else None
+    else:
+        utterances = places.read(manifest)
+    run(utterances, config.Preparation.from_json(settings), out, report, workers, release)
 
 
 @app.command()
@@ -81,7 +88,7 @@ def train(
     training: Annotated[str, typer.Option(help="JSON of the section `training`, the lineage's overrides applied.")],
     out: Out,
     state: Annotated[Path, typer.Option(help="Folder where an unfinished training keeps what it needs to go on.")],
-    recipe: Annotated[str, typer.Option(help="JSON of the section `recipe`.")] = "{}",
+    recipe: Recipe = "{}",
     parent: Annotated[Path | None, typer.Option(help="model.json of the lineage to start from.")] = None,
     code: Annotated[str, typer.Option(help="Fingerprint of the code, kept with the model.")] = "",
     workers: Annotated[int, typer.Option(min=0, help="Processes that read and decode.")] = 1,
@@ -137,21 +144,25 @@ def fetch_released(
 
 
 @app.command()
-def encode_embeddings(model: ModelFolder, data: Data, out: Out) -> None:
+def encode_embeddings(model: ModelFolder, data: Data, out: Out, recipe: Recipe = "{}") -> None:
     """Write the embeddings of a split's images and captions."""
     from resdavenet_vq.evaluation.encode import encode
 
-    encode(model, data, embeddings=out)
+    encode(model, data, embeddings=out, recipe=config.Recipe.from_json(recipe))
 
 
 @app.command()
 def encode_codes(
-    model: ModelFolder, data: Data, out: Out, limit: Annotated[int, typer.Option(min=0, help="First so many utterances; 0: all.")] = 0
+    model: ModelFolder,
+    data: Data,
+    out: Out,
+    limit: Annotated[int, typer.Option(min=0, help="First so many utterances; 0: all.")] = 0,
+    recipe: Recipe = "{}",
 ) -> None:
     """Write the codes of a split's utterances, of every quantizer that is on."""
     from resdavenet_vq.evaluation.encode import encode
 
-    encode(model, data, codes=out, limit=limit)
+    encode(model, data, codes=out, limit=limit, recipe=config.Recipe.from_json(recipe))
 
 
 @app.command()
@@ -222,7 +233,7 @@ def detect_words(
     layer: Annotated[str, typer.Option(help="quant2, ...")],
     lineage: LineageText,
     settings: Settings,
-    recipe: Annotated[str, typer.Option(help="JSON of the section `recipe`.")],
+    recipe: Recipe,
     out: Out,
 ) -> None:
     """Find the words that single codes detect."""
@@ -256,7 +267,7 @@ def write_report(
     split: Annotated[str, typer.Option(help="Split whose utterances are shown.")],
     settings: Settings,
     out: Out,
-    recipe: Annotated[str, typer.Option(help="JSON of the section `recipe`.")] = "{}",
+    recipe: Recipe = "{}",
 ) -> None:
     """Write the report page and everything it shows into one folder."""
     from resdavenet_vq.report import page

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -89,10 +89,16 @@ class ImportedCorpus(Section):
         description="Aligned words of splits where the corpus's files have none, joined by utterance id: "
         "a folder of TextGrids, a .ctm file, or a .txt file with rows `id start end word`.",
     )
+    release_hdf5: dict[Name, Path] = Field(
+        default={},
+        description="With `preparation.reader: release_2020`, the JSON file of each split that names its `audio_hdf5_path` and "
+        "`image_hdf5_path`; their rows are those of the split, in order. See docs/readers.md.",
+    )
 
     def of(self, split: str) -> Self:
         """Only what decides how one split is read."""
-        return self.model_copy(update={"items": {}, "alignments": {k: v for k, v in self.alignments.items() if k == split}})
+        own = {key: {k: v for k, v in getattr(self, key).items() if k == split} for key in ("alignments", "release_hdf5")}
+        return self.model_copy(update=own | {"items": {}})
 
 
 class PlacesAudio(ImportedCorpus):
@@ -196,6 +202,11 @@ Corpus = Annotated[SpokenScenes | PlacesAudio | SpokenCoco | Flickr8k, Field(dis
 class Preparation(Section):
     """Turning wav and image files into the HDF5 store."""
 
+    reader: Literal["store", "files", "release_2020"] = Field(
+        default="store",
+        description="Where features and images are read from whenever they are needed: a `store` made once; the wav and image `files` "
+        "themselves; or the HDF5 files of the 2020 release, named in `corpus.release_hdf5`. All give the same batches. See docs/readers.md.",
+    )
     max_frames: PositiveInt = Field(
         default=2048, description="Longer utterances are cut to this many 10 ms frames, and counted. The published value."
     )
@@ -206,8 +217,20 @@ class Preparation(Section):
     allow_silent: bool = Field(default=False, description="Accept empty and constant utterances, whose features are all 0 dB like padding.")
 
 
+def _describe_base(schema: dict[str, Any]) -> None:
+    """Adds the key `base`, which is no field, to the JSON schema of a recipe."""
+    meaning = "The word, `published` or `corrected`, that the switches not named here are taken from."
+    schema["properties"]["base"] = {"enum": list(RECIPES), "type": "string", "default": "published", "description": meaning}
+
+
 class Recipe(Section):
-    """Where the published behaviour and its evident intention differ: which one is computed."""
+    """Where the published behaviour and its evident intention differ: which one is computed. See docs/published_and_corrected.md.
+
+    In YAML also one of the words `published` and `corrected`, which set every switch, or a mapping that starts from one
+    of them by its key `base`.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_describe_base)
 
     jitter: Literal["published", "centred"] = Field(
         default="published", description="Offsets of the temporal jitter: 0, +1, +2 as the release computes, or -1, 0, +1 as meant."
@@ -221,6 +244,67 @@ class Recipe(Section):
     frame_time: Literal["published", "centred"] = Field(
         default="published", description="Time of frame f: (f + 1/2) periods as published, or the centre of its receptive field."
     )
+    context: Literal["cropped", "padded"] = Field(
+        default="cropped",
+        description="What an utterance is surrounded by when it is encoded to codes or embedded: nothing, as the release does for words, "
+        "or padding of `pad_value` up to `preparation.max_frames`, as it does for training and retrieval.",
+    )
+    dead_codes: Literal["keep", "restart"] = Field(
+        default="keep",
+        description="Codes that hardly any frame takes: left where they are as published, or moved to random frames of the batch. "
+        "See docs/codebooks.md.",
+    )
+    new_codebooks: Literal["random", "parent_activations"] = Field(
+        default="random",
+        description="Codebooks that a stage has and its parent had not: random numbers as published, or frames that the parent makes of "
+        "training utterances.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_a_word(cls, given: Any) -> Any:
+        """The values of all switches where a word stands for them."""
+        if isinstance(given, str):
+            return _recipe_of(given)
+        if not isinstance(given, Mapping) or "base" not in given:
+            return given
+        named = {key: value for key, value in given.items() if key != "base"}
+        if cls.model_fields.keys() <= named.keys():
+            raise ValueError(
+                "recipe.base: has no effect, because every switch is named beside it, perhaps in the file that this one is laid over; "
+                f"write `recipe: {given['base']}`, or name the switches that should differ"
+            )
+        return _recipe_of(given["base"], "recipe.base: ") | named
+
+
+PAD_VALUE = {"zero": 0.0, "floor": -80.0}
+"""What `recipe.pad_value` means in dB."""
+
+TRAINING_SWITCHES = ("jitter", "semi_hard", "pad_value", "dead_codes", "new_codebooks")
+"""Those of `recipe` that a trained model depends on."""
+
+RECIPES: dict[str, dict[str, str]] = {
+    "published": {name: field.default for name, field in Recipe.model_fields.items()},
+    "corrected": {
+        "jitter": "centred",
+        "semi_hard": "masked",
+        "pad_value": "floor",
+        "frame_time": "centred",
+        "context": "padded",
+        "dead_codes": "restart",
+        "new_codebooks": "parent_activations",
+    },
+}
+"""What the words mean that stand for a whole recipe."""
+
+
+def _recipe_of(word: Any, key: str = "") -> dict[str, str]:
+    """The switches that a word stands for."""
+    if word not in tuple(RECIPES):
+        raise ValueError(
+            f"{key}must be {' or '.join(RECIPES)}{'' if key else ', or a mapping of the switches'}, not {word!r}; {_nearest(word, RECIPES)}"
+        )
+    return RECIPES[word]
 
 
 class AudioModel(Section):
@@ -319,6 +403,21 @@ class Model(Section):
     quantizer: QuantizerModel = QuantizerModel()
 
 
+class Compute(Section):
+    """How a training computes: nothing here changes the method, everything may change last digits. See docs/training.md."""
+
+    precision: Literal["float32", "tf32", "bfloat16"] = Field(
+        default="float32",
+        description="Of convolutions and matrix products: float32; on a GPU with TF32 for the products inside; or bfloat16 in the forward and "
+        "backward pass of both networks. Weights, quantizers and losses are float32 in any case.",
+    )
+    compile: bool = Field(default=False, description="Compile the networks before the first step: minutes, then faster steps.")
+    deterministic: bool = Field(
+        default=True,
+        description="On a GPU, only algorithms that give the same bits every time, wherever there is one; a CPU always does so.",
+    )
+
+
 class TrainingOverride(Section):
     """What a lineage does differently from `training`."""
 
@@ -344,7 +443,8 @@ class Training(Section):
         default="max_frames", description="Pad every batch to the store's longest allowed utterance as published, or to its own longest."
     )
     seed: int = Field(default=8675309, ge=0, description="Of initial weights, order, crops, impostors and jitter.")
-    workers: int = Field(default=1, ge=0, description="Processes that read and decode beside the training process.")
+    compute: Compute = Compute()
+    workers: int = Field(default=1, ge=0, description="Processes that read and decode beside each training process; there is one a GPU.")
     threads: PositiveInt = Field(
         default=8, description="Processor cores that a training job asks for; without a GPU, those beyond the workers compute."
     )
@@ -434,7 +534,9 @@ class Config(Section):
         description="Lineages that are imported instead of trained, and where from: an archive of the 2020 release, "
         "or the folder of an experiment in its form. See docs/released_models.md.",
     )
-    recipe: Recipe = Recipe()
+    recipe: Annotated[Recipe, BeforeValidator(lambda given: given, json_schema_input_type=Literal["published", "corrected"] | Recipe)] = (
+        Recipe()
+    )
     preparation: Preparation = Preparation()
     model: Model
     training: Training
@@ -455,7 +557,8 @@ class Config(Section):
             "words.held_out_split": [self.words.held_out_split],
         }
         if isinstance(self.corpus, ImportedCorpus):
-            wanted |= {"corpus.items": tuple(self.corpus.items), "corpus.alignments": tuple(self.corpus.alignments)}
+            of_splits = ("items", "alignments", "release_hdf5")
+            wanted |= {f"corpus.{key}": tuple(getattr(self.corpus, key)) for key in of_splits}
         faults = [
             f"{key}: the corpus has no split {split!r}; {_nearest(split, known)}"
             for key, splits in wanted.items()
@@ -466,16 +569,33 @@ class Config(Section):
             faults += [
                 f"abx.splits: corpus.items names no item file for {split!r}" for split in self.abx.splits if split not in self.corpus.items
             ]
-        for notation in (*self.lineages, *self.training.overrides, *self.released):
-            try:
-                Lineage.parse(notation)
-            except ValueError as e:
-                faults.append(f"lineages: {e}")
-        named = [notation.replace(" ", "") for notation in self.released]
-        faults += [f"released: {notation} stands in it twice" for notation in sorted({n for n in named if named.count(n) > 1})]
+        if self.preparation.reader == "release_2020":
+            used = {split for key, splits in wanted.items() if not key.startswith("corpus.") for split in splits if split in known}
+            named = getattr(self.corpus, "release_hdf5", {})
+            faults += [
+                f"corpus.release_hdf5.{split}: missing; preparation.reader release_2020 needs it" for split in sorted(used - set(named))
+            ]
+        faults += _lineage_faults("lineages", (*self.lineages, *self.training.overrides)) + _lineage_faults(
+            "released", self.released, once=True
+        )
         if faults:
             raise ValueError("\n".join(faults))
         return self
+
+
+def _lineage_faults(key: str, notations: Iterable[str], *, once: bool = False) -> list[str]:
+    """What is wrong with lineages in a key of the configuration, in which each may stand several times or once."""
+    faults, seen = [], set()
+    for notation in notations:
+        try:
+            lineage = Lineage.parse(notation)
+        except ValueError as e:
+            faults.append(f"{key}: {e}")
+            continue
+        if once and lineage in seen:
+            faults.append(f"{key}: {lineage} stands in it twice")
+        seen.add(lineage)
+    return faults
 
 
 def read(values: Mapping[str, Any]) -> Config:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from resdavenet_vq.config import Config, Flickr8k, PlacesAudio, Section, SpokenCoco, SpokenScenes
+from resdavenet_vq.config import TRAINING_SWITCHES, Config, Flickr8k, PlacesAudio, Section, SpokenCoco, SpokenScenes
 from resdavenet_vq.stage import FOLDER_PATTERN, Lineage, frame_stride
 
 FRAME_PERIOD = 0.01
@@ -43,7 +43,7 @@ class Plan:
     def corpus_files(self, split: str) -> list[str]:
         """The files that list a split's utterances, aligned words included."""
         corpus = self._read_as(split)
-        return [str(path) for path in (*corpus.files(split), *corpus.alignments.values())]
+        return [str(path) for path in (*corpus.files(split), *corpus.alignments.values(), *corpus.release_hdf5.values())]
 
     def import_options(self, split: str) -> str:
         """What decides how a split is read: the section of an imported corpus with nothing but this split's."""
@@ -59,7 +59,8 @@ class Plan:
         corpus = self.config.corpus
         if isinstance(corpus, SpokenScenes):
             return PlacesAudio(layout="places", name=corpus.name, metadata={split: self.root / f"corpus/{split}.json"})
-        return corpus.of(split)
+        read_as = corpus.of(split)
+        return read_as if self.config.preparation.reader == "release_2020" else read_as.model_copy(update={"release_hdf5": {}})
 
     def items(self, split: str) -> str:
         """The ABX item file of a split."""
@@ -125,9 +126,17 @@ class Plan:
         settings = self.config.training.of(str(Lineage.from_folder(folder)))
         return as_json(settings, exclude=("workers", "threads", "gpus"))
 
-    def training_recipe(self) -> str:
-        """The switches that matter to training."""
-        return as_json(self.config.recipe, "jitter", "semi_hard", "pad_value")
+    def training_recipe(self, folder: str) -> str:
+        """The switches that matter to a training: those of codebooks only where it has some, or new ones."""
+        lineage = Lineage.from_folder(folder)
+        started = set(lineage.quantizers) - set(lineage.parent.quantizers) if lineage.parent else set()
+        without = {"dead_codes": not lineage.quantizers, "new_codebooks": not started}
+        return as_json(self.config.recipe, *(switch for switch in TRAINING_SWITCHES if not without.get(switch)))
+
+    def encoding_recipe(self) -> str:
+        """The switches that matter to codes and embeddings: the value of padding only where there is some."""
+        recipe = self.config.recipe
+        return as_json(recipe, "context", *(["pad_value"] if recipe.context == "padded" else []))
 
     # -- evaluations --------------------------------------------------------------------------------------
 

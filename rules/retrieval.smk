@@ -19,9 +19,11 @@ rule encode_embeddings:
         mem_mb=8000,
         runtime="2h",
     params:
+        recipe=plan.encoding_recipe(),
         code=fingerprint("evaluation.encode"),
     shell:
-        "python -m resdavenet_vq encode-embeddings --model $(dirname {input.model}) --data {input.data} --out {output} 2> {log}"
+        "python -m resdavenet_vq encode-embeddings --model $(dirname {input.model}) --data {input.data}"
+        " --recipe {params.recipe:q} --out {output} 2> {log}"
 
 
 rule score_retrieval:

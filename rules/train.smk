@@ -28,7 +28,7 @@ rule train:
         lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
         model=as_json(settings.model),
         training=lambda wildcards: plan.training(wildcards.lineage),
-        recipe=plan.training_recipe(),
+        recipe=lambda wildcards: plan.training_recipe(wildcards.lineage),
         code=fingerprint("training.loop"),
         workers=lambda wildcards, threads: settings.training.workers,
         state=lambda wildcards, threads: plan.root / "state" / wildcards.lineage,

@@ -20,10 +20,11 @@ rule encode_codes:
         runtime="4h",
     params:
         limit=lambda wildcards: plan.code_limit(wildcards.split),
+        recipe=plan.encoding_recipe(),
         code=fingerprint("evaluation.encode"),
     shell:
         "python -m resdavenet_vq encode-codes --model $(dirname {input.model}) --data {input.data}"
-        " --limit {params.limit} --out {output} 2> {log}"
+        " --limit {params.limit} --recipe {params.recipe:q} --out {output} 2> {log}"
 
 
 rule detect_words:

@@ -14,6 +14,7 @@ import soundfile
 from PIL import Image
 
 from resdavenet_vq.corpus.manifest import Interval, Manifest, Utterance
+from resdavenet_vq.data import features
 
 
 def log_mel(samples):
@@ -84,3 +85,19 @@ def png_header(width, height):
     data[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     return bytes(data)
+
+
+def write_release(folder, utterances):
+    """The 2020 release's files of utterances whose media are there; returns the JSON file that names the other two."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with h5py.File(folder / "audio.h5", "w") as audio, h5py.File(folder / "image.h5", "w") as pictures:
+        melspec = audio.create_dataset("melspec", (len(utterances), 40, 2048), "f4")
+        lengths = audio.create_dataset("melspec_len", (len(utterances),), "i8")
+        image = pictures.create_dataset("image", (len(utterances),), h5py.special_dtype(vlen=np.uint8))
+        for row, utterance in enumerate(utterances):
+            logmel = features.log_mel(features.read_wav(utterance.wav))[:2048]
+            melspec[row, :, : len(logmel)], lengths[row] = logmel.T, len(logmel)
+            if utterance.image:
+                image[row] = np.frombuffer(utterance.image.read_bytes(), np.uint8)
+    (folder / "split.json").write_text(json.dumps({"audio_hdf5_path": "audio.h5", "image_hdf5_path": str(folder / "image.h5")}))
+    return folder / "split.json"

@@ -65,6 +65,22 @@ def test_a_fault_is_named_with_its_dotted_key(key, value, message):
     assert message in fault((key, value))
 
 
+@pytest.mark.parametrize(
+    ("weights", "architecture", "message"),
+    [
+        ("IMAGENET1K_V1", "thin_resnet", "model.image.weights: IMAGENET1K_V1 are weights of resnet50, not of thin_resnet"),
+        ("imagenet1k_v1", "resnet50", "model.image.weights: must be random, IMAGENET1K_V1, or the path of a .pth or .safetensors file"),
+    ],
+)
+def test_weights_of_the_image_network(weights, architecture, message):
+    assert message in fault(("model.image.weights", weights), ("model.image.architecture", architecture))
+
+
+def test_a_released_lineage_is_named_once_and_rightly():
+    assert "released: {2,3} stands in it twice" in fault(("released", {"{2,3}": "a.tar", "{3, 2}": "b"}))
+    assert "released" in fault(("released", {"{2,7}": "a.tar"}))
+
+
 def test_all_faults_are_reported_at_once():
     text = fault(("training.epohs", 3), ("words.half_window", True), ("retrieval.split", None))
     assert {line.split(":")[0] for line in text.splitlines()[1:]} == {"training.epohs", "words.half_window", "retrieval.split"}

@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,6 +22,7 @@ from resdavenet_vq.model.released_archives import ARCHIVES, Archive
 
 CONTENT = bytes(range(256)) * 20_000  # five chunks
 ID = "1MhC6PCkt7DBQvWTvf-c_ru4HSHmSb9AP"
+PAGE = Path(__file__).parents[1] / "docs/released_models.md"
 NAME = "RDVQ_00000_01000.archive"
 
 
@@ -223,6 +225,11 @@ def test_metadata_of_another_shape(server, tmp_path, content):
     with pytest.raises(InputError, match=r"what came is not train_original_with_alignments\.json: (?!.*\.part)"):
         fetch_metadata("train", tmp_path)
     assert names(tmp_path) == []
+
+
+def test_the_page_lists_the_ten_archives():
+    rows = re.findall(r"^\| `(\{.*)` \| (\.\d{3}) \| `(\w+)` \| `(\S+)` \|$", PAGE.read_text(), re.MULTILINE)
+    assert [Archive(lineage, float(recall), *rest) for lineage, recall, *rest in rows] == list(ARCHIVES)
 
 
 def test_the_ten_archives_differ():

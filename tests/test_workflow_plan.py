@@ -1,6 +1,7 @@
 """What the rules hand to commands: all that a result depends on, and nothing else."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,31 @@ def test_alignments_are_an_input_of_their_split():
     assert aligned.import_code("val") == ("corpus.places", "corpus.alignments")
     assert aligned.import_code("train") == ("corpus.places",)
     assert config.read_corpus(aligned.import_options("val")).alignments == {"val": Path("val.ctm")}
+
+
+def folders(pattern):
+    known = ["none", "2", "none-2", "none-2-23", "2-none", "23"]
+    return [folder for folder in known if re.fullmatch(f"({pattern})/model", f"{folder}/model")]
+
+
+def test_a_lineage_is_either_trained_or_imported():
+    values = yaml.safe_load((REPO / "config.yaml").read_text())
+    trained = Plan(config.read(values))
+    assert folders(trained.released_pattern) == []
+    assert folders(trained.trained_pattern) == ["none", "2", "none-2", "none-2-23", "2-none", "23"]
+    some = Plan(config.read(values | {"released": {"{} -> {2}": "a.tar", "{2}": "nowhere"}}))
+    assert folders(some.released_pattern) == ["2", "none-2"]
+    assert folders(some.trained_pattern) == ["none", "none-2-23", "2-none", "23"]
+    assert some.released_files("none-2") == ["a.tar"]
+
+
+def test_a_local_file_of_weights_is_an_input_of_first_stages_alone():
+    values = yaml.safe_load((REPO / "config.yaml").read_text())
+    assert Plan(config.read(values)).image_weights("none") == []
+    values["model"]["image"]["weights"] = "w.pth"
+    assert Plan(config.read(values)).image_weights("none") == ["w.pth"]
+    assert Plan(config.read(values)).image_weights("none-2") == []
+    assert plan("configs/places.yaml").image_weights("none") == []
 
 
 def test_splits_of_spoken_coco():

@@ -65,11 +65,11 @@ def write_store(path, n, seed, frames=(33, 70), spoil=None, bad_image=None):
     return path
 
 
-def train(folder, name="a", *, lineage="{2,3}", parent=None, checkpoint_seconds=0.0, code="", recipe=None, **changes):
+def train(folder, name="a", *, lineage="{2,3}", parent=None, checkpoint_seconds=0.0, code="", recipe=None, model=MODEL, **changes):
     """Trains on `folder`/train.h5 into `folder`/`name`; `changes` are to TRAINING."""
     loop.train(
         lineage=lineage,
-        model=MODEL,
+        model=model,
         recipe=recipe or config.Recipe(),
         training=config.Training.model_validate(TRAINING.model_dump() | changes),
         train_store=folder / "train.h5",

@@ -54,9 +54,11 @@ def training_batches(
     rank: int = 0,
     world: int = 1,
     start_step: int = 0,
+    last_epoch: int | None = None,
 ) -> Iterable[Batch]:
-    """One epoch of batches, in random order, beginning at `start_step`; utterances without an image are left out.
+    """The batches of an epoch, counted from 1, in random order, beginning at `start_step`; utterances without an image are left out.
 
+    With `last_epoch` those of the following epochs come after them, read ahead by the same workers.
     `batch_size` is the global batch's; rank r of `world` gets every world-th pair beginning with
     the r-th. The last batch may be short, so that a rank's part of it may even be empty. T is the same
     on every rank: the store's max_frames, or the global batch's longest rounded up to a multiple of 16.
@@ -66,11 +68,8 @@ def training_batches(
     pairs = np.flatnonzero(store.image_index >= 0)
     if not len(pairs):
         raise InputError(f"{store.path}: has no utterance with an image to train on")
-    order = np.random.default_rng([seed, epoch]).permutation(pairs)
-    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-
-    dataset = _TrainingBatches(store, image, batches, pad_to, pad_value, (seed, epoch), rank, world)
-    return _load(dataset, range(start_step, len(batches)), workers)
+    dataset = _TrainingBatches(store, image, pairs, batch_size, pad_to, pad_value, seed, rank, world)
+    return _load(dataset, range((epoch - 1) * dataset.steps + start_step, (last_epoch or epoch) * dataset.steps), workers)
 
 
 def evaluation_images(store: Store, image: ImageModel, batch_size: int, workers: int) -> Iterable[tuple[Tensor, np.ndarray]]:
@@ -95,31 +94,44 @@ def equal_length_batches(store: Store, max_frames_in_batch: int) -> Iterator[tup
             yield torch.from_numpy(logmel.astype(np.float32)).transpose(1, 2).contiguous(), numbers
 
 
-@dataclass(frozen=True)
+@dataclass
 class _TrainingBatches(Dataset[Batch]):
-    """The parts of one rank, by step."""
+    """The parts of one rank, by step; steps count on from epoch to epoch."""
 
     store: Store
     image: ImageModel
-    batches: list[np.ndarray]
+    pairs: np.ndarray
+    batch_size: int
     pad_to: str
     pad_value: float
-    seed: tuple[int, int]
+    seed: int
     rank: int
     world: int
+    _order: tuple[int, np.ndarray] | None = None
 
-    def __getitem__(self, step: int) -> Batch:
-        store, whole = self.store, self.batches[step]
+    @property
+    def steps(self) -> int:
+        """In an epoch."""
+        return math.ceil(len(self.pairs) / self.batch_size)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The pairs in the order of an epoch; the last one asked for is kept."""
+        if self._order is None or self._order[0] != epoch:
+            self._order = epoch, np.random.default_rng([self.seed, epoch]).permutation(self.pairs)
+        return self._order[1]
+
+    def __getitem__(self, steps_before: int) -> Batch:
+        epoch, step = 1 + steps_before // self.steps, steps_before % self.steps
+        store, whole = self.store, self.order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
         longest = (
             store.attributes["max_frames"] if self.pad_to == "max_frames" else math.ceil(store.n_frames[whole].max() / _FRAMES) * _FRAMES
         )
         part = whole[self.rank :: self.world]
-        dtype = store.logmel(int(whole[0])).dtype
-        logmel = np.full((len(part), N_MELS, longest), self.pad_value, dtype)
+        logmel = np.full((len(part), N_MELS, longest), self.pad_value, store.precision)
         crops = np.empty((len(part), 3, self.image.crop, self.image.crop), np.uint8)
         for i, number in enumerate(part.tolist()):
             logmel[i, :, : store.n_frames[number]] = store.logmel(number).T
-            random = np.random.default_rng([*self.seed, number])
+            random = np.random.default_rng([self.seed, epoch, number])
             crops[i] = images.training_crop(_decode(store, int(store.image_index[number])), self.image, random)
         return Batch(*map(torch.from_numpy, (logmel, store.n_frames[part], crops, part)))
 
@@ -139,8 +151,9 @@ class _EvaluationImages(Dataset[tuple[Tensor, np.ndarray]]):
 
 
 def _decode(store: Store, number: int) -> Image.Image:
+    data = store.image(number)
     try:
-        return images.decode(store.image(number))
+        return images.decode(data)
     except InputError as e:
         raise InputError(f"{store.path}: image {store.image_ids[number]} {e}; prepare the split again") from None
 

@@ -109,6 +109,18 @@ def read_wav(path: Path, *, allow_silent: bool = True) -> np.ndarray:
     return samples
 
 
+def length_of_wav(path: Path) -> int:
+    """The 16 kHz samples that `read_wav` would give, by the file's header. Raises InputError naming the file."""
+    try:
+        _check_header(path)
+        audio = soundfile.info(path)
+    except OSError as e:
+        raise InputError(f"{path}: {_os_reason(e)}") from None
+    except soundfile.LibsndfileError as e:
+        raise InputError(f"{path}: cannot be read as audio ({e.error_string.rstrip('.')})") from None
+    return int(audio.frames * SAMPLE_RATE / audio.samplerate + 0.5)
+
+
 def frame_count(n_samples: int) -> int:
     """Frames of an utterance of `n_samples` samples at 16 kHz."""
     return 1 + (n_samples or EMPTY_LENGTH) // HOP_LENGTH

@@ -1,4 +1,4 @@
-"""From a manifest to a store: every wav and image file read once, checked and converted, in parallel.
+"""From a manifest to a store: every utterance and image read once, checked and converted, in parallel.
 
 What is refused, cut or counted is told in one report. The store does not depend on the number
 of workers, and equal input makes an equal file.
@@ -11,22 +11,24 @@ import multiprocessing
 import os
 import signal
 import threading
+import zlib
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import batched
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from resdavenet_vq import files
 from resdavenet_vq.config import Preparation
 from resdavenet_vq.corpus.manifest import Manifest, Refusal, Utterance
-from resdavenet_vq.data import features, images
+from resdavenet_vq.data import features, images, sources
 from resdavenet_vq.data.store_writer import StoreWriter
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.progress import track
@@ -36,88 +38,162 @@ _TASKS_PER_WORKER = 4  # begun before the first result is written: bounds memory
 
 
 class _Task(NamedTuple):
+    row: int
     wav: Path
     image: Path | None
-    """Only of the first row that shows it."""
+    """With wav and image files, only of the first row that shows it."""
 
 
-class _Result(NamedTuple):
-    logmel: np.ndarray | None
-    n_samples: int
-    image: bytes | None
-    audio_fault: str
-    image_fault: str
+class _Item[T](NamedTuple):
+    """Features or an image: themselves if they go into the store, else what the store keeps of them."""
+
+    data: T | None
+    length: int
+    crc32: int
 
 
-def prepare(manifest: Manifest, settings: Preparation, out: Path, report: Path, workers: int) -> None:
+@dataclass
+class _Result:
+    """What became of a row."""
+
+    logmel: _Item[np.ndarray] | None = None
+    n_samples: int = 0
+    image: _Item[bytes] | None = None
+    audio_fault: str = ""
+    image_fault: str = ""
+    noticed: str = ""
+
+
+@dataclass
+class _Told:
+    """What the report tells."""
+
+    refused: list[Refusal]
+    counted: Manifest
+    """Without its utterances."""
+    cut: list[str] = field(default_factory=list)
+    frames: int = 0
+    samples: int = 0
+
+
+def prepare(manifest: Manifest, settings: Preparation, out: Path, report: Path, workers: int, release: Path | None = None) -> None:
     """Writes the store `out` and the JSON `report`, each whole or not at all.
 
-    Rows are refused for unreadable, truncated, non-finite or (unless allowed) silent audio, and for
-    images that do not decode. With `bad_rows: stop` any refused row, the manifest's own included,
+    The reader `release_2020` needs `release`, the JSON file that names the two HDF5 files of the split.
+
+    Rows are refused for unreadable, truncated, non-finite or (unless allowed) silent audio, for images that do
+    not decode, and for rows of the 2020 files that cannot be this utterance's. With `bad_rows: stop` any refused row, the manifest's own included,
     raises InputError with all of them and nothing is written; with `skip` they are only reported.
     A split without any usable row is an error in any case.
 
-    The report has `utterances`, `images`, `frames` (as stored), `hours` (of the audio before cuts),
+    The report has `utterances`, `images`, `frames` (after cuts), `hours` (of the audio before cuts),
     `refused` (row from 0, id, file, reason), `cut` (ids of utterances longer than `max_frames`) and
-    `counted` (what the manifest noticed) and `noticed` (the first of it by name).
+    `counted` (what else was noticed) and `noticed` (the first of it by name).
     """
+    source, release_attributes = _source(manifest, settings, release)
     try:
-        with _alone(out, report), StoreWriter(out.parent, settings.precision) as writer:
-            refused, cut, frames, samples = _fill(writer, manifest, settings, f"preparing {out.stem}", workers)
-            if refused and (settings.bad_rows == "stop" or not frames):
-                raise InputError(_refusals(refused, len(manifest.utterances) + len(manifest.refused)))
-            if not frames:
+        with _alone(out, report), StoreWriter(out.parent, settings.precision, settings.reader, release_attributes) as writer:
+            told = _fill(writer, manifest, source, settings, f"preparing {out.stem}", workers)
+            if told.refused and (settings.bad_rows == "stop" or not told.frames):
+                raise InputError(_refusals(told.refused, len(manifest.utterances) + len(manifest.refused)))
+            if not told.frames:
                 raise InputError(f"{out}: the split has no rows to prepare")
             utterances, n_images = writer.write(out, settings.max_frames, f"prepare --settings '{settings.model_dump_json()}'")
             content = {
                 "utterances": utterances,
                 "images": n_images,
-                "frames": frames,
-                "hours": round(samples / features.SAMPLE_RATE / 3600, 6),
-                "refused": [refusal._asdict() for refusal in refused],
-                "cut": cut,
-                "counted": manifest.counted,
-                "noticed": manifest.noticed,
+                "frames": told.frames,
+                "hours": round(told.samples / features.SAMPLE_RATE / 3600, 6),
+                "refused": [refusal._asdict() for refusal in told.refused],
+                "cut": told.cut,
+                "counted": told.counted.counted,
+                "noticed": told.counted.noticed,
             }
             files.write_json(report, content)
     except OSError as e:
         raise InputError(f"{out}: cannot be written ({e.strerror or e}); is there room on the disk, and leave to write?") from None
 
 
-def _fill(
-    writer: StoreWriter, manifest: Manifest, settings: Preparation, label: str, workers: int
-) -> tuple[list[Refusal], list[str], int, int]:
-    """Gives the writer all good rows; returns the refused ones, the ids of those cut, stored frames, and samples."""
-    refused, cut, frames, samples = list(manifest.refused), [], 0, 0
-    image_faults: dict[str, str] = {}
-    with closing(_in_parallel(_tasks(manifest.utterances), settings, workers)) as results:
+def _source(manifest: Manifest, settings: Preparation, release: Path | None) -> tuple[sources.Source, dict[str, Any]]:
+    """Where features and images come from, and what the store has to know of the release's files."""
+    if settings.reader != "release_2020":
+        return sources.Media(settings.precision, settings.max_frames, settings.allow_silent), {}
+    if release is None:
+        raise InputError("preparation.reader: release_2020 needs corpus.release_hdf5, the JSON file that names the HDF5 files of the split")
+    rows = len(manifest.utterances) + len({refusal.row for refusal in manifest.refused})
+    source = sources.Release2020(release, rows, settings.precision, settings.max_frames, allow_silent=settings.allow_silent)
+    source.check(with_images=any(utterance.image for utterance in manifest.utterances))
+    return source, {"json": str(release), "rows": rows}
+
+
+def _fill(writer: StoreWriter, manifest: Manifest, source: sources.Source, settings: Preparation, label: str, workers: int) -> _Told:
+    """Gives the writer all good rows."""
+    noticed = {what: list(names) for what, names in manifest.noticed.items()}
+    told = _Told(list(manifest.refused), Manifest(counted=dict(manifest.counted), noticed=noticed))
+    known_images = _Images(writer)
+    tasks = _tasks(manifest, every_image=settings.reader == "release_2020")
+    with closing(_in_parallel(tasks, partial(_convert, settings, source), workers)) as results:
         tracked = track(results, label, len(manifest.utterances), "rows")
         for result, utterance, row in zip(tracked, manifest.utterances, _row_numbers(manifest), strict=False):
-            if utterance.image_id is not None:
-                if result.image is not None:
-                    writer.add_image(utterance.image_id, result.image)
-                elif result.image_fault:
-                    image_faults[utterance.image_id] = result.image_fault
-            image_fault = image_faults.get(utterance.image_id or "", "")
+            image_fault = "" if utterance.image_id is None else known_images.add(utterance.image_id, result)
+            image_file = utterance.image and source.image_file(utterance.image)
             if result.logmel is None:
-                reason = f"{result.audio_fault}; {utterance.image}: {image_fault}" if image_fault else result.audio_fault
-                refused.append(Refusal(row, utterance.id, str(utterance.wav), reason))
+                reason = f"{result.audio_fault}; {image_file}: {image_fault}" if image_fault else result.audio_fault
+                told.refused.append(Refusal(row, utterance.id, str(source.audio_file(utterance.wav)), reason))
             elif image_fault:
-                refused.append(Refusal(row, utterance.id, str(utterance.image), image_fault))
+                told.refused.append(Refusal(row, utterance.id, str(image_file), image_fault))
             else:
                 if features.frame_count(result.n_samples) > settings.max_frames:
-                    cut.append(utterance.id)
-                frames += len(result.logmel)
-                samples += result.n_samples
-                writer.add(utterance, result.logmel, result.n_samples)
-    return sorted(refused), cut, frames, samples
+                    told.cut.append(utterance.id)
+                if result.noticed:
+                    told.counted.notice(result.noticed, utterance.id)
+                told.frames += result.logmel.length
+                told.samples += result.n_samples
+                _add(writer, utterance, row, result.logmel, result.n_samples)
+    told.refused.sort()
+    return told
 
 
-def _tasks(utterances: Iterable[Utterance]) -> Iterator[_Task]:
+class _Images:
+    """Gives the writer each image once, and remembers what is wrong with the others."""
+
+    def __init__(self, writer: StoreWriter) -> None:
+        self._writer = writer
+        self._crc32s: dict[str, int] = {}
+        self._faults: dict[str, str] = {}
+
+    def add(self, identity: str, result: _Result) -> str:
+        """Takes the image of a row's result, if it was read with this row, and returns what is wrong with it."""
+        image = result.image
+        if result.image_fault:
+            self._faults[identity] = result.image_fault
+            return result.image_fault
+        if image is None:
+            return self._faults.get(identity, "")
+        if identity in self._crc32s:
+            same = self._crc32s[identity] == image.crc32
+            return "" if same else "differs from the image of an earlier row with the same name; are the rows in the corpus's order?"
+        self._crc32s[identity] = image.crc32
+        if image.data is None:
+            self._writer.add_outside_image(identity, image.length, image.crc32)
+        else:
+            self._writer.add_image(identity, image.data)
+        return ""
+
+
+def _add(writer: StoreWriter, utterance: Utterance, row: int, logmel: _Item[np.ndarray], n_samples: int) -> None:
+    if logmel.data is None:
+        writer.add_outside(utterance, logmel.length, n_samples, logmel.crc32, row)
+    else:
+        writer.add(utterance, logmel.data, n_samples)
+
+
+def _tasks(manifest: Manifest, *, every_image: bool) -> Iterator[_Task]:
     seen: set[str | None] = {None}
-    for utterance in utterances:
-        yield _Task(utterance.wav, None if utterance.image_id in seen else utterance.image)
-        seen.add(utterance.image_id)
+    for utterance, row in zip(manifest.utterances, _row_numbers(manifest), strict=False):
+        yield _Task(row, utterance.wav, None if utterance.image_id in seen else utterance.image)
+        if not every_image:
+            seen.add(utterance.image_id)
 
 
 def _row_numbers(manifest: Manifest) -> Iterator[int]:
@@ -137,33 +213,50 @@ def _refusals(refused: list[Refusal], rows: int) -> str:
     )
 
 
-def _convert(settings: Preparation, tasks: tuple[_Task, ...]) -> list[_Result]:
-    return [_convert_one(settings, task) for task in tasks]
+def _convert(settings: Preparation, source: sources.Source, tasks: tuple[_Task, ...]) -> list[_Result]:
+    return [_convert_one(settings, source, task) for task in tasks]
 
 
-def _convert_one(settings: Preparation, task: _Task) -> _Result:
-    """Reads, checks and converts the files of a row."""
-    logmel, n_samples, image, audio_fault, image_fault = None, 0, None, "", ""
+def _convert_one(settings: Preparation, source: sources.Source, task: _Task) -> _Result:
+    """Reads, checks and converts what belongs to a row."""
+    result, inside = _Result(), settings.reader == "store"
     try:
-        audio = features.read_wav(task.wav, allow_silent=settings.allow_silent)
-        n_samples = len(audio)
-        logmel = features.log_mel(audio)[: settings.max_frames].astype(settings.precision)
+        logmel, result.n_samples = source.logmel(task.wav, task.row)
+        if settings.reader == "release_2020":
+            result.n_samples, result.noticed = _length(task.wav, result.n_samples)
+        crc32 = 0 if inside else source.audio_crc32(task.wav, task.row)
+        result.logmel = _Item(logmel if inside else None, len(logmel), crc32)
     except InputError as e:
-        audio_fault = str(e).removeprefix(f"{task.wav}: ")
+        result.audio_fault = str(e).removeprefix(f"{source.audio_file(task.wav)}: ")
     if task.image is not None:
         try:
-            image = images.read(task.image)
+            image = source.image(task.image, task.row)
+            images.decode(image)
+            result.image = _Item(image if inside else None, len(image), zlib.crc32(image))
         except InputError as e:
-            image_fault = str(e).removeprefix(f"{task.image}: ")
-    return _Result(logmel, n_samples, image, audio_fault, image_fault)
+            result.image_fault = str(e).removeprefix(f"{source.image_file(task.image)}: ")
+    return result
 
 
-def _in_parallel(tasks: Iterable[_Task], settings: Preparation, workers: int) -> Generator[_Result]:
+def _length(wav: Path, least: int) -> tuple[int, str]:
+    """The length of audio whose features the release has, at least so many samples, and what there is to notice."""
+    n_frames = features.frame_count(least)
+    if not wav.exists():
+        cut = ", perhaps of a longer one" if n_frames == sources.RELEASE_FRAMES else ""
+        return least, f"no wav file: the length is that of the frames{cut}"
+    n_samples = features.length_of_wav(wav)
+    expected = min(features.frame_count(n_samples), sources.RELEASE_FRAMES)
+    if abs(n_frames - expected) > 1:  # another resampler may round otherwise
+        raise InputError(f"the row has {n_frames} frames where {wav} has {expected}; are the rows in the corpus's order?")
+    return n_samples, ""
+
+
+def _in_parallel(tasks: Iterable[_Task], convert: Callable[[tuple[_Task, ...]], list[_Result]], workers: int) -> Generator[_Result]:
     """The results in the order of the tasks; only so many tasks are under way as keep the workers busy."""
     chunks = batched(tasks, _ROWS_PER_TASK)
     if workers <= 1:
         for chunk in chunks:
-            yield from _convert(settings, chunk)
+            yield from convert(chunk)
         return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
@@ -171,7 +264,7 @@ def _in_parallel(tasks: Iterable[_Task], settings: Preparation, workers: int) ->
     with ProcessPoolExecutor(workers, context, initializer=_die_with_parent) as pool:
         try:
             for chunk in chunks:
-                pending.append(pool.submit(partial(_convert, settings), chunk))
+                pending.append(pool.submit(convert, chunk))
                 if len(pending) >= workers * _TASKS_PER_WORKER:
                     yield from pending.popleft().result()
             while pending:

@@ -11,6 +11,10 @@ one of offsets (items + 1) and, for the large ones, one of CRC32s:
     image_ids (bytes,) uint8, UTF-8          image_ids_offsets                  by image
     image_index, n_samples  (utterances,) int64
 
+With a reader other than `store` (see `sources`), `logmel` and `image` are not there: their offsets are the lengths
+that they would have, and `logmel_crc32` is that of what the features are made from. `release_2020` adds
+`source_row` (utterances,) int64, the row of the 2020 files in which each utterance stands.
+
 The file begins with a header of ours in HDF5's user block: a line of JSON with the attributes, the
 place of every dataset, the size of the file and the SHA-256 of all that follows. Stores are read by
 their header alone, never through the HDF5 library, which may hang on a flipped bit and follows links
@@ -21,114 +25,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import weakref
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from resdavenet_vq.corpus.manifest import Utterance
-from resdavenet_vq.data import features
+from resdavenet_vq.data import features, sources
+from resdavenet_vq.data.header import HEADER_LENGTH, RAGGED, WITH_CRC32, Header, layout, stored
 from resdavenet_vq.errors import InputError
 
-FORMAT = "resdavenet-vq store 1"
-HEADER_LENGTH = 8192
-ATTRIBUTES = ("features", "features_hash", "max_frames", "command", "versions", "complete")
-BY_UTTERANCE = ("logmel", "manifest", "ids")
-BY_IMAGE = ("image", "image_ids")
-RAGGED = (*BY_UTTERANCE, *BY_IMAGE)
-WITH_CRC32 = ("logmel", "image")
-
-_DTYPES = {text: np.dtype(text) for text in ("<f2", "<f4", "<i8", "<u4", "|u1")}
-
-
-class Place(NamedTuple):
-    """Where a dataset lies in the file, in bytes, and what it is."""
-
-    offset: int
-    shape: tuple[int, ...]
-    dtype: np.dtype
-
-    @property
-    def row_size(self) -> int:
-        """Bytes of one element of the first axis."""
-        return self.dtype.itemsize * math.prod(self.shape[1:])
-
-
-class Header(NamedTuple):
-    """What the first 8192 bytes of a store say."""
-
-    size: int
-    """Of the whole file, in bytes."""
-    sha256: str
-    """Of everything behind the header."""
-    attributes: dict[str, Any]
-    places: dict[str, Place]
-
-    def to_bytes(self) -> bytes:
-        """The header as it stands in the file, with a checksum of its own."""
-        places = {name: [place.offset, list(place.shape), place.dtype.str] for name, place in self.places.items()}
-        content = {"bytes": self.size, "sha256": self.sha256, "attributes": self.attributes, "datasets": places}
-        text = f"{FORMAT}\n{json.dumps(content, sort_keys=True)}\n".encode()
-        header = text + hashlib.sha256(text).hexdigest().encode() + b"\n"
-        assert len(header) <= HEADER_LENGTH, "settings and versions have outgrown the header"
-        return header.ljust(HEADER_LENGTH, b"\0")
-
-    @classmethod
-    def read(cls, path: Path) -> Header:
-        """The header of a store. Raises InputError unless it is sound and the file has the size that it states."""
-        try:
-            with path.open("rb") as f:
-                head, size = f.read(HEADER_LENGTH), os.fstat(f.fileno()).st_size
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file; prepare the split first") from None
-        except OSError as e:
-            raise InputError(f"{path}: cannot be read ({e.strerror or e})") from None
-        if not head.startswith(f"{FORMAT}\n".encode()):
-            raise InputError(f"{path}: is no store of this software; prepare the split again")
-        header = cls._parse(head)
-        if header is None:
-            raise InputError(f"{path}: the header is damaged; prepare the split again")
-        if size != header.size:
-            raise InputError(f"{path}: has {size} bytes instead of {header.size}: truncated or changed; prepare the split again")
-        return header
-
-    @classmethod
-    def _parse(cls, head: bytes) -> Header | None:
-        """The header in its bytes; None if they are not exactly those that `to_bytes` makes of it."""
-        try:
-            content = json.loads(head.split(b"\n")[1])
-            places = {
-                name: Place(int(at), tuple(map(int, shape)), _DTYPES[dtype]) for name, (at, shape, dtype) in content["datasets"].items()
-            }
-            header = cls(int(content["bytes"]), str(content["sha256"]), dict(content["attributes"]), places)
-            sound = header.to_bytes() == head and header.attributes.keys() == set(ATTRIBUTES)
-            sound &= isinstance(header.attributes["max_frames"], int) and isinstance(header.attributes["features"], dict)
-        except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, AssertionError):
-            return None
-        return header if sound else None
-
-
-type Layout = dict[str, tuple[tuple[int, ...], np.dtype]]
-
-
-def layout(n_utterances: int, n_images: int, lengths: Mapping[str, int], precision: np.dtype) -> Layout:
-    """Shape and type of every dataset; `lengths` are the rows of those in RAGGED: frames or bytes."""
-    index, byte, crc32 = np.dtype("<i8"), np.dtype("u1"), np.dtype("<u4")
-    datasets: Layout = {}
-    for name in RAGGED:
-        items = n_utterances if name in BY_UTTERANCE else n_images
-        datasets[name] = ((lengths[name], features.N_MELS), precision) if name == "logmel" else ((lengths[name],), byte)
-        datasets[f"{name}_offsets"] = ((items + 1,), index)
-        if name in WITH_CRC32:
-            datasets[f"{name}_crc32"] = ((items,), crc32)
-    return datasets | {"image_index": ((n_utterances,), index), "n_samples": ((n_utterances,), index)}
+__all__ = ["Header", "Store", "sha256_of_content", "verify"]
 
 
 class Store:
@@ -147,8 +61,11 @@ class Store:
         (N,) int64: stored frames of each utterance, at most `attributes["max_frames"]`.
     n_samples
         (N,) int64: 16 kHz samples of each utterance's whole audio, cut or not.
+    precision
+        The type of the features, float16 or float32.
     attributes
-        features (settings), features_hash, max_frames, command, versions, complete.
+        reader, release (of the reader `release_2020`: where its JSON file is, and rows), precision, features (settings),
+        features_hash, max_frames, command, versions, complete.
     """
 
     def __init__(self, path: Path) -> None:
@@ -158,6 +75,8 @@ class Store:
         if self.attributes["complete"] is not True:
             raise self._error("is incomplete")
         self._check_settings()
+        self.precision = np.dtype(self.attributes["precision"]).newbyteorder("<")
+        self._source = sources.open_source(self.attributes)
         self._descriptor = os.open(self.path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._descriptor)
         self._check_places(header.size)
@@ -194,25 +113,83 @@ class Store:
         return number
 
     def logmel(self, number: int) -> np.ndarray:
-        """The features (T, 40) of an utterance in dB, float16 or float32 as stored; a read-only array."""
-        return np.frombuffer(self._item("logmel", number), self._places["logmel"].dtype).reshape(-1, features.N_MELS)
+        """The features (T, 40) of an utterance in dB, of the store's precision; perhaps a read-only array.
+
+        With a reader other than `store`, raises InputError if what they are made from is gone or has changed.
+        """
+        if self._source is None:
+            return np.frombuffer(self._item("logmel", number), self.precision).reshape(-1, features.N_MELS)
+        wav, row = self.utterance(number).wav, self._row(number)
+        with self._reading():
+            if self._source.audio_crc32(wav, row) != self._crc32["logmel"][number]:
+                raise InputError(f"{self._source.audio_file(wav)}: has changed, in utterance {self.ids[number]}")
+            logmel, _ = self._source.logmel(wav, row)
+            if len(logmel) != self.n_frames[number]:
+                raise InputError(f"{self._source.audio_file(wav)}: gives {len(logmel)} frames instead of {self.n_frames[number]}")
+        return logmel
 
     def image(self, number: int) -> bytes:
-        """The encoded file of an image, by the image's number."""
-        return self._item("image", number)
+        """The encoded file of an image, by the image's number. Raises InputError as `logmel` does."""
+        if self._source is None:
+            return self._item("image", number)
+        shown_by = int(self._first_to_show[number])
+        image, row = self.utterance(shown_by).image, self._row(shown_by)
+        if image is None:
+            raise self._error(f"image {self.image_ids[number]} has no file")
+        with self._reading():
+            data = self._source.image(image, row)
+            if zlib.crc32(data) != self._crc32["image"][number]:
+                raise InputError(f"{self._source.image_file(image)}: has changed, in image {self.image_ids[number]}")
+        return data
 
     def utterance(self, number: int) -> Utterance:
         """The manifest row of an utterance."""
-        return Utterance.from_dict(json.loads(self._item("manifest", number)))
+        try:
+            return Utterance.from_dict(json.loads(self._item("manifest", number)))
+        except (ValueError, RecursionError, InputError):
+            raise self._error(f"the manifest row of utterance {number} is damaged") from None
 
     def damaged_items(self) -> list[str]:
-        """One line for each utterance's features and each image whose CRC32 is not the one that was written."""
+        """One line for each utterance's features and each image that are not as they were, or cannot be read where they come from."""
         faults = []
         for name, ids, what in (("logmel", self.ids, "features of utterance"), ("image", self.image_ids, "image")):
-            for number, expected in enumerate(self._whole(f"{name}_crc32").tolist()):
-                if zlib.crc32(self._item(name, number)) != expected:
-                    faults.append(f"{self.path}: {what} {ids[number]} (number {number}) damaged")
+            for number, expected in enumerate(self._crc32[name].tolist()):
+                if self._source is None:
+                    if zlib.crc32(self._item(name, number)) != expected:
+                        faults.append(f"{self.path}: {what} {ids[number]} (number {number}) damaged")
+                    continue
+                try:
+                    self.logmel(number) if name == "logmel" else self.image(number)
+                except InputError as e:
+                    faults.append(str(e))
         return faults
+
+    @cached_property
+    def _crc32(self) -> dict[str, np.ndarray]:
+        return {name: self._whole(f"{name}_crc32") for name in WITH_CRC32}
+
+    @cached_property
+    def _source_row(self) -> np.ndarray:
+        return self._whole("source_row")
+
+    @cached_property
+    def _first_to_show(self) -> np.ndarray:
+        """(images,): the first utterance with each image."""
+        first, pairs = np.zeros(len(self._offsets["image"]) - 1, np.int64), np.flatnonzero(self.image_index >= 0)[::-1]
+        first[self.image_index[pairs]] = pairs
+        return first
+
+    def _row(self, number: int) -> int:
+        """The row of the corpus that an utterance stands in, where its source needs it."""
+        return int(self._source_row[number]) if "source_row" in self._places else -1
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Says what to do about a source that cannot be read, or has changed."""
+        try:
+            yield
+        except InputError as e:
+            raise InputError(f"{e}; {self.path} was prepared from it: put it back as it was, or prepare the split again") from None
 
     def _item(self, name: str, number: int) -> bytes:
         start, end = self._offsets[name][number : number + 2].tolist()
@@ -248,13 +225,11 @@ class Store:
     def _check_places(self, size: int) -> None:
         try:
             places = self._places
-            lengths = {name: places[name].shape[0] for name in RAGGED}
-            n, n_images, precision = places["image_index"].shape[0], places["image_crc32"].shape[0], places["logmel"].dtype
+            lengths = {name: places[name].shape[0] for name in stored(self.attributes["reader"])}
+            n, n_images = places["image_index"].shape[0], places["image_crc32"].shape[0]
         except (KeyError, IndexError):
             raise self._error("a dataset is missing") from None
-        if precision not in (np.dtype("<f2"), np.dtype("<f4")):
-            raise self._error(f"features are of type {precision}, neither float16 nor float32")
-        expected = layout(n, n_images, lengths, precision)
+        expected = layout(n, n_images, lengths, self.precision, self.attributes["reader"])
         for name, place in places.items():
             if place[1:] != expected.get(name):
                 raise self._error(f"{name} is {place.dtype}{list(place.shape)}, which does not fit the others")
@@ -266,7 +241,8 @@ class Store:
     def _check_consistency(self) -> None:
         n_images = len(self._offsets["image"]) - 1
         for name, offsets in self._offsets.items():
-            if offsets[0] != 0 or offsets[-1] != self._places[name].shape[0] or (offsets[1:] < offsets[:-1]).any():
+            length = self._places[name].shape[0] if name in self._places else offsets[-1]
+            if offsets[0] != 0 or offsets[-1] != length or (offsets[1:] < offsets[:-1]).any():
                 raise self._error(f"the offsets of {name} are damaged")
         if not len(self):
             raise self._error("holds no utterances")
@@ -275,6 +251,8 @@ class Store:
             raise self._error("an utterance has no frames, or more than max_frames")
         if self.image_index.min() < -1 or self.image_index.max() >= n_images or self.n_samples.min() < 0:
             raise self._error("an utterance names an image that is not there, or has a negative length")
+        if "source_row" in self._places and not 0 <= self._source_row.min() <= self._source_row.max() < self.attributes["release"]["rows"]:
+            raise self._error("an utterance stands in a row that is not there")
 
     def _error(self, what: str) -> InputError:
         return InputError(f"{self.path}: {what}; prepare the split again")
@@ -287,11 +265,16 @@ def sha256_of_content(path: Path) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def verify(path: Path) -> list[str]:
-    """What is wrong with a store, a line each; an empty list means that every byte is as it was written."""
+def verify(path: Path, *, with_sources: bool = True) -> list[str]:
+    """What is wrong with a store, a line each; an empty list means that every byte is as it was written.
+
+    With a reader other than `store` everything is then read again where it comes from, unless told not to.
+    """
     try:
         intact = Header.read(path).sha256 == sha256_of_content(path)
-        faults = Store(path).damaged_items()
+        store = Store(path)
+        wanted = store.attributes["reader"] == "store" or (intact and with_sources)
+        faults = store.damaged_items() if wanted else []
     except InputError as e:
         return [str(e)]
     if not faults and not intact:

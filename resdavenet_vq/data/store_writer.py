@@ -16,7 +16,7 @@ import numpy as np
 
 from resdavenet_vq import files
 from resdavenet_vq.corpus.manifest import Utterance
-from resdavenet_vq.data import features, store
+from resdavenet_vq.data import features, header, store
 
 _BLOCK = 1 << 20
 
@@ -30,7 +30,11 @@ class _Part:
 
     def append(self, data: bytes) -> None:
         self.file.write(data)
-        self.ends.append(self.ends[-1] + len(data))
+        self.leave_out(len(data))
+
+    def leave_out(self, length: int) -> None:
+        """An item that is only as long as this: its bytes stay where they come from."""
+        self.ends.append(self.ends[-1] + length)
 
     def copy_to(self, out: BinaryIO, numbers: list[int] | None = None) -> None:
         """Writes all items, or those chosen, at the place where `out` stands."""
@@ -44,15 +48,17 @@ class StoreWriter:
     """Collects images and utterances in part files beside the store to be, then writes it.
 
     An image must be added before the first utterance that shows it; images that no utterance
-    shows are left out. Equal items make equal bytes. Use it as a context manager.
+    shows are left out. Equal items make equal bytes. Use it as a context manager. With a `reader`
+    other than `store` features and images stay outside; `release` says what `release_2020` reads.
     """
 
-    def __init__(self, folder: Path, precision: str) -> None:
+    def __init__(self, folder: Path, precision: str, reader: str = "store", release: Mapping[str, Any] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._attributes = {"reader": reader, "release": dict(release or {}), "precision": precision}
         self._precision = np.dtype(precision).newbyteorder("<")
-        self._parts = {name: _Part(folder) for name in store.RAGGED}
-        self._crc32 = {name: array("I") for name in store.WITH_CRC32}
-        self._n_samples, self._image_of = array("q"), array("q")
+        self._parts = {name: _Part(folder) for name in header.RAGGED}
+        self._crc32 = {name: array("I") for name in header.WITH_CRC32}
+        self._n_samples, self._image_of, self._source_row = array("q"), array("q"), array("q")
         self._numbers: dict[str, int] = {}
 
     def __enter__(self) -> Self:
@@ -64,18 +70,35 @@ class StoreWriter:
 
     def add_image(self, identity: str, data: bytes) -> None:
         """Adds an image: the bytes of its file."""
-        self._numbers[identity] = len(self._numbers)
         self._parts["image"].append(data)
+        self._add_image(identity, zlib.crc32(data))
+
+    def add_outside_image(self, identity: str, length: int, crc32: int) -> None:
+        """Adds an image that stays outside: the bytes that its file has."""
+        self._parts["image"].leave_out(length)
+        self._add_image(identity, crc32)
+
+    def _add_image(self, identity: str, crc32: int) -> None:
+        self._numbers[identity] = len(self._numbers)
         self._parts["image_ids"].append(identity.encode())
-        self._crc32["image"].append(zlib.crc32(data))
+        self._crc32["image"].append(crc32)
 
     def add(self, utterance: Utterance, logmel: np.ndarray, n_samples: int) -> None:
         """Adds an utterance with its features (T, 40) and the length of its audio in 16 kHz samples."""
         data = np.ascontiguousarray(logmel, self._precision).tobytes()
         self._parts["logmel"].append(data)
+        self._add(utterance, n_samples, zlib.crc32(data), -1)
+
+    def add_outside(self, utterance: Utterance, n_frames: int, n_samples: int, crc32: int, row: int) -> None:
+        """Adds an utterance whose features stay outside: how many frames they have, and the CRC32 and row of their source."""
+        self._parts["logmel"].leave_out(n_frames * self._precision.itemsize * features.N_MELS)
+        self._add(utterance, n_samples, crc32, row)
+
+    def _add(self, utterance: Utterance, n_samples: int, crc32: int, row: int) -> None:
         self._parts["manifest"].append(json.dumps(utterance.to_dict(), ensure_ascii=False).encode())
         self._parts["ids"].append(utterance.id.encode())
-        self._crc32["logmel"].append(zlib.crc32(data))
+        self._crc32["logmel"].append(crc32)
+        self._source_row.append(row)
         self._n_samples.append(n_samples)
         self._image_of.append(-1 if utterance.image_id is None else self._numbers[utterance.image_id])
 
@@ -88,27 +111,28 @@ class StoreWriter:
         """
         with files.written_whole(path) as beside:
             try:
-                numbers = self._write(beside, _attributes(max_frames, command))
+                numbers = self._write(beside, self._attributes | _attributes(max_frames, command))
             except RuntimeError as e:  # HDF5's way to say that a write failed
                 raise OSError(errno.EIO, str(e).splitlines()[0]) from None
-            if faults := store.verify(beside):
+            if faults := store.verify(beside, with_sources=False):
                 raise OSError(errno.EIO, f"what was read back is not what was written: {faults[0]}")
         return numbers
 
     def _write(self, path: Path, attributes: Mapping[str, Any]) -> tuple[int, int]:
         shown = list(dict.fromkeys(n for n in self._image_of if n >= 0))  # in the order of the utterances
         new_number = {old: new for new, old in enumerate(shown)} | {-1: -1}
-        chosen = {name: shown if name in store.BY_IMAGE else None for name in store.RAGGED}
+        chosen = {name: shown if name in header.BY_IMAGE else None for name in header.RAGGED}
 
         small = {"n_samples": np.array(self._n_samples), "image_index": np.array([new_number[n] for n in self._image_of])}
+        small["source_row"] = np.array(self._source_row)
         small["logmel_crc32"] = np.array(self._crc32["logmel"])
         small["image_crc32"] = np.array(self._crc32["image"])[shown]
         for name, part in self._parts.items():
             sizes = np.diff(part.ends) if chosen[name] is None else np.diff(part.ends)[shown]
             size_of_row = self._precision.itemsize * features.N_MELS if name == "logmel" else 1
             small[f"{name}_offsets"] = np.concatenate([[0], np.cumsum(sizes)]) // size_of_row
-        lengths = {name: int(small[f"{name}_offsets"][-1]) for name in store.RAGGED}
-        datasets = store.layout(len(self._n_samples), len(shown), lengths, self._precision)
+        lengths = {name: int(small[f"{name}_offsets"][-1]) for name in header.stored(attributes["reader"])}
+        datasets = header.layout(len(self._n_samples), len(shown), lengths, self._precision, attributes["reader"])
 
         offsets = _make_file(path, datasets, attributes)
         with path.open("r+b") as out:
@@ -120,27 +144,27 @@ class StoreWriter:
                     out.write(small[name].astype(datasets[name][1]).tobytes())
         with h5py.File(path, "r+") as file:
             file.attrs.modify("complete", np.True_)
-        places = {name: store.Place(offsets[name], shape, dtype) for name, (shape, dtype) in datasets.items()}
-        header = store.Header(path.stat().st_size, store.sha256_of_content(path), {**attributes, "complete": True}, places)
+        places = {name: header.Place(offsets[name], shape, dtype) for name, (shape, dtype) in datasets.items()}
+        head = header.Header(path.stat().st_size, store.sha256_of_content(path), {**attributes, "complete": True}, places)
         with path.open("r+b") as out:
-            out.write(header.to_bytes())
+            out.write(head.to_bytes())
         return len(self._n_samples), len(shown)
 
 
-def _make_file(path: Path, datasets: store.Layout, attributes: Mapping[str, Any]) -> dict[str, int]:
+def _make_file(path: Path, datasets: header.Layout, attributes: Mapping[str, Any]) -> dict[str, int]:
     """An HDF5 file with its structure and no data yet; returns where each dataset's data belong."""
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_layout(h5py.h5d.CONTIGUOUS)
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    with h5py.File(path, "w", userblock_size=store.HEADER_LENGTH, libver="v110") as file:
+    with h5py.File(path, "w", userblock_size=header.HEADER_LENGTH, libver="v110") as file:
         made = {
             name: file.create_dataset(name, shape, dtype, dcpl=properties, track_times=False) for name, (shape, dtype) in datasets.items()
         }
         for name, value in attributes.items():
             file.attrs[name] = json.dumps(value, sort_keys=True) if isinstance(value, dict) else value
         file.attrs["complete"] = np.False_
-        return {name: dataset.id.get_offset() if dataset.size else store.HEADER_LENGTH for name, dataset in made.items()}
+        return {name: dataset.id.get_offset() if dataset.size else header.HEADER_LENGTH for name, dataset in made.items()}
 
 
 def _attributes(max_frames: int, command: str) -> dict[str, Any]:

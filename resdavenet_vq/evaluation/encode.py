@@ -1,7 +1,7 @@
 """A model over a split: embeddings, codes and layer features, in one pass; the only evaluation that needs torch.
 
-Every utterance is encoded by itself: batches hold utterances of equal length, without padding, so that no result
-depends on batch mates. All arithmetic is true float32 (TF32 would change one code in a thousand). The HDF5 files
+Every utterance is encoded by itself: batches hold utterances of equal length, without padding (or with padding to
+one length for all, `recipe.context: padded`), so that no result depends on batch mates. All arithmetic is true float32 (TF32 would change one code in a thousand). The HDF5 files
 appear whole or not at all; what is in memory is one batch.
 
 * `embeddings/{split}.h5`: `ids` (N,), `speech` (N, D) float32, `image_ids` (I,), `image` (I, D) float32,
@@ -24,6 +24,7 @@ import h5py
 import numpy as np
 import torch
 
+from resdavenet_vq.config import PAD_VALUE, Recipe
 from resdavenet_vq.data.dataset import equal_length_batches, evaluation_images
 from resdavenet_vq.data.features import FRAME_PERIOD, HOP_LENGTH, N_MELS, SAMPLE_RATE
 from resdavenet_vq.data.store import Store
@@ -41,6 +42,9 @@ FRAMES_AT_ONCE = 1 << 14
 
 IMAGES_AT_ONCE = 64
 
+CROPPED = Recipe()
+"""Nothing around utterances."""
+
 ROWS_AT_ONCE = 1000
 """Manifest rows written at a time."""
 
@@ -54,6 +58,7 @@ def encode(
     features: Path | None = None,
     feature_layers: Sequence[str] = (),
     limit: int = 0,
+    recipe: Recipe = CROPPED,
     frames_at_once: int = FRAMES_AT_ONCE,
 ) -> None:
     """Encodes a store with the model in a folder and writes the files asked for, on the GPU if there is one.
@@ -66,6 +71,9 @@ def encode(
         Layers written to `features`: `convN`, and `quantN` of quantizers that are on.
     limit
         First so many utterances; 0: all.
+    recipe
+        Its `context` and `pad_value` count: in a padded context every utterance stands in as many frames as the store
+        allows, and only its own are written.
     frames_at_once
         Log-mel frames in a batch: changes speed and memory, not results.
 
@@ -100,7 +108,10 @@ def encode(
         until = None if embeddings else _deepest([sink.layer for sink in sinks if isinstance(sink, _Rows)])
         if sinks:
             for _ in track(
-                _speech(network, data, n, sinks, until, frames_at_once, model), f"encode {store.stem}", total=n, unit="utterances"
+                _speech(network, data, n, sinks, until, frames_at_once, model, recipe),
+                f"encode {store.stem}",
+                total=n,
+                unit="utterances",
             ):
                 pass
 
@@ -172,15 +183,19 @@ class _Embeddings:
 
 
 def _speech(
-    network: DualEncoder, data: Store, n: int, sinks: Sequence[_Embeddings | _Rows], until: str | None, frames_at_once: int, model: Path
+    network: DualEncoder,
+    data: Store,
+    n: int,
+    sinks: Sequence[_Embeddings | _Rows],
+    until: str | None,
+    frames_at_once: int,
+    model: Path,
+    recipe: Recipe,
 ) -> Iterator[int]:
     """Encodes the first n utterances and hands every batch to the sinks; yields each utterance's number when it is done."""
     device = next(network.parameters()).device
-    for everything, batch in equal_length_batches(data, frames_at_once):
-        numbers, logmel = batch[batch < n].tolist(), everything[torch.from_numpy(batch < n)]
-        if not numbers:
-            continue
-        n_frames = torch.full((len(numbers),), logmel.shape[2], device=device)
+    for logmel, numbers in _batches(data, n, frames_at_once, recipe):
+        n_frames = torch.full((len(numbers),), int(data.n_frames[numbers[0]]), device=device)
         output = network.audio(logmel.to(device), n_frames, until=until)
         totals = torch.stack([layer.vectors.sum() for layer in output.layers.values()])
         if bad := [name for name, finite in zip(output.layers, torch.isfinite(totals).tolist(), strict=True) if not finite]:
@@ -190,6 +205,22 @@ def _speech(
         for sink in sinks:
             sink.take(output, numbers)
         yield from numbers
+
+
+def _batches(data: Store, n: int, frames_at_once: int, recipe: Recipe) -> Iterator[tuple[torch.Tensor, list[int]]]:
+    """Features (b, M, T) and numbers of those of the first n utterances that are equally long, in the recipe's context."""
+    most = int(data.attributes["max_frames"])
+    for everything, batch in equal_length_batches(data, frames_at_once):
+        numbers, logmel = batch[batch < n].tolist(), everything[torch.from_numpy(batch < n)]
+        if recipe.context == "cropped":
+            if numbers:
+                yield logmel, numbers
+            continue
+        size = max(1, frames_at_once // most)
+        for start in range(0, len(numbers), size):
+            part = logmel[start : start + size]
+            missing = most - part.shape[2]
+            yield torch.nn.functional.pad(part, (0, missing), value=PAD_VALUE[recipe.pad_value]), numbers[start : start + size]
 
 
 def _deepest(layers: Sequence[str]) -> str | None:

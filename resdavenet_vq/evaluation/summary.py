@@ -38,7 +38,13 @@ def summarise(scores: Sequence[Path], out: Path) -> None:
         try:
             said = value | value.get("conditions", {})
             lineage, layer = said["lineage"], said.get("layer", "")
-            columns = dict(_retrieval(said) if {"image_to_speech", "not_available"} & said.keys() else _abx(said) if "within_error" in said else _words(said))
+            columns = dict(
+                _retrieval(said)
+                if {"image_to_speech", "not_available"} & said.keys()
+                else _abx(said)
+                if "within_error" in said
+                else _words(said)
+            )
         except (KeyError, TypeError, AttributeError) as e:
             faults.append(f"{path}: is no score of this software (no {e}); score again")
             continue

@@ -135,8 +135,7 @@ class AudioEncoder(nn.Module):
         """Encodes log-mel features (B, M, T), of which the first `n_frames` (B,) of each utterance are valid.
 
         In training with jitter its offsets are drawn from `jitter_generator`; evaluation has none. `until`, a layer's
-        name, stops there: the layers after it are not computed. Raises InputError if there is no such layer, and
-        FloatingPointError in training if frames that reach a quantizer are not finite.
+        name, stops there: the layers after it are not computed. Raises InputError if there is no such layer.
         """
         layers: dict[str, Layer] = {}
         for name, layer in self._layers(logmel.float()[:, None], n_frames.to(logmel.device), jitter_generator):
@@ -166,7 +165,7 @@ class AudioEncoder(nn.Module):
         """The frames (B, C, 1, T) with each time index displaced by one draw for the whole batch, clamped to the ends."""
         if generator is None:
             raise ValueError("training with temporal jitter needs the generator that its offsets are drawn from")
-        times = jittered_times(x.shape[-1], self.jitter, self.jitter_offsets, generator).to(x.device)
+        times = jittered_times(x.shape[-1], self.jitter, self.jitter_offsets, generator).to(x.device, non_blocking=True)
         return x[:, :, 0].transpose(1, 2).index_select(1, times).transpose(1, 2)[:, :, None]
 
 
@@ -174,9 +173,7 @@ def jittered_times(n: int, probability: float, offsets: tuple[int, int, int], ge
     """For each of n frames the index (n,) int64 of the frame that takes its place, on the generator's device."""
     draws = torch.rand(n, generator=generator, device=generator.device)
     low, middle, high = offsets
-    steps = torch.full_like(draws, middle, dtype=torch.int64)
-    steps[draws < probability] = low
-    steps[draws >= 1 - probability] = high
+    steps = torch.where(draws >= 1 - probability, high, torch.where(draws < probability, low, middle))
     return (torch.arange(n, device=draws.device) + steps).clamp(0, n - 1)
 
 

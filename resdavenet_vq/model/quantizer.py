@@ -97,14 +97,15 @@ class Quantizer(nn.Module):
         """Quantizes frames (B, C, T), of which those with a true mask (B, T) are valid.
 
         Padded frames are quantized too, but count neither in the loss nor in the statistics.
-        Raises FloatingPointError in training, before any update, if a valid frame of any process is not finite.
+        If a valid frame of any process is not finite, the codebook stays as it was, and that process's loss is not finite:
+        the caller has to look at it. Nothing here waits for a GPU.
         """
         with torch.autocast(x.device.type, enabled=False):
             frames = x.float().transpose(1, 2)  # (B, T, C)
             codes = nearest(frames.detach(), self.codebook)
             vectors = functional.embedding(codes, self.codebook)  # (B, T, C)
             bins = torch.where(mask, codes, len(self.codebook)).flatten()  # padded frames fall into one bin more
-            counts = torch.bincount(bins, minlength=len(self.codebook) + 1)[:-1]
+            counts = bins.new_zeros(len(self.codebook) + 1).scatter_add_(0, bins, torch.ones_like(bins))[:-1]
             weights = mask * (self.commitment_weight / (counts.sum().clamp(min=1) * len(self.codebook[0])))  # (B, T)
             if self.training:
                 self._update(frames.detach(), bins, counts)
@@ -121,13 +122,17 @@ class Quantizer(nn.Module):
         statistics = statistics[:-dim]
         if self.reduce_statistics is not None:
             statistics = self.reduce_statistics(statistics)
-        if not torch.isfinite(statistics).all():
-            raise FloatingPointError("the frames that reach a quantizer are not finite; its codebook is left as it was")
         mass = torch.lerp(statistics[:size], self.cluster_size, self.decay)
         total = mass.sum()
-        self.cluster_size.copy_((mass + self.epsilon) / (total + size * self.epsilon) * total)
-        self.embedding_sum.lerp_(statistics[size:].view(size, dim), 1 - self.decay)
-        torch.div(self.embedding_sum, self.cluster_size[:, None], out=self.codebook)
+        cluster_size = (mass + self.epsilon) / (total + size * self.epsilon) * total
+        embedding_sum = torch.lerp(self.embedding_sum, statistics[size:].view(size, dim), 1 - self.decay)
+        finite = statistics.isfinite().all()  # stays on the device: to branch on it would wait for a GPU
+        for buffer, moved in (
+            (self.cluster_size, cluster_size),
+            (self.embedding_sum, embedding_sum),
+            (self.codebook, embedding_sum / cluster_size[:, None]),
+        ):
+            torch.where(finite, moved, buffer, out=buffer)
 
 
 class _StraightThrough(torch.autograd.Function):

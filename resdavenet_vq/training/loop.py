@@ -6,7 +6,8 @@ runs on one machine, and a run that was killed any number of times, give the sam
 `history.csv` has a row per epoch: epoch, learning_rate; loss and its parts as means over the
 training pairs (sampled_rows, sampled_columns, semi_hard_rows, semi_hard_columns; rows have
 images as anchors, columns captions); of each quantizer over the whole epoch quantN_commitment,
-quantN_perplexity, quantN_codes_used, quantN_top_share; on the validation split
+quantN_perplexity, quantN_codes_used, quantN_top_share, and after it quantN_live_codes (see
+`training.codebooks`); on the validation split
 image_to_speech_recall_at_K and speech_to_image_recall_at_K for K = 1, 5, 10, and
 mean_recall_at_10; pairs_per_second and data_wait (the share of the time spent waiting for data)
 of training, and the seconds of the epoch, validation included.
@@ -19,8 +20,9 @@ import math
 import platform
 import sys
 import time
-from collections.abc import Generator, Iterable
-from contextlib import closing, nullcontext
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +39,11 @@ from resdavenet_vq.files import sha256, written_whole
 from resdavenet_vq.model import checkpoint, pretrained
 from resdavenet_vq.progress import track
 from resdavenet_vq.stage import Lineage
-from resdavenet_vq.training import distributed
+from resdavenet_vq.training import codebooks, compute, distributed
 from resdavenet_vq.training.interruption import Interrupted, Interruption, shielded
 from resdavenet_vq.training.run import Run
 from resdavenet_vq.training.state import State, locked
-from resdavenet_vq.training.step import PAD_VALUE, all_finite, divergence, learning_rate, step_losses, update
+from resdavenet_vq.training.step import all_finite, divergence, generator, learning_rate, quantizers_of, step_losses, update
 from resdavenet_vq.training.validation import recalls
 
 CHECK_EVERY = 8
@@ -94,7 +96,13 @@ def train(
     checkpoint_seconds
         Between two checkpoints within an epoch; there is one after each epoch anyhow.
     """
-    with distributed.processes() as device, locked(state) if _first() else nullcontext(), Interruption() as interruption:
+    with (
+        distributed.processes() as device,
+        compute.arithmetic(training.compute, device),
+        locked(state) if _first() else nullcontext(),
+        Interruption() as interruption,
+        ExitStack() as workers,
+    ):
         stages = Lineage.parse(lineage)
         data, validation = Store(train_store), Store(validation_store)
         _check_request(stages, parent, data, validation)
@@ -103,16 +111,21 @@ def train(
         run = Run.start(model, stages.quantizers, recipe, training, parent, device)
         if saved := folder.load():
             run.resume(saved)
+        elif parent and recipe.new_codebooks == "parent_activations":
+            codebooks.begin_at_parent(quantizers_of(run.model), parent, data, generator("codebooks", training.seed))
         distributed.wait_for_all()  # all have read the checkpoint before it is replaced
         if _first():
             _say(*folder.others(), f"{stages}: {f'goes on at epoch {run.epoch}, step {run.step}' if saved else 'starts'} on {device}")
+        batches = workers.enter_context(closing(shielded(_batches(run, data, model.image, recipe, training))))
         try:
             while run.epoch <= training.epochs:
                 started = time.monotonic()
-                _train_epoch(run, data, model.image, recipe, training, folder, interruption, checkpoint_seconds)
+                _train_epoch(run, batches, _pairs(data), recipe, training, folder, interruption, checkpoint_seconds)
                 if _first():
                     row = {"epoch": run.epoch, "learning_rate": learning_rate(training, run.epoch)} | run.tally.to_row()
-                    row |= _validate(run, validation, model.image, training.workers, folder, interruption)
+                    row |= codebooks.health(quantizers_of(run.model))
+                    with compute.uncompiled(training.compute):
+                        row |= _validate(run, validation, model.image, training.workers, folder, interruption)
                     run.finish_epoch(row | {"seconds": time.monotonic() - started})
                     _say(_summary(run, training.epochs))
                     _draw(run.history[-1], folder)
@@ -131,10 +144,28 @@ def train(
         distributed.wait_for_all()
 
 
+def _batches(run: Run, data: Store, image: config.ImageModel, recipe: config.Recipe, training: config.Training) -> Iterable[Batch]:
+    """From the run's position to the end of the last epoch: the next epoch's first batches are read during validation."""
+    return training_batches(
+        data,
+        image,
+        batch_size=training.batch_size,
+        pad_to=training.pad_to,
+        pad_value=config.PAD_VALUE[recipe.pad_value],
+        seed=training.seed,
+        epoch=run.epoch,
+        workers=training.workers,
+        rank=distributed.rank(),
+        world=distributed.world(),
+        start_step=run.step,
+        last_epoch=training.epochs,
+    )
+
+
 def _train_epoch(
     run: Run,
-    data: Store,
-    image: config.ImageModel,
+    batches: Iterator[Batch],
+    n_pairs: int,
     recipe: config.Recipe,
     training: config.Training,
     folder: State,
@@ -142,31 +173,14 @@ def _train_epoch(
     checkpoint_seconds: float,
 ) -> None:
     """The steps of an epoch that are not done yet; afterwards all is finite and process 0 has the whole tally."""
-    n_pairs = _pairs(data)
     steps = math.ceil(n_pairs / training.batch_size)
     run.set_learning_rate(learning_rate(training, run.epoch))
-    batches = training_batches(
-        data,
-        image,
-        batch_size=training.batch_size,
-        pad_to=training.pad_to,
-        pad_value=PAD_VALUE[recipe.pad_value],
-        seed=training.seed,
-        epoch=run.epoch,
-        workers=training.workers,
-        rank=distributed.rank(),
-        world=distributed.world(),
-        start_step=run.step,
-    )
     saved, healthy = time.monotonic(), torch.tensor(data=True, device=run.device)
     with closing(_timed(batches, steps - run.step, run)) as timed:
         label = f"epoch {run.epoch}/{training.epochs}"
         for batch in track(timed, label, steps - run.step, "steps") if _first() else timed:
             n = min(training.batch_size, n_pairs - run.step * training.batch_size)
-            try:
-                losses = step_losses(run.model, batch, n, (run.epoch, run.step), recipe, training)
-            except FloatingPointError:
-                raise divergence(run.model, run.position) from None
+            losses = step_losses(run.model, batch, n, (run.epoch, run.step), recipe, training)
             healthy &= update(run.model, run.optimizer, losses)
             run.tally.add(losses, n)
             run.step += 1
@@ -184,18 +198,15 @@ def _train_epoch(
     _settle(run, healthy)
 
 
-def _timed(batches: Iterable[Batch], n: int, run: Run) -> Generator[Batch]:
-    """The n batches, on the run's device; measures the waiting."""
-    if n == 0:
-        return  # resumed in validation: no workers for nothing
+def _timed(batches: Iterator[Batch], n: int, run: Run) -> Generator[Batch]:
+    """The next n batches, on the run's device; measures the waiting."""
     start = time.monotonic()
-    with closing(shielded(batches)) as waiting:
-        for batch in waiting:
-            on_device = Batch(*(x.to(run.device, non_blocking=True) for x in batch))
-            run.tally.waited += time.monotonic() - start
-            yield on_device
-            run.tally.seconds += time.monotonic() - start
-            start = time.monotonic()
+    for batch in islice(batches, n):
+        on_device = Batch(*(x.to(run.device, non_blocking=True) for x in batch))
+        run.tally.waited += time.monotonic() - start
+        yield on_device
+        run.tally.seconds += time.monotonic() - start
+        start = time.monotonic()
 
 
 def _settle(run: Run, healthy: Tensor) -> None:
@@ -248,7 +259,7 @@ def _identity(
     return {
         "lineage": str(lineage),
         "model": model.model_dump(mode="json"),
-        "recipe": recipe.model_dump(mode="json", include={"jitter", "semi_hard", "pad_value"}),
+        "recipe": recipe.model_dump(mode="json", include=set(config.TRAINING_SWITCHES)),
         "training": training.model_dump(mode="json", exclude={"workers", "threads", "gpus", "overrides"}),
         "parent": sha256(parent / checkpoint.WEIGHTS) if parent else None,
         "image_weights": None if parent else pretrained.sha256_of(model.image),

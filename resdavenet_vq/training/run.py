@@ -11,7 +11,7 @@ from torch import Tensor
 
 from resdavenet_vq.model import checkpoint, pretrained
 from resdavenet_vq.model.dual_encoder import DualEncoder
-from resdavenet_vq.training import distributed
+from resdavenet_vq.training import compute, distributed
 from resdavenet_vq.training.step import Tally, quantizers_of
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class Run:
         encoder.to(device).train()
         for quantizer in quantizers_of(encoder).values():
             quantizer.reduce_statistics = distributed.total
+        if training.compute.compile:
+            compute.compile_branches(encoder, dynamic=training.pad_to == "batch")
         trained = [p for p in encoder.parameters() if p.requires_grad]
         optimizer = torch.optim.Adam(trained, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
         return cls(encoder, optimizer, Tally.empty(encoder, device), device)

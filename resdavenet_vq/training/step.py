@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from resdavenet_vq.config import PAD_VALUE
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.training import distributed
+from resdavenet_vq.model.audio import Layer
+from resdavenet_vq.training import codebooks, compute, distributed
 from resdavenet_vq.training.losses import TripletLosses, draw_impostors, pooled_similarity, triplet_losses
 
 if TYPE_CHECKING:
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
 
 SHORTEST = 32
 """Frames that a batch is padded to at least: two at the slowest layer, so that batch normalisation has a variance even of a single pair."""
-
-PAD_VALUE = {"zero": 0.0, "floor": -80.0}
-"""What `recipe.pad_value` means in dB."""
 
 
 class StepLosses(NamedTuple):
@@ -137,19 +136,26 @@ def step_losses(
     recipe, training
         Settings.
 
-    Raises FloatingPointError, before the codebook is touched, if frames that reach a quantizer are not finite.
+    Nothing here waits for a GPU. Numbers that are not finite show in the losses, and leave the codebooks as they were.
     """
     device = next(model.parameters()).device
     if len(batch.index) == 0:
-        embeddings, commitments, counts = _without_pairs(model, device)
+        embeddings, commitments, counts, entering = _without_pairs(model, device)
     else:
         missing = max(0, SHORTEST - batch.logmel.shape[2])
         logmel = nn.functional.pad(batch.logmel.float(), (0, missing), value=PAD_VALUE[recipe.pad_value])
-        audio = model.audio(logmel, batch.n_frames, generator("jitter", training.seed, *position))
-        embeddings = torch.cat([model.embed_image(model.image(batch.images)), model.embed_speech(audio)], dim=1)
+        with compute.autocast(training.compute, device):
+            maps = model.image(batch.images)
+            audio = model.audio(logmel, batch.n_frames, generator("jitter", training.seed, *position))
+        embeddings = torch.cat([model.embed_image(maps), model.embed_speech(audio)], dim=1)
         layers = {name: layer for name, layer in audio.layers.items() if layer.counts is not None}
         commitments = [cast("Tensor", layer.commitment_loss) for layer in layers.values()]
         counts = {name: cast("Tensor", layer.counts) for name, layer in layers.items()}
+        entering = {name: audio.layers[name.replace("quant", "conv")] for name in layers}
+    if recipe.dead_codes == "restart" and codebooks.restart_is_due(position):
+        for name, quantizer in quantizers_of(model).items():
+            random = generator("restart", training.seed, *position, name)
+            codebooks.restart_dead_codes(quantizer, entering[name].vectors, entering[name].n_frames, n, random)
     image, speech = distributed.gather(embeddings, n).chunk(2, dim=1)
     S = pooled_similarity(image, speech)
     impostors = draw_impostors(n, generator("impostors", training.seed, *position)).to(device, non_blocking=True)
@@ -164,14 +170,16 @@ def step_losses(
     return StepLosses(total, parts, counts)
 
 
-def _without_pairs(model: DualEncoder, device: torch.device) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
+def _without_pairs(model: DualEncoder, device: torch.device) -> tuple[Tensor, list[Tensor], dict[str, Tensor], dict[str, Layer]]:
     """What a process contributes whose part of the last short batch is empty: nothing, but its codebooks follow the others'."""
     quantized = {
         name: q(torch.zeros(1, q.codebook.shape[1], 1, device=device), torch.zeros(1, 1, dtype=torch.bool, device=device))
         for name, q in quantizers_of(model).items()
     }
     embeddings = torch.zeros(0, 2 * model.settings.audio.widths[-1], device=device)
-    return embeddings, [q.commitment_loss for q in quantized.values()], {name: q.counts for name, q in quantized.items()}
+    nothing = torch.zeros(0, dtype=torch.int64, device=device)
+    entering = {name: Layer(q.vectors[:0], nothing) for name, q in quantized.items()}
+    return embeddings, [q.commitment_loss for q in quantized.values()], {name: q.counts for name, q in quantized.items()}, entering
 
 
 def update(model: nn.Module, optimizer: torch.optim.Optimizer, losses: StepLosses) -> Tensor:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.data import features, store_writer
-from resdavenet_vq.data.store import FORMAT, HEADER_LENGTH, Store, verify
+from resdavenet_vq.data.header import FORMAT, HEADER_LENGTH
+from resdavenet_vq.data.store import Store, verify
 from resdavenet_vq.data.store_writer import StoreWriter
 from resdavenet_vq.errors import InputError
 
@@ -185,7 +186,7 @@ def attribute(name, value):
         (entry("n_samples", 2, "<u4"), "n_samples is uint32"),
         (entry("logmel", 1, [500, 80]), "logmel is float16"),
         (entry("logmel", 1, [1 << 40, 40]), "logmel reaches beyond the file"),
-        (entry("logmel", 2, "<i8"), "neither float16 nor float32"),
+        (entry("logmel", 2, "<i8"), "logmel is int64"),
         (entry("image_index", 1, [5]), "does not fit"),
         (entry("image_offsets", 1, [0]), "does not fit"),
         (lambda values, _: values["datasets"].pop("manifest"), "a dataset is missing"),

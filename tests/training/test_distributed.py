@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -69,18 +70,24 @@ def fix_batch_norm(model, batch):
         norm.eval()
 
 
-def take_steps(rank, path, out):
-    """Two epochs of three steps, the last of a batch short; writes losses, tally and everything trained."""
+def take_steps(rank, path, out, recipe):
+    """Two epochs of three steps, the last of a batch short; writes losses, tally and everything trained.
+
+    With restarts of dead codes there is one in every step but the first, and one code that is dead in the second epoch.
+    """
     torch.use_deterministic_algorithms(mode=True)
     store = Store(path)
     n_pairs = int((store.image_index >= 0).sum())
-    run = Run.start(MODEL, (2, 3), config.Recipe(), TRAINING, None, torch.device("cpu"))
+    run = Run.start(MODEL, (2, 3), recipe, TRAINING, None, torch.device("cpu"))
     fix_batch_norm(run.model, next(iter(batches_of(store, 1, 0, 1))))
     losses = []
     for epoch in (1, 2):
+        for q in quantizers_of(run.model).values():
+            q.cluster_size[11] *= 1e-4 if epoch == 2 else 1
         for step, batch in enumerate(batches_of(store, epoch, distributed.rank(), distributed.world())):
             n = min(8, n_pairs - 8 * step)
-            result = step_losses(run.model, batch, n, (epoch, step), config.Recipe(), TRAINING)
+            with mock.patch("resdavenet_vq.training.codebooks.RESTART_EVERY", 1):
+                result = step_losses(run.model, batch, n, (epoch, step), recipe, TRAINING)
             assert update(run.model, run.optimizer, result)
             run.tally.add(result, n)
             losses.append(result.parts.numpy())
@@ -93,12 +100,13 @@ def take_steps(rank, path, out):
         np.savez(out, losses=np.array(losses), **parameters, **codebooks, **counts)
 
 
-@pytest.mark.parametrize("world", [2, 4])
-def test_as_many_processes_as_one_likes(tmp_path, world):
+@pytest.mark.parametrize(("world", "dead_codes"), [(2, "keep"), (4, "keep"), (2, "restart"), (4, "restart")])
+def test_as_many_processes_as_one_likes(tmp_path, world, dead_codes):
     """17 pairs in batches of 8: of the last batch's single pair all processes but one have no part."""
     path = write_store(tmp_path / "train.h5", 18, 0)
-    take_steps(0, path, tmp_path / "one.npz")
-    assert in_ranks(world, take_steps, path, tmp_path / "many.npz") == [0] * world
+    recipe = config.Recipe(dead_codes=dead_codes)
+    take_steps(0, path, tmp_path / "one.npz", recipe)
+    assert in_ranks(world, take_steps, path, tmp_path / "many.npz", recipe) == [0] * world
     with np.load(tmp_path / "one.npz") as f, np.load(tmp_path / "many.npz") as g:
         one, many = dict(f), dict(g)
     assert one["losses"].shape == (6, 6)

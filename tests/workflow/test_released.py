@@ -43,7 +43,7 @@ def snakemake(folder, *arguments, **changes):
 
 def jobs(folder, *arguments, **changes):
     """The rules that a dry run would run."""
-    rows = [line.split() for line in snakemake(folder, "-n", "-q", "rules", *arguments, **changes).splitlines()]
+    rows = [line.split() for line in snakemake(folder, *arguments, "-n", "-q", "rules", **changes).splitlines()]
     return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
 
 
