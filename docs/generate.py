@@ -29,7 +29,7 @@ def _reference(schema: dict[str, Any]) -> str:
     lines = [
         "# Configuration reference",
         "",
-        "Generated from `resdavenet_vq/config.py` by `python docs/generate.py`. Unknown or missing keys and wrong types stop even a dry run.",
+        "Generated from `resdavenet_vq/config/` by `python docs/generate.py`. Unknown or missing keys and wrong types stop even a dry run.",
         "Editors that speak YAML schemas complete and check keys with `docs/config.schema.json`.",
         "",
     ]

@@ -7,16 +7,20 @@ values that its result depends on, as JSON, so that a changed value re-runs exac
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from resdavenet_vq.config import TRAINING_SWITCHES, Config, Flickr8k, PlacesAudio, Section, SpokenCoco, SpokenScenes
 from resdavenet_vq.stage import FOLDER_PATTERN, Lineage, frame_stride
 
 FRAME_PERIOD = 0.01
 """Seconds between feature frames."""
+
+UNCUT = 10_000_000
+"""Frames of an utterance that is never cut: more than a day."""
 
 BASELINE = "baseline"
 """Stands in a lineage's place in the paths of scores of the raw log-mel features."""
@@ -79,6 +83,13 @@ class Plan:
         else:
             own = {"pairs": {}, "word_lists": {split: corpus.word_lists[split]}}
         return as_json(corpus.model_copy(update=own))
+
+    def preparation(self, split: str) -> str:
+        """How a split is prepared. One that only ABX uses keeps its utterances whole: the cut belongs to training and retrieval."""
+        settings = self.config.preparation
+        training, words = self.config.training, self.config.words
+        cut = {training.split, training.validation_split, self.config.retrieval.split, words.split, words.held_out_split}
+        return as_json(settings if split in cut else settings.model_copy(update={"max_frames": UNCUT}))
 
     def notation(self, folder: str) -> str:
         """How a lineage's folder, or the baseline's, is written in tables."""
@@ -199,6 +210,19 @@ class Plan:
             for lineage in self.lineages
             if lineage.quantizers
         ]
+
+
+def launcher(resources: Mapping[str, Any]) -> str:
+    """What starts a training's processes, from the resources that its job was granted.
+
+    One process for a CPU or a GPU, torchrun for several GPUs of one machine. With `mpi` (`srun`), which needs `nodes` and
+    `tasks_per_node`, the cluster starts a process for each GPU of each node, and ends all when one fails.
+    """
+    gpus = resources.get("gpu", 0)
+    if mpi := resources.get("mpi"):
+        shape = f"--nodes {resources['nodes']} --ntasks-per-node {resources['tasks_per_node']}"
+        return f"{mpi} --kill-on-bad-exit=1 {shape} python"
+    return f"torchrun --standalone --nproc-per-node {gpus}" if gpus > 1 else "python"
 
 
 def as_json(section: Section, *keys: str, exclude: Iterable[str] = ()) -> str:

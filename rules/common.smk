@@ -9,7 +9,7 @@ from resdavenet_vq import config as schema
 from resdavenet_vq import stage
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.provenance import content, fingerprint
-from resdavenet_vq.workflow import Plan, as_json
+from resdavenet_vq.workflow import Plan, as_json, launcher
 
 try:
     settings = schema.read(config)

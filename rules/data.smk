@@ -19,7 +19,7 @@ rule prepare:
         runtime="12h",
     params:
         corpus=lambda wildcards: plan.import_options(wildcards.split),
-        settings=as_json(settings.preparation),
+        settings=lambda wildcards: plan.preparation(wildcards.split),
         code=lambda wildcards: " ".join(map(fingerprint, ("data.preparation", *plan.import_code(wildcards.split)))),
     shell:
         "python -m resdavenet_vq prepare --corpus {params.corpus:q} --split {wildcards.split} --settings {params.settings:q}"

@@ -30,11 +30,13 @@ rule train:
         training=lambda wildcards: plan.training(wildcards.lineage),
         recipe=lambda wildcards: plan.training_recipe(wildcards.lineage),
         code=fingerprint("training.loop"),
+        # what follows takes threads, resources or input, and is therefore no reason to train again
+        launcher=lambda wildcards, resources: launcher(resources),
         workers=lambda wildcards, threads: settings.training.workers,
         state=lambda wildcards, threads: plan.root / "state" / wildcards.lineage,
         parent=lambda wildcards, input: f"--parent {input.parent}" if input.parent else "",
     shell:
-        "python -m resdavenet_vq train --lineage {params.lineage:q} --data {input.data} --validation {input.validation}"
+        "{params.launcher} -m resdavenet_vq train --lineage {params.lineage:q} --data {input.data} --validation {input.validation}"
         " {params.parent} --model {params.model:q} --training {params.training:q} --recipe {params.recipe:q}"
         " --code {params.code:q} --workers {params.workers} --threads {threads} --state {params.state} --out $(dirname {output.card}) 2> {log}"
 

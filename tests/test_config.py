@@ -76,6 +76,49 @@ def test_weights_of_the_image_network(weights, architecture, message):
     assert message in fault(("model.image.weights", weights), ("model.image.architecture", architecture))
 
 
+@pytest.mark.parametrize("word", ["published", "corrected"])
+def test_a_word_sets_every_switch_of_the_recipe(word):
+    recipe = config.read(changed(("recipe", word))).recipe
+    assert recipe.model_dump() == config.RECIPES[word]
+    assert config.Recipe.from_json(f'"{word}"') == recipe
+    assert config.Recipe.from_json(recipe.model_dump_json()) == recipe
+
+
+def test_the_two_recipes_differ_in_every_switch_and_the_default_is_published():
+    published, corrected = config.RECIPES.values()
+    assert published.keys() == corrected.keys() == config.Recipe.model_fields.keys()
+    assert not published.items() & corrected.items()
+    assert config.Recipe().model_dump() == published
+
+
+def test_a_recipe_may_start_from_a_word():
+    recipe = config.read(changed(("recipe", {"base": "corrected", "jitter": "published"}))).recipe
+    assert recipe.model_dump() == config.RECIPES["corrected"] | {"jitter": "published"}
+    assert config.read(changed(("recipe", {"semi_hard": "masked"}))).recipe.model_dump() == config.RECIPES["published"] | {
+        "semi_hard": "masked"
+    }
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ("corected", "recipe: must be published or corrected, or a mapping of the switches, not 'corected'; did you mean 'corrected'?"),
+        ({"base": "new"}, "recipe.base: must be published or corrected, not 'new'"),
+        ({"base": ["new"]}, "recipe.base: must be published or corrected, not ['new']"),
+        ({"base": "corrected", "jiter": "published"}, "recipe.jiter: no such key; did you mean 'jitter'?"),
+        ({"base": "corrected"} | config.RECIPES["published"], "recipe.base: has no effect, because every switch is named beside it"),
+        (3, "recipe: input should be an object, not 3"),
+    ],
+)
+def test_faults_of_a_recipe(recipe, message):
+    assert message in fault(("recipe", recipe))
+
+
+def test_shipped_configurations_name_every_switch():
+    for file in [REPO / "config.yaml", *(REPO / "configs").glob("*.yaml")]:
+        assert yaml.safe_load(file.read_text())["recipe"] == config.RECIPES["published"], file
+
+
 def test_a_released_lineage_is_named_once_and_rightly():
     assert "released: {2,3} stands in it twice" in fault(("released", {"{2,3}": "a.tar", "{3, 2}": "b"}))
     assert "released" in fault(("released", {"{2,7}": "a.tar"}))

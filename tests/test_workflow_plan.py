@@ -114,6 +114,32 @@ def test_a_local_file_of_weights_is_an_input_of_first_stages_alone():
     assert plan("configs/places.yaml").image_weights("none") == []
 
 
+def with_recipe(**switches):
+    values = yaml.safe_load((REPO / "config.yaml").read_text())
+    values["recipe"] |= switches
+    return Plan(config.read(values))
+
+
+def test_a_training_gets_the_switches_that_matter_to_it():
+    some = plan()
+    assert json.loads(some.training_recipe("none")).keys() == {"jitter", "semi_hard", "pad_value"}
+    assert json.loads(some.training_recipe("2")).keys() == {"jitter", "semi_hard", "pad_value", "dead_codes"}
+    assert json.loads(some.training_recipe("none-2")).keys() == set(config.TRAINING_SWITCHES)
+    assert json.loads(some.training_recipe("2-23-2")).keys() == {"jitter", "semi_hard", "pad_value", "dead_codes"}
+    for switch in ("context", "frame_time"):
+        other = with_recipe(**{switch: config.RECIPES["corrected"][switch]})
+        assert other.training_recipe("none-2") == some.training_recipe("none-2")
+    for switch in config.TRAINING_SWITCHES:
+        other = with_recipe(**{switch: config.RECIPES["corrected"][switch]})
+        assert other.training_recipe("none-2") != some.training_recipe("none-2")
+
+
+def test_encoding_gets_the_context_and_the_padding_only_where_there_is_some():
+    assert with_recipe(pad_value="floor").encoding_recipe() == with_recipe().encoding_recipe() == '{"context": "cropped"}'
+    assert with_recipe(pad_value="floor", context="padded").encoding_recipe() == '{"pad_value": "floor", "context": "padded"}'
+    assert with_recipe(context="padded").encoding_recipe() != with_recipe(pad_value="floor", context="padded").encoding_recipe()
+
+
 def test_splits_of_spoken_coco():
     own = plan("configs/spoken_coco.yaml")
     assert own.config.corpus.splits == ("train", "val")
@@ -141,3 +167,21 @@ def test_splits_of_flickr8k():
 def test_a_split_that_the_corpus_does_not_have_is_named(key):
     with pytest.raises(config.InputError, match=f"corpus.{key}: the corpus has no split 'vall'; did you mean 'val'"):
         plan("configs/places.yaml", **{key: {"vall": "x"}})
+
+
+def test_how_a_training_computes_is_part_of_it_but_not_where():
+    values = yaml.safe_load((REPO / "config.yaml").read_text())
+
+    def training(**changes):
+        return Plan(config.read(values | {"training": values["training"] | changes})).training("none")
+
+    assert training(gpus=4, threads=9, workers=3) == training()
+    for change in ({"precision": "bfloat16"}, {"compile": True}, {"deterministic": False}):
+        assert training(compute=change) != training()
+
+
+def test_only_splits_of_abx_alone_are_never_cut():
+    plan = Plan(config.read(yaml.safe_load((REPO / "config.yaml").read_text())))
+    frames = {split: json.loads(plan.preparation(split))["max_frames"] for split in plan.config.corpus.splits}
+    assert {split for split, n in frames.items() if n == plan.config.preparation.max_frames} == {"train", "val", "test"}
+    assert frames["abx"] > 24 * 3600 * 100

@@ -172,11 +172,12 @@ def nearest(frames: Tensor, codebook: Tensor) -> Tensor:
 
 @contextmanager
 def _true_float32(device: torch.device) -> Iterator[None]:
-    """Switches off TF32 and bfloat16 in float32 matrix products."""
+    """Switches off autocast, and TF32 and bfloat16 in float32 matrix products."""
     backend: Any = torch.backends.cuda.matmul if device.type == "cuda" else torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = backend.fp32_precision
     backend.fp32_precision = "ieee"
     try:
-        yield
+        with torch.autocast(device.type, enabled=False):
+            yield
     finally:
         backend.fp32_precision = before

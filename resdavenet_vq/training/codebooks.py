@@ -58,6 +58,8 @@ def restart_is_due(position: tuple[int, int]) -> bool:
 def restart_dead_codes(quantizer: Quantizer, frames: Tensor, n_frames: Tensor, n: int, generator: torch.Generator) -> None:
     """Moves every dead code to a random valid frame of the global batch; size and sum follow. Every process must call it.
 
+    Frames that are not finite move nothing. Waits for a GPU.
+
     Parameters
     ----------
     frames
@@ -73,8 +75,7 @@ def restart_dead_codes(quantizer: Quantizer, frames: Tensor, n_frames: Tensor, n
     if not dead.any():
         return
     drawn = _random_frames(frames, n_frames, n, len(dead), generator)
-    size = quantizer.cluster_size.mean()
-    _place(quantizer, dead, drawn, size)
+    _place(quantizer, dead & drawn.isfinite().all(dim=1), drawn, quantizer.cluster_size.mean())
 
 
 def begin_at_parent(quantizers: Mapping[str, Quantizer], parent: Path, store: Store, generator: torch.Generator) -> None:

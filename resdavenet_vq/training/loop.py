@@ -115,7 +115,9 @@ def train(
             codebooks.begin_at_parent(quantizers_of(run.model), parent, data, generator("codebooks", training.seed))
         distributed.wait_for_all()  # all have read the checkpoint before it is replaced
         if _first():
-            _say(*folder.others(), f"{stages}: {f'goes on at epoch {run.epoch}, step {run.step}' if saved else 'starts'} on {device}")
+            begins = f"goes on at epoch {run.epoch}, step {run.step}" if saved else "starts"
+            among = f", with {distributed.world()} processes" if distributed.world() > 1 else ""
+            _say(*folder.others(), f"{stages}: {begins} on {device}{among}")
         batches = workers.enter_context(closing(shielded(_batches(run, data, model.image, recipe, training))))
         try:
             while run.epoch <= training.epochs:

@@ -136,7 +136,7 @@ def step_losses(
     recipe, training
         Settings.
 
-    Nothing here waits for a GPU. Numbers that are not finite show in the losses, and leave the codebooks as they were.
+    Nothing here waits for a GPU, but for a restart of dead codes. Numbers that are not finite show in the losses, and leave the codebooks as they were.
     """
     device = next(model.parameters()).device
     if len(batch.index) == 0:

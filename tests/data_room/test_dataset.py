@@ -60,6 +60,13 @@ def test_what_a_batch_holds(store):
             assert (logmel[:, n:] == 0).all()
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_epochs_one_behind_the_other(store, workers):
+    one_by_one = [batch for epoch in (1, 2, 3) for batch in batches(store, epoch=epoch)]
+    assert_equal(batches(store, epoch=1, last_epoch=3, workers=workers), one_by_one)
+    assert_equal(batches(store, epoch=2, start_step=1, last_epoch=3, workers=workers), one_by_one[4:])
+
+
 def test_padding_only_adds_the_pad_value(store):
     for zero, floor in zip(batches(store), batches(store, pad_to="max_frames", pad_value=-80.0), strict=True):
         assert floor.logmel.shape[2] == 2048

@@ -10,7 +10,7 @@ import soundfile
 import torch
 from PIL import Image
 
-from resdavenet_vq.config import AudioModel, ImageModel, Model, Preparation, QuantizerModel
+from resdavenet_vq.config import AudioModel, ImageModel, Model, Preparation, QuantizerModel, Recipe
 from resdavenet_vq.corpus.manifest import Manifest, Utterance
 from resdavenet_vq.data.preparation import prepare
 from resdavenet_vq.data.store import Store
@@ -129,6 +129,49 @@ def test_nothing_depends_on_batch_mates(folder, encoded, tmp_path, frames_at_onc
                     np.testing.assert_allclose(a[key][:], b[key][:], rtol=1e-5, atol=1e-6)
                 elif isinstance(a[key], h5py.Dataset):
                     np.testing.assert_array_equal(a[key][:], b[key][:])
+
+
+PADDED = Recipe(context="padded", pad_value="floor")
+
+
+def codes_of(path, layer):
+    with h5py.File(path) as f:
+        return np.split(f[layer]["codes"][:], f[layer]["offsets"][1:-1])
+
+
+def test_a_padded_context_is_the_one_of_training(folder, encoded, tmp_path):
+    """The same codes as in a training batch: each utterance at the left of as many frames as the store allows."""
+    _, store, model, _ = encoded
+    for recipe, value in ((PADDED, -80.0), (Recipe(context="padded"), 0.0)):
+        encode(folder / "model", folder / "split.h5", codes=tmp_path / "c.h5", embeddings=tmp_path / "e.h5", recipe=recipe)
+        logmel = torch.full((8, 40, MAX_FRAMES), value)
+        for i, n in enumerate(store.n_frames):
+            logmel[i, :, :n] = torch.from_numpy(store.logmel(i).astype(np.float32)).T
+        with torch.inference_mode():
+            output = model.audio(logmel, torch.from_numpy(store.n_frames))
+        found = codes_of(tmp_path / "c.h5", "quant2")
+        for i, codes in enumerate(found):
+            np.testing.assert_array_equal(codes, output.layers["quant2"].codes[i, : len(codes)])
+        with h5py.File(tmp_path / "e.h5") as f:
+            np.testing.assert_allclose(f["speech"][:], model.embed_speech(output), rtol=1e-4, atol=1e-5)
+
+
+def test_context_changes_what_stands_near_the_end_of_short_utterances(folder, encoded, tmp_path):
+    paths, store, *_ = encoded
+    encode(folder / "model", folder / "split.h5", codes=tmp_path / "c.h5", recipe=PADDED)
+    pairs = list(zip(codes_of(paths["codes"], "quant2"), codes_of(tmp_path / "c.h5", "quant2"), strict=True))
+    assert [len(a) for a, _ in pairs] == [len(b) for _, b in pairs]
+    different = [i for i, (a, b) in enumerate(pairs) if (a != b).any()]
+    assert different
+    assert all(store.n_frames[i] < MAX_FRAMES for i in different)
+
+
+@pytest.mark.parametrize("frames_at_once", [1, 120])
+def test_in_a_padded_context_too_nothing_depends_on_batch_mates(folder, tmp_path, frames_at_once):
+    encode(folder / "model", folder / "split.h5", codes=tmp_path / "a.h5", recipe=PADDED)
+    encode(folder / "model", folder / "split.h5", codes=tmp_path / "b.h5", recipe=PADDED, frames_at_once=frames_at_once, limit=5)
+    for a, b in zip(codes_of(tmp_path / "a.h5", "quant3"), codes_of(tmp_path / "b.h5", "quant3"), strict=False):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_a_limit_takes_the_first_utterances(folder, encoded, tmp_path):

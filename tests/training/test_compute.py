@@ -1,0 +1,161 @@
+"""What makes steps faster leaves the method as it is: bfloat16, compiled branches, and steps that never wait for a GPU."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.utils._python_dispatch import TorchDispatchMode
+from training_child import MODEL, TRAINING, train, write_store
+
+from resdavenet_vq import config
+from resdavenet_vq.data.dataset import training_batches
+from resdavenet_vq.data.store import Store
+from resdavenet_vq.model.quantizer import Quantizer, nearest
+from resdavenet_vq.training import compute
+from resdavenet_vq.training.run import Run
+from resdavenet_vq.training.step import quantizers_of, step_losses, update
+
+CPU = torch.device("cpu")
+STEPS = 3
+
+
+def trained(store, pad_to="batch", *, same_sizes=False, **settings):
+    """A run after a few steps, and their losses; sizes differ from step to step, and the last batch is a single pair."""
+    training = TRAINING.model_copy(update={"compute": config.Compute(**settings), "pad_to": pad_to})
+    run = Run.start(MODEL, (2, 3), config.Recipe(), training, None, CPU)
+    batches = training_batches(Store(store), MODEL.image, batch_size=8, pad_to=pad_to, pad_value=0.0, seed=1, epoch=1, workers=0)
+    losses = []
+    for step, batch in enumerate([next(iter(batches))] * STEPS if same_sizes else batches):
+        result = step_losses(run.model, batch, len(batch.index), (1, step), config.Recipe(), training)
+        assert update(run.model, run.optimizer, result)
+        run.tally.add(result, len(batch.index))
+        losses.append(result.parts.numpy())
+    assert len(losses) == STEPS
+    return run, np.array(losses)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return write_store(tmp_path_factory.mktemp("data") / "train.h5", 18, 0)
+
+
+# -- compiled ------------------------------------------------------------------------------------------------------
+
+
+def test_compiled_branches_give_the_same_losses_and_names(store, monkeypatch):
+    """Traced whole, as for any compiler; what the traces hold is then run as it is, because compiling takes minutes."""
+    monkeypatch.setattr(compute, "COMPILER", "aot_eager")
+    eager_run, eager = trained(store, "max_frames", same_sizes=True)
+    torch.compiler.reset()
+    run, compiled = trained(store, "max_frames", same_sizes=True, compile=True)
+    assert np.abs(compiled - eager).max() < 1e-5
+    assert list(run.model.state_dict()) == list(eager_run.model.state_dict())
+    for name, quantizer in quantizers_of(run.model).items():
+        torch.testing.assert_close(quantizer.codebook, quantizers_of(eager_run.model)[name].codebook, atol=1e-5, rtol=0)
+    before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    assert before >= 6  # five stages and the image branch
+    assert not torch._dynamo.utils.counters["graph_break"]
+    with compute.uncompiled(config.Compute(compile=True)), torch.inference_mode():
+        run.model.eval().audio(torch.randn(1, 40, 50), torch.tensor([50]))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before
+
+
+# -- bfloat16 ------------------------------------------------------------------------------------------------------
+
+
+def test_bfloat16_stays_finite_and_near(store):
+    _, expected = trained(store)
+    run, losses = trained(store, precision="bfloat16")
+    assert np.isfinite(losses).all()
+    assert np.abs(losses - expected).max() > 0
+    np.testing.assert_allclose(losses[0], expected[0], rtol=0.05, atol=0.02)
+    assert {x.dtype for x in run.model.state_dict().values()} <= {torch.float32, torch.int64}
+
+
+def test_codes_are_those_of_float32_whatever_the_branches_compute_in(store, monkeypatch):
+    """What reaches a quantizer was rounded, but which code is nearest to it is found in float32: by float64's distances there is no nearer one."""
+    seen = []
+    forward = Quantizer.forward
+
+    def watched(self, x, mask):
+        codebook = self.codebook.clone()
+        out = forward(self, x, mask)
+        with torch.autocast("cpu", enabled=False):
+            distances = torch.cdist(x.detach().transpose(1, 2).double(), codebook.double()[None])
+        near = distances.gather(2, out.codes[:, :, None])[:, :, 0] - distances.amin(dim=2)
+        assert torch.equal(self.encode(x), nearest(x.float().transpose(1, 2), self.codebook))
+        seen.append((x.dtype, near.max(), out.vectors.dtype))
+        return out
+
+    monkeypatch.setattr(Quantizer, "forward", watched)
+    trained(store, precision="bfloat16")
+    assert len(seen) == 2 * STEPS
+    for entering, beyond_the_nearest, leaving in seen:
+        assert entering == torch.bfloat16
+        assert beyond_the_nearest < 1e-5
+        assert leaving == torch.float32
+
+
+@pytest.mark.parametrize("settings", [{"precision": "bfloat16"}, {"precision": "tf32", "deterministic": False}])
+def test_a_whole_training(stores, settings):
+    for name in "ab":
+        train(stores, name, compute=settings, epochs=2)
+    a, b = (load_file(stores / name / "model" / "model.safetensors") for name in "ab")
+    assert all(torch.equal(x, b[name]) for name, x in a.items())
+    assert all(x.isfinite().all() for x in a.values())
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("float32", "ieee"), ("bfloat16", "ieee"), ("tf32", "tf32")])
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_what_a_gpu_is_told(precision, expected, deterministic, monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")  # a person's own choice stays
+
+    def told():
+        kinds = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+        return [kind.fp32_precision for kind in kinds], torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
+
+    before = told()
+    settings = config.Compute(precision=precision, deterministic=deterministic)
+    with compute.arithmetic(settings, torch.device("cuda")):
+        assert told() == ([expected, expected], not deterministic, deterministic)
+    assert told() == before
+    with compute.arithmetic(settings, CPU):
+        assert told() == before
+
+
+# -- no waiting ----------------------------------------------------------------------------------------------------
+
+WAITING = ("_local_scalar_dense", "nonzero", "bincount", "masked_select", "unique", "is_nonzero", "equal")
+"""Operations that on a GPU make the host wait for their result: `.item()`, `bool(tensor)`, and those whose shape depends on values."""
+
+
+class NothingWaits(TorchDispatchMode):
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.__name__.split(".")[0]
+        assert not name.lstrip("_").startswith(tuple(w.lstrip("_") for w in WAITING)), f"{func} waits for the GPU"
+        indices = args[1] if name.startswith("index") and len(args) > 1 and isinstance(args[1], list | tuple) else ()
+        assert not any(isinstance(i, torch.Tensor) and i.dtype == torch.bool for i in indices), f"{func} with a mask waits for the GPU"
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("what", [lambda x: x.sum().item(), lambda x: bool(x.any()), lambda x: x[x > 0], lambda x: x.long().bincount()])
+def test_what_waits_is_found(what):
+    with pytest.raises(AssertionError, match="waits for the GPU"), NothingWaits():
+        what(torch.ones(3))
+
+
+@pytest.mark.parametrize("lineage", [(), (1, 2, 3, 4, 5)])
+@pytest.mark.parametrize("recipe", [{}, {"semi_hard": "masked", "jitter": "centred"}])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_no_step_waits_for_its_gpu(store, lineage, recipe, precision):
+    batches = list(training_batches(Store(store), MODEL.image, batch_size=8, pad_to="batch", pad_value=0.0, seed=1, epoch=1, workers=0))
+    recipe, training = config.Recipe(**recipe), TRAINING.model_copy(update={"compute": config.Compute(precision=precision)})
+    run = Run.start(MODEL, lineage, recipe, training, None, CPU)
+    healthy = torch.tensor(True)
+    for step, batch in enumerate(batches):
+        with NothingWaits():
+            losses = step_losses(run.model, batch, len(batch.index), (1, step), recipe, training)
+            healthy &= update(run.model, run.optimizer, losses)
+            run.tally.add(losses, len(batch.index))
+    assert healthy
