@@ -10,8 +10,18 @@ import pytest
 import yaml
 
 REPO = Path(__file__).resolve().parents[1]
-PINS = {name.lower(): version for name, _, version in (line.partition("==") for line in (REPO / "constraints.txt").read_text().split()) if version}
-CONDA_NAMES = {"pytorch": "torch", "pysoundfile": "soundfile", "soxr-python": "soxr", "matplotlib-base": "matplotlib", "snakemake-minimal": "snakemake"}
+PINS = {
+    name.lower(): version
+    for name, _, version in (line.partition("==") for line in (REPO / "constraints.txt").read_text().split())
+    if version
+}
+CONDA_NAMES = {
+    "pytorch": "torch",
+    "pysoundfile": "soundfile",
+    "soxr-python": "soxr",
+    "matplotlib-base": "matplotlib",
+    "snakemake-minimal": "snakemake",
+}
 
 
 def requirements():
@@ -41,7 +51,9 @@ def test_the_conda_environment_has_the_same_pins():
     assert {re.split(r"[<>=!~ ]", r)[0] for r in runtime} <= found.keys()
 
 
-@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt", "Makefile", "scripts/bootstrap", ".ci/run", "envs/resdavenet-vq.yaml"])
+@pytest.mark.parametrize(
+    "name", ["pyproject.toml", "constraints.txt", "Makefile", "scripts/bootstrap", ".ci/run", "envs/resdavenet-vq.yaml"]
+)
 def test_no_registry_is_named(name):
     assert not re.search(r"https?://|index-url|find-links", (REPO / name).read_text())
 

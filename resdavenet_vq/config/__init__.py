@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from resdavenet_vq.config.corpora import Corpus, Flickr8k, ImportedCorpus, PlacesAudio, SpokenCoco, SpokenScenes, read_corpus
 from resdavenet_vq.config.evaluations import Abx, AbxScoring, Report, Retrieval, Submission, Words
 from resdavenet_vq.config.network import IMAGENET, RANDOM, AudioModel, ImageModel, Model, QuantizerModel
-from resdavenet_vq.config.recipe import PAD_VALUE, TRAINING_SWITCHES, Recipe
+from resdavenet_vq.config.recipe import PAD_VALUE, RECIPES, TRAINING_SWITCHES, Recipe
 from resdavenet_vq.config.section import Layer, LineageText, Name, Probability, Section, nearest, problems
 from resdavenet_vq.config.training import Compute, Preparation, Training, TrainingOverride
 from resdavenet_vq.errors import InputError
@@ -27,6 +27,7 @@ __all__ = [
     "IMAGENET",
     "PAD_VALUE",
     "RANDOM",
+    "RECIPES",
     "TRAINING_SWITCHES",
     "Abx",
     "AbxScoring",

@@ -34,7 +34,18 @@ def commands():
 def checkout(tmp_path_factory):
     """The repository's files in a folder of their own, with empty files standing in for the corpora of configs/."""
     folder = tmp_path_factory.mktemp("checkout")
-    for name in ("Snakefile", "rules", "config.yaml", "profiles", "resdavenet_vq", "envs", "Makefile", "pyproject.toml", "constraints.txt", "scripts"):
+    for name in (
+        "Snakefile",
+        "rules",
+        "config.yaml",
+        "profiles",
+        "resdavenet_vq",
+        "envs",
+        "Makefile",
+        "pyproject.toml",
+        "constraints.txt",
+        "scripts",
+    ):
         (folder / name).symlink_to(REPO / name)
     (folder / "configs").mkdir()
     for file in (REPO / "configs").glob("*.yaml"):
