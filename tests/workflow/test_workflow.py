@@ -69,17 +69,17 @@ def test_a_complete_run_makes_every_result(finished):
     for lineage in LINEAGES:
         for name in ("model/model.safetensors", "model/model.json", "model/history.csv", "retrieval.json"):
             assert (root / lineage / name).stat().st_size, (lineage, name)
-    assert (root / "none-2-23/abx/abx/quant3.zip").stat().st_size
+    assert (root / "none-2-23/abx/test/quant3.zip").stat().st_size
     assert (root / "none-2-23/words/quant3/words.csv").stat().st_size
     table = pd.read_csv(root / "summary.csv")
     assert {"{}", "{}->{2}", "{}->{2}->{2,3}", "raw log-mel"} == set(table["lineage"])
     page = (root / "report/index.html").read_text()
-    assert "{}-&gt;{2}-&gt;{2,3}" in page or "{}->{2}->{2,3}" in page
+    assert "{} → {2} → {2,3}" in page
 
 
 def test_the_scores_are_finite_and_name_their_conditions(finished):
     root = finished / "results/spoken_scenes"
-    abx = json.loads((root / "none-2/abx/abx/quant2.json").read_text())
+    abx = json.loads((root / "none-2/abx/test/quant2.json").read_text())
     assert 0 <= abx["within_error"] <= 100
     assert 0 <= abx["across_error"] <= 100
     assert {"layer", "split", "lineage", "frame_period", "distance"} <= abx.keys()
