@@ -84,7 +84,7 @@ def import_released(path: Path, out: Path, *, allow_unknown: bool, lineage: str 
         md5 = md5_of(path)
         if md5 not in _LINEAGES and not allow_unknown:
             raise InputError(
-                f"{path}: MD5 is {md5}, which is none of the ten released archives'; the download is damaged or is something else. "
+                f"{path}: MD5 is {md5}, which none of the ten released archives has; the download is damaged or is something else. "
                 "Download it again, or allow unknown archives if you trust where it comes from"
             )
         files = from_archive(path)

@@ -120,7 +120,7 @@ def test_image_names_are_strict():
 @pytest.mark.parametrize("suffix", ["zip", "tar", "tar.gz", "tar.bz2"])
 def test_archives_give_what_the_folder_gives(folder, tmp_path, suffix, monkeypatch):
     path = archive(folder, tmp_path / f"a.{suffix}")
-    with pytest.raises(InputError, match="none of the ten released archives'"):
+    with pytest.raises(InputError, match="none of the ten released archives has"):
         import_released(path, tmp_path / "out", allow_unknown=False)
     import_released(path, tmp_path / "out", allow_unknown=True)
     import_released(EXPERIMENT, tmp_path / "expected", allow_unknown=False)
