@@ -7,19 +7,12 @@ of workers, and equal input makes an equal file.
 from __future__ import annotations
 
 import fcntl
-import multiprocessing
 import os
-import signal
-import threading
 import zlib
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import batched
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,11 +23,9 @@ from resdavenet_vq.config import Preparation
 from resdavenet_vq.corpus.manifest import Manifest, Refusal, Utterance
 from resdavenet_vq.data import features, images, sources
 from resdavenet_vq.data.store_writer import StoreWriter
+from resdavenet_vq.data.workers import in_parallel
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.progress import track
-
-_ROWS_PER_TASK = 8
-_TASKS_PER_WORKER = 4  # begun before the first result is written: bounds memory
 
 
 class _Task(NamedTuple):
@@ -132,7 +123,7 @@ def _fill(writer: StoreWriter, manifest: Manifest, source: sources.Source, setti
     told = _Told(list(manifest.refused), Manifest(counted=dict(manifest.counted), noticed=noticed))
     known_images = _Images(writer)
     tasks = _tasks(manifest, every_image=settings.reader == "release_2020")
-    with closing(_in_parallel(tasks, partial(_convert, settings, source), workers)) as results:
+    with closing(in_parallel(tasks, partial(_convert, settings, source), workers, preload=__name__)) as results:
         tracked = track(results, label, len(manifest.utterances), "rows")
         for result, utterance, row in zip(tracked, manifest.utterances, _row_numbers(manifest), strict=False):
             image_fault = "" if utterance.image_id is None else known_images.add(utterance.image_id, result)
@@ -249,45 +240,6 @@ def _length(wav: Path, least: int) -> tuple[int, str]:
     if abs(n_frames - expected) > 1:  # another resampler may round otherwise
         raise InputError(f"the row has {n_frames} frames where {wav} has {expected}; are the rows in the corpus's order?")
     return n_samples, ""
-
-
-def _in_parallel(tasks: Iterable[_Task], convert: Callable[[tuple[_Task, ...]], list[_Result]], workers: int) -> Generator[_Result]:
-    """The results in the order of the tasks; only so many tasks are under way as keep the workers busy."""
-    chunks = batched(tasks, _ROWS_PER_TASK)
-    if workers <= 1:
-        for chunk in chunks:
-            yield from convert(chunk)
-        return
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    pending: deque[Future[list[_Result]]] = deque()
-    with ProcessPoolExecutor(workers, context, initializer=_die_with_parent) as pool:
-        try:
-            for chunk in chunks:
-                pending.append(pool.submit(convert, chunk))
-                if len(pending) >= workers * _TASKS_PER_WORKER:
-                    yield from pending.popleft().result()
-            while pending:
-                yield from pending.popleft().result()
-        except BrokenProcessPool:
-            raise InputError(
-                "a worker process of the preparation was killed, perhaps for want of memory; run it again with fewer workers"
-            ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _die_with_parent() -> None:
-    """Ends this worker when the process that started it is gone, however it went; an interrupt is that process's affair."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        parent = multiprocessing.parent_process()
-        assert parent is not None
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

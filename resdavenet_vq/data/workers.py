@@ -1,0 +1,63 @@
+"""Processes that work beside the preparation and end with it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import batched
+
+from resdavenet_vq.errors import InputError
+
+TASKS_AT_ONCE = 8
+"""Tasks that a worker is handed together."""
+
+CHUNKS_PER_WORKER = 4
+"""So many are begun before the first result is taken: bounds memory."""
+
+
+def in_parallel[T, R](tasks: Iterable[T], convert: Callable[[tuple[T, ...]], list[R]], workers: int, preload: str) -> Generator[R]:
+    """The results of `convert` in the order of the tasks; only so many are under way as keep the workers busy.
+
+    `preload` names the module of `convert`, which the workers import once. Raises InputError if a worker is killed.
+    """
+    chunks = batched(tasks, TASKS_AT_ONCE)
+    if workers <= 1:
+        for chunk in chunks:
+            yield from convert(chunk)
+        return
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([preload])
+    pending: deque[Future[list[R]]] = deque()
+    with ProcessPoolExecutor(workers, context, initializer=_die_with_parent) as pool:
+        try:
+            for chunk in chunks:
+                pending.append(pool.submit(convert, chunk))
+                if len(pending) >= workers * CHUNKS_PER_WORKER:
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
+        except BrokenProcessPool:
+            raise InputError(
+                "a worker process of the preparation was killed, perhaps for want of memory; run it again with fewer workers"
+            ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _die_with_parent() -> None:
+    """Ends this worker when the process that started it is gone, however it went; an interrupt is that process's affair."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
