@@ -13,14 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from resdavenet_vq.config import TRAINING_SWITCHES, Config, Flickr8k, PlacesAudio, Section, SpokenCoco, SpokenScenes
+from resdavenet_vq.config import TRAINING_SWITCHES, UNCUT, Config, Flickr8k, PlacesAudio, Section, SpokenCoco, SpokenScenes
 from resdavenet_vq.stage import FOLDER_PATTERN, Lineage, frame_stride
 
 FRAME_PERIOD = 0.01
 """Seconds between feature frames."""
-
-UNCUT = 10_000_000
-"""Frames of an utterance that is never cut: more than a day."""
 
 BASELINE = "baseline"
 """Stands in a lineage's place in the paths of scores of the raw log-mel features."""

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from resdavenet_vq import config
+from resdavenet_vq import config, workflow
+from resdavenet_vq.data import features
 from resdavenet_vq.workflow import Plan
 
 REPO = Path(__file__).resolve().parents[1]
@@ -185,3 +186,8 @@ def test_only_splits_of_abx_alone_are_never_cut():
     frames = {split: json.loads(plan.preparation(split))["max_frames"] for split in plan.config.corpus.splits}
     assert {split for split, n in frames.items() if n == plan.config.preparation.max_frames} == {"train", "val", "test"}
     assert frames["abx"] > 24 * 3600 * 100
+
+
+def test_the_plan_and_the_features_agree_on_the_frame_period():
+    """The plan may not import the features, which need numpy; so the number stands twice."""
+    assert workflow.FRAME_PERIOD == features.FRAME_PERIOD

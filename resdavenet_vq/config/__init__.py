@@ -19,7 +19,7 @@ from resdavenet_vq.config.evaluations import Abx, AbxScoring, Report, Retrieval,
 from resdavenet_vq.config.network import IMAGENET, RANDOM, AudioModel, ImageModel, Model, QuantizerModel
 from resdavenet_vq.config.recipe import PAD_VALUE, RECIPES, TRAINING_SWITCHES, Recipe
 from resdavenet_vq.config.section import Layer, LineageText, Name, Probability, Section, nearest, problems
-from resdavenet_vq.config.training import Compute, Preparation, Training, TrainingOverride
+from resdavenet_vq.config.training import UNCUT, Compute, Preparation, Training, TrainingOverride
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.stage import Lineage
 
@@ -29,6 +29,7 @@ __all__ = [
     "RANDOM",
     "RECIPES",
     "TRAINING_SWITCHES",
+    "UNCUT",
     "Abx",
     "AbxScoring",
     "AudioModel",

@@ -9,6 +9,9 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from resdavenet_vq.config.section import LineageText, Name, Probability, Section
 from resdavenet_vq.stage import Lineage
 
+UNCUT = 10_000_000
+"""`max_frames` of a split whose utterances are never cut: more than a day."""
+
 
 class Preparation(Section):
     """Turning wav and image files into the HDF5 store."""

@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation.hdf5 import opened
 
 SILENCE = "<SIL>"
 """The label of frames in which nothing is spoken."""
@@ -75,12 +76,7 @@ class CodesFile:
 
     def __init__(self, path: Path, layer: str) -> None:
         self.path, self.layer = path, layer
-        try:
-            self._file = h5py.File(path, "r")
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file; encode the split first") from None
-        except OSError as e:
-            raise InputError(f"{path}: cannot be read as HDF5 ({e}); remove it and encode the split again") from None
+        self._file = opened(path)
         try:
             self._open()
         except BaseException:

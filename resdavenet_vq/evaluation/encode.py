@@ -24,7 +24,7 @@ import h5py
 import numpy as np
 import torch
 
-from resdavenet_vq.config import PAD_VALUE, Recipe
+from resdavenet_vq.config import PAD_VALUE, UNCUT, Recipe
 from resdavenet_vq.data.dataset import equal_length_batches, evaluation_images
 from resdavenet_vq.data.features import FRAME_PERIOD, HOP_LENGTH, N_MELS, SAMPLE_RATE
 from resdavenet_vq.data.store import Store
@@ -82,11 +82,7 @@ def encode(
     data = Store(store)
     network, _ = checkpoint.load(model, audio_only=embeddings is None)
     widths, quantized = network.settings.audio.widths, [f"quant{n}" for n in network.quantizers]
-    if network.settings.audio.n_mels != N_MELS:
-        raise InputError(f"{model}: takes {network.settings.audio.n_mels} mel bands, the store {store} holds {N_MELS}")
-    for layer in feature_layers:
-        if layer_position(layer) and is_quantized(layer) and layer not in quantized:
-            raise InputError(f"{model}: {layer} is off in this model (on: {', '.join(quantized) or 'none'}); ask for another layer")
+    _check_request(model, network, store, data, feature_layers, recipe)
     n = min(limit or len(data), len(data))
     network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     with ExitStack() as stack, torch.inference_mode(), _true_float32():
@@ -114,6 +110,20 @@ def encode(
                 unit="utterances",
             ):
                 pass
+
+
+def _check_request(model: Path, network: DualEncoder, store: Path, data: Store, feature_layers: Sequence[str], recipe: Recipe) -> None:
+    """Raises InputError if the model does not fit the store, lacks a layer asked for, or the store has no length to pad to."""
+    quantized = [f"quant{n}" for n in network.quantizers]
+    if network.settings.audio.n_mels != N_MELS:
+        raise InputError(f"{model}: takes {network.settings.audio.n_mels} mel bands, the store {store} holds {N_MELS}")
+    if recipe.context == "padded" and data.attributes["max_frames"] == UNCUT:
+        raise InputError(
+            f"{store}: only ABX uses this split, so it was prepared uncut and has no length to pad to; set recipe.context to cropped"
+        )
+    for layer in feature_layers:
+        if layer_position(layer) and is_quantized(layer) and layer not in quantized:
+            raise InputError(f"{model}: {layer} is off in this model (on: {', '.join(quantized) or 'none'}); ask for another layer")
 
 
 def encode_logmel(store: Path, out: Path) -> None:

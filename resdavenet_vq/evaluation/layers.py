@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation.hdf5 import opened
 
 LOGMEL = "logmel"
 """The name of the baseline layer: the log-mel features themselves."""
@@ -42,12 +43,7 @@ class LayerFeatures:
 
     def __init__(self, path: Path, layer: str) -> None:
         self.path, self.layer = path, layer
-        try:
-            self._file = h5py.File(path, "r")
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file; encode the split first") from None
-        except OSError as e:
-            raise InputError(f"{path}: cannot be read as HDF5 ({e}); delete it and encode the split again") from None
+        self._file = opened(path)
         try:
             self._open()
         except BaseException:

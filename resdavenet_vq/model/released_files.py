@@ -180,7 +180,8 @@ def from_archive(path: Path) -> dict[str, bytes]:
                     with member() as f:
                         files[name] = _bounded(f, largest, path)
             return _complete(files, path)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError, NotImplementedError) as e:
+    # all that the two libraries raise for damaged members; NotImplementedError is zipfile's word for an unknown compression
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError) as e:
         raise InputError(
             f"{path}: no zip or tar archive of plain files ({e}); if you trust it all the same, unpack it yourself and give the folder"
         ) from None

@@ -10,7 +10,7 @@ import soundfile
 import torch
 from PIL import Image
 
-from resdavenet_vq.config import AudioModel, ImageModel, Model, Preparation, QuantizerModel, Recipe
+from resdavenet_vq.config import UNCUT, AudioModel, ImageModel, Model, Preparation, QuantizerModel, Recipe
 from resdavenet_vq.corpus.manifest import Manifest, Utterance
 from resdavenet_vq.data.preparation import prepare
 from resdavenet_vq.data.store import Store
@@ -172,6 +172,16 @@ def test_in_a_padded_context_too_nothing_depends_on_batch_mates(folder, tmp_path
     encode(folder / "model", folder / "split.h5", codes=tmp_path / "b.h5", recipe=PADDED, frames_at_once=frames_at_once, limit=5)
     for a, b in zip(codes_of(tmp_path / "a.h5", "quant3"), codes_of(tmp_path / "b.h5", "quant3"), strict=False):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_split_that_is_never_cut_has_no_padded_context(folder, encoded, tmp_path):
+    _, store, *_ = encoded
+    uncut = Preparation(max_frames=UNCUT)
+    prepare(Manifest([store.utterance(0)]), uncut, tmp_path / "abx.h5", tmp_path / "abx.json", 1)
+    encode(folder / "model", tmp_path / "abx.h5", codes=tmp_path / "c.h5")
+    with pytest.raises(InputError, match=r"abx\.h5: only ABX uses this split"):
+        encode(folder / "model", tmp_path / "abx.h5", codes=tmp_path / "d.h5", recipe=PADDED)
+    assert not (tmp_path / "d.h5").exists()
 
 
 def test_a_limit_takes_the_first_utterances(folder, encoded, tmp_path):
