@@ -13,7 +13,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 
-VALUE_FREE = frozenset({"config", "errors", "progress", "provenance", "workflow"})
+VALUE_FREE = frozenset({"commands", "config", "errors", "progress", "provenance", "workflow"})
 """Modules that no result depends on: types of values that reach commands as parameters, messages, bars and planning."""
 
 
