@@ -99,12 +99,26 @@ def _previous(codes: np.ndarray) -> np.ndarray:
 
 
 def packed(*keys: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """One number a row that orders by the first key, then the second ...: it sorts fast. Keys are whole numbers from 0; the sizes unpack it."""
-    sizes = [int(key.max(initial=0)) + 1 for key in keys]
-    return np.ravel_multi_index(keys, sizes), sizes
+    """One number a row that orders by the first key, then the second ...: it sorts fast. Keys are whole numbers from 0.
+
+    Each key has its own bits, which are also returned; `ordered` unpacks them. Raises OverflowError where 63 do not suffice.
+    """
+    bits = [int(key.max(initial=0)).bit_length() for key in keys]
+    if sum(bits) > 63:
+        raise OverflowError(f"keys of {bits} bits do not fit into one number")
+    numbers = np.zeros(len(keys[0]), np.int64)
+    for key, width in zip(keys, bits, strict=True):
+        numbers <<= width
+        numbers |= key
+    return numbers, bits
 
 
 def ordered(*keys: np.ndarray) -> tuple[np.ndarray, ...]:
     """The same rows, ordered by the first key, then the second ..."""
-    numbers, sizes = packed(*keys)
-    return np.unravel_index(np.sort(numbers), sizes)
+    numbers, bits = packed(*keys)
+    numbers.sort()
+    columns = []
+    for width in reversed(bits):
+        columns.append(numbers & ((1 << width) - 1))
+        numbers >>= width
+    return tuple(reversed(columns))

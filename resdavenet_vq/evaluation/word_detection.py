@@ -54,7 +54,7 @@ def detections(counts: Counts, stop_words: frozenset[str] = STOP_WORDS) -> pd.Da
     by_f1 = np.unique(-f1, return_inverse=True)[1]
     o = np.argsort(packed(word, by_f1, hits.max(initial=0) - hits, code)[0])
     columns = {"code": code[o], "f1": f1[o], "precision": precision[o], "recall": recall[o], "hits": hits[o]}
-    return pd.DataFrame({"word": pd.Categorical.from_codes(word[o], pd.Index(names, dtype=object)), **columns})
+    return pd.DataFrame({"word": pd.Categorical.from_codes(word[o], pd.Index(names, dtype=object)), **columns}, copy=False)
 
 
 def precisions(counts: Counts, stop_words: frozenset[str] = STOP_WORDS) -> pd.DataFrame:
@@ -73,12 +73,12 @@ def precisions(counts: Counts, stop_words: frozenset[str] = STOP_WORDS) -> pd.Da
     most = frames.max(initial=0)
     code, fewer, word = ordered(code, most - frames, word)
     columns = {"precision": (most - fewer) / counts.frames[code], "frames": most - fewer}
-    return pd.DataFrame({"code": code, "word": pd.Categorical.from_codes(word, pd.Index(names, dtype=object)), **columns})
+    return pd.DataFrame({"code": code, "word": pd.Categorical.from_codes(word, pd.Index(names, dtype=object)), **columns}, copy=False)
 
 
 def _nonzero(table: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Places, rows and columns of the entries that are not 0, row by row."""
-    at = np.flatnonzero(table)
+    at = np.flatnonzero(table != 0)  # of booleans: three times as fast
     row = at // table.shape[1]
     return at, row, at - row * table.shape[1]
 
