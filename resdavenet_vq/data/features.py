@@ -13,7 +13,8 @@ import math
 import os
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ import soundfile
 import soxr
 from numpy.lib.stride_tricks import sliding_window_view
 
+from resdavenet_vq.data.wav import read_plain
 from resdavenet_vq.errors import InputError
 
 SAMPLE_RATE = 16_000
@@ -43,6 +45,9 @@ EMPTY_LENGTH = 200
 FRAME_PERIOD = HOP_LENGTH / SAMPLE_RATE
 """Seconds from one frame to the next."""
 
+RESAMPLER = "HQ"
+"""Of soxr."""
+
 PLOT_N_FFT = 1024
 PLOT_WINDOW_LENGTH = 80
 PLOT_HOP_LENGTH = 32
@@ -51,7 +56,7 @@ PLOT_FRAME_PERIOD = PLOT_HOP_LENGTH / SAMPLE_RATE
 
 SETTINGS: dict[str, Any] = {
     "sample_rate": SAMPLE_RATE,
-    "resampler": "soxr HQ",
+    "resampler": f"soxr {RESAMPLER}",
     "n_fft": N_FFT,
     "window": "symmetric Hamming",
     "window_length": WINDOW_LENGTH,
@@ -80,33 +85,64 @@ def read_wav(path: Path, *, allow_silent: bool = True) -> np.ndarray:
     Raises InputError naming the file: missing, unreadable, shorter than its header promises, not
     finite, of an unlikely sample rate, or, unless `allow_silent`, empty or constant.
     """
+    plain = read_plain(path)
+    if plain is not None and plain[0] in _SAMPLE_RATES:
+        rate, promised, finite, samples = plain[0], len(plain[1]), True, _mono(plain[1])
+    else:
+        with open_audio(path) as audio:
+            rate, promised = audio.samplerate, audio.frames
+            samples = read_mono(audio)
+        finite = bool(np.isfinite(samples).all())
+    constant = not len(samples) or bool(samples.min() == samples.max())
+    check_audio(path, len(samples), promised, finite=finite, constant=constant, allow_silent=allow_silent)
+    if rate != SAMPLE_RATE and len(samples):
+        samples = soxr.resample(samples, rate, SAMPLE_RATE, quality=RESAMPLER)
+    return samples
+
+
+@contextmanager
+def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
+    """An audio file to read from. Raises InputError naming it, here or while it is read: missing, unreadable, of an unlikely rate."""
     try:
         _check_header(path)
         with soundfile.SoundFile(path) as audio:
-            rate, promised = audio.samplerate, audio.frames
-            if rate not in _SAMPLE_RATES:
-                raise InputError(f"{path}: a sample rate of {rate} Hz is not that of speech ({_SAMPLE_RATES[0]} to {_SAMPLE_RATES[-1]})")
-            if audio.subtype == "PCM_16":  # libsndfile makes the same floats, three times slower
-                channels = audio.read(dtype="int16", always_2d=True).astype(np.float32)
-                channels *= 1 / 32768
-            else:
-                channels = audio.read(dtype="float32", always_2d=True)
+            if audio.samplerate not in _SAMPLE_RATES:
+                raise InputError(
+                    f"{path}: a sample rate of {audio.samplerate} Hz is not that of speech ({_SAMPLE_RATES[0]} to {_SAMPLE_RATES[-1]})"
+                )
+            yield audio
     except OSError as e:
         raise InputError(f"{path}: {_os_reason(e)}") from None
     except soundfile.LibsndfileError as e:
         raise InputError(f"{path}: cannot be read as audio ({e.error_string.rstrip('.')})") from None
-    if len(channels) != promised:
-        raise InputError(f"{path}: truncated, {len(channels)} of {promised} samples could be read")
-    samples: np.ndarray = channels[:, 0] if channels.shape[1] == 1 else channels.mean(axis=1)
-    if not np.isfinite(samples).all():
+
+
+def read_mono(audio: soundfile.SoundFile, most: int = -1) -> np.ndarray:
+    """The next samples of a file, all or so many at most, as float32 (samples,) at its own rate: channels averaged."""
+    if audio.subtype == "PCM_16":  # libsndfile makes the same floats, three times slower
+        return _mono(audio.read(most, dtype="int16", always_2d=True))
+    return _mono(audio.read(most, dtype="float32", always_2d=True))
+
+
+def _mono(channels: np.ndarray) -> np.ndarray:
+    """The mean of channels (samples, channels), int16 or float32, as float32 (samples,)."""
+    if channels.dtype == np.int16:
+        channels = channels.astype(np.float32)
+        channels *= 1 / 32768
+    mono: np.ndarray = channels[:, 0] if channels.shape[1] == 1 else channels.mean(axis=1)
+    return mono
+
+
+def check_audio(path: Path, n: int, promised: int, *, finite: bool, constant: bool, allow_silent: bool) -> None:
+    """Raises InputError for audio that no utterance may have, of which `n` samples could be read."""
+    if n != promised:
+        raise InputError(f"{path}: truncated, {n} of {promised} samples could be read")
+    if not finite:
         raise InputError(f"{path}: contains NaN or infinite samples")
-    if not allow_silent and not len(samples):
+    if not allow_silent and not n:
         raise InputError(f"{path}: no samples; set allow_silent to accept empty audio")
-    if not allow_silent and samples.min() == samples.max():
+    if not allow_silent and constant:
         raise InputError(f"{path}: silent, all samples are equal; set allow_silent to accept it")
-    if rate != SAMPLE_RATE and len(samples):
-        samples = soxr.resample(samples, rate, SAMPLE_RATE, quality="HQ")
-    return samples
 
 
 def length_of_wav(path: Path) -> int:
@@ -131,18 +167,40 @@ def log_mel(samples: np.ndarray) -> np.ndarray:
 
     A constant utterance is 0 dB throughout. Memory beyond the result stays bounded by the samples'.
     """
-    frames = _frames(samples, N_FFT, HOP_LENGTH)
-    mel = np.empty((len(frames), N_MELS), np.float32)
-    for start, power in _power(frames, _window(WINDOW_LENGTH, N_FFT)):
-        mel[start : start + len(power)] = (_mel_bands() @ power.T).T
-    return _decibels(mel)
+    return decibels(_mel_power(_frames(samples, N_FFT, HOP_LENGTH)))
+
+
+def mel_power(blocks: Iterable[np.ndarray], n_samples: int, mean: np.float32) -> Iterator[np.ndarray]:
+    """Mel power (frames, 40) of audio too long to hold: `decibels` of it, with the largest power of all, is `log_mel` bit for bit.
+
+    The audio comes in `blocks`, the first of them longer than half a window; `mean` is that of all `n_samples`.
+    """
+    total, done, buffer = frame_count(n_samples), 0, np.empty(0, np.float32)
+    for part in _padded(blocks, mean):
+        buffer = np.concatenate([buffer, part])
+        whole = max(0, (len(buffer) - N_FFT) // HOP_LENGTH + 1) // _BLOCK * _BLOCK  # the transform sees the blocks that log_mel shows it
+        if whole:
+            yield _mel_power(sliding_window_view(buffer, N_FFT)[: whole * HOP_LENGTH : HOP_LENGTH])
+            done, buffer = done + whole, buffer[whole * HOP_LENGTH :]
+    if done < total:
+        yield _mel_power(sliding_window_view(buffer, N_FFT)[::HOP_LENGTH])
+
+
+def decibels(power: np.ndarray, loudest: float | None = None) -> np.ndarray:
+    """Decibels below the maximum, or below the `loudest` power of a whole of which this is a part, at least -80; in place."""
+    np.maximum(power, AMIN, out=power)
+    power /= power.max() if loudest is None else np.float32(max(loudest, AMIN))
+    np.log(power, out=power)
+    power *= 10 / math.log(10)
+    np.maximum(power, -TOP_DB, out=power)
+    return power
 
 
 def plot_spectrogram(samples: np.ndarray) -> np.ndarray:
     """A fine power spectrogram for drawing: (513 bins up to 8 kHz, frames of 2 ms) float32 in [-80, 0] dB."""
     frames = _frames(samples, PLOT_N_FFT, PLOT_HOP_LENGTH)
     spectrogram = np.concatenate([power for _, power in _power(frames, _window(PLOT_WINDOW_LENGTH, PLOT_N_FFT))])
-    return _decibels(spectrogram).T
+    return decibels(spectrogram).T
 
 
 def _frames(samples: np.ndarray, n_fft: int, hop: int) -> np.ndarray:
@@ -163,6 +221,30 @@ def _frames(samples: np.ndarray, n_fft: int, hop: int) -> np.ndarray:
     return sliding_window_view(padded, n_fft)[::hop]
 
 
+def _padded(blocks: Iterable[np.ndarray], mean: np.float32) -> Iterator[np.ndarray]:
+    """The centred, pre-emphasised, reflect-padded audio of `_frames`, block by block."""
+    half, before, tail = N_FFT // 2, None, np.empty(0, np.float32)
+    for samples in blocks:
+        y = samples - mean
+        middle = np.empty_like(y)
+        middle[0] = y[0] if before is None else before * -PREEMPHASIS + y[0]
+        np.multiply(y[:-1], -PREEMPHASIS, out=middle[1:])
+        middle[1:] += y[1:]
+        if before is None:
+            yield middle[half:0:-1]
+        yield middle
+        before, tail = y[-1], np.concatenate([tail, middle])[-half - 1 :]
+    yield tail[-2 : -half - 2 : -1]
+
+
+def _mel_power(frames: np.ndarray) -> np.ndarray:
+    """Power (T, 40) in the mel bands of windows (T, 400)."""
+    mel = np.empty((len(frames), N_MELS), np.float32)
+    for start, power in _power(frames, _window(WINDOW_LENGTH, N_FFT)):
+        mel[start : start + len(power)] = (_mel_bands() @ power.T).T
+    return mel
+
+
 def _power(frames: np.ndarray, window: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Power spectra (at most _BLOCK frames, bins), each with the number of its first frame."""
     windowed = np.empty((min(_BLOCK, len(frames)), len(window)), np.float32)
@@ -172,16 +254,6 @@ def _power(frames: np.ndarray, window: np.ndarray) -> Iterator[tuple[int, np.nda
         power = np.square(spectrum.real)
         power += np.square(spectrum.imag)
         yield start, power
-
-
-def _decibels(power: np.ndarray) -> np.ndarray:
-    """Decibels below the maximum, at least -80; in place."""
-    np.maximum(power, AMIN, out=power)
-    power /= power.max()
-    np.log(power, out=power)
-    power *= 10 / math.log(10)
-    np.maximum(power, -TOP_DB, out=power)
-    return power
 
 
 @cache

@@ -1,5 +1,7 @@
-"""Submissions: the challenge's rules, the release's number format, the same bytes every time."""
+"""Submissions as they are written: the challenges' rules, the release's number format, the same bytes every time."""
 
+import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -8,9 +10,12 @@ import numpy as np
 import pytest
 import yaml
 
+from resdavenet_vq import config
 from resdavenet_vq.config import Submission
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation import zerospeech
+from resdavenet_vq.evaluation.zerospeech import packing
+from resdavenet_vq.evaluation.zerospeech.validation import validate
+from resdavenet_vq.workflow import EDITION_PATTERN, Plan
 
 DUMP = Path(__file__).parents[1] / "data/abx_dump"
 SETTINGS = Submission(author="A. Uthor", affiliation="Ünivérsity", abx_distance="dtw_cosine")
@@ -34,15 +39,15 @@ def utterances():
     return {name: codebook[rng.integers(0, 5, n)] for name, n in (("b", 7), ("c/a", 3), ("d", 1))}
 
 
-def pack(tmp_path, utterances, layer="quant2", settings=SETTINGS):
-    out = tmp_path / "out" / "submission.zip"
-    zerospeech.pack(write_features(tmp_path / "f.h5", utterances, layer), layer, settings, out, lineage="{2}->{2,3}")
+def pack(tmp_path, utterances, layer="quant2", settings=SETTINGS, name="submission.zip", **options):
+    out = tmp_path / "out" / name
+    packing.pack(write_features(tmp_path / "f.h5", utterances, layer), layer, settings, out, lineage="{2}->{2,3}", **options)
     return out
 
 
 def test_a_submission_keeps_every_rule(tmp_path, utterances):
     out = pack(tmp_path, utterances)
-    assert zerospeech.validate_2019(out) == []
+    assert validate(out).problems == []
     with zipfile.ZipFile(out) as z:
         assert z.namelist() == ["metadata.yaml", "english/test/a.txt", "english/test/b.txt", "english/test/d.txt"]
         metadata = yaml.safe_load(z.read("metadata.yaml"))
@@ -83,74 +88,96 @@ def test_what_cannot_be_submitted(tmp_path):
     assert list((tmp_path / "out").iterdir()) == []
 
 
-GOOD = {
-    "author": "a",
-    "affiliation": "b",
-    "abx distance": "dtw_kl",
-    "system description": "c",
-    "open source": True,
-    "using parallel train": False,
-    "using external data": True,
-}
+# 2020 and 2021
 
 
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        ({"author": None}, "'author' must be a text"),
-        ({"affiliation": " "}, "'affiliation' must be a text"),
-        ({"abx distance": "cosine"}, "'abx distance' must be one of dtw_cosine, dtw_kl, levenshtein, not 'cosine'"),
-        ({"system description": 3}, "'system description' must be a text"),
-        ({"open source": "yes"}, "'open source' must be true or false, not 'yes'"),
-        ({"using parallel train": 0}, "'using parallel train' must be true or false"),
-        ({"using external data": None}, "'using external data' must be true or false"),
-        ({"colour": "red"}, "'colour' is not known"),
-    ],
-)
-def test_each_metadata_rule_is_checked(tmp_path, change, problem):
-    assert any(problem in p for p in problems(tmp_path, yaml.safe_dump(GOOD | change), {"a": "1 2\n"}))
+def files_of(out):
+    """Every file of a submission and its text, folder or zip."""
+    if out.is_dir():
+        return {path.relative_to(out).as_posix(): path.read_text() for path in sorted(out.rglob("*")) if path.is_file()}
+    with zipfile.ZipFile(out) as z:
+        return {name: z.read(name).decode() for name in z.namelist()}
 
 
-@pytest.mark.parametrize("key", GOOD)
-def test_each_missing_key_is_found(tmp_path, key):
-    assert f"metadata.yaml: '{key}' is missing" in problems(
-        tmp_path, yaml.safe_dump({k: v for k, v in GOOD.items() if k != key}), {"a": "1 2\n"}
-    )
+def test_the_layout_of_2020(tmp_path, utterances):
+    files = files_of(pack(tmp_path, utterances, edition=2020))
+    texts = [name for name in files if name.startswith("2019/english/test/")]
+    assert texts == ["2019/english/test/a.txt", "2019/english/test/b.txt", "2019/english/test/d.txt"]
+    assert files.keys() - texts == {"metadata.yaml", "2019/metadata.yaml", "2019/code/README.txt"}
+    assert yaml.safe_load(files["metadata.yaml"]) == {"author": "A. Uthor", "affiliation": "Ünivérsity", "open source": True}
+    task = yaml.safe_load(files["2019/metadata.yaml"])
+    assert task.keys() == {"abx distance", "system description", "hyperparameters", "using parallel train", "using external data"}
+    assert task["hyperparameters"] == {
+        "lineage": "{2}->{2,3}",
+        "layer": "quant2",
+        "seconds between frames": 0.02,
+        "values per frame": 4,
+    }
 
 
-def problems(tmp_path, metadata, texts):
-    path = tmp_path / "s.zip"
-    with zipfile.ZipFile(path, "w") as z:
-        if metadata is not None:
-            z.writestr("metadata.yaml", metadata)
-        for name, text in texts.items():
-            z.writestr(f"english/test/{name}.txt", text)
-    return zerospeech.validate_2019(path)
+def test_the_layout_of_2021(tmp_path, utterances):
+    long = {name: np.repeat(rows, 2, axis=0) for name, rows in utterances.items()}
+    settings = SETTINGS.model_copy(update={"metric": "kl", "gpu_budget": 12.5})
+    files = files_of(pack(tmp_path, long, edition=2021, settings=settings))
+    assert [*files] == ["meta.yaml", "phonetic/b.txt", "phonetic/c/a.txt", "phonetic/d.txt"]
+    meta = yaml.safe_load(files["meta.yaml"])
+    assert meta["parameters"]["phonetic"] == {"metric": "kl", "frame_shift": 0.02}
+    assert (meta["gpu_budget"], meta["open_source"], meta["author"]) == (12.5, True, "A. Uthor")
+    read = np.array([[float(v) for v in line.split(" ")] for line in files["phonetic/b.txt"].splitlines()])
+    np.testing.assert_allclose(read, long["b"], atol=0.0005 + 1e-9)
+    in_split = files_of(pack(tmp_path, long, edition=2021, split="dev-clean"))
+    assert [*in_split] == ["meta.yaml", "phonetic/c/a.txt", "phonetic/dev-clean/b.txt", "phonetic/dev-clean/d.txt"]
 
 
-@pytest.mark.parametrize(
-    ("metadata", "texts", "problem"),
-    [
-        (None, {"a": "1 2\n"}, "metadata.yaml: is missing"),
-        ("[1, 2]", {"a": "1 2\n"}, "is no mapping"),
-        ("a: [", {"a": "1 2\n"}, "is no YAML"),
-        ("", {}, "english/test/: holds no file"),
-        ("", {"a": ""}, "a.txt: is empty"),
-        ("", {"a": "1\n2\n"}, "a.txt: has fewer than two columns"),
-        ("", {"a": "1 2\n1 2 3\n"}, "a.txt: its lines have 2, 3 values"),
-        ("", {"a": "1 2\n", "b": "1 2 3\n"}, "b.txt: has 3 columns, other files have 2"),
-        ("", {"a": "1 2\n1 nan\n"}, "a.txt: line 2 is not made of numbers"),
-        ("", {"a": "1  2\n"}, "a.txt: line 1 is not made of numbers"),
-        ("", {"a": "1 2 \n"}, "a.txt: line 1 is not made of numbers"),
-        ("", {"b/a": "1 2\n"}, "b/a.txt: is neither"),
-    ],
-)
-def test_each_rule_of_the_files_is_checked(tmp_path, metadata, texts, problem):
-    assert any(problem in p for p in problems(tmp_path, metadata, texts))
-    assert problems(tmp_path, yaml.safe_dump(GOOD), {"a": "1 2\n", "b": "0.5 -1e-3\n"}) == []
+@pytest.mark.parametrize("edition", [2019, 2020, 2021])
+def test_zips_and_folders_hold_the_same_and_are_accepted(tmp_path, utterances, edition):
+    long = {name: np.repeat(rows, 2, axis=0) for name, rows in utterances.items()}
+    zipped = pack(tmp_path, long, edition=edition)
+    again = zipped.read_bytes()
+    folder = pack(tmp_path, long, edition=edition, name="folder")
+    assert files_of(zipped) == files_of(folder)
+    for out in (zipped, folder):
+        verdict = validate(out)
+        assert (verdict.problems, verdict.edition, verdict.files, verdict.frames, verdict.width) == ([], edition, 3, 22, 4)
+    assert pack(tmp_path, dict(reversed(long.items())), edition=edition).read_bytes() == again
+    with pytest.raises(InputError, match="is there already"):
+        pack(tmp_path, long, edition=edition, name="folder")
 
 
-def test_a_file_that_is_no_zip(tmp_path):
-    (tmp_path / "s.zip").write_text("no")
-    assert len(zerospeech.validate_2019(tmp_path / "s.zip")) == 1
-    assert len(zerospeech.validate_2019(tmp_path / "absent.zip")) == 1
+def test_what_2021_cannot_have(tmp_path, utterances):
+    with pytest.raises(InputError, match=r"quant2 of d has a single frame \(1 utterances have\)"):
+        pack(tmp_path, utterances, edition=2021)
+    for name in ("/etc/a", "../a"):
+        with pytest.raises(InputError, match="is no path below a folder"):
+            pack(tmp_path, {name: np.ones((3, 2))}, edition=2021)
+    assert not (tmp_path / "out").exists()
+
+
+# In the workflow
+
+
+def plan(**submission):
+    values = yaml.safe_load((Path(__file__).resolve().parents[2] / "config.yaml").read_text())
+    values["abx"]["submission"] = submission
+    return Plan(config.read(values))
+
+
+def test_the_plan_asks_for_the_editions_by_name():
+    assert all(re.fullmatch(r".*/quant[23]\.zip", name) for name in plan().submissions)
+    some = plan(editions=[2019, 2021, 2021]).submissions
+    assert len(some) == 2 * len(plan().submissions)
+    assert {re.fullmatch(rf".*/quant[23]({EDITION_PATTERN})\.zip", name)[1] for name in some} == {"", ".zerospeech2021"}
+    assert [plan().edition(suffix) for suffix in ("", ".zerospeech2020", ".zerospeech2021")] == [2019, 2020, 2021]
+    with pytest.raises(config.InputError, match=r"abx\.submission\.editions"):
+        plan(editions=[2018])
+
+
+def test_a_submission_depends_on_what_its_edition_says_alone():
+    some = plan()
+    assert json.loads(some.submission("")).keys() == {"author", "affiliation", "abx_distance"}
+    other = plan(metric="kl", train_set="x", gpu_budget=3, editions=[2019, 2020])
+    for suffix in ("", ".zerospeech2020"):
+        assert other.submission(suffix) == some.submission(suffix)
+        assert plan(abx_distance="dtw_kl").submission(suffix) != some.submission(suffix)
+    assert other.submission(".zerospeech2021") != some.submission(".zerospeech2021")
+    assert plan(abx_distance="dtw_kl").submission(".zerospeech2021") == some.submission(".zerospeech2021")
