@@ -39,8 +39,23 @@ def frames_of(onset, offset, period, n_frames):
     return inside or [n_frames - 1]
 
 
-def abx(tokens, distance):
-    """(within, across) in percent; None without triples. `tokens`: (frames, phone, previous, following, speaker)."""
+def segments_of(onset, offset, duration, n_segments):
+    """Numbers of the segments that stand in the item, number i at i/n of the audio, or of the one that stands at its onset."""
+    onset, offset, duration = Fraction(onset), Fraction(offset), Fraction(duration)
+    at = [i * duration / n_segments for i in range(n_segments)]
+    inside = [i for i, time in enumerate(at) if onset <= time <= offset]
+    return inside or [max(i for i, time in enumerate(at) if time <= onset)]
+
+
+def without_repeats(frames):
+    """The frames that differ from the one before them."""
+    return [row for i, row in enumerate(frames) if i == 0 or list(row) != list(frames[i - 1])]
+
+
+def cells(tokens, distance):
+    """Every cell of each task, by (phone of A and X, of B, speaker of A and B, context, speaker of X): its share of wrong triples.
+
+    `tokens`: (frames, phone, previous, following, speaker)."""
     d = {}
     for (i, a), (j, b) in permutations(enumerate(tokens), 2):
         if a[2:4] == b[2:4]:
@@ -48,7 +63,7 @@ def abx(tokens, distance):
     by_context = defaultdict(list)
     for i, token in enumerate(tokens):
         by_context[token[2:4]].append(i)
-    cells = {"within": defaultdict(list), "across": defaultdict(list)}
+    found = {"within": defaultdict(list), "across": defaultdict(list)}
     for context, members in by_context.items():
         for a, b, x in permutations(members, 3):
             (_, phone_a, *_, speaker_a), (_, phone_b, *_, speaker_b), (_, phone_x, *_, speaker_x) = tokens[a], tokens[b], tokens[x]
@@ -56,15 +71,27 @@ def abx(tokens, distance):
                 continue
             wrong = 1.0 if d[x, a] > d[x, b] else 0.5 if d[x, a] == d[x, b] else 0.0
             kind = "within" if speaker_x == speaker_a else "across"
-            cells[kind][phone_a, phone_b, speaker_a, context, speaker_x].append(wrong)
-    return tuple(_collapse(cells[kind]) for kind in ("within", "across"))
+            found[kind][phone_a, phone_b, speaker_a, context, speaker_x].append(wrong)
+    return {kind: {key: float(np.mean(wrong)) for key, wrong in of_kind.items()} for kind, of_kind in found.items()}
+
+
+def abx(tokens, distance):
+    """(within, across) in percent; None without triples."""
+    found = cells(tokens, distance)
+    return tuple(_collapse(found[kind]) for kind in ("within", "across"))
+
+
+def by_phones(found):
+    """The error in percent of each pair of phones, from the cells of one task."""
+    pairs = {key[:2] for key in found}
+    return {pair: _collapse({key: wrong for key, wrong in found.items() if key[:2] == pair}) for pair in pairs}
 
 
 def _collapse(cells):
     """Means over contexts (and, across, over the speakers of X with their contexts), then speakers, then pairs of phones."""
     if not cells:
         return None
-    level = {key: np.mean(wrong) for key, wrong in cells.items()}
+    level = dict(cells)
     for keep in (3, 2, 0):
         groups = defaultdict(list)
         for key, value in level.items():

@@ -15,12 +15,15 @@ Rows are symbols by being equal; of continuous features every row is its own sym
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from resdavenet_vq.errors import InputError
+
+_COUNTED_AT_ONCE = 256
+"""Utterances whose runs are kept before they are counted."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,22 @@ class Bitrate:
     """Seconds of audio."""
 
 
+def runs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Runs of equal rows of (T,) or (T, C): the row of each and its length."""
+    if len(rows) == 0:
+        return rows, np.zeros(0, np.int64)
+    changes = rows[1:] != rows[:-1]
+    starts = np.flatnonzero(np.concatenate([[True], changes.any(axis=1) if rows.ndim > 1 else changes]))
+    return rows[starts], np.diff(np.append(starts, len(rows)))
+
+
 def symbols(rows: np.ndarray, known: dict[bytes, int]) -> np.ndarray:
     """Numbers the distinct rows of (T,) or (T, C) in the order in which they are first met: (T,) int64.
 
     `known` holds the numbers given so far and gains the new ones, so that equal rows of several
     utterances get equal numbers. -0.0 equals 0.0.
     """
-    heads, lengths = _runs(rows)
+    heads, lengths = runs(rows)
     distinct = np.ascontiguousarray(heads + heads.dtype.type(0))  # -0.0 + 0.0 is 0.0: bytes are equal where values are
     numbers = np.fromiter((known.setdefault(row.tobytes(), len(known)) for row in distinct), np.int64, len(distinct))
     return np.repeat(numbers, lengths)
@@ -59,52 +71,56 @@ def of(utterances: Iterable[tuple[str, np.ndarray]], durations: Mapping[str, flo
     """
     seen: set[str] = set()
     known: dict[bytes, int] = {}
-    row_counts: Counter[Hashable] = Counter()
-    run_counts: Counter[Hashable] = Counter()
+    counts: Counter[tuple[int, int]] = Counter()  # of runs, by unit and length
+    waiting: list[np.ndarray] = []
     for name, rows in utterances:
         if name in seen:
             raise InputError(f"bitrate: utterance {name} stands twice among the units; every utterance counts once")
         seen.add(name)
-        units, lengths = _runs(symbols(rows, known))
-        for unit, length in zip(units.tolist(), lengths.tolist(), strict=True):
-            row_counts[unit] += length
-            run_counts[unit, length] += 1
+        waiting.append(np.stack(runs(symbols(rows, known))))
+        if len(waiting) == _COUNTED_AT_ONCE:
+            counts.update(_counted(waiting))
+            waiting.clear()
+    counts.update(_counted(waiting))
     if faults := _differences(seen, set(durations)):
         raise InputError("\n".join(faults))
-    duration = float(sum(durations.values()))
-    n_rows, n_runs = row_counts.total(), run_counts.total()
+    return _of_counts(counts, float(sum(durations.values())))
+
+
+def _counted(parts: Sequence[np.ndarray]) -> dict[tuple[int, int], int]:
+    """How often each column (unit, length) stands in (2, R) arrays."""
+    if not parts:
+        return {}
+    unit, length = np.concatenate(parts, axis=1)
+    base = int(length.max(initial=0)) + 1
+    both, times = np.unique(unit * base + length, return_counts=True)
+    return dict(zip(zip(*(part.tolist() for part in np.divmod(both, base)), strict=True), times.tolist(), strict=True))
+
+
+def _of_counts(counts: Counter[tuple[int, int]], duration: float) -> Bitrate:
+    """The bitrate of runs counted by unit and length."""
+    unit, length, times = np.array(sorted((*run, n) for run, n in counts.items()), np.int64).reshape(-1, 3).T
+    n_rows, n_runs = int((length * times).sum()), int(times.sum())
     if not (duration > 0 and n_rows):
         raise InputError(f"bitrate: {n_rows} rows in {duration:g} s of audio have no bitrate; give the units of at least one utterance")
-    units_of_runs, lengths_of_runs = Counter[Hashable](), Counter[Hashable]()
-    for (unit, length), count in run_counts.items():  # type: ignore[misc]
-        units_of_runs[unit] += count
-        lengths_of_runs[length] += count
     per_run = n_runs / duration
-    unit_entropy = _entropy(units_of_runs)
+    of_units, of_lengths = _entropy(np.bincount(unit, times)), _entropy(np.bincount(length, times))
+    rows = np.bincount(unit, length * times)
     return Bitrate(
-        plain=n_rows / duration * _entropy(row_counts),
-        run_length=per_run * _entropy(run_counts),
-        factored=per_run * (unit_entropy + _entropy(lengths_of_runs)),
-        segment=per_run * unit_entropy,
+        plain=n_rows / duration * _entropy(rows),
+        run_length=per_run * _entropy(times),
+        factored=per_run * (of_units + of_lengths),
+        segment=per_run * of_units,
         rows=n_rows,
         runs=n_runs,
-        symbols=len(known),
+        symbols=len(rows),
         duration=duration,
     )
 
 
-def _runs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Runs of equal rows of (T,) or (T, C): the row of each and its length."""
-    if len(rows) == 0:
-        return rows, np.zeros(0, np.int64)
-    changes = rows[1:] != rows[:-1]
-    starts = np.flatnonzero(np.concatenate([[True], changes.any(axis=1) if rows.ndim > 1 else changes]))
-    return rows[starts], np.diff(np.append(starts, len(rows)))
-
-
-def _entropy(counts: Counter[Hashable]) -> float:
+def _entropy(counts: np.ndarray) -> float:
     """Entropy in bits of an empirical distribution."""
-    p = np.fromiter(counts.values(), np.float64, len(counts)) / counts.total()
+    p = counts[counts > 0] / counts.sum()
     return float(max(0.0, -(p * np.log2(p)).sum()))
 
 

@@ -6,9 +6,10 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import NamedTuple
 
+from resdavenet_vq.corpus import items as corpus_items
 from resdavenet_vq.errors import InputError
 
-HEADER = ("#file", "onset", "offset", "#phone", "prev-phone", "next-phone", "speaker")
+HEADER = tuple(corpus_items.HEADER.split())
 """Columns of an item file, separated by spaces; times in seconds."""
 
 

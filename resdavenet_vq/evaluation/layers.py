@@ -3,10 +3,14 @@
 Layout: `ids` (N,) text, `durations` (N,) float64 seconds of audio, and for every layer (`quantN`, `convN`,
 `logmel`) a group with `vectors` (total frames, width) float32, all utterances one after another in the order of
 `ids`, `offsets` (N+1,) int64 (utterance i is rows offsets[i]:offsets[i+1]) and the attribute `frame_period` in seconds.
+
+Two more representations are made of a quantizer's frames where they are scored, and stand in no file: `onehotN`, its codes as
+such, and `segmentN`, its code vectors with repeats dropped.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -22,9 +26,14 @@ LOGMEL = "logmel"
 """The name of the baseline layer: the log-mel features themselves."""
 
 
+def source(layer: str) -> str:
+    """The layer of a features file that a representation is made of: `quant2` for `onehot2` and `segment2`, else itself."""
+    return re.sub(r"^(?:onehot|segment)(?=[1-5]$)", "quant", layer)
+
+
 def is_quantized(layer: str) -> bool:
-    """Whether a layer's frames are code vectors, so that equal frames are the same unit."""
-    return layer.startswith("quant")
+    """Whether a layer's frames are code vectors, or made of them, so that equal frames are the same unit."""
+    return source(layer).startswith("quant")
 
 
 class LayerFeatures:
@@ -80,6 +89,17 @@ class LayerFeatures:
                 f"{self.path}: {self.layer} of utterance {self.ids[i]} holds values that are not finite; was the model trained to divergence?"
             )
         return rows
+
+    def mapped(self) -> np.ndarray:
+        """All frames (total, width) float32 where they lie in the file: looked at, they come from the disk, and none is copied.
+
+        A file that other software compressed is read whole.
+        """
+        place = self._vectors.id.get_offset()
+        if place is None or self._vectors.dtype != np.float32:
+            whole: np.ndarray = self._vectors[:].astype(np.float32, copy=False)
+            return whole
+        return np.memmap(self.path, np.float32, mode="c", offset=place, shape=self._vectors.shape)
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yields (id, frames) of every utterance, in the file's order."""

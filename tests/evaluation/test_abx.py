@@ -1,64 +1,16 @@
 """ABX errors against loops over every triple, and against fastabx fed its own way."""
 
-import json
-from decimal import Decimal
 from pathlib import Path
 
-import h5py
 import numpy as np
 import oracle_abx as oracle
 import pytest
+from evaluation.made_abx import ALL, HEADER, by_hand, made, score, write_features
 
 from resdavenet_vq.config import AbxScoring
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation import abx
-from resdavenet_vq.evaluation.items import Item, read_items
-
-ALL = AbxScoring(max_size_group=None, max_x_across=None)
-HEADER = "#file onset offset #phone prev-phone next-phone speaker\n"
-
-
-def write_features(path, layer, utterances, period, durations=None):
-    """A features file of {id: (frames, width)}."""
-    with h5py.File(path, "w") as f:
-        f["ids"] = list(utterances)
-        f["durations"] = np.array(durations or [len(v) * period for v in utterances.values()], float)
-        group = f.create_group(layer)
-        group["vectors"] = np.concatenate(list(utterances.values())).astype(np.float32)
-        group["offsets"] = np.cumsum([0, *(len(v) for v in utterances.values())])
-        group.attrs["frame_period"] = period
-    return path
-
-
-def made(rng, tmp_path, *, layer="conv2", utterances=6, items=8, period=0.02, codes=None):
-    """Random features and items: two speakers, two contexts, three phones."""
-    vectors = {}
-    rows = []
-    for u in range(utterances):
-        n = int(rng.integers(20, 30))
-        frames = rng.normal(size=(n, 3)).astype(np.float32)
-        vectors[f"u{u}"] = frames if codes is None else codes[rng.integers(0, len(codes), n)]
-        for _ in range(items):
-            onset = float(rng.uniform(0, n * period - 0.1))
-            offset = min(onset + float(rng.uniform(0.025, 0.1)), n * period)
-            rows.append((f"u{u}", f"{onset:.4f}", f"{offset:.4f}", f"p{rng.integers(3)}", f"c{rng.integers(2)}", "n", f"s{u % 2}"))
-    item = tmp_path / "split.item"
-    item.write_text(HEADER + "".join(" ".join(r) + "\n" for r in rows))
-    return write_features(tmp_path / "split.h5", layer, vectors, period), item, vectors, rows
-
-
-def score(features, item, layer, settings=ALL, slowest_period=0.02):
-    out = item.parent / "result.json"
-    abx.score(features, item, layer, settings, out, lineage="{2}", split="split", slowest_period=slowest_period)
-    return json.loads(out.read_text())
-
-
-def by_hand(vectors, rows, distance, period="0.02"):
-    tokens = []
-    for name, onset, offset, phone, previous, following, speaker in rows:
-        frames = vectors[name][oracle.frames_of(onset, offset, period, len(vectors[name]))]
-        tokens.append((frames.astype(float).tolist(), phone, previous, following, speaker))
-    return oracle.abx(tokens, distance)
+from resdavenet_vq.evaluation import abx_frames
+from resdavenet_vq.evaluation.items import read_items
 
 
 @pytest.mark.parametrize("distance", ["angular", "euclidean"])
@@ -115,36 +67,6 @@ def test_the_seed_decides_the_subsample(tmp_path):
     assert first["across_cells"] < score(features, item, "conv2")["across_cells"]
 
 
-@pytest.mark.parametrize(
-    ("onset", "offset", "n_frames", "expected"),
-    [
-        ("0", "0.02", 10, (0, 1)),  # a centre on neither edge
-        ("0.01", "0.03", 10, (0, 2)),  # centres on both edges count
-        ("0.0101", "0.0299", 10, (1, 1)),  # too short: no centre
-        ("0.16", "0.2", 10, (8, 10)),
-        ("0.16", "0.25", 10, (8, 10)),  # ends where the frames end
-        ("0.2", "0.22", 10, (9, 10)),  # wholly beyond: the last frame
-    ],
-)
-def test_frames_of_an_item(onset, offset, n_frames, expected):
-    item = Item("u", Decimal(onset), Decimal(offset), "p", "a", "b", "s")
-    assert abx.frames(item, Decimal("0.02"), n_frames) == expected
-
-
-@pytest.mark.parametrize("period", [0.01, 0.02, 0.04, 0.08, 0.16])
-def test_every_used_item_has_a_frame_in_every_layer(period):
-    rng = np.random.default_rng(5)
-    for samples in rng.integers(4000, 40000, 200):
-        duration = samples / 16000
-        n_frames = max(1, (1 + samples // 160) // round(period / 0.01))
-        for onset in (*rng.uniform(0, duration - 0.16, 5), duration - 0.16):
-            item = Item("u", Decimal(f"{onset:.4f}"), Decimal(f"{onset:.4f}") + Decimal("0.16"), "p", "a", "b", "s")
-            used, _ = abx.usable([item], {"u": duration}, 0.16)
-            start, end = abx.frames(item, Decimal(str(period)), n_frames)
-            assert used == [item]
-            assert 0 <= start < end <= n_frames
-
-
 def test_items_are_dropped_alike_for_all_layers_and_counted(tmp_path):
     rng = np.random.default_rng(6)
     rows = [f"u{u} {i / 10:.2f} {i / 10 + 0.09:.2f} p{i % 2} c n s{u}" for u in range(2) for i in range(9)]
@@ -156,7 +78,7 @@ def test_items_are_dropped_alike_for_all_layers_and_counted(tmp_path):
         vectors = {f"u{u}": rng.normal(size=(round(1 / period), 3)) for u in range(2)}
         result = score(write_features(tmp_path / "split.h5", layer, vectors, period), item, layer, slowest_period=0.04)
         counts.append((result["items"], result["items_used"], result["items_dropped"]))
-    assert counts == [(21, 18, {abx.TOO_SHORT: 2, abx.BEYOND: 1})] * 2
+    assert counts == [(21, 18, {abx_frames.TOO_SHORT: 2, abx_frames.BEYOND: 1})] * 2
 
 
 def test_one_speaker_has_no_across_error(tmp_path):

@@ -74,6 +74,26 @@ def test_laws(utterances):
     assert min(b.plain, b.segment) >= 0
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 3), max_size=12), min_size=1, max_size=8).filter(any), st.permutations(range(4)))
+def test_without_repeats_nothing_but_segments_is_left(utterances, names):
+    durations = {str(i): 0.5 for i in range(len(utterances))}
+    whole = bitrate.of(((str(i), np.array(u, np.int64)) for i, u in enumerate(utterances)), durations)
+    heads = ((str(i), bitrate.runs(np.array([names[code] for code in u], np.int64))[0]) for i, u in enumerate(utterances))
+    rest = bitrate.of(heads, durations)
+    assert rest.rows == rest.runs == whole.runs
+    assert (rest.plain, rest.run_length, rest.factored, rest.segment) == pytest.approx([whole.segment] * 4)  # whatever codes are called
+
+
+def test_a_long_corpus_is_counted_in_parts(monkeypatch):
+    rng = np.random.default_rng(1)
+    utterances = [(str(i), rng.integers(0, 5, 30)) for i in range(11)]
+    durations = dict.fromkeys(map(str, range(11)), 0.5)
+    whole = bitrate.of(utterances, durations)
+    monkeypatch.setattr(bitrate, "_COUNTED_AT_ONCE", 3)
+    assert bitrate.of(utterances, durations) == whole
+
+
 def test_a_missing_file_is_an_error_not_a_smaller_corpus():
     with pytest.raises(InputError, match=r"1 utterances have no units: b;") as e:
         bitrate.of([("a", np.array([1])), ("c", np.array([1]))], {"a": 1.0, "b": 1.0})
