@@ -3,18 +3,19 @@
 A *stage* is the set of quantizers that are on. A *lineage* is the chain of stages that
 led to a model; its *parent* is the lineage without its last stage. The folder of a
 lineage is each stage's digits (`none` for the empty set) joined by hyphens, so that the
-folder of a parent is a prefix of its child's.
+folder of a parent is a prefix of its child's. A lineage that is trained once more, with a
+seed other than the configured one, bears that seed: `2-23-seed7`, whose parent is `2-seed7`.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 N_POSITIONS = 5
 """Places in the audio network where a quantizer can sit: quant1 ... quant5."""
 
-FOLDER_PATTERN = r"(?:none|1?2?3?4?5?(?<=[1-5]))(?:-(?:none|1?2?3?4?5?(?<=[1-5])))*"
+FOLDER_PATTERN = r"(?:none|1?2?3?4?5?(?<=[1-5]))(?:-(?:none|1?2?3?4?5?(?<=[1-5])))*(?:-seed(?:0|[1-9][0-9]*))?"
 """A regular expression for a lineage's folder, for wildcards."""
 
 _STAGE = re.compile(r"\{\s*(?:[1-5]\s*(?:,\s*[1-5]\s*)*)?\}")
@@ -25,6 +26,8 @@ class Lineage:
     """A chain of stages, oldest first; each stage is the sorted tuple of its quantizers' numbers."""
 
     stages: tuple[tuple[int, ...], ...]
+    seed: int | None = None
+    """The seed that all its stages are trained with; None for the configured one, and for models that are imported."""
 
     @classmethod
     def parse(cls, notation: str) -> Lineage:
@@ -45,15 +48,22 @@ class Lineage:
 
     @classmethod
     def from_folder(cls, folder: str) -> Lineage:
-        """Reads `none-2-23`. Raises ValueError for a name that no lineage has."""
+        """Reads `none-2-23` and `none-2-23-seed7`. Raises ValueError for a name that no lineage has."""
         if not re.fullmatch(FOLDER_PATTERN, folder):
-            raise ValueError(f"{folder!r} is no lineage's folder: stages like 'none', '2' or '23' joined by hyphens")
-        return cls(tuple(() if part == "none" else tuple(int(c) for c in part) for part in folder.split("-")))
+            raise ValueError(f"{folder!r} is no lineage's folder: stages like 'none', '2' or '23' joined by hyphens, perhaps with '-seed7'")
+        stages, _, seed = folder.partition("-seed")
+        parts = (() if part == "none" else tuple(int(c) for c in part) for part in stages.split("-"))
+        return cls(tuple(parts), int(seed) if seed else None)
 
     @property
     def folder(self) -> str:
-        """`{}->{2}->{2,3}` is `none-2-23`."""
-        return "-".join("".join(map(str, stage)) or "none" for stage in self.stages)
+        """`{}->{2}->{2,3}` is `none-2-23`; with the seed 7, `none-2-23-seed7`."""
+        stages = "-".join("".join(map(str, stage)) or "none" for stage in self.stages)
+        return stages if self.seed is None else f"{stages}-seed{self.seed}"
+
+    def with_seed(self, seed: int | None) -> Lineage:
+        """The same chain of stages, trained with another seed."""
+        return replace(self, seed=seed)
 
     @property
     def released_name(self) -> str:
@@ -63,13 +73,13 @@ class Lineage:
 
     @property
     def parent(self) -> Lineage | None:
-        """The lineage whose checkpoint this one starts from; None for a first stage."""
-        return Lineage(self.stages[:-1]) if len(self.stages) > 1 else None
+        """The lineage, of the same seed, whose checkpoint this one starts from; None for a first stage."""
+        return replace(self, stages=self.stages[:-1]) if len(self.stages) > 1 else None
 
     @property
     def ancestors(self) -> tuple[Lineage, ...]:
         """Every lineage that must be trained for this one, oldest first, itself last."""
-        return tuple(Lineage(self.stages[: i + 1]) for i in range(len(self.stages)))
+        return tuple(replace(self, stages=self.stages[: i + 1]) for i in range(len(self.stages)))
 
     @property
     def quantizers(self) -> tuple[int, ...]:
@@ -82,6 +92,7 @@ class Lineage:
         return tuple(f"quant{n}" for n in self.quantizers)
 
     def __str__(self) -> str:
+        """The notation, which says nothing of the seed."""
         return "->".join("{" + ",".join(map(str, stage)) + "}" for stage in self.stages)
 
 

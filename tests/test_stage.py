@@ -21,7 +21,8 @@ PUBLISHED = {
     "{2,3}": ("23", "RDVQ_01100"),
 }
 
-lineages = st.lists(st.sets(st.integers(1, 5)).map(lambda s: tuple(sorted(s))), min_size=1, max_size=4).map(lambda s: Lineage(tuple(s)))
+stages = st.lists(st.sets(st.integers(1, 5)).map(lambda s: tuple(sorted(s))), min_size=1, max_size=4).map(tuple)
+lineages = st.builds(Lineage, stages, st.none() | st.integers(0, 2**32))
 
 
 @pytest.mark.parametrize(("notation", "names"), PUBLISHED.items())
@@ -33,15 +34,24 @@ def test_published_lineages_have_their_names(notation, names):
 
 @given(lineages)
 def test_notation_and_folder_round_trip(lineage):
-    assert Lineage.parse(str(lineage)) == lineage
+    assert Lineage.parse(str(lineage)) == lineage.with_seed(None)
     assert Lineage.from_folder(lineage.folder) == lineage
     assert re.fullmatch(FOLDER_PATTERN, lineage.folder)
+
+
+def test_a_seed_is_a_suffix_that_the_notation_and_the_release_do_not_know():
+    lineage = Lineage.from_folder("none-2-23-seed7")
+    assert (lineage.seed, str(lineage), lineage.released_name) == (7, "{}->{2}->{2,3}", "RDVQ_00000_01000_01100")
+    assert lineage.with_seed(None).folder == "none-2-23"
+    assert lineage.with_seed(0).folder == "none-2-23-seed0"
+    assert [a.folder for a in lineage.ancestors] == ["none-seed7", "none-2-seed7", "none-2-23-seed7"]
 
 
 @given(lineages)
 def test_a_parents_folder_is_a_prefix_and_ancestors_end_with_the_lineage(lineage):
     if lineage.parent:
-        assert lineage.folder.startswith(lineage.parent.folder + "-")
+        assert lineage.with_seed(None).folder.startswith(lineage.with_seed(None).parent.folder + "-")
+        assert lineage.parent.seed == lineage.seed
         assert lineage.ancestors[:-1] == lineage.parent.ancestors
     assert lineage.ancestors[-1] == lineage
     assert len(lineage.ancestors) == len(lineage.stages)
@@ -57,7 +67,10 @@ def test_other_notations_are_refused(text):
         Lineage.parse(text)
 
 
-@pytest.mark.parametrize("text", ["", "-", "2-", "-2", "32", "22", "none2", "6", "2--3", "none-"])
+WRONG = "-|2-|-2|32|22|none2|6|2--3|none-|none-seed|none-seed01|none-seed-1|seed1|2-seed1-23|2-seed1-seed2"
+
+
+@pytest.mark.parametrize("text", ["", *WRONG.split("|")])
 def test_other_folders_are_refused(text):
     with pytest.raises(ValueError, match="no lineage's folder"):
         Lineage.from_folder(text)

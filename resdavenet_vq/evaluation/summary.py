@@ -1,9 +1,9 @@
-"""One table of every headline number: a row for each lineage and layer, joined by what the score files say of themselves.
+"""One table of every headline number: a row for each lineage, seed and layer, joined by what the score files say of themselves.
 
-Columns: `lineage`, `layer`, `frame_period` (seconds); retrieval of the lineage (shares of 1, repeated in each of its
+Columns: `lineage`, `seed` (of the training; empty for imported models and the baseline), `layer`, `frame_period` (seconds); retrieval of the lineage (shares of 1, repeated in each of its
 rows): `retrieval_split`, `retrieval_images`, `retrieval_captions`, `mean_recall_at_10`, and for each direction
-`recall_at_k`, `chance_recall_at_k` and `median_rank`; for each split of ABX `abx_{split}_within`, `_across` (percent),
-`_items`, and of quantized layers `bitrate_{split}` with `_run_length`, `_factored` and `_segment` (bit/s); words:
+`recall_at_k`, `chance_recall_at_k` and `median_rank`, of a score of the matchmap `matchmap_{similarity}_` with each recall; for each split of ABX `abx_{split}_within`, `_across` (percent),
+`_items`, for all of them `abx_representation` and `abx_distance`, and of quantized layers `bitrate_{split}` with `_run_length`, `_factored` and `_segment` (bit/s); words:
 the conditions, then `words_published_`, `words_held_out_` and `words_units_` with each number of the layer's summary. What was not scored is empty; `retrieval_not_available` says why a lineage has no retrieval.
 The log-mel baseline comes first, then the lineages in the order of the files given.
 """
@@ -11,27 +11,29 @@ The log-mel baseline comes first, then the lineages in the order of the files gi
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.layers import LOGMEL, is_quantized
+from resdavenet_vq.evaluation.layers import LOGMEL, is_quantized, source
 from resdavenet_vq.files import read_json, written_whole
-from resdavenet_vq.stage import layer_position
+from resdavenet_vq.stage import Lineage, layer_position
 
 WORD_CONDITIONS = ("split", "held_out_split", "utterances", "held_out_utterances", "min_occurrences", "f1_threshold", "best", "frame_time")
 
 DIRECTIONS = ("image_to_speech", "speech_to_image")
 
 
-def summarise(scores: Sequence[Path], out: Path) -> None:
-    """Writes the table of some score files: retrieval.json, abx/{split}/{layer}.json and words/{layer}/summary.json.
+def summarise(scores: Sequence[Path], out: Path, seeds: Mapping[str, int] | None = None) -> None:
+    """Writes the table of some score files: retrieval.json, matchmap/{similarity}.json, abx/{split}/{layer}.json and words/{layer}/summary.json.
 
-    Raises InputError listing the files that are no scores, and those that say different things of one number.
+    `seeds` has the seed of each trained lineage by its folder. A folder that it does not name has the seed that it bears,
+    as in `none-2-seed7`, or none. Raises InputError listing the files that are no scores, and those that say different
+    things of one number.
     """
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    whole_lineage: dict[str, dict[str, Any]] = {}
+    rows: dict[tuple[str, int | None, str], dict[str, Any]] = {}
+    whole_model: dict[tuple[str, int | None], dict[str, Any]] = {}
     faults = []
     for path in scores:
         value = read_json(path)
@@ -48,42 +50,68 @@ def summarise(scores: Sequence[Path], out: Path) -> None:
         except (KeyError, TypeError, AttributeError) as e:
             faults.append(f"{path}: is no score of this software (no {e}); score again")
             continue
-        row = rows.setdefault((lineage, layer), {}) if layer else whole_lineage.setdefault(lineage, {})
+        seed = seed_of(path, lineage, seeds or {})
+        row = rows.setdefault((lineage, seed, layer), {}) if layer else whole_model.setdefault((lineage, seed), {})
         if both := [name for name in columns.keys() & row.keys() if columns[name] != row[name]]:
-            faults.append(f"{path}: another file says something else of {min(both)} of {lineage} {layer}".rstrip())
+            which = f"{lineage} {layer}".rstrip() + (f" with seed {seed}" if seed is not None else "")
+            faults.append(f"{path}: another file says something else of {min(both)} of {which}")
         row |= columns
     if faults:
         raise InputError("\n".join(faults))
-    for lineage in whole_lineage:
-        if not any(scored == lineage for scored, _ in rows):
-            rows[lineage, ""] = {}
-    _write(out, rows, whole_lineage)
+    for lineage, seed in whole_model:
+        if not any(scored[:2] == (lineage, seed) for scored in rows):
+            rows[lineage, seed, ""] = {}
+    _write(out, rows, whole_model)
 
 
-def _write(out: Path, rows: dict[tuple[str, str], dict[str, Any]], whole_lineage: dict[str, dict[str, Any]]) -> None:
+def seed_of(path: Path, lineage: str, seeds: Mapping[str, int]) -> int | None:
+    """The seed of the model whose folder a score file lies in: the nearest one named as the file's lineage is."""
+    for folder in path.parent.parts[::-1]:
+        try:
+            found = Lineage.from_folder(folder)
+        except ValueError:
+            continue
+        if str(found) == lineage:
+            return seeds.get(folder, found.seed)
+    return None
+
+
+def _write(
+    out: Path, rows: dict[tuple[str, int | None, str], dict[str, Any]], whole_model: dict[tuple[str, int | None], dict[str, Any]]
+) -> None:
     """The table as CSV, numbers with all their digits."""
-    order = list(dict.fromkeys([*whole_lineage, *(lineage for lineage, _ in rows)]))
-    keys = sorted(rows, key=lambda key: (key[1] != LOGMEL, order.index(key[0]), _place(key[1])))
-    table = [{"lineage": lineage, "layer": layer} | whole_lineage.get(lineage, {}) | rows[lineage, layer] for lineage, layer in keys]
+    order = list(dict.fromkeys([*whole_model, *(key[:2] for key in rows)]))
+    keys = sorted(rows, key=lambda key: (key[2] != LOGMEL, order.index(key[:2]), _place(key[2])))
+    table = [
+        {"lineage": lineage, "seed": "" if seed is None else seed, "layer": layer}
+        | whole_model.get((lineage, seed), {})
+        | rows[lineage, seed, layer]
+        for lineage, seed, layer in keys
+    ]
     found = list(dict.fromkeys(name for row in table for name in row))
-    groups = ("lineage", "layer", "frame_period", "retrieval_", "mean_", *DIRECTIONS, "abx_", "bitrate_", "words_")
-    columns = sorted(found, key=lambda name: next(i for i, group in enumerate(groups) if name.startswith(group)))
+    groups = ("lineage", "seed", "layer", "frame_period", "retrieval_", "mean_", *DIRECTIONS, "matchmap_", "abx_", "bitrate_", "words_")
+    columns = sorted(found, key=lambda name: next((i for i, group in enumerate(groups) if name.startswith(group)), len(groups)))
     with written_whole(out) as beside, beside.open("w", encoding="utf-8", newline="") as f:
-        writer = csv.DictWriter(f, columns or ["lineage", "layer"], restval="", lineterminator="\n")
+        writer = csv.DictWriter(f, columns or ["lineage", "seed", "layer"], restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(table)
 
 
-def _place(layer: str) -> tuple[int, bool]:
-    """Layers in the order of the network."""
-    return (layer_position(layer) if layer not in {LOGMEL, ""} else 0, is_quantized(layer))
+def _place(layer: str) -> tuple[int, bool, bool, str]:
+    """Layers in the order of the network; what is made of a layer comes after it."""
+    return (layer_position(source(layer)) if layer not in {LOGMEL, ""} else 0, is_quantized(layer), layer != source(layer), layer)
 
 
 def _retrieval(value: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Columns of a retrieval.json."""
+    """Columns of a retrieval.json or a matchmap/{similarity}.json."""
     yield "retrieval_split", value["split"]
     if "not_available" in value:
         yield "retrieval_not_available", value["not_available"]
+        return
+    if "matchmap" in value:
+        recalls = [(direction, name) for direction in DIRECTIONS for name in value[direction] if name.startswith("recall_at")]
+        yield from ((f"matchmap_{value['matchmap']}_{direction}_{name}", value[direction][name]) for direction, name in recalls)
+        yield f"matchmap_{value['matchmap']}_mean_recall_at_10", _mean(value, "recall_at_10")
         return
     yield "retrieval_images", value["images"]
     yield "retrieval_captions", value["captions"]
@@ -105,6 +133,7 @@ def _abx(value: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Columns of an abx/{split}/{layer}.json."""
     split = value["split"]
     yield "frame_period", value["frame_period"]
+    yield "abx_representation", value["representation"]
     yield "abx_distance", value["distance"]
     yield f"abx_{split}_within", value["within_error"]
     yield f"abx_{split}_across", value["across_error"]

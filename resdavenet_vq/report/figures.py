@@ -1,66 +1,54 @@
-"""The figures of the report: aligned spectrograms, word detection, and curves over epochs.
+"""The figures of the report and of papers: aligned spectrograms here, and the charts of the neighbouring modules by name.
 
 Pure functions of arrays that return a matplotlib Figure; only `save` touches the disk. Nothing here needs a display.
-
-Conventions: times in seconds, frequencies in Hz, scores between 0 and 1. Every figure has a white background, so
-that it reads the same on a light and on a dark page. Colour never carries meaning alone: runs of codes bear their
-number, lines differ in marker and dash as well. The palettes are Okabe and Ito's (lines) and Paul Tol's "light"
-(boxes under black text), both told apart by colour-blind readers.
+Conventions: times in seconds, frequencies in Hz, scores between 0 and 1, sizes in inches. `report.style` says how figures look.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullLocator
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from resdavenet_vq.corpus.manifest import Interval
 from resdavenet_vq.evaluation import units
 from resdavenet_vq.evaluation.units import FrameTime
-from resdavenet_vq.files import written_whole
+from resdavenet_vq.report.charts import Line, Panel, curves, precision_recall, words_above
+from resdavenet_vq.report.style import BOXES, COLUMN, LINES, PAGE, code_colour, save, styled
 
-BOXES = ("#77AADD", "#EE8866", "#EEDD88", "#FFAABB", "#99DDFF", "#44BB99", "#BBCC33", "#AAAA00", "#DDDDDD")
-"""Colours of codes: nine light ones, each readable under black text."""
-
-LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
-"""Colours of models and layers."""
-
-MARKERS = "osD^vPX"
-DASHES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
+__all__ = [
+    "BOXES",
+    "COLUMN",
+    "INCHES_PER_SECOND",
+    "LINES",
+    "MARGIN_LEFT",
+    "MARGIN_RIGHT",
+    "PAGE",
+    "Line",
+    "Panel",
+    "Row",
+    "Segment",
+    "aligned_spectrogram",
+    "code_colour",
+    "code_runs",
+    "contact_sheet",
+    "curves",
+    "precision_recall",
+    "save",
+    "words_above",
+]
 
 INCHES_PER_SECOND = 4.0
-"""Time scale of an aligned spectrogram: the shortest run of codes at 20 ms a frame still holds its number."""
+"""Time scale of an aligned spectrogram on a screen: the shortest run of codes at 20 ms a frame still holds its number."""
 
 MARGIN_LEFT, MARGIN_RIGHT = 1.2, 0.12
 """Inches beside an aligned spectrogram, whatever its length; the page's playhead counts on them."""
-
-_STYLE: dict[str, Any] = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#555555",
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.grid": False,
-    "grid.color": "#DDDDDD",
-    "grid.linewidth": 0.8,
-    "figure.facecolor": "white",
-    "axes.facecolor": "white",
-    "savefig.facecolor": "white",
-    "svg.hashsalt": "resdavenet-vq",
-    "svg.fonttype": "path",
-}
 
 
 class Row(NamedTuple):
@@ -72,20 +60,42 @@ class Row(NamedTuple):
     """Whether boxes are coloured by their label: for runs of codes."""
 
 
-class Line(NamedTuple):
-    """One curve: its name and its points."""
+class Segment(NamedTuple):
+    """A part of an utterance: what a contact sheet shows many of."""
 
-    name: str
-    x: np.ndarray
-    y: np.ndarray
+    title: str
+    spectrogram: np.ndarray
+    rows: Sequence[Row]
+    start: float
+    end: float
+    marked: Interval
+    """The stretch that the segment is shown for."""
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Writes a figure as SVG or PNG, by the file's suffix; whole, and with the same bytes for the same figure."""
-    kind = path.suffix.removeprefix(".")
-    metadata = {"Date": None} if kind == "svg" else {"Software": None}
-    with mpl.rc_context(_STYLE), written_whole(path) as beside:
-        figure.savefig(beside, format=kind, dpi=150, metadata=metadata)
+class _Layout(NamedTuple):
+    """Sizes of an aligned spectrogram in inches, of its text in points."""
+
+    left: float
+    right: float
+    above: float
+    below: float
+    picture: float
+    label_row: float
+    code_row: float
+    gap: float
+    label_size: int
+    code_size: int
+    name_size: float
+
+    def heights(self, rows: Sequence[Row]) -> list[float]:
+        return [self.code_row if row.coloured else self.label_row for row in rows]
+
+    def height(self, rows: Sequence[Row]) -> float:
+        return self.above + sum(self.heights(rows)) + self.gap * bool(rows) + self.picture + self.below
+
+
+_SCREEN = _Layout(MARGIN_LEFT, MARGIN_RIGHT, 0.08, 0.48, 2.0, 0.3, 0.46, 0.06, 9, 7, 9.0)
+_PAPER = _Layout(0.78, 0.06, 0.04, 0.34, 1.0, 0.17, 0.24, 0.03, 7, 5, 6.5)
 
 
 def code_runs(codes: np.ndarray, frame_period: float, frame_time: FrameTime = "published") -> tuple[Interval, ...]:
@@ -95,57 +105,125 @@ def code_runs(codes: np.ndarray, frame_period: float, frame_time: FrameTime = "p
     return tuple(Interval(a, b, str(code)) for a, b, code in zip(start.tolist(), end.tolist(), runs.code.tolist(), strict=True))
 
 
-def code_colour(code: int) -> str:
-    """The colour of a code's boxes, in every row and figure the same."""
-    return BOXES[code % len(BOXES)]
-
-
 def aligned_spectrogram(
-    spectrogram: np.ndarray, hop: float, highest_frequency: float, rows: Sequence[Row], *, start: float = 0.0, end: float
+    spectrogram: np.ndarray,
+    hop: float,
+    highest_frequency: float,
+    rows: Sequence[Row],
+    *,
+    start: float = 0.0,
+    end: float,
+    width: float | None = None,
 ) -> Figure:
     """A spectrogram in grey with rows of aligned labels above it, for an utterance or a part of one.
 
     `spectrogram` (bins, frames) is in decibels, dark is loud; frame f is centred at f hops (seconds), bins go from 0 to
     `highest_frequency` Hz. Shown are the times from `start` to `end`; an interval that reaches over an edge is cut there.
-    The first row is the topmost.
+    The first row is the topmost. With a `width` (inches) the figure is for a paper; a label that finds no room is left out.
     """
-    heights = [0.46 if row.coloured else 0.3 for row in rows]
-    width = max(3.0, (end - start) * INCHES_PER_SECOND) + MARGIN_LEFT + MARGIN_RIGHT
-    above, below, picture, gap = 0.08, 0.48, 2.0, 0.06
-    height = above + sum(heights) + gap * bool(rows) + picture + below
-    inches = (width - MARGIN_LEFT - MARGIN_RIGHT) / (end - start)
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height))
-        box = (MARGIN_LEFT / width, (width - MARGIN_LEFT - MARGIN_RIGHT) / width)
-        axes = figure.add_axes((box[0], below / height, box[1], picture / height))
-        axes.imshow(
-            spectrogram,
-            origin="lower",
-            aspect="auto",
-            cmap="Greys",
-            vmin=-80,
-            vmax=0,
-            extent=(-hop / 2, (spectrogram.shape[1] - 0.5) * hop, 0, highest_frequency),
-        )
-        axes.set(xlim=(start, end), ylim=(0, highest_frequency), xlabel="Time (s)", ylabel="Frequency (Hz)")
-        axes.xaxis.set_major_locator(MultipleLocator(0.25) if end - start <= 12 else MaxNLocator(40))
-        axes.yaxis.set_major_locator(MultipleLocator(2000))
-        if rows:
-            labels = figure.add_axes((box[0], (below + picture + gap) / height, box[1], sum(heights) / height), sharex=axes)
-            _draw_rows(labels, rows, heights, (start, end), inches)
+    layout = _SCREEN if width is None else _PAPER
+    wide = width or max(3.0, (end - start) * INCHES_PER_SECOND) + layout.left + layout.right
+    with styled(paper=width is not None):
+        figure = Figure(figsize=(wide, layout.height(rows)))
+        axes = _draw_aligned(figure, (0.0, 0.0, wide), layout, spectrogram, hop, highest_frequency, rows, (start, end))
+        axes.set(xlabel="Time (s)", ylabel="Frequency (Hz)")
+        if width is None:
+            axes.xaxis.set_major_locator(MultipleLocator(0.25) if end - start <= 12 else MaxNLocator(40))
     return figure
 
 
-def _draw_rows(axes: Any, rows: Sequence[Row], heights: Sequence[float], span: tuple[float, float], inches_per_second: float) -> None:
+def contact_sheet(
+    segments: Sequence[Segment], hop: float, highest_frequency: float, *, width: float = PAGE, columns: int | None = None
+) -> Figure:
+    """Many segments side by side, each an aligned spectrogram under its title; all have the same time scale and the same rows' heights.
+
+    Segments must have as many rows, of the same kinds, each. The stretch that a segment is shown for lies between two lines.
+    """
+    layout, title, foot = _PAPER._replace(picture=0.7, below=0.22), 0.18, 0.14
+    columns = columns or max(1, min(len(segments), int(width / 1.7)))
+    lines = -(-len(segments) // columns)
+    longest = max(s.end - s.start for s in segments)
+    cell, height = (width - (layout.left - layout.right)) / columns, layout.height(segments[0].rows) + title
+    with styled(paper=True):
+        figure = Figure(figsize=(width, height * lines + foot))
+        for i, segment in enumerate(segments):
+            line, column = divmod(i, columns)
+            share = (segment.end - segment.start) / longest
+            own = layout if column == 0 else layout._replace(left=layout.right)
+            x, y = (column * cell + (layout.left - layout.right if column else 0.0), (lines - 1 - line) * height + foot)
+            room = cell - 2 * layout.right
+            box = (x, y, own.left + room * share + own.right)
+            span = (segment.start, segment.end)
+            axes = _draw_aligned(figure, box, own, segment.spectrogram, hop, highest_frequency, segment.rows, span, named=column == 0)
+            for time in segment.marked[:2]:
+                axes.axvline(time, color=LINES[1], linewidth=0.8, linestyle="--")
+            figure.text(
+                (x + own.left) / width, (y + height - 0.11) / (height * lines + foot), segment.title, fontsize=6.5, parse_math=False
+            )
+            if column == 0 and line == lines - 1:
+                axes.set(ylabel="Hz")
+            if line == lines - 1 or i + columns >= len(segments):
+                axes.set(xlabel="Time (s)")
+    return figure
+
+
+def _draw_aligned(
+    figure: Figure,
+    box: tuple[float, float, float],
+    layout: _Layout,
+    spectrogram: np.ndarray,
+    hop: float,
+    highest_frequency: float,
+    rows: Sequence[Row],
+    span: tuple[float, float],
+    *,
+    named: bool = True,
+) -> Any:
+    """Draws into the box (left, bottom, width; inches) of a figure; the axes of the spectrogram."""
+    (left, bottom, wide), (start, end) = box, span
+    width, height = figure.get_size_inches()
+    inner = wide - layout.left - layout.right
+    across = ((left + layout.left) / width, inner / width)
+    axes = figure.add_axes((across[0], (bottom + layout.below) / height, across[1], layout.picture / height))
+    first = max(0, int(start / hop) - 1)  # frames beside the segment only make files larger
+    shown = spectrogram[:, first : int(np.ceil(end / hop)) + 2]
+    axes.imshow(
+        shown,
+        origin="lower",
+        aspect="auto",
+        cmap="Greys",
+        vmin=-80,
+        vmax=0,
+        extent=((first - 0.5) * hop, (first + shown.shape[1] - 0.5) * hop, 0, highest_frequency),
+    )
+    axes.set(xlim=span, ylim=(0, highest_frequency))
+    axes.xaxis.set_major_locator(MaxNLocator(max(2, int(inner / 0.5)), steps=[1, 2, 2.5, 5, 10]))
+    axes.yaxis.set_major_locator(MultipleLocator(2000 if layout.picture >= 1 else 4000))
+    if not named:
+        axes.tick_params(labelleft=False)
+    if rows:
+        heights = layout.heights(rows)
+        above = (bottom + layout.below + layout.picture + layout.gap) / height
+        labels = figure.add_axes((across[0], above, across[1], sum(heights) / height), sharex=axes)
+        _draw_rows(labels, rows, layout, span, inner / (end - start), named=named)
+    return axes
+
+
+def _draw_rows(
+    axes: Any, rows: Sequence[Row], layout: _Layout, span: tuple[float, float], inches_per_second: float, *, named: bool
+) -> None:
     """Boxes with their labels; the axes' vertical unit is an inch, downwards."""
+    heights = layout.heights(rows)
     axes.set(xlim=span, ylim=(sum(heights), 0))
     axes.tick_params(bottom=False, labelbottom=False, left=False)
     axes.spines[:].set_visible(False)
     tops = np.concatenate([[0.0], np.cumsum(heights)])
-    axes.set_yticks([top + h / 2 for top, h in zip(tops, heights, strict=False)], [row.name for row in rows])
-    for tick in axes.get_yticklabels():
-        widest = max(_width(part) for part in tick.get_text().split("\n"))
-        tick.set_fontsize(min(9.0, (MARGIN_LEFT - 0.12) * 72 / max(widest, 1)))
+    axes.set_yticks([top + h / 2 for top, h in zip(tops, heights, strict=False)], [row.name if named else "" for row in rows])
+    for tick, height in zip(axes.get_yticklabels(), heights, strict=True):
+        parts = tick.get_text().split("\n")
+        widest = max(_width(part) for part in parts)
+        highest = 0.8 * height * 72 / len(parts)
+        tick.set_fontsize(min(layout.name_size, (layout.left - 0.16) * 72 / max(widest, 1), highest))
     for row, top, height in zip(rows, tops, heights, strict=False):
         for interval in row.intervals:
             left, right = max(interval.start, span[0]), min(interval.end, span[1])
@@ -153,7 +231,8 @@ def _draw_rows(axes: Any, rows: Sequence[Row], heights: Sequence[float], span: t
                 continue
             colour = code_colour(int(interval.label)) if row.coloured else "white"
             axes.add_patch(Rectangle((left, top), right - left, height, facecolor=colour, edgecolor="#666666", linewidth=0.5))
-            fit = _fitting(interval.label, (right - left) * inches_per_second * 72 - 1.5, height * 72 - 2, 7 if row.coloured else 9)
+            largest = layout.code_size if row.coloured else layout.label_size
+            fit = _fitting(interval.label, (right - left) * inches_per_second * 72 - 1.5, height * 72 - 2, largest)
             if fit:
                 size, rotation = fit
                 place = ((left + right) / 2, top + height / 2)
@@ -164,7 +243,7 @@ def _draw_rows(axes: Any, rows: Sequence[Row], heights: Sequence[float], span: t
 
 def _fitting(label: str, width: float, height: float, largest: int) -> tuple[int, int] | None:
     """The largest size and the rotation at which a label fits a box (all in points); lying first, then standing, or None."""
-    for rotation, along, across, smallest in ((0, width, height, 6), (90, height, width, 5)):
+    for rotation, along, across, smallest in ((0, width, height, min(6, largest)), (90, height, width, 5)):
         for size in range(largest, smallest - 1, -1):
             if _width(label) * size <= along and 0.75 * size <= across:
                 return size, rotation
@@ -176,119 +255,5 @@ def _width(label: str) -> float:
     """Width of a label in units of its font size."""
     if not label.strip():
         return 0.0
-    with mpl.rc_context(_STYLE):
+    with styled():
         return float(TextPath((0, 0), label.replace("$", r"\$"), size=10).get_extents().width) / 10
-
-
-def precision_recall(words: Mapping[str, tuple[np.ndarray, np.ndarray]], best: int) -> Figure:
-    """Precision against recall of the best words of each model and layer, over curves of equal F1.
-
-    `words` has (precision, recall), one value a word, best F1 first; the first `best` are drawn.
-    """
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(5.4, 5.4), layout="constrained")
-        axes = figure.add_subplot()
-        for f1 in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
-            recall = np.geomspace(f1 / (2 - f1), 1, 200)
-            axes.plot(
-                recall, f1 * recall / (2 * recall - f1), color="#BBBBBB", linewidth=1.4 if f1 == 0.5 else 0.8, zorder=0, gid="equal-f1"
-            )
-            axes.annotate(
-                f"F1 {f1:.1f}",
-                (1.0, f1 / (2 - f1)),
-                xytext=(7, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=8,
-                color="#555555",
-                annotation_clip=False,
-            )
-        for i, (name, (precision, recall)) in enumerate(words.items()):
-            axes.scatter(
-                recall[:best],
-                precision[:best],
-                s=22,
-                marker=MARKERS[i % len(MARKERS)],
-                facecolor="none",
-                edgecolor=LINES[i % len(LINES)],
-                linewidth=1.1,
-                clip_on=False,
-                label=name,
-            )
-        axes.set(
-            xlim=(0, 1),
-            ylim=(0, 1.02),
-            xlabel="Recall",
-            ylabel="Precision",
-        )
-        if words:
-            _legend_below(figure, len(words))
-    return figure
-
-
-def words_above(f1: Mapping[str, np.ndarray], threshold: float) -> Figure:
-    """How many words of each model and layer have at least a given F1, on a logarithmic axis; `threshold` is marked."""
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(5.4, 4.0), layout="constrained")
-        axes = figure.add_subplot()
-        axes.axvline(threshold, color="#999999", linewidth=1, linestyle=":")
-        for i, (name, values) in enumerate(f1.items()):
-            descending = np.sort(values)[::-1]
-            axes.step(
-                np.r_[0.0, descending[::-1]],
-                np.r_[len(descending), np.arange(len(descending), 0, -1)],
-                where="pre",
-                color=LINES[i % len(LINES)],
-                linestyle=DASHES[i % len(DASHES)],
-                linewidth=1.8,
-                label=name,
-            )
-        most = max((len(v) for v in f1.values()), default=1)
-        axes.set(xlim=(0, 1), yscale="log", ylim=(0.8, max(2, most) * 1.3), xlabel="F1 threshold", ylabel="Words with at least this F1")
-        _readable_log(axes.yaxis)
-        axes.grid(visible=True, axis="y")
-        _legend_below(figure, len(f1))
-    return figure
-
-
-def curves(title: str, y_label: str, lines: Sequence[Line], *, y_limits: tuple[float, float] | None = None, log: bool = False) -> Figure:
-    """Curves over epochs in one set of axes; a line without finite values is left out."""
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(5.2, 3.1), layout="constrained")
-        axes = figure.add_subplot()
-        for i, line in enumerate(lines):
-            known = np.isfinite(line.y)
-            if known.any():
-                axes.plot(
-                    line.x[known],
-                    line.y[known],
-                    color=LINES[i % len(LINES)],
-                    linestyle=DASHES[i % len(DASHES)],
-                    marker=MARKERS[i % len(MARKERS)],
-                    markersize=4,
-                    label=line.name,
-                )
-        axes.set(title=title, xlabel="Epoch", ylabel=y_label)
-        if log:
-            axes.set_yscale("log")
-            _readable_log(axes.yaxis)
-        if y_limits:
-            axes.set_ylim(*y_limits)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(visible=True, axis="y")
-        _legend_below(figure, len(axes.lines))
-    return figure
-
-
-def _legend_below(figure: Figure, n_lines: int) -> None:
-    """A legend under the axes, and the figure made higher by it: never over a line, however many there are."""
-    if n_lines:
-        figure.set_figheight(figure.get_figheight() + 0.12 + 0.21 * -(-n_lines // 2))
-        figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=9)
-
-
-def _readable_log(axis: Any) -> None:
-    """Ticks at 1, 2, 5, 10, ... written out."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_locator(NullLocator())

@@ -27,6 +27,7 @@ def retrieval(lineage, there=0.5, back=0.6):
 def abx(lineage, layer, split, within=1.5):
     bits = {"plain": 100.0, "run_length": 90.0, "factored": 95.0, "segment": 60.0, "rows": 1} if layer.startswith("quant") else None
     common = {"lineage": lineage, "layer": layer, "split": split, "distance": "angular, DTW", "frame_period": 0.02}
+    common["representation"] = f"what {layer} is"
     return common | {"within_error": within, "across_error": None, "items_used": 6000, "bitrate": bits}
 
 
@@ -51,6 +52,14 @@ def table(tmp_path):
             return list(csv.DictReader(f))
 
     return write
+
+
+def test_scores_of_the_matchmap_have_columns_of_their_own(table):
+    (row,) = table([retrieval("{}"), retrieval("{}", 0.25, 0.75) | {"matchmap": "misa"}])
+    assert float(row["mean_recall_at_10"]) == pytest.approx(0.55)
+    assert (row["matchmap_misa_image_to_speech_recall_at_5"], row["matchmap_misa_speech_to_image_recall_at_1"]) == ("0.25", "0.75")
+    assert float(row["matchmap_misa_mean_recall_at_10"]) == 0.5
+    assert row["retrieval_images"] == "200"
 
 
 def test_one_row_for_each_lineage_and_layer(table):
@@ -86,6 +95,34 @@ def test_one_row_for_each_lineage_and_layer(table):
 def test_a_lineage_with_retrieval_alone_has_a_row(table):
     (row,) = table([retrieval("{}")])
     assert (row["lineage"], row["layer"], row["speech_to_image_recall_at_5"]) == ("{}", "", "0.6")
+
+
+def test_models_that_differ_in_their_seed_have_their_own_rows(tmp_path):
+    found = {
+        "none/retrieval.json": retrieval("{}", there=0.5),
+        "none-seed3/retrieval.json": retrieval("{}", there=0.7),
+        "none-seed3/abx/2/conv2.json": abx("{}", "conv2", "2", within=7.0),  # a split may be called what a lineage is
+        "2/abx/test/conv2.json": abx("{2}", "conv2", "test"),
+        "baseline/abx/test/logmel.json": abx("raw log-mel", "logmel", "test"),
+    }
+    for name, value in found.items():
+        path = tmp_path / "results/23-seed5" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(value))
+
+    def rows(seeds, order=1):
+        summarise([tmp_path / "results/23-seed5" / name for name in list(found)[::order]], tmp_path / "summary.csv", seeds)
+        with (tmp_path / "summary.csv").open(newline="") as f:
+            return {(r["lineage"], r["seed"], r["layer"]): (r["mean_recall_at_10"], r.get("abx_2_within")) for r in csv.DictReader(f)}
+
+    expected = {
+        ("raw log-mel", "", "logmel"): ("", ""),
+        ("{}", "42", ""): ("0.55", ""),
+        ("{}", "3", "conv2"): ("0.6499999999999999", "7.0"),
+        ("{2}", "", "conv2"): ("", ""),
+    }
+    assert rows({"none": 42, "none-seed3": 3}) == rows({"none": 42, "none-seed3": 3}, order=-1) == expected
+    assert rows(None).keys() == {(lineage, seed.replace("42", ""), layer) for lineage, seed, layer in expected}
 
 
 def test_no_scores_no_rows(table):

@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 
 from resdavenet_vq.corpus.manifest import Interval
 from resdavenet_vq.report import figures
+from resdavenet_vq.report.style import FORMATS
 
 WORDS = (Interval(0.1, 0.4, "A"), Interval(0.4, 1.2, "TREE"), Interval(1.3, 1.9, "$x<y"))
 
@@ -94,6 +95,16 @@ def test_numbers_are_readable_on_every_colour():
     assert all(1.05 / (luminance(c) + 0.05) >= 2 for c in figures.LINES)
 
 
+def test_many_models_are_told_apart_with_and_without_a_line():
+    words = {str(i): (np.ones(1), np.ones(1)) for i in range(35)}
+    points = figures.precision_recall(words, 1).axes[0].collections
+    assert len({(to_hex(p.get_edgecolor()[0]), p.get_paths()[0].vertices.tobytes()) for p in points}) == 35
+    lines = [figures.Line(str(i), np.arange(2), np.arange(2)) for i in range(35)]
+    drawn = figures.curves([figures.Panel("", "", "", lines)]).axes[0].lines
+    assert len({(line.get_color(), line.get_marker()) for line in drawn}) == 35
+    assert len({(line.get_color(), line.get_linestyle() + str(line._unscaled_dash_pattern)) for line in drawn}) == 35
+
+
 def test_precision_recall_draws_the_best_words_only():
     precision, recall = np.linspace(1, 0.1, 30), np.linspace(0.9, 0.2, 30)
     figure = figures.precision_recall({"{2} quant2": (precision, recall), "{3} quant3": (precision[:3], recall[:3])}, best=10)
@@ -127,7 +138,7 @@ def test_words_above_counts_the_words_at_every_threshold():
 def test_curves_skip_what_is_unknown():
     epochs = np.arange(1, 4)
     lines = [figures.Line("{}", epochs, np.full(3, np.nan)), figures.Line("{2}", epochs, np.array([10.0, np.nan, 300]))]
-    figure = figures.curves("Perplexity", "codes", lines, y_limits=(1, 1024), log=True)
+    figure = figures.curves([figures.Panel("perplexity", "Perplexity", "codes", lines, y_limits=(1, 1024), log=True)])
     (axes,) = figure.axes
     assert axes.get_title(loc="left") == "Perplexity"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("Epoch", "codes")
@@ -138,14 +149,105 @@ def test_curves_skip_what_is_unknown():
     assert [t.get_text() for t in figure.legends[0].texts] == ["{2}"]
 
 
+def test_runs_of_one_model_look_the_same_in_all_charts_and_are_named_once():
+    epochs = np.arange(1, 3)
+
+    def line(name, value):
+        return figures.Line(name, epochs, np.full(2, value))
+
+    panels = [
+        figures.Panel("loss", "Loss", "", [line("{}", 1.0), line("{}", 2.0), line("{2}", 3.0)]),
+        figures.Panel("recall", "R@10", "share", [line("{2}", 0.5)]),
+        figures.Panel("codes", "Codes", "codes", [line("{}", 5.0)]),
+    ]
+    figure = figures.curves(panels, width=figures.COLUMN)
+    first, second, third = figure.axes
+    looks = [(x.get_color(), x.get_linestyle(), x.get_marker()) for axes in figure.axes for x in axes.lines]
+    assert looks[0] == looks[1] == looks[4]
+    assert looks[2] == looks[3]
+    assert all(a != b for a, b in zip(looks[0], looks[2], strict=True))
+    assert [t.get_text() for t in figure.legends[0].texts] == ["{}", "{2}"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["Loss", "R@10", "Codes"], "a paper has no room for titles"
+    assert [axes.get_xlabel() for axes in (first, second, third)] == ["", "Epoch", "Epoch"]
+    assert figure.get_figwidth() == figures.COLUMN
+
+
+@pytest.mark.parametrize("width", [figures.COLUMN, figures.PAGE])
+def test_a_figure_for_a_paper_has_the_width_asked_for_and_small_text(width):
+    runs = figures.code_runs(np.arange(100, 150), 0.04)
+    rows = [figures.Row("words", WORDS), figures.Row("{} → {2} → {2,3}\nquant3", runs, coloured=True)]
+    figure = figures.aligned_spectrogram(spectrogram(), 0.002, 8000, rows, start=0.5, end=1.5, width=width)
+    assert figure.get_figwidth() == width
+    picture, labels = figure.axes
+    assert (picture.get_xlabel(), picture.get_ylabel()) == ("Time (s)", "Frequency (Hz)")
+    assert picture.get_xlim() == labels.get_xlim() == (0.5, 1.5)
+    left, right = picture.images[0].get_extent()[:2]
+    assert left <= 0.5 - 0.001 + 1e-9, "no gap where the picture is cut"
+    assert right >= 1.5
+    assert right - left < 1.02
+    figure.set_dpi(300)  # hinting widens small text at screen resolutions
+    figure.draw_without_rendering()
+    for text in labels.get_yticklabels():
+        assert text.get_window_extent().x0 >= 0
+        assert text.get_fontsize() >= 4.5
+    for text, box in (
+        (t, b) for t in labels.texts for b in labels.patches if b.get_x() <= t.get_position()[0] <= b.get_x() + b.get_width()
+    ):
+        if box.get_y() <= text.get_position()[1] <= box.get_y() + box.get_height():
+            assert text.get_window_extent().x0 >= box.get_window_extent().x0 - 1
+    charts = [figures.precision_recall({"q": (np.ones(3), np.ones(3))}, 3, width), figures.words_above({"q": np.ones(3)}, 0.5, width)]
+    assert all(chart.get_figwidth() == width for chart in charts)
+
+
+def test_a_contact_sheet_has_one_time_scale_and_marks_what_was_searched_for():
+    runs = figures.code_runs(np.arange(100, 200), 0.02)
+    segments = [
+        figures.Segment(
+            f"u{i}",
+            spectrogram(),
+            [figures.Row("words", WORDS), figures.Row("q", runs, coloured=True)],
+            start,
+            end,
+            Interval(0.4, 0.6, "TREE"),
+        )
+        for i, (start, end) in enumerate([(0.0, 1.0), (0.2, 0.7), (0.3, 1.3), (0.25, 0.75), (0.0, 0.9)])
+    ]
+    figure = figures.contact_sheet(segments, 0.002, 8000, width=figures.PAGE, columns=3)
+    assert figure.get_figwidth() == figures.PAGE
+    pictures, labels = figure.axes[::2], figure.axes[1::2]
+    assert [axes.get_xlim() for axes in pictures] == [(s.start, s.end) for s in segments]
+    scales = [axes.get_position().width / (s.end - s.start) for axes, s in zip(pictures, segments, strict=True)]
+    assert scales == pytest.approx([scales[0]] * 5)
+    assert all([line.get_xdata()[0] for line in axes.lines] == [0.4, 0.6] for axes in pictures)
+    assert [text.get_text() for text in figure.texts] == ["u0", "u1", "u2", "u3", "u4"]
+    assert [[t.get_text() for t in axes.get_yticklabels()] for axes in labels] == [
+        ["words", "q"],
+        *[["", ""]] * 2,
+        ["words", "q"],
+        ["", ""],
+    ]
+    boxes_of = [axes.get_position() for axes in figure.axes]
+    assert all(0 <= b.x0 < b.x1 <= 1 and 0 <= b.y0 < b.y1 <= 1 for b in boxes_of)
+    drawn = [(p, q) for p, q in zip(pictures, labels, strict=True)]
+    for i, (p, q) in enumerate(drawn):
+        for r, _ in drawn[i + 1 :]:
+            a, b = q.get_position(), r.get_position()
+            assert p.get_position().x1 <= b.x0 or b.y1 <= p.get_position().y0 or b.x1 <= p.get_position().x0, (a, b)
+
+
 def test_files_have_the_same_bytes_each_time_and_no_foreign_reference(tmp_path):
-    for name in ("a.svg", "b.svg", "a.png", "b.png"):
-        figures.save(figures.words_above({"q": np.array([0.5, 0.1])}, 0.5), tmp_path / name)
+    for name in (f"{file}.{kind}" for file in "ab" for kind in FORMATS):
+        figures.save(figures.words_above({"q": np.array([0.5, 0.1])}, 0.5), tmp_path / name, alt="words <&> thresholds")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
+    assert (tmp_path / "a.pdf").read_bytes()[:5] == b"%PDF-"
+    assert b"/Type3" not in (tmp_path / "a.pdf").read_bytes()
+    for kind, text in (("svg", b"words &lt;&amp;&gt; thresholds"), ("pdf", b"words <&> thresholds"), ("png", b"words <&> thresholds")):
+        assert text in (tmp_path / f"a.{kind}").read_bytes(), kind
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
     assert 'href="http' not in (tmp_path / "a.svg").read_text()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "a.svg", "b.png", "b.svg"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"{file}.{kind}" for file in "ab" for kind in sorted(FORMATS)]
 
 
 def test_no_words_is_a_figure_too():

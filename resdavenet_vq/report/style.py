@@ -1,0 +1,123 @@
+"""How every figure looks: palettes, sizes of text, legends, and files with the same bytes for the same figure.
+
+Every figure has a white background, so that it reads the same on a light and on a dark page. Colour never carries
+meaning alone: runs of codes bear their number, lines and points differ in marker and dash as well. The palettes are
+Okabe and Ito's (lines) and Paul Tol's "light" (boxes under black text), both told apart by colour-blind readers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from resdavenet_vq.files import written_whole
+
+BOXES = ("#77AADD", "#EE8866", "#EEDD88", "#FFAABB", "#99DDFF", "#44BB99", "#BBCC33", "#AAAA00", "#DDDDDD")
+"""Colours of codes: nine light ones, each readable under black text."""
+
+LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+"""Colours of models and layers."""
+
+MARKERS = "osD^vPX"
+DASHES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
+
+COLUMN, PAGE = 3.3, 7.0
+"""Inches: one column, and the whole width, of a paper in two columns."""
+
+_STYLE: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#555555",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.grid": False,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.8,
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.hashsalt": "resdavenet-vq",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,  # TrueType: journals refuse fonts of type 3
+}
+
+_PAPER: dict[str, Any] = {
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.titleweight": "normal",
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "grid.linewidth": 0.5,
+    "axes.labelpad": 2.5,
+}
+
+
+def marker(number: int) -> str:
+    """The marker of a series: with LINES it tells 49 apart, though colours come again after seven."""
+    return MARKERS[(number + number // len(LINES)) % len(MARKERS)]
+
+
+def styled(*, paper: bool = False) -> Any:
+    """The context in which a figure is drawn: for a page on a screen, or in the smaller text of a paper."""
+    return mpl.rc_context(_STYLE | (_PAPER if paper else {}))
+
+
+FORMATS = ("pdf", "svg", "png")
+"""What a figure can be written as."""
+
+
+def save(figure: Figure, path: Path, dpi: int = 150, alt: str = "") -> None:
+    """Writes a figure as SVG, PDF or PNG, by the file's suffix; whole, and with the same bytes for the same figure.
+
+    `dpi` is that of a PNG, and of the pictures inside the others; `alt` says in words what is seen, and stays in the file.
+    """
+    kind = path.suffix.removeprefix(".")
+    metadata: dict[str, dict[str, str | None]] = {
+        "svg": {"Date": None, "Description": alt or None},
+        "pdf": {"CreationDate": None, "Subject": alt or None},
+        "png": {"Software": None, "Description": alt or None},
+    }
+    with styled(), written_whole(path) as beside:
+        figure.savefig(beside, format=kind, dpi=dpi, metadata=metadata[kind])
+
+
+def code_colour(code: int) -> str:
+    """The colour of a code's boxes, in every row and figure the same."""
+    return BOXES[code % len(BOXES)]
+
+
+def legend_below(figure: Figure, names: Sequence[str], *, paper: bool = False, **more: Any) -> None:
+    """A legend under the axes, and the figure made higher by it: never over a line, however many there are.
+
+    Two entries stand side by side where the longest of `names` leaves room.
+    """
+    if names:
+        size, line = (7, 0.15) if paper else (9, 0.21)
+        entry = 0.65 * size / 72 * max(map(len, names)) + 0.05 * size
+        columns = 2 if 2 * entry <= figure.get_figwidth() or not paper else 1
+        figure.set_figheight(figure.get_figheight() + 0.12 + line * -(-len(names) // columns))
+        figure.legend(loc="outside lower left", ncols=columns, frameon=False, fontsize=size, **more)
+
+
+def readable_log(axis: Any) -> None:
+    """Ticks of a logarithmic axis written out: at 1, 2, 5, 10, ... or, within a decade, at a few round numbers. Call it last."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high >= 10 * low else MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())

@@ -1,0 +1,68 @@
+"""Tables for a paper: golden texts in tests/data/tables, and what LaTeX needs to take them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.report import tables
+
+GOLDEN = Path(__file__).resolve().parents[1] / "data/tables"
+KINDS = ("retrieval", "abx", "words")
+FORMATS = {"latex": "tex", "markdown": "md", "csv": "csv"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_text_is_the_golden_one(kind, form):
+    assert tables.table(GOLDEN / "summary.csv", kind, form) == (GOLDEN / f"{kind}.{FORMATS[form]}").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_latex_takes_the_table(kind):
+    text = tables.table(GOLDEN / "summary.csv", kind, "latex")
+    body = [line for line in text.splitlines() if not line.startswith("%")]
+    assert "".join(body).isascii()
+    (columns,) = re.findall(r"\\begin\{tabular\}\{([lr]+)\}", text)
+    for line in body:
+        bare = re.sub(r"\\[\\{}%&_#$]", "", line)
+        assert bare.count("{") == bare.count("}")
+        assert not re.search(r"[%#_~^<>|]", bare), line
+        assert bare.count("$") % 2 == 0
+        if line.endswith(r"\\"):
+            cells = len(re.findall(r"(?<!\\)&", line)) + 1
+            spanned = sum(int(n) - 1 for n in re.findall(r"\\multicolumn\{(\d+)\}", line))
+            assert cells + spanned == len(columns), line
+    assert [line for line in body if line in {r"\toprule", r"\midrule", r"\bottomrule"}] == [r"\toprule", r"\midrule", r"\bottomrule"]
+    assert body[-1] == r"\end{tabular}"
+
+
+@given(st.text())
+def test_latex_of_any_text_has_no_bare_special_character(text):
+    bare = re.sub(r"\\(textbackslash|textasciitilde|textasciicircum)\{\}|\$(\\rightarrow|\\pm|[<>|])\$|\\[&%$#_{}]", "", tables.latex(text))
+    assert not set(bare) & set("&%$#_{}~^<>|\\")
+
+
+def test_a_mean_has_its_spread_and_an_only_number_has_none():
+    text = tables.table(GOLDEN / "summary.csv", "abx", "markdown")
+    assert "| {}->{2} | quant2 | 20 | 9.50 ± 0.71 | 12.00 | 405.0 ± 7.1 |" in text
+    assert "mean ± standard deviation (n - 1) over 2 seeds" in text
+    assert "| {}_{a%b} |" in text  # a text of another's making stays what it is
+    rows = list(csv.DictReader(io.StringIO(tables.table(GOLDEN / "summary.csv", "abx", "csv"))))
+    (several,) = [row for row in rows if row["model"] == "{}->{2}"]
+    assert (several["abx_test_within"], several["abx_test_within_n"], several["abx_test_across_n"]) == ("9.5", "2", "1")
+    assert float(several["abx_test_within_std"]) == pytest.approx(0.5**0.5)
+
+
+def test_a_table_without_scores_is_refused(tmp_path):
+    (tmp_path / "summary.csv").write_text("lineage,seed,layer,abx_test_within\n{},1,conv2,5\n")
+    assert "| {} | conv2 |  | 5.00 |" in tables.table(tmp_path / "summary.csv", "abx", "markdown")
+    with pytest.raises(InputError, match="no scores of words; run the target `words`"):
+        tables.table(tmp_path / "summary.csv", "words", "latex")
