@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from resdavenet_vq.config.section import LineageText, Name, Probability, Section
+from resdavenet_vq.config.section import LineageText, Name, Probability, Section, Shards
 from resdavenet_vq.stage import Lineage
 
 UNCUT = 10_000_000
@@ -29,6 +29,11 @@ class Preparation(Section):
         default="stop", description="Whether a refused row stops the preparation, or is left out and reported."
     )
     allow_silent: bool = Field(default=False, description="Accept empty and constant utterances, whose features are all 0 dB like padding.")
+    shards: Shards = Field(
+        default=1,
+        description="Into how many jobs, which a cluster runs side by side, the preparation of a split is divided: for all splits, or by split. "
+        "No result depends on it. See docs/large_corpora.md.",
+    )
 
 
 class Compute(Section):

@@ -96,12 +96,34 @@ class Manifest:
     noticed: dict[str, list[str]] = field(default_factory=dict)
     """The first of them by name, where they have names."""
 
+    @property
+    def rows(self) -> int:
+        """How many rows the corpus has, refused ones included."""
+        return len(self.utterances) + len({refusal.row for refusal in self.refused})
+
+    def row_numbers(self) -> list[int]:
+        """The row of each utterance: those that the refusals have left."""
+        taken = {refusal.row for refusal in self.refused}
+        return [row for row in range(self.rows) if row not in taken]
+
     def notice(self, what: str, which: str) -> None:
         """Counts a thing that refuses no row, and names it unless many were named before."""
         self.counted[what] = self.counted.get(what, 0) + 1
         names = self.noticed.setdefault(what, [])
         if len(names) < MOST_NAMED:
             names.append(which)
+
+
+def refusals(refused: list[Refusal], rows: int, of: str = "") -> str:
+    """What to say of refused rows; `of` tells what else than a corpus has so many rows, such as " of the shard"."""
+    lines = [f"row {refusal.row}{of} ({refusal.id or 'no id'}): {refusal.file or 'no file'}: {refusal.reason}" for refusal in refused]
+    return "\n".join(
+        [
+            f"{len(refused)} of {rows} rows{of} cannot be used:",
+            *lines,
+            "Mend or remove them, or set preparation.bad_rows to skip to go on without them.",
+        ]
+    )
 
 
 def parse_alignment(text: str) -> tuple[tuple[Interval, ...] | None, int]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -27,14 +27,11 @@ import soundfile
 
 from resdavenet_vq import files
 from resdavenet_vq.config import SpokenScenes
-from resdavenet_vq.corpus import captions, espeak, scenes, speech
+from resdavenet_vq.corpus import captions, espeak, items, scenes, speech
 from resdavenet_vq.corpus.manifest import Interval, format_alignment
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.orphans import end_with_parent
 from resdavenet_vq.progress import track
-
-ITEM_HEADER = "#file onset offset #phone prev-phone next-phone speaker"
-SHORTEST_ITEM = 0.07
-"""Triphones that take less time, in seconds, are no items: a slow layer has no frame for them."""
 
 _JPEG_QUALITY = 88
 _FILES_IN_A_FOLDER = 1000
@@ -51,21 +48,60 @@ def make(settings: SpokenScenes, split: str, folder: Path, workers: int) -> None
     Raises InputError for an unknown split, a missing synthesiser, or a corpus with too few
     kinds of scenes for its number of splits.
     """
+    _check(settings, split)
+    for output in (folder / f"{split}.json", folder / f"{split}.item"):
+        output.unlink(missing_ok=True)  # it must not describe the media that are about to change
+    number = settings.pairs[split] if split in settings.pairs else settings.word_lists[split]
+    _declare(_made(settings, split, range(number), folder, workers), split, folder)
+
+
+def make_shard(settings: SpokenScenes, split: str, numbers: range, folder: Path, out: Path, workers: int) -> None:
+    """Makes the utterances of a split with these numbers, as `make` would, and last what `gather` needs of them, in `out`."""
+    _check(settings, split)
+    out.unlink(missing_ok=True)
+    rows = _made(settings, split, numbers, folder, workers)
+    files.write_json(out, [{"row": row, "phones": phones} for row, phones in rows])
+
+
+def gather(parts: list[Path], split: str, folder: Path) -> None:
+    """Writes the JSON file and the items of a split from what its shards left, in order: of n, shard s made every n-th utterance from s on."""
+    shards = [[(part["row"], tuple(Interval(*phone) for phone in part["phones"])) for part in files.read_json(path)] for path in parts]
+    rows: list[_Made] = [({}, ())] * sum(map(len, shards))
+    for shard, made in enumerate(shards):
+        rows[shard :: len(shards)] = made
+    _declare(rows, split, folder)
+
+
+type _Made = tuple[dict[str, Any], tuple[Interval, ...]]
+"""An utterance's row of the JSON file, and its phones."""
+
+
+def _check(settings: SpokenScenes, split: str) -> None:
     espeak.check_installed()
     if split not in settings.splits:
         raise InputError(f"the corpus has no split {split!r}; known are {', '.join(settings.splits)}")
-    for output in (folder / f"{split}.json", folder / f"{split}.item"):
-        output.unlink(missing_ok=True)  # it must not describe the media that are about to change
-    with_images = split in settings.pairs
-    number = settings.pairs[split] if with_images else settings.word_lists[split]
-    for first in range(0, number, _FILES_IN_A_FOLDER):
-        for media in ("wavs", "images") if with_images else ("wavs",):
-            (folder / split / media / _subfolder(first)).mkdir(parents=True, exist_ok=True)
-    rows = list(_rows(partial(_make_one, settings, split, folder), number, workers, label=f"making {split}"))
+
+
+def _made(settings: SpokenScenes, split: str, numbers: range, folder: Path, workers: int) -> list[_Made]:
+    """Makes the media of these utterances."""
+    for subfolder in dict.fromkeys(map(_subfolder, numbers)):
+        for media in ("wavs", "images") if split in settings.pairs else ("wavs",):
+            (folder / split / media / subfolder).mkdir(parents=True, exist_ok=True)
+    return list(_rows(partial(_make_one, settings, split, folder), numbers, workers, label=f"making {split}"))
+
+
+def _declare(rows: list[_Made], split: str, folder: Path) -> None:
+    """Writes the JSON file and the items of a split whose media are there."""
+    with_images = "image" in rows[0][0]
     content = {"audio_base_path": f"{split}/wavs", **({"image_base_path": f"{split}/images"} if with_images else {})}
     with files.written_whole(folder / f"{split}.item") as beside:
-        items = (line for row, phones in rows for line in item_lines(row["uttid"], row["speaker"], phones))
-        beside.write_text("\n".join([ITEM_HEADER, *items]) + "\n", encoding="utf-8")
+        lines = (
+            items.line(row["uttid"], token, row["speaker"])
+            for row, phones in rows
+            for token in items.triphones(phones)
+            if items.lasts(token)
+        )
+        beside.write_text("\n".join([items.HEADER, *lines]) + "\n", encoding="utf-8")
     files.write_json(folder / f"{split}.json", content | {"data": [row for row, _ in rows]})
 
 
@@ -89,28 +125,20 @@ def owner(key: str) -> int:
     return (~value & (value + 1)).bit_length() - 1  # how many ones its binary form ends with
 
 
-def item_lines(utterance: str, speaker: str, phones: Iterable[Interval]) -> Iterator[str]:
-    """One line for each phone between two others without a pause, from the first's start to the last's end."""
-    track_of_phones = list(phones)
-    for before, phone, after in zip(track_of_phones, track_of_phones[1:], track_of_phones[2:], strict=False):
-        labels = (phone.label, before.label, after.label)
-        if espeak.SILENCE not in labels and round(after.end - before.start, 4) >= SHORTEST_ITEM:
-            yield f"{utterance} {before.start:.4f} {after.end:.4f} {' '.join(labels)} {speaker}"
-
-
-def _rows[T](make_one: partial[T], number: int, workers: int, label: str) -> Iterator[T]:
-    """What `make_one` gives for 0 ... number - 1, in order."""
-    if workers <= 1:
-        yield from track(map(make_one, range(number)), label, total=number, unit="utterances")
+def _rows[T](make_one: partial[T], numbers: range, workers: int, label: str) -> Iterator[T]:
+    """What `make_one` gives for these numbers, in order."""
+    number = len(numbers)
+    if workers <= 1 or number <= 1:
+        yield from track(map(make_one, numbers), label, total=number, unit="utterances")
         return
     context = multiprocessing.get_context("spawn")  # a fork would inherit locks of the parent's threads
-    with ProcessPoolExecutor(min(workers, number), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(workers, number), mp_context=context, initializer=end_with_parent) as pool:
         chunk = max(1, min(_MOST_UTTERANCES_IN_A_CHUNK, number // (4 * workers)))
-        results = pool.map(make_one, range(number), chunksize=chunk)
+        results = pool.map(make_one, numbers, chunksize=chunk)
         yield from track(results, label, total=number, unit="utterances")
 
 
-def _make_one(settings: SpokenScenes, split: str, folder: Path, number: int) -> tuple[dict[str, Any], tuple[Interval, ...]]:
+def _make_one(settings: SpokenScenes, split: str, folder: Path, number: int) -> _Made:
     """Writes the media of one utterance; its row of the JSON file, and its phones."""
     name = int.from_bytes(hashlib.blake2b(split.encode(), digest_size=8).digest())
     for_text, for_speech, for_image = np.random.default_rng([settings.seed, name, number]).spawn(3)

@@ -24,6 +24,7 @@ from resdavenet_vq.data import images
 from resdavenet_vq.data.features import N_MELS
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.orphans import end_with_parent
 
 _FRAMES = 16  # batches are padded to a multiple: the audio network halves time four times
 
@@ -79,19 +80,24 @@ def evaluation_images(store: Store, image: ImageModel, batch_size: int, workers:
     return _load(_EvaluationImages(store, image, batches), range(len(batches)), workers)
 
 
-def equal_length_batches(store: Store, max_frames_in_batch: int) -> Iterator[tuple[Tensor, np.ndarray]]:
-    """Every utterance once, shortest first: features (b, M, T) float32 and the utterances' numbers (b,) int64.
+def equal_length_batches(store: Store, max_frames_in_batch: int, limit: int | None = None) -> Iterator[tuple[Tensor, np.ndarray]]:
+    """Every utterance, or the first `limit`, once, shortest first: features (b, M, T) float32 and the utterances' numbers (b,) int64.
 
     Only utterances of equal length share a batch, so that there is no padding and no result depends on
     batch mates. A batch has at most `max_frames_in_batch` frames, and at least one utterance.
     """
-    order = np.argsort(store.n_frames, kind="stable")
+    order = np.argsort(store.n_frames[:limit], kind="stable")
     for group in np.split(order, np.flatnonzero(np.diff(store.n_frames[order])) + 1):
         size = max(1, max_frames_in_batch // int(store.n_frames[group[0]]))
         for start in range(0, len(group), size):
             numbers = group[start : start + size]
             logmel = np.stack([store.logmel(int(number)) for number in numbers])
             yield torch.from_numpy(logmel.astype(np.float32)).transpose(1, 2).contiguous(), numbers
+
+
+def without_traceback(error: InputError) -> InputError:
+    """What a data worker refused, without that worker's traceback, which comes in the error's text."""
+    return InputError(str(error).rpartition("InputError: ")[2].strip())
 
 
 @dataclass
@@ -166,10 +172,15 @@ def _load[T](dataset: Dataset[T], steps: Sequence[int], workers: int) -> Iterabl
         sampler=steps,
         num_workers=workers,
         collate_fn=_unchanged,
+        worker_init_fn=_begin,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # starts at once, and copies nothing
     )
+
+
+def _begin(number: int) -> None:  # noqa: ARG001 - the worker's
+    end_with_parent()
 
 
 def _unchanged[T](item: T) -> T:

@@ -39,6 +39,9 @@ MEL_FMAX = SAMPLE_RATE / 2
 PREEMPHASIS = 0.97
 AMIN = 1e-10
 TOP_DB = 80.0
+PAD_VALUE = {"zero": 0.0, "floor": -TOP_DB}
+"""What `recipe.pad_value` means in dB."""
+
 EMPTY_LENGTH = 200
 """Empty audio counts as so many zeros."""
 

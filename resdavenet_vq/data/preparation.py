@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,8 +20,9 @@ import numpy as np
 
 from resdavenet_vq import files
 from resdavenet_vq.config import Preparation
-from resdavenet_vq.corpus.manifest import Manifest, Refusal, Utterance
+from resdavenet_vq.corpus.manifest import Manifest, Refusal, Utterance, refusals
 from resdavenet_vq.data import features, images, sources
+from resdavenet_vq.data.dealing import ShardRows
 from resdavenet_vq.data.store_writer import StoreWriter
 from resdavenet_vq.data.workers import in_parallel
 from resdavenet_vq.errors import InputError
@@ -67,6 +68,22 @@ class _Told:
     samples: int = 0
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What is prepared together: a split, or a shard of one."""
+
+    manifest: Manifest
+    numbers: Sequence[int]
+    """The row of each utterance, as the report and the release's files have it."""
+    rows: int
+    settings: Preparation
+    what: str
+    """In messages, what the rows are rows of."""
+    command: str
+    """How the store was made."""
+    may_be_empty: bool
+
+
 def prepare(manifest: Manifest, settings: Preparation, out: Path, report: Path, workers: int, release: Path | None = None) -> None:
     """Writes the store `out` and the JSON `report`, each whole or not at all.
 
@@ -81,15 +98,41 @@ def prepare(manifest: Manifest, settings: Preparation, out: Path, report: Path, 
     `refused` (row from 0, id, file, reason), `cut` (ids of utterances longer than `max_frames`) and
     `counted` (what else was noticed) and `noticed` (the first of it by name).
     """
-    source, release_attributes = _source(manifest, settings, release)
+    command = f"prepare --settings '{settings.model_dump_json(exclude={'shards'})}'"
+    work = _Work(manifest, manifest.row_numbers(), manifest.rows, settings, "", command, may_be_empty=False)
+    _prepare(work, out, report, workers, release)
+
+
+def prepare_from(
+    source: sources.Source, manifest: Manifest, settings: Preparation, out: Path, report: Path, workers: int, command: str
+) -> None:
+    """The same of the features and images that a source gives, which all go into the store; `command` says how it was made."""
+    work = _Work(manifest, manifest.row_numbers(), manifest.rows, settings, "", command, may_be_empty=False)
+    _prepare(work, out, report, workers, None, source)
+
+
+def prepare_shard(dealt: ShardRows, settings: Preparation, out: Path, report: Path, workers: int, release: Path | None = None) -> None:
+    """Writes the store and the report of one shard's rows, as `prepare` does of a whole split's; a shard may have no rows.
+
+    The bytes do not depend on `bad_rows`; a shard with refused rows is finished only with `skip`.
+    """
+    command = f"prepare-shard --settings '{settings.model_dump_json(exclude={'shards', 'bad_rows'})}'"
+    work = _Work(dealt.manifest, dealt.numbers, dealt.rows, settings, " of the shard", command, may_be_empty=True)
+    _prepare(work, out, report, workers, release)
+
+
+def _prepare(work: _Work, out: Path, report: Path, workers: int, release: Path | None, given: sources.Source | None = None) -> None:
+    settings = work.settings
+    source, release_attributes = (given, {}) if given else _source(work, release)
     try:
-        with _alone(out, report), StoreWriter(out.parent, settings.precision, settings.reader, release_attributes) as writer:
-            told = _fill(writer, manifest, source, settings, f"preparing {out.stem}", workers)
-            if told.refused and (settings.bad_rows == "stop" or not told.frames):
-                raise InputError(_refusals(told.refused, len(manifest.utterances) + len(manifest.refused)))
-            if not told.frames:
+        with alone(out, report), StoreWriter(out.parent, settings.precision, settings.reader, release_attributes) as writer:
+            told = _fill(writer, work, source, f"preparing {out.stem}", workers)
+            empty = not told.frames and not work.may_be_empty
+            if told.refused and (settings.bad_rows == "stop" or empty):
+                raise InputError(refusals(told.refused, work.rows, work.what))
+            if empty:
                 raise InputError(f"{out}: the split has no rows to prepare")
-            utterances, n_images = writer.write(out, settings.max_frames, f"prepare --settings '{settings.model_dump_json()}'")
+            utterances, n_images = writer.write(out, settings.max_frames, work.command)
             content = {
                 "utterances": utterances,
                 "images": n_images,
@@ -105,27 +148,28 @@ def prepare(manifest: Manifest, settings: Preparation, out: Path, report: Path, 
         raise InputError(f"{out}: cannot be written ({e.strerror or e}); is there room on the disk, and leave to write?") from None
 
 
-def _source(manifest: Manifest, settings: Preparation, release: Path | None) -> tuple[sources.Source, dict[str, Any]]:
+def _source(work: _Work, release: Path | None) -> tuple[sources.Source, dict[str, Any]]:
     """Where features and images come from, and what the store has to know of the release's files."""
+    settings = work.settings
     if settings.reader != "release_2020":
         return sources.Media(settings.precision, settings.max_frames, settings.allow_silent), {}
     if release is None:
         raise InputError("preparation.reader: release_2020 needs corpus.release_hdf5, the JSON file that names the HDF5 files of the split")
-    rows = len(manifest.utterances) + len({refusal.row for refusal in manifest.refused})
-    source = sources.Release2020(release, rows, settings.precision, settings.max_frames, allow_silent=settings.allow_silent)
-    source.check(with_images=any(utterance.image for utterance in manifest.utterances))
-    return source, {"json": str(release), "rows": rows}
+    source = sources.Release2020(release, work.rows, settings.precision, settings.max_frames, allow_silent=settings.allow_silent)
+    source.check(with_images=any(utterance.image for utterance in work.manifest.utterances))
+    return source, {"json": str(release), "rows": work.rows}
 
 
-def _fill(writer: StoreWriter, manifest: Manifest, source: sources.Source, settings: Preparation, label: str, workers: int) -> _Told:
+def _fill(writer: StoreWriter, work: _Work, source: sources.Source, label: str, workers: int) -> _Told:
     """Gives the writer all good rows."""
+    manifest, settings = work.manifest, work.settings
     noticed = {what: list(names) for what, names in manifest.noticed.items()}
     told = _Told(list(manifest.refused), Manifest(counted=dict(manifest.counted), noticed=noticed))
     known_images = _Images(writer)
-    tasks = _tasks(manifest, every_image=settings.reader == "release_2020")
+    tasks = _tasks(work, every_image=settings.reader == "release_2020")
     with closing(in_parallel(tasks, partial(_convert, settings, source), workers, preload=__name__)) as results:
         tracked = track(results, label, len(manifest.utterances), "rows")
-        for result, utterance, row in zip(tracked, manifest.utterances, _row_numbers(manifest), strict=False):
+        for result, utterance, row in zip(tracked, manifest.utterances, work.numbers, strict=False):
             image_fault = "" if utterance.image_id is None else known_images.add(utterance.image_id, result)
             image_file = utterance.image and source.image_file(utterance.image)
             if result.logmel is None:
@@ -179,29 +223,12 @@ def _add(writer: StoreWriter, utterance: Utterance, row: int, logmel: _Item[np.n
         writer.add(utterance, logmel.data, n_samples)
 
 
-def _tasks(manifest: Manifest, *, every_image: bool) -> Iterator[_Task]:
+def _tasks(work: _Work, *, every_image: bool) -> Iterator[_Task]:
     seen: set[str | None] = {None}
-    for utterance, row in zip(manifest.utterances, _row_numbers(manifest), strict=False):
+    for utterance, row in zip(work.manifest.utterances, work.numbers, strict=True):
         yield _Task(row, utterance.wav, None if utterance.image_id in seen else utterance.image)
         if not every_image:
             seen.add(utterance.image_id)
-
-
-def _row_numbers(manifest: Manifest) -> Iterator[int]:
-    """The row of each utterance: those that the manifest's refusals have left."""
-    taken = {refusal.row for refusal in manifest.refused}
-    return (row for row in range(len(manifest.utterances) + len(taken) + 1) if row not in taken)
-
-
-def _refusals(refused: list[Refusal], rows: int) -> str:
-    lines = [f"row {refusal.row} ({refusal.id or 'no id'}): {refusal.file or 'no file'}: {refusal.reason}" for refusal in refused]
-    return "\n".join(
-        [
-            f"{len(refused)} of {rows} rows cannot be used:",
-            *lines,
-            "Mend or remove them, or set preparation.bad_rows to skip to go on without them.",
-        ]
-    )
 
 
 def _convert(settings: Preparation, source: sources.Source, tasks: tuple[_Task, ...]) -> list[_Result]:
@@ -222,7 +249,7 @@ def _convert_one(settings: Preparation, source: sources.Source, task: _Task) -> 
     if task.image is not None:
         try:
             image = source.image(task.image, task.row)
-            images.decode(image)
+            images.check(image)
             result.image = _Item(image if inside else None, len(image), zlib.crc32(image))
         except InputError as e:
             result.image_fault = str(e).removeprefix(f"{source.image_file(task.image)}: ")
@@ -243,7 +270,7 @@ def _length(wav: Path, least: int) -> tuple[int, str]:
 
 
 @contextmanager
-def _alone(out: Path, report: Path) -> Iterator[None]:
+def alone(out: Path, report: Path) -> Iterator[None]:
     """Holds the right to write `out`, and clears away what a killed run has left beside it.
 
     The lock goes with the process, so a stale file does not block. Raises InputError naming the

@@ -15,6 +15,14 @@ With a reader other than `store` (see `sources`), `logmel` and `image` are not t
 that they would have, and `logmel_crc32` is that of what the features are made from. `release_2020` adds
 `source_row` (utterances,) int64, the row of the 2020 files in which each utterance stands.
 
+A split that was prepared in shards has a small store that points to theirs (see `gathering`): it holds all of the above but
+`logmel`, `manifest` and `image`, and in their place
+
+    shard  image_shard         <u4     by utterance and by image: the number of its shard
+    logmel_at  manifest_at     int64   by utterance: where in that shard's file the item begins, in bytes
+    image_at                   int64   by image
+    shards     (bytes,) uint8, JSON    path, size and SHA-256 of each shard
+
 The file begins with a header of ours in HDF5's user block: a line of JSON with the attributes, the
 place of every dataset, the size of the file and the SHA-256 of all that follows. Stores are read by
 their header alone, never through the HDF5 library, which may hang on a flipped bit and follows links
@@ -30,7 +38,7 @@ import weakref
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -39,7 +47,21 @@ import numpy as np
 
 from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.data import features, sources
-from resdavenet_vq.data.header import HEADER_LENGTH, RAGGED, WITH_CRC32, Header, layout, stored
+from resdavenet_vq.data.header import (
+    BY_IMAGE,
+    HEADER_LENGTH,
+    IN_INDEX,
+    INDEX_FORMAT,
+    RAGGED,
+    WITH_CRC32,
+    Header,
+    Layout,
+    index_layout,
+    layout,
+    pointed_to,
+    stored,
+)
+from resdavenet_vq.data.shard_files import ShardFiles, read_on, shards_from
 from resdavenet_vq.errors import InputError
 
 __all__ = ["Header", "Store", "sha256_of_content", "verify"]
@@ -68,9 +90,11 @@ class Store:
         features_hash, max_frames, command, versions, complete.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, may_be_empty: bool = False) -> None:
         self.path = Path(path)
         header = Header.read(self.path)
+        self._shards: ShardFiles | None = None
+        self.is_index = header.format == INDEX_FORMAT
         self.attributes, self._places = header.attributes, header.places
         if self.attributes["complete"] is not True:
             raise self._error("is incomplete")
@@ -83,7 +107,9 @@ class Store:
         self._offsets = {name: self._whole(f"{name}_offsets") for name in RAGGED}
         self.image_index = self._whole("image_index")
         self.n_samples = self._whole("n_samples")
-        self._check_consistency()
+        if self.is_index:
+            self._point_to_shards()
+        self._check_consistency(may_be_empty=may_be_empty)
         self.n_frames = np.diff(self._offsets["logmel"])
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -149,9 +175,11 @@ class Store:
         except (ValueError, RecursionError, InputError):
             raise self._error(f"the manifest row of utterance {number} is damaged") from None
 
-    def damaged_items(self) -> list[str]:
+    def damaged_items(self, *, with_sources: bool = True) -> list[str]:
         """One line for each utterance's features and each image that are not as they were, or cannot be read where they come from."""
-        faults = []
+        faults: list[str] = []
+        if self._source is not None and not with_sources:
+            return faults
         for name, ids, what in (("logmel", self.ids, "features of utterance"), ("image", self.image_ids, "image")):
             for number, expected in enumerate(self._crc32[name].tolist()):
                 if self._source is None:
@@ -163,6 +191,16 @@ class Store:
                 except InputError as e:
                     faults.append(str(e))
         return faults
+
+    def column(self, name: str) -> np.ndarray:
+        """A small dataset as it stands in the file, such as `logmel_offsets` or `image_crc32`."""
+        return self._whole(name)
+
+    def positions(self, name: str) -> np.ndarray:
+        """(items,) int64: where in the file each of a large dataset's items begins, in bytes; of a store without shards."""
+        place = self._places[name]
+        positions: np.ndarray = place.offset + self._offsets[name][:-1] * place.row_size
+        return positions
 
     @cached_property
     def _crc32(self) -> dict[str, np.ndarray]:
@@ -193,6 +231,10 @@ class Store:
 
     def _item(self, name: str, number: int) -> bytes:
         start, end = self._offsets[name][number : number + 2].tolist()
+        if self._shards is not None:
+            shard = self._shard_of["image" if name in BY_IMAGE else "utterance"]
+            size = (end - start) * (self.precision.itemsize * features.N_MELS if name == "logmel" else 1)
+            return self._shards.read(int(shard[number]), int(self._at[name][number]), size)
         place = self._places[name]
         return self._read(place.offset + start * place.row_size, (end - start) * place.row_size)
 
@@ -209,12 +251,7 @@ class Store:
 
     def _read(self, offset: int, size: int) -> bytes:
         data = os.pread(self._descriptor, size, offset)
-        while len(data) < size:  # Linux reads at most 2 GiB at a time
-            more = os.pread(self._descriptor, size - len(data), offset + len(data))
-            if not more:
-                raise self._error("was truncated while it was open")
-            data += more
-        return data
+        return data if len(data) == size else read_on(self._descriptor, data, offset, size, self._error)
 
     def _check_settings(self) -> None:
         if self.attributes["features_hash"] != features.SETTINGS_HASH:
@@ -225,11 +262,9 @@ class Store:
     def _check_places(self, size: int) -> None:
         try:
             places = self._places
-            lengths = {name: places[name].shape[0] for name in stored(self.attributes["reader"])}
-            n, n_images = places["image_index"].shape[0], places["image_crc32"].shape[0]
+            expected = self._expected()
         except (KeyError, IndexError):
             raise self._error("a dataset is missing") from None
-        expected = layout(n, n_images, lengths, self.precision, self.attributes["reader"])
         for name, place in places.items():
             if place[1:] != expected.get(name):
                 raise self._error(f"{name} is {place.dtype}{list(place.shape)}, which does not fit the others")
@@ -238,13 +273,40 @@ class Store:
         if places.keys() != expected.keys():
             raise self._error("a dataset is missing")
 
-    def _check_consistency(self) -> None:
+    def _expected(self) -> Layout:
+        """The layout that datasets of such lengths should have."""
+        places, reader = self._places, self.attributes["reader"]
+        lengths = {name: places[name].shape[0] for name in ((*IN_INDEX, "shards") if self.is_index else stored(reader))}
+        n, n_images = places["image_index"].shape[0], places["image_crc32"].shape[0]
+        return (index_layout if self.is_index else layout)(n, n_images, lengths, self.precision, reader)
+
+    def _point_to_shards(self) -> None:
+        """Reads where everything is in the shards, and checks that it can be there."""
+        try:
+            shards = shards_from(self._whole("shards").tobytes())
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            raise self._error("the list of shards is damaged") from None
+        self._shard_of = {"utterance": self._whole("shard"), "image": self._whole("image_shard")}
+        self._at = {name: self._whole(f"{name}_at") for name in pointed_to(self.attributes["reader"])}
+        sizes = np.array([shard.size for shard in shards], np.int64)
+        if max(int(of.max(initial=0)) for of in self._shard_of.values()) >= len(shards):
+            raise self._error("an item is in a shard that is not there")
+        for name, at in self._at.items():
+            lengths = np.diff(self._offsets[name]) * (self.precision.itemsize * features.N_MELS if name == "logmel" else 1)
+            shard = self._shard_of["image" if name in BY_IMAGE else "utterance"]
+            if (lengths < 0).any() or (at < HEADER_LENGTH).any() or (at > sizes[shard] - lengths).any():
+                raise self._error(f"{name} reaches beyond a shard")
+        self._shards = ShardFiles(self.path, shards)
+
+    def _check_consistency(self, *, may_be_empty: bool) -> None:
         n_images = len(self._offsets["image"]) - 1
         for name, offsets in self._offsets.items():
             length = self._places[name].shape[0] if name in self._places else offsets[-1]
             if offsets[0] != 0 or offsets[-1] != length or (offsets[1:] < offsets[:-1]).any():
                 raise self._error(f"the offsets of {name} are damaged")
         if not len(self):
+            if may_be_empty:
+                return
             raise self._error("holds no utterances")
         n_frames = np.diff(self._offsets["logmel"])
         if n_frames.min() < 1 or n_frames.max() > self.attributes["max_frames"]:
@@ -256,6 +318,10 @@ class Store:
 
     def _error(self, what: str) -> InputError:
         return InputError(f"{self.path}: {what}; prepare the split again")
+
+    def damaged_shards(self) -> list[str]:
+        """What is wrong with the shards that this store points to, a line each."""
+        return [] if self._shards is None else self._shards.faults(partial(verify, with_sources=False))
 
 
 def sha256_of_content(path: Path) -> str:
@@ -272,9 +338,11 @@ def verify(path: Path, *, with_sources: bool = True) -> list[str]:
     """
     try:
         intact = Header.read(path).sha256 == sha256_of_content(path)
-        store = Store(path)
-        wanted = store.attributes["reader"] == "store" or (intact and with_sources)
-        faults = store.damaged_items() if wanted else []
+        store = Store(path, may_be_empty=True)
+        faults = store.damaged_shards()
+        holds_items = store.attributes["reader"] == "store" and not store.is_index
+        if holds_items or (store.attributes["reader"] != "store" and intact and with_sources):
+            faults += store.damaged_items()
     except InputError as e:
         return [str(e)]
     if not faults and not intact:

@@ -7,7 +7,7 @@ import json
 import tempfile
 import zlib
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -111,10 +111,10 @@ class StoreWriter:
         """
         with files.written_whole(path) as beside:
             try:
-                numbers = self._write(beside, self._attributes | _attributes(max_frames, command))
+                numbers = self._write(beside, self._attributes | attributes_of(max_frames, command))
             except RuntimeError as e:  # HDF5's way to say that a write failed
                 raise OSError(errno.EIO, str(e).splitlines()[0]) from None
-            if faults := store.verify(beside, with_sources=False):
+            if faults := store.Store(beside, may_be_empty=True).damaged_items(with_sources=False):
                 raise OSError(errno.EIO, f"what was read back is not what was written: {faults[0]}")
         return numbers
 
@@ -134,21 +134,35 @@ class StoreWriter:
         lengths = {name: int(small[f"{name}_offsets"][-1]) for name in header.stored(attributes["reader"])}
         datasets = header.layout(len(self._n_samples), len(shown), lengths, self._precision, attributes["reader"])
 
-        offsets = _make_file(path, datasets, attributes)
-        with path.open("r+b") as out:
-            for name, offset in offsets.items():
-                out.seek(offset)
-                if name in self._parts:
-                    self._parts[name].copy_to(out, chosen[name])
-                else:
-                    out.write(small[name].astype(datasets[name][1]).tobytes())
-        with h5py.File(path, "r+") as file:
-            file.attrs.modify("complete", np.True_)
-        places = {name: header.Place(offsets[name], shape, dtype) for name, (shape, dtype) in datasets.items()}
-        head = header.Header(path.stat().st_size, store.sha256_of_content(path), {**attributes, "complete": True}, places)
-        with path.open("r+b") as out:
-            out.write(head.to_bytes())
+        def write_one(name: str, out: BinaryIO) -> None:
+            if name in self._parts:
+                self._parts[name].copy_to(out, chosen[name])
+            else:
+                out.write(small[name].astype(datasets[name][1]).tobytes())
+
+        write_file(path, datasets, attributes, write_one)
         return len(self._n_samples), len(shown)
+
+
+def write_file(
+    path: Path,
+    datasets: header.Layout,
+    attributes: Mapping[str, Any],
+    write_one: Callable[[str, BinaryIO], None],
+    named: str = header.FORMAT,
+) -> None:
+    """Makes a store's file; `write_one` writes a dataset's bytes where the file stands."""
+    offsets = _make_file(path, datasets, attributes)
+    with path.open("r+b") as out:
+        for name, offset in offsets.items():
+            out.seek(offset)
+            write_one(name, out)
+    with h5py.File(path, "r+") as file:
+        file.attrs.modify("complete", np.True_)
+    places = {name: header.Place(offsets[name], shape, dtype) for name, (shape, dtype) in datasets.items()}
+    head = header.Header(path.stat().st_size, store.sha256_of_content(path), {**attributes, "complete": True}, places, named)
+    with path.open("r+b") as out:
+        out.write(head.to_bytes())
 
 
 def _make_file(path: Path, datasets: header.Layout, attributes: Mapping[str, Any]) -> dict[str, int]:
@@ -167,7 +181,7 @@ def _make_file(path: Path, datasets: header.Layout, attributes: Mapping[str, Any
         return {name: dataset.id.get_offset() if dataset.size else header.HEADER_LENGTH for name, dataset in made.items()}
 
 
-def _attributes(max_frames: int, command: str) -> dict[str, Any]:
+def attributes_of(max_frames: int, command: str) -> dict[str, Any]:
     """What a store says about itself. Nothing that differs from run to run: equal input makes an equal file."""
     return {
         "features": features.SETTINGS,

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -13,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import batched
 
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.orphans import end_with_parent
 
 TASKS_AT_ONCE = 8
 """Tasks that a worker is handed together."""
@@ -34,7 +32,7 @@ def in_parallel[T, R](tasks: Iterable[T], convert: Callable[[tuple[T, ...]], lis
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([preload])
     pending: deque[Future[list[R]]] = deque()
-    with ProcessPoolExecutor(workers, context, initializer=_die_with_parent) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=end_with_parent) as pool:
         try:
             for chunk in chunks:
                 pending.append(pool.submit(convert, chunk))
@@ -48,16 +46,3 @@ def in_parallel[T, R](tasks: Iterable[T], convert: Callable[[tuple[T, ...]], lis
             ) from None
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _die_with_parent() -> None:
-    """Ends this worker when the process that started it is gone, however it went; an interrupt is that process's affair."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        parent = multiprocessing.parent_process()
-        assert parent is not None
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -147,6 +147,12 @@ def test_equal_length_batches(store, most):
     assert sorted(seen) == list(range(len(store)))
 
 
+def test_equal_length_batches_of_the_first_utterances(store):
+    for limit in (1, 7, len(store) + 5):
+        numbers = np.concatenate([numbers for _, numbers in equal_length_batches(store, 200, limit)])
+        assert sorted(numbers.tolist()) == list(range(min(limit, len(store))))
+
+
 def test_a_killed_worker_is_an_error_soon(store, monkeypatch):
     def die(*_):
         os.kill(os.getpid(), signal.SIGKILL)

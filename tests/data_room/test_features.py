@@ -7,10 +7,11 @@ import numpy as np
 import oracle_data
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resdavenet_vq.data import features
+from resdavenet_vq.data.wav import read_plain
 from resdavenet_vq.errors import InputError
 
 GOLDEN = Path(__file__).parents[1] / "data" / "features"
@@ -136,9 +137,61 @@ def test_faults_are_named(tmp_path):
         features.read_wav(tmp_path)
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "fuzz.wav"
     path.write_bytes(b"RIFF\xff\0\0\0WAVE" + data)
     with contextlib.suppress(InputError):
         features.log_mel(features.read_wav(path))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize(("rate", "n"), [(16000, 5000), (8000, 777), (44100, 1), (16000, 0), (2000, 400)])
+def test_plain_wavs_give_the_numbers_of_libsndfile(tmp_path, channels, rate, n):
+    sound = np.random.default_rng(0).integers(-(2**15), 2**15, (n, channels), np.int16)
+    soundfile.write(tmp_path / "a.wav", sound, rate, subtype="PCM_16")
+    found = read_plain(tmp_path / "a.wav")
+    if not n:
+        assert found is None
+        return
+    assert found[0] == rate
+    np.testing.assert_array_equal(found[1], sound)
+    if rate == 16000:
+        expected, _ = soundfile.read(tmp_path / "a.wav", dtype="float32", always_2d=True)
+        np.testing.assert_array_equal(features.read_wav(tmp_path / "a.wav"), expected[:, 0] if channels == 1 else expected.mean(axis=1))
+
+
+def chunk(name, data, size=None):
+    return name + (len(data) if size is None else size).to_bytes(4, "little") + data
+
+
+FMT = b"\1\0\1\0" + (16000).to_bytes(4, "little") + (32000).to_bytes(4, "little") + b"\2\0\20\0"
+
+
+@pytest.mark.parametrize(
+    ("content", "plain"),
+    [
+        (chunk(b"fmt ", FMT) + chunk(b"data", b"\1\2\3\4"), True),
+        (chunk(b"LIST", b"odd") + b"\0" + chunk(b"fmt ", FMT + b"\0\0") + chunk(b"data", b"\1\2"), True),
+        (chunk(b"data", b"\1\2") + chunk(b"fmt ", FMT), False),
+        (chunk(b"fmt ", FMT) + chunk(b"data", b"\1\2\3"), False),
+        (chunk(b"fmt ", FMT) + chunk(b"data", b"\1\2", 4), False),
+        (chunk(b"fmt ", FMT) + chunk(b"data", b"\1\2", 0xFFFFFFFF), False),
+        (chunk(b"fmt ", FMT) + chunk(b"data", b"\1\2") + chunk(b"LIST", b"more"), False),
+        (chunk(b"fmt ", b"\3" + FMT[1:]) + chunk(b"data", b"\1\2"), False),
+        (chunk(b"fmt ", FMT[:14] + b"\30\0") + chunk(b"data", b"\1\2\3"), False),
+        (chunk(b"fmt ", FMT[:12] + b"\4\0\20\0") + chunk(b"data", b"\1\2\3\4"), False),
+        (chunk(b"fmt ", FMT[:2] + b"\0\0" + FMT[4:]) + chunk(b"data", b"\1\2"), False),
+        (chunk(b"fmt ", FMT[:10]), False),
+        (b"", False),
+    ],
+)
+def test_what_is_a_plain_wav(tmp_path, content, plain):
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RIFF" + (4 + len(content)).to_bytes(4, "little") + b"WAVE" + content)
+    assert (read_plain(path) is not None) == plain
+    assert read_plain(tmp_path) is None
+    assert read_plain(tmp_path / "none.wav") is None
+    path.write_bytes(b"RIFX" + path.read_bytes()[4:])
+    assert read_plain(path) is None

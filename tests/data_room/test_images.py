@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 from oracle_data import encoded, noise, png_header
@@ -87,3 +89,50 @@ def test_what_is_no_image_is_refused(data, reason):
     with pytest.raises(InputError) as caught:
         images.decode(data)
     assert reason in str(caught.value)
+
+
+def verdict(function, data):
+    try:
+        function(data)
+    except InputError as e:
+        return str(e)
+    return "sound"
+
+
+def spoilt(data, random):
+    """An image file cut off, with flipped bits, a stretch of other bytes, or a stretch missing."""
+    start, length = int(random.integers(len(data))), int(random.integers(1, 40))
+    match random.integers(4):
+        case 0:
+            return data[:start]
+        case 1:
+            return data[:start] + bytes([data[start] ^ (1 << int(random.integers(8)))]) + data[start + 1 :]
+        case 2:
+            return data[:start] + random.bytes(length) + data[start + length :]
+        case _:
+            return data[:start] + data[start + length :]
+
+
+def test_the_quick_check_refuses_what_decoding_refuses_and_nothing_else():
+    random = np.random.default_rng(0)
+    verdicts = []
+    for size in ((1, 1), (9, 70), (40, 40), (133, 90)):
+        image = noise(*size)
+        ways = [{"progressive": True}, {"subsampling": 0}, {"quality": 30}, {"restart_marker_rows": 1}]
+        whole = [encoded(image.convert(mode)) for mode in ("RGB", "L", "CMYK")] + [
+            encoded(image.convert("P"), "PNG"),
+            encoded(image, "PNG"),
+        ]
+        for way in ways:
+            out = io.BytesIO()
+            image.save(out, "JPEG", **way)
+            whole.append(out.getvalue())
+        for data in whole:
+            assert verdict(images.check, data) == "sound"
+            for _ in range(40):
+                damaged = spoilt(data, random)
+                verdicts.append(verdict(images.decode, damaged))
+                assert verdict(images.check, damaged) == verdicts[-1]
+    sound = verdicts.count("sound") / len(verdicts)
+    assert 0.2 < sound < 0.8, "there must be some of each"
+    assert verdict(images.check, png_header(30000, 30000)) == verdict(images.decode, png_header(30000, 30000)) != "sound"

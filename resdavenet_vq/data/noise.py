@@ -1,0 +1,166 @@
+"""Noisy copies of a split: noise is added to the waveform, and the features are made of the sum.
+
+Conventions. The signal-to-noise ratio is 10 log10(E_speech / E_noise) dB with the energies of whole utterances, pauses
+included and before any cut, each about its own mean, which the features take away too. Waveforms are floats at 16 kHz and
+nothing is clipped. The noise of an utterance follows from the seed, its id and the kind alone, and is only scaled for
+the ratio: neither other utterances' order nor workers change it. Kinds are
+
+* *white*: Gaussian, with the same power at all frequencies;
+* *babble*: the voices of some other speakers of the split, one utterance each, equally loud, never the utterance's own speaker;
+* any other: one recording of a list.
+
+A voice or recording begins at a random place and goes round at its end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from resdavenet_vq.config import AddedNoise, Preparation
+from resdavenet_vq.config.noise import recordings
+from resdavenet_vq.corpus.manifest import Manifest, Utterance
+from resdavenet_vq.data import features, preparation
+from resdavenet_vq.data.sources import Media
+from resdavenet_vq.errors import InputError
+
+MOST_NAMED = 10
+"""Utterances named in a message."""
+
+
+def prepare(manifest: Manifest, settings: Preparation, added: AddedNoise, out: Path, report: Path, workers: int) -> None:
+    """Writes the store and the report of a split with noise, see `preparation.prepare`; features and images go into the store.
+
+    Raises InputError also where babble lacks speakers, and where there are no recordings.
+    """
+    source = Noisy(Media(settings.precision, settings.max_frames, settings.allow_silent), added, manifest)
+    command = (
+        f"prepare-noisy --settings '{settings.model_dump_json(exclude={'shards'})}' --noise '{added.model_dump_json(exclude_none=True)}'"
+    )
+    preparation.prepare_from(source, manifest, settings, out, report, workers, command)
+
+
+def mixed(speech: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
+    """Speech (samples,) with noise (samples,) so much weaker, float32. Constant speech has no energy and stays alone.
+
+    Raises InputError for noise without energy.
+    """
+    powers = [float(np.var(waveform, dtype=np.float64)) for waveform in (speech, noise)]
+    if not powers[1]:
+        raise InputError("the noise is silent")
+    scale = (powers[0] / powers[1]) ** 0.5 * 10 ** (-snr_db / 20)
+    summed: np.ndarray = (speech + scale * (noise - noise.mean(dtype=np.float64))).astype(np.float32)
+    return summed
+
+
+class _Voice(NamedTuple):
+    id: str
+    speaker: str | None
+    wav: str
+
+
+class Noisy:
+    """A source, see `sources.Source`, of wav files with noise, and of image files as they are.
+
+    Raises InputError where babble lacks speakers, and where there are no recordings.
+    """
+
+    def __init__(self, media: Media, added: AddedNoise, manifest: Manifest) -> None:
+        self.media, self.added = media, added
+        self._rows = dict(zip(manifest.row_numbers(), (_Voice(u.id, u.speaker, str(u.wav)) for u in manifest.utterances), strict=True))
+        self._voices = _by_speaker(manifest.utterances, added.babble_speakers) if added.babble_speakers else {}
+        self._recordings = _checked(recordings(added.files)) if added.files else []
+
+    def logmel(self, wav: Path, row: int) -> tuple[np.ndarray, int]:
+        """Features of the noisy utterance, and its length."""
+        audio = features.read_wav(wav, allow_silent=self.media.allow_silent)
+        noisy = features.log_mel(self.with_noise(audio, row))
+        return noisy[: self.media.max_frames].astype(self.media.precision), len(audio)
+
+    def with_noise(self, audio: np.ndarray, row: int) -> np.ndarray:
+        """The waveform (samples,) of a row's utterance with its noise, float32. Empty audio stays as it is."""
+        if not len(audio):
+            return audio
+        own = self._rows[row]
+        key = f"{self.added.seed} {self.added.kind} {own.id}"
+        rng = np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()[:16]))
+        if self._voices:
+            noise = _babble(rng, len(audio), self._voices, own.speaker, self.added.babble_speakers or 0)
+        elif self._recordings:
+            noise = _stretch(rng, _recording(self._recordings[int(rng.integers(len(self._recordings)))]), len(audio))
+        else:
+            noise = rng.standard_normal(len(audio))
+        return mixed(audio, noise, self.added.snr_db)
+
+    def image(self, image: Path, row: int) -> bytes:
+        """The image, as it is."""
+        return self.media.image(image, row)
+
+    def audio_crc32(self, wav: Path, row: int) -> int:
+        """The CRC32 of the wav file."""
+        return self.media.audio_crc32(wav, row)
+
+    def audio_file(self, wav: Path) -> Path:
+        """The wav file."""
+        return wav
+
+    def image_file(self, image: Path) -> Path:
+        """The image file."""
+        return image
+
+
+def _checked(files: Sequence[Path]) -> list[str]:
+    """The paths of recordings that can be opened, each longer than nothing. Raises InputError with all that cannot."""
+    faults = []
+    for file in files:
+        try:
+            if not features.length_of_wav(file):
+                faults.append(f"{file}: no samples")
+        except InputError as e:
+            faults.append(str(e))
+    if faults:
+        raise InputError("\n".join([f"{len(faults)} recordings of noise cannot be used:", *faults, "Mend noise.files."]))
+    return list(map(str, files))
+
+
+def _by_speaker(utterances: Sequence[Utterance], voices: int) -> dict[str, list[_Voice]]:
+    """Everyone's utterances, speakers and utterances in the order of their names."""
+    if unknown := [u.id for u in utterances if u.speaker is None]:
+        named = ", ".join(unknown[:MOST_NAMED]) + (" ..." if len(unknown) > MOST_NAMED else "")
+        raise InputError(
+            f"babble needs to know who speaks: {len(unknown)} utterances have no speaker ({named}); leave babble out of noise.kinds"
+        )
+    found: dict[str, list[_Voice]] = {}
+    for u in sorted(utterances, key=lambda u: (u.speaker or "", u.id)):
+        found.setdefault(u.speaker or "", []).append(_Voice(u.id, u.speaker, str(u.wav)))
+    if len(found) <= voices:
+        raise InputError(
+            f"babble of {voices} other speakers needs {voices + 1} in the split, which has {len(found)}; lower noise.babble_speakers"
+        )
+    return found
+
+
+def _babble(rng: np.random.Generator, n: int, voices: Mapping[str, Sequence[_Voice]], own: str | None, number: int) -> np.ndarray:
+    """So many other speakers' voices (n,), each of unit power; one without energy is not heard."""
+    total = np.zeros(n)
+    for speaker in rng.choice([name for name in voices if name != own], number, replace=False).tolist():
+        chosen = voices[speaker][int(rng.integers(len(voices[speaker])))]
+        voice = features.read_wav(Path(chosen.wav)).astype(np.float64)
+        if len(voice) and (power := voice.var()):
+            total += _stretch(rng, (voice - voice.mean()) / power**0.5, n)
+    return total
+
+
+def _stretch(rng: np.random.Generator, recording: np.ndarray, n: int) -> np.ndarray:
+    """So many samples (n,) from a random place on, round and round."""
+    return np.resize(np.roll(recording, -int(rng.integers(len(recording)))), n)
+
+
+@lru_cache(maxsize=8)
+def _recording(file: str) -> np.ndarray:
+    return features.read_wav(Path(file), allow_silent=False)
