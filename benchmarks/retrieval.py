@@ -1,10 +1,10 @@
 """Retrieval scores: the package against plain loops, and its memory for many pairs.
 
-    python benchmarks/retrieval.py [--pairs 1000] [--many 10000] [--repeats 5]
+    python benchmarks/retrieval.py [--pairs 1000] [--many 10000] [--dim 1024] [--repeats 5]
 
 The baseline works as the 2020 release does: the ten best of every row and column of S by sorting, then loops in
 Python over queries and places, looking for the right answer. Both sides start from the same S; repeats are interleaved
-and their medians of CPU time compared. `--many` pairs of vectors with 1,024 numbers are then scored in blocks, without S in memory.
+and their medians of CPU time compared. `--many` pairs of vectors with `--dim` numbers are then scored in blocks, without S in memory.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ import numpy as np
 import torch
 
 from resdavenet_vq.evaluation import retrieval
-
-DIM = 1024
 
 
 def baseline(S: torch.Tensor) -> dict[str, float]:
@@ -64,9 +62,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=1000)
     parser.add_argument("--many", type=int, default=10000)
+    parser.add_argument("--dim", type=int, default=1024)
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    image, speech = pairs(arguments.pairs, DIM)
+    image, speech = pairs(arguments.pairs, arguments.dim)
     S = image @ speech.T
     alike = ours(S) == baseline(torch.from_numpy(S))  # warm
     seconds: dict[str, list[float]] = {"baseline": [], "package": []}
@@ -76,7 +75,7 @@ def main() -> None:
             run(argument)
             seconds[side].append(time.process_time() - start)
     medians = {side: statistics.median(times) for side, times in seconds.items()}
-    image, speech = pairs(arguments.many, DIM)
+    image, speech = pairs(arguments.many, arguments.dim)
     tracemalloc.start()
     start = time.process_time()
     retrieval.evaluate(image, speech, np.arange(len(image)))
@@ -91,6 +90,7 @@ def main() -> None:
         "recalls alike": alike,
         "many": {
             "pairs": arguments.many,
+            "dim": arguments.dim,
             "cpu_seconds": round(many, 1),
             "vectors, MB": (image.nbytes + speech.nbytes) >> 20,
             "S would have, MB": arguments.many**2 * 4 >> 20,

@@ -16,8 +16,8 @@ rule encode_embeddings:
         "../envs/resdavenet-vq.yaml"
     resources:
         gpu=min(1, settings.training.gpus),
-        mem_mb=8000,
-        runtime="2h",
+        mem_mb=growing(8000),
+        runtime=growing("2h"),
     params:
         recipe=plan.encoding_recipe(),
         code=fingerprint("evaluation.encode"),
@@ -38,18 +38,69 @@ rule score_retrieval:
     conda:
         "../envs/resdavenet-vq.yaml"
     resources:
-        mem_mb=4000,
-        runtime="1h",
+        mem_mb=growing(4000),
+        runtime=growing("1h"),
     params:
-        settings=as_json(settings.retrieval),
+        settings=as_json(settings.retrieval, exclude=("similarities",)),
         lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
-        code=fingerprint("evaluation.retrieval"),
+        code=fingerprint("evaluation.retrieval_files"),
     shell:
         "python -m resdavenet_vq score-retrieval --embeddings {input} --lineage {params.lineage:q}"
+        " --settings {params.settings:q} --out {output} 2> {log}"
+
+
+rule encode_maps:
+    input:
+        model=plan.root / "{lineage}/model/model.json",
+        weights=plan.root / "{lineage}/model/model.safetensors",
+        data=plan.root / "data/{split}.h5",
+    output:
+        plan.root / "{lineage}/maps/{split}.h5",
+    log:
+        plan.root / "logs/encode_maps/{lineage}/{split}.log",
+    benchmark:
+        plan.root / "benchmarks/encode_maps/{lineage}/{split}.tsv"
+    conda:
+        "../envs/resdavenet-vq.yaml"
+    resources:
+        gpu=min(1, settings.training.gpus),
+        mem_mb=growing(8000),
+        runtime=growing("2h"),
+    params:
+        recipe=plan.encoding_recipe(),
+        code=fingerprint("evaluation.encode"),
+    shell:
+        "python -m resdavenet_vq encode-maps --model $(dirname {input.model}) --data {input.data}"
+        " --recipe {params.recipe:q} --out {output} 2> {log}"
+
+
+rule score_matchmap:
+    input:
+        plan.root / "{lineage}/maps" / f"{settings.retrieval.split}.h5",
+    output:
+        plan.root / "{lineage}/matchmap/{similarity}.json",
+    log:
+        plan.root / "logs/score_matchmap/{lineage}/{similarity}.log",
+    benchmark:
+        plan.root / "benchmarks/score_matchmap/{lineage}/{similarity}.tsv"
+    wildcard_constraints:
+        similarity="[sm]i[sm]a",
+    conda:
+        "../envs/resdavenet-vq.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing("4h"),
+    params:
+        settings=as_json(settings.retrieval, exclude=("similarities",)),
+        lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
+        code=fingerprint("evaluation.matchmap"),
+    shell:
+        "python -m resdavenet_vq score-matchmap --maps {input} --similarity {wildcards.similarity} --lineage {params.lineage:q}"
         " --settings {params.settings:q} --out {output} 2> {log}"
 
 
 rule retrieval:
     input:
         plan.retrieval,
+        plan.matchmaps,
     localrule: True

@@ -15,9 +15,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from resdavenet_vq.config.corpora import Corpus, Flickr8k, ImportedCorpus, PlacesAudio, SpokenCoco, SpokenScenes, read_corpus
-from resdavenet_vq.config.evaluations import Abx, AbxScoring, Report, Retrieval, Submission, Words
+from resdavenet_vq.config.evaluations import SUBMISSION_KEYS, Abx, AbxScoring, Figures, Items, Report, Retrieval, Submission, Words
 from resdavenet_vq.config.network import IMAGENET, RANDOM, AudioModel, ImageModel, Model, QuantizerModel
-from resdavenet_vq.config.recipe import PAD_VALUE, RECIPES, TRAINING_SWITCHES, Recipe
+from resdavenet_vq.config.noise import AddedNoise, Noise
+from resdavenet_vq.config.recipe import RECIPES, TRAINING_SWITCHES, Recipe
 from resdavenet_vq.config.section import Layer, LineageText, Name, Probability, Section, nearest, problems
 from resdavenet_vq.config.training import UNCUT, Compute, Preparation, Training, TrainingOverride
 from resdavenet_vq.errors import InputError
@@ -25,24 +26,28 @@ from resdavenet_vq.stage import Lineage
 
 __all__ = [
     "IMAGENET",
-    "PAD_VALUE",
     "RANDOM",
     "RECIPES",
+    "SUBMISSION_KEYS",
     "TRAINING_SWITCHES",
     "UNCUT",
     "Abx",
     "AbxScoring",
+    "AddedNoise",
     "AudioModel",
     "Compute",
     "Config",
     "Corpus",
+    "Figures",
     "Flickr8k",
     "ImageModel",
     "ImportedCorpus",
+    "Items",
     "Layer",
     "LineageText",
     "Model",
     "Name",
+    "Noise",
     "PlacesAudio",
     "Preparation",
     "Probability",
@@ -74,6 +79,11 @@ class Config(Section):
         description="Lineages that are imported instead of trained, and where from: an archive of the 2020 release, "
         "or the folder of an experiment in its form. See docs/released_models.md.",
     )
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        default=(),
+        description="Each lineage is trained and evaluated with each of these, in place of `training.seed` alone; results then have a mean and "
+        "a spread. See docs/many_models.md.",
+    )
     recipe: Annotated[Recipe, BeforeValidator(lambda given: given, json_schema_input_type=Literal["published", "corrected"] | Recipe)] = (
         Recipe()
     )
@@ -83,7 +93,9 @@ class Config(Section):
     retrieval: Retrieval
     abx: Abx = Abx()
     words: Words
+    noise: Noise = Noise()
     report: Report = Report()
+    figures: Figures = Figures()
 
     @model_validator(mode="after")
     def _splits_exist(self) -> Config:
@@ -96,6 +108,8 @@ class Config(Section):
             "words.split": [self.words.split],
             "words.held_out_split": [self.words.held_out_split],
         }
+        divided = {"preparation.shards": self.preparation.shards, "corpus.shards": getattr(self.corpus, "shards", 1)}
+        wanted |= {key: tuple(shards) for key, shards in divided.items() if not isinstance(shards, int)}
         if isinstance(self.corpus, ImportedCorpus):
             of_splits = ("items", "alignments", "release_hdf5")
             wanted |= {f"corpus.{key}": tuple(getattr(self.corpus, key)) for key in of_splits}
@@ -105,12 +119,8 @@ class Config(Section):
             for split in splits
             if split not in known
         ]
-        if isinstance(self.corpus, ImportedCorpus):
-            faults += [
-                f"abx.splits: corpus.items names no item file for {split!r}" for split in self.abx.splits if split not in self.corpus.items
-            ]
         if self.preparation.reader == "release_2020":
-            used = {split for key, splits in wanted.items() if not key.startswith("corpus.") for split in splits if split in known}
+            used = {split for key, splits in wanted.items() if not key.startswith(("corpus.", "preparation.")) for split in splits if split in known}
             named = getattr(self.corpus, "release_hdf5", {})
             faults += [
                 f"corpus.release_hdf5.{split}: missing; preparation.reader release_2020 needs it" for split in sorted(used - set(named))
@@ -118,6 +128,8 @@ class Config(Section):
         faults += _lineage_faults("lineages", (*self.lineages, *self.training.overrides)) + _lineage_faults(
             "released", self.released, once=True
         )
+        faults += [f"seeds: {seed} stands in it twice" for seed in sorted(set(self.seeds)) if self.seeds.count(seed) > 1]
+        faults += self.noise.faults(self.abx.splits)
         if faults:
             raise ValueError("\n".join(faults))
         return self

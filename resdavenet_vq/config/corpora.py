@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from resdavenet_vq.config.section import Name, Probability, Section
+from resdavenet_vq.config.section import Name, Probability, Section, Shards
 
 
 class SpokenScenes(Section):
@@ -32,6 +32,9 @@ class SpokenScenes(Section):
     snr_db: tuple[float, float] = Field(default=(15.0, 32.0), description="Range of the signal-to-noise ratio, in dB.")
     tilt: float = Field(default=0.4, ge=0, lt=1, description="Largest spectral tilt, as a one-tap filter coefficient.")
     reverberation: Probability = Field(default=0.0, description="Share of utterances with a synthetic room.")
+    shards: Shards = Field(
+        default=1, description="Into how many jobs the making of a split is divided: for all splits, or by split. The files are the same."
+    )
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -120,7 +123,10 @@ class SpokenCoco(ImportedCorpus):
     def of(self, split: str) -> Self:
         """Only what decides how one split is read."""
         own = super().of(split)
-        return own if self.karpathy_splits else own.model_copy(update={"metadata": {split: self.metadata[split]}})
+        if self.karpathy_splits:
+            return own
+        # `restval` is Karpathy's word, without effect where his splits are not used
+        return own.model_copy(update={"metadata": {split: self.metadata[split]}, "restval": "train"})
 
 
 class Flickr8k(ImportedCorpus):

@@ -70,9 +70,6 @@ class Recipe(Section):
         return _recipe_of(given["base"], "recipe.base: ") | named
 
 
-PAD_VALUE = {"zero": 0.0, "floor": -80.0}
-"""What `recipe.pad_value` means in dB."""
-
 TRAINING_SWITCHES = ("jitter", "semi_hard", "pad_value", "dead_codes", "new_codebooks")
 """Those of `recipe` that a trained model depends on."""
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from resdavenet_vq.errors import InputError
 
@@ -15,6 +15,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Layer = Annotated[str, Field(pattern=r"^(quant|conv)[1-5]$")]
 LineageText = Annotated[str, Field(pattern=r"^\{[1-5, ]*\}(\s*->\s*\{[1-5, ]*\})*$")]
 Probability = Annotated[float, Field(ge=0, le=1)]
+Shards = PositiveInt | dict[Name, PositiveInt]
 
 
 class Section(BaseModel):
@@ -54,6 +55,8 @@ def problems(schema: type[Section], error: ValidationError, values: Any) -> list
             chosen = [c for c in candidates if "layout" in c.model_fields and step in get_args(c.model_fields["layout"].annotation)]
             if chosen and not (isinstance(value, Mapping) and step in value):
                 candidates = chosen  # the union's tag: no key of the file
+                continue
+            if str(step).startswith(("constrained-", "dict[")):  # a union's alternative: no key either
                 continue
             dotted.append(str(step))
             value = value.get(step) if isinstance(value, Mapping) else None

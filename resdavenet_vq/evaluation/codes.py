@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import h5py
 import numpy as np
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.hdf5 import opened
+from resdavenet_vq.evaluation.hdf5 import EncodedFile
 
 SILENCE = "<SIL>"
 """The label of frames in which nothing is spoken."""
@@ -67,7 +67,7 @@ def tokens(utterances: list[Intervals], vocabulary: Vocabulary) -> Tokens:
     return found if (label >= 0).all() else Tokens(*(column[label >= 0] for column in found))
 
 
-class CodesFile:
+class CodesFile(EncodedFile):
     """One layer of `codes/{split}.h5`; opens cheap, read block by block; a context manager.
 
     Attributes: `frame_period` in seconds, `codebook_size`, `offsets` (N+1,).
@@ -75,13 +75,8 @@ class CodesFile:
     """
 
     def __init__(self, path: Path, layer: str) -> None:
-        self.path, self.layer = path, layer
-        self._file = opened(path)
-        try:
-            self._open()
-        except BaseException:
-            self._file.close()
-            raise
+        self.layer = layer
+        super().__init__(path)
 
     def _open(self) -> None:
         path, layer, file = self.path, self.layer, self._file
@@ -131,9 +126,3 @@ class CodesFile:
 
     def __len__(self) -> int:
         return len(self._manifest)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()

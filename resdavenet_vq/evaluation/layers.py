@@ -13,14 +13,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import h5py
 import numpy as np
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.hdf5 import opened
+from resdavenet_vq.evaluation.hdf5 import EncodedFile
 
 LOGMEL = "logmel"
 """The name of the baseline layer: the log-mel features themselves."""
@@ -36,7 +34,7 @@ def is_quantized(layer: str) -> bool:
     return source(layer).startswith("quant")
 
 
-class LayerFeatures:
+class LayerFeatures(EncodedFile):
     """One layer of a features file, read utterance by utterance; a context manager.
 
     Attributes
@@ -51,13 +49,8 @@ class LayerFeatures:
     """
 
     def __init__(self, path: Path, layer: str) -> None:
-        self.path, self.layer = path, layer
-        self._file = opened(path)
-        try:
-            self._open()
-        except BaseException:
-            self._file.close()
-            raise
+        self.layer = layer
+        super().__init__(path)
 
     def _open(self) -> None:
         path, layer, file = self.path, self.layer, self._file
@@ -108,9 +101,3 @@ class LayerFeatures:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()

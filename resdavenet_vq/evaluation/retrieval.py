@@ -1,7 +1,7 @@
-"""Cross-modal retrieval: an image finds its captions, a caption finds its image.
+"""Cross-modal retrieval: an image finds its captions, a caption finds its image. Ranks and scores, from arrays.
 
 Conventions. The similarity S[i, j] of image i and caption j is the dot product of their
-vectors; rows are images, columns captions. `image_index[j]` is the image of caption j, so an
+vectors (`matchmap` has others); rows are images, columns captions. `image_index[j]` is the image of caption j, so an
 image may have several captions, its *positives*; a caption has one image.
 
 The *rank* of a query is the number of wrong items that stand before its best-scoring
@@ -20,23 +20,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import h5py
 import numpy as np
 
-from resdavenet_vq import config
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import write_json
 
 BLOCK = 1024
 """Images and captions in a block of S: 8 MB in double precision."""
-
-NO_IMAGE_BRANCH = "the model has no image branch"
-
-EXAMPLES, ANSWERS = 8, 5
-"""Hits, and misses, that `score` writes down in each direction, and the best answers of each."""
 
 
 class Ranks(NamedTuple):
@@ -120,15 +111,15 @@ def ranks(image: np.ndarray, speech: np.ndarray, image_index: np.ndarray, block:
     for start in range(0, len(speech), block):
         part = slice(start, start + block)
         scores = np.einsum("nd,nd->n", image[image_index[part]].astype(np.float64), speech[part].astype(np.float64))
-        positives[part] = _single(scores)
+        positives[part] = single(scores)
 
     def blocks() -> Iterator[tuple[int, int, np.ndarray]]:
         for i in range(0, len(image), block):
             rows = image[i : i + block].astype(np.float64)
             for j in range(0, len(speech), block):
-                yield i, j, _single(rows @ speech[j : j + block].astype(np.float64).T)
+                yield i, j, single(rows @ speech[j : j + block].astype(np.float64).T)
 
-    return _count(blocks(), positives, image_index, len(image))
+    return count_ranks(blocks(), positives, image_index, len(image))
 
 
 def ranks_of_similarity(similarity: np.ndarray, image_index: np.ndarray | None = None) -> Ranks:
@@ -140,18 +131,11 @@ def ranks_of_similarity(similarity: np.ndarray, image_index: np.ndarray | None =
         raise InputError("the similarity matrix holds values that are not finite: the model diverged, train it again")
     positives = similarity[index, np.arange(n_captions)]
     corners = ((i, j) for i in range(0, n_images, BLOCK) for j in range(0, n_captions, BLOCK))
-    return _count(((i, j, similarity[i : i + BLOCK, j : j + BLOCK].copy()) for i, j in corners), positives, index, n_images)
+    return count_ranks(((i, j, similarity[i : i + BLOCK, j : j + BLOCK].copy()) for i, j in corners), positives, index, n_images)
 
 
-def _scores(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """The scores (M,) of all vectors (M, D) for one query vector (D,), as `ranks` sees them."""
-    return np.concatenate(
-        [_single(vectors[i : i + BLOCK].astype(np.float64) @ query.astype(np.float64)) for i in range(0, len(vectors), BLOCK)]
-    )
-
-
-def _single(scores: np.ndarray) -> np.ndarray:
-    """Scores in single precision; those that leave its range are refused."""
+def single(scores: np.ndarray) -> np.ndarray:
+    """Scores in single precision. Raises InputError if some leave its range."""
     with np.errstate(over="ignore"):
         single = scores.astype(np.float32)
     if not np.isfinite(single).all():
@@ -159,8 +143,11 @@ def _single(scores: np.ndarray) -> np.ndarray:
     return single
 
 
-def _count(blocks: Iterable[tuple[int, int, np.ndarray]], positives: np.ndarray, image_index: np.ndarray, n_images: int) -> Ranks:
-    """Ranks from blocks `(first row, first column, scores)` of S, which are overwritten, and each caption's score with its image (N,)."""
+def count_ranks(blocks: Iterable[tuple[int, int, np.ndarray]], positives: np.ndarray, image_index: np.ndarray, n_images: int) -> Ranks:
+    """Ranks from blocks `(first row, first column, scores)` that cover S, and each caption's score with its own image (N,).
+
+    Blocks are overwritten. `positives` must be rounded as the blocks are, see `single`.
+    """
     n_captions = len(image_index)
     order = np.lexsort((np.arange(n_captions), -positives, image_index))
     best = order[np.searchsorted(image_index[order], np.arange(n_images))]  # (I,) caption that is each image's best positive
@@ -223,90 +210,3 @@ def evaluate(image: np.ndarray, speech: np.ndarray, image_index: np.ndarray, rec
     Raises InputError for vectors that are not finite, shapes that do not fit, and images without a caption.
     """
     return summarize(ranks(image, speech, image_index), image_index, recall_at)
-
-
-def _examples(
-    rank: np.ndarray, vectors: np.ndarray, items: np.ndarray, right: list[np.ndarray], names: tuple[list[str], list[str]], miss_from: int
-) -> Any:
-    """The first queries that hit at once, and the first whose rank is at least `miss_from`, each with its best answers.
-
-    Query q has the vector `vectors[q]` and the right items `right[q]`; `names` are the ids of queries and of items.
-    """
-
-    def told(query: int) -> dict[str, Any]:
-        scores = _scores(items, vectors[query])
-        answers = np.argsort(-scores, kind="stable")[:ANSWERS].tolist()
-        return {
-            "query": names[0][query],
-            "rank": int(rank[query]),
-            "right": [names[1][i] for i in right[query]],
-            "answers": [{"id": names[1][i], "score": float(scores[i]), "right": i in right[query]} for i in answers],
-        }
-
-    chosen = {"hits": np.flatnonzero(rank == 0), "misses": np.flatnonzero(rank >= miss_from)}
-    return {kind: [told(q) for q in queries[:EXAMPLES].tolist()] for kind, queries in chosen.items()}
-
-
-def score(embeddings: Path, settings: config.Retrieval, out: Path, *, lineage: str) -> RetrievalScores | None:
-    """Scores an embeddings file and writes retrieval.json: both directions, their conditions, a few hits and misses.
-
-    Captions without an image are left out and counted. Of a model without an image branch it writes that there are no
-    scores, and why. Raises InputError naming the file if it is missing, incomplete or without pairs.
-    """
-    if not _has_images(embeddings):
-        write_json(out, {"lineage": lineage, "not_available": NO_IMAGE_BRANCH, "conditions": {"split": settings.split}})
-        return None
-    ids, image_ids, image, speech, image_index = _read(embeddings)
-    paired = np.flatnonzero(image_index >= 0)
-    shown, image_of = np.unique(image_index[paired], return_inverse=True)
-    left_out = {"captions_without_image": len(ids) - len(paired), "images_without_caption": len(image_ids) - len(shown)}
-    if left_out["captions_without_image"]:
-        ids, speech = [ids[j] for j in paired], speech[paired]
-    if left_out["images_without_caption"]:
-        image_ids, image = [image_ids[i] for i in shown], image[shown]
-    try:
-        found = ranks(image, speech, image_of)
-    except InputError as e:
-        raise InputError(f"{embeddings}: {e}") from None
-    scores = summarize(found, image_of, settings.recall_at)
-    conditions = {
-        "split": settings.split,
-        "images": len(image),
-        "captions": len(speech),
-        **left_out,
-        "similarity": "dot product, not normalized",
-        "rank": "wrong items before the best right one, 0 is the first place; ties in the order of the file",
-    }
-    captions_of = np.split(np.argsort(image_of, kind="stable"), np.cumsum(np.bincount(image_of))[:-1])
-    miss_from = max(settings.recall_at)
-    shown_examples = {
-        "image_to_speech": _examples(found.image_to_speech, image, speech, captions_of, (image_ids, ids), miss_from),
-        "speech_to_image": _examples(found.speech_to_image, speech, image, list(image_of[:, None]), (ids, image_ids), miss_from),
-    }
-    write_json(out, {"lineage": lineage} | scores.to_dict() | {"conditions": conditions, "examples": shown_examples})
-    return scores
-
-
-def _has_images(path: Path) -> bool:
-    """Whether the model behind an embeddings file has an image branch."""
-    try:
-        with h5py.File(path, "r") as f:
-            return bool(f.attrs.get("image_branch", True))
-    except OSError:
-        return True  # `_read` says what is wrong
-
-
-def _read(path: Path) -> tuple[list[str], list[str], np.ndarray, np.ndarray, np.ndarray]:
-    """Ids, image ids, image vectors, speech vectors and image index of an embeddings file."""
-    try:
-        with h5py.File(path, "r") as f:
-            names = [[text.decode() for text in f[key][:]] for key in ("ids", "image_ids")]
-            image, speech, image_index = (f[key][:] for key in ("image", "speech", "image_index"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; encode the split first") from None
-    except (OSError, KeyError) as e:
-        raise InputError(f"{path}: is no complete embeddings file ({e}); remove it and encode the split again") from None
-    fit = (len(speech), len(image)) == (len(names[0]), len(names[1])) and image_index.shape == (len(speech),)
-    if not fit or (image_index < -1).any() or (image_index >= len(image)).any():
-        raise InputError(f"{path}: ids, vectors and image_index do not fit together; remove it and encode the split again")
-    return names[0], names[1], image, speech, image_index.astype(np.int64)

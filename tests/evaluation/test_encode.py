@@ -1,6 +1,7 @@
 """What `encode` writes: against the model asked directly, the release's dump, and itself with other batches."""
 
 import json
+import os
 from pathlib import Path
 
 import h5py
@@ -12,12 +13,16 @@ from PIL import Image
 
 from resdavenet_vq.config import UNCUT, AudioModel, ImageModel, Model, Preparation, QuantizerModel, Recipe
 from resdavenet_vq.corpus.manifest import Manifest, Utterance
+from resdavenet_vq.data import images
+from resdavenet_vq.data.dataset import evaluation_images
 from resdavenet_vq.data.preparation import prepare
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import encode as module
+from resdavenet_vq.evaluation import matchmap, retrieval
 from resdavenet_vq.evaluation.encode import encode, encode_logmel
 from resdavenet_vq.evaluation.layers import LayerFeatures
+from resdavenet_vq.evaluation.matchmap import Maps
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import AudioEncoder
 from resdavenet_vq.model.dual_encoder import DualEncoder
@@ -74,9 +79,27 @@ def test_embeddings(encoded):
         assert (f["speech"].dtype, f["image"].shape) == (np.float32, (3, WIDTHS[-1]))
         np.testing.assert_allclose(f["speech"][:], torch.cat([model.embed_speech(out) for out in alone]), rtol=1e-5, atol=1e-6)
         images = f["image"][:]
-    for pixels, numbers in module.evaluation_images(store, model.settings.image, 1, 0):
+    for pixels, numbers in evaluation_images(store, model.settings.image, 1, 0):
         with torch.inference_mode():
             np.testing.assert_allclose(images[numbers], model.embed_image(model.image(pixels)), rtol=1e-5, atol=1e-6)
+
+
+def test_maps_are_what_embeddings_are_the_means_of(folder, encoded, tmp_path):
+    paths, store, model, alone = encoded
+    encode(folder / "model", folder / "split.h5", maps=tmp_path / "m.h5")
+    with Maps(tmp_path / "m.h5") as maps, h5py.File(paths["embeddings"]) as f:
+        assert (maps.ids, maps.image_ids, maps.frame_period) == (store.ids, store.image_ids, 0.16)
+        assert maps.image_index.tolist() == store.image_index.tolist()
+        for i, out in enumerate(alone):
+            np.testing.assert_allclose(maps.frames(f"u{i}"), out.frames[0, :, : out.n_frames[0]].T, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(maps.frames(f"u{i}").mean(axis=0), f["speech"][i], rtol=1e-5, atol=1e-6)
+        for pixels, (j,) in evaluation_images(store, model.settings.image, 1, 0):
+            with torch.inference_mode():
+                expected = model.image(pixels)[0].permute(1, 2, 0)
+            np.testing.assert_allclose(maps.cells(store.image_ids[j]), expected, rtol=1e-5, atol=1e-6)
+        assert maps.shape == expected.shape[:2]
+        pooled = retrieval.evaluate(f["image"][:], f["speech"][:][store.image_index >= 0], store.image_index[store.image_index >= 0])
+        assert matchmap.evaluate(maps, "sisa")[0] == pooled
 
 
 def test_codes(encoded):
@@ -194,6 +217,28 @@ def test_a_limit_takes_the_first_utterances(folder, encoded, tmp_path):
             np.testing.assert_array_equal(few[layer]["codes"], all_of_them[layer]["codes"][:n])
 
 
+def test_a_limit_reads_no_more_than_it_needs(folder, tmp_path, monkeypatch):
+    read = []
+    original = Store.logmel
+    monkeypatch.setattr(Store, "logmel", lambda self, number: read.append(number) or original(self, number))
+    for recipe in (Recipe(), PADDED):
+        encode(folder / "model", folder / "split.h5", codes=tmp_path / "codes.h5", limit=3, recipe=recipe)
+        assert sorted(read) == [0, 1, 2]
+        read.clear()
+
+
+def test_an_image_that_is_refused_is_told_in_one_line(folder, tmp_path, monkeypatch):
+    def refuse(_):
+        raise InputError("cannot be decoded")
+
+    monkeypatch.setattr(images, "decode", refuse)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})  # one worker
+    for kind in ("embeddings", "maps"):
+        with pytest.raises(InputError, match=r"^\S+split\.h5: image i0\.jpg cannot be decoded; prepare the split again$"):
+            encode(folder / "model", folder / "split.h5", **{kind: tmp_path / "e.h5"})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_layers_after_the_deepest_wanted_are_not_computed(folder, tmp_path, monkeypatch):
     asked = []
     original = AudioEncoder.forward
@@ -255,6 +300,6 @@ def test_errors_leave_no_file(folder, tmp_path):
 
 def test_precision_is_true_float32_and_put_back():
     before = torch.backends.cudnn.conv.fp32_precision
-    with module._true_float32():
+    with module.true_float32():
         assert torch.backends.cudnn.conv.fp32_precision == torch.backends.cuda.matmul.fp32_precision == "ieee"
     assert torch.backends.cudnn.conv.fp32_precision == before

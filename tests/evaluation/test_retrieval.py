@@ -4,7 +4,6 @@ import json
 import tracemalloc
 from pathlib import Path
 
-import h5py
 import numpy as np
 import oracle_evaluation as oracle
 import pytest
@@ -12,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from resdavenet_vq import config
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import retrieval
 
@@ -138,60 +136,3 @@ def test_memory_grows_with_the_vectors_not_with_their_pairs():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < n * n * 4 / 3  # a third of S in single precision
-
-
-def embeddings_file(path, image, speech, image_index):
-    with h5py.File(path, "w") as f:
-        f["ids"] = [f"u{j}" for j in range(len(speech))]
-        f["image_ids"] = [f"i{i}.png" for i in range(len(image))]
-        f["image"], f["speech"], f["image_index"] = image.astype(np.float32), speech.astype(np.float32), np.asarray(image_index, np.int64)
-    return path
-
-
-def test_score_writes_conditions_scores_and_examples(tmp_path):
-    image = np.eye(4)
-    speech = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0], [9, 9, 9, 9], [0, 0, 0.1, 1]])
-    path = embeddings_file(tmp_path / "test.h5", image, speech, [0, 1, 1, -1, 2])
-    retrieval.score(path, config.Retrieval(split="test", recall_at=(1, 2)), tmp_path / "retrieval.json", lineage="{}")
-    value = json.loads((tmp_path / "retrieval.json").read_text())
-    assert (
-        value["conditions"] | {"split": "test", "images": 3, "captions": 4, "captions_without_image": 1, "images_without_caption": 1}
-        == value["conditions"]
-    )
-    assert value["lineage"] == "{}"
-    assert value["image_to_speech"]["recall_at_1"] == 1
-    assert value["image_to_speech"]["chance_recall_at_1"] == pytest.approx((1 / 4 + 2 / 4 + 1 / 4) / 3)
-    hits = value["examples"]["image_to_speech"]["hits"]
-    assert [h["query"] for h in hits] == ["i0.png", "i1.png", "i2.png"]
-    assert hits[1]["right"] == ["u1", "u2"]
-    assert hits[1]["answers"][0] == {"id": "u1", "score": 1.0, "right": True}
-    assert value["examples"]["speech_to_image"]["misses"] == []
-
-
-def test_score_shows_misses(tmp_path):
-    path = embeddings_file(tmp_path / "test.h5", np.eye(4), -np.eye(4), range(4))
-    scores = retrieval.score(path, config.Retrieval(split="test", recall_at=(1,)), tmp_path / "retrieval.json", lineage="{}")
-    assert scores.mean_recall(1) == 0
-    misses = json.loads((tmp_path / "retrieval.json").read_text())["examples"]["speech_to_image"]["misses"]
-    assert [m["query"] for m in misses] == ["u0", "u1", "u2", "u3"]
-    assert misses[0]["right"] == ["i0.png"]
-    assert misses[0]["answers"][0]["right"] is False
-
-
-def test_files_that_are_missing_broken_or_empty_of_pairs_are_named(tmp_path):
-    settings_, out = config.Retrieval(split="test"), tmp_path / "retrieval.json"
-    with pytest.raises(InputError, match=r"absent\.h5: no such file"):
-        retrieval.score(tmp_path / "absent.h5", settings_, out, lineage="{}")
-    (tmp_path / "broken.h5").write_bytes(b"\x89HDF")
-    with pytest.raises(InputError, match=r"broken\.h5: is no complete embeddings file"):
-        retrieval.score(tmp_path / "broken.h5", settings_, out, lineage="{}")
-    speech_only = embeddings_file(tmp_path / "speech.h5", np.zeros((0, 2)), np.ones((2, 2)), [-1, -1])
-    with pytest.raises(InputError, match=r"speech\.h5: there is no pair"):
-        retrieval.score(speech_only, settings_, out, lineage="{}")
-    foreign = embeddings_file(tmp_path / "foreign.h5", np.eye(2), np.eye(2), [0, 7])
-    with pytest.raises(InputError, match=r"foreign\.h5: .* do not fit together"):
-        retrieval.score(foreign, settings_, out, lineage="{}")
-    misfit = embeddings_file(tmp_path / "misfit.h5", np.eye(2), np.eye(2), [0])
-    with pytest.raises(InputError, match=r"misfit\.h5: .* do not fit together"):
-        retrieval.score(misfit, settings_, out, lineage="{}")
-    assert not out.exists()

@@ -1,0 +1,77 @@
+"""The section `noise`: noisy copies of the evaluation splits, scored as those are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt
+
+from resdavenet_vq.config.section import Name, Section
+
+MADE = ("white", "babble")
+"""Kinds of noise that need no files."""
+
+SUFFIXES = frozenset({".wav", ".flac", ".ogg"})
+"""Of recordings in a folder of noise."""
+
+
+class Noise(Section):
+    """Robustness to noise: the target `noise` scores noisy copies of the evaluation splits. See docs/noise.md."""
+
+    kinds: tuple[Name, ...] = Field(
+        default=MADE, min_length=1, description="`white`; `babble`, the voices of other speakers of the split; and names of `files`."
+    )
+    files: dict[Name, Path] = Field(
+        default={}, description="Further kinds: a folder of recordings (wav, flac, ogg), or a text file with the path of one on each line."
+    )
+    snr_db: tuple[Annotated[float, Field(ge=-60, le=100)], ...] = Field(
+        default=(20.0, 10.0, 0.0), min_length=1, description="Signal-to-noise ratios over whole utterances, in dB."
+    )
+    scores: tuple[Literal["retrieval", "abx", "words"], ...] = Field(
+        default=("retrieval", "abx", "words"),
+        min_length=1,
+        description="What is scored: retrieval on `retrieval.split`, ABX on `abx_splits`, and on `words.held_out_split` the words "
+        "detected by codes that were chosen without noise.",
+    )
+    abx_splits: tuple[Name, ...] | None = Field(default=None, description="Of `abx.splits`; null: all of them.")
+    babble_speakers: PositiveInt = Field(default=6, description="Voices in the babble, each of another speaker.")
+    seed: int = Field(default=0, ge=0, description="Of the noise, together with the utterance's id and the kind.")
+
+    def faults(self, abx_splits: Sequence[str]) -> list[str]:
+        """What is wrong beside types; `abx_splits` are those that are scored without noise."""
+        known = (*MADE, *self.files)
+        faults = [
+            f"noise.kinds: {kind!r} is none of {', '.join(known)}; name its recordings in noise.files"
+            for kind in self.kinds
+            if kind not in known
+        ]
+        faults += [f"noise.files.{kind}: is made, not read; give the recordings another name" for kind in self.files if kind in MADE]
+        for key, values in (("kinds", self.kinds), ("snr_db", self.snr_db), ("scores", self.scores)):
+            faults += [f"noise.{key}: {value} stands in it twice" for value in dict.fromkeys(values) if values.count(value) > 1]
+        faults += [
+            f"noise.abx_splits: {split!r} does not stand in abx.splits" for split in self.abx_splits or () if split not in abx_splits
+        ]
+        return faults
+
+
+class AddedNoise(Section):
+    """What is added to a split: all that one noisy copy depends on, beside the split."""
+
+    kind: Name
+    snr_db: float
+    seed: int
+    babble_speakers: PositiveInt | None = None
+    files: Path | None = None
+
+
+def recordings(path: Path) -> list[Path]:
+    """The noise recordings in a folder, in order of their paths, or in a list, relative to its own folder; [path] if there is nothing there."""
+    if path.is_dir():
+        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+    elif path.is_file():
+        found = [path.parent / line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    else:
+        found = []
+    return found or [path]
