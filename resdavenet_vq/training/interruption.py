@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Generator, Iterable
 from types import FrameType
 from typing import Any, Self
@@ -12,20 +13,25 @@ from resdavenet_vq.errors import InputError
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
+SAME = 1.0
+"""Seconds in which a second SIGINT is taken for the first one, that torchrun or srun has passed on."""
+
 
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong
     """Training ends here, its state saved; the text is the signal's name."""
 
 
 class Interruption:
-    """While the block runs, the first SIGTERM or SIGINT is only noted; a second one is obeyed at once.
+    """While the block runs, SIGTERM and a first SIGINT are only noted; a second SIGINT is obeyed at once.
 
+    A scheduler's SIGTERM comes to every process of a job, and again from those that pass it on; when it means it, SIGKILL follows.
     Outside the main thread, where Python has no signal handlers, nothing is noted.
     """
 
     def __init__(self) -> None:
         self.signal: str | None = None
-        """The name of the signal that came."""
+        """The name of the signal that came first."""
+        self._since = 0.0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -46,8 +52,11 @@ class Interruption:
             raise Interrupted(self.signal or "a signal to another process")
 
     def _note(self, number: int, _: FrameType | None) -> None:
-        self.signal = signal.Signals(number).name
-        self._restore()
+        if self.signal is None:
+            self.signal, self._since = signal.Signals(number).name, time.monotonic()
+        elif number == signal.SIGINT and time.monotonic() - self._since >= SAME:
+            self._restore()
+            signal.raise_signal(number)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

@@ -33,6 +33,7 @@ from torch.utils.tensorboard import SummaryWriter
 import resdavenet_vq
 from resdavenet_vq import config
 from resdavenet_vq.data.dataset import Batch, training_batches
+from resdavenet_vq.data.features import PAD_VALUE
 from resdavenet_vq.data.store import Header, Store
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import sha256, written_whole
@@ -153,7 +154,7 @@ def _batches(run: Run, data: Store, image: config.ImageModel, recipe: config.Rec
         image,
         batch_size=training.batch_size,
         pad_to=training.pad_to,
-        pad_value=config.PAD_VALUE[recipe.pad_value],
+        pad_value=PAD_VALUE[recipe.pad_value],
         seed=training.seed,
         epoch=run.epoch,
         workers=training.workers,
@@ -266,7 +267,7 @@ def _identity(
         "parent": sha256(parent / checkpoint.WEIGHTS) if parent else None,
         "image_weights": None if parent else pretrained.sha256_of(model.image),
         "data": {"training": Header.read(data.path).sha256, "validation": Header.read(validation.path).sha256},
-        "features": {key: data.attributes[key] for key in ("features_hash", "max_frames")},
+        "features": {key: data.attributes[key] for key in ("features_hash", "max_frames", "precision")},
         "code": dict(part.rpartition(":")[::2] for part in code.split()),
     }
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from resdavenet_vq.config import PAD_VALUE
+from resdavenet_vq.data.features import PAD_VALUE
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.model.audio import Layer
 from resdavenet_vq.training import codebooks, compute, distributed

@@ -13,7 +13,7 @@ import yaml
 from safetensors.torch import load_file
 from training_child import write_store
 
-from resdavenet_vq.workflow import launcher
+from resdavenet_vq.workflow import growing, launcher
 
 REPO = Path(__file__).resolve().parents[2]
 MODEL = "results/spoken_scenes/23/model"
@@ -30,10 +30,16 @@ MODEL = "results/spoken_scenes/23/model"
             {"mpi": "srun", "nodes": 2, "tasks_per_node": 4, "gpu": 0},
             "srun --kill-on-bad-exit=1 --nodes 2 --ntasks-per-node 4 python",
         ),
+        ({"mpi": "srun", "nodes": 2, "tasks": 2, "gpu": 0}, "srun --kill-on-bad-exit=1 --nodes 2 --ntasks 2 python"),
     ],
 )
 def test_what_starts_the_processes(resources, expected):
     assert launcher(resources) == expected
+
+
+def test_a_job_gets_more_with_each_try():
+    assert [growing(8000)("", attempt) for attempt in (1, 2, 3)] == [8000, 16000, 24000]
+    assert [growing("30m")("", attempt) for attempt in (1, 2, 3)] == ["30m", "60m", "90m"]
 
 
 @pytest.fixture(scope="module")
@@ -98,22 +104,28 @@ def test_fewer_gpus_are_used_where_there_are_fewer(prepared, gpus, expected):
     assert shell_command(snakemake(prepared, "-n", "-p", "--forcerun", "train", gpus=gpus)) == expected
 
 
-def test_several_nodes_follow_from_the_profile(prepared):
-    line = next(
+@pytest.mark.parametrize(("number", "processes"), [(0, "--ntasks-per-node 4"), (1, "--ntasks 2")])
+def test_several_nodes_follow_from_the_profile(prepared, number, processes):
+    lines = [
         line.strip(" #") for line in (REPO / "profiles/slurm/config.yaml").read_text().splitlines() if line.strip().startswith("# train: {")
-    )
-    resources = yaml.safe_load(line)["train"]
+    ]
+    resources = yaml.safe_load(lines[number])["train"]
     wanted = [f"train:{key}={value}" for key, value in resources.items() if key != "runtime"]
     run = snakemake(prepared, "-n", "-p", "--forcerun", "train", "--set-resources", *wanted, gpus=8)
-    assert shell_command(run) == "srun --kill-on-bad-exit=1 --nodes 2 --ntasks-per-node 4 python"
+    assert shell_command(run) == f"srun --kill-on-bad-exit=1 --nodes 2 {processes} python"
 
 
 def test_profiles_name_rules_that_there_are():
     rules = set(re.findall(r"^rule (\w+):", "\n".join(f.read_text() for f in (REPO / "rules").glob("*.smk")), re.MULTILINE))
     profile = yaml.safe_load((REPO / "profiles/slurm/config.yaml").read_text())
-    named = {*profile["set-resources"]}
+    named = {*profile["set-resources"], *profile["set-threads"]}
     text = (REPO / "profiles/slurm/config.yaml").read_text()
     named |= set(re.search(r"slurm-array-jobs: (\S+)", text).group(1).split(","))
     named |= set(re.findall(r"(\w+): scores\b", text))
     assert named <= rules
     assert not {"cores", "resources"} & profile.keys()  # they would limit the whole cluster
+    blocks = [block for f in (REPO / "rules").glob("*.smk") for block in re.split(r"^rule ", f.read_text(), flags=re.MULTILINE)[1:]]
+    wide = {block.partition(":")[0] for block in blocks if "threads: 64" in block}
+    assert wide == profile["set-threads"].keys()
+    on_gpus = {block.partition(":")[0] for block in blocks if "gpu=" in block}
+    assert on_gpus == {"train", *re.findall(r"# (\w+): \{slurm_partition: gpu\}", text)}

@@ -1,0 +1,38 @@
+"""Which signals end a training at once, and which after the step at hand."""
+
+import signal
+import time
+
+import pytest
+
+from resdavenet_vq.training.interruption import SAME, Interrupted, Interruption
+
+
+@pytest.mark.parametrize(
+    "numbers", [[signal.SIGTERM], [signal.SIGINT], [signal.SIGTERM] * 3, [signal.SIGINT] * 2, [signal.SIGINT, signal.SIGTERM]]
+)
+def test_signals_that_are_passed_on_by_others_are_one(numbers):
+    """As torchrun, srun and a job's shell do with a scheduler's signal or with Ctrl-C, which every process of a group gets anyhow."""
+    with Interruption() as interruption:
+        interruption.check()
+        for number in numbers:
+            signal.raise_signal(number)
+        with pytest.raises(Interrupted, match=numbers[0].name):
+            interruption.check()
+
+
+def test_a_second_interrupt_of_a_person_is_obeyed_at_once(monkeypatch):
+    with Interruption() as interruption:
+        signal.raise_signal(signal.SIGINT)
+        later = time.monotonic() + SAME
+        monkeypatch.setattr(time, "monotonic", lambda: later)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert interruption.signal == "SIGINT"
+
+
+def test_handlers_are_as_before_afterwards():
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    with Interruption():
+        assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] != before
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
