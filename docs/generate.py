@@ -1,4 +1,4 @@
-"""Writes the pages that follow from the code: docs/configuration.md and docs/config.schema.json.
+"""Writes the pages that follow from the code: configuration.md, config.schema.json, commands.md and staleness.md.
 
     python docs/generate.py
 
@@ -8,12 +8,22 @@ A test fails when they differ from what this would write.
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import typer
+import yaml
+
+from resdavenet_vq import __main__  # noqa: F401 - adds the commands
+from resdavenet_vq.commands import app
 from resdavenet_vq.config import Config
 
 DOCS = Path(__file__).resolve().parent
+TABLES = DOCS.parent / "tests/workflow/staleness.yaml"
+NAMED: dict[str, Any] = Config.model_json_schema()["$defs"]
+"""Sections of the configuration, and types that have a name."""
 
 
 def pages() -> dict[str, str]:
@@ -22,6 +32,8 @@ def pages() -> dict[str, str]:
     return {
         "configuration.md": _reference(schema),
         "config.schema.json": json.dumps(schema, indent=1, ensure_ascii=False) + "\n",
+        "commands.md": _commands(),
+        "staleness.md": _staleness(yaml.safe_load(TABLES.read_text(encoding="utf-8"))),
     }
 
 
@@ -53,7 +65,7 @@ def _type(field: dict[str, Any]) -> str:
     match field:
         case {"$ref": ref}:
             name = ref.rsplit("/", 1)[1]
-            return f"[{name}](#{name.lower()})"
+            return f"[{name}](#{name.lower()})" if "properties" in NAMED[name] else _type(NAMED[name])
         case {"anyOf": options} | {"oneOf": options}:
             return " or ".join(_type(option) for option in options)
         case {"enum": values}:
@@ -70,6 +82,124 @@ def _type(field: dict[str, Any]) -> str:
             return {"integer": "integer", "number": "number", "string": "text", "boolean": "true or false", "null": "null"}.get(kind, kind)
         case _:
             return "any"
+
+
+def _commands() -> str:
+    """Every command with its arguments and options, as `--help` tells them."""
+    lines = [
+        "# Commands",
+        "",
+        "Generated from `resdavenet_vq/commands/` by `python docs/generate.py`. `resdavenet-vq COMMAND --help` says the same; so does",
+        "`python -m resdavenet_vq`. The rules of the workflow call one command each, and `snakemake -p` prints the calls: each can be",
+        "pasted and run by hand. A failed command prints one message and exits with status 1.",
+        "",
+    ]
+    commands = list(_described(typer.main.get_command(app), ()))
+    lines += ["| command | what it does |", "| --- | --- |"]
+    lines += [f"| [`{name}`](#{name.replace(' ', '-')}) | {_cell(command.help)} |" for name, command in commands]
+    for name, command in commands:
+        lines += ["", f"## {name}", "", _cell(command.help), "", "| | | |", "| --- | --- | --- |"]
+        for parameter in command.params:
+            if parameter.name == "help":
+                continue
+            option = parameter.param_type_name == "option"
+            written = ", ".join(f"`{o}`" for o in parameter.opts) if option else f"`{str(parameter.name).upper()}`"
+            given = parameter.default is not None and not callable(parameter.default) and parameter.default != ""
+            default = "required" if parameter.required else f"`{parameter.default}`" if given else ""
+            lines.append(f"| {written} | {_cell(getattr(parameter, 'help', ''))} | {default} |")
+    return "\n".join(lines) + "\n"
+
+
+def _described(group: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    """(name, command) of every command of a group and of the groups in it."""
+    for name, command in sorted(group.commands.items()):
+        if hasattr(command, "commands"):
+            yield from _described(command, (*path, name))
+        else:
+            yield " ".join((*path, name)), command
+
+
+def _cell(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("|", "\\|")
+
+
+def _staleness(tables: dict[str, Any]) -> str:
+    """What a change of each key re-runs, from the tables that the tests compare with dry runs."""
+    lines = [*STALENESS.splitlines(), ""]
+    for world in tables["worlds"].values():
+        lines += [f"### {world['title']}", "", "| changed | re-runs first | remark |", "| --- | --- | --- |"]
+        for keys, given in world["keys"].items():
+            entry = given if isinstance(given, dict) else {"first": given}
+            names = ", ".join(f"`{key}`" for key in keys.split())
+            lines.append(f"| {names} | {_rules(entry)} | {_cell(entry.get('why'))} |")
+        lines.append("")
+    lines += ["## What follows what", "", "| after | runs |", "| --- | --- |"]
+    lines += [f"| `{rule}` | {', '.join(f'`{r}`' for r in text.split())} |" for rule, text in tables["follows"].items()]
+    lines += [
+        "",
+        "## Where the code that a rule watches is not exactly what its command loads",
+        "",
+        "| rules | module | |",
+        "| --- | --- | --- |",
+    ]
+    for rules, modules in tables["modules"]["called"].items():
+        lines.append(f"| {_names(rules)} | {_names(modules)} | watched, though loaded only when a function needs it |")
+    for module, entry in tables["modules"]["left_out"].items():
+        lines.append(f"| {_names(entry['rules'])} | `{module}` | not watched: {entry['why']} |")
+    return "\n".join(lines) + "\n"
+
+
+def _names(text: str) -> str:
+    return ", ".join(f"`{name}`" for name in text.split())
+
+
+def _rules(entry: dict[str, Any]) -> str:
+    if entry.get("never"):
+        return "everything"
+    first = entry["first"]
+    if first == "+":
+        return "everything, in a new folder; the old results stay"
+    again = [
+        f"`{rule}`{' of ' + ' or '.join(p.strip('/.') for p in parts.split('|')) if parts else ''}"
+        for rule, parts in re.findall(r"(?<!\S)(\w+)(?:\((\S*)\))?(?!\S)", first)
+    ]
+    added = [f"`{rule}`" for rule in re.findall(r"(?<!\S)\+(\w+)", first)]
+    return "; ".join(filter(None, [", ".join(again), f"new: {', '.join(added)}" if added else ""])) or "nothing"
+
+
+STALENESS = """\
+# What a change re-runs
+
+Generated by `python docs/generate.py` from `tests/workflow/staleness.yaml`, a table written by hand that
+`tests/workflow/test_staleness.py` compares with Snakemake's dry runs: key by key, output by output, and module by module.
+
+`snakemake -n` says what a run would do and why; `snakemake --summary` lists every file with its state. A job runs again when
+
+- a value that its command is given changes: each rule gets the keys that its result depends on, and no others;
+- the code that its command runs changes: the syntax trees of its module and of all that this imports from the package. Comments,
+  docstrings, layout and touched files do not count, nor do `commands/`, `config/` and the modules that plan, report progress or carry
+  messages (`VALUE_FREE` in `provenance.py`);
+- the command line of its rule changes, or the list of its input files;
+- a file that it reads was made again, or is newer than its results and, up to 1 MB, differs from what it was.
+
+Everything that reads a result that is made again is made again, too, even if the result is the same in the end.
+
+## What is no change
+
+Tested: a second run; other `--cores`, threads, GPUs, or another profile; the same results with another copy of the code, wherever it
+lies; results copied with their times (`cp -a`, `rsync -a`), with or without `.snakemake`; and results copied together with `.snakemake`
+without their times, as long as the files are small.
+A large file (over 1 MB: stores, weights) has no checksum in Snakemake's records: where a copy without times makes it look newer than what was made from
+it, that would run again. After such a copy, and only then, `snakemake --touch --cores 1` says that all is well.
+
+## By key
+
+*Re-runs first* are the rules that run because of the change itself, with the part of their outputs, where it is not all of them; what follows
+them is in the table further down. *new* are rules that make files which were not asked for before.
+
+Some keys re-run more than they must. `preparation.bad_rows` and `preparation.allow_silent` prepare again even where no row is in doubt, paths of a
+corpus (`audio_base_path` and the like) even where the same files now lie elsewhere, and `corpus.shards` makes the corpus again: Snakemake cannot know.
+"""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-# ZeroSpeech ABX: dump a split's features, then score error and bitrate of a layer, and pack a submission.
+# ZeroSpeech ABX: dump a split's features, make its items where it has none, score error and bitrate of a layer, pack a submission.
 
 
 rule encode_features:
@@ -16,8 +16,8 @@ rule encode_features:
         "../envs/resdavenet-vq.yaml"
     resources:
         gpu=min(1, settings.training.gpus),
-        mem_mb=8000,
-        runtime="4h",
+        mem_mb=growing(8000),
+        runtime=growing("4h"),
     params:
         layers=lambda wildcards: ",".join(plan.abx_layers(stage.Lineage.from_folder(wildcards.lineage))),
         code=fingerprint("evaluation.encode"),
@@ -38,12 +38,35 @@ rule encode_logmel:
     conda:
         "../envs/resdavenet-vq.yaml"
     resources:
-        mem_mb=2000,
-        runtime="1h",
+        mem_mb=growing(2000),
+        runtime=growing("1h"),
     params:
         code=fingerprint("evaluation.encode"),
     shell:
         "python -m resdavenet_vq encode-logmel --data {input} --out {output} 2> {log}"
+
+
+rule make_items:
+    input:
+        plan.root / "data/{split}.h5",
+    output:
+        item=plan.root / "items/{split}.item",
+        report=plan.root / "items/{split}.report.json",
+    log:
+        plan.root / "logs/make_items/{split}.log",
+    benchmark:
+        plan.root / "benchmarks/make_items/{split}.tsv"
+    conda:
+        "../envs/resdavenet-vq.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing("1h"),
+    params:
+        settings=as_json(settings.abx.items),
+        code=fingerprint("evaluation.item_making"),
+    shell:
+        "python -m resdavenet_vq make-items --data {input} --settings {params.settings:q}"
+        " --out {output.item} --report {output.report} 2> {log}"
 
 
 rule score_abx:
@@ -51,19 +74,20 @@ rule score_abx:
         features=plan.root / "{folder}/features/{split}.h5",
         item=lambda wildcards: plan.items(wildcards.split),
     output:
-        plan.root / "{folder}/abx/{split}/{layer}.json",
+        score=plan.root / "{folder}/abx/{split}/{layer}.json",
+        tables=multiext(str(plan.root / "{folder}/abx/{split}/{layer}"), ".phones.csv", ".speakers.csv"),
     log:
         plan.root / "logs/score_abx/{folder}/{split}/{layer}.log",
     benchmark:
         plan.root / "benchmarks/score_abx/{folder}/{split}/{layer}.tsv"
     wildcard_constraints:
         folder=rf"baseline|{stage.FOLDER_PATTERN}",
-        layer=r"logmel|(conv|quant)[1-5]",
+        layer=r"logmel|(conv|quant|onehot|segment)[1-5]",
     conda:
         "../envs/resdavenet-vq.yaml"
     resources:
-        mem_mb=8000,
-        runtime="6h",
+        mem_mb=growing(8000),
+        runtime=growing("6h"),
     params:
         settings=as_json(settings.abx.scoring),
         period=plan.slowest_abx_period,
@@ -72,29 +96,32 @@ rule score_abx:
     shell:
         "python -m resdavenet_vq score-abx --features {input.features} --items {input.item} --layer {wildcards.layer}"
         " --lineage {params.lineage:q} --split {wildcards.split} --slowest-period {params.period}"
-        " --settings {params.settings:q} --out {output} 2> {log}"
+        " --settings {params.settings:q} --out {output.score} 2> {log}"
 
 
 rule pack_submission:
     input:
         plan.root / "{lineage}/features/{split}.h5",
     output:
-        plan.root / "{lineage}/abx/{split}/{layer}.zip",
+        plan.root / "{lineage}/abx/{split}/{layer}{edition}.zip",
     log:
-        plan.root / "logs/pack_submission/{lineage}/{split}/{layer}.log",
+        plan.root / "logs/pack_submission/{lineage}/{split}/{layer}{edition}.log",
     benchmark:
-        plan.root / "benchmarks/pack_submission/{lineage}/{split}/{layer}.tsv"
+        plan.root / "benchmarks/pack_submission/{lineage}/{split}/{layer}{edition}.tsv"
+    wildcard_constraints:
+        edition=EDITION_PATTERN,
     conda:
         "../envs/resdavenet-vq.yaml"
     resources:
-        mem_mb=2000,
-        runtime="2h",
+        mem_mb=growing(2000),
+        runtime=growing("2h"),
     params:
-        settings=as_json(settings.abx.submission),
+        edition=lambda wildcards: plan.edition(wildcards.edition),
+        settings=lambda wildcards: plan.submission(wildcards.edition),
         lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
-        code=fingerprint("evaluation.zerospeech"),
+        code=fingerprint("evaluation.zerospeech.packing"),
     shell:
-        "python -m resdavenet_vq pack-submission --features {input} --layer {wildcards.layer}"
+        "python -m resdavenet_vq pack-submission --features {input} --layer {wildcards.layer} --edition {params.edition} --split {wildcards.split}"
         " --lineage {params.lineage:q} --settings {params.settings:q} --out {output} 2> {log}"
 
 

@@ -1,15 +1,21 @@
 # What every rule file uses: the checked configuration, the plan of paths, and how commands are started.
 import os
+import re
 import shlex
+import socket
 import sys
 
-sys.path.insert(0, workflow.basedir)
+sys.path.insert(0, str(checkout))
 
 from resdavenet_vq import config as schema
 from resdavenet_vq import stage
+from resdavenet_vq.workflow.figures import drawings
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.orphans import STARTER
 from resdavenet_vq.provenance import content, fingerprint
-from resdavenet_vq.workflow import Plan, as_json, launcher
+from resdavenet_vq.workflow.shards import ScatterPlan
+from resdavenet_vq.workflow import EDITION_PATTERN, Plan, as_json
+from resdavenet_vq.workflow.jobs import growing, launcher, what_to_do
 
 try:
     settings = schema.read(config)
@@ -17,11 +23,14 @@ except InputError as e:
     raise WorkflowError(str(e)) from None
 
 plan = Plan(settings)
+scatter = ScatterPlan(plan)
 
 # Jobs run the package of this checkout with this Python, wherever Snakemake was started;
 # with --sdm conda the environment's own Python comes first on PATH again.
 os.environ.update(PATH=f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}")
-shell.prefix(f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(workflow.basedir))}; ")
+# They end with this process, however it ends.
+exports = {"PYTHONPATH": checkout, STARTER: f"{socket.gethostname()}:{os.getpid()}"}
+shell.prefix("set -euo pipefail; " + "".join(f"export {k}={shlex.quote(str(v))}; " for k, v in exports.items()))
 
 
 wildcard_constraints:

@@ -7,7 +7,7 @@ rule compare:
     input:
         rules.summarise.output,
     output:
-        report(plan.root / "comparison.csv", caption="../report/comparison.rst", category="Scores", labels={"table": "over seeds"}),
+        report(plan.root / "comparison.csv", caption="captions/comparison.rst", category="Scores", labels={"table": "over seeds"}),
     log:
         plan.root / "logs/compare.log",
     benchmark:
@@ -29,7 +29,7 @@ rule draw_figure:
     output:
         report(
             expand(plan.root / "figures/{{figure}}.{format}", format=settings.figures.formats),
-            caption="../report/figure.rst",
+            caption="captions/figure.rst",
             category="Figures",
             labels={"figure": "{figure}"},
         ),

@@ -1,6 +1,6 @@
 # Robustness to noise: noisy copies of the evaluation splits, encoded and scored by the same rules, and one table.
 
-from resdavenet_vq.noise_plan import NoisePlan
+from resdavenet_vq.workflow.noise import NoisePlan
 
 noise = NoisePlan(plan)
 

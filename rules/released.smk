@@ -17,8 +17,8 @@ rule import_released:
     conda:
         "../envs/resdavenet-vq.yaml"
     resources:
-        mem_mb=4000,
-        runtime="1h",
+        mem_mb=growing(4000),
+        runtime=growing("1h"),
     params:
         path=lambda wildcards: plan.released[wildcards.lineage],
         lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),

@@ -1,13 +1,13 @@
-# One table of every headline number, and the page that a person looks at.
+# One table of every headline number, and the pages that a person looks at. Scores under noise are shown once they were asked for.
 
 
 rule summarise:
     input:
-        retrieval=plan.retrieval,
+        retrieval=plan.retrieval + plan.matchmaps,
         abx=plan.abx,
         words=plan.words,
     output:
-        plan.root / "summary.csv",
+        report(plan.root / "summary.csv", caption="captions/summary.rst", category="Scores", labels={"table": "every number"}),
     log:
         plan.root / "logs/summarise.log",
     benchmark:
@@ -15,12 +15,14 @@ rule summarise:
     conda:
         "../envs/resdavenet-vq.yaml"
     resources:
-        mem_mb=1000,
-        runtime="10m",
+        mem_mb=growing(1000),
+        runtime=growing("10m"),
     params:
+        seeds=plan.seeds,
         code=fingerprint("evaluation.summary"),
     shell:
-        "python -m resdavenet_vq summarise {input.retrieval:q} {input.abx:q} {input.words:q} --out {output} 2> {log}"
+        "python -m resdavenet_vq summarise {input.retrieval:q} {input.abx:q} {input.words:q}"
+        " --seeds {params.seeds:q} --out {output} 2> {log}"
 
 
 rule write_report:
@@ -29,6 +31,9 @@ rule write_report:
         rules.summarise.input,
         models=plan.models,
         codes=plan.shown_codes,
+        maps=plan.shown_maps,
+        phones=plan.phone_tables,
+        noise=[table for table in [plan.root / "noise.csv"] if table.exists()],
         data=[plan.root / f"data/{split}.h5" for split in {settings.words.held_out_split, settings.retrieval.split}],
     output:
         directory(plan.root / "report"),
@@ -39,11 +44,11 @@ rule write_report:
     conda:
         "../envs/resdavenet-vq.yaml"
     resources:
-        mem_mb=4000,
-        runtime="1h",
+        mem_mb=growing(4000),
+        runtime=growing("1h"),
     params:
         settings=as_json(settings.report),
-        lineages=lambda wildcards: ",".join(l.folder for l in plan.lineages),
+        lineages=lambda wildcards: ",".join(l.folder for l in plan.examples),
         split=settings.words.held_out_split,
         recipe=as_json(settings.recipe, "frame_time"),
         code=fingerprint("report.page"),

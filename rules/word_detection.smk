@@ -16,8 +16,8 @@ rule encode_codes:
         "../envs/resdavenet-vq.yaml"
     resources:
         gpu=min(1, settings.training.gpus),
-        mem_mb=8000,
-        runtime="4h",
+        mem_mb=growing(8000),
+        runtime=growing("4h"),
     params:
         limit=lambda wildcards: plan.code_limit(wildcards.split),
         recipe=plan.encoding_recipe(),
@@ -42,8 +42,8 @@ rule detect_words:
     conda:
         "../envs/resdavenet-vq.yaml"
     resources:
-        mem_mb=4000,
-        runtime="1h",
+        mem_mb=growing(4000),
+        runtime=growing("1h"),
     params:
         settings=as_json(settings.words, exclude=("max_utterances",)),
         recipe=as_json(settings.recipe, "frame_time"),

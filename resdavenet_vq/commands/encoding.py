@@ -19,6 +19,14 @@ def encode_embeddings(model: ModelFolder, data: Data, out: Out, recipe: Recipe =
 
 
 @app.command()
+def encode_maps(model: ModelFolder, data: Data, out: Out, recipe: Recipe = "{}") -> None:
+    """Write the cells of a split's images and the last frames of its captions, whose products are the matchmap."""
+    from resdavenet_vq.evaluation.encode import encode
+
+    encode(model, data, maps=out, recipe=config.Recipe.from_json(recipe))
+
+
+@app.command()
 def encode_codes(
     model: ModelFolder,
     data: Data,

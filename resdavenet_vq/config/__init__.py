@@ -120,7 +120,13 @@ class Config(Section):
             if split not in known
         ]
         if self.preparation.reader == "release_2020":
-            used = {split for key, splits in wanted.items() if not key.startswith(("corpus.", "preparation.")) for split in splits if split in known}
+            used = {
+                split
+                for key, splits in wanted.items()
+                if not key.startswith(("corpus.", "preparation."))
+                for split in splits
+                if split in known
+            }
             named = getattr(self.corpus, "release_hdf5", {})
             faults += [
                 f"corpus.release_hdf5.{split}: missing; preparation.reader release_2020 needs it" for split in sorted(used - set(named))

@@ -13,7 +13,7 @@ import yaml
 from safetensors.torch import load_file
 from training_child import write_store
 
-from resdavenet_vq.workflow import growing, launcher
+from resdavenet_vq.workflow.jobs import growing, launcher
 
 REPO = Path(__file__).resolve().parents[2]
 MODEL = "results/spoken_scenes/23/model"

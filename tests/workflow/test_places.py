@@ -24,7 +24,7 @@ def reduced(corpus, lineages):
     values["model"]["image"] = {"architecture": "thin_resnet", "widths": [16, 16, 16, 16], "crop": 32, "resize": 36}
     values["model"]["quantizer"] = {"codebook_size": 32}
     values["training"] |= {"epochs": 1, "batch_size": 12, "workers": 1, "threads": 1}
-    values["abx"] = {"convolutional_layers": []}
+    values["abx"] = {"splits": ["val"], "convolutional_layers": [], "variants": ["segment"]}
     return values
 
 
@@ -46,8 +46,14 @@ def test_the_published_recipe_runs_to_its_end_on_a_stand_in(corpus, tmp_path):
     )
     assert run.returncode == 0, run.stderr[-5000:]
     table = pd.read_csv(tmp_path / "results/places/summary.csv")
-    assert set(zip(table["lineage"], table["layer"], strict=True)) == {("{3}->{2,3}", "quant2"), ("{3}->{2,3}", "quant3")}
-    assert table["mean_recall_at_10"].notna().all()
-    assert table["words_published_mean_f1"].notna().all()
+    layers = [("raw log-mel", "logmel")] + [("{3}->{2,3}", layer) for layer in ("quant2", "segment2", "quant3", "segment3")]
+    assert list(zip(table["lineage"], table["layer"], strict=True)) == layers
+    assert table["mean_recall_at_10"][1:].notna().all()
+    assert table["words_published_mean_f1"][table["layer"].str.startswith("quant")].notna().all()
+    assert table["abx_val_within"].between(0, 100).all()
+    assert table["abx_representation"].nunique() == 3
+    # no item file was named: it was made from the phones of the rows, as the stand-in's own was
+    assert (tmp_path / "results/places/items/val.item").read_bytes() == (corpus / "val.item").read_bytes()
+    assert pd.read_csv(tmp_path / "results/places/3-23/abx/val/quant3.phones.csv")["within_cells"].sum() > 0
     assert (tmp_path / "results/places/3/model/model.json").is_file()
     assert (tmp_path / "results/places/report/index.html").is_file()

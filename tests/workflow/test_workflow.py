@@ -44,6 +44,11 @@ def snakemake(folder, *arguments, configfiles=TINY):
 
 def stale(folder, *, changes=None):
     """The rules that a dry run would run, with these changes of the configuration."""
+    return {rule for _, rule in pending(folder, changes=changes)}
+
+
+def pending(folder, *, changes=None):
+    """Every file that a dry run would make, with its rule."""
     configfiles = [*TINY]
     if changes:
         extra = folder / "changes.yaml"
@@ -53,7 +58,7 @@ def stale(folder, *, changes=None):
     assert run.returncode == 0, run.stderr
     rows = [line.split("\t") for line in run.stdout.splitlines() if line.count("\t") >= 5]
     assert rows[0][0] == "output_file", run.stdout
-    return {row[2] for row in rows[1:] if row[5] != "no update"}
+    return {(row[0], row[2]) for row in rows[1:] if row[5] != "no update"}
 
 
 @pytest.fixture(scope="module")
@@ -98,21 +103,87 @@ def test_nothing_is_left_to_do_after_a_run_nor_after_touching_files(finished):
 @pytest.mark.parametrize(
     ("changes", "rules"),
     [
-        ({"words": {"min_occurrences": 3}}, {"detect_words", "summarise", "write_report"}),
-        ({"retrieval": {"recall_at": [1, 10]}}, {"score_retrieval", "summarise", "write_report"}),
-        ({"abx": {"scoring": {"seed": 1}}}, {"score_abx", "summarise", "write_report"}),
+        ({"words": {"min_occurrences": 3}}, {"detect_words", "summarise", "compare", "write_report"}),
+        ({"retrieval": {"recall_at": [1, 10]}}, {"score_retrieval", "score_matchmap", "summarise", "compare", "write_report"}),
+        ({"abx": {"scoring": {"seed": 1}}}, {"score_abx", "summarise", "compare", "write_report"}),
         ({"abx": {"submission": {"author": "A. N. Author"}}}, {"pack_submission"}),
+        ({"abx": {"items": {"shortest": 0.1}}}, set()),  # the demo corpus has items of its own
         ({"report": {"utterances": 3}}, {"write_report"}),
-        ({"recipe": {"frame_time": "centred"}}, {"detect_words", "summarise", "write_report"}),
+        ({"recipe": {"frame_time": "centred"}}, {"detect_words", "summarise", "compare", "write_report"}),
         (
             {"recipe": {"context": "padded"}},
-            {"encode_embeddings", "encode_codes", "score_retrieval", "detect_words", "summarise", "write_report"},
+            {
+                "encode_embeddings",
+                "encode_maps",
+                "encode_codes",
+                "score_retrieval",
+                "score_matchmap",
+                "detect_words",
+                "summarise",
+                "compare",
+                "write_report",
+            },
         ),
         ({"training": {"workers": 2, "gpus": 0}}, set()),
     ],
 )
 def test_a_changed_setting_re_runs_what_depends_on_it_alone(finished, changes, rules):
     assert stale(finished, changes=changes) == rules
+
+
+def test_another_seed_of_a_finished_project_trains_and_scores_that_seed_alone(finished, tmp_path):
+    two = {"seeds": [8675309, 1]}
+    made = pending(finished, changes=two)
+    of_both = {rule for file, rule in made if "-seed1/" not in file}
+    assert of_both == {"summarise", "compare", "write_report"}
+    trained = {file.split("/")[2] for file, rule in made if rule == "train"}
+    assert trained == {f"{lineage}-seed1" for lineage in LINEAGES}
+    reordered = pending(finished, changes={"seeds": [1, 8675309]})
+    assert {file for file, _ in reordered} == {file for file, _ in made}
+
+    root = tmp_path / "results/spoken_scenes"
+    for part in (".snakemake", "results"):
+        shutil.copytree(finished / part, tmp_path / part)
+    extra = tmp_path / "two.yaml"
+    extra.write_text(yaml.safe_dump(two | {"lineages": ["{}"], "figures": {"formats": ["svg"]}}))
+    wanted = [root.relative_to(tmp_path) / name for name in ("comparison.csv", "figures/retrieval.svg", "tables/abx.tex")]
+    run = snakemake(tmp_path, *wanted, configfiles=[*TINY, extra])
+    assert run.returncode == 0, run.stderr[-5000:]
+    assert (root / "none/model/model.safetensors").read_bytes() == (
+        finished / "results/spoken_scenes/none/model/model.safetensors"
+    ).read_bytes()
+    seeds = [json.loads((root / f"{folder}/model/model.json").read_text())["training"]["seed"] for folder in ("none", "none-seed1")]
+    assert seeds == [8675309, 1]
+    rows = pd.read_csv(root / "summary.csv").query("layer == 'conv2'")
+    assert rows["seed"].tolist() == [8675309, 1]
+    (row,) = pd.read_csv(root / "comparison.csv").query("layer == 'conv2'").to_dict("records")
+    assert (row["seeds"], row["abx_test_within_n"]) == ("8675309 1", 2)
+    assert row["abx_test_within_mean"] == pytest.approx(rows["abx_test_within"].mean())
+    assert row["abx_test_within_std"] == pytest.approx(rows["abx_test_within"].std())
+    assert r"$\pm$" in (root / "tables/abx.tex").read_text()
+    assert "(n = 2)" in (root / "figures/retrieval.svg").read_text()
+
+
+def test_scores_under_noise(finished, tmp_path):
+    """One lineage, kind and ratio, after a run without noise, of which everything is used as it is."""
+    shutil.copytree(finished, tmp_path / "tiny")
+    extra = tmp_path / "noise.yaml"
+    extra.write_text(yaml.safe_dump({"lineages": ["{}->{2}"], "noise": {"kinds": ["white"], "snr_db": [0], "babble_speakers": 3}}))
+    run = snakemake(tmp_path / "tiny", "noise", configfiles=[*TINY, extra])
+    assert run.returncode == 0, run.stderr[-5000:]
+    made = {line.split()[1].rstrip(":") for line in run.stderr.splitlines() if line.startswith(("rule ", "localrule "))}
+    assert not made & {"make_corpus", "prepare", "train", "score_retrieval", "detect_words"}, "nothing without noise is made again"
+    table = pd.read_csv(tmp_path / "tiny/results/spoken_scenes/noise.csv")
+    assert table[["lineage", "layer", "kind"]].to_numpy().tolist() == [
+        ["raw log-mel", "logmel", "clean"],
+        ["raw log-mel", "logmel", "white"],
+        ["{}->{2}", "quant2", "clean"],
+        ["{}->{2}", "quant2", "white"],
+    ]
+    assert table["snr_db"].isna().tolist() == [True, False, True, False]
+    assert table.loc[2:, ["mean_recall_at_10", "words", "words_above_f1"]].notna().all(axis=None)
+    assert table[["abx_test_within", "abx_test_across"]].notna().all(axis=None)
+    assert table["abx_test_across"][0] < table["abx_test_across"][1]
 
 
 def test_a_misspelt_key_stops_a_dry_run_with_its_name(tmp_path):

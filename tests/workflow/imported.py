@@ -1,0 +1,51 @@
+"""Which modules of the package each command really imports, told by Python itself: what stands in sys.modules afterwards.
+
+    python imported.py COMMAND ...
+
+A command's own imports are executed, its body is not; so what a function imports when it is called does not appear. Prints JSON.
+"""
+
+import ast
+import inspect
+import json
+import sys
+import textwrap
+
+PACKAGE = "resdavenet_vq"
+
+
+def loaded():
+    """The package's modules that are loaded, relative to it."""
+    return {name.removeprefix(f"{PACKAGE}.") for name in sys.modules if name.startswith(f"{PACKAGE}.")}
+
+
+def callbacks():
+    """The function of each command, `figure words` for one in a group."""
+    from resdavenet_vq import __main__  # noqa: F401 - adds the commands
+    from resdavenet_vq.commands import app
+
+    def of(group, prefix):
+        for command in group.registered_commands:
+            yield prefix + (command.name or command.callback.__name__.replace("_", "-")), command.callback
+        for below in group.registered_groups:
+            yield from of(below.typer_instance, f"{prefix}{below.name} ")
+
+    return dict(of(app, ""))
+
+
+def main():
+    sources = {name: textwrap.dedent(inspect.getsource(callback)) for name, callback in callbacks().items()}
+    started = loaded()
+    found = {}
+    for name in sys.argv[1:]:
+        for module in loaded() - started:
+            del sys.modules[f"{PACKAGE}.{module}"]
+        for node in ast.walk(ast.parse(sources[name])):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                exec(compile(ast.Module([node], []), name, "exec"), {})
+        found[name] = sorted(loaded())
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""What dry runs of a checkout would run and why: Snakemake's own interface in a process of its own, tenths of a second for each.
+
+A process of its own, because the package that fingerprints code is that of the checkout, which a test may edit.
+`pretend` marks everything that a configuration asks for as made, without making it: empty files, and Snakemake's records of
+the parameters, the code and the inputs that they would have been made with.
+
+    answers = ask(checkout, [{"do": "pretend", "folder": ..., "config": {...}, "targets": [...]}, {"do": "plan", ...}])
+"""
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+REASONS = ("params_changed", "code_changed", "input_changed", "missing_output", "updated_input")
+DEALT = {"order": "0", "shards": [str(n) for n in range(64)]}
+"""In the place of what a checkpoint has found out."""
+
+
+def ask(checkout, questions):
+    """The answer to each question, in order."""
+    run = subprocess.run(
+        [sys.executable, __file__, checkout],
+        input=json.dumps(questions, default=str),
+        env=os.environ | {"PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr[-5000:]
+    return json.loads(run.stdout.rsplit("ANSWERS", 1)[1])
+
+
+def _workflow(api, question, **settings):
+    from snakemake.settings.types import ConfigSettings, DAGSettings, RerunTrigger, ResourceSettings
+
+    workflow = api.workflow(
+        resource_settings=ResourceSettings(cores=question.get("cores", 2), overwrite_threads=question.get("threads", {})),
+        config_settings=ConfigSettings(config=question["config"]),
+        snakefile=Path(sys.argv[1], "Snakefile").resolve(),
+        workdir=Path(question["folder"]),
+    )
+    triggers = frozenset({RerunTrigger.MTIME, RerunTrigger.PARAMS, RerunTrigger.INPUT, RerunTrigger.CODE})
+    targets = set(question.get("targets", ["all"]))
+    return workflow, workflow.dag(DAGSettings(targets=targets, rerun_triggers=triggers, **settings))
+
+
+def _dag(api, question):
+    workflow, dag = _workflow(api, question)
+    with contextlib.redirect_stdout(io.StringIO()):
+        dag.summary()
+    return workflow._workflow.dag
+
+
+def plan(api, question):
+    """Which outputs are asked for, and of those that would be made again the rule and the reasons of their own."""
+    dag = _dag(api, question)
+    stale = {}
+    for job in dag.needrun_jobs():
+        why = sorted(name for name in REASONS if getattr(dag.reason(job), name, False))
+        stale |= {str(output): {"rule": job.rule.name, "why": why} for output in job.output}
+    return {"asked": [str(output) for job in dag.jobs for output in job.output], "stale": stale}
+
+
+def jobs(api, question):
+    """Every job: its rule, outputs, inputs, shell command, log and benchmark file."""
+    dag = _dag(api, question)
+    return [
+        {
+            "rule": job.rule.name,
+            "output": list(map(str, job.output)),
+            "input": list(map(str, job.input)),
+            "log": list(map(str, job.log)),
+            "benchmark": str(job.benchmark or ""),
+            "params": {name: str(value) for name, value in job.params.items()},
+            "shellcmd": str(job.shellcmd or ""),
+        }
+        for job in dag.jobs
+    ]
+
+
+def place(api, question):
+    """Puts an empty file, or folder, where each output belongs; returns how many were missing."""
+    folder, placed = Path(question["folder"]), 0
+    for job in _dag(api, question).jobs:
+        for output in job.output:
+            path = folder / output
+            if path.exists():
+                continue
+            placed += 1
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if output.flags.get("directory"):
+                path.mkdir()
+            else:
+                path.write_text(json.dumps(DEALT) if job.is_checkpoint else "")
+    return placed
+
+
+def record(api, question):
+    """Has Snakemake record what the files in their places would have been made with."""
+    from snakemake.executors.touch import Executor
+
+    Executor.SLEEPING_TIME = 0
+    _workflow(api, question, forceall=True)[1].execute_workflow("local", pseudo_executor="touch")
+
+
+def edit(_api, question):
+    """Replaces files of the checkout: {path: text}."""
+    for path, text in question["files"].items():
+        Path(sys.argv[1], path).write_text(text)
+
+
+def main():
+    from snakemake.api import SnakemakeApi
+    from snakemake.settings.types import OutputSettings, Quietness
+
+    def answer(do, question):
+        with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+            return do(api, question)
+
+    answers = []
+    for question in json.load(sys.stdin):
+        if question["do"] == "pretend":
+            while answer(place, question):  # a checkpoint may ask for more
+                answer(record, question)
+            answers.append(None)
+        else:
+            answers.append(answer(globals()[question["do"]], question))
+    print("ANSWERS" + json.dumps(answers))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,263 @@
+"""A change re-runs what depends on it and nothing else: every key of the configuration, every module of the package, and what is no change.
+
+Nothing is computed here: everything that a configuration asks for is marked as made, in a copy of the checkout, and then
+Snakemake is asked what it would run. test_workflow.py does so after a run that has really taken place.
+"""
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from workflow import planner
+from workflow.staleness import REPO, TABLES, World
+
+from resdavenet_vq.provenance import VALUE_FREE
+
+WORLDS = {name: World.named(name) for name in TABLES["worlds"]}
+
+
+def folder_of(world, tmp):
+    """A folder to run in, with the files that a world's corpus names."""
+    folder = tmp / world.name
+    for name in world.files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"{name}\n")
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(checkout, tmp_path_factory):
+    """Of each world the jobs of a complete run, and what each changed key would run: asked of one process, once."""
+    tmp = tmp_path_factory.mktemp("worlds")
+    questions, labels = [], []
+    for world in WORLDS.values():
+        about = {"folder": folder_of(world, tmp), "config": world.values, "targets": world.targets}
+        questions += [{"do": "pretend", **about}, {"do": "jobs", **about}, {"do": "plan", **about}]
+        labels += [(world.name, "pretend"), (world.name, "jobs"), (world.name, "")]
+        for entry in world.entries:
+            for key in entry.keys:
+                if key in world.leaves and not entry.never:
+                    questions.append({"do": "plan", **about, "config": world.changed(key, entry)})
+                    labels.append((world.name, key))
+    answers = planner.ask(checkout, questions)
+    return {"folders": tmp, **dict(zip(labels, answers, strict=True))}
+
+
+# -- the configuration --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
+def test_every_key_of_the_schema_has_an_entry_and_every_entry_a_key(world):
+    listed = [key for entry in world.entries for key in entry.keys]
+    assert sorted(listed) == sorted(set(listed)), "a key stands in two entries"
+    assert set(listed) == set(world.leaves)
+
+
+def test_who_reads_what_is_as_the_table_says(made):
+    """The rules that follow each other, over all worlds, as read off the commands by hand."""
+    found = {}
+    for name in WORLDS:
+        makers = {output: job["rule"] for job in made[name, "jobs"] for output in job["output"]}
+        for job in made[name, "jobs"]:
+            if job["output"]:
+                for source in job["input"]:
+                    if source in makers:
+                        found.setdefault(makers[source], set()).add(job["rule"])
+    assert found == {rule: set(text.split()) for rule, text in TABLES["follows"].items()}
+
+
+def cases():
+    return [
+        pytest.param(world, entry, key, id=f"{name}-{key}")
+        for name, world in WORLDS.items()
+        for entry in world.entries
+        for key in entry.keys
+        if not entry.never
+    ]
+
+
+@pytest.mark.parametrize(("world", "entry", "key"), cases())
+def test_a_changed_key_re_runs_what_depends_on_it_alone(world, entry, key, made):
+    jobs, plan = made[world.name, "jobs"], made[world.name, key]
+    before = {output for job in jobs for output in job["output"]}
+    stale = {output for output, job in plan["stale"].items() if output in before}
+    added = {job["rule"] for output, job in plan["stale"].items() if output not in before}
+    if entry.added == {"*"}:
+        assert (stale, not added) == (set(), False)
+        return
+    assert added == entry.added
+    for rule, parts in entry.remade.items():
+        for part in parts:
+            assert any(part in output for job in jobs if job["rule"] == rule for output in job["output"]), f"{rule} makes no {part!r}"
+    first = {o for job in jobs for o in job["output"] if any(part in o for part in entry.remade.get(job["rule"], ()))}
+    assert stale == behind(first, jobs) & set(plan["asked"])
+
+
+def behind(outputs, jobs):
+    """These outputs, those made with them, and all that are made from them, directly or not."""
+    seen, grown = set(outputs), True
+    while grown:
+        grown = False
+        for job in jobs:
+            if not seen.issuperset(job["output"]) and seen.intersection((*job["input"], *job["output"])):
+                seen.update(job["output"])
+                grown = True
+    return seen
+
+
+# -- the package's code -------------------------------------------------------------------------------------------------
+
+
+def modules_of(package):
+    """Every module of a package, relative to it, and its file."""
+    files = {file.relative_to(package).with_suffix(""): file for file in sorted(package.rglob("*.py"))}
+    return {".".join(path.parts).removesuffix(".__init__"): file for path, file in files.items() if path.parts != ("__init__",)}
+
+
+def watched(jobs):
+    """Of each rule the modules in the parameter `code`, with their hashes, by the command that it runs."""
+    found = {}
+    for job in jobs:
+        if job["shellcmd"]:
+            command = re.search(r"-m resdavenet_vq ((?:figure )?[\w-]+)", job["shellcmd"])[1]
+            found.setdefault((job["rule"], command), {}).update(token.split(":") for token in job["params"]["code"].split())
+    return found
+
+
+@pytest.fixture(scope="module")
+def imported(checkout, made):
+    """What Python really loads for each command, the value-free modules and empty packages apart."""
+    commands = sorted({command for name in WORLDS for _, command in watched(made[name, "jobs"])})
+    run = subprocess.run(
+        [sys.executable, REPO / "tests/workflow/imported.py", *commands],
+        env=os.environ | {"PYTHONPATH": str(checkout)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {
+        command: {name for name in loaded if name.split(".")[0] not in VALUE_FREE | {"__main__"}}
+        for command, loaded in json.loads(run.stdout).items()
+    }
+
+
+def test_each_rule_watches_the_modules_that_its_command_loads(checkout, made, imported):
+    modules = modules_of(checkout / "resdavenet_vq")
+    empty = {name for name, file in modules.items() if file.name == "__init__.py" and not ast.parse(file.read_text()).body[1:]}
+    called = {rule: set(found.split()) for rules, found in TABLES["modules"]["called"].items() for rule in rules.split()}
+    out = {}
+    for module, entry in TABLES["modules"]["left_out"].items():
+        for rule in entry["rules"].split():
+            out.setdefault(rule, set()).add(module)
+    differences = {}
+    for name in WORLDS:
+        for (rule, command), hashes in watched(made[name, "jobs"]).items():
+            layouts = {
+                module for module in hashes if rule.startswith("prepare") and module.startswith("corpus.")
+            }  # those of this world's corpus
+            more = hashes.keys() - imported[command] - called.get(rule, set()) - layouts - empty
+            less = imported[command] - hashes.keys() - out.get(rule, set()) - empty
+            if more or less:
+                differences[name, rule] = {"watched, not loaded": sorted(more), "loaded, not watched": sorted(less)}
+    assert not differences
+
+
+def test_a_changed_module_re_runs_the_rules_that_watch_it_alone(checkout, made, tmp_path):
+    """Every module is changed by a harmless line; the reasons that Snakemake would give are the modules' new hashes."""
+    world, package = WORLDS["demo"], checkout / "resdavenet_vq"
+    about = {"folder": made["folders"] / "demo", "config": world.values, "targets": world.targets}
+    texts = {name: file.read_text() for name, file in modules_of(package).items()}
+    path = {name: str(file.relative_to(checkout)) for name, file in modules_of(package).items()}
+
+    def edited(names, line):
+        return {"do": "edit", "files": {path[name]: texts[name] + line for name in names}}
+
+    some = (
+        "evaluation.abx",
+        "files",
+        "training.loop",
+        "report.page",
+        "corpus.spoken_scenes",
+        "corpus.flickr8k",
+        "config",
+        "commands.scores",
+    )
+    questions = [edited(texts, "\n# a comment\n"), {"do": "plan", **about}, edited(texts, "\nHARMLESS = 1\n"), {"do": "jobs", **about}]
+    questions.append(edited(texts, ""))
+    for name in some:
+        questions += [edited([name], "\nHARMLESS = 1\n"), {"do": "plan", **about}, edited([name], "")]
+    _, commented, _, changed, _, *each = planner.ask(checkout, questions)
+
+    assert commented["stale"] == {}
+    before, after = watched(made["demo", "jobs"]), watched(changed)
+    assert before.keys() == after.keys()
+    for of in before:
+        assert before[of].keys() == {name for name in after[of] if name in before[of] or not (package / name.replace(".", "/")).is_dir()}
+        assert all(before[of][module] != after[of][module] for module in before[of]), of
+    jobs = made["demo", "jobs"]
+    for name, plan in zip(some, each[1::3], strict=True):
+        first = {
+            o for job in jobs for o in job["output"] if name in {token.split(":")[0] for token in job["params"].get("code", "").split()}
+        }
+        assert plan["stale"].keys() == behind(first, jobs), name
+        assert bool(first) == (name not in {"corpus.flickr8k", "config", "commands.scores"}), name
+
+
+def test_a_changed_template_re_runs_the_report_alone(checkout, made):
+    world = WORLDS["demo"]
+    about = {"folder": made["folders"] / "demo", "config": world.values, "targets": world.targets}
+    file = "resdavenet_vq/report/templates/index.html"
+    text = (checkout / file).read_text()
+    _, plan, _ = planner.ask(
+        checkout, [{"do": "edit", "files": {file: text + "<!-- -->"}}, {"do": "plan", **about}, {"do": "edit", "files": {file: text}}]
+    )
+    assert {job["rule"] for job in plan["stale"].values()} == {"write_report"}
+
+
+# -- what is no change --------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_stale_after_a_run_a_touch_a_copy_or_with_other_cores(checkout, made, tmp_path):
+    world = WORLDS["demo"]
+    folder = made["folders"] / "demo"
+    copied, unrecorded = tmp_path / "copied", tmp_path / "unrecorded"
+    shutil.copytree(folder, copied)
+    for number, file in enumerate(sorted(copied.rglob("*"), reverse=True)):  # as cp -r does without -p, in an unlucky order
+        os.utime(file, (2e9 + number, 2e9 + number)) if ".snakemake" not in file.parts else None
+    shutil.copytree(folder, unrecorded, ignore=shutil.ignore_patterns(".snakemake"))  # keeps times, as cp -a or rsync -a do
+    another = tmp_path / "another/checkout"
+    shutil.copytree(checkout, another)
+    about = {"do": "plan", "config": world.values, "targets": world.targets}
+    here = [
+        {**about, "folder": folder},
+        {**about, "folder": folder, "cores": 7},
+        {**about, "folder": folder, "threads": {"train": 5, "prepare": 3, "make_corpus": 8}},  # as profiles/slurm sets them
+        {**about, "folder": copied},
+        {**about, "folder": unrecorded},
+    ]
+    for number, plan in enumerate(planner.ask(checkout, here)):
+        assert plan["stale"] == {}, f"question {number}"
+    for file in (p for p in checkout.rglob("*") if p.is_file()):
+        file.touch()
+    assert planner.ask(another, [{**about, "folder": folder}])[0]["stale"] == {}
+    assert planner.ask(checkout, [{**about, "folder": folder}])[0]["stale"] == {}
+
+
+def test_the_page_is_what_the_tables_say():
+    assert "`words.min_occurrences`" in (REPO / "docs/staleness.md").read_text()
+
+
+def test_jobs_have_logs_and_benchmarks_by_rule_and_wildcards(made):
+    for name in WORLDS:
+        logs = [log for job in made[name, "jobs"] for log in job["log"]]
+        assert len(logs) == len(set(logs)), "two jobs share a log"
+        for job in made[name, "jobs"]:
+            if job["shellcmd"]:
+                assert f"/logs/{job['rule']}" in job["log"][0], job
+                assert f"/benchmarks/{job['rule']}" in job["benchmark"], job

@@ -1,0 +1,125 @@
+"""What each target asks for, where, and that corpora in one folder leave each other alone."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from workflow import planner
+from workflow.staleness import REPO, World
+
+from resdavenet_vq.workflow.jobs import what_to_do
+
+DEMO = World.named("demo")
+ROOT = "results/scenes"
+ENCODED = {"make_corpus", "prepare", "train"}
+TARGETS = {
+    "models": ENCODED,
+    "retrieval": ENCODED | {"encode_embeddings", "score_retrieval", "encode_maps", "score_matchmap"},
+    "abx": ENCODED | {"encode_features", "encode_logmel", "score_abx", "pack_submission"},
+    "words": ENCODED | {"encode_codes", "detect_words"},
+    f"{ROOT}/summary.csv": ENCODED
+    | {"encode_embeddings", "encode_maps", "encode_codes", "encode_features", "encode_logmel"}
+    | {"score_retrieval", "score_matchmap", "score_abx", "detect_words", "summarise"},
+    f"{ROOT}/none-2/model/model.json": ENCODED,
+    f"{ROOT}/none/retrieval.json": ENCODED | {"encode_embeddings", "score_retrieval"},
+    f"{ROOT}/data/test.h5": {"make_corpus", "prepare"},
+    f"{ROOT}/figures/words.pdf": None,
+}
+
+
+@pytest.fixture(scope="module")
+def answers(checkout, tmp_path_factory):
+    """Each target's plan in an empty folder; then two corpora in one folder."""
+    empty, shared = tmp_path_factory.mktemp("empty"), tmp_path_factory.mktemp("shared")
+    other = DEMO.values | {"corpus": DEMO.values["corpus"] | {"name": "others", "seed": 2}}
+    asked = [{"do": "plan", "folder": empty, "config": DEMO.values, "targets": [target]} for target in TARGETS]
+    first = {"folder": shared, "config": DEMO.values, "targets": DEMO.targets}
+    second = {"folder": shared, "config": other, "targets": DEMO.targets}
+    asked += [
+        {"do": "pretend", **first},
+        {"do": "plan", **second},
+        {"do": "pretend", **second},
+        {"do": "plan", **first},
+        {"do": "plan", **second},
+    ]
+    return dict(zip([*TARGETS, "made", "beside", "made too", "first", "second"], planner.ask(checkout, asked), strict=True))
+
+
+@pytest.mark.parametrize(("target", "rules"), TARGETS.items())
+def test_a_target_makes_what_it_needs_and_nothing_else(target, rules, answers):
+    made = {job["rule"] for job in answers[target]["stale"].values()}
+    assert made == rules if rules else "draw_figure" in made
+    assert all(output.startswith(f"{ROOT}/") for output in answers[target]["stale"])
+
+
+def test_a_lineage_asked_for_by_its_path_trains_its_parents_alone(answers):
+    models = {Path(output).parent.parent.name for output in answers[f"{ROOT}/none-2/model/model.json"]["stale"] if "/model/" in output}
+    assert models == {"none", "none-2"}
+    assert not any("none-2/" in output for output in answers[f"{ROOT}/none/retrieval.json"]["stale"])
+
+
+def test_two_corpora_in_one_folder_leave_each_other_alone(answers):
+    assert answers["beside"]["stale"]
+    assert all(output.startswith("results/others/") for output in answers["beside"]["stale"])
+    assert answers["first"]["stale"] == answers["second"]["stale"] == {}
+
+
+def test_lineages_on_the_command_line_and_another_directory(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    run = subprocess.run(
+        [
+            *(sys.executable, "-m", "snakemake", "--snakefile", REPO / "Snakefile", "--directory", elsewhere, "-n", "--cores", "1"),
+            *("--config", 'lineages=["{3}->{2,3}"]', "--", "models"),
+        ],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "results/spoken_scenes/3-23/model/model.json" in run.stdout
+    assert "results/spoken_scenes/none/" not in run.stdout
+
+
+def test_after_a_failure_the_logs_to_read_are_named():
+    log = """
+Error in rule train:
+    message: None
+    jobid: 3
+    input: results/x/data/train.h5
+    output: results/x/none/model/model.json
+    log: results/x/logs/train/none.log (check log file(s) for error details)
+    shell:
+        python
+Error in rule prepare:
+    jobid: 5
+    log: results/x/logs/prepare/val.log (check log file(s) for error details)
+"""
+    said = what_to_do(log, Path("results/x"))
+    assert "  train: results/x/logs/train/none.log\n  prepare: results/x/logs/prepare/val.log\n" in said
+    assert "same command again" in said
+    assert "results/x/logs" in what_to_do("nothing was started", Path("results/x"))
+
+
+def test_a_run_that_fails_says_which_log_to_read_and_what_to_do(tmp_path):
+    """A corpus whose JSON is cut short: real jobs, a real failure."""
+    (tmp_path / "mine.yaml").write_text("corpus: {layout: places, name: mine, metadata: {train: bad.json, val: bad.json}}\n")
+    configuration = (REPO / "configs/places.yaml").read_text()
+    (tmp_path / "places.yaml").write_text(configuration)
+    (tmp_path / "bad.json").write_text('{"data": [')
+    run = subprocess.run(
+        [
+            *(sys.executable, "-m", "snakemake", "--snakefile", REPO / "Snakefile", "--cores", "1"),
+            *("--configfile", "places.yaml", "mine.yaml", "--", "results/mine/data/val.h5"),
+        ],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode != 0
+    assert "prepare: results/mine/logs/prepare/val.log\nMend what they name" in run.stdout + run.stderr
