@@ -13,8 +13,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 
-VALUE_FREE = frozenset({"commands", "config", "errors", "progress", "provenance", "workflow"})
-"""Modules that no result depends on: types of values that reach commands as parameters, messages, bars and planning."""
+VALUE_FREE = frozenset({"commands", "config", "errors", "orphans", "progress", "provenance", "workflow"})
+"""Modules that no result depends on: types of values that reach commands as parameters, messages, bars, planning, and how processes end."""
 
 
 def fingerprint(module: str, package: Path = PACKAGE) -> str:
@@ -27,7 +27,7 @@ def fingerprint(module: str, package: Path = PACKAGE) -> str:
 
 
 def closure(module: str, package: Path = PACKAGE) -> tuple[str, ...]:
-    """The module and all modules of the package that it imports, directly or not, sorted; without the value-free ones."""
+    """The module and all that it imports from the package, directly or not, sorted, empty packages on the way and value-free modules left out."""
     seen: set[str] = set()
     todo = [module]
     while todo:
@@ -36,6 +36,9 @@ def closure(module: str, package: Path = PACKAGE) -> tuple[str, ...]:
             continue
         seen.add(name)
         todo += _imports(package, name, _stamp(package, name))
+        parent = name.rpartition(".")[0]
+        if parent and _holds_code(package, parent, _stamp(package, parent)):
+            todo.append(parent)  # importing a module runs its package's own text first
     return tuple(sorted(seen))
 
 
@@ -81,6 +84,13 @@ def _imports(package: Path, name: str, stamp: tuple[int, int]) -> frozenset[str]
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     names = {full.removeprefix(prefix) for full in found if full.startswith(prefix)}
     return frozenset(n for n in names if _file(package, n) is not None)
+
+
+@cache
+def _holds_code(package: Path, name: str, stamp: tuple[int, int]) -> bool:
+    """Whether a module has more than a docstring and a line from the future."""
+    nodes = _tree(package, name, stamp).body
+    return any(not (isinstance(n, ast.Expr) or (isinstance(n, ast.ImportFrom) and n.module == "__future__")) for n in nodes)
 
 
 @cache

@@ -1,7 +1,10 @@
 """Slow, obvious twins of what the corpus room computes."""
 
+import json
 import math
 import re
+
+from resdavenet_vq.errors import InputError
 
 
 def parse_alignment(text):
@@ -39,3 +42,20 @@ def item_file(rows):
 def trailing_ones(number):
     digits = f"{number:064b}"
     return len(digits) - len(digits.rstrip("1"))
+
+
+def check_read_or_refused(read, where):
+    """The law of every importer: a fault names the corpus's folder, or each row is read or refused once and all can be written."""
+    manifest, fault = None, ""
+    try:
+        manifest = read()
+    except InputError as e:
+        fault = str(e)
+    if manifest is None:
+        assert str(where) in fault, fault
+        return
+    taken = {refusal.row for refusal in manifest.refused}
+    assert len(taken) == len(manifest.refused), manifest.refused
+    assert all(0 <= row < len(taken) + len(manifest.utterances) for row in taken), taken
+    assert len({u.id for u in manifest.utterances}) == len(manifest.utterances), manifest.utterances
+    json.dumps([u.to_dict() for u in manifest.utterances] + manifest.refused + [manifest.noticed], ensure_ascii=False).encode()

@@ -53,6 +53,8 @@ def test_shipped_configurations_are_valid():
         ("training.batch_size", 0, "training.batch_size: input should be greater than 0, not 0"),
         ("training.split", None, "training.split: missing; it must be given"),
         ("retrieval.split", "tset", "retrieval.split: the corpus has no split 'tset'; did you mean 'test'?"),
+        ("retrieval.similarities", ["misa"], "retrieval: similarities: pooled must stand in it, and nothing twice"),
+        ("retrieval.similarities", ["pooled", "mesa"], "retrieval.similarities.1: input should be 'pooled', 'sisa', 'misa' or 'sima'"),
         ("abx.splits", ["abx", "vall"], "abx.splits: the corpus has no split 'vall'; did you mean 'val'?"),
         ("recipe.jitter", "centered", "recipe.jitter: input should be 'published' or 'centred', not 'centered'"),
         ("model.image.crop", 80, "crop (80) is larger than resize (72)"),

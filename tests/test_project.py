@@ -52,7 +52,7 @@ def test_the_conda_environment_has_the_same_pins():
 
 
 @pytest.mark.parametrize(
-    "name", ["pyproject.toml", "constraints.txt", "Makefile", "scripts/bootstrap", ".ci/run", "envs/resdavenet-vq.yaml"]
+    "name", ["pyproject.toml", "constraints.txt", "Makefile", "scripts/bootstrap", ".ci/run", "envs/resdavenet-vq.yaml", "Containerfile"]
 )
 def test_no_registry_is_named(name):
     assert not re.search(r"https?://|index-url|find-links", (REPO / name).read_text())

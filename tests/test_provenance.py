@@ -34,6 +34,14 @@ def test_the_closure_follows_imports_even_inside_functions(package):
     assert set(closure("room.a", package)) == {"room.a", "room.b", "room", "files", "lazy"}
 
 
+def test_a_package_on_the_way_counts_once_it_holds_code(package):
+    assert "room" not in closure("room.b", package)
+    (package / "room/__init__.py").write_text('"""Doc."""\nfrom __future__ import annotations\n')
+    assert "room" not in closure("room.b", package)
+    (package / "room/__init__.py").write_text("import resdavenet_vq.other\n")
+    assert {"room", "other"} <= set(closure("room.b", package))
+
+
 @pytest.mark.parametrize("name", ["room.b", "files", "lazy"])
 def test_changed_code_changes_the_fingerprint_and_shows_where(package, name):
     before = dict(part.split(":") for part in fingerprint("room.a", package).split())

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ import yaml
 
 from resdavenet_vq import config, workflow
 from resdavenet_vq.data import features
+from resdavenet_vq.errors import InputError
 from resdavenet_vq.workflow import Plan
+from resdavenet_vq.workflow.figures import drawings
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -106,6 +109,73 @@ def test_a_lineage_is_either_trained_or_imported():
     assert some.released_files("none-2") == ["a.tar"]
 
 
+def seeded(*seeds, **changes):
+    values = yaml.safe_load((REPO / "config.yaml").read_text()) | {"lineages": ["{}", "{}->{2}"], "seeds": list(seeds)} | changes
+    return Plan(config.read(values))
+
+
+def test_every_lineage_has_every_seed_and_the_configured_one_has_the_plain_folder():
+    own = seeded().config.training.seed
+    assert [lineage.folder for lineage in seeded().lineages] == ["none", "none-2"]
+    assert [lineage.folder for lineage in seeded(own, 3).lineages] == ["none", "none-seed3", "none-2", "none-2-seed3"]
+    assert [lineage.folder for lineage in seeded(3).lineages] == ["none-seed3", "none-2-seed3"]
+    assert {lineage.folder for lineage in seeded(own, 3).lineages} == {lineage.folder for lineage in seeded(3, own).lineages}
+    assert json.loads(seeded(own, 3).seeds) == {"none": own, "none-seed3": 3, "none-2": own, "none-2-seed3": 3}
+    assert [lineage.folder for lineage in seeded(3, own).examples] == ["none", "none-2"]
+    assert [lineage.folder for lineage in seeded(3, 4).examples] == ["none-seed3", "none-2-seed3"]
+
+
+def test_a_seed_reaches_its_own_trainings_and_nothing_that_was_there():
+    one, several = seeded(), seeded(1, 2, one_more := 8675309)
+    for folder in ("none", "none-2"):
+        assert several.training(folder) == one.training(folder)
+        assert several.parent(folder) == one.parent(folder)
+        with_seed = json.loads(several.training(f"{folder}-seed2"))
+        assert with_seed["seed"] == 2
+        assert with_seed | {"seed": one_more} == json.loads(one.training(folder))
+        assert several.training_recipe(f"{folder}-seed2") == one.training_recipe(folder)
+        assert several.notation(f"{folder}-seed2") == one.notation(folder)
+    assert several.parent("none-2-seed2") == ["results/spoken_scenes/none-seed2/model/model.json"]
+    assert several.slowest_abx_period == one.slowest_abx_period
+    for targets in ("models", "retrieval", "abx", "words", "submissions", "shown_codes"):
+        assert set(getattr(one, targets)) <= set(getattr(several, targets)), targets
+    assert len(several.models) == 3 * len(one.models)
+
+
+def test_an_imported_model_has_no_seed_and_is_the_parent_of_all():
+    some = seeded(1, 2, released={"{}": "a.tar"})
+    assert [lineage.folder for lineage in some.lineages] == ["none", "none-2-seed1", "none-2-seed2"]
+    assert some.parent("none-2-seed2") == ["results/spoken_scenes/none/model/model.json"]
+    assert json.loads(some.seeds) == {"none-2-seed1": 1, "none-2-seed2": 2}
+
+
+def test_a_seed_twice_or_below_zero_is_refused():
+    with pytest.raises(InputError, match="seeds: 1 stands in it twice"):
+        seeded(1, 2, 1)
+    with pytest.raises(InputError, match=r"seeds\.0"):
+        seeded(-1)
+
+
+# Figures
+
+
+def test_every_figure_is_planned_with_what_it_is_made_of():
+    planned = drawings(seeded(8675309, 1, figures={"utterances": ["a b", "c"], "keywords": ["SNOW"]}))
+    of_scores = {"retrieval", "words", "abx-test", "abx-abx", "bitrate-abx-test", "bitrate-abx-abx"}
+    assert {name for name, drawing in planned.items() if drawing.inputs == ("results/spoken_scenes/summary.csv",)} == of_scores
+    assert planned.keys() - of_scores == {
+        "training", "codebooks", "precision-recall", "words-above", "utterance-1", "utterance-2", "keyword-SNOW",
+    }  # fmt: skip
+    assert len(planned["training"].inputs) == 4
+    assert planned["words-above"].inputs == ("results/spoken_scenes/none-2/words/quant2/summary.json",)
+    assert planned["utterance-1"].inputs == ("results/spoken_scenes/data/test.h5", "results/spoken_scenes/none-2/codes/test.h5")
+    assert shlex.split(planned["utterance-1"].arguments)[:3] == ["utterance", "--utterance", "a b"]
+    plain = drawings(seeded(lineages=["{}"], abx={"splits": []}))
+    assert plain.keys() == {"retrieval", "training", "utterance-1"}
+    with pytest.raises(InputError, match="keywords"):
+        seeded(figures={"keywords": ["two words"]})
+
+
 def test_a_local_file_of_weights_is_an_input_of_first_stages_alone():
     values = yaml.safe_load((REPO / "config.yaml").read_text())
     assert Plan(config.read(values)).image_weights("none") == []
@@ -179,6 +249,25 @@ def test_how_a_training_computes_is_part_of_it_but_not_where():
     assert training(gpus=4, threads=9, workers=3) == training()
     for change in ({"precision": "bfloat16"}, {"compile": True}, {"deterministic": False}):
         assert training(compute=change) != training()
+
+
+def test_items_come_from_the_corpus_or_are_made_from_its_alignments():
+    assert plan().items("abx") == "results/spoken_scenes/corpus/abx.item"
+    assert plan("configs/places.yaml").items("val") == "results/places/items/val.item"
+    assert plan("configs/places.yaml", items={"val": "dev.item"}).items("val") == "dev.item"
+
+
+def test_variants_are_scored_beside_their_quantizers_and_not_encoded():
+    values = yaml.safe_load((REPO / "config.yaml").read_text())
+    values["abx"] |= {"splits": ["test"], "convolutional_layers": ["conv2"], "variants": ["segment", "onehot"]}
+    values["lineages"] = ["{}", "{2,3}"]
+    some = Plan(config.read(values))
+    scored = [str(Path(file).relative_to(some.root)) for file in some.abx]
+    of_quantizers = ("quant2", "quant3", "segment2", "onehot2", "segment3", "onehot3")
+    expected = ["baseline/abx/test/logmel.json", "none/abx/test/conv2.json", "23/abx/test/conv2.json"]
+    assert scored == expected + [f"23/abx/test/{layer}.json" for layer in of_quantizers]
+    assert some.abx_layers(some.lineages[1]) == ("conv2", "quant2", "quant3")
+    assert some.slowest_abx_period == 0.04
 
 
 def test_only_splits_of_abx_alone_are_never_cut():

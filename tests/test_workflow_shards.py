@@ -10,8 +10,8 @@ import yaml
 
 from resdavenet_vq import config
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.scatter import ScatterPlan
 from resdavenet_vq.workflow import Plan
+from resdavenet_vq.workflow.shards import ScatterPlan
 
 REPO = Path(__file__).resolve().parents[1]
 

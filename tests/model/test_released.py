@@ -24,7 +24,7 @@ from resdavenet_vq.data.preparation import prepare
 from resdavenet_vq.data.store_writer import StoreWriter
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation.encode import encode
-from resdavenet_vq.evaluation.retrieval import score
+from resdavenet_vq.evaluation.retrieval_files import score
 from resdavenet_vq.evaluation.summary import summarise
 from resdavenet_vq.model import checkpoint, released
 from resdavenet_vq.model.image import ImageEncoder
@@ -308,4 +308,4 @@ def test_retrieval_of_a_model_with_an_image_branch_and_of_one_without(folder, tm
     with h5py.File(tmp_path / "e.h5") as f:
         assert f["image"].shape == (3, 48)
     summarise([tmp_path / "without.json"], tmp_path / "summary.csv")
-    assert (tmp_path / "summary.csv").read_text().splitlines()[1] == '"{2,3}",,split,the model has no image branch'
+    assert (tmp_path / "summary.csv").read_text().splitlines()[1] == '"{2,3}",,,split,the model has no image branch'

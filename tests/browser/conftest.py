@@ -1,0 +1,40 @@
+"""One Chromium for all tests of the report's pages; they are skipped where there is none."""
+
+from __future__ import annotations
+
+import pytest
+from browser.chromium import Chromium, find
+from report.made_up import LINEAGES, build, utterances
+
+from resdavenet_vq import config
+from resdavenet_vq.report import page
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory):
+    """A report of twelve utterances, eight of which can be heard."""
+    folder = tmp_path_factory.mktemp("run") / "results" / "spoken_scenes"
+    build(folder, utterances(tmp_path_factory.mktemp("corpus"), 12))
+    out = tmp_path_factory.mktemp("pages") / "report"
+    page.write(folder, LINEAGES, "test", config.Report(utterances=8, occurrences=5), out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A browser; it starts once."""
+    if not find():
+        pytest.skip("no chromium on PATH: Debian's package is `chromium`; another program can be named by the variable CHROMIUM")
+    with Chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(chromium):
+    """The browser on a wide light screen; whatever the pages did, they complained of nothing and asked no network."""
+    chromium.size(1280)
+    chromium.problems.clear()
+    chromium.requests.clear()
+    yield chromium
+    assert chromium.problems == []
+    assert [url for url in chromium.requests if not url.startswith(("file:", "about:", "data:", "blob:"))] == []

@@ -1,0 +1,73 @@
+"""A report of a split with 20,000 utterances opens as quickly as one of twelve: what is not looked at is not loaded."""
+
+from __future__ import annotations
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+import soundfile
+from report.made_up import write_table
+
+from resdavenet_vq import config
+from resdavenet_vq.report import page
+
+UTTERANCES, HEARD, FRAMES, CODES, WORDS = 20_000, 40, 100, 1024, 5000
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """Utterances of 2 s with five words each; all are heard from one file, and there is no store."""
+    folder = tmp_path_factory.mktemp("large") / "results" / "made_up"
+    wav = folder / "noise.wav"
+    (folder / "none-2/codes").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    soundfile.write(wav, 0.1 * rng.standard_normal(32000), 16000)
+    words = (WORDS * rng.random((UTTERANCES, 5)) ** 2).astype(int).tolist()
+    rows = []
+    for i, spoken in enumerate(words):
+        intervals = [[0.4 * j, 0.4 * j + 0.35, f"WORD{word}"] for j, word in enumerate(spoken)]
+        text = " ".join(label for *_, label in intervals).lower()
+        common = {"wav": str(wav), "image": None, "image_id": None, "speaker": "anna", "phones": None}
+        rows.append(json.dumps({"id": f"utterance-{i:05d}", "text": text, "words": intervals} | common))
+    with h5py.File(folder / "none-2/codes/test.h5", "w") as f:
+        f["manifest"] = np.array(rows, dtype=h5py.string_dtype())
+        f["quant2/codes"] = np.repeat(rng.integers(0, CODES, UTTERANCES * FRAMES // 4), 4).astype(np.int32)
+        f["quant2/offsets"] = np.arange(UTTERANCES + 1) * FRAMES
+        f["quant2/codebook"] = np.zeros((CODES, 2), np.float32)
+        f["quant2"].attrs["frame_period"] = 0.02
+    write_table(folder / "summary.csv", [{"lineage": "{}->{2}", "layer": "quant2", "mean_recall_at_10": 0.5}])
+    out = folder / "report"
+    page.write(folder, ["none-2"], "test", config.Report(utterances=HEARD), out)
+    return out
+
+
+@pytest.mark.parametrize(("name", "there"), [("units", "#detail .place"), ("utterances", "#shown .spectrogram img")])
+def test_it_opens_quickly_and_in_little_memory(browser, large, name, there):
+    seconds = browser.open(large / f"{name}.html")
+    browser.wait(f"document.querySelector({json.dumps(there)})", 10)
+    loaded = sum(
+        (large / url.split("/report/")[1].split("#")[0]).stat().st_size for url in {u for u in browser.requests if u.startswith("file:")}
+    )
+    megabytes = browser.memory() / 1e6
+    print(f"{name}: opened in {seconds:.2f} s, {loaded / 1e6:.2f} MB loaded, {megabytes:.0f} MB of JavaScript in use")
+    assert seconds < 5
+    assert loaded < 2e6
+    assert megabytes < 50
+
+
+def test_all_texts_are_searched(browser, large):
+    browser.open(large / "utterances.html", "#search=word0")
+    browser.wait("document.querySelector('#searched').textContent.includes('of 20')", 10)
+    expected = sum("word0" in row[2].split() for row in texts(large))
+    assert expected > 100
+    assert browser.evaluate("document.querySelector('#searched').textContent").startswith(
+        f"{expected:,} utterances of 20,000; ".replace(",", "\u202f")
+    )
+
+
+def texts(report):
+    for file in report.glob("data/texts-*.js"):
+        text = file.read_text()
+        yield from json.loads(text[text.index(",") + 1 : text.rindex(")")])
