@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -41,6 +41,11 @@ class Words:
         said: float = self.summary["f1_threshold"]
         return said
 
+    @property
+    def detectors(self) -> pd.DataFrame:
+        """The words that count: scored, and neither stop words nor silence."""
+        return self.table[~self.table["is_stop_word"] & ~self.table["is_silence"]].dropna(subset=["f1"])
+
 
 @dataclass(frozen=True)
 class Model:
@@ -51,8 +56,8 @@ class Model:
 
     @property
     def name(self) -> str:
-        """As it is shown: `{2} → {2,3}`."""
-        return shown(str(self.lineage))
+        """As it is shown: `{2} → {2,3}`, and the seed where the folder bears one."""
+        return shown(str(self.lineage)) + ("" if self.lineage.seed is None else f" (seed {self.lineage.seed})")
 
     @cached_property
     def history(self) -> pd.DataFrame | None:
@@ -95,24 +100,39 @@ class Findings:
 
     @cached_property
     def summary(self) -> tuple[list[str], list[dict[str, str]]]:
-        """Columns and rows of summary.csv, values as they are written there. Raises InputError where it is not there."""
+        """Columns and rows of summary.csv, values as they are written there; a lineage of several seeds is named with the seed.
+
+        Raises InputError where it is not there.
+        """
         file = self.root / "summary.csv"
         try:
             with file.open(encoding="utf-8", newline="") as f:
                 reader = csv.DictReader(f, restval="")
-                return list(reader.fieldnames or ()), list(reader)
+                columns, rows = list(reader.fieldnames or ()), list(reader)
         except FileNotFoundError:
             raise InputError(f"{file}: no such file; write the summary before the report") from None
         except (UnicodeDecodeError, csv.Error) as e:
             raise InputError(f"{file}: not a table ({e})") from None
+        seeds: dict[str, set[str]] = {}
+        for row in rows:
+            seeds.setdefault(row["lineage"], set()).add(row.get("seed", ""))
+        return columns, [
+            row | {"lineage": f"{row['lineage']} (seed {row['seed']})"} if len(seeds[row["lineage"]]) > 1 else row for row in rows
+        ]
 
     @cached_property
     def abx(self) -> dict[str, list[dict[str, Any]]]:
-        """ABX results by split: those of the raw log-mel features first, then by lineage, the lowest layer first."""
+        """ABX results by split: those of the raw log-mel features first, then by lineage, the lowest layer first.
+
+        Beside what a result says, `model` is the model as it is shown, and `phones` its table of errors by phones, or None.
+        """
         results: dict[str, list[dict[str, Any]]] = {}
-        for folder in (self.root / BASELINE, *(model.folder for model in self.models)):
+        folders = [(None, self.root / BASELINE), *((model.name, model.folder) for model in self.models)]
+        for name, folder in folders:
             for file in sorted(folder.glob("abx/*/*.json"), key=lambda f: f.stem[-1:] + f.stem):
-                results.setdefault(file.parent.name, []).append(_json(file))
+                result, phones = _json(file), file.with_suffix(".phones.csv")
+                more = {"model": name or shown(result["lineage"]), "phones": phones if phones.is_file() else None}
+                results.setdefault(file.parent.name, []).append(result | more)
         return results
 
     def store(self, split: str) -> Store | None:
@@ -134,14 +154,37 @@ class Codes:
         self.file = file
         self.utterances = [Utterance.from_dict(row) for row in rows]
         self._number = {utterance.id: i for i, utterance in enumerate(self.utterances)}
+        self._read: dict[str, LayerCodes] = {}
 
     def of(self, identity: str) -> Iterator[tuple[str, np.ndarray, float]]:
         """Layer, codes (T,) and frame period in seconds of one utterance; nothing where it was not encoded."""
-        if (number := self._number.get(identity)) is None:
-            return
         for layer in self.layers:
-            with CodesFile(self.file, layer) as codes:
-                yield layer, codes.codes(number, number + 1)[0], codes.frame_period
+            if found := self.layer_of(layer, identity):
+                yield layer, *found
+
+    def layer_of(self, layer: str, identity: str) -> tuple[np.ndarray, float] | None:
+        """Codes (T,) and frame period in seconds of one utterance in one layer; None where it was not encoded."""
+        if (number := self._number.get(identity)) is None:
+            return None
+        found = self.layer(layer)
+        return found.codes[found.offsets[number] : found.offsets[number + 1]], found.frame_period
+
+    def layer(self, name: str) -> LayerCodes:
+        """All codes of a layer, read once."""
+        if name not in self._read:
+            with CodesFile(self.file, name) as codes:
+                whole = np.concatenate([np.zeros(0, np.int32), *codes.codes(0, len(codes))])
+                self._read[name] = LayerCodes(whole, codes.offsets, codes.frame_period, codes.codebook_size)
+        return self._read[name]
+
+
+class LayerCodes(NamedTuple):
+    """The codes of a layer end to end: utterance i at offsets[i]:offsets[i + 1]; the frame period in seconds; the codebook's size."""
+
+    codes: np.ndarray
+    offsets: np.ndarray
+    frame_period: float
+    codebook_size: int
 
 
 def find(results: Path, lineages: Sequence[str]) -> Findings:

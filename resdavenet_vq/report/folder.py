@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+import soundfile
 from PIL import Image
 
 from resdavenet_vq.errors import InputError
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 PIXELS_PER_INCH = 96
 """Of a web page."""
+
+COMPRESSED = frozenset({".flac", ".mp3", ".ogg", ".opus", ".m4a"})
+"""Audio files that every browser plays and that are small as they are."""
 
 
 class Picture(NamedTuple):
@@ -39,6 +44,7 @@ class Folder:
         self.root = root
         self._sounds: dict[Path, str] = {}
         self._images: dict[str, Picture] = {}
+        self._copied: dict[Path, str] = {}
 
     def path(self, *parts: str) -> Path:
         """A path in the folder, its parent made."""
@@ -53,12 +59,26 @@ class Folder:
         return Picture(f"figures/{name}.svg", round(width * PIXELS_PER_INCH), round(height * PIXELS_PER_INCH), alt, caption)
 
     def sound(self, source: Path) -> str:
-        """Copies an audio file in. Raises InputError naming it where it cannot be read."""
+        """Copies an audio file in, as FLAC unless it is compressed already. Raises InputError naming it where it cannot be read."""
         if source not in self._sounds:
-            name = f"sounds/{len(self._sounds) + 1:04d}{source.suffix.lower() if source.suffix[1:].isalnum() else ''}"
-            self.copy(source, name)
+            number = len(self._sounds) + 1
+            compressed = source.suffix.lower() in COMPRESSED
+            name = f"sounds/{number:04d}{source.suffix.lower() if compressed else '.flac'}"
+            if compressed:
+                self.copy(source, name)
+            else:
+                self._as_flac(source, name)
             self._sounds[source] = name
         return self._sounds[source]
+
+    def _as_flac(self, source: Path, name: str) -> None:
+        """Without loss where the file has 16 bits, as most have."""
+        try:
+            plain = soundfile.info(source).subtype in {"PCM_16", "PCM_U8", "PCM_S8", "ULAW", "ALAW"}
+            samples, rate = soundfile.read(source, dtype="int16" if plain else "float32")
+            soundfile.write(self.path(*name.split("/")), samples, rate, format="FLAC", subtype="PCM_16")
+        except (OSError, soundfile.SoundFileError) as e:
+            raise InputError(f"{source}: cannot be copied into the report ({e})") from None
 
     def copy(self, source: Path, name: str) -> str:
         """Copies a file in under a name. Raises InputError naming it where it cannot be read."""
@@ -66,6 +86,17 @@ class Folder:
             shutil.copyfile(source, self.path(*name.split("/")))
         except OSError as e:
             raise InputError(f"{source}: cannot be copied into the report ({e.strerror or e})") from None
+        return name
+
+    def once(self, source: Path, name: str) -> str:
+        """Copies a file in under a name that gets a number; the same file only once."""
+        if source not in self._copied:
+            self._copied[source] = self.copy(source, f"{name}-{len(self._copied) + 1}{source.suffix}")
+        return self._copied[source]
+
+    def grey(self, name: str, levels: np.ndarray) -> str:
+        """Writes a grey picture (height, width) uint8."""
+        Image.fromarray(levels).save(self.path(*name.split("/")))
         return name
 
     def image(self, key: str, data: bytes) -> Picture:

@@ -96,7 +96,7 @@ _PATTERNS: tuple[tuple[str, str, str, str, bool], ...] = (
     (r"words_units_(?P<tier>words|phones)_(?P<rest>.+)", "{tier}, {rest}", "plain", "Units", False),
     (r"words_(?:conditions_)?(?P<rest>.+)", "{rest}", "plain", "Words", False),
     (rf"(?P<rest>(?:\w+_)?(?:{_SHARES}))", "{rest} (%)", "share", "", False),
-    (r"lineage|layer", "", "text", "", False),
+    (r"lineage|seed|layer", "", "text", "", False),
     (r"frame_period", "frame (s)", "plain", "", True),
 )
 

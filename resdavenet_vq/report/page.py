@@ -15,13 +15,29 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 import resdavenet_vq
 from resdavenet_vq import config
+from resdavenet_vq.evaluation import comparison
 from resdavenet_vq.evaluation.units import FrameTime
-from resdavenet_vq.report import examples, figures, findings, meanings
-from resdavenet_vq.report.figures import Line
+from resdavenet_vq.report import (
+    chunks,
+    comparison_figures,
+    confusions,
+    examples,
+    explorer,
+    findings,
+    histories,
+    maps,
+    meanings,
+    noise_figure,
+    plots,
+    published,
+    shown,
+)
 from resdavenet_vq.report.findings import Findings
 from resdavenet_vq.report.folder import Folder, written_whole
 from resdavenet_vq.report.meanings import Meaning
@@ -31,6 +47,14 @@ TEMPLATES = Path(__file__).with_name("templates")
 BEST_WORDS = 250
 """Words in the scatter of precision and recall, and rows of the tables of words."""
 
+TASKS: tuple[confusions.Task, ...] = ("within", "across")
+
+WORST_PAIRS = 100
+"""Rows of the tables of phones."""
+
+
+PLOTLY = "plotly.min.js"
+
 
 @dataclass(frozen=True)
 class Page:
@@ -39,6 +63,8 @@ class Page:
     file: str
     title: str
     content: dict[str, Any]
+    scripts: tuple[str, ...] = ()
+    """Beside `report.js`, in this order."""
 
 
 def write(
@@ -53,9 +79,9 @@ def write(
     lineages
         Shown in this order, in notation (`{}->{2}`) or as folders (`none-2`).
     split
-        Where the utterances shown come from: `data/{split}.h5`, and `codes/{split}.h5` of each lineage.
+        Where the utterances and occurrences shown come from: `data/{split}.h5`, and `codes/{split}.h5` of each lineage.
     settings
-        How many utterances are drawn, and the seed of their choice.
+        How many utterances are shown, how many occurrences of each code, and the seed of their choice.
     out
         The report's folder; `index.html` is its first page.
     frame_time
@@ -64,6 +90,30 @@ def write(
     Raises InputError naming the file for anything that is there and cannot be read.
     """
     found = findings.find(results, lineages)
+    templates = _templates()
+    with written_whole(out) as folder:
+        seen = shown.find(found, split, settings, frame_time)
+        made = (
+            _overview(found, folder),
+            _training(found, folder),
+            _words(found, folder, seen),
+            _units(found, folder, seen),
+            _utterances(folder, seen),
+            _retrieval(found, folder, split),
+            _abx(found, folder),
+        )
+        pages = [page for page in made if page is not None]
+        _assets(folder, pages)
+        for page in pages:
+            values = {"title": page.title, "file": page.file, "scripts": page.scripts, "plotly": PLOTLY in page.scripts}
+            text = templates.get_template(page.file).render(
+                page.content, pages=pages, corpus=results.name, version=resdavenet_vq.__version__, **values
+            )
+            folder.path(page.file).write_text(text, encoding="utf-8")
+
+
+def _templates() -> jinja2.Environment:
+    """The templates, with what they use to write numbers and data."""
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
@@ -73,28 +123,21 @@ def write(
         "shown": findings.shown,
         "runs_of_groups": lambda columns: [(group, list(members)) for group, members in itertools.groupby(columns, lambda c: c.group)],
         "standard_error": lambda share, n: f"{100 * math.sqrt(share * (1 - share) / n):.1f}",
+        "script": lambda value: Markup(chunks.as_script(value)),  # noqa: S704 - as_script leaves nothing that ends a script
     }
     templates.tests["numeric"] = meanings.is_number
-    with written_whole(out) as folder:
-        for name in ("style.css", "report.js"):
-            folder.copy(TEMPLATES / name, f"assets/{name}")
-        pages = [
-            page
-            for page in (
-                _overview(found, folder),
-                _training(found, folder),
-                _words(found, folder),
-                _utterances(found, folder, split, settings, frame_time),
-                _retrieval(found, folder),
-                _abx(found),
-            )
-            if page is not None
-        ]
-        for page in pages:
-            text = templates.get_template(page.file).render(
-                page.content, title=page.title, file=page.file, pages=pages, corpus=results.name, version=resdavenet_vq.__version__
-            )
-            folder.path(page.file).write_text(text, encoding="utf-8")
+    return templates
+
+
+def _assets(folder: Folder, pages: Sequence[Page]) -> None:
+    """Styles and scripts that some page uses, and the library of charts with its licence."""
+    scripts = {script for page in pages for script in page.scripts}
+    for name in ("style.css", "report.js", *sorted(scripts - {PLOTLY})):
+        folder.copy(TEMPLATES / name, f"assets/{name}")
+    if PLOTLY in scripts:
+        script, licence = plots.library()
+        folder.copy(script, f"assets/{PLOTLY}")
+        folder.copy(licence, "assets/plotly-license.txt")
 
 
 # -- the pages ------------------------------------------------------------------------------------------------
@@ -112,8 +155,31 @@ def _overview(found: Findings, folder: Folder) -> Page:
             _group(title, [c for c in known if c.group == title], rows) for title in dict.fromkeys(c.group for c in known if c.group)
         ],
         "csv": folder.copy(found.root / "summary.csv", "tables/summary.csv"),
-    }
+        "published": published.GROUPS,
+    } | _compared(found, folder, known)
     return Page("index.html", "Overview", content)
+
+
+def _compared(found: Findings, folder: Folder, known: Sequence[Meaning]) -> dict[str, Any]:
+    """Figures of lineages, layers and seeds side by side, and the spread over seeds where there are several."""
+    noisy = noise_figure.every(noise_figure.read(found.root / "noise.csv")) if (found.root / "noise.csv").is_file() else {}
+    noise = [(name.replace("_", " "), folder.figure(f"noise-{name}", drawn.figure, drawn.alt)) for name, drawn in noisy.items()]
+    if "seed" not in found.summary[0]:
+        return {"spread": None, "pictures": [], "noise": noise}
+    rows = comparison.read(found.root / "summary.csv")
+    several = [row for row in rows if len(row.seeds) > 1]
+    columns = [c for c in known if c.headline and any(c.column in row.numbers for row in several)]
+    asked = [
+        ("Retrieval", "compared-retrieval", comparison_figures.retrieval(rows)),
+        ("Words detected", "compared-words", comparison_figures.words(rows)),
+    ]
+    for split in comparison_figures.splits_of_abx(rows):
+        asked += [
+            (f"ABX error, {split}", f"compared-abx-{split}", comparison_figures.abx(rows, split)),
+            (f"Bitrate and ABX error, {split}", f"compared-bitrate-{split}", comparison_figures.bitrate_against_abx(rows, split)),
+        ]
+    pictures = [(title, folder.figure(name, drawn.figure, drawn.alt)) for title, name, drawn in asked if drawn]
+    return {"spread": {"rows": several, "columns": columns} if several else None, "pictures": pictures, "noise": noise}
 
 
 def _group(title: str, columns: list[Meaning], rows: list[dict[str, str]]) -> dict[str, Any]:
@@ -141,38 +207,12 @@ def _training(found: Findings, folder: Folder) -> Page | None:
     if not trained:
         return None
 
-    def lines(column: str) -> list[Line]:
-        return [Line(m.name, h["epoch"].to_numpy(float), h[column].to_numpy(float)) for m, h in trained if column in h]
-
-    def of_layers(what: str) -> list[Line]:
-        return [
-            Line(f"{m.name} {column.split('_')[0]}", h["epoch"].to_numpy(float), h[column].to_numpy(float))
-            for m, h in trained
-            for column in map(str, h)
-            if column.startswith("quant") and column.endswith(f"_{what}")
-        ]
-
-    panels: tuple[tuple[str, str, str, list[Line], dict[str, Any]], ...] = (
-        ("loss", "Loss", "mean over training pairs", lines("loss"), {}),
-        ("recall", "R@10 on the validation split", "mean of both directions", lines("mean_recall_at_10"), {"y_limits": (0, 1)}),
-        ("perplexity", "Perplexity of the codes", "codes", of_layers("perplexity"), {"log": True}),
-        ("codes-used", "Codes in use", "codes", of_layers("codes_used"), {"log": True}),
-        ("top-share", "Share of the most frequent code", "share of frames", of_layers("top_share"), {"y_limits": (0, 1)}),
-        ("commitment", "Commitment loss", "mean over training pairs", of_layers("commitment"), {}),
-    )
-    pictures = [
-        folder.figure(name, figures.curves(title, unit, shown, **more), f"{title} over epochs: {_ends(shown)}.")
-        for name, title, unit, shown, more in panels
-        if shown
-    ]
+    panels = histories.panels([(m.name, h) for m, h in trained])
+    charts = [(panel.title, plots.curves(panel, histories.told(panel))) for panel in panels]
+    csvs = [(m.name, folder.copy(m.folder / "model/history.csv", f"tables/history-{n}.csv")) for n, (m, _) in enumerate(trained, 1)]
     last = [{"model": m.name} | h.loc[_best(h)].to_dict() for m, h in trained]
     columns = [meanings.of(c) for c in dict.fromkeys(c for row in last for c in row) if c != "model"]
-    return Page("training.html", "Training", {"pictures": pictures, "best": last, "columns": columns})
-
-
-def _ends(lines: Sequence[Line]) -> str:
-    """Where curves begin and end, in words."""
-    return "; ".join(f"{line.name} from {line.y[0]:.3g} to {line.y[-1]:.3g} in {len(line.y)} epochs" for line in lines if len(line.y))
+    return Page("training.html", "Training", {"charts": charts, "csvs": csvs, "best": last, "columns": columns}, (PLOTLY,))
 
 
 def _best(history: pd.DataFrame) -> Any:
@@ -180,19 +220,20 @@ def _best(history: pd.DataFrame) -> Any:
     return history["mean_recall_at_10"].idxmax() if "mean_recall_at_10" in history else history.index[-1]
 
 
-def _words(found: Findings, folder: Folder) -> Page | None:
+def _words(found: Findings, folder: Folder, seen: shown.Split | None) -> Page | None:
     """Word detection: precision and recall, words above each threshold, and the table of words."""
     scored = {f"{model.name} {words.layer}": words for model in found.models for words in model.words}
     if not scored:
         return None
     threshold = next(iter(scored.values())).f1_threshold
-    tables = {name: words.table for name, words in scored.items()}
-    detectors = {name: t[~t["is_stop_word"] & ~t["is_silence"]].dropna(subset=["f1"]) for name, t in tables.items()}
+    detectors = {name: words.detectors for name, words in scored.items()}
     above = {name: int((t["f1"] >= threshold).sum()) for name, t in detectors.items()}
     told = ", ".join(f"{name}: {n} words" for name, n in above.items())
+    numbers = {layer.title: layer.number for layer in seen.layers} if seen else {}
     layers = [
         {
             "name": name,
+            "number": numbers.get(name),
             "conditions": list(_flat(words.summary)),
             "columns": [meanings.of(c) for c in map(str, words.table) if c not in {"word", "is_stop_word", "is_silence"}],
             "rows": words.table.head(BEST_WORDS).convert_dtypes().astype(object).where(lambda t: t.notna(), None).to_dict("records"),
@@ -204,27 +245,35 @@ def _words(found: Findings, folder: Folder) -> Page | None:
         }
         for number, (name, words) in enumerate(scored.items(), 1)
     ]
-    scatter = figures.precision_recall({n: (t["precision"].to_numpy(), t["recall"].to_numpy()) for n, t in detectors.items()}, BEST_WORDS)
-    curve = figures.words_above({n: t["f1"].to_numpy() for n, t in detectors.items()}, threshold)
+    best = {name: (table, numbers.get(name)) for name, table in detectors.items()}
+    points = f"Precision against recall of each word's best code. F1 of at least {threshold:g}: {told}."
+    curve = f"Number of words above each F1 threshold. At {threshold:g}: {told}."
     content = {
         "threshold": threshold,
-        "scatter": folder.figure(
-            "precision-recall", scatter, f"Precision against recall of each word's best code. F1 of at least {threshold:g}: {told}."
-        ),
-        "above": folder.figure("words-above-threshold", curve, f"Number of words above each F1 threshold. At {threshold:g}: {told}."),
+        "scatter": plots.precision_recall(best, BEST_WORDS, points),
+        "above": plots.words_above({n: t["f1"].to_numpy() for n, t in detectors.items()}, threshold, curve),
         "layers": layers,
     }
-    return Page("words.html", "Words", content)
+    return Page("words.html", "Words", content, (PLOTLY,))
 
 
-def _utterances(found: Findings, folder: Folder, split: str, settings: config.Report, frame_time: FrameTime) -> Page | None:
-    """Utterances drawn with their words, phones and codes, beside their image and sound."""
-    shown = examples.utterances(found, folder, split, settings, frame_time)
-    return Page("utterances.html", "Utterances", {"split": split, "shown": shown}) if shown else None
+def _units(found: Findings, folder: Folder, seen: shown.Split | None) -> Page | None:
+    """Codes with their words, phones and occurrences, and words with their codes."""
+    if not seen or not seen.layers:
+        return None
+    return Page("units.html", "Units", {"about": shown.about(seen) | explorer.write(seen, found, folder)}, ("viewer.js", "units.js"))
 
 
-def _retrieval(found: Findings, folder: Folder) -> Page | None:
-    """Scores of both directions, and a few hits and misses of each lineage."""
+def _utterances(folder: Folder, seen: shown.Split | None) -> Page | None:
+    """Utterances to see and to hear, and a search over all of the split."""
+    if not seen:
+        return None
+    shown.write(seen, folder)
+    return Page("utterances.html", "Utterances", {"about": shown.about(seen)}, ("viewer.js", "utterances.js"))
+
+
+def _retrieval(found: Findings, folder: Folder, split: str) -> Page | None:
+    """Scores of both directions, a few hits and misses of each lineage, and matchmaps where they were written."""
     scored = [(model, model.retrieval) for model in found.models if model.retrieval and "not_available" not in model.retrieval]
     if not scored:
         return None
@@ -237,12 +286,46 @@ def _retrieval(found: Findings, folder: Folder) -> Page | None:
         ]
         models.append({"name": model.name, "conditions": _flat(result["conditions"]), "directions": directions})
     recalls = {key for _, result in scored for key in result["image_to_speech"] if key.startswith("recall_at_")}
-    return Page("retrieval.html", "Retrieval", {"models": models, "recalls": sorted(recalls, key=lambda key: (len(key), key))})
+    mapped = maps.write(found, folder, next((result["conditions"]["split"] for _, result in scored), split))
+    content = {
+        "models": models,
+        "recalls": sorted(recalls, key=lambda key: (len(key), key)),
+        "about": {"maps": mapped} if mapped else None,
+    }
+    return Page("retrieval.html", "Retrieval", content, ("maps.js",) if mapped else ())
 
 
-def _abx(found: Findings) -> Page | None:
-    """ABX errors and bitrates of every layer, split by split."""
-    return Page("abx.html", "ABX", {"splits": found.abx}) if found.abx else None
+def _abx(found: Findings, folder: Folder) -> Page | None:
+    """ABX errors and bitrates of every layer, split by split, and which phones each confuses."""
+    if not found.abx:
+        return None
+    known = [
+        (f"{result['model']} {result['layer']}, {split}, {task} speakers", result["phones"], task)
+        for split, results in found.abx.items()
+        for result in results
+        for task in TASKS
+        if result["phones"] and result[f"{task}_error"] is not None
+    ]
+    for number, (title, table, task) in enumerate(known):
+        chunks.write(folder, f"phones-{number}", _confused(folder, title, table, task))
+    content = {"splits": found.abx, "phones": [title for title, _, _ in known]}
+    return Page("abx.html", "ABX", content, (PLOTLY, "phones.js") if known else ())
+
+
+def _confused(folder: Folder, title: str, table: Path, task: confusions.Task) -> dict[str, Any]:
+    """The heat map of the phones of one layer, and the pairs with the largest errors."""
+    read = confusions.read(table, task)
+    rows, columns = np.nonzero(np.isfinite(read.errors))
+    errors = read.errors[rows, columns]
+    worst = np.argsort(-errors, kind="stable")[:WORST_PAIRS].tolist()
+    told = f"ABX error of {len(read.phones)} phones, two by two, {errors.mean():.1f} % in the mean; the table below has the largest."
+    return {
+        "title": title,
+        "chart": plots.phone_errors(read, told)._asdict(),
+        "worst": [[read.phones[rows[i]], read.phones[columns[i]], float(errors[i])] for i in worst],
+        "pairs": len(errors),
+        "csv": folder.once(table, "tables/phones"),
+    }
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

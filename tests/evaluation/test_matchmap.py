@@ -60,13 +60,16 @@ def test_the_golden_similarities(kind):
 
 @st.composite
 def problems(draw):
-    """Small whole-number vectors, so that scores tie; one to three captions an image, and some that show none."""
+    """Small whole-number vectors, so that scores tie; one to three captions an image, and some that show none.
+
+    There are 1, 2 or 4 cells and frames: their means are exact, so that a tie is one in any order of the sums.
+    """
     seed = draw(st.integers(0, 2**32 - 1))
     rng = np.random.default_rng(seed)
-    n_images, height, width, dim = (draw(st.integers(1, most)) for most in (5, 2, 3, 3))
+    n_images, height, width, dim = (draw(st.integers(1, most)) for most in (5, 2, 2, 3))
     index = rng.permutation([*range(n_images), *rng.integers(-1, n_images, draw(st.integers(0, 6)))])
     cells = rng.integers(-2, 3, (n_images, height, width, dim)).astype(float)
-    frames = [rng.integers(-2, 3, (rng.integers(1, 5), dim)).astype(float) for _ in index]
+    frames = [rng.integers(-2, 3, (rng.choice([1, 2, 4]), dim)).astype(float) for _ in index]
     return cells, frames, index
 
 

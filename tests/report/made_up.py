@@ -14,9 +14,9 @@ from PIL import Image
 from resdavenet_vq import config
 from resdavenet_vq.corpus.manifest import Interval, Manifest, Utterance
 from resdavenet_vq.data.preparation import prepare
-from resdavenet_vq.evaluation import retrieval, summary, word_detection
+from resdavenet_vq.evaluation import retrieval_files, summary, word_detection
 
-NASTY = '<script>alert("x")</script> & "quotes"'
+NASTY = '<script>alert("x")</script><img src=x onerror="window.canary = 1"> & "quotes"'
 LINEAGES = ("{}", "{}->{2}", "{}->{2}->{2,3}")
 FOLDERS = ("none", "none-2", "none-2-23")
 
@@ -50,6 +50,30 @@ def write_codes(path, made, layers):
             f[f"{layer}/offsets"] = np.cumsum([0, *lengths])
             f[f"{layer}/codebook"] = np.zeros((1024, 4), np.float32)
             f[layer].attrs["frame_period"] = period
+
+
+def write_maps(path, made, image_ids, index):
+    """Of 3 rows and 2 columns; the likeness grows with time in the cell at row 2, column 1 (from 0), and is 0 elsewhere."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lengths = [1 + int(soundfile.info(u.wav).frames / 16000 / 0.16) for u in made]
+    frames = np.concatenate([np.arange(1, n + 1, dtype=np.float32) for n in lengths])
+    cells = np.zeros((len(image_ids), 3, 2, 4), np.float32)
+    cells[:, 2, 1, 0] = 1
+    with h5py.File(path, "w") as f:
+        f["ids"], f["image_ids"] = (np.array(ids, dtype=h5py.string_dtype()) for ids in ([u.id for u in made], image_ids))
+        f["frames"], f["cells"] = np.pad(frames[:, None], ((0, 0), (0, 3))), cells
+        f["offsets"], f["image_index"] = np.cumsum([0, *lengths]), index
+        f.attrs["frame_period"], f.attrs["image_branch"] = 0.16, True
+
+
+def phone_errors():
+    """Of four phones, one of which looks like HTML; the first pair was never compared."""
+    names = ("R", "EH", "<i>", "NA")
+    pairs = [(a, b) for a in names for b in names if a != b]
+    return [
+        {"phone_ax": a, "phone_b": b, "within_error": 3.5 * i if i else "", "within_cells": i, "across_error": 2.0 * i, "across_cells": i}
+        for i, (a, b) in enumerate(pairs)
+    ]
 
 
 def write_table(path, rows):
@@ -86,7 +110,7 @@ def build(results: Path, made: list[Utterance]) -> None:
             f["ids"] = np.array([u.id for u in made], dtype=h5py.string_dtype())
             f["image_ids"] = np.array(image_ids, dtype=h5py.string_dtype())
         embedded, scored = results / folder / "embeddings/test.h5", results / folder / "retrieval.json"
-        retrieval.score(embedded, config.Retrieval(split="test"), scored, lineage=lineage)
+        retrieval_files.score(embedded, config.Retrieval(split="test"), scored, lineage=lineage)
         history = []
         for epoch in range(1, 7):
             row = {
@@ -104,6 +128,7 @@ def build(results: Path, made: list[Utterance]) -> None:
                 }
             history.append(row)
         write_table(results / folder / "model/history.csv", history)
+        write_maps(results / folder / "maps/test.h5", made, image_ids, index)
         if layers:
             write_codes(results / folder / "codes/test.h5", made, layers)
         for layer in layers:
@@ -111,6 +136,7 @@ def build(results: Path, made: list[Utterance]) -> None:
             settings = config.Words(split="test", held_out_split="test")
             word_detection.score(codes, codes, layer, settings, words, frame_time="published", lineage=lineage)
         for layer in ("conv2", *layers):
+            write_table(results / folder / f"abx/test/{layer}.phones.csv", phone_errors())
             write_json(results / folder / f"abx/test/{layer}.json", abx(lineage, layer, 9 - number, layer.startswith("quant")))
     write_json(results / "baseline/abx/test/logmel.json", abx("raw log-mel", "logmel", 14, quantized=False))
     scores = [results / folder / "retrieval.json" for folder in FOLDERS]

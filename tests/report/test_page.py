@@ -4,18 +4,42 @@ from __future__ import annotations
 
 import csv
 import html.parser
+import json
+import math
 import re
 import shutil
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 from report import made_up as made
 
-from resdavenet_vq import config, textgrid
+from resdavenet_vq import config
+from resdavenet_vq.data.store import Store
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.report import page
+from resdavenet_vq.evaluation.codes import CodesFile
+from resdavenet_vq.report import chunks, page, plots
 
-PAGES = ["index.html", "training.html", "words.html", "utterances.html", "retrieval.html", "abx.html"]
+PAGES = ["index.html", "training.html", "words.html", "units.html", "utterances.html", "retrieval.html", "abx.html"]
+
+
+def pieces(report, pattern="*"):
+    """The data of the pages by their names, as a browser would get them."""
+    found = {}
+    for file in sorted(report.glob(f"data/{pattern}.js")):
+        name, value = re.fullmatch(r'report\.receive\("([^"]*)",(.*)\);\n', file.read_text(), re.DOTALL).groups()
+        assert name == file.stem
+        found[name] = json.loads(value)
+    return found
+
+
+def in_page(text, identity):
+    """The JSON that a page hands to its scripts."""
+    return json.loads(re.search(rf'<script type="application/json" id="{identity}">(.*?)</script>', text, re.DOTALL)[1])
 
 
 class Reader(html.parser.HTMLParser):
@@ -49,7 +73,8 @@ class Reader(html.parser.HTMLParser):
             self.unlabelled += not values.get("aria-label")
         if re.fullmatch("h[1-6]", tag):
             self.headings.append(int(tag[1]))
-        self.scripts += tag == "script"
+        self.scripts += tag == "script" and "src" in values
+        assert tag != "script" or "src" in values or values["type"] == "application/json"
         assert not any(k.startswith("on") for k in values)
 
     def handle_data(self, data):
@@ -72,7 +97,7 @@ def test_the_overview_has_every_number_of_the_summary(results, read):
     with (results / "summary.csv").open() as f:
         rows = list(csv.DictReader(f))
     shown = read["index.html"]
-    values = [v for row in rows for k, v in row.items() if k not in ("lineage", "layer") and v]
+    values = [v for row in rows for k, v in row.items() if k not in ("lineage", "seed", "layer") and v]
     assert values
     text = "".join(shown.words)
     assert [v for v in values if v not in shown.numbers and v not in text] == []
@@ -106,28 +131,56 @@ def test_every_reference_is_a_file_of_the_folder_and_none_leads_outside(report, 
             target = report / parts.path if parts.path else report / name
             assert target.is_file(), (name, reference)
             assert report in target.resolve().parents
-            if parts.fragment:
+            if parts.fragment and not parts.path:
                 assert parts.fragment in read[name].ids
-    used = {r for shown in read.values() for r in shown.references} | set(PAGES)
+    data = pieces(report)
+    used = {urlsplit(r).path for shown in read.values() for r in shown.references} | set(PAGES) | {f"data/{name}.js" for name in data}
+    used |= {u[what] for name in data if name.startswith("utterances") for u in data[name] for what in ("sound", "spectrogram")}
+    pictured = [pair for name in data if name.startswith(("maps", "utterances")) for pair in data[name]]
+    used |= {pair["image"]["file"] for pair in pictured} | {pair["sound"] for pair in pictured}
+    used |= {data[name]["csv"] for name in data if name.startswith("phones")}
     files = {str(p.relative_to(report)) for p in report.rglob("*") if p.is_file()}
-    assert files - used == set(), "every file is shown somewhere"
-    for file in (*report.glob("assets/*"), *report.glob("figures/*.svg")):
+    assert files == used - {""}, "every file is shown somewhere, and none is missing"
+    for file in (*(f for f in report.glob("assets/*") if "plotly" not in f.name), *report.glob("figures/*.svg")):
         text = file.read_text()
         assert "@import" not in text
+        assert "fetch(" not in text
         assert not re.search(r"""(?:href|src|url\()\s*=?\s*["']?\s*(?:https?:)?//""", text), file
+
+
+def test_the_library_of_charts_is_the_installed_one_with_its_licence(report):
+    script, licence = plots.library()
+    assert (report / "assets/plotly.min.js").read_bytes() == script.read_bytes()
+    assert "MIT" in (report / "assets/plotly-license.txt").read_text()
+    assert licence.read_bytes() == (report / "assets/plotly-license.txt").read_bytes()
 
 
 def test_text_of_the_corpus_is_escaped(report, read):
     for name in PAGES:
         text = (report / name).read_text()
-        assert read[name].scripts == 1, "our own script, and none of the corpus"
+        assert all(r.startswith("assets/") for r in read[name].references if r.endswith(".js")), "our own scripts, and none of the corpus"
         assert "<script>alert" not in text
+        assert "<img src=x" not in text
         assert "TREE<b>" not in text
         assert "u1<i>" not in text
-    shown = "".join(read["utterances.html"].words)
-    assert made.NASTY in shown
+    for file in report.glob("data/*.js"):
+        assert not re.search("[<>&\u2028\u2029]", file.read_text()), file
     assert f"{made.NASTY} red tree" in "".join(read["retrieval.html"].words)
     assert "TREE<b>" in "".join(read["words.html"].words)
+    texts = [text for piece in pieces(report, "texts-*").values() for _, _, text, _ in piece]
+    assert texts == [f"{made.NASTY} red tree {i}" for i in range(12)]
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(), st.lists))
+def test_data_come_back_as_they_were_and_never_leave_their_script(value):
+    text = chunks.as_script(value)
+    assert json.loads(text) == value
+    assert not set("<>&\u2028\u2029") & set(text)
+
+
+def test_numbers_that_are_none_become_null():
+    value = {1: [np.float64("nan"), math.inf, np.int64(3)], "a": np.array([0.5, np.nan]), "b": (True, None)}
+    assert json.loads(chunks.as_script(value)) == {"1": [None, None, 3], "a": [0.5, None], "b": [True, None]}
 
 
 def test_pages_are_readable_without_seeing(report, read):
@@ -142,15 +195,47 @@ def test_pages_are_readable_without_seeing(report, read):
         assert 'class="skip" href="#main"' in text
         assert text.count('aria-current="page"') == 1
         assert len(shown.ids) == len(set(shown.ids))
-        assert not re.search(r"<table(?![^<]*\n?\s*<(?:thead|tbody))", text)
+        assert not re.search(r"<table(?![^<]*\n?\s*<(?:thead|tbody|caption))", text)
 
 
-def test_utterances_come_with_sound_image_and_textgrid(results, report, read):
-    assert len(list(report.glob("textgrids/*"))) == 3
-    tiers = textgrid.read(report / "textgrids/utterance-01.TextGrid")
-    assert "words" in tiers
-    assert list(tiers)[-3:] == ["{} → {2} quant2", "{} → {2} → {2,3} quant2", "{} → {2} → {2,3} quant3"]
-    assert len(read["utterances.html"].alts) == 6, "a figure and an image each"
+def test_utterances_come_with_sound_image_spectrogram_and_codes(results, report):
+    shown = [u for piece in pieces(report, "utterances-*").values() for u in piece]
+    assert len(shown) == 3
+    store = Store(results / "data/test.h5")
+    for number, u in enumerate(shown):
+        assert u["number"] == number
+        source = store.utterance(store.index(u["id"]))
+        samples, rate = soundfile.read(report / u["sound"], dtype="int16")
+        assert (rate, samples.tolist()) == (16000, soundfile.read(source.wav, dtype="int16")[0].tolist()), (
+            "what is heard is what was recorded"
+        )
+        assert u["duration"] == pytest.approx(len(samples) / 16000, abs=1e-4)
+        assert u["words"] == [[round(start, 4), round(end, 4), label] for start, end, label in source.words]
+        grey = np.asarray(Image.open(report / u["spectrogram"])).astype(float)
+        logmel = store.logmel(store.index(u["id"])).astype(float)
+        assert np.abs(-grey[::-1].T * 80 / 255 - logmel).max() < 0.2, "dB, low bands at the bottom"
+        assert Image.open(report / u["image"]["file"]).size == (48, 32)
+        for layer, folder, name, period in (
+            (0, "none-2", "quant2", 0.02),
+            (1, "none-2-23", "quant2", 0.02),
+            (2, "none-2-23", "quant3", 0.04),
+        ):
+            with CodesFile(results / folder / "codes/test.h5", name) as file:
+                place = [json.loads(row)["id"] for row in file._manifest[:]].index(u["id"])
+                codes = file.codes(place, place + 1)[0]
+            runs = u["codes"][str(layer)]
+            lengths = np.round(np.diff(runs["edge"]) / period).astype(int)
+            assert np.repeat(runs["code"], lengths).tolist() == codes.tolist()
+            assert (np.diff(runs["code"]) != 0).all()
+
+
+def test_all_others_can_be_searched_and_the_page_says_so(report):
+    texts = [row for piece in pieces(report, "texts-*").values() for row in piece]
+    heard = pieces(report, "heard")["heard"]
+    assert len(texts) == 12
+    assert [texts[i][0] for i in range(12) if texts[i][3] is not None] == [identity for identity, _ in heard]
+    assert [row[3] for row in texts if row[3] is not None] == [0, 1, 2]
+    assert "3 of the 12 utterances" in (report / "utterances.html").read_text()
 
 
 def test_the_same_choice_each_time_and_another_with_another_seed(results, tmp_path):
@@ -160,7 +245,7 @@ def test_the_same_choice_each_time_and_another_with_another_seed(results, tmp_pa
         page.write(results, ["none"], "test", config.Report(utterances=3, seed=seed), out)
         texts.append({p.name: p.read_bytes() for p in out.rglob("*") if p.is_file()})
     assert texts[0] == texts[1]
-    assert texts[0]["utterances.html"] != texts[2]["utterances.html"]
+    assert texts[0]["heard.js"] != texts[2]["heard.js"]
 
 
 def remove(folder, *patterns):
@@ -176,9 +261,9 @@ def remove(folder, *patterns):
         (["*/words"], {"words.html"}),
         (["*/retrieval.json"], {"retrieval.html"}),
         (["*/model"], {"training.html"}),
-        (["data", "*/codes"], {"utterances.html"}),
+        (["data", "*/codes"], {"units.html", "utterances.html"}),
         (["data"], set()),
-        (["*/codes"], set()),
+        (["*/codes"], {"units.html"}),
         (["*/abx", "*/words", "*/retrieval.json", "*/model", "data", "*/codes"], set(PAGES) - {"index.html"}),
     ],
 )

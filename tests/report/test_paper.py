@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 
 from resdavenet_vq import config
 from resdavenet_vq.__main__ import app
-from resdavenet_vq.drawings import drawings
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.report import histories, paper
 from resdavenet_vq.report.style import COLUMN, PAGE
 from resdavenet_vq.workflow import Plan
+from resdavenet_vq.workflow.figures import drawings
 
 REPO = Path(__file__).resolve().parents[2]
 

@@ -1,51 +1,241 @@
 "use strict";
 
-// Tables whose head has buttons are sorted by them: numbers by value, texts by alphabet; what is not known comes last.
-function sortTable(button) {
-  const head = button.closest("th");
-  const body = head.closest("table").tBodies[0];
-  const column = head.cellIndex;
-  const key = (row) => {
-    const cell = row.cells[column];
-    const number = cell.querySelector("data");
-    return number ? Number(number.value) : cell.querySelector(".unknown") ? null : cell.textContent.trim();
-  };
-  const first = head.dataset.first || "descending";
-  const other = first === "descending" ? "ascending" : "descending";
-  const order = head.getAttribute("aria-sort") === first ? other : first;
-  const sign = order === "ascending" ? 1 : -1;
-  const compare = (a, b) => (typeof a === "string" && typeof b === "string" ? a.localeCompare(b) : a < b ? -1 : a > b ? 1 : 0);
-  const rows = [...body.rows].map((row) => [key(row), row]);
-  rows.sort(([a], [b]) => (a === null || b === null ? (a === null) - (b === null) : sign * compare(a, b)));
-  body.append(...rows.map(([, row]) => row));
-  for (const cell of head.parentElement.cells) cell.removeAttribute("aria-sort");
-  head.setAttribute("aria-sort", order);
-}
-for (const button of document.querySelectorAll("th button")) button.addEventListener("click", () => sortTable(button));
+// What all pages share: data that arrive as scripts, tables, charts, and lists that arrow keys walk.
+const report = (() => {
+  const arrived = new Map();
+  const waiting = new Map();
 
-// While an utterance plays, a line runs over its spectrogram; a click in the spectrogram plays from there.
-for (const section of document.querySelectorAll(".utterance")) {
-  const audio = section.querySelector("audio");
-  const stage = section.querySelector(".stage");
-  if (!audio || !stage) continue;
-  const { left, right, duration } = stage.dataset; // shares of the picture's width; seconds
-  const line = stage.querySelector(".playhead");
-  const place = () => {
-    line.style.display = "block";
-    line.style.left = `${100 * (Number(left) + (audio.currentTime / Number(duration)) * (right - left))}%`;
-    if (!audio.paused) requestAnimationFrame(place);
+  // A page opened from disk may not fetch; so pieces of data are scripts that call `receive`.
+  function receive(name, value) { arrived.set(name, value); }
+  function need(name) {
+    if (!waiting.has(name)) {
+      waiting.set(name, new Promise((resolve, reject) => {
+        const script = document.createElement("script");
+        script.src = `data/${name}.js`;
+        script.onload = () => (arrived.has(name) ? resolve(arrived.get(name)) : reject(new Error(`data/${name}.js is damaged`)));
+        script.onerror = () => reject(new Error(`data/${name}.js is missing: copy the whole folder of the report`));
+        document.head.append(script);
+      }));
+    }
+    return waiting.get(name);
+  }
+
+  // A new element; children are elements or plain text, so that nothing of a corpus is ever read as HTML.
+  function make(tag, attributes = {}, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (name === "class") element.className = value;
+      else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+      else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
+    }
+    element.append(...children.filter((child) => child !== null && child !== undefined && child !== false && child !== 0));
+    return element;
+  }
+
+  const about = () => JSON.parse(document.getElementById("about").textContent);
+  const percent = (share) => (share === null || share === undefined ? "–" : (100 * share).toFixed(1));
+  const grouped = (number) => String(number).replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f");
+  const several = (number, one, many) => `${grouped(number)} ${number === 1 ? one : many}`;
+
+  function fail(error) {
+    const main = document.getElementById("main");
+    main.prepend(make("p", { class: "fault", role: "alert" }, error.message));
+    throw error;
+  }
+
+  // The state of a page lives in its address, so that it can be linked to and the back button works.
+  const state = {
+    read: () => Object.fromEntries(new URLSearchParams(location.hash.slice(1))),
+    link: (values) => `#${new URLSearchParams(values)}`,
+    write(values, { replace = false } = {}) {
+      const hash = state.link(values);
+      if (hash === location.hash) return;
+      if (replace) history.replaceState(null, "", hash); else history.pushState(null, "", hash);
+    },
+    watch(change) { for (const kind of ["popstate", "hashchange"]) window.addEventListener(kind, change); },
   };
-  audio.addEventListener("play", () => {
-    for (const other of document.querySelectorAll("audio")) if (other !== audio) other.pause();
-    place();
+
+  // A list of which one entry is chosen: arrow keys, Home, End and page keys walk it, and choosing follows them.
+  function listbox(host, { label, most = 400, show, choose }) {
+    host.setAttribute("role", "listbox");
+    host.setAttribute("aria-label", label);
+    host.tabIndex = 0;
+    let entries = [], shown = [], chosen = null, timer = 0;
+    const options = () => [...host.querySelectorAll("[role=option]")];
+    function mark(key, { scroll = true } = {}) {
+      chosen = key;
+      let found = null;
+      for (const [i, option] of options().entries()) {
+        const is = shown[i].key === key;
+        option.setAttribute("aria-selected", String(is));
+        if (is) found = option;
+      }
+      if (found) host.setAttribute("aria-activedescendant", found.id); else host.removeAttribute("aria-activedescendant");
+      if (found && scroll) host.scrollTop += Math.min(0, found.offsetTop - host.scrollTop) || Math.max(0, found.offsetTop + found.offsetHeight - host.scrollTop - host.clientHeight);
+    }
+    function fill(filter = () => true) {
+      const fitting = entries.filter(filter);
+      shown = fitting.slice(0, most);
+      host.replaceChildren(...shown.map((entry, i) => make("div", { role: "option", id: `${host.id}-${i}`, "aria-selected": "false", class: "option" }, ...show(entry))));
+      if (fitting.length > most) host.append(make("p", { class: "quiet" }, `${grouped(fitting.length - most)} more: type above to narrow the list.`));
+      if (!fitting.length) host.append(make("p", { class: "quiet" }, "Nothing fits."));
+      mark(chosen);
+      return fitting.length;
+    }
+    function pick(i, wait) {
+      const entry = shown[Math.max(0, Math.min(shown.length - 1, i))];
+      if (!entry) return;
+      mark(entry.key);
+      clearTimeout(timer);
+      timer = setTimeout(() => choose(entry), wait);
+    }
+    host.addEventListener("keydown", (event) => {
+      const at = shown.findIndex((entry) => entry.key === chosen);
+      const to = { ArrowDown: at + 1, ArrowUp: at - 1, PageDown: at + 10, PageUp: at - 10, Home: 0, End: shown.length - 1 }[event.key];
+      if (to === undefined) return;
+      event.preventDefault();
+      pick(to, 90);
+    });
+    host.addEventListener("click", (event) => {
+      const option = event.target.closest("[role=option]");
+      if (option) pick(options().indexOf(option), 0);
+    });
+    return { set(values) { entries = values; return fill(); }, fill, mark };
+  }
+
+  // -- tables -----------------------------------------------------------------------------------------------
+
+  // Tables whose head has buttons are sorted by them: numbers by value, texts by alphabet; what is not known comes last.
+  function sortTable(button) {
+    const head = button.closest("th");
+    const body = head.closest("table").tBodies[0];
+    const column = head.cellIndex;
+    const key = (row) => {
+      const cell = row.cells[column];
+      const number = cell.querySelector("data");
+      return number ? Number(number.value) : cell.querySelector(".unknown") ? null : cell.textContent.trim();
+    };
+    const first = head.dataset.first || "descending";
+    const other = first === "descending" ? "ascending" : "descending";
+    const order = head.getAttribute("aria-sort") === first ? other : first;
+    const sign = order === "ascending" ? 1 : -1;
+    const compare = (a, b) => (typeof a === "string" && typeof b === "string" ? a.localeCompare(b) : a < b ? -1 : a > b ? 1 : 0);
+    const rows = [...body.rows].map((row) => [key(row), row]);
+    rows.sort(([a], [b]) => (a === null || b === null ? (a === null) - (b === null) : sign * compare(a, b)));
+    body.append(...rows.map(([, row]) => row));
+    for (const cell of head.parentElement.cells) cell.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", order);
+  }
+
+  // A table with a search field shows the rows whose first cells contain what is typed.
+  function filterTable(input) {
+    const wanted = input.value.trim().toLowerCase();
+    const rows = [...document.getElementById(input.dataset.filters).tBodies[0].rows];
+    for (const row of rows) row.hidden = !row.textContent.toLowerCase().includes(wanted);
+    const left = rows.filter((row) => !row.hidden).length;
+    input.closest(".narrow").querySelector("output").textContent = wanted ? `${left} of ${rows.length} rows` : "";
+  }
+
+  // A small table of rows of cells; a cell is a text, an element, or a number with the decimals it is read with.
+  function table(caption, heads, rows) {
+    const cell = (value, i) => make(i ? "td" : "th", i ? { class: value instanceof Node ? "text" : null } : { scope: "row" }, value);
+    return make("div", { class: "table scroll", tabindex: "0", role: "region", "aria-label": caption },
+      make("table", {}, make("caption", {}, caption),
+        make("thead", {}, make("tr", {}, ...heads.map((head, i) => make("th", { scope: "col", class: i ? null : "text" }, head)))),
+        make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map(cell))))));
+  }
+
+  // -- charts -----------------------------------------------------------------------------------------------
+
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const narrow = window.matchMedia("(max-width: 40rem)");
+
+  function themed(chart, height) {
+    const style = getComputedStyle(document.documentElement);
+    const colour = (name) => style.getPropertyValue(name).trim();
+    const axis = { gridcolor: colour("--line"), linecolor: colour("--quiet"), zerolinecolor: colour("--line"), tickcolor: colour("--quiet"), automargin: true };
+    const layout = {
+      ...chart.layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: narrow.matches ? false : chart.layout.dragmode ?? "zoom",
+      font: { family: getComputedStyle(document.body).fontFamily, size: narrow.matches ? 12 : 13, color: colour("--text") },
+      hoverlabel: { bgcolor: colour("--card"), bordercolor: colour("--quiet"), font: { color: colour("--text") } },
+      legend: { orientation: "h", yanchor: "top", y: -56 / Math.max(150, height - 120), x: 0, ...chart.layout.legend },
+      margin: { l: 56, r: 12, t: 12, b: 48, ...chart.layout.margin },
+      xaxis: { ...axis, ...chart.layout.xaxis }, yaxis: { ...axis, ...chart.layout.yaxis },
+    };
+    // black lines of the palette are white on a dark page
+    const data = chart.data.map((trace) => {
+      const own = { ...trace };
+      for (const part of ["line", "marker"]) if (dark.matches && own[part]?.color === "#000000") own[part] = { ...own[part], color: "#ffffff" };
+      return own;
+    });
+    return [data, layout];
+  }
+
+  const drawn = new Map();
+  function draw(host, chart) {
+    const fresh = !drawn.has(host);
+    drawn.set(host, chart);
+    Plotly.react(host, ...themed(chart, host.clientHeight), { displayModeBar: false, responsive: true }).then(() => {
+      host.dataset.drawn = "yes";
+      if (fresh) {
+        host.on("plotly_click", (event) => {
+          const link = event.points[0].customdata;
+          if (typeof link === "string") location.href = link;
+        });
+      }
+    });
+  }
+  dark.addEventListener("change", () => { for (const [host, chart] of drawn) draw(host, chart); });
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("th button");
+    if (button) sortTable(button);
   });
-  audio.addEventListener("seeked", place);
-  stage.addEventListener("click", (event) => {
-    const box = stage.getBoundingClientRect();
-    const share = (event.clientX - box.left) / box.width;
-    const seconds = Math.max(0, Math.min(1, (share - left) / (right - left))) * duration;
-    const start = () => { audio.currentTime = seconds; audio.play(); };
-    if (audio.readyState) start();
-    else { audio.addEventListener("loadedmetadata", start, { once: true }); audio.load(); }
+  document.addEventListener("input", (event) => { if (event.target.dataset.filters) filterTable(event.target); });
+
+  window.addEventListener("DOMContentLoaded", () => {
+    const near = new IntersectionObserver((entries) => {
+      for (const entry of entries.filter((e) => e.isIntersecting)) { near.unobserve(entry.target); draw(entry.target, JSON.parse(document.getElementById(entry.target.dataset.chart).textContent)); }
+    }, { rootMargin: "400px" });
+    for (const host of document.querySelectorAll(".chart[data-chart]")) near.observe(host);
+    // of all players only one plays
+    document.addEventListener("play", (event) => {
+      for (const other of document.querySelectorAll("audio")) if (other !== event.target) other.pause();
+      if (event.target !== report.player.audio) report.player.stop();
+    }, true);
   });
-}
+
+  // -- sound ------------------------------------------------------------------------------------------------
+
+  // Plays a stretch of a file; `tell` hears the time while it plays, and null when it ends.
+  const player = {
+    audio: new Audio(), token: 0, tell: null,
+    stop() {
+      player.token += 1;
+      player.audio.pause();
+      if (player.tell) player.tell(null);
+      player.tell = null;
+    },
+    play(source, start, end, tell) {
+      player.stop();
+      for (const other of document.querySelectorAll("audio")) other.pause();
+      const token = player.token, audio = player.audio;
+      player.tell = tell;
+      audio.preload = "auto";
+      if (!audio.src.endsWith(source)) audio.src = source;
+      const step = () => {
+        if (token !== player.token) return;
+        tell(audio.currentTime);
+        if (audio.currentTime >= end || audio.ended) player.stop(); else requestAnimationFrame(step);
+      };
+      const begin = () => {
+        if (token !== player.token) return;
+        audio.currentTime = start;
+        audio.play().then(step, (error) => { if (token === player.token) { player.stop(); if (error.name !== "AbortError") fail(error); } });
+      };
+      if (audio.readyState >= 1) begin(); else audio.addEventListener("loadedmetadata", begin, { once: true });
+    },
+  };
+
+  return { receive, need, make, about, percent, grouped, several, fail, state, listbox, table, draw, player };
+})();

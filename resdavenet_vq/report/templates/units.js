@@ -1,0 +1,144 @@
+"use strict";
+
+// The explorer: a code with its words, phones and occurrences, or a word with its codes in every layer.
+(async () => {
+  const { make, need, percent, several, grouped, state, table } = report;
+  const about = report.about();
+  const $ = (id) => document.getElementById(id);
+  const layerOf = (number) => about.layers.find((layer) => layer.number === Number(number));
+  report.layerBoxes($("rows"));
+
+  const select = $("layer");
+  select.append(...about.layers.map((layer) => make("option", { value: layer.number }, layer.title)));
+  const list = report.listbox($("list"), {
+    label: "Codes or words",
+    show: (entry) => entry.cells.map((text, i) => make("span", { class: `cell-${i}` }, text)),
+    choose: (entry) => go(entry.state),
+  });
+
+  let current = {}, asked = 0, listed = "";
+  const modeOf = (values) => (values.word !== undefined ? "words" : "codes");
+
+  async function entries(mode, layer) {
+    if (mode === "words") {
+      return (await need("spoken")).map(([word, n]) => ({ key: word, cells: [word, `${grouped(n)}×`], state: { layer, word }, text: word }));
+    }
+    const { codes, frames } = await need(`layer-${layer}`);
+    const by = $("order").value;
+    const keys = { frames: ([, n]) => -n, number: ([code]) => code, word: ([, , , , word]) => (word ? -word[1] : 0), phone: ([, , , , , phone]) => (phone ? -phone[1] : 0) };
+    const ordered = [...codes].sort((a, b) => keys[by](a) - keys[by](b) || b[1] - a[1] || a[0] - b[0]);
+    return ordered.map(([code, n, , silence, word, phone]) => {
+      const best = by === "phone" ? phone : word || phone;
+      const shown = silence >= 0.5 ? "silence" : best ? `${best[0]} ${Math.round(100 * best[1])}` : "–";
+      return { key: String(code), cells: [String(code), shown, `${percent(n / frames)} %`], state: { layer, code }, text: `${code} ${shown} ${word?.[0] ?? ""} ${phone?.[0] ?? ""}` };
+    });
+  }
+
+  function filtered() {
+    const wanted = $("filter").value.trim().toLowerCase();
+    const exact = /^\d+$/.test(wanted);
+    const n = list.fill((entry) => (!wanted ? true : exact && current.code !== undefined ? entry.key.startsWith(wanted) : entry.text.toLowerCase().includes(wanted)));
+    $("found").textContent = wanted ? `${n} fit` : "";
+  }
+
+  function go(values) { state.write(values); show().catch(report.fail); }
+
+  async function show() {
+    const turn = ++asked;
+    const values = state.read();
+    const layer = layerOf(values.layer) ? Number(values.layer) : about.layers[about.layers.length - 1].number;
+    const mode = modeOf(values);
+    report.player.stop();
+    current = { ...values, layer };
+    select.value = String(layer);
+    for (const radio of document.querySelectorAll("input[name=mode]")) radio.checked = radio.value === mode;
+    $("order-field").hidden = mode === "words";
+    $("layer-field").hidden = mode === "words";
+    const shape = `${mode} ${layer} ${$("order").value}`;
+    const all = await entries(mode, layer);
+    if (turn !== asked) return;
+    if (listed !== shape) { list.set(all); listed = shape; filtered(); }
+    const key = mode === "words" ? values.word : values.code;
+    if (key === undefined || !all.some((entry) => entry.key === key)) {
+      if (!all.length) { $("detail").replaceChildren(make("p", {}, "This layer has no codes here.")); return; }
+      if (key !== undefined) {
+        list.mark(null);
+        $("detail").replaceChildren(make("p", { role: "status" }, mode === "words" ? `The word ${key} is not spoken in the split ${about.split}.` : `Code ${key} does not occur in the split ${about.split}.`));
+        return;
+      }
+      state.write(all[0].state, { replace: true });
+      return show();
+    }
+    list.mark(key);
+    const built = mode === "words" ? await word(key) : await code(layer, Number(key));
+    if (turn !== asked) return;
+    $("detail").replaceChildren(...built);
+    $("status").textContent = $("detail").querySelector("h2").textContent;
+  }
+
+  const bar = (share) => { const b = make("span", { class: "bar", "aria-hidden": "true" }); b.style.setProperty("--share", share); return b; };
+  const scored = (share) => make("span", { class: "scored" }, bar(share), make("span", {}, percent(share)));
+  const stopWords = new Set(about.stopWords);
+  const wordLink = (word, layer) => make("span", {}, make("a", { href: state.link({ layer, word }) }, word), stopWords.has(word) && make("span", { class: "quiet" }, " (stop)"));
+
+  async function code(layer, number) {
+    const [{ codes, frames, phones }, details] = await Promise.all([need(`layer-${layer}`), need(`layer-${layer}-codes-${Math.floor(number / about.codesAPiece)}`)]);
+    const [, n, occurrences] = codes.find((row) => row[0] === number);
+    const rank = codes.filter((row) => row[1] > n).length + 1;
+    const told = details[number];
+    const rows = (labels, link) => labels.map(([label, , p, r, f, hits]) => [link(label), scored(f), percent(p), percent(r), grouped(hits)]);
+    const cut = (labels) => labels.map(([label, p, r, f, hits]) => [label, null, p, r, f, hits]);
+    const heads = (what) => [what, "F1 (%)", "Precision", "Recall", "Tokens"];
+    const places = make("div");
+    const built = [
+      make("h2", {}, `Code ${number} of ${layerOf(layer).title}`),
+      make("p", {}, `${several(n, "frame", "frames")}, ${percent(n / frames)} % of the split ${about.split}, in ${several(occurrences, "occurrence", "occurrences")}; number ${rank} by frequency of ${codes.length} codes that occur. ${percent(told.silence)} % of its frames touch no word.`),
+    ];
+    if (told.detects.length) {
+      built.push(make("p", {}, "Chosen as the detector of ", ...told.detects.flatMap(([w, f1, held], i) => [i ? ", " : "", wordLink(w, layer), ` (F1 ${percent(f1)} % where it was chosen${held === null ? "" : `, ${percent(held)} % held out`})`]), "."));
+    }
+    built.push(make("div", { class: "pair" },
+      told.words.length ? table(`Words of code ${number}`, heads("Word"), rows(cut(told.words), (w) => wordLink(w, layer))) : make("p", { class: "quiet" }, "It meets no aligned word."),
+      told.phones.length ? table(`Phones of code ${number}`, heads("Phone"), rows(cut(told.phones), (p) => p)) : phones.length ? make("p", { class: "quiet" }, "It meets no aligned phone.") : null));
+    built.push(make("h3", {}, "Occurrences"), make("p", { class: "quiet" }, heard(told.places.length, told.heard, occurrences)), places);
+    report.places(places, told.places, { focus: { layer, code: number } });
+    return built.filter(Boolean);
+  }
+
+  const heard = (shown, audible, all) => (shown ? `${shown === all ? `All ${grouped(all)}` : `${grouped(shown)} of ${grouped(all)}, drawn at random from the ${grouped(audible)} in utterances that can be heard`}. ` : `None of ${grouped(all)} is in an utterance that can be heard. `)
+    + (shown ? "The dashed lines mark where it begins and ends; sound and picture begin 0.3 s before." : "");
+
+  async function word(label) {
+    const spoken = await need("spoken");
+    const place = spoken.findIndex((row) => row[0] === label);
+    const [, n] = spoken[place];
+    const [, told] = (await need(`words-${Math.floor(place / about.wordsAPiece)}`))[place % about.wordsAPiece];
+    const places = make("div");
+    const tables = about.layers.filter((layer) => told.codes[layer.number]).map((layer) => make("section", {},
+      table(`${label} in ${layer.title}`, ["Code", "F1 (%)", "Precision", "Recall", "Tokens"],
+        told.codes[layer.number].slice(0, 6).map(([c, p, r, f, hits]) => [make("a", { href: state.link({ layer: layer.number, code: c }) }, String(c)), scored(f), percent(p), percent(r), `${grouped(hits)} of ${grouped(n)}`]))));
+    const built = [
+      make("h2", {}, `The word ${label}`),
+      make("p", {}, `Spoken ${grouped(n)} ${n === 1 ? "time" : "times"} in the aligned utterances of the split ${about.split}${stopWords.has(label) ? "; a stop word, which word detection leaves out" : ""}. Its best codes in each layer, side by side:`),
+      make("div", { class: "side-by-side" }, ...tables),
+      make("h3", {}, "Where it is spoken"), make("p", { class: "quiet" }, heard(told.places.length, told.heard, n)), places,
+    ];
+    report.places(places, told.places, { focus: { word: label } });
+    return built;
+  }
+
+  select.addEventListener("change", () => go({ layer: select.value }));
+  $("order").addEventListener("change", () => show().catch(report.fail));
+  $("filter").addEventListener("input", filtered);
+  for (const radio of document.querySelectorAll("input[name=mode]")) {
+    radio.addEventListener("change", () => { $("filter").value = ""; go(radio.value === "words" ? { layer: current.layer, word: "" } : { layer: current.layer }); });
+  }
+  const follow = async () => {
+    const values = state.read();
+    if (values.word === "") state.write({ layer: values.layer, word: (await need("spoken"))[0][0] }, { replace: true });
+    await show();
+  };
+  go = (values) => { state.write(values); follow().catch(report.fail); };
+  state.watch(() => follow().catch(report.fail));
+  await follow();
+})().catch(report.fail);

@@ -1,0 +1,107 @@
+"use strict";
+
+// Utterances to look at and to listen to, and a search over all texts of the split.
+(async () => {
+  const { make, need, several, grouped, state } = report;
+  const about = report.about();
+  const $ = (id) => document.getElementById(id);
+  report.layerBoxes($("rows"));
+  const heard = await need("heard");
+  const list = report.listbox($("list"), {
+    label: "Utterances with sound and picture",
+    show: (entry) => [make("span", { class: "cell-0" }, entry.key), make("span", { class: "cell-1" }, entry.text)],
+    choose: (entry) => { state.write({ id: entry.key }); show().catch(report.fail); },
+  });
+  list.set(heard.map(([id, text], number) => ({ key: id, text: text || "", number })));
+
+  function save(name, text) {
+    const link = make("a", { href: URL.createObjectURL(new Blob([text], { type: "text/plain" })), download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
+
+  let asked = 0;
+  async function show() {
+    const turn = ++asked;
+    const values = state.read();
+    if (values.search !== undefined) {
+      $("search").value = values.search;
+      await search(values.search);
+      return;
+    }
+    const number = Math.max(0, heard.findIndex(([id]) => id === values.id));
+    const u = await report.utterance(number);
+    if (turn !== asked) return;
+    list.mark(u.id);
+    $("results").replaceChildren();
+    const player = make("div");
+    const facts = [u.speaker && `Speaker ${u.speaker}, `, `${u.duration.toFixed(2)} s · `].filter(Boolean).join("");
+    $("shown").replaceChildren(
+      make("h2", { id: "shown-title" }, `Utterance ${u.id}`),
+      make("div", { class: "head" },
+        u.image && make("img", { class: "photo", src: u.image.file, width: u.image.width, height: u.image.height, alt: `The image that this utterance describes${u.text ? `: ${u.text}` : ""}` }),
+        make("div", {}, u.text && make("blockquote", {}, u.text), make("p", { class: "quiet" }, facts, make("button", { type: "button", class: "link", onclick: () => save(`${u.id.replace(/[^\w.-]+/g, "_")}.TextGrid`, report.textGrid(u)) }, "Save as TextGrid for Praat")))),
+      player);
+    report.viewer(player, u, { time: Number(values.t) || 0 });
+  }
+
+  // -- search -------------------------------------------------------------------------------------------------
+
+  const wordsOf = (text) => text.toUpperCase().match(/[\p{L}\p{N}'<>_-]+/gu) || [];
+  let texts = null;
+  async function allTexts() {
+    if (!texts) {
+      const pieces = await Promise.all(Array.from({ length: about.textPieces }, (_, i) => need(`texts-${i}`)));
+      texts = pieces.flat().map(([id, speaker, text, number]) => ({ id, speaker, text, number, words: wordsOf(text) }));
+    }
+    return texts;
+  }
+  const fits = (wanted, word, last) => (last && wanted.endsWith("*") ? word.startsWith(wanted.slice(0, -1)) : word === wanted);
+  // where a sequence of words begins in another
+  function starts(words, wanted) {
+    const found = [];
+    for (let i = 0; i + wanted.length <= words.length; i += 1) if (wanted.every((w, j) => fits(w, words[i + j], j === wanted.length - 1))) found.push(i);
+    return found;
+  }
+
+  async function search(query) {
+    const wanted = query.toUpperCase().split(/\s+/).filter(Boolean).map((w) => (wordsOf(w)[0] || "") + (w.endsWith("*") ? "*" : "")).filter((w) => w && w !== "*");
+    $("shown").replaceChildren();
+    list.mark(null);
+    if (!wanted.length) {
+      $("results").replaceChildren();
+      $("searched").textContent = "Type a word.";
+      return;
+    }
+    $("searched").textContent = "Searching …";
+    const hits = (await allTexts()).filter((t) => starts(t.words, wanted).length);
+    const audible = hits.filter((t) => t.number !== null);
+    const places = [], unplaced = [];
+    for (const hit of audible) {
+      const u = await report.utterance(hit.number);
+      const words = (u.words || []).filter(([, , label]) => !["SIL", "<SIL>"].includes(label));
+      const found = starts(words.map(([, , label]) => label.toUpperCase()), wanted);
+      for (const i of found) places.push([hit.number, words[i][0], words[i + wanted.length - 1][1]]);
+      if (!found.length) unplaced.push(hit);
+    }
+    const silent = hits.filter((t) => t.number === null);
+    $("searched").textContent = hits.length
+      ? `${several(hits.length, "utterance", "utterances")} of ${grouped(about.utterances)}; ${several(places.length, "place", "places")} to hear and see.`
+      : `No utterance of ${grouped(about.utterances)} has “${query}”. Whole words are found; end with * to find how words begin.`;
+    const cards = make("div");
+    const link = (t) => (t.number === null ? t.id : make("a", { href: state.link({ id: t.id }) }, t.id));
+    const listed = (title, some) => some.length && make("section", {}, make("h3", {}, title), make("ul", { class: "texts" }, ...some.slice(0, 200).map((t) => make("li", {}, make("span", { class: "cell-0" }, link(t)), " ", t.text))), some.length > 200 && make("p", { class: "quiet" }, `${grouped(some.length - 200)} more are not listed.`));
+    $("results").replaceChildren(...[make("h2", {}, `“${query}”`), places.length && make("h3", {}, "To hear and see"), cards, listed("To hear, without aligned words", unplaced), listed("As text alone", silent)].filter(Boolean));
+    if (places.length) report.places(cards, places);
+  }
+
+  $("searching").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const query = $("search").value.trim();
+    $("searched").textContent = "";
+    state.write(query ? { search: query } : { id: heard[0][0] });
+    show().catch(report.fail);
+  });
+  state.watch(() => show().catch(report.fail));
+  await show();
+})().catch(report.fail);

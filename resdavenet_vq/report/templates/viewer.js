@@ -1,0 +1,223 @@
+"use strict";
+
+// An utterance over time: rows of words, phones and codes above its spectrogram, whole or a stretch of it.
+(() => {
+  const { make, need } = report;
+  const COLOURS = ["#77AADD", "#EE8866", "#EEDD88", "#FFAABB", "#99DDFF", "#44BB99", "#BBCC33", "#AAAA00", "#DDDDDD"];
+  const MARGIN = 0.3;  // seconds shown, and heard, to either side of an occurrence
+
+  const about = report.about();
+  const shownLayers = new Set(about.layers.map((layer) => layer.number));
+  report.shownLayers = shownLayers;
+  report.utterance = async (number) => (await need(`utterances-${Math.floor(number / about.utterancesAPiece)}`))[number % about.utterancesAPiece];
+
+  // Check boxes for the rows of codes; whoever draws codes listens for "layers".
+  report.layerBoxes = (host) => {
+    host.append(...about.layers.map((layer) => {
+      const box = make("input", { type: "checkbox", checked: true, value: layer.number });
+      box.addEventListener("change", () => {
+        if (box.checked) shownLayers.add(layer.number); else shownLayers.delete(layer.number);
+        document.dispatchEvent(new Event("layers"));
+      });
+      return make("label", {}, box, ` ${layer.title}`);
+    }));
+    host.closest("fieldset").hidden = !about.layers.length;
+  };
+
+  const runsOf = (runs) => runs.code.map((code, i) => [runs.edge[i], runs.edge[i + 1], String(code)]);
+
+  function rowsOf(u) {
+    const rows = [["words", u.words, null], ["phones", u.phones, null]].filter(([, intervals]) => intervals && intervals.length);
+    for (const layer of about.layers) if (shownLayers.has(layer.number) && u.codes[layer.number]) rows.push([layer.title, runsOf(u.codes[layer.number]), layer.number]);
+    return rows;
+  }
+
+  // What is at a time, in words.
+  report.told = (u, time) => {
+    const here = rowsOf(u).map(([name, intervals]) => [name, intervals.find(([start, end]) => start <= time && time < end)]);
+    return `${time.toFixed(2)} s: ${here.map(([name, found]) => `${name.replace(/s$/, "")} ${found ? found[2] : "–"}`).join(" · ")}`;
+  };
+
+  // The rows shown as a Praat TextGrid: tiers without gaps and overlaps, from 0 to the end of all.
+  report.textGrid = (u) => {
+    const tiers = rowsOf(u).map(([name, intervals]) => [name, [...intervals].sort((a, b) => a[0] - b[0] || a[1] - b[1])]);
+    const end = Math.max(u.duration, ...tiers.flatMap(([, intervals]) => intervals.map((interval) => interval[1])));
+    const quoted = (text) => `"${text.replaceAll('"', '""')}"`;
+    const lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", `xmax = ${end}`, "tiers? <exists>", `size = ${tiers.length}`, "item []:"];
+    for (const [number, [name, intervals]] of tiers.entries()) {
+      const whole = [];
+      let at = 0;
+      for (const [start, stop, label] of intervals) {
+        if (stop <= Math.max(start, at)) continue;
+        if (start > at) whole.push([at, start, ""]);
+        whole.push([Math.max(start, at), stop, label]);
+        at = stop;
+      }
+      if (at < end) whole.push([at, end, ""]);
+      lines.push(`    item [${number + 1}]:`, '        class = "IntervalTier"', `        name = ${quoted(name)}`, "        xmin = 0", `        xmax = ${end}`, `        intervals: size = ${whole.length}`);
+      for (const [i, [start, stop, label]] of whole.entries()) lines.push(`        intervals [${i + 1}]:`, `            xmin = ${start}`, `            xmax = ${stop}`, `            text = ${quoted(label)}`);
+    }
+    return `${lines.join("\n")}\n`;
+  };
+
+  function box(start, end, label, layer, span, scale, focus) {
+    const left = Math.max(start, span[0]), right = Math.min(end, span[1]);
+    if (right <= left) return null;
+    const width = (right - left) * scale;
+    const lying = width >= 6.6 * label.length + 3, standing = !lying && layer !== null && width >= 10;
+    const isFocus = focus && (layer === null ? focus.word === label : focus.layer === layer && String(focus.code) === label);
+    const element = make(layer === null ? "span" : "a", {
+      class: `box${standing ? " standing" : ""}${isFocus ? " focused" : ""}`, title: `${label}, ${start.toFixed(2)}–${end.toFixed(2)} s`, tabindex: layer === null ? null : "-1",
+      href: layer === null ? null : `units.html${report.state.link({ layer, code: label })}`,
+    }, lying || standing || layer === null ? label : "");
+    element.style.left = `${(left - span[0]) * scale}px`;
+    element.style.width = `${width}px`;
+    if (layer !== null) element.style.backgroundColor = COLOURS[Number(label) % COLOURS.length];
+    return element;
+  }
+
+  // Draws into `host`; `scale` in pixels a second. Returns a function that moves the cursor, or hides it (null).
+  function draw(host, u, { span, scale, marked = null, focus = null, height = 128 }) {
+    const width = (span[1] - span[0]) * scale;
+    const rows = rowsOf(u).map(([name, intervals, layer]) => make("div", { class: `row${layer === null ? "" : " codes"}` },
+      make("div", { class: "rowname" }, name),
+      make("div", { class: "boxes" }, ...intervals.map(([start, end, label]) => box(start, end, label, layer, span, scale, focus)).filter(Boolean))));
+    const image = make("img", { src: u.spectrogram, alt: `Spectrogram of utterance ${u.id}`, draggable: "false" });
+    image.style.left = `${-(span[0] + about.hop / 2) * scale}px`;
+    image.style.width = `${u.frames * about.hop * scale}px`;
+    const picture = make("div", { class: "spectrogram" }, image, ...about.ticks.map(([hz, share]) => {
+      const tick = make("span", { class: "hertz", "aria-hidden": "true" }, hz >= 1000 ? `${hz / 1000}k` : String(hz));
+      tick.style.bottom = `${100 * share}%`;
+      return tick;
+    }));
+    picture.style.height = `${height}px`;
+    const step = [0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 5].find((s) => s * scale >= 48) || 10;
+    const axis = make("div", { class: "axis", "aria-hidden": "true" });
+    for (let n = Math.ceil(span[0] / step); n * step <= span[1]; n += 1) {
+      const tick = make("span", {}, `${Number((n * step).toFixed(2))}`);
+      tick.style.left = `${(n * step - span[0]) * scale}px`;
+      if ((n * step - span[0]) * scale < width - 24) axis.append(tick);
+    }
+    const head = make("div", { class: "playhead" });
+    const bands = marked ? [make("div", { class: "marked" })] : [];
+    for (const band of bands) {
+      band.style.left = `${(marked[0] - span[0]) * scale}px`;
+      band.style.width = `${(marked[1] - marked[0]) * scale}px`;
+    }
+    host.style.width = `${width}px`;
+    host.replaceChildren(...rows, picture, axis, ...bands, head);
+    return (time) => {
+      head.style.display = time === null || time < span[0] || time > span[1] ? "none" : "block";
+      if (time !== null) head.style.left = `${(time - span[0]) * scale}px`;
+    };
+  }
+
+  // -- a whole utterance --------------------------------------------------------------------------------------
+
+  // `host` gets player, zoom and picture; arrow keys move the cursor, and say what is there.
+  report.viewer = (host, u, { time = 0, focus = null } = {}) => {
+    const audio = make("audio", { controls: true, preload: "metadata", src: u.sound, "aria-label": `Utterance ${u.id}` });
+    const said = make("output", { class: "said", "aria-live": "polite" });
+    const stage = make("div", { class: "stage", tabindex: "0", role: "slider", "aria-label": "Time in the utterance; arrow keys move, space plays", "aria-valuemin": "0", "aria-valuemax": u.duration.toFixed(2) });
+    const scroll = make("div", { class: "scroll" }, stage);
+    const zoom = make("input", { type: "range", min: "0", max: "100", value: "0", "aria-label": "Zoom" });
+    host.replaceChildren(make("div", { class: "controls" }, audio, make("label", { class: "zoom" }, "Zoom ", zoom)), said, make("div", { class: "viewer" }, scroll));
+    let move = () => {}, now = time, scale = 1;
+    const fit = () => Math.max(260, (scroll.clientWidth - 2) / u.duration);
+    function redraw() {
+      const centre = (scroll.scrollLeft + scroll.clientWidth / 2) / scale;
+      scale = fit() * (1000 / Math.min(900, fit())) ** (zoom.value / 100);
+      move = draw(stage, u, { span: [0, u.duration], scale, focus });
+      scroll.scrollLeft = centre * scale - scroll.clientWidth / 2;
+      move(now);
+    }
+    function place(seconds, { speak = true } = {}) {
+      now = Math.max(0, Math.min(u.duration, seconds));
+      move(now);
+      const x = now * scale;
+      if (x < scroll.scrollLeft || x > scroll.scrollLeft + scroll.clientWidth - 8) scroll.scrollLeft = x - scroll.clientWidth * 0.1;
+      const text = report.told(u, now);
+      stage.setAttribute("aria-valuenow", now.toFixed(2));
+      stage.setAttribute("aria-valuetext", text);
+      said.setAttribute("aria-live", speak ? "polite" : "off");
+      said.textContent = text;
+    }
+    const seek = (seconds, play) => {
+      place(seconds);
+      const go = () => { audio.currentTime = now; if (play) audio.play(); };
+      if (audio.readyState) go(); else { audio.addEventListener("loadedmetadata", go, { once: true }); audio.load(); }
+    };
+    const follow = () => { place(audio.currentTime, { speak: false }); if (!audio.paused && !audio.ended) requestAnimationFrame(follow); };
+    audio.addEventListener("play", follow);
+    audio.addEventListener("pause", () => place(audio.currentTime));
+    audio.addEventListener("seeked", () => { if (audio.paused) place(audio.currentTime); });
+    stage.addEventListener("click", (event) => {
+      if (!event.target.closest("a")) seek((event.clientX - stage.getBoundingClientRect().left) / scale, true);
+    });
+    stage.addEventListener("keydown", (event) => {
+      const by = event.shiftKey ? 0.2 : 0.02;
+      const to = { ArrowRight: now + by, ArrowUp: now + by, ArrowLeft: now - by, ArrowDown: now - by, PageUp: now + 0.5, PageDown: now - 0.5, Home: 0, End: u.duration }[event.key];
+      if (to === undefined && event.key !== " ") return;
+      event.preventDefault();
+      if (to !== undefined) seek(to, false); else if (audio.paused) audio.play(); else audio.pause();
+    });
+    zoom.addEventListener("input", redraw);
+    const again = () => (host.contains(stage) ? redraw() : stop());
+    const stop = () => { document.removeEventListener("layers", again); window.removeEventListener("resize", again); };
+    document.addEventListener("layers", again);
+    window.addEventListener("resize", again);
+    redraw();
+    place(time, { speak: false });
+    if (time) seek(time, false);
+  };
+
+  // -- many places --------------------------------------------------------------------------------------------
+
+  function card([number, start, end], { focus, title }) {
+    const stage = make("div", { class: "stage" });
+    const button = make("button", { type: "button", class: "play" }, "▶ Play");
+    const head = make("div", { class: "card-head" }, button);
+    const text = make("p", { class: "quiet" });
+    const element = make("li", { class: "place" }, head, make("div", { class: "viewer" }, make("div", { class: "scroll" }, stage)), text);
+    element.fill = async () => {
+      const u = await report.utterance(number);
+      const span = [Math.max(0, start - MARGIN), Math.min(Math.max(u.duration, end), end + MARGIN)];
+      head.append(make("a", { href: `utterances.html${report.state.link({ id: u.id, t: start })}` }, u.id), make("span", { class: "quiet" }, `${start.toFixed(2)}–${end.toFixed(2)} s${title ? `, ${title}` : ""}`));
+      button.setAttribute("aria-label", `Play ${u.id} from ${start.toFixed(2)} to ${end.toFixed(2)} seconds`);
+      text.textContent = u.text || "";
+      let move = () => {};
+      const redraw = () => { move = draw(stage, u, { span, scale: (stage.parentElement.clientWidth - 1) / (span[1] - span[0]), marked: [start, end], focus, height: 88 }); };
+      button.addEventListener("click", () => {
+        if (button.dataset.playing) { report.player.stop(); return; }
+        report.player.play(u.sound, Math.max(0, start - MARGIN), end, (time) => {
+          move(time);
+          if (time === null) { delete button.dataset.playing; button.textContent = "▶ Play"; } else if (!button.dataset.playing) { button.dataset.playing = "yes"; button.textContent = "■ Stop"; }
+        });
+      });
+      const again = () => { if (element.isConnected) redraw(); else { document.removeEventListener("layers", again); window.removeEventListener("resize", again); } };
+      document.addEventListener("layers", again);
+      window.addEventListener("resize", again);
+      redraw();
+    };
+    return element;
+  }
+
+  // Places (utterance, start, end) as cards that are drawn when they come near, twelve at a time.
+  report.places = (host, places, options = {}) => {
+    const list = make("ol", { class: "places" });
+    const near = new IntersectionObserver((entries) => {
+      for (const entry of entries.filter((e) => e.isIntersecting)) { near.unobserve(entry.target); entry.target.fill().catch(report.fail); }
+    }, { rootMargin: "300px" });
+    let shown = 0;
+    const more = make("button", { type: "button", class: "more" });
+    const add = () => {
+      for (const place of places.slice(shown, shown + 12)) { const element = card(place, options); list.append(element); near.observe(element); }
+      shown = Math.min(places.length, shown + 12);
+      more.hidden = shown >= places.length;
+      more.textContent = `Show more (${places.length - shown} left)`;
+    };
+    more.addEventListener("click", () => { const first = shown; add(); list.children[first].querySelector("button").focus(); });
+    host.replaceChildren(list, more);
+    add();
+  };
+})();
