@@ -1,0 +1,70 @@
+"""Runs explore.ipynb on a folder of results and keeps what a web page can show of it: python notebooks/run.py results/spoken_scenes.
+
+Tables and pictures stay in the file, the pictures in few colours; sounds do not: they would be most of the file, and no page that shows
+notebooks plays them. The same results give the same file. What the prose says of the run should be read again afterwards.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from PIL import Image
+
+NOTEBOOK = Path(__file__).with_name("explore.ipynb")
+COLOURS = 128
+"""Of a kept picture: no pixel is then off by more than a fifteenth of its range, and files are a third as large."""
+
+SECONDS_A_CELL = 600
+
+
+def execute(results: Path) -> NotebookNode:
+    """The notebook as it is after all its cells ran on a folder results/{corpus}. Raises CellExecutionError where one fails."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    client = NotebookClient(
+        notebook,
+        timeout=SECONDS_A_CELL,
+        kernel_name="python3",
+        record_timing=False,
+        extra_arguments=["--HistoryManager.enabled=False"],
+        resources={"metadata": {"path": str(NOTEBOOK.parent)}},
+    )
+    client.execute(env=os.environ | {"RESDAVENET_VQ_RESULTS": str(results.resolve())})
+    return notebook
+
+
+def keep(notebook: NotebookNode) -> None:
+    """Takes out what only a run can show, and makes pictures small."""
+    notebook.metadata.language_info = {"name": "python"}
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            _keep(output)
+
+
+def _keep(output: NotebookNode) -> None:
+    data = output.get("data", {})
+    if "<audio" in data.get("text/html", ""):
+        data["text/html"], data["text/plain"] = "<i>A sound: run the cell to hear it.</i>", "A sound: run the cell to hear it."
+    if "image/png" in data:
+        data["image/png"] = _small(data["image/png"])
+
+
+def _small(png: str) -> str:
+    """A picture of few colours, in base64 as it came."""
+    with Image.open(io.BytesIO(base64.b64decode(png))) as picture:
+        few = picture.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    small = io.BytesIO()
+    few.save(small, format="PNG", optimize=True)
+    return base64.b64encode(small.getvalue()).decode()
+
+
+if __name__ == "__main__":
+    ran = execute(Path(sys.argv[1]))
+    keep(ran)
+    nbformat.write(ran, NOTEBOOK)
