@@ -11,7 +11,7 @@ demo: environment
 	$(BIN)/snakemake --cores all
 
 test: environment
-	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: environment
 	$(BIN)/ruff format --check .
