@@ -21,7 +21,9 @@ from snakemake.utils import min_version, update_config
 
 min_version("9.27")
 
-checkout = Path(str(workflow.current_basedir))  # this file's folder, for another workflow that uses this one as a module, too
+checkout = Path(
+    str(workflow.current_basedir)
+)  # this file's folder, for another workflow that uses this one as a module, too
 
 # A configuration without a corpus of its own is laid over the default one.
 if "corpus" not in config:
@@ -55,7 +57,11 @@ rule all:
 
 
 onsuccess:
-    print(f"Results: {plan.root}", *(f"Report: {page}" for page in [plan.root / "report/index.html"] if page.exists()), sep="   ")
+    print(
+        f"Results: {plan.root}",
+        *(f"Report: {page}" for page in [plan.root / "report/index.html"] if page.exists()),
+        sep="   ",
+    )
 
 
 onerror:

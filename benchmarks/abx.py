@@ -38,12 +38,20 @@ from fastabx import Dataset, InMemoryAccessor, Score, Subsampler, Task
 from retrieval import cpu
 
 from resdavenet_vq.config import AbxScoring
-from resdavenet_vq.corpus.items import HEADER
-from resdavenet_vq.evaluation import abx, abx_cells, bitrate
-from resdavenet_vq.evaluation.layers import LayerFeatures
+from resdavenet_vq.corpus.triphones import HEADER
+from resdavenet_vq.encode.features import LayerFeatures
+from resdavenet_vq.evaluation import bitrate
+from resdavenet_vq.evaluation.abx import cells as abx_cells
+from resdavenet_vq.evaluation.abx import score as abx
 
 PHONES, SPEAKERS, VOCABULARY, WORDS = 38, 20, 120, 9
-LAYERS = {"logmel": (0.01, 40), "conv2": (0.02, 256), "conv3": (0.04, 512), "quant2": (0.02, 256), "quant3": (0.04, 512)}
+LAYERS = {
+    "logmel": (0.01, 40),
+    "conv2": (0.02, 256),
+    "conv3": (0.04, 512),
+    "quant2": (0.02, 256),
+    "quant3": (0.04, 512),
+}
 CODES = 1024
 
 
@@ -68,10 +76,15 @@ def corpus(n: int, folder: Path, layers: Iterable[str] = tuple(LAYERS)) -> None:
             frames = []
             for phones, edge in zip(spoken, edges, strict=True):
                 at = phones[
-                    np.minimum(np.searchsorted(edge, np.arange(int(edge[-1] / period)) * period, side="right") - 1, len(phones) - 1)
+                    np.minimum(
+                        np.searchsorted(edge, np.arange(int(edge[-1] / period)) * period, side="right") - 1,
+                        len(phones) - 1,
+                    )
                 ]
                 noisy = means[at] + rng.standard_normal((len(at), width))
-                frames.append(codes[(at * 26 + rng.integers(0, 26, len(at))) % CODES] if layer.startswith("quant") else noisy)
+                frames.append(
+                    codes[(at * 26 + rng.integers(0, 26, len(at))) % CODES] if layer.startswith("quant") else noisy
+                )
             group = f.create_group(layer)
             group["vectors"] = np.concatenate(frames).astype(np.float32)
             group["offsets"] = np.cumsum([0, *map(len, frames)])
@@ -81,7 +94,16 @@ def corpus(n: int, folder: Path, layers: Iterable[str] = tuple(LAYERS)) -> None:
 def ours(folder: Path, layer: str) -> tuple[float, float]:
     """Errors by the package, from files to files."""
     out = folder / "out.json"
-    abx.score(folder / "split.h5", folder / "split.item", layer, AbxScoring(), out, lineage="{}", split="split", slowest_period=0.04)
+    abx.score(
+        folder / "split.h5",
+        folder / "split.item",
+        layer,
+        AbxScoring(),
+        out,
+        lineage="{}",
+        split="split",
+        slowest_period=0.04,
+    )
     result = json.loads(out.read_text())
     return result["within_error"], result["across_error"]
 
@@ -103,7 +125,9 @@ def baseline(folder: Path, layer: str) -> tuple[float, float]:
     context, errors = ["prev-phone", "next-phone"], []
     for by, across in (([*context, "speaker"], []), (context, ["speaker"])):
         task = Task(dataset, on="#phone", by=by, across=across, subsampler=Subsampler(10, 5, 0))
-        errors.append(100 * Score(task, "angular", progress=False).collapse(levels=[("next-phone", "prev-phone"), "speaker"]))
+        errors.append(
+            100 * Score(task, "angular", progress=False).collapse(levels=[("next-phone", "prev-phone"), "speaker"])
+        )
     return errors[0], errors[1]
 
 
@@ -156,7 +180,11 @@ class Memory(threading.Thread):
     @staticmethod
     def now() -> int:
         """MB, from /proc."""
-        return next(int(line.split()[1]) >> 10 for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
+        return next(
+            int(line.split()[1]) >> 10
+            for line in Path("/proc/self/status").read_text().splitlines()
+            if line.startswith("RssAnon")
+        )
 
     @property
     def added(self) -> int:
@@ -197,7 +225,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    result: dict[str, Any] = {"date": datetime.now(UTC).date().isoformat(), "cpu": cpu(), "utterances": arguments.utterances, "abx": {}}
+    result: dict[str, Any] = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "cpu": cpu(),
+        "utterances": arguments.utterances,
+        "abx": {},
+    }
     print(f"{'':10}{'fastabx':>10}{'package':>10}{'added':>8}   errors within, across")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -205,7 +238,8 @@ def main() -> None:
         for layer in LAYERS:
             expected, found = baseline(folder, layer), ours(folder, layer)  # warm
             seconds = measure(
-                {"fastabx": lambda x=layer: baseline(folder, x), "package": lambda x=layer: ours(folder, x)}, arguments.repeats
+                {"fastabx": lambda x=layer: baseline(folder, x), "package": lambda x=layer: ours(folder, x)},
+                arguments.repeats,
             )
             added = seconds["package"] / seconds["fastabx"] - 1
             result["abx"][layer] = {
@@ -222,7 +256,9 @@ def main() -> None:
     package = (by_package.plain, by_package.run_length, by_package.factored, by_package.segment)
     seconds = measure(
         {
-            "loops": lambda: loops([[row.tobytes() for row in rows] for _, rows in utterances], sum(durations.values())),
+            "loops": lambda: loops(
+                [[row.tobytes() for row in rows] for _, rows in utterances], sum(durations.values())
+            ),
             "package": lambda: bitrate.of(utterances, durations),
         },
         arguments.repeats,

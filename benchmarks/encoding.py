@@ -29,7 +29,7 @@ from resdavenet_vq.config import AudioModel, ImageModel, Model, Preparation
 from resdavenet_vq.corpus.manifest import Manifest, Utterance
 from resdavenet_vq.data.preparation import prepare
 from resdavenet_vq.data.store import Store
-from resdavenet_vq.evaluation.encode import encode
+from resdavenet_vq.encode.split import encode
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.dual_encoder import DualEncoder
 
@@ -45,13 +45,16 @@ def made(folder: Path, n_utterances: int, size: str) -> None:
     for i in range(n_utterances):
         wav = folder / f"{i}.wav"
         n_samples = int(np.clip(rng.normal(9.5, 3), 2, 20) * 100) * 160
-        soundfile.write(wav, 0.1 * rng.normal(size=n_samples) * np.repeat(rng.uniform(0, 1, n_samples // 160), 160), 16000)
+        soundfile.write(
+            wav, 0.1 * rng.normal(size=n_samples) * np.repeat(rng.uniform(0, 1, n_samples // 160), 160), 16000
+        )
         utterances.append(Utterance(str(i), wav, None, None, None, None, None, None))
     prepare(Manifest(utterances), Preparation(), folder / "split.h5", folder / "report.json", 1)
     widths, blocks = WIDTHS[size]
     torch.manual_seed(0)
     settings = Model(
-        audio=AudioModel(widths=widths, blocks_per_stage=blocks), image=ImageModel(architecture="thin_resnet", crop=64, resize=72)
+        audio=AudioModel(widths=widths, blocks_per_stage=blocks),
+        image=ImageModel(architecture="thin_resnet", crop=64, resize=72),
     )
     checkpoint.save(folder / "model", DualEncoder(settings, QUANTIZERS), {})
 
@@ -117,7 +120,9 @@ def main() -> None:
     medians = {side: statistics.median(times) for side, times in seconds.items()}
     result = {
         "date": datetime.now(UTC).date().isoformat(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "device": torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else f"{platform.machine()}, {torch.get_num_threads()} threads",
         "torch": torch.__version__,
         "widths": size,
         "utterances": arguments.utterances,

@@ -76,7 +76,10 @@ def baseline_crop() -> Callable[[bytes], object]:
 
     torch.set_num_threads(1)
 
-    crop, normalise = transforms.RandomResizedCrop(224), transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    crop, normalise = (
+        transforms.RandomResizedCrop(224),
+        transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    )
     transform = transforms.Compose([crop, transforms.ToTensor(), normalise])
     return lambda data: transform(Image.open(io.BytesIO(data)).convert("RGB"))
 
@@ -95,7 +98,11 @@ def make_pairs(folder: Path, n: int) -> list[Utterance]:
 
 
 def compare(
-    name: str, baseline: Callable[[], object], ours: Callable[[], object], rounds: int, clock: Callable[[], float] = time.process_time
+    name: str,
+    baseline: Callable[[], object],
+    ours: Callable[[], object],
+    rounds: int,
+    clock: Callable[[], float] = time.process_time,
 ) -> dict[str, object]:
     times: dict[str, list[float]] = {"baseline": [], "ours": []}
     for _ in range(rounds):
@@ -123,7 +130,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         rows = run(Path(name), options.pairs, options.rounds)
     cpu = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), platform.machine()
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.machine(),
     )
     conditions = {
         "date": datetime.now(UTC).date().isoformat(),
@@ -142,15 +150,27 @@ def run(folder: Path, n_pairs: int, rounds: int) -> list[dict[str, object]]:
     utterances = make_pairs(folder, n_pairs)
     few = utterances[:20]
     audio = [features.read_wav(u.wav) for u in few]
-    deviation = max(float(abs(baseline_log_mel(y)[0].T[: features.frame_count(len(y))] - features.log_mel(y)).max()) for y in audio)
+    deviation = max(
+        float(abs(baseline_log_mel(y)[0].T[: features.frame_count(len(y))] - features.log_mel(y)).max()) for y in audio
+    )
     print(f"log-mel differs from the baseline's by at most {deviation:.1e} dB")
     results: list[dict[str, object]] = [{"what": "log-mel, greatest difference", "dB": deviation}]
 
     results.append(
-        compare("log-mel, one core", lambda: [baseline_log_mel(y) for y in audio], lambda: [features.log_mel(y) for y in audio], rounds)
+        compare(
+            "log-mel, one core",
+            lambda: [baseline_log_mel(y) for y in audio],
+            lambda: [features.log_mel(y) for y in audio],
+            rounds,
+        )
     )
     results.append(
-        compare("wav reading", lambda: [librosa.load(u.wav, sr=None) for u in few], lambda: [features.read_wav(u.wav) for u in few], rounds)
+        compare(
+            "wav reading",
+            lambda: [librosa.load(u.wav, sr=None) for u in few],
+            lambda: [features.read_wav(u.wav) for u in few],
+            rounds,
+        )
     )
 
     manifest, settings = Manifest(utterances), Preparation()
@@ -167,9 +187,16 @@ def run(folder: Path, n_pairs: int, rounds: int) -> list[dict[str, object]]:
 
     store = Store(out)
     sizes = old_audio.stat().st_size, int(store.n_frames.sum()) * features.N_MELS * 2
-    print(f"{'prepared size, features':46} {sizes[0] / 1e6:10.1f} MB {sizes[1] / 1e6:10.1f} MB {sizes[0] / sizes[1]:8.1f} x")
+    print(
+        f"{'prepared size, features':46} {sizes[0] / 1e6:10.1f} MB {sizes[1] / 1e6:10.1f} MB {sizes[0] / sizes[1]:8.1f} x"
+    )
     results.append(
-        {"what": "prepared size, features", "baseline_bytes": sizes[0], "ours_bytes": sizes[1], "ratio": round(sizes[0] / sizes[1], 2)}
+        {
+            "what": "prepared size, features",
+            "baseline_bytes": sizes[0],
+            "ours_bytes": sizes[1],
+            "ratio": round(sizes[0] / sizes[1], 2),
+        }
     )
 
     order = np.random.default_rng(1).permutation(n_pairs)

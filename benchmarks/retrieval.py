@@ -110,7 +110,9 @@ def cpu() -> str:
     """The processor's name, where the system tells it."""
     info = Path("/proc/cpuinfo")
     names = (
-        [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+        [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        if info.exists()
+        else []
     )
     return names[0] if names else platform.processor()
 

@@ -56,7 +56,9 @@ PEAKS = {"H200": (989e12, 4.8e12), "H100": (989e12, 3.35e12), "A100": (312e12, 2
 """Dense bfloat16 FLOP/s and bytes/s of memory."""
 
 SIZES = {
-    "full": config.Model(audio=config.AudioModel(widths=(128, 256, 256, 512, 1024)), image=config.ImageModel(architecture="resnet50")),
+    "full": config.Model(
+        audio=config.AudioModel(widths=(128, 256, 256, 512, 1024)), image=config.ImageModel(architecture="resnet50")
+    ),
     "small": config.Model(
         audio=config.AudioModel(widths=(32, 32, 64, 64, 128), blocks_per_stage=1),
         image=config.ImageModel(architecture="thin_resnet", crop=64, resize=72),
@@ -69,7 +71,11 @@ class OneHot(nn.Module):
 
     def __init__(self, codebook: Tensor) -> None:
         super().__init__()
-        self.codebook, self.sums, self.sizes = codebook.clone(), codebook.clone(), torch.ones(len(codebook), device=codebook.device)
+        self.codebook, self.sums, self.sizes = (
+            codebook.clone(),
+            codebook.clone(),
+            torch.ones(len(codebook), device=codebook.device),
+        )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Frames (B, C, T) to code vectors and the commitment loss."""
@@ -100,7 +106,11 @@ class Plain:
     def to_device(self, batch: Batch) -> tuple[Tensor, Tensor, list[int]]:
         """Features and images as float32, made on the CPU."""
         mean, std = self.model.image.mean.cpu(), self.model.image.std.cpu()
-        return batch.logmel.float().to(self.device), ((batch.images / 255 - mean) / std).to(self.device), batch.n_frames.tolist()
+        return (
+            batch.logmel.float().to(self.device),
+            ((batch.images / 255 - mean) / std).to(self.device),
+            batch.n_frames.tolist(),
+        )
 
     def step(self, batch: Any, number: int) -> None:
         """Forward, losses, gradients, update."""
@@ -215,8 +225,16 @@ def measure(arm: str, path: Path, options: argparse.Namespace) -> dict[str, floa
             trained.step(trained.to_device(batch), number)
         _finish(device)
         seconds = time.perf_counter() - start
-    peak = torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"pairs_per_second": options.steps * options.batch / seconds, "data_wait": waited / seconds, "peak_mebibytes": peak}
+    peak = (
+        torch.cuda.max_memory_allocated() / 2**20
+        if device.type == "cuda"
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    )
+    return {
+        "pairs_per_second": options.steps * options.batch / seconds,
+        "data_wait": waited / seconds,
+        "peak_mebibytes": peak,
+    }
 
 
 def _finish(device: torch.device) -> None:
@@ -280,8 +298,14 @@ def main() -> None:
             for arm in arms:
                 with ProcessPoolExecutor(1, mp_context=context) as fresh:
                     measured[arm].append(fresh.submit(measure, arm, path, options).result())
-    medians = {arm: {key: statistics.median(r[key] for r in rounds) for key in rounds[0]} for arm, rounds in measured.items()}
-    name = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()}, {options.threads} thread(s)"
+    medians = {
+        arm: {key: statistics.median(r[key] for r in rounds) for key in rounds[0]} for arm, rounds in measured.items()
+    }
+    name = (
+        torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else f"{platform.machine()}, {options.threads} thread(s)"
+    )
     flop, outputs = work(SIZES[options.size], options.frames)
     peak = next((peaks for gpu, peaks in PEAKS.items() if gpu in name), None)
     roof = 1 / (3 * flop / peak[0] + 32 * outputs / peak[1]) if peak else None
@@ -293,7 +317,10 @@ def main() -> None:
         print(
             f"{arm:10} {row['pairs_per_second']:9.1f} {row['times_the_baseline']:6.2f} {row['data_wait']:9.1%} {row['peak_mebibytes']:7.0f} {share}"
         )
-    print(f"roofline: 1 / (3 · {flop:.4g} / P + 16 · 2 · {outputs:.4g} / M) pairs per second" + (f" = {roof:.0f}" if roof else ""))
+    print(
+        f"roofline: 1 / (3 · {flop:.4g} / P + 16 · 2 · {outputs:.4g} / M) pairs per second"
+        + (f" = {roof:.0f}" if roof else "")
+    )
     result = {
         "date": datetime.now(UTC).date().isoformat(),
         "device": name,

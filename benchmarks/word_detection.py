@@ -21,8 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from resdavenet_vq.evaluation import word_counts, word_detection
-from resdavenet_vq.evaluation.codes import Block, Tokens, tokens
+from resdavenet_vq.encode.codes import Block, Tokens, tokens
+from resdavenet_vq.evaluation import word_counts
+from resdavenet_vq.evaluation import words as word_detection
 
 PERIOD, HALF_WINDOW, CODES, WORDS = 0.04, 0.04, 1024, 9387
 NOTHING = Tokens(*(np.zeros(0, np.int64) for _ in range(4)))
@@ -46,7 +47,9 @@ def corpus(n_utterances: int) -> tuple[list[list[tuple[float, float, str]]], lis
         spoken.append([(float(s), float(e), names[w]) for s, e, w in zip(starts, ends, words, strict=True)])
         frames = int(ends[-1] / PERIOD) + 5
         at = np.minimum(np.searchsorted(ends, np.arange(frames) * PERIOD), n - 1)
-        codes.append(np.where(rng.random(frames) < 0.5, of_word[words[at]], rng.integers(CODES, size=frames)).astype(np.int32))
+        codes.append(
+            np.where(rng.random(frames) < 0.5, of_word[words[at]], rng.integers(CODES, size=frames)).astype(np.int32)
+        )
     return spoken, codes
 
 
@@ -77,7 +80,8 @@ def baseline(spoken: list[list[tuple[float, float, str]]], codes: list[np.ndarra
                 hit[word][code] += 1
     precision = {
         code: sorted(
-            ((w, n / frames[code], n) for w, n in table.items() if w not in word_detection.STOP_WORDS), key=lambda row: (-row[1], row[0])
+            ((w, n / frames[code], n) for w, n in table.items() if w not in word_detection.STOP_WORDS),
+            key=lambda row: (-row[1], row[0]),
         )
         for code, table in touched.items()
     }
@@ -154,7 +158,9 @@ def cpu() -> str:
     """The processor's name, where the system tells it."""
     info = Path("/proc/cpuinfo")
     names = (
-        [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+        [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        if info.exists()
+        else []
     )
     return names[0] if names else platform.processor()
 

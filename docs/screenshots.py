@@ -46,7 +46,9 @@ def take_all(report: Path, out: Path) -> None:
             for width, dark in ((1280, False), (390, False), (1280, True), (390, True)):
                 browser.size(width, 900, dark=dark, mobile=width < 500)
                 browser.open(report / f"{page}.html")
-                browser.size(width, 6000, dark=dark, mobile=width < 500)  # what is drawn when it comes into view comes into view
+                browser.size(
+                    width, 6000, dark=dark, mobile=width < 500
+                )  # what is drawn when it comes into view comes into view
                 time.sleep(2)
                 browser.screenshot(out / f"{page}-{width}{'-dark' if dark else ''}.png", whole=True)
         for problem in browser.problems:

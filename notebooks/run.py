@@ -50,7 +50,10 @@ def keep(notebook: NotebookNode) -> None:
 def _keep(output: NotebookNode) -> None:
     data = output.get("data", {})
     if "<audio" in data.get("text/html", ""):
-        data["text/html"], data["text/plain"] = "<i>A sound: run the cell to hear it.</i>", "A sound: run the cell to hear it."
+        data["text/html"], data["text/plain"] = (
+            "<i>A sound: run the cell to hear it.</i>",
+            "A sound: run the cell to hear it.",
+        )
     if "image/png" in data:
         data["image/png"] = _small(data["image/png"])
 

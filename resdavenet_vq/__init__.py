@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from resdavenet_vq.evaluation.recordings import SpeechEncoder
+    from resdavenet_vq.encode.recording import SpeechEncoder
 
 __version__ = "0.1.0"
 
@@ -24,6 +24,8 @@ def load_model(folder: str | Path, *, precision: Literal["float16", "float32"] |
     `precision` of the log-mel features: by default that of the features that the model was trained from.
     Raises InputError if the folder holds no sound model.
     """
-    from resdavenet_vq.evaluation import recordings  # torch takes seconds, which the command line need not wait for
+    from resdavenet_vq.encode import (
+        recording as recordings,
+    )  # torch takes seconds, which the command line need not wait for
 
     return recordings.load(folder, precision=precision)

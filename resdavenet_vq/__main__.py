@@ -9,15 +9,19 @@ import os
 import signal
 import sys
 
-from resdavenet_vq.commands import app, data, drawing, encoding, looking, models, scores, units  # noqa: F401 - each adds its commands
+from resdavenet_vq.commands import (
+    app,
+)
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.orphans import end_with_starter
+from resdavenet_vq.processes import end_with_starter
 
 
 def main() -> None:
     """Run the command line; a failure is one message on standard error and status 1."""
     end_with_starter()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what is half-written is removed on the way out
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
+    )  # what is half-written is removed on the way out
     try:
         app()
     except InputError as e:

@@ -28,5 +28,9 @@ def track[T](items: Iterable[T], label: str, total: int | None = None, unit: str
             last = now
             rate = done / (now - start)
             left = f", {(total - done) / rate:.0f} s left" if total else ""
-            print(f"{label}: {done}{f'/{total}' if total else ''} {unit}, {rate:.1f} {unit}/s{left}", file=sys.stderr, flush=True)
+            print(
+                f"{label}: {done}{f'/{total}' if total else ''} {unit}, {rate:.1f} {unit}/s{left}",
+                file=sys.stderr,
+                flush=True,
+            )
     print(f"{label}: {done} {unit} in {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)

@@ -20,7 +20,7 @@ rule encode_features:
         runtime=growing("4h"),
     params:
         layers=lambda wildcards: ",".join(plan.abx_layers(stage.Lineage.from_folder(wildcards.lineage))),
-        code=fingerprint("evaluation.encode"),
+        code=fingerprint("encode.split"),
     shell:
         "python -m resdavenet_vq encode-features --model $(dirname {input.model}) --data {input.data}"
         " --layers {params.layers} --out {output} 2> {log}"
@@ -41,7 +41,7 @@ rule encode_logmel:
         mem_mb=growing(2000),
         runtime=growing("1h"),
     params:
-        code=fingerprint("evaluation.encode"),
+        code=fingerprint("encode.split"),
     shell:
         "python -m resdavenet_vq encode-logmel --data {input} --out {output} 2> {log}"
 
@@ -63,7 +63,7 @@ rule make_items:
         runtime=growing("1h"),
     params:
         settings=as_json(settings.abx.items),
-        code=fingerprint("evaluation.item_making"),
+        code=fingerprint("evaluation.abx.item_making"),
     shell:
         "python -m resdavenet_vq make-items --data {input} --settings {params.settings:q}"
         " --out {output.item} --report {output.report} 2> {log}"
@@ -92,7 +92,7 @@ rule score_abx:
         settings=as_json(settings.abx.scoring),
         period=plan.slowest_abx_period,
         lineage=lambda wildcards: plan.notation(wildcards.folder),
-        code=fingerprint("evaluation.abx"),
+        code=fingerprint("evaluation.abx.score"),
     shell:
         "python -m resdavenet_vq score-abx --features {input.features} --items {input.item} --layer {wildcards.layer}"
         " --lineage {params.lineage:q} --split {wildcards.split} --slowest-period {params.period}"
@@ -119,7 +119,7 @@ rule pack_submission:
         edition=lambda wildcards: plan.edition(wildcards.edition),
         settings=lambda wildcards: plan.submission(wildcards.edition),
         lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
-        code=fingerprint("evaluation.zerospeech.packing"),
+        code=fingerprint("zerospeech.submission"),
     shell:
         "python -m resdavenet_vq pack-submission --features {input} --layer {wildcards.layer} --edition {params.edition} --split {wildcards.split}"
         " --lineage {params.lineage:q} --settings {params.settings:q} --out {output} 2> {log}"

@@ -9,13 +9,13 @@ sys.path.insert(0, str(checkout))
 
 from resdavenet_vq import config as schema
 from resdavenet_vq import stage
-from resdavenet_vq.workflow.figures import drawings
+from resdavenet_vq.workflow.plan.figures import drawings
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.orphans import STARTER
-from resdavenet_vq.provenance import content, fingerprint
-from resdavenet_vq.workflow.shards import ScatterPlan
-from resdavenet_vq.workflow import EDITION_PATTERN, Plan, as_json
-from resdavenet_vq.workflow.jobs import growing, launcher, what_to_do
+from resdavenet_vq.processes import STARTER
+from resdavenet_vq.fingerprint import content, fingerprint
+from resdavenet_vq.workflow.plan.shards import ScatterPlan
+from resdavenet_vq.workflow.plan import EDITION_PATTERN, Plan, as_json
+from resdavenet_vq.workflow.plan.jobs import growing, launcher, what_to_do
 
 try:
     settings = schema.read(config)

@@ -19,7 +19,7 @@ rule make_corpus:
         runtime=growing("4h"),
     params:
         settings=lambda wildcards: plan.corpus_of(wildcards.split),
-        code=fingerprint("corpus.spoken_scenes"),
+        code=fingerprint("demo.corpus"),
     shell:
         "python -m resdavenet_vq make-corpus --split {wildcards.split} --settings {params.settings:q}"
         " --workers {threads} --out $(dirname {output.manifest}) 2> {log}"
@@ -47,7 +47,7 @@ rule make_corpus_shard:
         settings=lambda wildcards: scatter.corpus_settings(wildcards.split),
         numbers=lambda wildcards: scatter.corpus_numbers(wildcards.split, wildcards.shard),
         folder=plan.root / "corpus",
-        code=fingerprint("corpus.spoken_scenes"),
+        code=fingerprint("demo.corpus"),
     shell:
         "python -m resdavenet_vq make-corpus-shard --split {wildcards.split} --numbers {params.numbers} --folder {params.folder:q}"
         " --settings {params.settings:q} --workers {threads} --out {output} 2> {log}"
@@ -71,6 +71,6 @@ rule gather_corpus:
         mem_mb=growing(4000),
         runtime=growing("1h"),
     params:
-        code=fingerprint("corpus.spoken_scenes"),
+        code=fingerprint("demo.corpus"),
     shell:
         "python -m resdavenet_vq gather-corpus --split {wildcards.split} --out $(dirname {output.manifest}) {input} 2> {log}"

@@ -79,7 +79,9 @@ rule prepare_shard:
         mem_mb=growing(2000),
         runtime=growing("4h"),
     params:
-        rows=lambda wildcards: scatter.preparing.digest(checkpoints.deal_rows.get(split=wildcards.split).output.digests, wildcards.shard),
+        rows=lambda wildcards: scatter.preparing.digest(
+            checkpoints.deal_rows.get(split=wildcards.split).output.digests, wildcards.shard
+        ),
         settings=lambda wildcards: scatter.preparation(wildcards.split),
         bad_rows=lambda wildcards, output: settings.preparation.bad_rows,
         release=lambda wildcards: scatter.release(wildcards.split),
@@ -111,7 +113,9 @@ rule gather_shards:
         mem_mb=growing(4000),
         runtime=growing("1h"),
     params:
-        order=lambda wildcards: scatter.preparing.digest(checkpoints.deal_rows.get(split=wildcards.split).output.digests),
+        order=lambda wildcards: scatter.preparing.digest(
+            checkpoints.deal_rows.get(split=wildcards.split).output.digests
+        ),
         bad_rows=settings.preparation.bad_rows,
         # Whatever makes a shard stale makes this stale, so that a shard that failed is not forgotten for a store of earlier ones.
         settings=lambda wildcards: scatter.preparation(wildcards.split),

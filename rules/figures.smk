@@ -7,7 +7,12 @@ rule compare:
     input:
         rules.summarise.output,
     output:
-        report(plan.root / "comparison.csv", caption="captions/comparison.rst", category="Scores", labels={"table": "over seeds"}),
+        report(
+            plan.root / "comparison.csv",
+            caption="captions/comparison.rst",
+            category="Scores",
+            labels={"table": "over seeds"},
+        ),
     log:
         plan.root / "logs/compare.log",
     benchmark:
@@ -46,7 +51,7 @@ rule draw_figure:
         runtime=growing("10m"),
     params:
         arguments=lambda wildcards: drawn[wildcards.figure].arguments,
-        code=fingerprint("report.paper"),
+        code=fingerprint("figures.paper"),
         results=lambda wildcards, output: str(Path(output[0]).parents[1]),
         out=lambda wildcards, output: " ".join(f"--out {shlex.quote(file)}" for file in output),
     shell:

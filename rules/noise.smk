@@ -1,6 +1,6 @@
 # Robustness to noise: noisy copies of the evaluation splits, encoded and scored by the same rules, and one table.
 
-from resdavenet_vq.workflow.noise import NoisePlan
+from resdavenet_vq.workflow.plan.noise import NoisePlan
 
 noise = NoisePlan(plan)
 
@@ -31,7 +31,9 @@ rule prepare_noisy:
         corpus=lambda wildcards: plan.import_options(noise.copies[wildcards.split].split),
         noise=lambda wildcards: noise.added(wildcards.split),
         settings=lambda wildcards: noise.preparation(wildcards.split),
-        code=lambda wildcards: " ".join(map(fingerprint, ("data.noise", *plan.import_code(noise.copies[wildcards.split].split)))),
+        code=lambda wildcards: " ".join(
+            map(fingerprint, ("data.noise", *plan.import_code(noise.copies[wildcards.split].split)))
+        ),
     shell:
         "python -m resdavenet_vq prepare-noisy --corpus {params.corpus:q} --split {params.clean} --noise {params.noise:q}"
         " --settings {params.settings:q} --workers {threads} --out {output.store} --report {output.report} 2> {log}"
@@ -89,7 +91,7 @@ use rule detect_words as detect_noisy_words with:
         settings=lambda wildcards: noise.words(wildcards.split),
         recipe=as_json(settings.recipe, "frame_time"),
         lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
-        code=fingerprint("evaluation.word_detection"),
+        code=fingerprint("evaluation.words"),
 
 
 rule summarise_noise:

@@ -22,6 +22,6 @@ rule import_released:
     params:
         path=lambda wildcards: plan.released[wildcards.lineage],
         lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
-        code=fingerprint("model.released"),
+        code=fingerprint("release.importing"),
     shell:
         "python -m resdavenet_vq import-released {params.path:q} --lineage {params.lineage:q} --out $(dirname {output.card}) 2> {log}"

@@ -7,7 +7,12 @@ rule summarise:
         abx=plan.abx,
         words=plan.words,
     output:
-        report(plan.root / "summary.csv", caption="captions/summary.rst", category="Scores", labels={"table": "every number"}),
+        report(
+            plan.root / "summary.csv",
+            caption="captions/summary.rst",
+            category="Scores",
+            labels={"table": "every number"},
+        ),
     log:
         plan.root / "logs/summarise.log",
     benchmark:

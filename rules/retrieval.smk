@@ -20,7 +20,7 @@ rule encode_embeddings:
         runtime=growing("2h"),
     params:
         recipe=plan.encoding_recipe(),
-        code=fingerprint("evaluation.encode"),
+        code=fingerprint("encode.split"),
     shell:
         "python -m resdavenet_vq encode-embeddings --model $(dirname {input.model}) --data {input.data}"
         " --recipe {params.recipe:q} --out {output} 2> {log}"
@@ -68,7 +68,7 @@ rule encode_maps:
         runtime=growing("2h"),
     params:
         recipe=plan.encoding_recipe(),
-        code=fingerprint("evaluation.encode"),
+        code=fingerprint("encode.split"),
     shell:
         "python -m resdavenet_vq encode-maps --model $(dirname {input.model}) --data {input.data}"
         " --recipe {params.recipe:q} --out {output} 2> {log}"

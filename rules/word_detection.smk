@@ -21,7 +21,7 @@ rule encode_codes:
     params:
         limit=lambda wildcards: plan.code_limit(wildcards.split),
         recipe=plan.encoding_recipe(),
-        code=fingerprint("evaluation.encode"),
+        code=fingerprint("encode.split"),
     shell:
         "python -m resdavenet_vq encode-codes --model $(dirname {input.model}) --data {input.data}"
         " --limit {params.limit} --recipe {params.recipe:q} --out {output} 2> {log}"
@@ -48,7 +48,7 @@ rule detect_words:
         settings=as_json(settings.words, exclude=("max_utterances",)),
         recipe=as_json(settings.recipe, "frame_time"),
         lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
-        code=fingerprint("evaluation.word_detection"),
+        code=fingerprint("evaluation.words"),
     shell:
         "python -m resdavenet_vq detect-words --codes {input.codes} --held-out {input.held_out} --layer {wildcards.layer}"
         " --lineage {params.lineage:q} --settings {params.settings:q} --recipe {params.recipe:q}"

@@ -34,7 +34,11 @@ def test_what_is_copied_is_there():
 
 def test_everything_that_a_run_reads_is_copied_and_let_through():
     included = re.findall(r'^\s*(?:include|configfile): .*?"([^"]+)"', (REPO / "Snakefile").read_text(), re.MULTILINE)
-    environments = {f"envs/{name}" for f in (REPO / "rules").glob("*.smk") for name in re.findall(r'"\.\./envs/([^"]+)"', f.read_text())}
+    environments = {
+        f"envs/{name}"
+        for f in (REPO / "rules").glob("*.smk")
+        for name in re.findall(r'"\.\./envs/([^"]+)"', f.read_text())
+    }
     needed = {
         *included,
         *environments,

@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 REPO = Path(__file__).resolve().parents[1]
-PAGES = [REPO / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted((REPO / "docs").glob("*.md"))
+PAGES = [REPO / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
+    (REPO / "docs").glob("*.md")
+)
 PAGES += sorted((REPO / "notebooks").glob("*.ipynb"))
 PICTURES = {".png", ".jpg", ".svg"}
 
@@ -51,7 +53,9 @@ def links(page):
 def anchors(text):
     """What a heading is called in a link, as GitHub names it: small letters, hyphens for spaces, no punctuation; the second of a name has -1."""
     names, taken = [], {}
-    for heading in re.findall(r"^#{1,6} +(.+?) *#* *$", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE):
+    for heading in re.findall(
+        r"^#{1,6} +(.+?) *#* *$", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+    ):
         plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").lower()
         name = "".join(c for c in plain if c in " -_" or unicodedata.category(c)[0] in "LNM").replace(" ", "-")
         names.append(name + (f"-{taken[name]}" if name in taken else ""))
@@ -105,7 +109,10 @@ def test_a_picture_can_be_seen_and_is_shown(picture):
 
 def test_pictures_say_what_they_show():
     assert [
-        f"{page.name}: {file}" for page in PAGES for alt, file in re.findall(r"!\[([^]]*)\]\(([^)\s]+)", written(page)) if not alt
+        f"{page.name}: {file}"
+        for page in PAGES
+        for alt, file in re.findall(r"!\[([^]]*)\]\(([^)\s]+)", written(page))
+        if not alt
     ] == []
 
 

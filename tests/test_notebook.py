@@ -19,8 +19,9 @@ from report.made_up import FOLDERS, LINEAGES, build, utterances
 
 from notebooks.run import NOTEBOOK, execute, keep
 from resdavenet_vq import config
-from resdavenet_vq.evaluation import comparison, summary, word_detection
-from resdavenet_vq.evaluation.encode import encode
+from resdavenet_vq.encode.split import encode
+from resdavenet_vq.evaluation import comparison, summary
+from resdavenet_vq.evaluation import words as word_detection
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.dual_encoder import DualEncoder
 
@@ -39,13 +40,21 @@ def outputs(notebook):
 
 def tables(notebook):
     """Every table as its rows of texts, the head first."""
-    pages = [output.data["text/html"] for output in outputs(notebook) if "<table" in output.get("data", {}).get("text/html", "")]
+    pages = [
+        output.data["text/html"]
+        for output in outputs(notebook)
+        if "<table" in output.get("data", {}).get("text/html", "")
+    ]
     return [[["".join(cell.itertext()) for cell in row] for row in ET.fromstring(page).iter("tr")] for page in pages]
 
 
 def sounds(notebook):
     """Every sound's samples and their rate."""
-    pages = [output.data["text/html"] for output in outputs(notebook) if "<audio" in output.get("data", {}).get("text/html", "")]
+    pages = [
+        output.data["text/html"]
+        for output in outputs(notebook)
+        if "<audio" in output.get("data", {}).get("text/html", "")
+    ]
     return [soundfile.read(io.BytesIO(base64.b64decode(re.search(r"base64,([^\"]+)\"", page)[1]))) for page in pages]
 
 
@@ -66,7 +75,9 @@ def results(tmp_path_factory):
     words = config.Words(split="test", held_out_split="test")
     for layer in ("quant2", LAYER):
         codes = folder / "codes/test.h5"
-        word_detection.score(codes, codes, layer, words, folder / f"words/{layer}", frame_time="published", lineage=LINEAGES[-1])
+        word_detection.score(
+            codes, codes, layer, words, folder / f"words/{layer}", frame_time="published", lineage=LINEAGES[-1]
+        )
     scores = [root / name / "retrieval.json" for name in FOLDERS]
     scores += [file for pattern in ("*/abx/*/*.json", "*/words/*/summary.json") for file in sorted(root.glob(pattern))]
     summary.summarise(scores, root / "summary.csv")
@@ -83,7 +94,11 @@ def ran(results, tmp_path_factory):
 
 def test_every_cell_runs_and_warns_of_nothing(ran):
     assert [output for output in outputs(ran) if output.output_type == "error" or output.get("name") == "stderr"] == []
-    figures = [output for output in outputs(ran) if has(output, "image/png") and output.metadata.get("image/png", {}).get("alt")]
+    figures = [
+        output
+        for output in outputs(ran)
+        if has(output, "image/png") and output.metadata.get("image/png", {}).get("alt")
+    ]
     assert len(figures) == FIGURES + 1, "the caption's own picture is a PNG here"
 
 
@@ -91,7 +106,14 @@ def test_the_first_tables_have_the_numbers_of_the_scores(ran, results):
     (head, *rows), (spread_head, *spread) = tables(ran)[:2]
     with (results / "summary.csv").open(newline="") as f:
         expected = list(csv.DictReader(f))
-    assert {"lineage", "layer", "mean_recall_at_10", "abx_test_across", "bitrate_test", "words_held_out_words_above_f1"} <= {*head}
+    assert {
+        "lineage",
+        "layer",
+        "mean_recall_at_10",
+        "abx_test_across",
+        "bitrate_test",
+        "words_held_out_words_above_f1",
+    } <= {*head}
     assert len(rows) == len(expected) > len(LINEAGES)
 
     def shown(value, name):
@@ -113,7 +135,10 @@ def places(results, code):
             frames = len([*run])
             middle = 0.04 * (first + frames / 2)
             if found == code:
-                yield frames, next((label for begin, end, label in words if begin <= round(middle, 9) < end), "(silence)")
+                yield (
+                    frames,
+                    next((label for begin, end, label in words if begin <= round(middle, 9) < end), "(silence)"),
+                )
             first += frames
 
 
@@ -127,7 +152,9 @@ def test_the_places_of_the_code_are_those_in_the_codes_file(ran, results):
     heard = sounds(ran)[BEFORE_OCCURRENCES:]
     assert len(heard) == min(4, len(lengths))
     for (samples, rate), frames in zip(heard, lengths, strict=False):
-        assert 0.04 * frames - 0.04 < len(samples) / rate <= 0.04 * frames + 0.4 + 1e-3  # less at the end of an utterance
+        assert (
+            0.04 * frames - 0.04 < len(samples) / rate <= 0.04 * frames + 0.4 + 1e-3
+        )  # less at the end of an utterance
 
 
 def test_a_recordings_units_are_those_of_the_workflow(ran):
@@ -142,7 +169,11 @@ def test_what_is_kept_has_its_pictures_and_no_sound(ran):
     keep(kept)
     nbformat.validate(kept)
     assert sounds(kept) == []
-    assert sum(has(output, "image/png") for output in outputs(kept)) == sum(has(output, "image/png") for output in outputs(ran)) >= FIGURES
+    assert (
+        sum(has(output, "image/png") for output in outputs(kept))
+        == sum(has(output, "image/png") for output in outputs(ran))
+        >= FIGURES
+    )
     assert tables(kept) == tables(ran)
 
 
@@ -164,7 +195,11 @@ def test_the_stored_run_is_whole_and_small(stored):
 
 
 def test_the_stored_run_tells_of_no_machine(stored):
-    told = [line for line in nbformat.writes(stored).splitlines() if re.search(r"/(home|root|tmp|usr|Users)/|Traceback|Warning", line)]
+    told = [
+        line
+        for line in nbformat.writes(stored).splitlines()
+        if re.search(r"/(home|root|tmp|usr|Users)/|Traceback|Warning", line)
+    ]
     assert told == []
     assert stored.metadata.language_info == {"name": "python"}
 

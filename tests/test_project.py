@@ -32,7 +32,11 @@ def requirements():
 
 def test_imports_go_in_the_allowed_directions():
     run = subprocess.run(
-        [Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=REPO, capture_output=True, text=True, check=False
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 0, run.stdout
 
@@ -44,15 +48,28 @@ def test_every_requirement_is_pinned():
 def test_the_conda_environment_has_the_same_pins():
     listed = yaml.safe_load((REPO / "envs/resdavenet-vq.yaml").read_text())["dependencies"]
     pip = next(entry["pip"] for entry in listed if isinstance(entry, dict))
-    found = dict(spec.split("=") for spec in listed if isinstance(spec, str) and "=" in spec and not spec.startswith("python="))
-    found = {CONDA_NAMES.get(name, name): version for name, version in found.items()} | dict(spec.split("==") for spec in pip)
+    found = dict(
+        spec.split("=") for spec in listed if isinstance(spec, str) and "=" in spec and not spec.startswith("python=")
+    )
+    found = {CONDA_NAMES.get(name, name): version for name, version in found.items()} | dict(
+        spec.split("==") for spec in pip
+    )
     assert found == {name: PINS[name] for name in found}
     runtime = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["dependencies"]
     assert {re.split(r"[<>=!~ ]", r)[0] for r in runtime} <= found.keys()
 
 
 @pytest.mark.parametrize(
-    "name", ["pyproject.toml", "constraints.txt", "Makefile", "scripts/bootstrap", ".ci/run", "envs/resdavenet-vq.yaml", "Containerfile"]
+    "name",
+    [
+        "pyproject.toml",
+        "constraints.txt",
+        "Makefile",
+        "scripts/bootstrap",
+        ".ci/run",
+        "envs/resdavenet-vq.yaml",
+        "Containerfile",
+    ],
 )
 def test_no_registry_is_named(name):
     assert not re.search(r"https?://|index-url|find-links", (REPO / name).read_text())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from oracle_data import make_manifest, write_release
+from oracles.data import make_manifest, write_release
 from typer.testing import CliRunner
 
 from resdavenet_vq import config
@@ -17,7 +17,7 @@ from resdavenet_vq.config import AudioModel, ImageModel, Model, QuantizerModel
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.dual_encoder import DualEncoder
-from resdavenet_vq.workflow import Plan
+from resdavenet_vq.workflow.plan import Plan
 
 REPO = Path(__file__).resolve().parents[1]
 READERS = ("store", "files", "release_2020")
@@ -33,10 +33,18 @@ def results(tmp_path_factory):
     """A split prepared, verified and encoded with each reader, by the commands that the rules give."""
     folder = tmp_path_factory.mktemp("end_to_end")
     utterances = make_manifest(folder / "corpus", 8).utterances
-    rows = [{"uttid": u.id, "wav": u.wav.name, "speaker": u.speaker} | ({"image": u.image.name} if u.image else {}) for u in utterances]
+    rows = [
+        {"uttid": u.id, "wav": u.wav.name, "speaker": u.speaker} | ({"image": u.image.name} if u.image else {})
+        for u in utterances
+    ]
     (folder / "corpus/all.json").write_text(json.dumps({"data": rows}))
     release = write_release(folder / "release", utterances)
-    corpus = {"layout": "places", "name": "c", "metadata": {"all": str(folder / "corpus/all.json")}, "release_hdf5": {"all": str(release)}}
+    corpus = {
+        "layout": "places",
+        "name": "c",
+        "metadata": {"all": str(folder / "corpus/all.json")},
+        "release_hdf5": {"all": str(release)},
+    }
     torch.manual_seed(0)
     settings = Model(
         audio=AudioModel(widths=(4, 6, 6, 8, 10), blocks_per_stage=1),
@@ -80,12 +88,16 @@ def places(reader, **release):
 
 
 def test_the_release_needs_its_files_named():
-    with pytest.raises(InputError, match=r"corpus\.release_hdf5\.val: missing; preparation\.reader release_2020 needs it") as caught:
+    with pytest.raises(
+        InputError, match=r"corpus\.release_hdf5\.val: missing; preparation\.reader release_2020 needs it"
+    ) as caught:
         config.read(places("release_2020", train="a.json"))
     assert "release_hdf5.train" not in str(caught.value)
     with pytest.raises(InputError, match=r"corpus\.release_hdf5: the corpus has no split 'vall'; did you mean 'val'\?"):
         config.read(places("store", vall="a.json"))
-    with pytest.raises(InputError, match=r"preparation\.reader: input should be 'store', 'files' or 'release_2020', not 'hdf5'"):
+    with pytest.raises(
+        InputError, match=r"preparation\.reader: input should be 'store', 'files' or 'release_2020', not 'hdf5'"
+    ):
         config.read(places("hdf5"))
     demo = yaml.safe_load((REPO / "config.yaml").read_text()) | {"preparation": {"reader": "release_2020"}}
     with pytest.raises(InputError, match=r"corpus\.release_hdf5\.train: missing"):

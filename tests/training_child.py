@@ -23,10 +23,14 @@ from resdavenet_vq.training.state import State
 # 16 channels everywhere: oneDNN up to at least 3.13 writes out of bounds in the gradient of narrower strided 1 x 1 convolutions
 MODEL = config.Model(
     audio=config.AudioModel(widths=(16, 16, 16, 16, 16), blocks_per_stage=1, kernel_size=3),
-    image=config.ImageModel(architecture="thin_resnet", widths=(16, 16, 16, 16), crop=32, resize=36, training_crop="same_scale"),
+    image=config.ImageModel(
+        architecture="thin_resnet", widths=(16, 16, 16, 16), crop=32, resize=36, training_crop="same_scale"
+    ),
     quantizer=config.QuantizerModel(codebook_size=12, init_nonnegative=True),
 )
-TRAINING = config.Training(split="train", validation_split="val", epochs=3, batch_size=4, learning_rate=2e-3, pad_to="batch", workers=0)
+TRAINING = config.Training(
+    split="train", validation_split="val", epochs=3, batch_size=4, learning_rate=2e-3, pad_to="batch", workers=0
+)
 
 FRESH = multiprocessing.get_context("forkserver")
 
@@ -65,7 +69,18 @@ def write_store(path, n, seed, frames=(33, 70), spoil=None, bad_image=None):
     return path
 
 
-def train(folder, name="a", *, lineage="{2,3}", parent=None, checkpoint_seconds=0.0, code="", recipe=None, model=MODEL, **changes):
+def train(
+    folder,
+    name="a",
+    *,
+    lineage="{2,3}",
+    parent=None,
+    checkpoint_seconds=0.0,
+    code="",
+    recipe=None,
+    model=MODEL,
+    **changes,
+):
     """Trains on `folder`/train.h5 into `folder`/`name`; `changes` are to TRAINING."""
     loop.train(
         lineage=lineage,
@@ -92,7 +107,9 @@ class Child:
         start_forkserver()
         self.log = folder / f"{name}.{time.monotonic_ns()}.log"
         self.count = FRESH.Value("i", 0)
-        self.process = FRESH.Process(target=_in_child, args=(self.count, self.log, environment or {}, pause, folder, name, options))
+        self.process = FRESH.Process(
+            target=_in_child, args=(self.count, self.log, environment or {}, pause, folder, name, options)
+        )
         self.process.start()
         self.pid = self.process.pid
 

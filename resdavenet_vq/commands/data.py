@@ -15,9 +15,11 @@ BadRows = Annotated[str, typer.Option(help="What to do about refused rows: stop,
 
 
 @app.command()
-def make_corpus(split: Annotated[str, typer.Option(help="Which split.")], settings: Settings, out: Out, workers: Workers = 1) -> None:
+def make_corpus(
+    split: Annotated[str, typer.Option(help="Which split.")], settings: Settings, out: Out, workers: Workers = 1
+) -> None:
     """Make one split of the spoken-scenes demo corpus."""
-    from resdavenet_vq.corpus import spoken_scenes
+    from resdavenet_vq.demo import corpus as spoken_scenes
 
     spoken_scenes.make(config.SpokenScenes.from_json(settings), split, out, workers)
 
@@ -32,7 +34,7 @@ def make_corpus_shard(
     workers: Workers = 1,
 ) -> None:
     """Make some utterances of a split of the spoken-scenes demo corpus."""
-    from resdavenet_vq.corpus import spoken_scenes
+    from resdavenet_vq.demo import corpus as spoken_scenes
 
     chosen = range(*map(int, numbers.split(":")))
     spoken_scenes.make_shard(config.SpokenScenes.from_json(settings), split, chosen, folder, out, workers)
@@ -45,7 +47,7 @@ def gather_corpus(
     parts: Annotated[list[Path], typer.Argument(help="What the shards left, in order.")],
 ) -> None:
     """Describe a split of the spoken-scenes demo corpus that was made in shards."""
-    from resdavenet_vq.corpus import spoken_scenes
+    from resdavenet_vq.demo import corpus as spoken_scenes
 
     spoken_scenes.gather(parts, split, out)
 
@@ -56,12 +58,15 @@ def prepare(
     report: Annotated[Path, typer.Option(help="Where the report of refused, cut and counted rows goes.")],
     corpus: Annotated[str, typer.Option(help="JSON of the section `corpus`.")] = "",
     split: Annotated[str, typer.Option(help="Which of its splits.")] = "",
-    manifest: Annotated[Path | None, typer.Option(help="Instead of both: a JSON file in the layout of Places Audio.")] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="Instead of both: a JSON file in the layout of Places Audio.")
+    ] = None,
     settings: Settings = "{}",
     workers: Workers = 1,
 ) -> None:
     """Turn a split's wav and image files into one HDF5 store."""
-    from resdavenet_vq.corpus import importing, places
+    from resdavenet_vq.corpus import places
+    from resdavenet_vq.corpus import reader as importing
     from resdavenet_vq.data.preparation import prepare as run
 
     if (manifest is None) != bool(corpus and split):
@@ -86,7 +91,7 @@ def deal_rows(
     out: Annotated[Path, typer.Option(help="Folder of the lists.")],
 ) -> None:
     """Deal a split's rows among the shards that prepare them."""
-    from resdavenet_vq.corpus import importing
+    from resdavenet_vq.corpus import reader as importing
     from resdavenet_vq.data import dealing
 
     rows = importing.read(config.read_corpus(corpus), split)
@@ -101,7 +106,9 @@ def prepare_shard(
     rows: Annotated[Path, typer.Option(help="The list of its rows.")],
     digest: Annotated[str, typer.Option(help="The digest of that list.")],
     bad_rows: BadRows,
-    release: Annotated[Path | None, typer.Option(help="The JSON file that names the HDF5 files of the 2020 release.")] = None,
+    release: Annotated[
+        Path | None, typer.Option(help="The JSON file that names the HDF5 files of the 2020 release.")
+    ] = None,
     settings: Settings = "{}",
     workers: Workers = 1,
 ) -> None:
@@ -130,14 +137,16 @@ def gather_shards(
 def prepare_noisy(
     corpus: Annotated[str, typer.Option(help="JSON of the section `corpus`.")],
     split: Annotated[str, typer.Option(help="Which of its splits.")],
-    noise: Annotated[str, typer.Option(help="JSON of what is added: kind, snr_db, seed, and babble_speakers or files.")],
+    noise: Annotated[
+        str, typer.Option(help="JSON of what is added: kind, snr_db, seed, and babble_speakers or files.")
+    ],
     out: Out,
     report: Annotated[Path, typer.Option(help="Where the report of refused, cut and counted rows goes.")],
     settings: Settings = "{}",
     workers: Workers = 1,
 ) -> None:
     """Turn a split's wav and image files into one HDF5 store, with noise added to the audio."""
-    from resdavenet_vq.corpus import importing
+    from resdavenet_vq.corpus import reader as importing
     from resdavenet_vq.data.noise import prepare as run
 
     utterances = importing.read(config.read_corpus(corpus), split)

@@ -14,15 +14,33 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from resdavenet_vq.config.corpora import Corpus, Flickr8k, ImportedCorpus, PlacesAudio, SpokenCoco, SpokenScenes, read_corpus
-from resdavenet_vq.config.evaluations import SUBMISSION_KEYS, Abx, AbxScoring, Figures, Items, Report, Retrieval, Submission, Words
-from resdavenet_vq.config.network import IMAGENET, RANDOM, AudioModel, ImageModel, Model, QuantizerModel
+from resdavenet_vq.config.corpora import (
+    Corpus,
+    Flickr8k,
+    ImportedCorpus,
+    PlacesAudio,
+    SpokenCoco,
+    SpokenScenes,
+    read_corpus,
+)
+from resdavenet_vq.config.evaluations import (
+    SUBMISSION_KEYS,
+    Abx,
+    AbxScoring,
+    Figures,
+    Items,
+    Report,
+    Retrieval,
+    Submission,
+    Words,
+)
+from resdavenet_vq.config.model import IMAGENET, RANDOM, AudioModel, ImageModel, Model, QuantizerModel
 from resdavenet_vq.config.noise import AddedNoise, Noise
 from resdavenet_vq.config.recipe import RECIPES, TRAINING_SWITCHES, Recipe
 from resdavenet_vq.config.section import Layer, LineageText, Name, Probability, Section, nearest, problems
 from resdavenet_vq.config.training import UNCUT, Compute, Preparation, Training, TrainingOverride
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.stage import Lineage
+from resdavenet_vq.lineage import Lineage
 
 __all__ = [
     "IMAGENET",
@@ -84,9 +102,9 @@ class Config(Section):
         description="Each lineage is trained and evaluated with each of these, in place of `training.seed` alone; results then have a mean and "
         "a spread. See docs/many_models.md.",
     )
-    recipe: Annotated[Recipe, BeforeValidator(lambda given: given, json_schema_input_type=Literal["published", "corrected"] | Recipe)] = (
-        Recipe()
-    )
+    recipe: Annotated[
+        Recipe, BeforeValidator(lambda given: given, json_schema_input_type=Literal["published", "corrected"] | Recipe)
+    ] = Recipe()
     preparation: Preparation = Preparation()
     model: Model
     training: Training
@@ -129,12 +147,15 @@ class Config(Section):
             }
             named = getattr(self.corpus, "release_hdf5", {})
             faults += [
-                f"corpus.release_hdf5.{split}: missing; preparation.reader release_2020 needs it" for split in sorted(used - set(named))
+                f"corpus.release_hdf5.{split}: missing; preparation.reader release_2020 needs it"
+                for split in sorted(used - set(named))
             ]
         faults += _lineage_faults("lineages", (*self.lineages, *self.training.overrides)) + _lineage_faults(
             "released", self.released, once=True
         )
-        faults += [f"seeds: {seed} stands in it twice" for seed in sorted(set(self.seeds)) if self.seeds.count(seed) > 1]
+        faults += [
+            f"seeds: {seed} stands in it twice" for seed in sorted(set(self.seeds)) if self.seeds.count(seed) > 1
+        ]
         faults += self.noise.faults(self.abx.splits)
         if faults:
             raise ValueError("\n".join(faults))

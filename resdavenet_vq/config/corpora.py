@@ -16,9 +16,12 @@ class SpokenScenes(Section):
     layout: Literal["spoken_scenes"]
     name: Name = Field(description="Names the folder of everything made from this corpus: results/NAME.")
     seed: int = Field(ge=0, description="Everything in the corpus follows from it.")
-    pairs: dict[Name, PositiveInt] = Field(description="Image and caption pairs in each split; no two splits share a caption or a scene.")
+    pairs: dict[Name, PositiveInt] = Field(
+        description="Image and caption pairs in each split; no two splits share a caption or a scene."
+    )
     word_lists: dict[Name, PositiveInt] = Field(
-        default={}, description="Speech-only splits for ABX: utterances of words outside the captions, by unseen speakers."
+        default={},
+        description="Speech-only splits for ABX: utterances of words outside the captions, by unseen speakers.",
     )
     speakers: PositiveInt = Field(default=20, description="Speakers of the pairs.")
     unseen_speakers: PositiveInt = Field(default=8, description="Further speakers, of the word lists only.")
@@ -33,7 +36,8 @@ class SpokenScenes(Section):
     tilt: float = Field(default=0.4, ge=0, lt=1, description="Largest spectral tilt, as a one-tap filter coefficient.")
     reverberation: Probability = Field(default=0.0, description="Share of utterances with a synthetic room.")
     shards: Shards = Field(
-        default=1, description="Into how many jobs the making of a split is divided: for all splits, or by split. The files are the same."
+        default=1,
+        description="Into how many jobs the making of a split is divided: for all splits, or by split. The files are the same.",
     )
 
     @property
@@ -69,7 +73,9 @@ class ImportedCorpus(Section):
 
     def of(self, split: str) -> Self:
         """Only what decides how one split is read."""
-        own = {key: {k: v for k, v in getattr(self, key).items() if k == split} for key in ("alignments", "release_hdf5")}
+        own = {
+            key: {k: v for k, v in getattr(self, key).items() if k == split} for key in ("alignments", "release_hdf5")
+        }
         return self.model_copy(update=own | {"items": {}})
 
 
@@ -78,8 +84,12 @@ class PlacesAudio(ImportedCorpus):
 
     layout: Literal["places"]
     metadata: dict[Name, Path] = Field(description="The JSON file of each split.")
-    audio_base_path: Path | None = Field(default=None, description="Folder of the wav paths, if not the one named in the JSON.")
-    image_base_path: Path | None = Field(default=None, description="Folder of the image paths, if not the one named in the JSON.")
+    audio_base_path: Path | None = Field(
+        default=None, description="Folder of the wav paths, if not the one named in the JSON."
+    )
+    image_base_path: Path | None = Field(
+        default=None, description="Folder of the image paths, if not the one named in the JSON."
+    )
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -100,15 +110,22 @@ class SpokenCoco(ImportedCorpus):
 
     layout: Literal["spoken_coco"]
     metadata: dict[Name, Path] = Field(
-        min_length=1, description="The JSON file of each split; with `karpathy_splits`, all files that hold the images, under any names."
+        min_length=1,
+        description="The JSON file of each split; with `karpathy_splits`, all files that hold the images, under any names.",
     )
-    audio_base_path: Path | None = Field(default=None, description="Folder of the wav paths, if not the folder of the JSON.")
-    image_base_path: Path | None = Field(default=None, description="Folder of the image paths, if not the folder of the JSON.")
+    audio_base_path: Path | None = Field(
+        default=None, description="Folder of the wav paths, if not the folder of the JSON."
+    )
+    image_base_path: Path | None = Field(
+        default=None, description="Folder of the image paths, if not the folder of the JSON."
+    )
     karpathy_splits: Path | None = Field(
-        default=None, description="Karpathy's dataset_coco.json: its splits train, val and test then take the place of the corpus's own."
+        default=None,
+        description="Karpathy's dataset_coco.json: its splits train, val and test then take the place of the corpus's own.",
     )
     restval: Literal["train", "leave_out"] = Field(
-        default="train", description="Where the images go that Karpathy's file calls restval: to train as usual, or nowhere."
+        default="train",
+        description="Where the images go that Karpathy's file calls restval: to train as usual, or nowhere.",
     )
 
     @property
@@ -134,7 +151,9 @@ class Flickr8k(ImportedCorpus):
 
     layout: Literal["flickr8k"]
     audio_folder: Path = Field(description="Folder with wav2capt.txt, wav2spk.txt and wavs/.")
-    text_folder: Path = Field(description="Folder with Flickr8k.token.txt and Flickr_8k.trainImages.txt, devImages and testImages.")
+    text_folder: Path = Field(
+        description="Folder with Flickr8k.token.txt and Flickr_8k.trainImages.txt, devImages and testImages."
+    )
     image_folder: Path = Field(description="Folder of the images.")
 
     @property

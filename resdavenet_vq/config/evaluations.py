@@ -38,20 +38,26 @@ class AbxScoring(Section):
     distance: Literal["angular", "euclidean", "kl_symmetric", "identical"] = Field(
         default="angular", description="Between frames, under DTW."
     )
-    max_size_group: PositiveInt | None = Field(default=10, description="Most items of each phone in a context and speaker; null: all.")
-    max_x_across: PositiveInt | None = Field(default=5, description="Most X speakers of a pair in the across-speaker score; null: all.")
+    max_size_group: PositiveInt | None = Field(
+        default=10, description="Most items of each phone in a context and speaker; null: all."
+    )
+    max_x_across: PositiveInt | None = Field(
+        default=5, description="Most X speakers of a pair in the across-speaker score; null: all."
+    )
     seed: int = Field(default=0, ge=0, description="Of the subsampling.")
 
 
 class Items(Section):
-    """How the ABX items of a split are made from its alignments, where `corpus.items` names no file. See docs/abx.md."""
+    """How the ABX items of a split are made from its alignments, where `corpus.triphones` names no file. See docs/abx.md."""
 
     of: Literal["phones", "words"] = Field(
         default="phones",
         description="`phones`: each phone between two others, in their context; `words`: whole words, in no context.",
     )
     shortest: float = Field(default=0.07, ge=0, description="Tokens that take less time are no items, in seconds.")
-    ignore_stress: bool = Field(default=True, description="ARPABET vowels lose their stress: AH0 and AH1 are AH, as in ZeroSpeech's items.")
+    ignore_stress: bool = Field(
+        default=True, description="ARPABET vowels lose their stress: AH0 and AH1 are AH, as in ZeroSpeech's items."
+    )
     most_frequent_words: PositiveInt | None = Field(
         default=100, description="Only so many words, the most frequent; null: all. Pairs grow with the square."
     )
@@ -70,7 +76,9 @@ SUBMISSION_KEYS: dict[int, tuple[str, ...]] = {
 class Submission(Section):
     """Which ZeroSpeech submissions are packed, and what they say of themselves. See docs/zerospeech.md."""
 
-    editions: tuple[Edition, ...] = Field(default=(2019,), description="Of the challenge; each has a layout of its own.")
+    editions: tuple[Edition, ...] = Field(
+        default=(2019,), description="Of the challenge; each has a layout of its own."
+    )
     author: str = Field(default="unnamed", min_length=1, description="Who submits.")
     affiliation: str = Field(default="unnamed", min_length=1, description="Where from.")
     abx_distance: Literal["dtw_cosine", "dtw_kl", "levenshtein"] = Field(
@@ -79,7 +87,9 @@ class Submission(Section):
     metric: Literal["cosine", "euclidean", "kl", "kl_symmetric"] = Field(
         default="cosine", description="Distance that the evaluation of 2021 is asked to use."
     )
-    train_set: str = Field(default="images and their spoken captions", min_length=1, description="What was trained on, for 2021.")
+    train_set: str = Field(
+        default="images and their spoken captions", min_length=1, description="What was trained on, for 2021."
+    )
     gpu_budget: float = Field(default=0.0, ge=0, description="Hours of GPUs that training took, for 2021.")
 
 
@@ -103,7 +113,9 @@ class Abx(Section):
 class Words(Section):
     """Word detection by single codes."""
 
-    split: Name = Field(description="Split on which each word's code is chosen and, in the published protocol, also scored.")
+    split: Name = Field(
+        description="Split on which each word's code is chosen and, in the published protocol, also scored."
+    )
     held_out_split: Name = Field(description="Split on which the chosen codes are scored again.")
     max_utterances: PositiveInt | None = Field(
         default=20000, description="First so many utterances of the split; null: all. The published value."
@@ -124,7 +136,8 @@ class Figures(Section):
     column_width: PositiveFloat = Field(default=3.3, description="Of charts, in inches.")
     page_width: PositiveFloat = Field(default=7.0, description="Of spectrograms with their codes, in inches.")
     utterances: tuple[str, ...] = Field(
-        default=(), description="Ids of utterances of `words.held_out_split` that are drawn; without any, the first with aligned words."
+        default=(),
+        description="Ids of utterances of `words.held_out_split` that are drawn; without any, the first with aligned words.",
     )
     keywords: tuple[Annotated[str, Field(pattern=r"^[^\s/{}]+$")], ...] = Field(
         default=(), description="Words of `words.held_out_split`: the places where each is spoken are drawn."
@@ -136,8 +149,13 @@ class Report(Section):
     """The page that a person looks at."""
 
     utterances: PositiveInt = Field(
-        default=200, description="Of `words.held_out_split`, with sound and picture; the others can be searched by their text."
+        default=200,
+        description="Of `words.held_out_split`, with sound and picture; the others can be searched by their text.",
     )
-    occurrences: PositiveInt = Field(default=50, description="Of each code and word, to be heard and seen at most; all are counted.")
-    matchmaps: bool = Field(default=True, description="Show where in the image, and when, a model finds likeness; writes its maps.")
+    occurrences: PositiveInt = Field(
+        default=50, description="Of each code and word, to be heard and seen at most; all are counted."
+    )
+    matchmaps: bool = Field(
+        default=True, description="Show where in the image, and when, a model finds likeness; writes its maps."
+    )
     seed: int = Field(default=0, ge=0, description="Of the choice of utterances and occurrences.")

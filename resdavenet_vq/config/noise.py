@@ -21,10 +21,13 @@ class Noise(Section):
     """Robustness to noise: the target `noise` scores noisy copies of the evaluation splits. See docs/noise.md."""
 
     kinds: tuple[Name, ...] = Field(
-        default=MADE, min_length=1, description="`white`; `babble`, the voices of other speakers of the split; and names of `files`."
+        default=MADE,
+        min_length=1,
+        description="`white`; `babble`, the voices of other speakers of the split; and names of `files`.",
     )
     files: dict[Name, Path] = Field(
-        default={}, description="Further kinds: a folder of recordings (wav, flac, ogg), or a text file with the path of one on each line."
+        default={},
+        description="Further kinds: a folder of recordings (wav, flac, ogg), or a text file with the path of one on each line.",
     )
     snr_db: tuple[Annotated[float, Field(ge=-60, le=100)], ...] = Field(
         default=(20.0, 10.0, 0.0), min_length=1, description="Signal-to-noise ratios over whole utterances, in dB."
@@ -47,11 +50,19 @@ class Noise(Section):
             for kind in self.kinds
             if kind not in known
         ]
-        faults += [f"noise.files.{kind}: is made, not read; give the recordings another name" for kind in self.files if kind in MADE]
-        for key, values in (("kinds", self.kinds), ("snr_db", self.snr_db), ("scores", self.scores)):
-            faults += [f"noise.{key}: {value} stands in it twice" for value in dict.fromkeys(values) if values.count(value) > 1]
         faults += [
-            f"noise.abx_splits: {split!r} does not stand in abx.splits" for split in self.abx_splits or () if split not in abx_splits
+            f"noise.files.{kind}: is made, not read; give the recordings another name"
+            for kind in self.files
+            if kind in MADE
+        ]
+        for key, values in (("kinds", self.kinds), ("snr_db", self.snr_db), ("scores", self.scores)):
+            faults += [
+                f"noise.{key}: {value} stands in it twice" for value in dict.fromkeys(values) if values.count(value) > 1
+            ]
+        faults += [
+            f"noise.abx_splits: {split!r} does not stand in abx.splits"
+            for split in self.abx_splits or ()
+            if split not in abx_splits
         ]
         return faults
 

@@ -13,7 +13,12 @@ from resdavenet_vq.config.section import Section, nearest
 def _describe_base(schema: dict[str, Any]) -> None:
     """Adds the key `base`, which is no field, to the JSON schema of a recipe."""
     meaning = "The word, `published` or `corrected`, that the switches not named here are taken from."
-    schema["properties"]["base"] = {"enum": list(RECIPES), "type": "string", "default": "published", "description": meaning}
+    schema["properties"]["base"] = {
+        "enum": list(RECIPES),
+        "type": "string",
+        "default": "published",
+        "description": meaning,
+    }
 
 
 class Recipe(Section):
@@ -26,16 +31,20 @@ class Recipe(Section):
     model_config = ConfigDict(json_schema_extra=_describe_base)
 
     jitter: Literal["published", "centred"] = Field(
-        default="published", description="Offsets of the temporal jitter: 0, +1, +2 as the release computes, or -1, 0, +1 as meant."
+        default="published",
+        description="Offsets of the temporal jitter: 0, +1, +2 as the release computes, or -1, 0, +1 as meant.",
     )
     semi_hard: Literal["published", "masked"] = Field(
-        default="published", description="Semi-hard impostors: excluded entries count as 0 as in the release, or are excluded."
+        default="published",
+        description="Semi-hard impostors: excluded entries count as 0 as in the release, or are excluded.",
     )
     pad_value: Literal["zero", "floor"] = Field(
-        default="zero", description="Log-mel value of training padding: 0 dB (the loudest level) as published, or -80 dB."
+        default="zero",
+        description="Log-mel value of training padding: 0 dB (the loudest level) as published, or -80 dB.",
     )
     frame_time: Literal["published", "centred"] = Field(
-        default="published", description="Time of frame f: (f + 1/2) periods as published, or the centre of its receptive field."
+        default="published",
+        description="Time of frame f: (f + 1/2) periods as published, or the centre of its receptive field.",
     )
     context: Literal["cropped", "padded"] = Field(
         default="cropped",

@@ -51,8 +51,14 @@ def problems(schema: type[Section], error: ValidationError, values: Any) -> list
     for fault in error.errors(include_url=False):
         candidates, dotted, value = [schema], [], values
         for step in fault["loc"]:
-            below = [s for c in candidates if step in c.model_fields for s in _sections(c.model_fields[str(step)].annotation)]
-            chosen = [c for c in candidates if "layout" in c.model_fields and step in get_args(c.model_fields["layout"].annotation)]
+            below = [
+                s for c in candidates if step in c.model_fields for s in _sections(c.model_fields[str(step)].annotation)
+            ]
+            chosen = [
+                c
+                for c in candidates
+                if "layout" in c.model_fields and step in get_args(c.model_fields["layout"].annotation)
+            ]
             if chosen and not (isinstance(value, Mapping) and step in value):
                 candidates = chosen  # the union's tag: no key of the file
                 continue
@@ -69,7 +75,10 @@ def problems(schema: type[Section], error: ValidationError, values: Any) -> list
             case "missing":
                 lines.append(f"{name}: missing; it must be given")
             case "value_error":
-                lines += [line if line.split(":")[0].count(".") else f"{name}: {line}" for line in str(fault["ctx"]["error"]).splitlines()]
+                lines += [
+                    line if line.split(":")[0].count(".") else f"{name}: {line}"
+                    for line in str(fault["ctx"]["error"]).splitlines()
+                ]
             case _:
                 hint = ""
                 if isinstance(fault["input"], str) and fault["type"] in ("float_type", "int_type"):

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from resdavenet_vq import textgrid
+from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.corpus.manifest import NO_ALIGNMENT, Interval, Manifest, parse_seconds
 from resdavenet_vq.corpus.rows import printable, read_lines
 from resdavenet_vq.errors import InputError
@@ -57,9 +57,13 @@ def join(manifest: Manifest, path: Path) -> None:
     else:
         raise InputError(f"{path}: no such file or folder of alignments")
     if ids and all(words is None for words, _ in aligned.values()):
-        faults = [names[0] for what in (BAD_TEXTGRIDS, BAD_ROWS, BAD_INTERVALS) if (names := manifest.noticed.get(what))]
+        faults = [
+            names[0] for what in (BAD_TEXTGRIDS, BAD_ROWS, BAD_INTERVALS) if (names := manifest.noticed.get(what))
+        ]
         theirs = faults[0] if faults else f"its own are like {min(strangers)!r}" if strangers else "it has none at all"
-        raise InputError(f"{path}: aligns no word of any of the {len(ids)} utterances, whose ids are like {min(ids)!r}; {theirs}")
+        raise InputError(
+            f"{path}: aligns no word of any of the {len(ids)} utterances, whose ids are like {min(ids)!r}; {theirs}"
+        )
     for stranger in sorted(strangers):
         manifest.notice(WITHOUT_UTTERANCE, stranger)
     manifest.counted[NO_ALIGNMENT] = 0
@@ -99,7 +103,9 @@ def _from_ctm(fields: list[str]) -> Interval | None:
     if len(fields) < 5:
         return None
     start, duration = parse_seconds(fields[2]), parse_seconds(fields[3])
-    return None if start is None or duration is None else _interval(start, round(start + duration, 6), fields[4].upper())
+    return (
+        None if start is None or duration is None else _interval(start, round(start + duration, 6), fields[4].upper())
+    )
 
 
 def _from_text(fields: list[str]) -> Interval | None:

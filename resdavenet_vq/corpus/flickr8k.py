@@ -77,7 +77,9 @@ def read(corpus: Flickr8k, split: str) -> Manifest:
         manifest.counted[NO_ALIGNMENT] += 1
     images = [image for image, belongs in split_of.items() if belongs == split]
     if not spoken and not manifest.refused:
-        raise InputError(f"{corpus.wav2capt}: no caption of any of the {len(images)} images in {corpus.image_list(split)}")
+        raise InputError(
+            f"{corpus.wav2capt}: no caption of any of the {len(images)} images in {corpus.image_list(split)}"
+        )
     for image in images:
         if image not in spoken:
             manifest.notice(NO_CAPTIONS, image)
@@ -107,7 +109,9 @@ def _splits(corpus: Flickr8k, split: str, manifest: Manifest) -> dict[str, str]:
             elif image not in split_of:
                 split_of[image] = name
             elif split_of[image] != name:
-                faults.append(f"{corpus.image_list(name)} line {line}: {image!r} is in {corpus.image_list(split_of[image]).name} too")
+                faults.append(
+                    f"{corpus.image_list(name)} line {line}: {image!r} is in {corpus.image_list(split_of[image]).name} too"
+                )
             elif name == split:
                 manifest.notice(LISTED_TWICE, image)
     if faults:

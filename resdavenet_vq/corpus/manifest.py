@@ -116,7 +116,10 @@ class Manifest:
 
 def refusals(refused: list[Refusal], rows: int, of: str = "") -> str:
     """What to say of refused rows; `of` tells what else than a corpus has so many rows, such as " of the shard"."""
-    lines = [f"row {refusal.row}{of} ({refusal.id or 'no id'}): {refusal.file or 'no file'}: {refusal.reason}" for refusal in refused]
+    lines = [
+        f"row {refusal.row}{of} ({refusal.id or 'no id'}): {refusal.file or 'no file'}: {refusal.reason}"
+        for refusal in refused
+    ]
     return "\n".join(
         [
             f"{len(refused)} of {rows} rows{of} cannot be used:",

@@ -121,5 +121,13 @@ def printable(value: object) -> str:
 
 def kind(value: object) -> str:
     """What a JSON value is, in words."""
-    names = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object", str: "text", type(None): "null"}
+    names = {
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "an object",
+        str: "text",
+        type(None): "null",
+    }
     return names[type(value)]

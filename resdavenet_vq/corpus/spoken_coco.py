@@ -102,10 +102,16 @@ def _image(content: object) -> tuple[str, list[Any], str]:
         fields.faults.append("image: missing")
     if not isinstance(captions, list):
         fields.faults.append(f"captions: not a list but {kind(captions)}")
-    return (image or printable(content.get("image")), captions if isinstance(captions, list) else [], "; ".join(fields.faults))
+    return (
+        image or printable(content.get("image")),
+        captions if isinstance(captions, list) else [],
+        "; ".join(fields.faults),
+    )
 
 
-def _add(manifest: Manifest, entry: _Entry, place: str, image: str, caption: object, place_of_id: dict[str, str]) -> None:
+def _add(
+    manifest: Manifest, entry: _Entry, place: str, image: str, caption: object, place_of_id: dict[str, str]
+) -> None:
     """Adds a caption to the manifest, or to its refusals."""
     if not isinstance(caption, Mapping):
         _refuse(manifest, "", "", f"{place}: not an object but {kind(caption)}")

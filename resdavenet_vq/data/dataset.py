@@ -24,7 +24,7 @@ from resdavenet_vq.data import images
 from resdavenet_vq.data.features import N_MELS
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.orphans import end_with_parent
+from resdavenet_vq.processes import end_with_parent
 
 _FRAMES = 16  # batches are padded to a multiple: the audio network halves time four times
 
@@ -70,17 +70,23 @@ def training_batches(
     if not len(pairs):
         raise InputError(f"{store.path}: has no utterance with an image to train on")
     dataset = _TrainingBatches(store, image, pairs, batch_size, pad_to, pad_value, seed, rank, world)
-    return _load(dataset, range((epoch - 1) * dataset.steps + start_step, (last_epoch or epoch) * dataset.steps), workers)
+    return _load(
+        dataset, range((epoch - 1) * dataset.steps + start_step, (last_epoch or epoch) * dataset.steps), workers
+    )
 
 
-def evaluation_images(store: Store, image: ImageModel, batch_size: int, workers: int) -> Iterable[tuple[Tensor, np.ndarray]]:
+def evaluation_images(
+    store: Store, image: ImageModel, batch_size: int, workers: int
+) -> Iterable[tuple[Tensor, np.ndarray]]:
     """Every image of the store once, in order: centre crops (b, 3, crop, crop) uint8 and the images' numbers (b,) int64."""
     numbers = np.arange(len(store.image_ids))
     batches = [numbers[start : start + batch_size] for start in range(0, len(numbers), batch_size)]
     return _load(_EvaluationImages(store, image, batches), range(len(batches)), workers)
 
 
-def equal_length_batches(store: Store, max_frames_in_batch: int, limit: int | None = None) -> Iterator[tuple[Tensor, np.ndarray]]:
+def equal_length_batches(
+    store: Store, max_frames_in_batch: int, limit: int | None = None
+) -> Iterator[tuple[Tensor, np.ndarray]]:
     """Every utterance, or the first `limit`, once, shortest first: features (b, M, T) float32 and the utterances' numbers (b,) int64.
 
     Only utterances of equal length share a batch, so that there is no padding and no result depends on
@@ -130,7 +136,9 @@ class _TrainingBatches(Dataset[Batch]):
         epoch, step = 1 + steps_before // self.steps, steps_before % self.steps
         store, whole = self.store, self.order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
         longest = (
-            store.attributes["max_frames"] if self.pad_to == "max_frames" else math.ceil(store.n_frames[whole].max() / _FRAMES) * _FRAMES
+            store.attributes["max_frames"]
+            if self.pad_to == "max_frames"
+            else math.ceil(store.n_frames[whole].max() / _FRAMES) * _FRAMES
         )
         part = whole[self.rank :: self.world]
         logmel = np.full((len(part), N_MELS, longest), self.pad_value, store.precision)
@@ -175,7 +183,9 @@ def _load[T](dataset: Dataset[T], steps: Sequence[int], workers: int) -> Iterabl
         worker_init_fn=_begin,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),
-        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # starts at once, and copies nothing
+        multiprocessing_context="fork"
+        if workers and sys.platform == "linux"
+        else None,  # starts at once, and copies nothing
     )
 
 

@@ -113,7 +113,9 @@ def read_rows(path: Path, digest: str) -> ShardRows:
     content = json.loads(text)
     utterances = [Utterance.from_dict(row) for row in content["utterances"]]
     told = content["corpus"]
-    return ShardRows(Manifest(utterances), told.get("numbers", range(len(utterances))), told.get("rows", len(utterances)))
+    return ShardRows(
+        Manifest(utterances), told.get("numbers", range(len(utterances))), told.get("rows", len(utterances))
+    )
 
 
 def read_order(folder: Path, digest: str) -> Order:
@@ -122,7 +124,12 @@ def read_order(folder: Path, digest: str) -> Order:
     content: Any = files.read_json(path)
     if _digest(json.dumps(content)) != digest:
         raise InputError(f"{path}: is not what was dealt; {_REMEDY}")
-    return Order(content["shards"], [Refusal(**refusal) for refusal in content["refused"]], content["counted"], content["noticed"])
+    return Order(
+        content["shards"],
+        [Refusal(**refusal) for refusal in content["refused"]],
+        content["counted"],
+        content["noticed"],
+    )
 
 
 def _digest(text: str) -> str:

@@ -181,7 +181,9 @@ def mel_power(blocks: Iterable[np.ndarray], n_samples: int, mean: np.float32) ->
     total, done, buffer = frame_count(n_samples), 0, np.empty(0, np.float32)
     for part in _padded(blocks, mean):
         buffer = np.concatenate([buffer, part])
-        whole = max(0, (len(buffer) - N_FFT) // HOP_LENGTH + 1) // _BLOCK * _BLOCK  # the transform sees the blocks that log_mel shows it
+        whole = (
+            max(0, (len(buffer) - N_FFT) // HOP_LENGTH + 1) // _BLOCK * _BLOCK
+        )  # the transform sees the blocks that log_mel shows it
         if whole:
             yield _mel_power(sliding_window_view(buffer, N_FFT)[: whole * HOP_LENGTH : HOP_LENGTH])
             done, buffer = done + whole, buffer[whole * HOP_LENGTH :]
@@ -302,7 +304,9 @@ def _check_header(path: Path) -> None:
             if name == b"data":
                 left = status.st_size - f.tell()
                 if size > left and size != 0xFFFFFFFF:  # all ones: written to a pipe, promises nothing
-                    raise InputError(f"{path}: truncated, its header promises {size} bytes of audio and {left} are there")
+                    raise InputError(
+                        f"{path}: truncated, its header promises {size} bytes of audio and {left} are there"
+                    )
                 return
             f.seek(size + size % 2, 1)
     raise InputError(f"{path}: truncated, the header ends before any audio")

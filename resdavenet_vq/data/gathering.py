@@ -17,7 +17,8 @@ import numpy as np
 
 from resdavenet_vq import files
 from resdavenet_vq.corpus.manifest import MOST_NAMED, Refusal, refusals
-from resdavenet_vq.data import features, header
+from resdavenet_vq.data import features
+from resdavenet_vq.data import store_format as header
 from resdavenet_vq.data.dealing import Order, read_order
 from resdavenet_vq.data.preparation import alone
 from resdavenet_vq.data.shard_files import Shard, shards_to_bytes
@@ -69,16 +70,23 @@ def gather(folder: Path, digest: str, bad_rows: str, out: Path, report: Path) ->
             told["images"] = _write(parts, out)
             files.write_json(report, told)
     except OSError as e:
-        raise InputError(f"{out}: cannot be written ({e.strerror or e}); is there room on the disk, and leave to write?") from None
+        raise InputError(
+            f"{out}: cannot be written ({e.strerror or e}); is there room on the disk, and leave to write?"
+        ) from None
 
 
 def _parts(folder: Path, order: Order) -> Iterator[_Part]:
     shards, rows = np.array(order.shards, np.int64), np.array(order.row_numbers(), np.int64)
     by_shard = np.split(np.argsort(shards, kind="stable"), np.cumsum(np.bincount(shards))[:-1])
     for number, places in enumerate(track(by_shard, "gathering", unit="shards")):
-        store, told = Store(folder / f"{number}.h5", may_be_empty=True), files.read_json(folder / f"{number}.report.json")
+        store, told = (
+            Store(folder / f"{number}.h5", may_be_empty=True),
+            files.read_json(folder / f"{number}.report.json"),
+        )
         refused = [Refusal(**refusal) for refusal in told["refused"]]
-        if store.attributes["reader"] != "release_2020":  # with the release's files they are those of the corpus already
+        if (
+            store.attributes["reader"] != "release_2020"
+        ):  # with the release's files they are those of the corpus already
             refused = [refusal._replace(row=int(rows[places[refusal.row]])) for refusal in refused]
         used = places[~np.isin(rows[places], [refusal.row for refusal in refused])]
         if len(used) != len(store) or told["utterances"] != len(store):
@@ -142,8 +150,12 @@ def _write(parts: Sequence[_Part], out: Path) -> int:
     data = _index(parts, shared["reader"])
     lengths = {name: len(data[name]) for name in (*header.IN_INDEX, "shards")}
     n, n_images = len(data["shard"]), len(data["image_shard"])
-    datasets = header.index_layout(n, n_images, lengths, np.dtype(shared["precision"]).newbyteorder("<"), shared["reader"])
-    attributes = {name: shared[name] for name in ("reader", "release", "precision")} | attributes_of(shared["max_frames"], "gather-shards")
+    datasets = header.index_layout(
+        n, n_images, lengths, np.dtype(shared["precision"]).newbyteorder("<"), shared["reader"]
+    )
+    attributes = {name: shared[name] for name in ("reader", "release", "precision")} | attributes_of(
+        shared["max_frames"], "gather-shards"
+    )
     as_bytes = {name: data[name].astype(dtype).tobytes() for name, (_, dtype) in datasets.items()}
 
     def write_one(name: str, file: BinaryIO) -> None:
@@ -159,11 +171,17 @@ def _write(parts: Sequence[_Part], out: Path) -> int:
 
 def _index(parts: Sequence[_Part], reader: str) -> dict[str, np.ndarray]:
     """Every dataset of the store, by name."""
-    of_part, n, n_images = np.arange(len(parts)), [len(part.ids) for part in parts], [len(part.image_ids) for part in parts]
+    of_part, n, n_images = (
+        np.arange(len(parts)),
+        [len(part.ids) for part in parts],
+        [len(part.image_ids) for part in parts],
+    )
     utterances = np.argsort(np.concatenate([part.places for part in parts]), kind="stable")
     first = [0, *accumulate(n_images)]
     numbers = [part.columns["image_index"] for part in parts]
-    shown = np.concatenate([np.where(number < 0, -1, number + start) for number, start in zip(numbers, first, strict=False)])[utterances]
+    shown = np.concatenate(
+        [np.where(number < 0, -1, number + start) for number, start in zip(numbers, first, strict=False)]
+    )[utterances]
     found, first_shown = np.unique(shown[shown >= 0], return_index=True)
     images = found[np.argsort(first_shown)]  # in the order of the utterances that show them
     number_of = np.full(first[-1] + 1, -1)  # the last for those without an image

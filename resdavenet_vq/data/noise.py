@@ -33,15 +33,15 @@ MOST_NAMED = 10
 """Utterances named in a message."""
 
 
-def prepare(manifest: Manifest, settings: Preparation, added: AddedNoise, out: Path, report: Path, workers: int) -> None:
+def prepare(
+    manifest: Manifest, settings: Preparation, added: AddedNoise, out: Path, report: Path, workers: int
+) -> None:
     """Writes the store and the report of a split with noise, see `preparation.prepare`; features and images go into the store.
 
     Raises InputError also where babble lacks speakers, and where there are no recordings.
     """
     source = Noisy(Media(settings.precision, settings.max_frames, settings.allow_silent), added, manifest)
-    command = (
-        f"prepare-noisy --settings '{settings.model_dump_json(exclude={'shards'})}' --noise '{added.model_dump_json(exclude_none=True)}'"
-    )
+    command = f"prepare-noisy --settings '{settings.model_dump_json(exclude={'shards'})}' --noise '{added.model_dump_json(exclude_none=True)}'"
     preparation.prepare_from(source, manifest, settings, out, report, workers, command)
 
 
@@ -72,7 +72,9 @@ class Noisy:
 
     def __init__(self, media: Media, added: AddedNoise, manifest: Manifest) -> None:
         self.media, self.added = media, added
-        self._rows = dict(zip(manifest.row_numbers(), (_Voice(u.id, u.speaker, str(u.wav)) for u in manifest.utterances), strict=True))
+        self._rows = dict(
+            zip(manifest.row_numbers(), (_Voice(u.id, u.speaker, str(u.wav)) for u in manifest.utterances), strict=True)
+        )
         self._voices = _by_speaker(manifest.utterances, added.babble_speakers) if added.babble_speakers else {}
         self._recordings = _checked(recordings(added.files)) if added.files else []
 
@@ -124,7 +126,9 @@ def _checked(files: Sequence[Path]) -> list[str]:
         except InputError as e:
             faults.append(str(e))
     if faults:
-        raise InputError("\n".join([f"{len(faults)} recordings of noise cannot be used:", *faults, "Mend noise.files."]))
+        raise InputError(
+            "\n".join([f"{len(faults)} recordings of noise cannot be used:", *faults, "Mend noise.files."])
+        )
     return list(map(str, files))
 
 
@@ -145,7 +149,9 @@ def _by_speaker(utterances: Sequence[Utterance], voices: int) -> dict[str, list[
     return found
 
 
-def _babble(rng: np.random.Generator, n: int, voices: Mapping[str, Sequence[_Voice]], own: str | None, number: int) -> np.ndarray:
+def _babble(
+    rng: np.random.Generator, n: int, voices: Mapping[str, Sequence[_Voice]], own: str | None, number: int
+) -> np.ndarray:
     """So many other speakers' voices (n,), each of unit power; one without energy is not heard."""
     total = np.zeros(n)
     for speaker in rng.choice([name for name in voices if name != own], number, replace=False).tolist():

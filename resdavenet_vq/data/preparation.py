@@ -84,7 +84,9 @@ class _Work:
     may_be_empty: bool
 
 
-def prepare(manifest: Manifest, settings: Preparation, out: Path, report: Path, workers: int, release: Path | None = None) -> None:
+def prepare(
+    manifest: Manifest, settings: Preparation, out: Path, report: Path, workers: int, release: Path | None = None
+) -> None:
     """Writes the store `out` and the JSON `report`, each whole or not at all.
 
     The reader `release_2020` needs `release`, the JSON file that names the two HDF5 files of the split.
@@ -104,14 +106,22 @@ def prepare(manifest: Manifest, settings: Preparation, out: Path, report: Path, 
 
 
 def prepare_from(
-    source: sources.Source, manifest: Manifest, settings: Preparation, out: Path, report: Path, workers: int, command: str
+    source: sources.Source,
+    manifest: Manifest,
+    settings: Preparation,
+    out: Path,
+    report: Path,
+    workers: int,
+    command: str,
 ) -> None:
     """The same of the features and images that a source gives, which all go into the store; `command` says how it was made."""
     work = _Work(manifest, manifest.row_numbers(), manifest.rows, settings, "", command, may_be_empty=False)
     _prepare(work, out, report, workers, None, source)
 
 
-def prepare_shard(dealt: ShardRows, settings: Preparation, out: Path, report: Path, workers: int, release: Path | None = None) -> None:
+def prepare_shard(
+    dealt: ShardRows, settings: Preparation, out: Path, report: Path, workers: int, release: Path | None = None
+) -> None:
     """Writes the store and the report of one shard's rows, as `prepare` does of a whole split's; a shard may have no rows.
 
     The bytes do not depend on `bad_rows`; a shard with refused rows is finished only with `skip`.
@@ -121,11 +131,16 @@ def prepare_shard(dealt: ShardRows, settings: Preparation, out: Path, report: Pa
     _prepare(work, out, report, workers, release)
 
 
-def _prepare(work: _Work, out: Path, report: Path, workers: int, release: Path | None, given: sources.Source | None = None) -> None:
+def _prepare(
+    work: _Work, out: Path, report: Path, workers: int, release: Path | None, given: sources.Source | None = None
+) -> None:
     settings = work.settings
     source, release_attributes = (given, {}) if given else _source(work, release)
     try:
-        with alone(out, report), StoreWriter(out.parent, settings.precision, settings.reader, release_attributes) as writer:
+        with (
+            alone(out, report),
+            StoreWriter(out.parent, settings.precision, settings.reader, release_attributes) as writer,
+        ):
             told = _fill(writer, work, source, f"preparing {out.stem}", workers)
             empty = not told.frames and not work.may_be_empty
             if told.refused and (settings.bad_rows == "stop" or empty):
@@ -145,7 +160,9 @@ def _prepare(work: _Work, out: Path, report: Path, workers: int, release: Path |
             }
             files.write_json(report, content)
     except OSError as e:
-        raise InputError(f"{out}: cannot be written ({e.strerror or e}); is there room on the disk, and leave to write?") from None
+        raise InputError(
+            f"{out}: cannot be written ({e.strerror or e}); is there room on the disk, and leave to write?"
+        ) from None
 
 
 def _source(work: _Work, release: Path | None) -> tuple[sources.Source, dict[str, Any]]:
@@ -154,8 +171,12 @@ def _source(work: _Work, release: Path | None) -> tuple[sources.Source, dict[str
     if settings.reader != "release_2020":
         return sources.Media(settings.precision, settings.max_frames, settings.allow_silent), {}
     if release is None:
-        raise InputError("preparation.reader: release_2020 needs corpus.release_hdf5, the JSON file that names the HDF5 files of the split")
-    source = sources.Release2020(release, work.rows, settings.precision, settings.max_frames, allow_silent=settings.allow_silent)
+        raise InputError(
+            "preparation.reader: release_2020 needs corpus.release_hdf5, the JSON file that names the HDF5 files of the split"
+        )
+    source = sources.Release2020(
+        release, work.rows, settings.precision, settings.max_frames, allow_silent=settings.allow_silent
+    )
     source.check(with_images=any(utterance.image for utterance in work.manifest.utterances))
     return source, {"json": str(release), "rows": work.rows}
 
@@ -207,7 +228,11 @@ class _Images:
             return self._faults.get(identity, "")
         if identity in self._crc32s:
             same = self._crc32s[identity] == image.crc32
-            return "" if same else "differs from the image of an earlier row with the same name; are the rows in the corpus's order?"
+            return (
+                ""
+                if same
+                else "differs from the image of an earlier row with the same name; are the rows in the corpus's order?"
+            )
         self._crc32s[identity] = image.crc32
         if image.data is None:
             self._writer.add_outside_image(identity, image.length, image.crc32)
@@ -265,7 +290,9 @@ def _length(wav: Path, least: int) -> tuple[int, str]:
     n_samples = features.length_of_wav(wav)
     expected = min(features.frame_count(n_samples), sources.RELEASE_FRAMES)
     if abs(n_frames - expected) > 1:  # another resampler may round otherwise
-        raise InputError(f"the row has {n_frames} frames where {wav} has {expected}; are the rows in the corpus's order?")
+        raise InputError(
+            f"the row has {n_frames} frames where {wav} has {expected}; are the rows in the corpus's order?"
+        )
     return n_samples, ""
 
 
@@ -284,7 +311,9 @@ def alone(out: Path, report: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise InputError(f"{out}: is being prepared by process {lock.read().strip() or 'unknown'}; wait for it or stop it") from None
+            raise InputError(
+                f"{out}: is being prepared by process {lock.read().strip() or 'unknown'}; wait for it or stop it"
+            ) from None
         if path.exists() and path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
             break
         lock.close()  # its holder has just removed it

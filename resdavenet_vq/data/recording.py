@@ -75,7 +75,9 @@ class Recording:
                 while len(block := features.read_mono(audio, BLOCK)):
                     yield block
                 return
-            stream = soxr.ResampleStream(self._rate, features.SAMPLE_RATE, 1, dtype="float32", quality=features.RESAMPLER)
+            stream = soxr.ResampleStream(
+                self._rate, features.SAMPLE_RATE, 1, dtype="float32", quality=features.RESAMPLER
+            )
             while len(block := features.read_mono(audio, BLOCK)):
                 yield stream.resample_chunk(block)
             yield stream.resample_chunk(np.empty(0, np.float32), last=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from resdavenet_vq.data.header import HEADER_LENGTH, Header
+from resdavenet_vq.data.store_format import HEADER_LENGTH, Header
 from resdavenet_vq.errors import InputError
 
 OPEN_FILES = 256
@@ -60,7 +60,11 @@ class ShardFiles:
         if descriptor is None:
             descriptor = self._opened(number)
         data = os.pread(descriptor, size, offset)
-        return data if len(data) == size else read_on(descriptor, data, offset, size, lambda what: self._error(number, what))
+        return (
+            data
+            if len(data) == size
+            else read_on(descriptor, data, offset, size, lambda what: self._error(number, what))
+        )
 
     def faults(self, verify: Callable[[Path], list[str]]) -> list[str]:
         """What is wrong with the shards, a line each; `verify` tells what is wrong with one."""
@@ -86,7 +90,9 @@ class ShardFiles:
         return self._open[number]
 
     def _error(self, number: int, what: str) -> InputError:
-        return InputError(f"{self._paths[number]}: {what}; {self._store} points to it: remove that and prepare the split again")
+        return InputError(
+            f"{self._paths[number]}: {what}; {self._store} points to it: remove that and prepare the split again"
+        )
 
 
 def shards_from(data: bytes) -> list[Shard]:
@@ -95,7 +101,13 @@ def shards_from(data: bytes) -> list[Shard]:
     shards = [Shard(*row) for row in rows]
     for shard in shards:
         path = PurePosixPath(shard.path)
-        if path.is_absolute() or ".." in path.parts or "\0" in shard.path or shard.size < HEADER_LENGTH or len(shard.sha256) != 64:
+        if (
+            path.is_absolute()
+            or ".." in path.parts
+            or "\0" in shard.path
+            or shard.size < HEADER_LENGTH
+            or len(shard.sha256) != 64
+        ):
             raise ValueError(shard.path)
     return shards
 

@@ -29,7 +29,9 @@ RELEASE_FRAMES = 2048
 
 MAX_IMAGE_BYTES = 1 << 26
 _MAX_CHUNK_BYTES = 1 << 26
-_VLEN_BYTES = 16  # how HDF5 keeps an item of variable length: its length (4), where its heap is (8), its number there (4)
+_VLEN_BYTES = (
+    16  # how HDF5 keeps an item of variable length: its length (4), where its heap is (8), its number there (4)
+)
 
 
 class Source(Protocol):
@@ -103,13 +105,19 @@ class Release2020:
         How many rows the corpus has, refused ones included.
     """
 
-    def __init__(self, json_path: Path, rows: int, precision: str, max_frames: int, *, allow_silent: bool = True) -> None:
+    def __init__(
+        self, json_path: Path, rows: int, precision: str, max_frames: int, *, allow_silent: bool = True
+    ) -> None:
         self._arguments = (json_path, rows, precision, max_frames)
         self.rows, self.precision, self.max_frames, self.allow_silent = rows, precision, max_frames, allow_silent
         content = files.read_json(json_path)
-        paths = [content.get(key) if isinstance(content, Mapping) else None for key in ("audio_hdf5_path", "image_hdf5_path")]
+        paths = [
+            content.get(key) if isinstance(content, Mapping) else None for key in ("audio_hdf5_path", "image_hdf5_path")
+        ]
         if not all(isinstance(path, str) and path and "\0" not in path for path in paths):
-            raise InputError(f"{json_path}: must be an object that names two files by audio_hdf5_path and image_hdf5_path")
+            raise InputError(
+                f"{json_path}: must be an object that names two files by audio_hdf5_path and image_hdf5_path"
+            )
         self.audio_path, self.image_path = (json_path.parent / str(path) for path in paths)
         self._pid = 0
         self._opened: dict[str, Any] = {}
@@ -132,10 +140,14 @@ class Release2020:
         """See Source."""
         dataset, offset = self._dataset("image")
         with _reading(self.image_path):
-            with self.image_path.open("rb", buffering=0) as file:  # HDF5 would take as much memory as a forged length asks for
+            with self.image_path.open(
+                "rb", buffering=0
+            ) as file:  # HDF5 would take as much memory as a forged length asks for
                 length = int.from_bytes(os.pread(file.fileno(), 4, offset + _VLEN_BYTES * row), "little")
             if length > MAX_IMAGE_BYTES:
-                raise InputError(f"{self.image_path}: row {row} of image has {length} bytes, more than {MAX_IMAGE_BYTES}")
+                raise InputError(
+                    f"{self.image_path}: row {row} of image has {length} bytes, more than {MAX_IMAGE_BYTES}"
+                )
             return bytes(dataset[row].tobytes()) if length else b""
 
     def audio_crc32(self, wav: Path, row: int) -> int:  # noqa: ARG002
@@ -161,7 +173,9 @@ class Release2020:
         dataset, lengths = self._dataset("melspec")
         n_frames = int(lengths[row])
         if not 1 <= n_frames <= RELEASE_FRAMES:
-            raise InputError(f"{self.audio_path}: row {row} of melspec_len is {n_frames}, not 1 to {RELEASE_FRAMES} frames")
+            raise InputError(
+                f"{self.audio_path}: row {row} of melspec_len is {n_frames}, not 1 to {RELEASE_FRAMES} frames"
+            )
         with _reading(self.audio_path):
             whole: np.ndarray = dataset[row, :, :n_frames]
         return whole
@@ -180,7 +194,9 @@ class Release2020:
             melspec = self._checked(file, "melspec", (self.rows, features.N_MELS, RELEASE_FRAMES))
             lengths = self._checked(file, "melspec_len", (self.rows,))
             if melspec.dtype != np.float32 or lengths.dtype.kind not in "iu":
-                raise InputError(f"{self.audio_path}: melspec must be float32 and melspec_len int64, not {melspec.dtype}, {lengths.dtype}")
+                raise InputError(
+                    f"{self.audio_path}: melspec must be float32 and melspec_len int64, not {melspec.dtype}, {lengths.dtype}"
+                )
             return melspec, lengths[:]
 
     def _open_images(self) -> tuple[h5py.Dataset, int]:
@@ -217,7 +233,9 @@ class Release2020:
             remedy = "its rows must be the corpus's, in the corpus's order"
             raise InputError(f"{file.filename}: {name} has the shape {dataset.shape} instead of {shape}; {remedy}")
         if creation.get_nfilters() or dataset.dtype.itemsize * int(np.prod(dataset.chunks or (0,))) > _MAX_CHUNK_BYTES:
-            raise InputError(f"{file.filename}: {name} is compressed or in huge chunks; h5repack -f NONE -l {name}:CONTI mends it")
+            raise InputError(
+                f"{file.filename}: {name} is compressed or in huge chunks; h5repack -f NONE -l {name}:CONTI mends it"
+            )
         return dataset
 
 

@@ -47,7 +47,8 @@ import numpy as np
 
 from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.data import features, sources
-from resdavenet_vq.data.header import (
+from resdavenet_vq.data.shard_files import ShardFiles, read_on, shards_from
+from resdavenet_vq.data.store_format import (
     BY_IMAGE,
     HEADER_LENGTH,
     IN_INDEX,
@@ -61,7 +62,6 @@ from resdavenet_vq.data.header import (
     pointed_to,
     stored,
 )
-from resdavenet_vq.data.shard_files import ShardFiles, read_on, shards_from
 from resdavenet_vq.errors import InputError
 
 __all__ = ["Header", "Store", "sha256_of_content", "verify"]
@@ -151,7 +151,9 @@ class Store:
                 raise InputError(f"{self._source.audio_file(wav)}: has changed, in utterance {self.ids[number]}")
             logmel, _ = self._source.logmel(wav, row)
             if len(logmel) != self.n_frames[number]:
-                raise InputError(f"{self._source.audio_file(wav)}: gives {len(logmel)} frames instead of {self.n_frames[number]}")
+                raise InputError(
+                    f"{self._source.audio_file(wav)}: gives {len(logmel)} frames instead of {self.n_frames[number]}"
+                )
         return logmel
 
     def image(self, number: int) -> bytes:
@@ -227,7 +229,9 @@ class Store:
         try:
             yield
         except InputError as e:
-            raise InputError(f"{e}; {self.path} was prepared from it: put it back as it was, or prepare the split again") from None
+            raise InputError(
+                f"{e}; {self.path} was prepared from it: put it back as it was, or prepare the split again"
+            ) from None
 
     def _item(self, name: str, number: int) -> bytes:
         start, end = self._offsets[name][number : number + 2].tolist()
@@ -240,7 +244,9 @@ class Store:
 
     def _whole(self, name: str) -> np.ndarray:
         place = self._places[name]
-        return np.frombuffer(self._read(place.offset, place.shape[0] * place.row_size), place.dtype).reshape(place.shape)
+        return np.frombuffer(self._read(place.offset, place.shape[0] * place.row_size), place.dtype).reshape(
+            place.shape
+        )
 
     def _texts(self, name: str) -> list[str]:
         everything, offsets = self._whole(name).tobytes(), self._offsets[name].tolist()
@@ -256,7 +262,11 @@ class Store:
     def _check_settings(self) -> None:
         if self.attributes["features_hash"] != features.SETTINGS_HASH:
             theirs, ours = self.attributes["features"], features.SETTINGS
-            differences = [f"{k} {theirs.get(k)!r} instead of {ours.get(k)!r}" for k in ours | theirs if theirs.get(k) != ours.get(k)]
+            differences = [
+                f"{k} {theirs.get(k)!r} instead of {ours.get(k)!r}"
+                for k in ours | theirs
+                if theirs.get(k) != ours.get(k)
+            ]
             raise self._error(f"holds features of other settings ({', '.join(differences) or 'unknown'})")
 
     def _check_places(self, size: int) -> None:
@@ -268,7 +278,11 @@ class Store:
         for name, place in places.items():
             if place[1:] != expected.get(name):
                 raise self._error(f"{name} is {place.dtype}{list(place.shape)}, which does not fit the others")
-            if min(place.shape) < 0 or place.offset < HEADER_LENGTH or place.offset + place.shape[0] * place.row_size > size:
+            if (
+                min(place.shape) < 0
+                or place.offset < HEADER_LENGTH
+                or place.offset + place.shape[0] * place.row_size > size
+            ):
                 raise self._error(f"{name} reaches beyond the file")
         if places.keys() != expected.keys():
             raise self._error("a dataset is missing")
@@ -292,7 +306,9 @@ class Store:
         if max(int(of.max(initial=0)) for of in self._shard_of.values()) >= len(shards):
             raise self._error("an item is in a shard that is not there")
         for name, at in self._at.items():
-            lengths = np.diff(self._offsets[name]) * (self.precision.itemsize * features.N_MELS if name == "logmel" else 1)
+            lengths = np.diff(self._offsets[name]) * (
+                self.precision.itemsize * features.N_MELS if name == "logmel" else 1
+            )
             shard = self._shard_of["image" if name in BY_IMAGE else "utterance"]
             if (lengths < 0).any() or (at < HEADER_LENGTH).any() or (at > sizes[shard] - lengths).any():
                 raise self._error(f"{name} reaches beyond a shard")
@@ -313,7 +329,10 @@ class Store:
             raise self._error("an utterance has no frames, or more than max_frames")
         if self.image_index.min() < -1 or self.image_index.max() >= n_images or self.n_samples.min() < 0:
             raise self._error("an utterance names an image that is not there, or has a negative length")
-        if "source_row" in self._places and not 0 <= self._source_row.min() <= self._source_row.max() < self.attributes["release"]["rows"]:
+        if (
+            "source_row" in self._places
+            and not 0 <= self._source_row.min() <= self._source_row.max() < self.attributes["release"]["rows"]
+        ):
             raise self._error("an utterance stands in a row that is not there")
 
     def _error(self, what: str) -> InputError:
@@ -346,5 +365,7 @@ def verify(path: Path, *, with_sources: bool = True) -> list[str]:
     except InputError as e:
         return [str(e)]
     if not faults and not intact:
-        faults.append(f"{path}: damaged outside of features and images: in ids, manifest rows, offsets or HDF5's own structure")
+        faults.append(
+            f"{path}: damaged outside of features and images: in ids, manifest rows, offsets or HDF5's own structure"
+        )
     return faults

@@ -16,7 +16,8 @@ import numpy as np
 
 from resdavenet_vq import files
 from resdavenet_vq.corpus.manifest import Utterance
-from resdavenet_vq.data import features, header, store
+from resdavenet_vq.data import features, store
+from resdavenet_vq.data import store_format as header
 
 _BLOCK = 1 << 20
 
@@ -52,7 +53,9 @@ class StoreWriter:
     other than `store` features and images stay outside; `release` says what `release_2020` reads.
     """
 
-    def __init__(self, folder: Path, precision: str, reader: str = "store", release: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, folder: Path, precision: str, reader: str = "store", release: Mapping[str, Any] | None = None
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._attributes = {"reader": reader, "release": dict(release or {}), "precision": precision}
         self._precision = np.dtype(precision).newbyteorder("<")
@@ -123,7 +126,10 @@ class StoreWriter:
         new_number = {old: new for new, old in enumerate(shown)} | {-1: -1}
         chosen = {name: shown if name in header.BY_IMAGE else None for name in header.RAGGED}
 
-        small = {"n_samples": np.array(self._n_samples), "image_index": np.array([new_number[n] for n in self._image_of])}
+        small = {
+            "n_samples": np.array(self._n_samples),
+            "image_index": np.array([new_number[n] for n in self._image_of]),
+        }
         small["source_row"] = np.array(self._source_row)
         small["logmel_crc32"] = np.array(self._crc32["logmel"])
         small["image_crc32"] = np.array(self._crc32["image"])[shown]
@@ -160,7 +166,9 @@ def write_file(
     with h5py.File(path, "r+") as file:
         file.attrs.modify("complete", np.True_)
     places = {name: header.Place(offsets[name], shape, dtype) for name, (shape, dtype) in datasets.items()}
-    head = header.Header(path.stat().st_size, store.sha256_of_content(path), {**attributes, "complete": True}, places, named)
+    head = header.Header(
+        path.stat().st_size, store.sha256_of_content(path), {**attributes, "complete": True}, places, named
+    )
     with path.open("r+b") as out:
         out.write(head.to_bytes())
 
@@ -173,12 +181,15 @@ def _make_file(path: Path, datasets: header.Layout, attributes: Mapping[str, Any
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     with h5py.File(path, "w", userblock_size=header.HEADER_LENGTH, libver="v110") as file:
         made = {
-            name: file.create_dataset(name, shape, dtype, dcpl=properties, track_times=False) for name, (shape, dtype) in datasets.items()
+            name: file.create_dataset(name, shape, dtype, dcpl=properties, track_times=False)
+            for name, (shape, dtype) in datasets.items()
         }
         for name, value in attributes.items():
             file.attrs[name] = json.dumps(value, sort_keys=True) if isinstance(value, dict) else value
         file.attrs["complete"] = np.False_
-        return {name: dataset.id.get_offset() if dataset.size else header.HEADER_LENGTH for name, dataset in made.items()}
+        return {
+            name: dataset.id.get_offset() if dataset.size else header.HEADER_LENGTH for name, dataset in made.items()
+        }
 
 
 def attributes_of(max_frames: int, command: str) -> dict[str, Any]:

@@ -42,7 +42,11 @@ def _samples(head: bytes, file_size: int) -> tuple[int, int, int] | None:
         name, size = struct.unpack_from("<4sI", head, at)
         at += 8
         if name == b"data":
-            return (rate, channels, at) if channels and size and size % (2 * channels) == 0 and at + size == file_size else None
+            return (
+                (rate, channels, at)
+                if channels and size and size % (2 * channels) == 0 and at + size == file_size
+                else None
+            )
         if name == b"fmt " and size >= 16 and at + 16 <= len(head):
             tag, channels, rate, _, width, bits = struct.unpack_from("<HHIIHH", head, at)
             if tag != _PCM or bits != _BITS or width != channels * _BITS // 8:

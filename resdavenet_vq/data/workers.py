@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import batched
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.orphans import end_with_parent
+from resdavenet_vq.processes import end_with_parent
 
 TASKS_AT_ONCE = 8
 """Tasks that a worker is handed together."""
@@ -19,7 +19,9 @@ CHUNKS_PER_WORKER = 4
 """So many are begun before the first result is taken: bounds memory."""
 
 
-def in_parallel[T, R](tasks: Iterable[T], convert: Callable[[tuple[T, ...]], list[R]], workers: int, preload: str) -> Generator[R]:
+def in_parallel[T, R](
+    tasks: Iterable[T], convert: Callable[[tuple[T, ...]], list[R]], workers: int, preload: str
+) -> Generator[R]:
     """The results of `convert` in the order of the tasks; only so many are under way as keep the workers busy.
 
     `preload` names the module of `convert`, which the workers import once. Raises InputError if a worker is killed.

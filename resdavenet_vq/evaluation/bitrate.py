@@ -102,7 +102,9 @@ def _of_counts(counts: Counter[tuple[int, int]], duration: float) -> Bitrate:
     unit, length, times = np.array(sorted((*run, n) for run, n in counts.items()), np.int64).reshape(-1, 3).T
     n_rows, n_runs = int((length * times).sum()), int(times.sum())
     if not (duration > 0 and n_rows):
-        raise InputError(f"bitrate: {n_rows} rows in {duration:g} s of audio have no bitrate; give the units of at least one utterance")
+        raise InputError(
+            f"bitrate: {n_rows} rows in {duration:g} s of audio have no bitrate; give the units of at least one utterance"
+        )
     per_run = n_runs / duration
     of_units, of_lengths = _entropy(np.bincount(unit, times)), _entropy(np.bincount(length, times))
     rows = np.bincount(unit, length * times)

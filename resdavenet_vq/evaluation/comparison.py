@@ -127,9 +127,17 @@ def write(summary: Path, out: Path) -> None:
     compared = read(summary)
     numbers = [name for name in _table(summary)[0] if any(name in c.numbers for c in compared)]
     table = [
-        {"lineage": c.lineage, "layer": c.layer, "frame_period": c.frame_period, "seeds": " ".join(c.seeds)} | _numbers(c) for c in compared
+        {"lineage": c.lineage, "layer": c.layer, "frame_period": c.frame_period, "seeds": " ".join(c.seeds)}
+        | _numbers(c)
+        for c in compared
     ]
-    columns = ["lineage", "layer", "frame_period", "seeds", *(f"{name}_{what}" for name in numbers for what in DESCRIBED)]
+    columns = [
+        "lineage",
+        "layer",
+        "frame_period",
+        "seeds",
+        *(f"{name}_{what}" for name in numbers for what in DESCRIBED),
+    ]
     with written_whole(out) as beside, beside.open("w", encoding="utf-8", newline="") as f:
         writer = csv.DictWriter(f, columns, restval="", lineterminator="\n")
         writer.writeheader()

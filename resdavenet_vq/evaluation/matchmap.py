@@ -26,8 +26,8 @@ from typing import Literal
 import numpy as np
 
 from resdavenet_vq import config
+from resdavenet_vq.encode.hdf5 import EncodedFile
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.hdf5 import EncodedFile
 from resdavenet_vq.evaluation.retrieval import RetrievalScores, count_ranks, single, summarize
 from resdavenet_vq.evaluation.retrieval_files import NO_IMAGE_BRANCH, RANK, Paired, paired
 from resdavenet_vq.files import write_json
@@ -78,9 +78,13 @@ class Maps(EncodedFile):
                 and bool(((self.image_index >= -1) & (self.image_index < len(self._cells))).all())
             )
         except (KeyError, TypeError, AttributeError, ValueError, IndexError, OSError) as e:
-            raise InputError(f"{self.path}: is no complete maps file ({e}); remove it and encode the split again") from None
+            raise InputError(
+                f"{self.path}: is no complete maps file ({e}); remove it and encode the split again"
+            ) from None
         if not fits:
-            raise InputError(f"{self.path}: ids, frames, cells and image_index do not fit together; remove it and encode the split again")
+            raise InputError(
+                f"{self.path}: ids, frames, cells and image_index do not fit together; remove it and encode the split again"
+            )
 
     def cells(self, image_id: str) -> np.ndarray:
         """The vectors (H, W, D) float32 of an image's cells. Raises InputError for an unknown image."""
@@ -101,11 +105,15 @@ class Maps(EncodedFile):
 
     def frames_of(self, number: int) -> np.ndarray:
         """The same as `frames`, by the caption's number."""
-        return self._finite(self._frames[self.offsets[number] : self.offsets[number + 1]], "utterance", self.ids[number])
+        return self._finite(
+            self._frames[self.offsets[number] : self.offsets[number + 1]], "utterance", self.ids[number]
+        )
 
     def _finite(self, vectors: np.ndarray, what: str, name: str) -> np.ndarray:
         if not np.isfinite(vectors).all():
-            raise InputError(f"{self.path}: vectors of {what} {name} are not finite: the model diverged, train it again")
+            raise InputError(
+                f"{self.path}: vectors of {what} {name} are not finite: the model diverged, train it again"
+            )
         return vectors
 
     @cached_property
@@ -139,7 +147,10 @@ def similarities(cells: np.ndarray, frames: np.ndarray, first: np.ndarray, simil
 
 
 def evaluate(
-    maps: Maps, similarity: Similarity, recall_at: tuple[int, ...] = (1, 5, 10), at_once: tuple[int, int] = (CELLS_AT_ONCE, FRAMES_AT_ONCE)
+    maps: Maps,
+    similarity: Similarity,
+    recall_at: tuple[int, ...] = (1, 5, 10),
+    at_once: tuple[int, int] = (CELLS_AT_ONCE, FRAMES_AT_ONCE),
 ) -> tuple[RetrievalScores, Paired]:
     """Scores of both directions, and which captions and images they are about; `at_once` are cells and frames in a block.
 
@@ -148,12 +159,19 @@ def evaluate(
     pairs = paired(maps.image_index, len(maps.image_ids))
     if not len(pairs.captions):
         raise InputError(f"{maps.path}: there is no pair of image and caption to retrieve")
-    own = [_scores(maps, pairs.images[i : i + 1], pairs.captions[j : j + 1], similarity)[0] for j, i in enumerate(pairs.image_of.tolist())]
-    found = count_ranks(_blocks(maps, pairs, similarity, at_once), np.concatenate(own), pairs.image_of, len(pairs.images))
+    own = [
+        _scores(maps, pairs.images[i : i + 1], pairs.captions[j : j + 1], similarity)[0]
+        for j, i in enumerate(pairs.image_of.tolist())
+    ]
+    found = count_ranks(
+        _blocks(maps, pairs, similarity, at_once), np.concatenate(own), pairs.image_of, len(pairs.images)
+    )
     return summarize(found, pairs.image_of, recall_at), pairs
 
 
-def _blocks(maps: Maps, pairs: Paired, similarity: Similarity, at_once: tuple[int, int]) -> Iterator[tuple[int, int, np.ndarray]]:
+def _blocks(
+    maps: Maps, pairs: Paired, similarity: Similarity, at_once: tuple[int, int]
+) -> Iterator[tuple[int, int, np.ndarray]]:
     """Blocks of S with their first row and column."""
     images_at_once = max(1, at_once[0] // (maps.shape[0] * maps.shape[1]))
     n_frames = np.diff(maps.offsets)[pairs.captions]
@@ -178,7 +196,9 @@ def _scores(maps: Maps, images: np.ndarray, captions: np.ndarray, similarity: Si
         raise InputError(f"{maps.path}: {e}") from None
 
 
-def score(maps: Path, similarity: Similarity, settings: config.Retrieval, out: Path, *, lineage: str) -> RetrievalScores | None:
+def score(
+    maps: Path, similarity: Similarity, settings: config.Retrieval, out: Path, *, lineage: str
+) -> RetrievalScores | None:
     """Scores a maps file by one of the similarities and writes both directions and their conditions as JSON.
 
     Captions without an image are left out and counted. Of a model without an image branch it writes that there are no

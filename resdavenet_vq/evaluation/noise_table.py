@@ -15,11 +15,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from resdavenet_vq.encode.features import LOGMEL
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.layers import LOGMEL
 from resdavenet_vq.evaluation.summary import DIRECTIONS, seed_of
 from resdavenet_vq.files import read_json, written_whole
-from resdavenet_vq.stage import layer_position
+from resdavenet_vq.lineage import layer_position
 
 CLEAN = "clean"
 
@@ -32,7 +32,12 @@ class _Key(NamedTuple):
     snr_db: float | None
 
 
-def write(scores: Sequence[Path], conditions: Mapping[str, Mapping[str, Any]], out: Path, seeds: Mapping[str, int] | None = None) -> None:
+def write(
+    scores: Sequence[Path],
+    conditions: Mapping[str, Mapping[str, Any]],
+    out: Path,
+    seeds: Mapping[str, int] | None = None,
+) -> None:
     """Writes the table of score files of clean splits and of their noisy copies.
 
     `conditions` tells of each split `of` (the clean one), `kind` and `snr_db`; `seeds` has the seed of each trained lineage
@@ -72,7 +77,11 @@ def _columns(said: dict[str, Any], split: str) -> Iterator[tuple[str, Any]]:
         yield f"abx_{split}_across", said["across_error"]
     elif "held_out_split" in said:
         held_out = said["held_out"]
-        yield from (("words", held_out["words"]), ("words_above_f1", held_out["words_above_f1"]), ("words_mean_f1", held_out["mean_f1"]))
+        yield from (
+            ("words", held_out["words"]),
+            ("words_above_f1", held_out["words_above_f1"]),
+            ("words_mean_f1", held_out["mean_f1"]),
+        )
     elif "not_available" not in said:
         there, back = (said[direction] for direction in DIRECTIONS)
         for name in (name for name in there if name.startswith("recall_at_")):
@@ -82,7 +91,9 @@ def _columns(said: dict[str, Any], split: str) -> Iterator[tuple[str, Any]]:
             yield f"{DIRECTIONS[1]}_{name}", back[name]
 
 
-def _write(out: Path, rows: Mapping[_Key, dict[str, Any]], models: Sequence[tuple[str, int | None]], kinds: Sequence[str]) -> None:
+def _write(
+    out: Path, rows: Mapping[_Key, dict[str, Any]], models: Sequence[tuple[str, int | None]], kinds: Sequence[str]
+) -> None:
     """The table as CSV, numbers with all their digits."""
 
     def place(key: _Key) -> tuple[Any, ...]:
@@ -96,7 +107,10 @@ def _write(out: Path, rows: Mapping[_Key, dict[str, Any]], models: Sequence[tupl
             -(math.inf if key.snr_db is None else key.snr_db),
         )
 
-    table = [{name: "" if part is None else part for name, part in key._asdict().items()} | rows[key] for key in sorted(rows, key=place)]
+    table = [
+        {name: "" if part is None else part for name, part in key._asdict().items()} | rows[key]
+        for key in sorted(rows, key=place)
+    ]
     columns = list(dict.fromkeys([*_Key._fields, *(name for row in table for name in row)]))
     groups = (*_Key._fields, "mean_", *DIRECTIONS, "abx_", "words")
     columns.sort(key=lambda name: next(i for i, group in enumerate(groups) if name.startswith(group)))

@@ -99,7 +99,9 @@ def _validate_index(image_index: np.ndarray, n_images: int) -> None:
     if not len(image_index):
         raise InputError("there is no pair of image and caption to retrieve")
     if image_index.min() < 0 or image_index.max() >= n_images:
-        raise InputError(f"image_index must lie in 0 ... {n_images - 1}, not {image_index.min()} ... {image_index.max()}")
+        raise InputError(
+            f"image_index must lie in 0 ... {n_images - 1}, not {image_index.min()} ... {image_index.max()}"
+        )
     if alone := n_images - len(np.unique(image_index)):
         raise InputError(f"{alone} of {n_images} images have no caption: leave them out")
 
@@ -131,7 +133,9 @@ def ranks_of_similarity(similarity: np.ndarray, image_index: np.ndarray | None =
         raise InputError("the similarity matrix holds values that are not finite: the model diverged, train it again")
     positives = similarity[index, np.arange(n_captions)]
     corners = ((i, j) for i in range(0, n_images, BLOCK) for j in range(0, n_captions, BLOCK))
-    return count_ranks(((i, j, similarity[i : i + BLOCK, j : j + BLOCK].copy()) for i, j in corners), positives, index, n_images)
+    return count_ranks(
+        ((i, j, similarity[i : i + BLOCK, j : j + BLOCK].copy()) for i, j in corners), positives, index, n_images
+    )
 
 
 def single(scores: np.ndarray) -> np.ndarray:
@@ -143,14 +147,18 @@ def single(scores: np.ndarray) -> np.ndarray:
     return single
 
 
-def count_ranks(blocks: Iterable[tuple[int, int, np.ndarray]], positives: np.ndarray, image_index: np.ndarray, n_images: int) -> Ranks:
+def count_ranks(
+    blocks: Iterable[tuple[int, int, np.ndarray]], positives: np.ndarray, image_index: np.ndarray, n_images: int
+) -> Ranks:
     """Ranks from blocks `(first row, first column, scores)` that cover S, and each caption's score with its own image (N,).
 
     Blocks are overwritten. `positives` must be rounded as the blocks are, see `single`.
     """
     n_captions = len(image_index)
     order = np.lexsort((np.arange(n_captions), -positives, image_index))
-    best = order[np.searchsorted(image_index[order], np.arange(n_images))]  # (I,) caption that is each image's best positive
+    best = order[
+        np.searchsorted(image_index[order], np.arange(n_images))
+    ]  # (I,) caption that is each image's best positive
     result = Ranks(*(np.zeros(n, dtype) for dtype in (np.int64, bool) for n in (n_images, n_captions)))
     by_image = np.argsort(image_index, kind="stable")
     sorted_images = image_index[by_image]
@@ -161,7 +169,14 @@ def count_ranks(blocks: Iterable[tuple[int, int, np.ndarray]], positives: np.nda
         scores[image_index[own] - i, own - j] = -np.inf  # positives never count against themselves
         for axis, queries, target, item, rank, tied in (
             (1, rows, positives[best[rows]][:, None], best[rows] - j, result.image_to_speech, result.image_tied),
-            (0, columns, positives[columns][None, :], image_index[columns] - i, result.speech_to_image, result.speech_tied),
+            (
+                0,
+                columns,
+                positives[columns][None, :],
+                image_index[columns] - i,
+                result.speech_to_image,
+                result.speech_tied,
+            ),
         ):
             higher = np.count_nonzero(scores > target, axis=axis)
             same = np.count_nonzero(scores >= target, axis=axis) - higher
@@ -204,7 +219,9 @@ def summarize(found: Ranks, image_index: np.ndarray, recall_at: Sequence[int] = 
     )
 
 
-def evaluate(image: np.ndarray, speech: np.ndarray, image_index: np.ndarray, recall_at: Sequence[int] = (1, 5, 10)) -> RetrievalScores:
+def evaluate(
+    image: np.ndarray, speech: np.ndarray, image_index: np.ndarray, recall_at: Sequence[int] = (1, 5, 10)
+) -> RetrievalScores:
     """Both directions from image vectors (I, D), speech vectors (N, D) and the image of each caption (N,).
 
     Raises InputError for vectors that are not finite, shapes that do not fit, and images without a caption.

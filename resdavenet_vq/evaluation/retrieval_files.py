@@ -39,7 +39,10 @@ def paired(image_index: np.ndarray, n_images: int) -> Paired:
     """What can be retrieved; `image_index` (all captions,) is -1 where a caption has no image."""
     captions = np.flatnonzero(image_index >= 0)
     images, image_of = np.unique(image_index[captions], return_inverse=True)
-    left_out = {"captions_without_image": len(image_index) - len(captions), "images_without_caption": n_images - len(images)}
+    left_out = {
+        "captions_without_image": len(image_index) - len(captions),
+        "images_without_caption": n_images - len(images),
+    }
     return Paired(captions, images, image_of, left_out)
 
 
@@ -76,24 +79,39 @@ def score(embeddings: Path, settings: config.Retrieval, out: Path, *, lineage: s
         out,
         {"lineage": lineage}
         | scores.to_dict()
-        | {"conditions": conditions, "examples": _both_examples(found, image, speech, image_of, (image_ids, ids), max(settings.recall_at))},
+        | {
+            "conditions": conditions,
+            "examples": _both_examples(found, image, speech, image_of, (image_ids, ids), max(settings.recall_at)),
+        },
     )
     return scores
 
 
 def _both_examples(
-    found: Ranks, image: np.ndarray, speech: np.ndarray, image_of: np.ndarray, names: tuple[list[str], list[str]], miss_from: int
+    found: Ranks,
+    image: np.ndarray,
+    speech: np.ndarray,
+    image_of: np.ndarray,
+    names: tuple[list[str], list[str]],
+    miss_from: int,
 ) -> dict[str, Any]:
     """Hits and misses of both directions; `names` are the ids of images and of captions."""
     captions_of = np.split(np.argsort(image_of, kind="stable"), np.cumsum(np.bincount(image_of))[:-1])
     return {
         "image_to_speech": _examples(found.image_to_speech, image, speech, captions_of, names, miss_from),
-        "speech_to_image": _examples(found.speech_to_image, speech, image, list(image_of[:, None]), names[::-1], miss_from),
+        "speech_to_image": _examples(
+            found.speech_to_image, speech, image, list(image_of[:, None]), names[::-1], miss_from
+        ),
     }
 
 
 def _examples(
-    rank: np.ndarray, vectors: np.ndarray, items: np.ndarray, right: Sequence[np.ndarray], names: Sequence[list[str]], miss_from: int
+    rank: np.ndarray,
+    vectors: np.ndarray,
+    items: np.ndarray,
+    right: Sequence[np.ndarray],
+    names: Sequence[list[str]],
+    miss_from: int,
 ) -> Any:
     """The first queries that hit at once, and the first whose rank is at least `miss_from`, each with its best answers.
 
@@ -117,7 +135,10 @@ def _examples(
 def _scores(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
     """The scores (M,) of all vectors (M, D) for one query vector (D,), as `ranks` sees them."""
     return np.concatenate(
-        [single(vectors[i : i + BLOCK].astype(np.float64) @ query.astype(np.float64)) for i in range(0, len(vectors), BLOCK)]
+        [
+            single(vectors[i : i + BLOCK].astype(np.float64) @ query.astype(np.float64))
+            for i in range(0, len(vectors), BLOCK)
+        ]
     )
 
 
@@ -139,8 +160,12 @@ def _read(path: Path) -> tuple[list[str], list[str], np.ndarray, np.ndarray, np.
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; encode the split first") from None
     except (OSError, KeyError) as e:
-        raise InputError(f"{path}: is no complete embeddings file ({e}); remove it and encode the split again") from None
+        raise InputError(
+            f"{path}: is no complete embeddings file ({e}); remove it and encode the split again"
+        ) from None
     fit = (len(speech), len(image)) == (len(names[0]), len(names[1])) and image_index.shape == (len(speech),)
     if not fit or (image_index < -1).any() or (image_index >= len(image)).any():
-        raise InputError(f"{path}: ids, vectors and image_index do not fit together; remove it and encode the split again")
+        raise InputError(
+            f"{path}: ids, vectors and image_index do not fit together; remove it and encode the split again"
+        )
     return names[0], names[1], image, speech, image_index.astype(np.int64)

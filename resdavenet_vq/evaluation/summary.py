@@ -15,12 +15,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from resdavenet_vq.encode.features import LOGMEL, is_quantized, source
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.layers import LOGMEL, is_quantized, source
 from resdavenet_vq.files import read_json, written_whole
-from resdavenet_vq.stage import Lineage, layer_position
+from resdavenet_vq.lineage import Lineage, layer_position
 
-WORD_CONDITIONS = ("split", "held_out_split", "utterances", "held_out_utterances", "min_occurrences", "f1_threshold", "best", "frame_time")
+WORD_CONDITIONS = (
+    "split",
+    "held_out_split",
+    "utterances",
+    "held_out_utterances",
+    "min_occurrences",
+    "f1_threshold",
+    "best",
+    "frame_time",
+)
 
 DIRECTIONS = ("image_to_speech", "speech_to_image")
 
@@ -77,7 +86,9 @@ def seed_of(path: Path, lineage: str, seeds: Mapping[str, int]) -> int | None:
 
 
 def _write(
-    out: Path, rows: dict[tuple[str, int | None, str], dict[str, Any]], whole_model: dict[tuple[str, int | None], dict[str, Any]]
+    out: Path,
+    rows: dict[tuple[str, int | None, str], dict[str, Any]],
+    whole_model: dict[tuple[str, int | None], dict[str, Any]],
 ) -> None:
     """The table as CSV, numbers with all their digits."""
     order = list(dict.fromkeys([*whole_model, *(key[:2] for key in rows)]))
@@ -89,8 +100,22 @@ def _write(
         for lineage, seed, layer in keys
     ]
     found = list(dict.fromkeys(name for row in table for name in row))
-    groups = ("lineage", "seed", "layer", "frame_period", "retrieval_", "mean_", *DIRECTIONS, "matchmap_", "abx_", "bitrate_", "words_")
-    columns = sorted(found, key=lambda name: next((i for i, group in enumerate(groups) if name.startswith(group)), len(groups)))
+    groups = (
+        "lineage",
+        "seed",
+        "layer",
+        "frame_period",
+        "retrieval_",
+        "mean_",
+        *DIRECTIONS,
+        "matchmap_",
+        "abx_",
+        "bitrate_",
+        "words_",
+    )
+    columns = sorted(
+        found, key=lambda name: next((i for i, group in enumerate(groups) if name.startswith(group)), len(groups))
+    )
     with written_whole(out) as beside, beside.open("w", encoding="utf-8", newline="") as f:
         writer = csv.DictWriter(f, columns or ["lineage", "seed", "layer"], restval="", lineterminator="\n")
         writer.writeheader()
@@ -99,7 +124,12 @@ def _write(
 
 def _place(layer: str) -> tuple[int, bool, bool, str]:
     """Layers in the order of the network; what is made of a layer comes after it."""
-    return (layer_position(source(layer)) if layer not in {LOGMEL, ""} else 0, is_quantized(layer), layer != source(layer), layer)
+    return (
+        layer_position(source(layer)) if layer not in {LOGMEL, ""} else 0,
+        is_quantized(layer),
+        layer != source(layer),
+        layer,
+    )
 
 
 def _retrieval(value: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -109,8 +139,12 @@ def _retrieval(value: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         yield "retrieval_not_available", value["not_available"]
         return
     if "matchmap" in value:
-        recalls = [(direction, name) for direction in DIRECTIONS for name in value[direction] if name.startswith("recall_at")]
-        yield from ((f"matchmap_{value['matchmap']}_{direction}_{name}", value[direction][name]) for direction, name in recalls)
+        recalls = [
+            (direction, name) for direction in DIRECTIONS for name in value[direction] if name.startswith("recall_at")
+        ]
+        yield from (
+            (f"matchmap_{value['matchmap']}_{direction}_{name}", value[direction][name]) for direction, name in recalls
+        )
         yield f"matchmap_{value['matchmap']}_mean_recall_at_10", _mean(value, "recall_at_10")
         return
     yield "retrieval_images", value["images"]

@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from resdavenet_vq.evaluation.codes import Block, Tokens
+from resdavenet_vq.encode.codes import Block, Tokens
 
 type FrameTime = Literal["published", "centred"]
 
@@ -62,15 +62,21 @@ def frame_centers(n_frames: int, frame_period: float, frame_time: FrameTime = "p
     return (np.arange(n_frames) + (0.5 if frame_time == "published" else 0.0)) * frame_period
 
 
-def frame_labels(offsets: np.ndarray, spoken: Tokens, frame_period: float, frame_time: FrameTime = "published") -> np.ndarray:
+def frame_labels(
+    offsets: np.ndarray, spoken: Tokens, frame_period: float, frame_time: FrameTime = "published"
+) -> np.ndarray:
     """The label (F,) of the token in which each frame's centre lies, -1 for silence; of overlapping tokens the last."""
     n_frames = np.diff(offsets)
     centers = frame_centers(int(n_frames.max(initial=0)), frame_period, frame_time)
     labels = np.full(int(offsets[-1]), -1)
     most = n_frames[spoken.utterance]
-    first, stop = (np.minimum(np.searchsorted(centers, t), most) + offsets[spoken.utterance] for t in (spoken.start, spoken.end))
+    first, stop = (
+        np.minimum(np.searchsorted(centers, t), most) + offsets[spoken.utterance] for t in (spoken.start, spoken.end)
+    )
     length = np.maximum(stop - first, 0)
-    labels[np.repeat(first - np.cumsum(length) + length, length) + np.arange(length.sum())] = np.repeat(spoken.label, length)
+    labels[np.repeat(first - np.cumsum(length) + length, length) + np.arange(length.sum())] = np.repeat(
+        spoken.label, length
+    )
     return labels
 
 
@@ -89,7 +95,9 @@ def usage(counts: np.ndarray) -> Usage:
     total = counts.sum()
     if not total:
         return Usage(counts, 0.0, 0, 0.0)
-    return Usage(counts, float(np.exp(_entropy(counts / total))), int(np.count_nonzero(counts)), float(counts.max() / total))
+    return Usage(
+        counts, float(np.exp(_entropy(counts / total))), int(np.count_nonzero(counts)), float(counts.max() / total)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +121,9 @@ def agreement(table: np.ndarray) -> Agreement:
     shared = max(h_code + h_label - h_joint, 0.0)
     homogeneity, completeness = (shared / h if h > _EPSILON else 1.0 for h in (h_label, h_code))
     v = 2 * homogeneity * completeness / (homogeneity + completeness) if homogeneity + completeness else 0.0
-    return Agreement(float(joint.max(axis=1).sum()), homogeneity, completeness, v, float(np.sqrt(homogeneity * completeness)))
+    return Agreement(
+        float(joint.max(axis=1).sum()), homogeneity, completeness, v, float(np.sqrt(homogeneity * completeness))
+    )
 
 
 def _entropy(p: np.ndarray) -> float:
@@ -182,7 +192,9 @@ def boundaries(
 ) -> Boundaries:
     """Boundaries of the units of a block against those of its `words` or `phones`, over the utterances that have any."""
     duration = np.diff(block.offsets) * frame_period
-    apart = duration.max(initial=0) + 1 + 2 * tolerance  # utterances side by side on one time line, out of each other's reach
+    apart = (
+        duration.max(initial=0) + 1 + 2 * tolerance
+    )  # utterances side by side on one time line, out of each other's reach
     found = runs(block.codes, block.offsets)
     inner = (found.start > 0) & _told(block, spoken)[found.utterance]
     at = found.utterance[inner] * apart + frame_edges(found.start[inner], frame_period, frame_time)
@@ -223,7 +235,9 @@ class Description:
             if table.any():
                 edges = self._boundaries[tier]
                 names = ("found", "reference", "precision", "recall", "f1", "over_segmentation", "r_value")
-                result[tier] = asdict(agreement(table.T)) | {"boundaries": {name: getattr(edges, name) for name in names}}
+                result[tier] = asdict(agreement(table.T)) | {
+                    "boundaries": {name: getattr(edges, name) for name in names}
+                }
         return result
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from resdavenet_vq.evaluation.codes import Block, Vocabulary
+from resdavenet_vq.encode.codes import Block, Vocabulary
 from resdavenet_vq.evaluation.units import FrameTime, frame_centers, grown
 
 
@@ -23,7 +23,9 @@ class Counts:
     hit : (V, K) tokens of each word in whose span each code occurs
     """
 
-    def __init__(self, codebook_size: int, *, frame_period: float, half_window: float, frame_time: FrameTime = "published") -> None:
+    def __init__(
+        self, codebook_size: int, *, frame_period: float, half_window: float, frame_time: FrameTime = "published"
+    ) -> None:
         self.vocabulary = Vocabulary()
         self.utterances = 0
         self.frames = np.zeros(codebook_size, np.int64)
@@ -46,7 +48,9 @@ class Counts:
         centers = frame_centers(int(n_frames.max(initial=0)), self._frame_period, self._frame_time)
         first = np.minimum(_reached(centers + self._half_window, words.start, self._frame_period), most)
         stop = np.minimum(_reached(centers - self._half_window, words.end, self._frame_period), most)
-        change = np.bincount(first + base, minlength=len(codes) + 1) - np.bincount(np.maximum(first, stop) + base, minlength=len(codes) + 1)
+        change = np.bincount(first + base, minlength=len(codes) + 1) - np.bincount(
+            np.maximum(first, stop) + base, minlength=len(codes) + 1
+        )
         self.silent += np.bincount(codes[np.cumsum(change[:-1]) == 0], minlength=k)
         # a frame counts once for a word, also between two of its tokens: what an earlier token touched is left to it
         utterance, label, first, stop = ordered(words.utterance, words.label, first, np.maximum(first, stop))
@@ -62,7 +66,9 @@ class Counts:
         stop = np.minimum(np.ceil(words.end / self._frame_period + shift), most).astype(np.int64)
         length = np.maximum(stop - first, 0)
         at = _ranges(first + base, length)
-        once = _previous(codes)[at] < np.repeat((first + base).astype(np.int32), length)  # a code's first frame in the token
+        once = _previous(codes)[at] < np.repeat(
+            (first + base).astype(np.int32), length
+        )  # a code's first frame in the token
         np.add.at(self.hit.reshape(-1), np.repeat(words.label * k, length) + codes[at], once.astype(np.int32))
 
     def _grow(self, n_words: int) -> None:
@@ -78,7 +84,9 @@ def _reached(edges: np.ndarray, times: np.ndarray, step: float) -> np.ndarray:
         return np.zeros(len(times), np.int64)
     guess = np.clip((times - edges[0]) / step, 0, len(edges)).astype(np.int64)  # at most 1 off, where rounding decides
     padded = np.concatenate([[-np.inf], edges, [np.inf, np.inf]])
-    count: np.ndarray = guess - 1 + (padded[guess] <= times) + (padded[guess + 1] <= times) + (padded[guess + 2] <= times)
+    count: np.ndarray = (
+        guess - 1 + (padded[guess] <= times) + (padded[guess + 1] <= times) + (padded[guess + 2] <= times)
+    )
     return count
 
 
@@ -90,7 +98,9 @@ def _ranges(first: np.ndarray, length: np.ndarray) -> np.ndarray:
 
 def _previous(codes: np.ndarray) -> np.ndarray:
     """For each frame, the last frame before it with the same code, or -1."""
-    order = np.argsort(codes.astype(np.uint16) if codes.max(initial=0) < 1 << 16 else codes, kind="stable")  # 16 bits: by radix
+    order = np.argsort(
+        codes.astype(np.uint16) if codes.max(initial=0) < 1 << 16 else codes, kind="stable"
+    )  # 16 bits: by radix
     ordered = codes[order]
     previous = np.empty(len(codes), np.int32)
     previous[order[:1]] = -1

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.lineage import frame_stride
 from resdavenet_vq.model.quantizer import Quantizer
-from resdavenet_vq.stage import frame_stride
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -77,7 +77,11 @@ class ResidualBlock(nn.Module):
         self.norm1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, (1, kernel_size), padding=padding, bias=False)
         self.norm2 = nn.BatchNorm2d(width)
-        self.shortcut = nn.Sequential(nn.Conv2d(width_in, width, 1, stride, bias=False), nn.BatchNorm2d(width)) if first else nn.Identity()
+        self.shortcut = (
+            nn.Sequential(nn.Conv2d(width_in, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+            if first
+            else nn.Identity()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, 1, T) to (B, C, 1, T), or half as many frames."""
@@ -115,7 +119,9 @@ class AudioEncoder(nn.Module):
         super().__init__()
         self.jitter = jitter
         self.jitter_offsets = JITTER_OFFSETS[jitter_offsets]
-        stem = nn.Sequential(nn.Conv2d(1, audio.widths[0], (audio.n_mels, 1), bias=False), nn.BatchNorm2d(audio.widths[0]), nn.ReLU())
+        stem = nn.Sequential(
+            nn.Conv2d(1, audio.widths[0], (audio.n_mels, 1), bias=False), nn.BatchNorm2d(audio.widths[0]), nn.ReLU()
+        )
         self.memory_format = memory_format(audio.widths)
         self.stages = nn.ModuleList([stem])
         for width_in, width in zip(audio.widths, audio.widths[1:], strict=False):
@@ -127,10 +133,16 @@ class AudioEncoder(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        self.quantizers = nn.ModuleDict({f"quant{n}": Quantizer(audio.widths[n - 1], quantizer.of(n)) for n in sorted(quantizers)})
+        self.quantizers = nn.ModuleDict(
+            {f"quant{n}": Quantizer(audio.widths[n - 1], quantizer.of(n)) for n in sorted(quantizers)}
+        )
 
     def forward(
-        self, logmel: Tensor, n_frames: Tensor, jitter_generator: torch.Generator | None = None, until: str | None = None
+        self,
+        logmel: Tensor,
+        n_frames: Tensor,
+        jitter_generator: torch.Generator | None = None,
+        until: str | None = None,
     ) -> AudioOutput:
         """Encodes log-mel features (B, M, T), of which the first `n_frames` (B,) of each utterance are valid.
 
@@ -156,7 +168,10 @@ class AudioEncoder(nn.Module):
             name = f"quant{position}"
             if name in self.quantizers:
                 quantized = self.quantizers[name](x[:, :, 0], frame_mask(valid, x.shape[-1]))
-                yield name, Layer(quantized.vectors, valid, quantized.codes, quantized.commitment_loss, quantized.counts)
+                yield (
+                    name,
+                    Layer(quantized.vectors, valid, quantized.codes, quantized.commitment_loss, quantized.counts),
+                )
                 x = quantized.vectors[:, :, None]
             if self.training and self.jitter and position in JITTERED_POSITIONS:
                 x = self._jittered(x, generator)

@@ -17,8 +17,8 @@ from torch import Tensor
 from resdavenet_vq.config import Model
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import read_json, sha256, write_json, written_whole
+from resdavenet_vq.lineage import N_POSITIONS
 from resdavenet_vq.model.dual_encoder import DualEncoder, NoImageEncoder
-from resdavenet_vq.stage import N_POSITIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,7 +92,9 @@ def warm_start(model: DualEncoder, parent: Path) -> WarmStart:
     with torch.no_grad():
         for name in copied:
             own[name].copy_(state[name])
-    return WarmStart(tuple(copied), tuple(n for n in own if n not in set(copied)), tuple(n for n in state if n not in set(copied)))
+    return WarmStart(
+        tuple(copied), tuple(n for n in own if n not in set(copied)), tuple(n for n in state if n not in set(copied))
+    )
 
 
 def differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:

@@ -57,7 +57,9 @@ class DualEncoder(nn.Module):
 
 
 def _image_encoder(model: Model) -> nn.Module:
-    from resdavenet_vq.model.image import ImageEncoder  # torchvision takes two seconds, which speech alone need not wait for
+    from resdavenet_vq.model.image import (
+        ImageEncoder,
+    )  # torchvision takes two seconds, which speech alone need not wait for
 
     return ImageEncoder(model.image, model.audio.widths[-1])
 

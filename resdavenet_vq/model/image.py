@@ -78,7 +78,9 @@ def _thin_resnet(widths: tuple[int, int, int, int]) -> tuple[nn.Sequential, int]
     for stage, width in enumerate(widths, start=1):
         stride = 1 if stage == 1 else 2
         same = stride == 1 and width == width_in
-        shortcut = None if same else nn.Sequential(nn.Conv2d(width_in, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+        shortcut = (
+            None if same else nn.Sequential(nn.Conv2d(width_in, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+        )
         parts[f"layer{stage}"] = nn.Sequential(BasicBlock(width_in, width, stride, shortcut))
         width_in = width
     trunk = nn.Sequential(OrderedDict(parts))

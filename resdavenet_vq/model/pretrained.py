@@ -84,7 +84,9 @@ def _file(image: ImageModel) -> Path:
         finally:
             socket.setdefaulttimeout(before)
     if not (found := sha256(file)).startswith(told[1]):
-        raise InputError(f"{file}: SHA-256 begins with {found[: len(told[1])]}, not {told[1]}; the file is damaged, remove it")
+        raise InputError(
+            f"{file}: SHA-256 begins with {found[: len(told[1])]}, not {told[1]}; the file is damaged, remove it"
+        )
     return file
 
 
@@ -95,7 +97,11 @@ def _read(file: Path) -> dict[str, Tensor]:
             return dict(safetensors.torch.load_file(file))
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as e:  # noqa: BLE001 (the parsers' errors are of many types)
-        raise InputError(f"{file}: no file of tensors ({str(e).splitlines()[0] if str(e) else type(e).__name__})") from None
-    if not isinstance(state, dict) or not all(isinstance(name, str) and isinstance(x, Tensor) for name, x in state.items()):
+        raise InputError(
+            f"{file}: no file of tensors ({str(e).splitlines()[0] if str(e) else type(e).__name__})"
+        ) from None
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(x, Tensor) for name, x in state.items()
+    ):
         raise InputError(f"{file}: holds something else than tensors by name")
     return dict(state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from resdavenet_vq.stage import layer_position
+from resdavenet_vq.lineage import layer_position
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,6 +25,10 @@ def reach(audio: AudioEncoder, layer: str) -> Reach:
     for stage in reversed(audio.stages[1 : layer_position(layer)]):  # the stem sees one frame
         for block in reversed([*cast("nn.Sequential", stage)]):
             for convolution in (cast("ResidualBlock", block).conv2, cast("ResidualBlock", block).conv1):
-                (kernel, stride, padding) = (convolution.kernel_size[1], convolution.stride[1], int(convolution.padding[1]))
+                (kernel, stride, padding) = (
+                    convolution.kernel_size[1],
+                    convolution.stride[1],
+                    int(convolution.padding[1]),
+                )
                 first, last = first * stride - padding, last * stride - padding + kernel - 1
     return Reach(first, last)

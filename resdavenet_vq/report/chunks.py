@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from resdavenet_vq.report.folder import Folder
+    from resdavenet_vq.report.assets import Folder
 
 
 def write(folder: Folder, name: str, value: Any) -> str:
     """Writes a piece and returns its name."""
-    folder.path("data", f"{name}.js").write_text(f"report.receive({as_script(name)},{as_script(value)});\n", encoding="utf-8")
+    folder.path("data", f"{name}.js").write_text(
+        f"report.receive({as_script(name)},{as_script(value)});\n", encoding="utf-8"
+    )
     return name
 
 

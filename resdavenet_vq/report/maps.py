@@ -17,9 +17,9 @@ from resdavenet_vq.data.store import Store
 from resdavenet_vq.evaluation.matchmap import Maps
 from resdavenet_vq.files import read_json
 from resdavenet_vq.report import chunks
-from resdavenet_vq.report.findings import Findings, Model
-from resdavenet_vq.report.folder import Folder
-from resdavenet_vq.report.shown import picture_of, plain
+from resdavenet_vq.report.assets import Folder
+from resdavenet_vq.report.utterances import picture_of, plain
+from resdavenet_vq.results import Findings, Model
 
 PAIRS = 24
 """Shown of each model: the first of the split that have both."""
@@ -35,7 +35,9 @@ def write(found: Findings, folder: Folder, split: str) -> list[dict[str, Any]]:
     for number, (model, file) in enumerate(known if store else []):
         with Maps(file) as maps:
             if store and maps.image_branch:
-                chunks.write(folder, f"maps-{number}", [_pair(maps, store, folder, at) for at in islice(_paired(maps), PAIRS)])
+                chunks.write(
+                    folder, f"maps-{number}", [_pair(maps, store, folder, at) for at in islice(_paired(maps), PAIRS)]
+                )
                 shown.append({"number": number, "model": model.name, "seen": _seen(model)})
     return shown
 

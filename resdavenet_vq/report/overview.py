@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from resdavenet_vq.evaluation import comparison
-from resdavenet_vq.report import comparison_figures, meanings, noise_figure, published
-from resdavenet_vq.report.findings import Findings
-from resdavenet_vq.report.folder import Folder
-from resdavenet_vq.report.meanings import Meaning
+from resdavenet_vq.figures import comparison as comparison_figures
+from resdavenet_vq.figures import noise as noise_figure
+from resdavenet_vq.report import columns as meanings
+from resdavenet_vq.report import published
+from resdavenet_vq.report.assets import Folder
+from resdavenet_vq.report.columns import Meaning
+from resdavenet_vq.results import Findings
 
 
 def content(found: Findings, folder: Folder) -> dict[str, Any]:
@@ -21,7 +24,8 @@ def content(found: Findings, folder: Folder) -> dict[str, Any]:
         "headline": [c for c in known if c.headline],
         "rows": [row for row in rows if any(row[c.column] for c in known if c.headline)] or rows,
         "groups": [
-            _group(title, [c for c in known if c.group == title], rows) for title in dict.fromkeys(c.group for c in known if c.group)
+            _group(title, [c for c in known if c.group == title], rows)
+            for title in dict.fromkeys(c.group for c in known if c.group)
         ],
         "csv": folder.copy(found.root / "summary.csv", "tables/summary.csv"),
         "published": published.GROUPS,
@@ -30,8 +34,13 @@ def content(found: Findings, folder: Folder) -> dict[str, Any]:
 
 def _compared(found: Findings, folder: Folder, known: Sequence[Meaning]) -> dict[str, Any]:
     """Figures of lineages, layers and seeds side by side, and the spread over seeds where there are several."""
-    noisy = noise_figure.every(noise_figure.read(found.root / "noise.csv")) if (found.root / "noise.csv").is_file() else {}
-    noise = [(name.replace("_", " "), folder.figure(f"noise-{name}", drawn.figure, drawn.alt)) for name, drawn in noisy.items()]
+    noisy = (
+        noise_figure.every(noise_figure.read(found.root / "noise.csv")) if (found.root / "noise.csv").is_file() else {}
+    )
+    noise = [
+        (name.replace("_", " "), folder.figure(f"noise-{name}", drawn.figure, drawn.alt))
+        for name, drawn in noisy.items()
+    ]
     if "seed" not in found.summary[0]:
         return {"spread": None, "pictures": [], "noise": noise}
     rows = comparison.read(found.root / "summary.csv")
@@ -44,7 +53,11 @@ def _compared(found: Findings, folder: Folder, known: Sequence[Meaning]) -> dict
     for split in comparison_figures.splits_of_abx(rows):
         asked += [
             (f"ABX error, {split}", f"compared-abx-{split}", comparison_figures.abx(rows, split)),
-            (f"Bitrate and ABX error, {split}", f"compared-bitrate-{split}", comparison_figures.bitrate_against_abx(rows, split)),
+            (
+                f"Bitrate and ABX error, {split}",
+                f"compared-bitrate-{split}",
+                comparison_figures.bitrate_against_abx(rows, split),
+            ),
         ]
     pictures = [(title, folder.figure(name, drawn.figure, drawn.alt)) for title, name, drawn in asked if drawn]
     return {"spread": {"rows": several, "columns": columns} if several else None, "pictures": pictures, "noise": noise}

@@ -21,22 +21,27 @@ from markupsafe import Markup
 
 import resdavenet_vq
 from resdavenet_vq import config
+from resdavenet_vq import results as findings
 from resdavenet_vq.evaluation.units import FrameTime
+from resdavenet_vq.figures import confusions, histories
+from resdavenet_vq.figures import interactive as plots
 from resdavenet_vq.report import (
     chunks,
-    confusions,
     examples,
-    explorer,
-    findings,
-    histories,
     maps,
-    meanings,
     overview,
-    plots,
-    shown,
 )
-from resdavenet_vq.report.findings import Findings
-from resdavenet_vq.report.folder import Folder, written_whole
+from resdavenet_vq.report import (
+    columns as meanings,
+)
+from resdavenet_vq.report import (
+    units as explorer,
+)
+from resdavenet_vq.report import (
+    utterances as shown,
+)
+from resdavenet_vq.report.assets import Folder, written_whole
+from resdavenet_vq.results import Findings
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -64,7 +69,12 @@ class Page:
 
 
 def write(
-    results: Path, lineages: Sequence[str], split: str, settings: config.Report, out: Path, frame_time: FrameTime = "published"
+    results: Path,
+    lineages: Sequence[str],
+    split: str,
+    settings: config.Report,
+    out: Path,
+    frame_time: FrameTime = "published",
 ) -> None:
     """Writes the report of a results/{corpus} folder, whole or not at all; a report that was there is replaced.
 
@@ -111,13 +121,19 @@ def write(
 def _templates() -> jinja2.Environment:
     """The templates, with what they use to write numbers and data."""
     templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
     templates.filters |= {
         "rounded": meanings.rounded,
         "exact": meanings.exact,
         "shown": findings.shown,
-        "runs_of_groups": lambda columns: [(group, list(members)) for group, members in itertools.groupby(columns, lambda c: c.group)],
+        "runs_of_groups": lambda columns: [
+            (group, list(members)) for group, members in itertools.groupby(columns, lambda c: c.group)
+        ],
         "standard_error": lambda share, n: f"{100 * math.sqrt(share * (1 - share) / n):.1f}",
         "script": lambda value: Markup(chunks.as_script(value)),  # noqa: S704 - as_script leaves nothing that ends a script
     }
@@ -152,10 +168,15 @@ def _training(found: Findings, folder: Folder) -> Page | None:
 
     panels = histories.panels([(m.name, h) for m, h in trained])
     charts = [(panel.title, plots.curves(panel, histories.told(panel))) for panel in panels]
-    csvs = [(m.name, folder.copy(m.folder / "model/history.csv", f"tables/history-{n}.csv")) for n, (m, _) in enumerate(trained, 1)]
+    csvs = [
+        (m.name, folder.copy(m.folder / "model/history.csv", f"tables/history-{n}.csv"))
+        for n, (m, _) in enumerate(trained, 1)
+    ]
     last = [{"model": m.name} | h.loc[_best(h)].to_dict() for m, h in trained]
     columns = [meanings.of(c) for c in dict.fromkeys(c for row in last for c in row) if c != "model"]
-    return Page("training.html", "Training", {"charts": charts, "csvs": csvs, "best": last, "columns": columns}, (PLOTLY,))
+    return Page(
+        "training.html", "Training", {"charts": charts, "csvs": csvs, "best": last, "columns": columns}, (PLOTLY,)
+    )
 
 
 def _best(history: pd.DataFrame) -> Any:
@@ -178,8 +199,14 @@ def _words(found: Findings, folder: Folder, seen: shown.Split | None) -> Page | 
             "name": name,
             "number": numbers.get(name),
             "conditions": list(_flat(words.summary)),
-            "columns": [meanings.of(c) for c in map(str, words.table) if c not in {"word", "is_stop_word", "is_silence"}],
-            "rows": words.table.head(BEST_WORDS).convert_dtypes().astype(object).where(lambda t: t.notna(), None).to_dict("records"),
+            "columns": [
+                meanings.of(c) for c in map(str, words.table) if c not in {"word", "is_stop_word", "is_silence"}
+            ],
+            "rows": words.table.head(BEST_WORDS)
+            .convert_dtypes()
+            .astype(object)
+            .where(lambda t: t.notna(), None)
+            .to_dict("records"),
             "n_words": len(words.table),
             "n_detectors": len(detectors[name]),
             "above": above[name],
@@ -204,7 +231,12 @@ def _units(found: Findings, folder: Folder, seen: shown.Split | None) -> Page | 
     """Codes with their words, phones and occurrences, and words with their codes."""
     if not seen or not seen.layers:
         return None
-    return Page("units.html", "Units", {"about": shown.about(seen) | explorer.write(seen, found, folder)}, ("viewer.js", "units.js"))
+    return Page(
+        "units.html",
+        "Units",
+        {"about": shown.about(seen) | explorer.write(seen, found, folder)},
+        ("viewer.js", "units.js"),
+    )
 
 
 def _utterances(folder: Folder, seen: shown.Split | None) -> Page | None:
@@ -217,7 +249,9 @@ def _utterances(folder: Folder, seen: shown.Split | None) -> Page | None:
 
 def _retrieval(found: Findings, folder: Folder, split: str) -> Page | None:
     """Scores of both directions, a few hits and misses of each lineage, and matchmaps where they were written."""
-    scored = [(model, model.retrieval) for model in found.models if model.retrieval and "not_available" not in model.retrieval]
+    scored = [
+        (model, model.retrieval) for model in found.models if model.retrieval and "not_available" not in model.retrieval
+    ]
     if not scored:
         return None
     models = []

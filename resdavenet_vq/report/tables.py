@@ -56,15 +56,21 @@ def table(summary: Path, kind: Kind, form: Format) -> str:
 def _retrieval(compared: Sequence[Compared]) -> Table:
     """A row for each lineage; R@k in percent."""
     directions = (("Image → speech", "image_to_speech"), ("Speech → image", "speech_to_image"), ("Mean", "mean"))
-    ks = sorted({int(n) for c in compared for name in c.numbers for n in re.findall(r"^\w+_to_\w+?_recall_at_(\d+)$", name)})
+    ks = sorted(
+        {int(n) for c in compared for name in c.numbers for n in re.findall(r"^\w+_to_\w+?_recall_at_(\d+)$", name)}
+    )
     wanted = [Column(title, f"R@{k}", f"{way}_recall_at_{k}", 100) for title, way in directions for k in ks]
-    conditions = _said(compared, "{retrieval_images} images and {retrieval_captions} captions of the split {retrieval_split}")
+    conditions = _said(
+        compared, "{retrieval_images} images and {retrieval_captions} captions of the split {retrieval_split}"
+    )
     return _table(("Model",), wanted, comparison.of_lineages(compared), ["R@k in percent", *conditions])
 
 
 def _abx(compared: Sequence[Compared]) -> Table:
     """A row for each lineage and layer, the raw log-mel features first; errors in percent, bitrates in bit/s."""
-    splits = dict.fromkeys(name[4:].rpartition("_")[0] for c in compared for name in c.numbers if name.startswith("abx_"))
+    splits = dict.fromkeys(
+        name[4:].rpartition("_")[0] for c in compared for name in c.numbers if name.startswith("abx_")
+    )
     wanted = [
         column
         for split in splits
@@ -74,7 +80,9 @@ def _abx(compared: Sequence[Compared]) -> Table:
             Column(split, "bit/s", f"bitrate_{split}", 1, 1),
         )
     ]
-    return _table(("Model", "Layer", "Frame (ms)"), wanted, compared, ["ABX error in percent", *_said(compared, "{abx_distance}")])
+    return _table(
+        ("Model", "Layer", "Frame (ms)"), wanted, compared, ["ABX error in percent", *_said(compared, "{abx_distance}")]
+    )
 
 
 def _words(compared: Sequence[Compared]) -> Table:
@@ -84,12 +92,17 @@ def _words(compared: Sequence[Compared]) -> Table:
         for title, part in (("", "published"), ("Held out", "held_out"), ("By chance", "published_chance"))
         for name, number, factor, decimals in (("detected", "words_above_f1", 1.0, 0), ("mean F1", "mean_f1", 100.0, 1))
     ]
-    wanted += [Column("Codes", "used", "words_units_codes_used", 1, 0), Column("Codes", "perplexity", "words_units_perplexity", 1, 0)]
+    wanted += [
+        Column("Codes", "used", "words_units_codes_used", 1, 0),
+        Column("Codes", "perplexity", "words_units_perplexity", 1, 0),
+    ]
     said = "detected: F1 of at least {words_f1_threshold}; mean F1 in percent over the best {words_best} words; split {words_split}, held out {words_held_out_split}"
     return _table(("Model", "Layer", "Frame (ms)"), wanted, compared, _said(compared, said))
 
 
-def _table(names: Sequence[str], wanted: Iterable[Column], compared: Iterable[Compared], conditions: Iterable[str]) -> Table:
+def _table(
+    names: Sequence[str], wanted: Iterable[Column], compared: Iterable[Compared], conditions: Iterable[str]
+) -> Table:
     """Rows and columns that have a number."""
     asked = tuple(wanted)
     rows = tuple(c for c in compared if any(column.number in c.numbers for column in asked))
@@ -102,7 +115,9 @@ def _table(names: Sequence[str], wanted: Iterable[Column], compared: Iterable[Co
 def _said(compared: Iterable[Compared], text: str) -> list[str]:
     """The conditions of the rows that have them, each text once."""
     names = re.findall(r"{(\w+)}", text)
-    return list(dict.fromkeys(text.format(**c.conditions) for c in compared if all(c.conditions.get(name) for name in names)))
+    return list(
+        dict.fromkeys(text.format(**c.conditions) for c in compared if all(c.conditions.get(name) for name in names))
+    )
 
 
 # -- how they are written -------------------------------------------------------------------------------------
@@ -127,10 +142,15 @@ def _named(made: Table, row: Compared) -> list[str]:
 def _latex(made: Table) -> str:
     width = len(made.names)
     lines = [f"% {' '.join(line.split())}" for line in made.conditions]
-    lines += [r"\begin{tabular}{" + "l" * min(2, width) + "r" * max(0, width - 2) + "r" * len(made.columns) + "}", r"\toprule"]
+    lines += [
+        r"\begin{tabular}{" + "l" * min(2, width) + "r" * max(0, width - 2) + "r" * len(made.columns) + "}",
+        r"\toprule",
+    ]
     groups = _groups(made.columns)
     if any(group for group, _ in groups):
-        lines.append(" & ".join([""] * width + [rf"\multicolumn{{{n}}}{{c}}{{{latex(group)}}}" for group, n in groups]) + r" \\")
+        lines.append(
+            " & ".join([""] * width + [rf"\multicolumn{{{n}}}{{c}}{{{latex(group)}}}" for group, n in groups]) + r" \\"
+        )
         rules, start = [], width + 1
         for group, n in groups:
             rules += [rf"\cmidrule(lr){{{start}-{start + n - 1}}}"] if group else []
@@ -141,7 +161,8 @@ def _latex(made: Table) -> str:
         if before is not None and len(made.names) > 1 and before.lineage != row.lineage:
             lines.append(r"\addlinespace")
         named = [
-            "" if i == 0 and before is not None and before.lineage == row.lineage else latex(n) for i, n in enumerate(_named(made, row))
+            "" if i == 0 and before is not None and before.lineage == row.lineage else latex(n)
+            for i, n in enumerate(_named(made, row))
         ]
         lines.append(" & ".join([*named, *(_cell(column, row, r" $\pm$ ", "--") for column in made.columns)]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
@@ -155,7 +176,12 @@ def latex(text: str) -> str:
         | {c: f"${c}$" for c in "<>|"}
     )
     mathematics = {"->": r"$\rightarrow$", "→": r"$\rightarrow$", "±": r"$\pm$"}
-    return re.sub(r"\s*(->|→|±)\s*|.", lambda m: f" {mathematics[m[1]]} " if m[1] else special.get(m[0], m[0]), text, flags=re.DOTALL)
+    return re.sub(
+        r"\s*(->|→|±)\s*|.",
+        lambda m: f" {mathematics[m[1]]} " if m[1] else special.get(m[0], m[0]),
+        text,
+        flags=re.DOTALL,
+    )
 
 
 def _markdown(made: Table) -> str:
@@ -168,7 +194,9 @@ def _markdown(made: Table) -> str:
 
 def _csv(made: Table) -> str:
     """Numbers with all their digits; beside a mean of several seeds its spread and how many."""
-    several = any(_spread(row, column).n > 1 for row in made.rows for column in made.columns if column.number in row.numbers)
+    several = any(
+        _spread(row, column).n > 1 for row in made.rows for column in made.columns if column.number in row.numbers
+    )
     parts: dict[str, Callable[[Spread], object]] = {"": lambda spread: spread.mean}
     if several:
         parts |= {"_std": lambda spread: "" if spread.std is None else spread.std, "_n": lambda spread: spread.n}

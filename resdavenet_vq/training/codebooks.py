@@ -55,7 +55,9 @@ def restart_is_due(position: tuple[int, int]) -> bool:
 
 
 @torch.no_grad()
-def restart_dead_codes(quantizer: Quantizer, frames: Tensor, n_frames: Tensor, n: int, generator: torch.Generator) -> None:
+def restart_dead_codes(
+    quantizer: Quantizer, frames: Tensor, n_frames: Tensor, n: int, generator: torch.Generator
+) -> None:
     """Moves every dead code to a random valid frame of the global batch; size and sum follow. Every process must call it.
 
     Frames that are not finite move nothing. Waits for a GPU.
@@ -78,7 +80,9 @@ def restart_dead_codes(quantizer: Quantizer, frames: Tensor, n_frames: Tensor, n
     _place(quantizer, dead & drawn.isfinite().all(dim=1), drawn, quantizer.cluster_size.mean())
 
 
-def begin_at_parent(quantizers: Mapping[str, Quantizer], parent: Path, store: Store, generator: torch.Generator) -> None:
+def begin_at_parent(
+    quantizers: Mapping[str, Quantizer], parent: Path, store: Store, generator: torch.Generator
+) -> None:
     """Makes codebooks that the model in folder `parent` has not, or has in another shape, of frames that it makes of training utterances.
 
     The parent runs as in evaluation, each utterance by itself; a codebook gets random frames of what enters it
@@ -87,7 +91,11 @@ def begin_at_parent(quantizers: Mapping[str, Quantizer], parent: Path, store: St
     model, _ = checkpoint.load(parent)
     known = model.state_dict()
     names = {name: f"audio.quantizers.{name}.codebook" for name in quantizers}
-    new = {name: q for name, q in quantizers.items() if names[name] not in known or known[names[name]].shape != q.codebook.shape}
+    new = {
+        name: q
+        for name, q in quantizers.items()
+        if names[name] not in known or known[names[name]].shape != q.codebook.shape
+    }
     if not new:
         return
     drawn = {name: torch.zeros_like(q.codebook) for name, q in new.items()}
@@ -117,7 +125,9 @@ def _place(quantizer: Quantizer, which: Tensor, vectors: Tensor, size: Tensor) -
     """Puts the codes that `which` (K,) marks at their rows of `vectors` (K, C), with a cluster size, a scalar or (K,)."""
     quantizer.cluster_size.copy_(torch.where(which, size, quantizer.cluster_size))
     quantizer.codebook.copy_(torch.where(which[:, None], vectors, quantizer.codebook))
-    quantizer.embedding_sum.copy_(torch.where(which[:, None], vectors * quantizer.cluster_size[:, None], quantizer.embedding_sum))
+    quantizer.embedding_sum.copy_(
+        torch.where(which[:, None], vectors * quantizer.cluster_size[:, None], quantizer.embedding_sum)
+    )
 
 
 def _random_frames(frames: Tensor, n_frames: Tensor, n: int, k: int, generator: torch.Generator) -> Tensor:

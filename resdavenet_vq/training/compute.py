@@ -32,7 +32,10 @@ def arithmetic(settings: config.Compute, device: torch.device) -> Iterator[None]
     memory: Any = torch.utils.deterministic
     kinds = (backends.cudnn.conv, backends.cuda.matmul)
     before = [kind.fp32_precision for kind in kinds], backends.cudnn.benchmark, memory.fill_uninitialized_memory
-    deterministic, warn_only = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    deterministic, warn_only = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
     for kind in kinds:
         kind.fp32_precision = "tf32" if settings.precision == "tf32" else "ieee"
     backends.cudnn.benchmark = not settings.deterministic  # the fastest algorithm of the moment is not always the same

@@ -50,7 +50,11 @@ def launch(environment: dict[str, str]) -> Launch:
     if "WORLD_SIZE" in environment:
         return Launch(int(environment["RANK"]), int(environment["WORLD_SIZE"]), int(environment["LOCAL_RANK"]))
     if int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        return Launch(int(environment["SLURM_PROCID"]), int(environment["SLURM_STEP_NUM_TASKS"]), int(environment["SLURM_LOCALID"]))
+        return Launch(
+            int(environment["SLURM_PROCID"]),
+            int(environment["SLURM_STEP_NUM_TASKS"]),
+            int(environment["SLURM_LOCALID"]),
+        )
     return Launch(0, 1, 0)
 
 
@@ -69,7 +73,9 @@ def processes() -> Iterator[torch.device]:
     if "MASTER_ADDR" not in os.environ:  # torchrun sets it, srun does not
         os.environ["MASTER_ADDR"] = _first_host(os.environ["SLURM_STEP_NODELIST"])
         os.environ.setdefault("MASTER_PORT", str(20000 + int(os.environ["SLURM_JOB_ID"]) % 20000))
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=here.rank, world_size=here.world, timeout=TIMEOUT)
+    dist.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo", rank=here.rank, world_size=here.world, timeout=TIMEOUT
+    )
     yield device
     dist.destroy_process_group()  # not after an error, when others may never answer
 
@@ -91,7 +97,9 @@ def free_gpu(count: int, folder: Path) -> Iterator[int | None]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all").replace(",", "_")
     with ExitStack() as stack:
         for number in range(count):
-            lock = stack.enter_context((folder / f"resdavenet-vq-{getpass.getuser()}-gpu-{visible}-{number}.lock").open("w"))
+            lock = stack.enter_context(
+                (folder / f"resdavenet-vq-{getpass.getuser()}-gpu-{visible}-{number}.lock").open("w")
+            )
             try:
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -103,7 +111,9 @@ def free_gpu(count: int, folder: Path) -> Iterator[int | None]:
 
 def _first_host(node_list: str) -> str:
     try:
-        hosts = subprocess.run(["scontrol", "show", "hostnames", node_list], check=True, capture_output=True, text=True).stdout.split()
+        hosts = subprocess.run(
+            ["scontrol", "show", "hostnames", node_list], check=True, capture_output=True, text=True
+        ).stdout.split()
     except (OSError, subprocess.CalledProcessError) as e:
         raise InputError(f"cannot tell the first host of {node_list} ({e}); set MASTER_ADDR to its name") from e
     return hosts[0]

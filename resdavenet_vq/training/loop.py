@@ -37,14 +37,22 @@ from resdavenet_vq.data.features import PAD_VALUE
 from resdavenet_vq.data.store import Header, Store
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import sha256, written_whole
+from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.model import checkpoint, pretrained
 from resdavenet_vq.progress import track
-from resdavenet_vq.stage import Lineage
 from resdavenet_vq.training import codebooks, compute, distributed
 from resdavenet_vq.training.interruption import Interrupted, Interruption, shielded
 from resdavenet_vq.training.run import Run
 from resdavenet_vq.training.state import State, locked
-from resdavenet_vq.training.step import all_finite, divergence, generator, learning_rate, quantizers_of, step_losses, update
+from resdavenet_vq.training.step import (
+    all_finite,
+    divergence,
+    generator,
+    learning_rate,
+    quantizers_of,
+    step_losses,
+    update,
+)
 from resdavenet_vq.training.validation import recalls
 
 CHECK_EVERY = 8
@@ -147,7 +155,9 @@ def train(
         distributed.wait_for_all()
 
 
-def _batches(run: Run, data: Store, image: config.ImageModel, recipe: config.Recipe, training: config.Training) -> Iterable[Batch]:
+def _batches(
+    run: Run, data: Store, image: config.ImageModel, recipe: config.Recipe, training: config.Training
+) -> Iterable[Batch]:
     """From the run's position to the end of the last epoch: the next epoch's first batches are read during validation."""
     return training_batches(
         data,
@@ -242,10 +252,14 @@ def _save(run: Run, folder: State) -> None:
 def _check_request(lineage: Lineage, parent: Path | None, data: Store, validation: Store) -> None:
     if (lineage.parent is None) != (parent is None):
         needed = f"the model of {lineage.parent}" if lineage.parent else "no parent"
-        raise InputError(f"{lineage}: a training of this lineage starts from {needed}, but --parent is {parent or 'not given'}")
+        raise InputError(
+            f"{lineage}: a training of this lineage starts from {needed}, but --parent is {parent or 'not given'}"
+        )
     for store in (data, validation):
         if not _pairs(store):
-            raise InputError(f"{store.path}: no utterance of this split has an image; training and validation need pairs")
+            raise InputError(
+                f"{store.path}: no utterance of this split has an image; training and validation need pairs"
+            )
 
 
 def _identity(
@@ -279,15 +293,25 @@ def _write(out: Path, run: Run, card: dict[str, Any]) -> None:
         writer = csv.DictWriter(f, run.history[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in run.history)
-    versions = {"resdavenet-vq": resdavenet_vq.__version__, "torch": torch.__version__, "python": platform.python_version()}
+    versions = {
+        "resdavenet-vq": resdavenet_vq.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
     scores = {k: v for k, v in run.history[run.best_epoch - 1].items() if k not in TIMINGS}
-    checkpoint.save(out, run.model, card | {"epoch": run.best_epoch, "scores": scores, "versions": versions, "device": run.device.type})
+    checkpoint.save(
+        out,
+        run.model,
+        card | {"epoch": run.best_epoch, "scores": scores, "versions": versions, "device": run.device.type},
+    )
 
 
 def _summary(run: Run, epochs: int) -> str:
     """The line of an epoch in a log."""
     row = run.history[-1]
-    codes = "".join(f", {name} {row[f'{name}_perplexity']:.0f} ({row[f'{name}_codes_used']} codes)" for name in run.tally.counts)
+    codes = "".join(
+        f", {name} {row[f'{name}_perplexity']:.0f} ({row[f'{name}_codes_used']} codes)" for name in run.tally.counts
+    )
     return (
         f"epoch {run.epoch}/{epochs}: loss {row['loss']:.3f}, R@10 {100 * row['mean_recall_at_10']:.1f} %"
         f"{' (best)' if run.best_epoch == run.epoch else ''}, learning rate {row['learning_rate']:.3g}{codes and ', perplexity'}{codes.replace(',', '', 1)}"

@@ -46,7 +46,9 @@ def locked(root: Path) -> Iterator[None]:
         except OSError:
             lock.seek(0)
             holder = lock.read().strip() or "another process"
-            raise InputError(f"{path}: {holder} is training this lineage; wait until it ends, or end it, and try again") from None
+            raise InputError(
+                f"{path}: {holder} is training this lineage; wait until it ends, or end it, and try again"
+            ) from None
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')},")
         lock.flush()
@@ -79,7 +81,9 @@ class State:
         path = self.folder / manifest["file"]
         if not path.is_file() or sha256(path) != manifest["sha256"]:
             fault = "its bytes have changed since it was written" if path.is_file() else "it is missing"
-            raise InputError(f"{path}: the checkpoint to resume from is damaged ({fault}); remove {self.folder} to train from the start")
+            raise InputError(
+                f"{path}: the checkpoint to resume from is damaged ({fault}); remove {self.folder} to train from the start"
+            )
         import torch
 
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -119,7 +123,9 @@ class State:
             if manifest.parent == self.folder:
                 continue
             changes = differences(read_json(manifest.with_name("identity.json")), self.identity)
-            lines.append(f"{manifest.parent}: an unfinished training with other settings is kept, not used here: {'; '.join(changes)}")
+            lines.append(
+                f"{manifest.parent}: an unfinished training with other settings is kept, not used here: {'; '.join(changes)}"
+            )
         return lines
 
     def _checkpoints(self) -> list[Path]:
@@ -145,5 +151,9 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 def _flat(value: Any, prefix: str = "") -> dict[str, str]:
     """Dotted names and JSON texts of the leaves of nested mappings."""
     if isinstance(value, Mapping):
-        return {k: v for key, inner in value.items() for k, v in _flat(inner, f"{prefix}.{key}" if prefix else str(key)).items()}
+        return {
+            k: v
+            for key, inner in value.items()
+            for k, v in _flat(inner, f"{prefix}.{key}" if prefix else str(key)).items()
+        }
     return {prefix: json.dumps(value, sort_keys=True)}

@@ -58,7 +58,10 @@ class Tally:
     @classmethod
     def empty(cls, model: DualEncoder, device: torch.device) -> Tally:
         """Nothing summed yet."""
-        counts = {name: torch.zeros(len(q.codebook), dtype=torch.int64, device=device) for name, q in quantizers_of(model).items()}
+        counts = {
+            name: torch.zeros(len(q.codebook), dtype=torch.int64, device=device)
+            for name, q in quantizers_of(model).items()
+        }
         return cls(torch.zeros(4 + len(counts), dtype=torch.float64, device=device), counts)
 
     def add(self, losses: StepLosses, pairs: int) -> None:
@@ -78,7 +81,13 @@ class Tally:
     def to_dict(self) -> dict[str, Any]:
         """For a checkpoint, on the CPU."""
         counts = {name: x.cpu() for name, x in self.counts.items()}
-        return {"parts": self.parts.cpu(), "counts": counts, "pairs": self.pairs, "seconds": self.seconds, "waited": self.waited}
+        return {
+            "parts": self.parts.cpu(),
+            "counts": counts,
+            "pairs": self.pairs,
+            "seconds": self.seconds,
+            "waited": self.waited,
+        }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], device: torch.device) -> Tally:
@@ -119,7 +128,12 @@ def learning_rate(training: config.Training, epoch: int) -> float:
 
 
 def step_losses(
-    model: DualEncoder, batch: Batch, n: int, position: tuple[int, int], recipe: config.Recipe, training: config.Training
+    model: DualEncoder,
+    batch: Batch,
+    n: int,
+    position: tuple[int, int],
+    recipe: config.Recipe,
+    training: config.Training,
 ) -> StepLosses:
     """Forward and losses of one step, and the update of the codebooks.
 
@@ -170,16 +184,25 @@ def step_losses(
     return StepLosses(total, parts, counts)
 
 
-def _without_pairs(model: DualEncoder, device: torch.device) -> tuple[Tensor, list[Tensor], dict[str, Tensor], dict[str, Layer]]:
+def _without_pairs(
+    model: DualEncoder, device: torch.device
+) -> tuple[Tensor, list[Tensor], dict[str, Tensor], dict[str, Layer]]:
     """What a process contributes whose part of the last short batch is empty: nothing, but its codebooks follow the others'."""
     quantized = {
-        name: q(torch.zeros(1, q.codebook.shape[1], 1, device=device), torch.zeros(1, 1, dtype=torch.bool, device=device))
+        name: q(
+            torch.zeros(1, q.codebook.shape[1], 1, device=device), torch.zeros(1, 1, dtype=torch.bool, device=device)
+        )
         for name, q in quantizers_of(model).items()
     }
     embeddings = torch.zeros(0, 2 * model.settings.audio.widths[-1], device=device)
     nothing = torch.zeros(0, dtype=torch.int64, device=device)
     entering = {name: Layer(q.vectors[:0], nothing) for name, q in quantized.items()}
-    return embeddings, [q.commitment_loss for q in quantized.values()], {name: q.counts for name, q in quantized.items()}, entering
+    return (
+        embeddings,
+        [q.commitment_loss for q in quantized.values()],
+        {name: q.counts for name, q in quantized.items()},
+        entering,
+    )
 
 
 def update(model: nn.Module, optimizer: torch.optim.Optimizer, losses: StepLosses) -> Tensor:

@@ -52,7 +52,10 @@ def recalls(
     scores = evaluate(images[shown], speech[store.image_index >= 0], image_index, (1, 5, 10))
     columns = {
         f"{name}_recall_at_{k}": r
-        for name, direction in (("image_to_speech", scores.image_to_speech), ("speech_to_image", scores.speech_to_image))
+        for name, direction in (
+            ("image_to_speech", scores.image_to_speech),
+            ("speech_to_image", scores.speech_to_image),
+        )
         for k, r in direction.recall.items()
     }
     return columns | {"mean_recall_at_10": scores.mean_recall(10)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from typing import NamedTuple
 
-from resdavenet_vq.workflow import Plan, as_json
+from resdavenet_vq.workflow.plan import Plan, as_json
 
 
 class Drawing(NamedTuple):

@@ -34,8 +34,12 @@ def growing(amount: int | str) -> Callable[[object, int], int | str]:
 
 def what_to_do(log: str, root: Path) -> str:
     """After a failure: the logs to read, from Snakemake's own, and what to do next. `root` is where the results are."""
-    failed = dict.fromkeys(re.findall(r"^Error in rule (\w+):(?:\n    .*)*?\n    log: (.+?)(?: \(check log file.*)?$", log, re.MULTILINE))
-    named = [f"  {rule}: {file}" for rule, file in failed] or [f"  {root}/logs/RULE/, where a job was started; else the message above"]
+    failed = dict.fromkeys(
+        re.findall(r"^Error in rule (\w+):(?:\n    .*)*?\n    log: (.+?)(?: \(check log file.*)?$", log, re.MULTILINE)
+    )
+    named = [f"  {rule}: {file}" for rule, file in failed] or [
+        f"  {root}/logs/RULE/, where a job was started; else the message above"
+    ]
     return "\n".join(
         [
             "Not finished. Why is in the logs of the jobs that failed:",

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from resdavenet_vq.config.noise import AddedNoise, recordings
 from resdavenet_vq.config.training import Preparation
-from resdavenet_vq.workflow import BASELINE, Plan, as_json
+from resdavenet_vq.workflow.plan import BASELINE, Plan, as_json
 
 
 class Copy(NamedTuple):
@@ -40,7 +40,10 @@ class NoisePlan:
         noise = self.plan.config.noise
         splits = dict.fromkeys(split for score in noise.scores for split in self._splits(score))
         made = (
-            Copy(f"{split}.{kind}_{snr_db:g}dB", split, kind, snr_db) for kind in noise.kinds for snr_db in noise.snr_db for split in splits
+            Copy(f"{split}.{kind}_{snr_db:g}dB", split, kind, snr_db)
+            for kind in noise.kinds
+            for snr_db in noise.snr_db
+            for split in splits
         )
         return {copy.name: copy for copy in made}
 
@@ -65,7 +68,11 @@ class NoisePlan:
         noise, kind = self.plan.config.noise, self.copies[copy].kind
         babble_speakers = noise.babble_speakers if kind == "babble" else None
         added = AddedNoise(
-            kind=kind, snr_db=self.copies[copy].snr_db, seed=noise.seed, babble_speakers=babble_speakers, files=noise.files.get(kind)
+            kind=kind,
+            snr_db=self.copies[copy].snr_db,
+            seed=noise.seed,
+            babble_speakers=babble_speakers,
+            files=noise.files.get(kind),
         )
         return as_json(added)
 
@@ -94,7 +101,9 @@ class NoisePlan:
     def conditions(self) -> str:
         """What each split of the table is: the clean ones, and their copies."""
         clean = {copy.split: {"of": copy.split, "kind": "clean", "snr_db": None} for copy in self.copies.values()}
-        return json.dumps(clean | {c.name: {"of": c.split, "kind": c.kind, "snr_db": c.snr_db} for c in self.copies.values()})
+        return json.dumps(
+            clean | {c.name: {"of": c.split, "kind": c.kind, "snr_db": c.snr_db} for c in self.copies.values()}
+        )
 
     @cached_property
     def scores(self) -> list[str]:

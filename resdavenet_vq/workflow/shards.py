@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from resdavenet_vq.config import SpokenScenes
-from resdavenet_vq.workflow import Plan
+from resdavenet_vq.workflow.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,9 @@ class ScatterPlan:
     def making(self) -> Scatter:
         """Which splits of the demo corpus are made in shards."""
         corpus = self.plan.config.corpus
-        return Scatter(self.plan.root / "corpus", corpus.shards if isinstance(corpus, SpokenScenes) else 1, corpus.splits)
+        return Scatter(
+            self.plan.root / "corpus", corpus.shards if isinstance(corpus, SpokenScenes) else 1, corpus.splits
+        )
 
     @cached_property
     def preparing(self) -> Scatter:
@@ -93,7 +95,7 @@ class ScatterPlan:
     @property
     def media_code(self) -> tuple[str, ...]:
         """The module that makes wav and image files, if they are made here."""
-        return ("corpus.spoken_scenes",) if isinstance(self.plan.config.corpus, SpokenScenes) else ()
+        return ("demo.corpus",) if isinstance(self.plan.config.corpus, SpokenScenes) else ()
 
     def preparation(self, split: str) -> str:
         """How each shard of a split is prepared: what to do about refused rows decides none of its bytes."""

@@ -71,7 +71,9 @@ class Chromium:
     def __call__(self, method, **params):
         """Sends a command and returns its answer."""
         self._number += 1
-        message = {"id": self._number, "method": method, "params": params} | ({"sessionId": self._session} if self._session else {})
+        message = {"id": self._number, "method": method, "params": params} | (
+            {"sessionId": self._session} if self._session else {}
+        )
         data = json.dumps(message).encode() + b"\0"
         while data:
             data = data[os.write(self._out, data) :]
@@ -111,9 +113,13 @@ class Chromium:
 
     def evaluate(self, expression):
         """The value of an expression of JavaScript, awaited."""
-        result = self("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True, userGesture=True)
+        result = self(
+            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True, userGesture=True
+        )
         if "exceptionDetails" in result:
-            raise RuntimeError(result["exceptionDetails"].get("exception", {}).get("description", result["exceptionDetails"]["text"]))
+            raise RuntimeError(
+                result["exceptionDetails"].get("exception", {}).get("description", result["exceptionDetails"]["text"])
+            )
         return result["result"].get("value")
 
     def wait(self, expression, seconds=PATIENCE):
@@ -128,7 +134,10 @@ class Chromium:
     def size(self, width, height=900, *, dark=False, mobile=False):
         """The size of the window in CSS pixels, and the colours that the reader prefers."""
         self("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
-        self("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
+        self(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}],
+        )
 
     def open(self, path, fragment=""):
         """Opens a file and waits until it has loaded; returns the seconds that it took."""
@@ -148,7 +157,12 @@ class Chromium:
             "windowsVirtualKeyCode": KEYS[name],
             "modifiers": 8 if shift else 0,
         }
-        self("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", **common, **({"text": text} if text else {}))
+        self(
+            "Input.dispatchKeyEvent",
+            type="keyDown" if text else "rawKeyDown",
+            **common,
+            **({"text": text} if text else {}),
+        )
         self("Input.dispatchKeyEvent", type="keyUp", **common)
 
     def write(self, text):
@@ -168,7 +182,11 @@ class Chromium:
         """Writes a PNG of the window, of its upper part, or of the whole page."""
         size = self("Page.getLayoutMetrics")
         clip = {"x": 0, "y": self.evaluate("scrollY"), "scale": 1, "width": size["cssLayoutViewport"]["clientWidth"]}
-        clip["height"] = min(8000, size["cssContentSize"]["height"]) if whole else height or size["cssLayoutViewport"]["clientHeight"]
+        clip["height"] = (
+            min(8000, size["cssContentSize"]["height"])
+            if whole
+            else height or size["cssLayoutViewport"]["clientHeight"]
+        )
         if whole:
             clip["y"] = 0
         data = self("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=whole)["data"]

@@ -24,7 +24,9 @@ def report(tmp_path_factory):
 def chromium():
     """A browser; it starts once."""
     if not find():
-        pytest.skip("no chromium on PATH: Debian's package is `chromium`; another program can be named by the variable CHROMIUM")
+        pytest.skip(
+            "no chromium on PATH: Debian's package is `chromium`; another program can be named by the variable CHROMIUM"
+        )
     with Chromium() as browser:
         yield browser
 

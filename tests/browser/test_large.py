@@ -48,7 +48,8 @@ def test_it_opens_quickly_and_in_little_memory(browser, large, name, there):
     seconds = browser.open(large / f"{name}.html")
     browser.wait(f"document.querySelector({json.dumps(there)})", 10)
     loaded = sum(
-        (large / url.split("/report/")[1].split("#")[0]).stat().st_size for url in {u for u in browser.requests if u.startswith("file:")}
+        (large / url.split("/report/")[1].split("#")[0]).stat().st_size
+        for url in {u for u in browser.requests if u.startswith("file:")}
     )
     megabytes = browser.memory() / 1e6
     print(f"{name}: opened in {seconds:.2f} s, {loaded / 1e6:.2f} MB loaded, {megabytes:.0f} MB of JavaScript in use")

@@ -7,7 +7,7 @@ import json
 import pytest
 from report.made_up import NASTY
 
-from resdavenet_vq import textgrid
+from resdavenet_vq.corpus import textgrid
 
 PAGES = ("index", "training", "words", "units", "utterances", "retrieval", "abx")
 FOCUS = "document.activeElement.id || document.activeElement.textContent.trim().slice(0, 40) || document.activeElement.tagName"
@@ -40,7 +40,12 @@ def test_a_page_fits_and_complains_of_nothing(browser, report, name, width):
     unlabelled = """[...document.querySelectorAll('input, select, button, audio, [role=listbox], [role=slider], .chart')].filter((e) =>
         !e.labels?.length && !e.getAttribute('aria-label') && !e.getAttribute('aria-labelledby') && !e.textContent.trim()).map((e) => e.outerHTML)"""
     assert browser.evaluate(unlabelled) == []
-    assert browser.evaluate("[...document.images].filter((i) => !i.alt || (i.complete && !i.naturalWidth)).map((i) => i.outerHTML)") == []
+    assert (
+        browser.evaluate(
+            "[...document.images].filter((i) => !i.alt || (i.complete && !i.naturalWidth)).map((i) => i.outerHTML)"
+        )
+        == []
+    )
     assert browser.evaluate(
         "new Set([...document.querySelectorAll('[id]')].map((e) => e.id)).size === document.querySelectorAll('[id]').length"
     )
@@ -64,13 +69,18 @@ def test_an_utterance_plays_and_the_cursor_follows(browser, report):
     browser.evaluate("document.querySelector('#shown audio').play()")
     browser.wait("document.querySelector('#shown audio').currentTime > 0.15")
     assert browser.evaluate("parseFloat(document.querySelector('#shown .playhead').style.left)") > 0
-    assert browser.evaluate("document.querySelector('#shown [role=slider]').getAttribute('aria-valuetext')").count("quant") == 3
+    assert (
+        browser.evaluate("document.querySelector('#shown [role=slider]').getAttribute('aria-valuetext')").count("quant")
+        == 3
+    )
 
 
 def test_a_click_into_the_picture_plays_from_there(browser, report):
     ready(browser, report, "utterances")
     browser.click("#shown .spectrogram")
-    browser.wait("!document.querySelector('#shown audio').paused && document.querySelector('#shown audio').currentTime > 0.28")
+    browser.wait(
+        "!document.querySelector('#shown audio').paused && document.querySelector('#shown audio').currentTime > 0.28"
+    )
 
 
 def test_arrow_keys_move_the_cursor_and_say_what_is_there(browser, report):
@@ -78,7 +88,9 @@ def test_arrow_keys_move_the_cursor_and_say_what_is_there(browser, report):
     browser.evaluate("document.querySelector('#shown [role=slider]').focus()")
     for _ in range(6):
         browser.key("ArrowRight")
-    said = browser.wait("document.querySelector('.said').textContent.startsWith('0.12') && document.querySelector('.said').textContent")
+    said = browser.wait(
+        "document.querySelector('.said').textContent.startsWith('0.12') && document.querySelector('.said').textContent"
+    )
     assert "word RED" in said
     assert browser.evaluate("document.querySelector('.said').getAttribute('aria-live')") == "polite"
     browser.key("Home")
@@ -91,7 +103,9 @@ def test_zoom_makes_the_picture_wider_and_boxes_keep_their_times(browser, report
     ready(browser, report, "utterances")
     place = "(() => { const s = document.querySelector('#shown .stage'), b = s.querySelectorAll('.boxes')[0].children[1]; return [s.offsetWidth, parseFloat(b.style.left) / s.offsetWidth, parseFloat(b.style.width)]; })()"
     width, left, box = browser.evaluate(place)
-    browser.evaluate("(() => { const z = document.querySelector('.zoom input'); z.value = 100; z.dispatchEvent(new Event('input')); })()")
+    browser.evaluate(
+        "(() => { const z = document.querySelector('.zoom input'); z.value = 100; z.dispatchEvent(new Event('input')); })()"
+    )
     wider, same, wide_box = browser.evaluate(place)
     assert wider > width
     assert same == pytest.approx(left, abs=0.01)
@@ -111,7 +125,10 @@ def test_a_search_finds_every_place_and_a_place_plays(browser, report):
     fill(browser, "#search", "red")
     browser.key("Enter")
     browser.wait("document.querySelectorAll('.place').length === 8")
-    assert browser.evaluate("document.querySelector('#searched').textContent") == "12 utterances of 12; 8 places to hear and see."
+    assert (
+        browser.evaluate("document.querySelector('#searched').textContent")
+        == "12 utterances of 12; 8 places to hear and see."
+    )
     assert browser.evaluate("document.querySelectorAll('.texts li').length") == 4, "the others as text alone"
     browser.evaluate("document.querySelector('.place').scrollIntoView()")
     browser.wait("document.querySelector('.place .box')")
@@ -122,11 +139,14 @@ def test_a_search_finds_every_place_and_a_place_plays(browser, report):
 
 
 @pytest.mark.parametrize(
-    ("query", "places"), [("a red", 0), ("RED TREE", 0), ("re*", 8), ("nothing", 0), ("re", 0), ("<script>", 0), (".*", 0)]
+    ("query", "places"),
+    [("a red", 0), ("RED TREE", 0), ("re*", 8), ("nothing", 0), ("re", 0), ("<script>", 0), (".*", 0)],
 )
 def test_searches(browser, report, query, places):
     ready(browser, report, "utterances", "#search=" + query.replace(" ", "+"))
-    browser.wait("document.querySelector('#searched').textContent && !document.querySelector('#searched').textContent.endsWith('…')")
+    browser.wait(
+        "document.querySelector('#searched').textContent && !document.querySelector('#searched').textContent.endsWith('…')"
+    )
     assert browser.evaluate("document.querySelectorAll('.place').length") == places
     found = browser.evaluate("document.querySelector('#searched').textContent")
     assert found.startswith("12 utterances of 12") == (query in {"RED TREE", "re*"}), (
@@ -148,7 +168,9 @@ def test_the_explorer_leads_from_a_code_to_a_word_and_back(browser, report):
     assert "quant2" in browser.evaluate("document.querySelector('#detail h2').textContent")
     browser.evaluate("document.querySelector('#detail table a').click()")
     browser.wait("document.querySelector('#detail h2').textContent.startsWith('The word')")
-    assert browser.evaluate("document.querySelectorAll('#detail .side-by-side table').length") == 3, "all layers side by side"
+    assert browser.evaluate("document.querySelectorAll('#detail .side-by-side table').length") == 3, (
+        "all layers side by side"
+    )
     assert browser.evaluate("document.querySelector('input[name=mode]:checked').value") == "words"
     browser.evaluate("history.back()")
     browser.wait("document.querySelector('#detail h2').textContent.startsWith('Code')")
@@ -185,7 +207,9 @@ def test_the_explorer_works_by_keyboard_and_filters(browser, report):
 
 def test_what_does_not_occur_is_said(browser, report):
     browser.open(report / "units.html", "#layer=0&word=%3Cimg%20src%3Dx%3E")
-    browser.wait("document.querySelector('#detail [role=status]')?.textContent === 'The word <img src=x> is not spoken in the split test.'")
+    browser.wait(
+        "document.querySelector('#detail [role=status]')?.textContent === 'The word <img src=x> is not spoken in the split test.'"
+    )
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -200,7 +224,9 @@ def test_the_keyboard_reaches_everything_in_order_and_one_sees_where_it_is(brows
         style = browser.evaluate(
             "(() => { const s = getComputedStyle(document.activeElement); return s.outlineStyle + s.outlineWidth; })()"
         )
-        own = browser.evaluate("document.activeElement.matches('body, audio')")  # players mark the part of them that has the focus
+        own = browser.evaluate(
+            "document.activeElement.matches('body, audio')"
+        )  # players mark the part of them that has the focus
         assert own or style not in {"none0px", "none3px"}, seen[-1]
     assert seen[:7] == ["Overview", "Training", "Words", "Units", "Utterances", "Retrieval", "ABX"]
     expected = {
@@ -232,12 +258,17 @@ def test_a_point_names_its_word_and_opens_it_in_the_explorer(browser, report):
     browser.evaluate(
         f"document.querySelector('#chart-precision-recall').emit('plotly_click', {{ points: [{{ customdata: {json.dumps(link)} }}] }})"
     )
-    browser.wait("location.pathname.endsWith('units.html') && document.querySelector('#detail h2')?.textContent.startsWith('The word')")
+    browser.wait(
+        "location.pathname.endsWith('units.html') && document.querySelector('#detail h2')?.textContent.startsWith('The word')"
+    )
 
 
 def test_the_matchmap_follows_the_time(browser, report):
     ready(browser, report, "retrieval")
-    assert browser.evaluate("[document.querySelector('#cells').width, document.querySelector('#cells').height]") == [2, 3]
+    assert browser.evaluate("[document.querySelector('#cells').width, document.querySelector('#cells').height]") == [
+        2,
+        3,
+    ]
     assert "row 3 of 3, column 2 of 2" in browser.evaluate("document.querySelector('#said').textContent")
     browser.evaluate("document.querySelector('#time').focus()")
     browser.key("Home")

@@ -93,7 +93,9 @@ class Cluster:
     def start(self) -> None:
         """Returns when every node is idle."""
         self._write_files()
-        self._guard = subprocess.Popen([sys.executable, __file__, self.folder], stdin=subprocess.PIPE, start_new_session=True)
+        self._guard = subprocess.Popen(
+            [sys.executable, __file__, self.folder], stdin=subprocess.PIPE, start_new_session=True
+        )
         munge = {
             "key-file": "munge.key",
             "socket": "munge.socket",
@@ -101,19 +103,27 @@ class Cluster:
             "log-file": "munged.log",
             "seed-file": "munge.seed",
         }
-        self._spawn("munged", "--foreground", "--force", *(f"--{option}={self.folder / name}" for option, name in munge.items()))
+        self._spawn(
+            "munged", "--foreground", "--force", *(f"--{option}={self.folder / name}" for option, name in munge.items())
+        )
         self._wait((self.folder / "munge.socket").exists)
         self._spawn("slurmctld", "-D", "-c")
         for node in NODES:
             self._spawn("slurmd", "-D", "-N", node)
-        self._wait(lambda: self.ask("sinfo", "-h", "-N", "-p", "main", "-o", "%T", check=False).split() == ["idle"] * len(NODES))
+        self._wait(
+            lambda: (
+                self.ask("sinfo", "-h", "-N", "-p", "main", "-o", "%T", check=False).split() == ["idle"] * len(NODES)
+            )
+        )
 
     def stop(self) -> None:
         """Ends jobs, then daemons; SIGKILL for what does not obey, which is an error."""
         if "slurmctld" in self._daemons:
             self.ask("scancel", "--user", getpass.getuser(), check=False)
             with contextlib.suppress(TimeoutError):
-                self._wait(lambda: not self.ask("squeue", "-h", "-t", "running,completing", check=False).strip(), seconds=15)
+                self._wait(
+                    lambda: not self.ask("squeue", "-h", "-t", "running,completing", check=False).strip(), seconds=15
+                )
         for daemon in reversed(self._daemons.values()):
             daemon.terminate()
         for daemon in self._daemons.values():
@@ -128,12 +138,18 @@ class Cluster:
 
     def ask(self, *command: str, check: bool = True) -> str:
         """What a program of SLURM prints."""
-        return subprocess.run(command, env=self.environment, stdout=subprocess.PIPE, text=True, timeout=30, check=check).stdout
+        return subprocess.run(
+            command, env=self.environment, stdout=subprocess.PIPE, text=True, timeout=30, check=check
+        ).stdout
 
     def jobs(self) -> list[dict[str, str]]:
         """All jobs, oldest first, as scontrol shows them; requested and granted GPUs are part of it."""
         lines = self.ask("scontrol", "--details", "--oneliner", "show", "job").splitlines()
-        return [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines if line.startswith("JobId=")]
+        return [
+            dict(word.split("=", 1) for word in line.split() if "=" in word)
+            for line in lines
+            if line.startswith("JobId=")
+        ]
 
     def processes(self) -> dict[int, str]:
         """Ids and commands of what lives in this cluster."""
@@ -160,10 +176,14 @@ class Cluster:
             "nodes": "\n".join(lines),
         }
         (self.folder / "slurm.conf").write_text(CONFIGURATION.format(**values))
-        (self.folder / "gres.conf").write_text("".join(f"NodeName={node} Name=gpu File={file}\n" for node in NODES for file in GPUS))
+        (self.folder / "gres.conf").write_text(
+            "".join(f"NodeName={node} Name=gpu File={file}\n" for node in NODES for file in GPUS)
+        )
         # job steps of the executor plugin drop SLURM_CONF from srun's environment
         srun = self.folder / "bin/srun"
-        srun.write_text(f'#!/bin/sh\nSLURM_CONF={self.folder}/slurm.conf exec {shutil.which("srun", path=_path())} "$@"\n')
+        srun.write_text(
+            f'#!/bin/sh\nSLURM_CONF={self.folder}/slurm.conf exec {shutil.which("srun", path=_path())} "$@"\n'
+        )
         srun.chmod(0o755)
 
     def _spawn(self, program: str, *arguments: str) -> None:
@@ -185,7 +205,9 @@ class Cluster:
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline or any(daemon.poll() is not None for daemon in self._daemons.values()):
-                said = "\n".join(f"--- {file.name}\n{file.read_text()[-2000:]}" for file in sorted(self.folder.glob("*.out")))
+                said = "\n".join(
+                    f"--- {file.name}\n{file.read_text()[-2000:]}" for file in sorted(self.folder.glob("*.out"))
+                )
                 raise TimeoutError(f"the cluster does not get ready\n{said}")
             time.sleep(0.05)
 
@@ -196,7 +218,9 @@ def processes(folder: Path) -> dict[int, str]:
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
             command = (entry / "cmdline").read_bytes()  # a zombie has none
-            if command and (f"SLURM_CONF={folder}/".encode() in (entry / "environ").read_bytes() or f"{folder}/".encode() in command):
+            if command and (
+                f"SLURM_CONF={folder}/".encode() in (entry / "environ").read_bytes() or f"{folder}/".encode() in command
+            ):
                 found[int(entry.name)] = command.replace(b"\0", b" ").decode()
     return found
 

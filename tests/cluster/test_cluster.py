@@ -38,14 +38,20 @@ def cluster(tmp_path_factory):
 def rules():
     """Rules that start a command, and the files that they stand in."""
     blocks = [
-        (file, block) for file in (REPO / "rules").glob("*.smk") for block in re.split(r"^rule ", file.read_text(), flags=re.MULTILINE)[1:]
+        (file, block)
+        for file in (REPO / "rules").glob("*.smk")
+        for block in re.split(r"^rule ", file.read_text(), flags=re.MULTILINE)[1:]
     ]
     return {block.partition(":")[0]: file.stem for file, block in blocks if "shell:" in block}
 
 
 def documented(beginning):
     """The value of a commented line of the profile, as YAML has it."""
-    (line,) = [line.strip().removeprefix("# ") for line in PROFILE.read_text().splitlines() if line.strip().startswith(f"# {beginning}")]
+    (line,) = [
+        line.strip().removeprefix("# ")
+        for line in PROFILE.read_text().splitlines()
+        if line.strip().startswith(f"# {beginning}")
+    ]
     return yaml.safe_load(line)
 
 
@@ -67,7 +73,10 @@ class Snakemake:
         command = [sys.executable, *program, "--snakefile", REPO / "Snakefile", "--directory", folder, *arguments]
         with self.said.open("w") as out:
             self.process = subprocess.Popen(
-                [str(word) for word in command], stdout=out, stderr=out, env=cluster.environment | {"OMP_NUM_THREADS": "1"}
+                [str(word) for word in command],
+                stdout=out,
+                stderr=out,
+                env=cluster.environment | {"OMP_NUM_THREADS": "1"},
             )
         cluster.runs.callback(self.kill)
 
@@ -85,7 +94,9 @@ class Snakemake:
 
 def on_slurm(cluster, folder, profile, *arguments):
     """A run by a profile."""
-    return Snakemake(cluster, folder, "--workflow-profile", profile, *arguments, program=(REPO / "tests/cluster/impatient.py",))
+    return Snakemake(
+        cluster, folder, "--workflow-profile", profile, *arguments, program=(REPO / "tests/cluster/impatient.py",)
+    )
 
 
 def wait_for(condition, run, seconds=120):
@@ -100,7 +111,11 @@ def wait_for(condition, run, seconds=120):
 
 def workers(cluster, command):
     """Processes of a job that do the package's command."""
-    return [pid for pid, line in cluster.processes().items() if f"-m resdavenet_vq {command} " in line and "python" in line.split()[0]]
+    return [
+        pid
+        for pid, line in cluster.processes().items()
+        if f"-m resdavenet_vq {command} " in line and "python" in line.split()[0]
+    ]
 
 
 def environment(pid):
@@ -148,10 +163,16 @@ def test_the_workflow_from_the_corpus_to_the_table(cluster, tmp_path):
     alone = {"train", "encode_embeddings", "summarise"}
     grouped = [
         "--groups",
-        *(f"{rule}={'data' if file in ('corpus', 'data') else 'scores'}" for rule, file in rules().items() if rule not in alone),
+        *(
+            f"{rule}={'data' if file in ('corpus', 'data') else 'scores'}"
+            for rule, file in rules().items()
+            if rule not in alone
+        ),
     ]
     before = len(cluster.jobs())
-    run = on_slurm(cluster, tmp_path, profile, *grouped, "--group-components", "data=9", "scores=9", *files, "--", TABLE)
+    run = on_slurm(
+        cluster, tmp_path, profile, *grouped, "--group-components", "data=9", "scores=9", *files, "--", TABLE
+    )
     (victim,) = wait_for(lambda: workers(cluster, "encode-embeddings"), run, 300)
     seen = environment(victim)
     os.kill(victim, signal.SIGKILL)
@@ -189,7 +210,13 @@ def stores(tmp_path_factory):
     values["lineages"] = ["{2,3}"]
     values["model"] = {
         "audio": {"widths": [16] * 5, "blocks_per_stage": 1},
-        "image": {"architecture": "thin_resnet", "widths": [16] * 4, "crop": 32, "resize": 36, "training_crop": "same_scale"},
+        "image": {
+            "architecture": "thin_resnet",
+            "widths": [16] * 4,
+            "crop": 32,
+            "resize": 36,
+            "training_crop": "same_scale",
+        },
         "quantizer": {"codebook_size": 12, "init_nonnegative": True},
     }
     values["training"] |= {"epochs": EPOCHS, "batch_size": 8, "workers": 1, "overrides": {}}

@@ -113,7 +113,10 @@ Object class = "TextGrid"
 
 
 def manifest(*ids, words=None):
-    return Manifest([Utterance(i, Path(f"{i}.wav"), None, None, None, None, words, None) for i in ids], counted={"no alignment": len(ids)})
+    return Manifest(
+        [Utterance(i, Path(f"{i}.wav"), None, None, None, None, words, None) for i in ids],
+        counted={"no alignment": len(ids)},
+    )
 
 
 def write(folder, name, text, encoding="utf-8"):
@@ -211,8 +214,30 @@ def test_tables_of_words(tmp_path, name, text):
 @pytest.mark.parametrize(
     ("name", "rows"),
     [
-        ("a.ctm", ["u 1 0.25 x", "u 1 x 1 word", "u 1 0.5 -1 word", "u 1 nan 1 word", "u 1 0 inf word", "u 1 1_0 1 word", "u"]),
-        ("a.txt", ["u 0.5 word", "u 0.5 0.6 two words", "u 0.5 0.4 word", "u -1 0.4 word", "u 0 1e999 word", "u 0 ٣ word", "u"]),
+        (
+            "a.ctm",
+            [
+                "u 1 0.25 x",
+                "u 1 x 1 word",
+                "u 1 0.5 -1 word",
+                "u 1 nan 1 word",
+                "u 1 0 inf word",
+                "u 1 1_0 1 word",
+                "u",
+            ],
+        ),
+        (
+            "a.txt",
+            [
+                "u 0.5 word",
+                "u 0.5 0.6 two words",
+                "u 0.5 0.4 word",
+                "u -1 0.4 word",
+                "u 0 1e999 word",
+                "u 0 ٣ word",
+                "u",
+            ],
+        ),
     ],
 )
 def test_malformed_rows_are_counted_and_named(tmp_path, name, rows):
@@ -229,7 +254,9 @@ def test_an_alignment_of_the_corpus_stays_where_there_is_no_other(tmp_path):
 
 
 def test_ids_of_another_kind_are_an_error_that_shows_both(tmp_path):
-    with pytest.raises(InputError, match="no word of any of the 2 utterances, whose ids are like 'wavs/u'; its own are like 'other'"):
+    with pytest.raises(
+        InputError, match="no word of any of the 2 utterances, whose ids are like 'wavs/u'; its own are like 'other'"
+    ):
         joined(write(tmp_path, "a.txt", TXT), "wavs/u", "wavs/v")
     with pytest.raises(InputError, match="it has none at all"):
         joined(write(tmp_path, "b.ctm", ";; nothing\n"), "u")
@@ -241,7 +268,8 @@ def test_ids_of_another_kind_are_an_error_that_shows_both(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("none", "no such file"), ("a.json", "no alignments"), ("bad.ctm", "not UTF-8"), ("no.txt", "no such file")]
+    ("name", "message"),
+    [("none", "no such file"), ("a.json", "no alignments"), ("bad.ctm", "not UTF-8"), ("no.txt", "no such file")],
 )
 def test_unusable_paths(tmp_path, name, message):
     (tmp_path / "a.json").write_text("{}")
@@ -257,11 +285,20 @@ def test_a_split_without_utterances_is_no_matter(tmp_path):
 
 # Any content
 
-fields = st.sampled_from(["u", "v", "1", "0.5", "-1", "nan", "word", ";;", "sil", "\0", '"', "\ud800"]) | st.text(max_size=4)
-tables = st.lists(st.lists(fields, max_size=6).map(" ".join), max_size=6).map("\n".join).map(lambda text: text.encode(errors="replace"))
+fields = st.sampled_from(["u", "v", "1", "0.5", "-1", "nan", "word", ";;", "sil", "\0", '"', "\ud800"]) | st.text(
+    max_size=4
+)
+tables = (
+    st.lists(st.lists(fields, max_size=6).map(" ".join), max_size=6)
+    .map("\n".join)
+    .map(lambda text: text.encode(errors="replace"))
+)
 tokens = st.sampled_from(LONG.split() + SHORT.split() + ["1e999", "-1", "nan", '"u', "99999999"])
 cuts = st.builds(
-    lambda text, cut, token: text[:cut] + token + text[cut + len(token) :], st.sampled_from([LONG, SHORT]), st.integers(0, 1500), tokens
+    lambda text, cut, token: text[:cut] + token + text[cut + len(token) :],
+    st.sampled_from([LONG, SHORT]),
+    st.integers(0, 1500),
+    tokens,
 )
 grids = (cuts | st.lists(tokens, max_size=30).map(" ".join)).map(str.encode) | st.binary(max_size=30)
 

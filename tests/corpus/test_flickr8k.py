@@ -3,7 +3,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle_corpus import check_read_or_refused
+from oracles.corpus import check_read_or_refused
 
 from resdavenet_vq.config import Flickr8k
 from resdavenet_vq.corpus import flickr8k
@@ -14,14 +14,19 @@ WAV2CAPT = "".join(f"{image[0]}_{k}.wav {image} #{k}\n" for image in SPLIT_OF fo
 FILES = {
     "audio/wav2capt.txt": WAV2CAPT,
     "audio/wav2spk.txt": "".join(f"{row.split()[0]} {n % 3 + 1}\n" for n, row in enumerate(WAV2CAPT.splitlines())),
-    "text/Flickr8k.token.txt": "".join(f"{image}#{k}\tA caption , number {k} .\n" for image in SPLIT_OF for k in range(5)),
+    "text/Flickr8k.token.txt": "".join(
+        f"{image}#{k}\tA caption , number {k} .\n" for image in SPLIT_OF for k in range(5)
+    ),
 } | {
-    f"text/Flickr_8k.{split}Images.txt": "".join(f"{i}\n" for i, s in SPLIT_OF.items() if s == split) for split in ("train", "dev", "test")
+    f"text/Flickr_8k.{split}Images.txt": "".join(f"{i}\n" for i, s in SPLIT_OF.items() if s == split)
+    for split in ("train", "dev", "test")
 }
 
 
 def section(folder):
-    values = {"layout": "flickr8k", "name": "flickr8k"} | {f"{kind}_folder": str(folder / kind) for kind in ("audio", "text", "image")}
+    values = {"layout": "flickr8k", "name": "flickr8k"} | {
+        f"{kind}_folder": str(folder / kind) for kind in ("audio", "text", "image")
+    }
     return Flickr8k.model_validate_json(json.dumps(values))
 
 
@@ -103,9 +108,13 @@ def test_images_in_no_split_are_counted(read):
 
 def test_missing_and_contradicting_texts_and_speakers(read):
     speakers = (
-        FILES["audio/wav2spk.txt"].replace("a_0.wav 1\n", "").replace("a_1.wav 2\n", "a_1.wav 2 3\n") + "a_2.wav 77\nb_0.wav 3\nb_0.wav 3\n"
+        FILES["audio/wav2spk.txt"].replace("a_0.wav 1\n", "").replace("a_1.wav 2\n", "a_1.wav 2 3\n")
+        + "a_2.wav 77\nb_0.wav 3\nb_0.wav 3\n"
     )
-    texts = FILES["text/Flickr8k.token.txt"].replace("a.jpg#0\t", "a.jpg#0 ").replace("a.jpg#1\tA", "a.jpg#one\tA") + "a.jpg#2\tAnother\n"
+    texts = (
+        FILES["text/Flickr8k.token.txt"].replace("a.jpg#0\t", "a.jpg#0 ").replace("a.jpg#1\tA", "a.jpg#one\tA")
+        + "a.jpg#2\tAnother\n"
+    )
     manifest = read("train", wav2spk=speakers, token=texts)
     assert [u.speaker for u in manifest.utterances[:6]] == [None, None, None, "1", "2", "3"]
     assert [u.text is None for u in manifest.utterances[:6]] == [True, True, True, False, False, False]
@@ -157,10 +166,12 @@ def test_unusable_files(read, changes, message):
         read("train", **changes)
 
 
-words = st.sampled_from(["a.jpg", "b.jpg", "c.jpg", "a_0.wav", "x.wav", "#0", "#1", "a.jpg#0", "\t", " ", "/a", "..", "1", "\0"]) | st.text(
-    max_size=4
-)
-texts = st.lists(st.lists(words, max_size=4).map(" ".join) | st.lists(words, max_size=3).map("\t".join), max_size=6).map("\n".join)
+words = st.sampled_from(
+    ["a.jpg", "b.jpg", "c.jpg", "a_0.wav", "x.wav", "#0", "#1", "a.jpg#0", "\t", " ", "/a", "..", "1", "\0"]
+) | st.text(max_size=4)
+texts = st.lists(
+    st.lists(words, max_size=4).map(" ".join) | st.lists(words, max_size=3).map("\t".join), max_size=6
+).map("\n".join)
 anything = texts.map(lambda text: text.encode(errors="replace")) | st.binary(max_size=30)
 
 
@@ -169,7 +180,11 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("fuzz")
 
 
-@given(st.fixed_dictionaries({}, optional=dict.fromkeys(("wav2capt", "wav2spk", "token", "trainImages", "devImages"), anything)))
+@given(
+    st.fixed_dictionaries(
+        {}, optional=dict.fromkeys(("wav2capt", "wav2spk", "token", "trainImages", "devImages"), anything)
+    )
+)
 def test_any_text_is_read_or_refused(folder, changes):
     write(folder, **changes)
     check_read_or_refused(lambda: flickr8k.read(section(folder), "train"), folder)

@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-import oracle_corpus
+import oracles.corpus as oracle_corpus
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -29,7 +29,15 @@ def test_an_utterance_survives_json(utterance):
 
 @pytest.mark.parametrize(
     "change",
-    [{"id": 3}, {"wav": None}, {"words": [[0, 1]]}, {"words": 5}, {"words": [["x", 1, "A"]]}, {"speaker": []}, {"phones": [[0, 1, None]]}],
+    [
+        {"id": 3},
+        {"wav": None},
+        {"words": [[0, 1]]},
+        {"words": 5},
+        {"words": [["x", 1, "A"]]},
+        {"speaker": []},
+        {"phones": [[0, 1, None]]},
+    ],
 )
 def test_another_row_is_refused(change):
     with pytest.raises(InputError, match="not a manifest row"):
@@ -70,7 +78,10 @@ def test_alignments(text, words, bad):
 
 
 tokens = st.lists(
-    st.one_of(st.sampled_from(["0.1", "1", "-1", "nan", "inf", "A", "__", "_", "1_0", " ", "0.5__B__0.7"]), st.text(max_size=5)),
+    st.one_of(
+        st.sampled_from(["0.1", "1", "-1", "nan", "inf", "A", "__", "_", "1_0", " ", "0.5__B__0.7"]),
+        st.text(max_size=5),
+    ),
     max_size=12,
 )
 

@@ -126,7 +126,10 @@ def test_refused_rows_name_row_id_file_and_reason(write, row, identity, file, re
 def test_every_fault_of_every_row_is_reported_at_once(write):
     manifest = read_rows(write, {"image": "../x", "speaker": 1}, 5, GOOD, GOOD | {"wav": "other.wav"})
     assert [r.row for r in manifest.refused] == [0, 1, 3]
-    assert all(part in manifest.refused[0].reason for part in ("wav: missing", "image: '../x' leads upwards", "speaker: not text"))
+    assert all(
+        part in manifest.refused[0].reason
+        for part in ("wav: missing", "image: '../x' leads upwards", "speaker: not text")
+    )
     assert manifest.refused[2] == (3, "u1", "other.wav", "id: row 2 has the same")
 
 
@@ -176,12 +179,15 @@ paths = st.one_of(st.sampled_from(["1.wav", "a/2.wav", "../3", "/4", ".", "", "a
 rows = st.one_of(
     values,
     st.fixed_dictionaries(
-        {"wav": paths}, optional=dict.fromkeys(("image", "uttid", "speaker", "asr_text", "text", "text_alignment"), paths)
+        {"wav": paths},
+        optional=dict.fromkeys(("image", "uttid", "speaker", "asr_text", "text", "text_alignment"), paths),
     ),
 )
 contents = st.one_of(
     values,
-    st.fixed_dictionaries({"data": st.lists(rows, max_size=5)}, optional={"audio_base_path": paths, "image_base_path": paths}),
+    st.fixed_dictionaries(
+        {"data": st.lists(rows, max_size=5)}, optional={"audio_base_path": paths, "image_base_path": paths}
+    ),
 )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle_corpus import check_read_or_refused
+from oracles.corpus import check_read_or_refused
 
 from resdavenet_vq.config import SpokenCoco
 from resdavenet_vq.corpus import spoken_coco
@@ -42,7 +42,9 @@ def karpathy(tmp_path):
         for name, entries in (("a.json", first), ("b.json", second or [image("spare")])):
             (tmp_path / name).write_text(json.dumps({"data": list(entries)}))
         rows = (
-            splits if isinstance(splits, list) else [{"filename": f"{n}.jpg", "filepath": "val2014", "split": s} for n, s in splits.items()]
+            splits
+            if isinstance(splits, list)
+            else [{"filename": f"{n}.jpg", "filepath": "val2014", "split": s} for n, s in splits.items()]
         )
         path = tmp_path / "dataset_coco.json"
         path.write_text(json.dumps({"images": rows, "dataset": "coco"}))
@@ -86,7 +88,16 @@ def test_every_fault_is_refused_where_it_stands(read):
         {"captions": []},
         image("x", image="../x.jpg"),
         {"image": "y.jpg", "captions": {}},
-        {"image": "z.jpg", "captions": [3, caption("a", wav=None), caption("b", wav="/b.wav"), caption("good-0"), caption("c", text=1)]},
+        {
+            "image": "z.jpg",
+            "captions": [
+                3,
+                caption("a", wav=None),
+                caption("b", wav="/b.wav"),
+                caption("good-0"),
+                caption("c", text=1),
+            ],
+        },
         image("last", 1),
     )
     assert [u.id for u in manifest.utterances] == ["good-0", "last-0"]
@@ -140,7 +151,12 @@ IMAGES = [image(name, 1) for name in "trve"]
 
 @pytest.mark.parametrize(
     ("split", "restval", "ids"),
-    [("train", "train", ["t-0", "r-0"]), ("train", "leave_out", ["t-0"]), ("val", "train", ["v-0"]), ("test", "leave_out", ["e-0"])],
+    [
+        ("train", "train", ["t-0", "r-0"]),
+        ("train", "leave_out", ["t-0"]),
+        ("val", "train", ["v-0"]),
+        ("test", "leave_out", ["e-0"]),
+    ],
 )
 def test_karpathys_splits_take_images_of_all_files(karpathy, split, restval, ids):
     manifest = karpathy(split, SPLITS, IMAGES[1:3], [IMAGES[0], IMAGES[3]], restval=restval)
@@ -165,7 +181,8 @@ def test_malformed_images_are_refused_and_say_in_which_file(karpathy):
 
 def test_nothing_in_common(karpathy):
     with pytest.raises(
-        InputError, match=r"none of its 1 images of 'val', such as 'p\.jpg', is in the corpus, which has such as 'val2014/t"
+        InputError,
+        match=r"none of its 1 images of 'val', such as 'p\.jpg', is in the corpus, which has such as 'val2014/t",
     ):
         karpathy("val", {"p": "val", "q": "train"}, IMAGES)
     with pytest.raises(InputError, match="no image is in the split 'test'"):
@@ -182,7 +199,12 @@ def test_a_faulty_file_of_splits_names_all_faults(karpathy):
     ]
     with pytest.raises(InputError) as caught:
         karpathy("val", rows, IMAGES)
-    assert [line.split(":", 1)[0] for line in str(caught.value).splitlines()[1:]] == ["images[0]", "images[1]", "images[2]", "images[4]"]
+    assert [line.split(":", 1)[0] for line in str(caught.value).splitlines()[1:]] == [
+        "images[0]",
+        "images[1]",
+        "images[2]",
+        "images[4]",
+    ]
     assert "'dev' is none of train, val, test, restval" in str(caught.value)
     assert "'b.jpg' stands in two splits" in str(caught.value)
 
@@ -198,7 +220,9 @@ paths = st.one_of(st.sampled_from(["1.wav", "a/2.jpg", "x.jpg", "../3", "/4", ".
 captions = values | st.fixed_dictionaries({}, optional=dict.fromkeys(("wav", "uttid", "speaker", "text"), paths))
 entries = values | st.fixed_dictionaries({"image": paths, "captions": values | st.lists(captions, max_size=4)})
 contents = values | st.fixed_dictionaries({"data": st.lists(entries, max_size=4)}, optional={"audio_base_path": paths})
-rows = values | st.fixed_dictionaries({"filename": paths, "split": st.sampled_from(["train", "val", "restval"]) | values})
+rows = values | st.fixed_dictionaries(
+    {"filename": paths, "split": st.sampled_from(["train", "val", "restval"]) | values}
+)
 splits = values | st.fixed_dictionaries({"images": st.lists(rows, max_size=4)})
 
 

@@ -60,7 +60,9 @@ def test_pooling_counts_over_all_files_and_keeps_runs_apart():
     utterances = [("a", np.array([7, 7, 8])), ("b", np.array([8, 8, 9]))]
     b = bitrate.of(iter(utterances), {"b": 0.5, "a": 1.0})
     assert b.runs == 4  # the two 8s meet at the border of two files: two runs
-    assert (b.plain, b.run_length, b.factored, b.segment) == pytest.approx(twin([u.tolist() for _, u in utterances], 1.5))
+    assert (b.plain, b.run_length, b.factored, b.segment) == pytest.approx(
+        twin([u.tolist() for _, u in utterances], 1.5)
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -75,14 +77,20 @@ def test_laws(utterances):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.lists(st.integers(0, 3), max_size=12), min_size=1, max_size=8).filter(any), st.permutations(range(4)))
+@given(
+    st.lists(st.lists(st.integers(0, 3), max_size=12), min_size=1, max_size=8).filter(any), st.permutations(range(4))
+)
 def test_without_repeats_nothing_but_segments_is_left(utterances, names):
     durations = {str(i): 0.5 for i in range(len(utterances))}
     whole = bitrate.of(((str(i), np.array(u, np.int64)) for i, u in enumerate(utterances)), durations)
-    heads = ((str(i), bitrate.runs(np.array([names[code] for code in u], np.int64))[0]) for i, u in enumerate(utterances))
+    heads = (
+        (str(i), bitrate.runs(np.array([names[code] for code in u], np.int64))[0]) for i, u in enumerate(utterances)
+    )
     rest = bitrate.of(heads, durations)
     assert rest.rows == rest.runs == whole.runs
-    assert (rest.plain, rest.run_length, rest.factored, rest.segment) == pytest.approx([whole.segment] * 4)  # whatever codes are called
+    assert (rest.plain, rest.run_length, rest.factored, rest.segment) == pytest.approx(
+        [whole.segment] * 4
+    )  # whatever codes are called
 
 
 def test_a_long_corpus_is_counted_in_parts(monkeypatch):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import oracle_evaluation
-import oracle_training
+import oracles.evaluation as oracle_evaluation
+import oracles.training as oracle_training
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +19,7 @@ from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import matchmap, retrieval
 from resdavenet_vq.evaluation.matchmap import Maps
 
-GOLDEN = Path(__file__).parents[1] / "data/losses/expected.npz"
+GOLDEN = Path(__file__).parents[1] / "golden/losses/expected.npz"
 KINDS = ("sisa", "misa", "sima")
 
 
@@ -45,7 +45,9 @@ def slow(cells, frames, kind):
     longest = max(map(len, frames))
     padded = np.stack([np.pad(rows, ((0, longest - len(rows)), (0, 0)), constant_values=99.0) for rows in frames])
     n_frames = np.array([len(rows) for rows in frames])
-    return oracle_training.matchmap_similarity(np.asarray(cells).transpose(0, 3, 1, 2), padded.transpose(0, 2, 1), n_frames, kind.upper())
+    return oracle_training.matchmap_similarity(
+        np.asarray(cells).transpose(0, 3, 1, 2), padded.transpose(0, 2, 1), n_frames, kind.upper()
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -76,7 +78,9 @@ def problems(draw):
 @pytest.mark.parametrize("kind", KINDS)
 @given(problem=problems(), at_once=st.tuples(st.integers(1, 20), st.integers(1, 12)), k=st.integers(1, 6))
 @settings(max_examples=40, deadline=None)
-def test_the_oracle_agrees_with_ties_with_several_captions_and_in_any_blocks(tmp_path_factory, kind, problem, at_once, k):
+def test_the_oracle_agrees_with_ties_with_several_captions_and_in_any_blocks(
+    tmp_path_factory, kind, problem, at_once, k
+):
     cells, frames, index = problem
     path = maps_file(tmp_path_factory.mktemp("maps") / "a.h5", cells, frames, index)
     S = slow(cells, frames, kind)[:, index >= 0].astype(np.float32)
@@ -109,7 +113,10 @@ def test_blocks_change_nothing_on_real_numbers(tmp_path, kind):
 
 def test_sisa_is_the_dot_product_of_the_pooled_vectors(tmp_path):
     cells, frames, index = real()
-    image, speech = cells.astype(float).mean(axis=(1, 2)), np.stack([rows.astype(float).mean(axis=0) for rows in frames])
+    image, speech = (
+        cells.astype(float).mean(axis=(1, 2)),
+        np.stack([rows.astype(float).mean(axis=0) for rows in frames]),
+    )
     path = maps_file(tmp_path / "a.h5", cells, frames, index)
     with Maps(path) as maps:
         found, _ = matchmap.evaluate(maps, "sisa")
@@ -165,7 +172,14 @@ def test_score_writes_scores_and_conditions(tmp_path):
     value = json.loads(out.read_text())
     assert (value["lineage"], value["matchmap"]) == ("{2}", "misa")
     assert value["image_to_speech"]["recall_at_7"] == scores.image_to_speech.recall[7]
-    expected = {"split": "test", "images": 30, "captions": 44, "captions_without_image": 1, "cells": [3, 4], "frame_period": 0.16}
+    expected = {
+        "split": "test",
+        "images": 30,
+        "captions": 44,
+        "captions_without_image": 1,
+        "cells": [3, 4],
+        "frame_period": 0.16,
+    }
     assert value["conditions"] | expected == value["conditions"]
 
 

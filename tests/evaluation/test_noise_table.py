@@ -33,7 +33,14 @@ def abx(lineage, split, layer, within):
 
 def words(lineage, held_out, layer, above):
     part = {"words": 40, "words_above_f1": above, "mean_f1": above / 40}
-    return {"lineage": lineage, "layer": layer, "split": "train", "held_out_split": held_out, "published": {}, "held_out": part}
+    return {
+        "lineage": lineage,
+        "layer": layer,
+        "split": "train",
+        "held_out_split": held_out,
+        "published": {},
+        "held_out": part,
+    }
 
 
 def table(folder, files, **more):
@@ -76,8 +83,18 @@ def test_a_row_for_each_lineage_layer_kind_and_ratio_from_clean_to_the_loudest(t
     clean, quiet, loud, babble = rows[2:]
     assert float(clean["mean_recall_at_10"]) == pytest.approx(0.6)
     assert (clean["image_to_speech_recall_at_10"], loud["speech_to_image_recall_at_10"]) == ("0.5", "0.3")
-    assert (clean["abx_abx_within"], clean["abx_abx_across"], loud["abx_abx_within"], quiet["abx_abx_within"]) == ("4.5", "5.5", "30.5", "")
-    assert (clean["words"], clean["words_above_f1"], babble["words_above_f1"], babble["mean_recall_at_10"]) == ("40", "20", "3", "")
+    assert (clean["abx_abx_within"], clean["abx_abx_across"], loud["abx_abx_within"], quiet["abx_abx_within"]) == (
+        "4.5",
+        "5.5",
+        "30.5",
+        "",
+    )
+    assert (clean["words"], clean["words_above_f1"], babble["words_above_f1"], babble["mean_recall_at_10"]) == (
+        "40",
+        "20",
+        "3",
+        "",
+    )
     assert float(babble["words_mean_f1"]) == 3 / 40
     assert {name: clean[name] for name in clean if "chance" in name} == {"mean_chance_recall_at_10": "0.1"}
 
@@ -88,13 +105,17 @@ def test_seeds_stand_apart(tmp_path):
 
 
 def test_a_model_without_images_has_no_retrieval(tmp_path):
-    (row,) = table(tmp_path, {"2/r.json": {"lineage": "{2}", "not_available": "no image branch", "conditions": {"split": "test"}}})
+    (row,) = table(
+        tmp_path, {"2/r.json": {"lineage": "{2}", "not_available": "no image branch", "conditions": {"split": "test"}}}
+    )
     assert keys([row]) == [("{2}", "", "", "clean", "")]
 
 
 def test_all_that_is_no_such_score_is_named(tmp_path):
     files = {"a.json": [1], "b.json": retrieval("{2}", "test.pink_3dB", 0, 0), "c.json": retrieval("{2}", "test", 0, 0)}
-    with pytest.raises(InputError, match=r"(?s)a\.json: is no score of these splits .*b\.json: .*no 'test.pink_3dB'") as caught:
+    with pytest.raises(
+        InputError, match=r"(?s)a\.json: is no score of these splits .*b\.json: .*no 'test.pink_3dB'"
+    ) as caught:
         table(tmp_path, files)
     assert "c.json" not in str(caught.value)
     assert not (tmp_path / "noise.csv").exists()

@@ -5,7 +5,7 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
-import oracle_evaluation as oracle
+import oracles.evaluation as oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import retrieval
 
-DATA = Path(__file__).parents[1] / "data" / "retrieval"
+DATA = Path(__file__).parents[1] / "golden" / "retrieval"
 
 
 def one_to_one(n):
@@ -35,9 +35,16 @@ def problems(draw):
     """Small whole-number vectors, so that many scores tie, and one to three captions for every image."""
     n_images, extra, dim = draw(st.integers(1, 7)), draw(st.integers(0, 8)), draw(st.integers(1, 3))
     image_of = np.array(
-        draw(st.permutations([*range(n_images), *draw(st.lists(st.integers(0, n_images - 1), min_size=extra, max_size=extra))]))
+        draw(
+            st.permutations(
+                [*range(n_images), *draw(st.lists(st.integers(0, n_images - 1), min_size=extra, max_size=extra))]
+            )
+        )
     )
-    vectors = [draw(hnp.arrays(np.float32, (n, dim), elements=st.integers(-3, 3).map(float))) for n in (n_images, len(image_of))]
+    vectors = [
+        draw(hnp.arrays(np.float32, (n, dim), elements=st.integers(-3, 3).map(float)))
+        for n in (n_images, len(image_of))
+    ]
     return *vectors, image_of
 
 
@@ -48,7 +55,9 @@ def test_the_oracle_agrees_with_ties_with_several_captions_and_in_any_blocks(pro
     S = image @ speech.T
     found = retrieval.ranks(image, speech, image_of, block)
     scores = retrieval.summarize(found, image_of, (k,))
-    assert (scores.image_to_speech.recall[k], scores.speech_to_image.recall[k]) == pytest.approx(oracle.recalls(S, image_of, k))
+    assert (scores.image_to_speech.recall[k], scores.speech_to_image.recall[k]) == pytest.approx(
+        oracle.recalls(S, image_of, k)
+    )
     assert (scores.image_to_speech.ties, scores.speech_to_image.ties) == oracle.ties(S, image_of)
     for a, b in zip(found, retrieval.ranks_of_similarity(S, image_of), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -15,7 +15,11 @@ def embeddings_file(path, image, speech, image_index):
     with h5py.File(path, "w") as f:
         f["ids"] = [f"u{j}" for j in range(len(speech))]
         f["image_ids"] = [f"i{i}.png" for i in range(len(image))]
-        f["image"], f["speech"], f["image_index"] = image.astype(np.float32), speech.astype(np.float32), np.asarray(image_index, np.int64)
+        f["image"], f["speech"], f["image_index"] = (
+            image.astype(np.float32),
+            speech.astype(np.float32),
+            np.asarray(image_index, np.int64),
+        )
     return path
 
 
@@ -23,10 +27,13 @@ def test_score_writes_conditions_scores_and_examples(tmp_path):
     image = np.eye(4)
     speech = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0], [9, 9, 9, 9], [0, 0, 0.1, 1]])
     path = embeddings_file(tmp_path / "test.h5", image, speech, [0, 1, 1, -1, 2])
-    retrieval_files.score(path, config.Retrieval(split="test", recall_at=(1, 2)), tmp_path / "retrieval.json", lineage="{}")
+    retrieval_files.score(
+        path, config.Retrieval(split="test", recall_at=(1, 2)), tmp_path / "retrieval.json", lineage="{}"
+    )
     value = json.loads((tmp_path / "retrieval.json").read_text())
     assert (
-        value["conditions"] | {"split": "test", "images": 3, "captions": 4, "captions_without_image": 1, "images_without_caption": 1}
+        value["conditions"]
+        | {"split": "test", "images": 3, "captions": 4, "captions_without_image": 1, "images_without_caption": 1}
         == value["conditions"]
     )
     assert value["lineage"] == "{}"
@@ -41,7 +48,9 @@ def test_score_writes_conditions_scores_and_examples(tmp_path):
 
 def test_score_shows_misses(tmp_path):
     path = embeddings_file(tmp_path / "test.h5", np.eye(4), -np.eye(4), range(4))
-    scores = retrieval_files.score(path, config.Retrieval(split="test", recall_at=(1,)), tmp_path / "retrieval.json", lineage="{}")
+    scores = retrieval_files.score(
+        path, config.Retrieval(split="test", recall_at=(1,)), tmp_path / "retrieval.json", lineage="{}"
+    )
     assert scores.mean_recall(1) == 0
     misses = json.loads((tmp_path / "retrieval.json").read_text())["examples"]["speech_to_image"]["misses"]
     assert [m["query"] for m in misses] == ["u0", "u1", "u2", "u3"]

@@ -10,7 +10,12 @@ from resdavenet_vq.evaluation.summary import WORD_CONDITIONS, summarise
 
 
 def direction(recall):
-    return {f"recall_at_{k}": recall for k in (1, 5, 10)} | {"chance_recall_at_10": 0.05, "median_rank": 7.0, "mean_rank": 9.0, "ties": 0}
+    return {f"recall_at_{k}": recall for k in (1, 5, 10)} | {
+        "chance_recall_at_10": 0.05,
+        "median_rank": 7.0,
+        "mean_rank": 9.0,
+        "ties": 0,
+    }
 
 
 def retrieval(lineage, there=0.5, back=0.6):
@@ -25,14 +30,20 @@ def retrieval(lineage, there=0.5, back=0.6):
 
 
 def abx(lineage, layer, split, within=1.5):
-    bits = {"plain": 100.0, "run_length": 90.0, "factored": 95.0, "segment": 60.0, "rows": 1} if layer.startswith("quant") else None
+    bits = (
+        {"plain": 100.0, "run_length": 90.0, "factored": 95.0, "segment": 60.0, "rows": 1}
+        if layer.startswith("quant")
+        else None
+    )
     common = {"lineage": lineage, "layer": layer, "split": split, "distance": "angular, DTW", "frame_period": 0.02}
     common["representation"] = f"what {layer} is"
     return common | {"within_error": within, "across_error": None, "items_used": 6000, "bitrate": bits}
 
 
 def words(lineage, layer):
-    conditions = {"layer": layer, "frame_period": 0.02, "stop_words": ["A"], "codebook_size": 1024} | dict.fromkeys(WORD_CONDITIONS, 3)
+    conditions = {"layer": layer, "frame_period": 0.02, "stop_words": ["A"], "codebook_size": 1024} | dict.fromkeys(
+        WORD_CONDITIONS, 3
+    )
     parts = {
         "published": {"detected": 28, "chance": {"detected": 0}},
         "held_out": {"mean_f1_of_best": 0.45, "chance": None},
@@ -57,7 +68,10 @@ def table(tmp_path):
 def test_scores_of_the_matchmap_have_columns_of_their_own(table):
     (row,) = table([retrieval("{}"), retrieval("{}", 0.25, 0.75) | {"matchmap": "misa"}])
     assert float(row["mean_recall_at_10"]) == pytest.approx(0.55)
-    assert (row["matchmap_misa_image_to_speech_recall_at_5"], row["matchmap_misa_speech_to_image_recall_at_1"]) == ("0.25", "0.75")
+    assert (row["matchmap_misa_image_to_speech_recall_at_5"], row["matchmap_misa_speech_to_image_recall_at_1"]) == (
+        "0.25",
+        "0.75",
+    )
     assert float(row["matchmap_misa_mean_recall_at_10"]) == 0.5
     assert row["retrieval_images"] == "200"
 
@@ -81,12 +95,28 @@ def test_one_row_for_each_lineage_and_layer(table):
         ("{}->{2}", "conv3"),
     ]
     logmel, first, _, quant2, _ = rows
-    assert (first["mean_recall_at_10"], first["image_to_speech_recall_at_1"], first["abx_test_within"]) == ("0.55", "0.5", "9.25")
-    assert (quant2["mean_recall_at_10"], quant2["mean_chance_recall_at_10"], quant2["retrieval_split"]) == ("0.5", "0.05", "test")
+    assert (first["mean_recall_at_10"], first["image_to_speech_recall_at_1"], first["abx_test_within"]) == (
+        "0.55",
+        "0.5",
+        "9.25",
+    )
+    assert (quant2["mean_recall_at_10"], quant2["mean_chance_recall_at_10"], quant2["retrieval_split"]) == (
+        "0.5",
+        "0.05",
+        "test",
+    )
     assert (quant2["abx_abx_within"], quant2["abx_test_across"], quant2["abx_test_items"]) == ("1.5", "", "6000")
     assert (quant2["bitrate_test"], quant2["bitrate_abx_segment"], first["bitrate_test"]) == ("100.0", "60.0", "")
-    assert (quant2["words_published_detected"], quant2["words_published_chance_detected"], quant2["words_units_used"]) == ("28", "0", "300")
-    assert (quant2["words_held_out_mean_f1_of_best"], quant2["words_held_out_chance"], quant2["words_best"]) == ("0.45", "", "3")
+    assert (
+        quant2["words_published_detected"],
+        quant2["words_published_chance_detected"],
+        quant2["words_units_used"],
+    ) == ("28", "0", "300")
+    assert (quant2["words_held_out_mean_f1_of_best"], quant2["words_held_out_chance"], quant2["words_best"]) == (
+        "0.45",
+        "",
+        "3",
+    )
     assert (logmel["mean_recall_at_10"], logmel["words_published_detected"], logmel["frame_period"]) == ("", "", "0.02")
     groups = [name.split("_")[0] for name in rows[0]]
     assert sorted(groups, key=groups.index) == groups  # columns of one kind stand together
@@ -111,9 +141,14 @@ def test_models_that_differ_in_their_seed_have_their_own_rows(tmp_path):
         path.write_text(json.dumps(value))
 
     def rows(seeds, order=1):
-        summarise([tmp_path / "results/23-seed5" / name for name in list(found)[::order]], tmp_path / "summary.csv", seeds)
+        summarise(
+            [tmp_path / "results/23-seed5" / name for name in list(found)[::order]], tmp_path / "summary.csv", seeds
+        )
         with (tmp_path / "summary.csv").open(newline="") as f:
-            return {(r["lineage"], r["seed"], r["layer"]): (r["mean_recall_at_10"], r.get("abx_2_within")) for r in csv.DictReader(f)}
+            return {
+                (r["lineage"], r["seed"], r["layer"]): (r["mean_recall_at_10"], r.get("abx_2_within"))
+                for r in csv.DictReader(f)
+            }
 
     expected = {
         ("raw log-mel", "", "logmel"): ("", ""),
@@ -131,7 +166,15 @@ def test_no_scores_no_rows(table):
 
 def test_faults_are_all_reported(table, tmp_path):
     with pytest.raises(InputError) as e:
-        table([{}, abx("{2}", "quant2", "test"), abx("{2}", "quant2", "test", within=3.0), [1], retrieval("{2}") | {"conditions": None}])
+        table(
+            [
+                {},
+                abx("{2}", "quant2", "test"),
+                abx("{2}", "quant2", "test", within=3.0),
+                [1],
+                retrieval("{2}") | {"conditions": None},
+            ]
+        )
     text = str(e.value)
     assert "0.json: is no score" in text
     assert "2.json: another file says something else of abx_test_within of {2} quant2" in text

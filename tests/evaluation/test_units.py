@@ -4,14 +4,14 @@ import json
 
 import h5py
 import numpy as np
-import oracle_evaluation as oracle
+import oracles.evaluation as oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resdavenet_vq.encode.codes import Block, CodesFile, Vocabulary, tokens
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import units
-from resdavenet_vq.evaluation.codes import Block, CodesFile, Vocabulary, tokens
 
 PERIODS = [0.01, 0.02, 0.04, 0.08, 0.16]
 
@@ -43,7 +43,9 @@ def test_frame_labels_are_those_of_the_oracle(period, frame_time, data):
     vocabulary = Vocabulary()
     numbered = tokens(spoken, vocabulary)
     got = units.frame_labels(np.cumsum([0, *n_frames]), numbered, period, frame_time)
-    want = [label for n, s in zip(n_frames, spoken, strict=True) for label in oracle.frame_labels(n, s, period, frame_time)]
+    want = [
+        label for n, s in zip(n_frames, spoken, strict=True) for label in oracle.frame_labels(n, s, period, frame_time)
+    ]
     assert [None if label < 0 else list(vocabulary)[label] for label in got] == want
 
 
@@ -62,7 +64,9 @@ def test_usage():
 
 def test_codes_that_are_labels_agree_perfectly_and_unrelated_ones_not_at_all():
     perfect = units.agreement(np.diag([3, 5, 2]))
-    assert (perfect.purity, perfect.homogeneity, perfect.completeness, perfect.v_measure, perfect.nmi) == pytest.approx((1, 1, 1, 1, 1))
+    assert (perfect.purity, perfect.homogeneity, perfect.completeness, perfect.v_measure, perfect.nmi) == pytest.approx(
+        (1, 1, 1, 1, 1)
+    )
     none = units.agreement(np.outer([1, 2, 3], [4, 4]))
     assert none.purity == 0.5
     assert (none.homogeneity, none.completeness, none.v_measure, none.nmi) == pytest.approx((0, 0, 0, 0), abs=1e-12)
@@ -111,7 +115,10 @@ def test_r_value_of_perfect_of_missing_and_of_too_many():
 @given(st.data())
 @settings(deadline=None)
 def test_boundaries_of_a_block_are_the_sum_over_its_utterances(data):
-    codes = [np.array(data.draw(st.lists(st.integers(0, 2), min_size=1, max_size=12))) for _ in range(data.draw(st.integers(1, 4)))]
+    codes = [
+        np.array(data.draw(st.lists(st.integers(0, 2), min_size=1, max_size=12)))
+        for _ in range(data.draw(st.integers(1, 4)))
+    ]
     spoken = [data.draw(alignments()) for _ in codes]
 
     def block(which):
@@ -123,13 +130,20 @@ def test_boundaries_of_a_block_are_the_sum_over_its_utterances(data):
         )
 
     together = block(range(len(codes)))
-    alone = sum((units.boundaries(b, b.words, 0.04) for b in (block([i]) for i in range(len(codes)))), units.Boundaries())
+    alone = sum(
+        (units.boundaries(b, b.words, 0.04) for b in (block([i]) for i in range(len(codes)))), units.Boundaries()
+    )
     assert units.boundaries(together, together.words, 0.04) == alone
 
 
 def test_boundaries_by_hand():
     # frames of 40 ms: units change at 0.08 and 0.20; words 0.09-0.14 and 0.14-0.24, the utterance ends at 0.24
-    block = Block(np.array([0, 0, 1, 1, 1, 2]), np.array([0, 6]), tokens([[(0.09, 0.14, "A"), (0.14, 0.24, "B")]], Vocabulary()), None)
+    block = Block(
+        np.array([0, 0, 1, 1, 1, 2]),
+        np.array([0, 6]),
+        tokens([[(0.09, 0.14, "A"), (0.14, 0.24, "B")]], Vocabulary()),
+        None,
+    )
     assert units.boundaries(block, block.words, 0.04) == units.Boundaries(found=2, reference=2, matched=1)
 
 
@@ -171,7 +185,9 @@ def test_pauses_are_no_tokens():
 def codes_file(path, rows, layer="quant3", size=5):
     """A codes file of [(codes, words or None, phones or None)]."""
     with h5py.File(path, "w") as f:
-        f["manifest"] = [json.dumps({"id": f"u{i}", "words": words, "phones": phones}) for i, (_, words, phones) in enumerate(rows)]
+        f["manifest"] = [
+            json.dumps({"id": f"u{i}", "words": words, "phones": phones}) for i, (_, words, phones) in enumerate(rows)
+        ]
         group = f.create_group(layer)
         group["codes"] = np.concatenate([np.array(codes, np.int32) for codes, _, _ in rows])
         group["offsets"] = np.cumsum([0, *(len(codes) for codes, _, _ in rows)])
@@ -187,7 +203,9 @@ def test_blocks_hold_aligned_utterances_and_rotated_codes(tmp_path):
             for shift in range(5):
                 vocabulary = Vocabulary()
                 blocks = list(file.blocks(vocabulary, shift=shift, size=size))
-                got = [b.codes[b.offsets[i] : b.offsets[i + 1]].tolist() for b in blocks for i in range(len(b.offsets) - 1)]
+                got = [
+                    b.codes[b.offsets[i] : b.offsets[i + 1]].tolist() for b in blocks for i in range(len(b.offsets) - 1)
+                ]
                 assert got == [rows[(i + shift) % 5][0] for i in (0, 2, 3, 4)]
                 assert list(vocabulary) == ["W0", "W2", "W3", "W4"]
 

@@ -29,7 +29,13 @@ def test_layers_and_lengths():
     assert lengths["conv3"] == [12, 7, 4, 1]
     assert lengths["conv4"] == [6, 3, 2, 1]
     assert lengths["conv5"] == out.n_frames.tolist() == [3, 1, 1, 1]
-    assert [out.layers[f"conv{n}"].vectors.shape for n in range(1, 6)] == [(4, 4, 50), (4, 4, 25), (4, 6, 13), (4, 6, 7), (4, 8, 4)]
+    assert [out.layers[f"conv{n}"].vectors.shape for n in range(1, 6)] == [
+        (4, 4, 50),
+        (4, 4, 25),
+        (4, 6, 13),
+        (4, 6, 7),
+        (4, 8, 4),
+    ]
     assert out.layers["quant2"].counts.sum() == 25 + 15 + 8 + 1
     assert out.layers["conv2"].codes is None
 
@@ -52,7 +58,9 @@ def test_published_size():
 
 def test_initial_weights_follow_he():
     torch.manual_seed(0)
-    model = AudioEncoder(AudioModel(widths=(64, 64, 64, 64, 64), blocks_per_stage=1), QuantizerModel(codebook_size=2), ())
+    model = AudioEncoder(
+        AudioModel(widths=(64, 64, 64, 64, 64), blocks_per_stage=1), QuantizerModel(codebook_size=2), ()
+    )
     for name, x in model.named_parameters():
         if x.ndim == 4:
             n = x.shape[2] * x.shape[3] * x.shape[0]
@@ -79,7 +87,11 @@ def test_until_an_unknown_layer(layer):
 def test_padding_is_felt_only_near_the_end():
     model = encoder().eval()
     alone = model(logmel(1, 64), torch.tensor([64]), until="conv3").layers["conv3"].vectors
-    padded = model(torch.nn.functional.pad(logmel(1, 64), (0, 32)), torch.tensor([64]), until="conv3").layers["conv3"].vectors
+    padded = (
+        model(torch.nn.functional.pad(logmel(1, 64), (0, 32)), torch.tensor([64]), until="conv3")
+        .layers["conv3"]
+        .vectors
+    )
     torch.testing.assert_close(padded[..., :13], alone[..., :13])
     assert not torch.allclose(padded[..., :16], alone)
 
@@ -99,7 +111,9 @@ def test_jitter_distribution_and_ends(name, offsets):
     assert found.tolist() == offsets
     np.testing.assert_allclose(counts / n, [0.12, 0.76, 0.12], atol=0.01)
     for length in (1, 2, 3):
-        drawn = torch.stack([jittered_times(length, 0.5, model.jitter_offsets, torch.Generator().manual_seed(s)) for s in range(50)])
+        drawn = torch.stack(
+            [jittered_times(length, 0.5, model.jitter_offsets, torch.Generator().manual_seed(s)) for s in range(50)]
+        )
         assert drawn.unique().tolist() == list(range(length))[-(length if name == "centred" else 3) :]
 
 

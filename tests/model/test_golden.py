@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-import oracle_model as oracle
+import oracles.model as oracle
 import pytest
 import torch
 
@@ -12,9 +12,9 @@ from resdavenet_vq.config import AudioModel, QuantizerModel
 from resdavenet_vq.data import features
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import AudioEncoder, frame_mask
-from resdavenet_vq.model.released import audio_state, import_released
+from resdavenet_vq.release.importing import audio_state, import_released
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[1] / "golden"
 MANIFEST = json.loads((DATA / "audio_model/manifest.json").read_text())
 MASKS = sorted(MANIFEST["cases"])
 
@@ -36,9 +36,13 @@ def positions(mask):
 
 def encoder(mask, golden):
     model = AudioEncoder(
-        AudioModel(widths=tuple(MANIFEST["layer_widths"])), QuantizerModel(codebook_size=tuple(MANIFEST["codebook_sizes"])), positions(mask)
+        AudioModel(widths=tuple(MANIFEST["layer_widths"])),
+        QuantizerModel(codebook_size=tuple(MANIFEST["codebook_sizes"])),
+        positions(mask),
     )
-    state = {name.removeprefix("state."): torch.from_numpy(x) for name, x in golden.items() if name.startswith("state.")}
+    state = {
+        name.removeprefix("state."): torch.from_numpy(x) for name, x in golden.items() if name.startswith("state.")
+    }
     model.load_state_dict(audio_state(state))
     return model
 
@@ -62,7 +66,9 @@ def test_evaluation(golden, batch):
             np.testing.assert_array_equal(layer.codes, expected[f"layer{n}.codes"])
             np.testing.assert_array_equal(layer.codes[valid], expected[f"eval.codes{n}"])
             close(layer.commitment_loss, expected[f"eval.loss{n}"])
-            assert layer.counts.tolist() == np.bincount(expected[f"eval.codes{n}"], minlength=len(layer.counts)).tolist()
+            assert (
+                layer.counts.tolist() == np.bincount(expected[f"eval.codes{n}"], minlength=len(layer.counts)).tolist()
+            )
             close(oracle.perplexity(layer.codes[valid].numpy()), expected[f"eval.perplexity{n}"])
         else:
             layer = out.layers[f"conv{n}"]
@@ -126,7 +132,9 @@ def test_abx_dump(experiment, utterances, layer):
         np.testing.assert_allclose(found, dumped(layer, i), atol=0.002 if layer.startswith("conv") else 0.0006)
 
 
-@pytest.mark.parametrize(("layer", "reach"), [("conv2", 14), ("quant2", 14), ("conv3", 21), ("quant3", 21), ("conv4", 25)])
+@pytest.mark.parametrize(
+    ("layer", "reach"), [("conv2", 14), ("quant2", 14), ("conv3", 21), ("quant3", 21), ("conv4", 25)]
+)
 def test_an_utterance_by_itself_differs_only_near_its_end(experiment, utterances, layer, reach):
     for i, logmel in enumerate(utterances):
         [found] = encoded(experiment[0], layer, logmel[None], [logmel.shape[1]])

@@ -64,6 +64,10 @@ def test_a_narrow_network_trains_without_touching_foreign_memory():
         "for _ in range(40): model(torch.rand(4, 3, 32, 32)).sum().backward()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr

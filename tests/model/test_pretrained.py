@@ -25,7 +25,9 @@ def encoder(**image):
 
 def thin_state():
     torch.manual_seed(1)
-    return {name: torch.rand_like(x.float()).to(x.dtype) for name, x in encoder(**THIN).image.trunk.state_dict().items()}
+    return {
+        name: torch.rand_like(x.float()).to(x.dtype) for name, x in encoder(**THIN).image.trunk.state_dict().items()
+    }
 
 
 def assert_loaded(model, state):
@@ -72,7 +74,11 @@ def test_random_weights_stay():
 
 def test_names_are_strict_but_for_the_classifier(tmp_path):
     file = tmp_path / "thin.pth"
-    state = thin_state() | {"fc.weight": torch.zeros(3, 3), "surprise": torch.zeros(1), "bn1.bias": torch.full((4,), torch.nan)}
+    state = thin_state() | {
+        "fc.weight": torch.zeros(3, 3),
+        "surprise": torch.zeros(1),
+        "bn1.bias": torch.full((4,), torch.nan),
+    }
     del state["conv1.weight"]
     torch.save(state, file)
     with pytest.raises(InputError) as e:
@@ -124,7 +130,11 @@ def imagenet(tmp_path, monkeypatch, resnet):
     (tmp_path / "server").mkdir()
     (tmp_path / "server" / name).write_bytes(data.getvalue())
     monkeypatch.setattr(pretrained, "URL", f"file://{tmp_path}/server/{name}")
-    return ImageModel(architecture="resnet50", weights="IMAGENET1K_V1"), tmp_path / "server" / name, tmp_path / "hub/checkpoints" / name
+    return (
+        ImageModel(architecture="resnet50", weights="IMAGENET1K_V1"),
+        tmp_path / "server" / name,
+        tmp_path / "hub/checkpoints" / name,
+    )
 
 
 def test_imagenet_weights_are_downloaded_once(imagenet, resnet):
@@ -151,7 +161,9 @@ def test_a_damaged_download_and_a_damaged_copy_are_refused(imagenet):
 def test_without_a_network_it_is_said_how_to_go_on(imagenet):
     image, served, _ = imagenet
     served.unlink()
-    with pytest.raises(InputError, match=rf"give its path as model\.image\.weights; its SHA-256 begins with {served.stem[-8:]}"):
+    with pytest.raises(
+        InputError, match=rf"give its path as model\.image\.weights; its SHA-256 begins with {served.stem[-8:]}"
+    ):
         pretrained.sha256_of(image)
 
 

@@ -1,6 +1,6 @@
 import hypothesis.extra.numpy as npst
 import numpy as np
-import oracle_model as oracle
+import oracles.model as oracle
 import pytest
 import torch
 from hypothesis import given, settings
@@ -34,7 +34,9 @@ def whole_numbers(rows):
     return npst.arrays(np.float32, st.tuples(rows, st.just(2)), elements=st.integers(-3, 3).map(float))
 
 
-@given(frames=whole_numbers(st.integers(1, 30)), codebook=whole_numbers(st.integers(1, 40)), at_once=st.integers(1, 200))
+@given(
+    frames=whole_numbers(st.integers(1, 30)), codebook=whole_numbers(st.integers(1, 40)), at_once=st.integers(1, 200)
+)
 @settings(deadline=None)
 def test_nearest_is_the_lowest_of_the_nearest(frames, codebook, at_once):
     with pytest.MonkeyPatch.context() as patch:
@@ -43,7 +45,11 @@ def test_nearest_is_the_lowest_of_the_nearest(frames, codebook, at_once):
     np.testing.assert_array_equal(found, oracle.nearest(frames, codebook))
 
 
-@given(x=npst.arrays(np.float32, st.tuples(st.integers(1, 3), st.just(C), st.integers(1, 9)), elements=st.floats(-9, 9, width=32)))
+@given(
+    x=npst.arrays(
+        np.float32, st.tuples(st.integers(1, 3), st.just(C), st.integers(1, 9)), elements=st.floats(-9, 9, width=32)
+    )
+)
 @settings(deadline=None)
 def test_decoding_the_encoded_gives_the_nearest_code(x):
     q = quantizer().eval()
@@ -63,11 +69,15 @@ def test_update_follows_the_formula():
     out = q(x, mask)
     frames, codes = x.transpose(1, 2)[mask].numpy(), out.codes[mask].numpy()
     np.testing.assert_array_equal(codes, oracle.nearest(frames.astype(float), before["codebook"].numpy().astype(float)))
-    size, total, codebook = oracle.moved_codebook(frames, codes, before["cluster_size"].numpy(), before["embedding_sum"].numpy(), 0.9, 1e-3)
+    size, total, codebook = oracle.moved_codebook(
+        frames, codes, before["cluster_size"].numpy(), before["embedding_sum"].numpy(), 0.9, 1e-3
+    )
     np.testing.assert_allclose(q.cluster_size, size, rtol=1e-5)
     np.testing.assert_allclose(q.embedding_sum, total, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(q.codebook, codebook, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(out.commitment_loss.item(), oracle.commitment(frames, codes, before["codebook"].numpy()), rtol=1e-5)
+    np.testing.assert_allclose(
+        out.commitment_loss.item(), oracle.commitment(frames, codes, before["codebook"].numpy()), rtol=1e-5
+    )
     assert out.counts.tolist() == np.bincount(codes, minlength=K).tolist()
     np.testing.assert_array_equal(out.vectors, before["codebook"][out.codes].transpose(1, 2))
 
@@ -199,6 +209,8 @@ def test_five_sizes_are_not_one():
     with pytest.raises(TypeError, match=r"settings\.of"):
         Quantizer(4, sizes)
     for wrong in ("[1, 2]", "0", "[1, 2, 3, 4, 0]", "true", '"x"'):
-        with pytest.raises(InputError, match=r"^codebook_size: must be a positive whole number, or a list of 5 of them"):
+        with pytest.raises(
+            InputError, match=r"^codebook_size: must be a positive whole number, or a list of 5 of them"
+        ):
             QuantizerModel.from_json(f'{{"codebook_size": {wrong}}}')
     assert QuantizerModel.from_json(sizes.model_dump_json()) == sizes

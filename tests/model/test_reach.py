@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from resdavenet_vq.config import AudioModel, QuantizerModel
+from resdavenet_vq.lineage import frame_stride
 from resdavenet_vq.model.audio import AudioEncoder
 from resdavenet_vq.model.reach import Reach, reach
-from resdavenet_vq.stage import frame_stride
 
 
 @pytest.mark.parametrize(("kernel", "blocks"), [(9, 2), (9, 1), (3, 1), (5, 2)])

@@ -14,7 +14,8 @@ from PIL import Image
 from resdavenet_vq import config
 from resdavenet_vq.corpus.manifest import Interval, Manifest, Utterance
 from resdavenet_vq.data.preparation import prepare
-from resdavenet_vq.evaluation import retrieval_files, summary, word_detection
+from resdavenet_vq.evaluation import retrieval_files, summary
+from resdavenet_vq.evaluation import words as word_detection
 
 NASTY = '<script>alert("x")</script><img src=x onerror="window.canary = 1"> & "quotes"'
 LINEAGES = ("{}", "{}->{2}", "{}->{2}->{2,3}")
@@ -33,7 +34,16 @@ def utterances(folder, n):
         words = (Interval(0.1, 0.3, "RED"), Interval(0.3, seconds - 0.1, ("TREE<b>", "NULL", "BOAT", "LAKE")[i % 4]))
         phones = None if i % 3 == 0 else (Interval(0.1, 0.2, "R"), Interval(0.2, 0.3, "EH"))
         made.append(
-            Utterance(f"u{i}<i>", wav, image, f"image {i // 2}", NASTY if i % 2 else "anna", f"{NASTY} red tree {i}", words, phones)
+            Utterance(
+                f"u{i}<i>",
+                wav,
+                image,
+                f"image {i // 2}",
+                NASTY if i % 2 else "anna",
+                f"{NASTY} red tree {i}",
+                words,
+                phones,
+            )
         )
     return made
 
@@ -60,7 +70,9 @@ def write_maps(path, made, image_ids, index):
     cells = np.zeros((len(image_ids), 3, 2, 4), np.float32)
     cells[:, 2, 1, 0] = 1
     with h5py.File(path, "w") as f:
-        f["ids"], f["image_ids"] = (np.array(ids, dtype=h5py.string_dtype()) for ids in ([u.id for u in made], image_ids))
+        f["ids"], f["image_ids"] = (
+            np.array(ids, dtype=h5py.string_dtype()) for ids in ([u.id for u in made], image_ids)
+        )
         f["frames"], f["cells"] = np.pad(frames[:, None], ((0, 0), (0, 3))), cells
         f["offsets"], f["image_index"] = np.cumsum([0, *lengths]), index
         f.attrs["frame_period"], f.attrs["image_branch"] = 0.16, True
@@ -71,7 +83,14 @@ def phone_errors():
     names = ("R", "EH", "<i>", "NA")
     pairs = [(a, b) for a in names for b in names if a != b]
     return [
-        {"phone_ax": a, "phone_b": b, "within_error": 3.5 * i if i else "", "within_cells": i, "across_error": 2.0 * i, "across_cells": i}
+        {
+            "phone_ax": a,
+            "phone_b": b,
+            "within_error": 3.5 * i if i else "",
+            "within_cells": i,
+            "across_error": 2.0 * i,
+            "across_cells": i,
+        }
         for i, (a, b) in enumerate(pairs)
     ]
 
@@ -92,7 +111,9 @@ def write_json(path, value):
 def build(results: Path, made: list[Utterance]) -> None:
     """Writes everything that the report reads, for three lineages; the first has no quantizer."""
     rng = np.random.default_rng(3)
-    prepare(Manifest(made), config.Preparation(), results / "data/test.h5", results / "data/test.report.json", workers=1)
+    prepare(
+        Manifest(made), config.Preparation(), results / "data/test.h5", results / "data/test.report.json", workers=1
+    )
     image_ids = list(dict.fromkeys(u.image_id for u in made))
     index = np.array([image_ids.index(u.image_id) for u in made])
     for number, (lineage, folder) in enumerate(zip(LINEAGES, FOLDERS, strict=True)):
@@ -137,7 +158,9 @@ def build(results: Path, made: list[Utterance]) -> None:
             word_detection.score(codes, codes, layer, settings, words, frame_time="published", lineage=lineage)
         for layer in ("conv2", *layers):
             write_table(results / folder / f"abx/test/{layer}.phones.csv", phone_errors())
-            write_json(results / folder / f"abx/test/{layer}.json", abx(lineage, layer, 9 - number, layer.startswith("quant")))
+            write_json(
+                results / folder / f"abx/test/{layer}.json", abx(lineage, layer, 9 - number, layer.startswith("quant"))
+            )
     write_json(results / "baseline/abx/test/logmel.json", abx("raw log-mel", "logmel", 14, quantized=False))
     scores = [results / folder / "retrieval.json" for folder in FOLDERS]
     scores += [f for pattern in ("*/abx/*/*.json", "*/words/*/summary.json") for f in sorted(results.glob(pattern))]

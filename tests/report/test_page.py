@@ -20,9 +20,10 @@ from report import made_up as made
 
 from resdavenet_vq import config
 from resdavenet_vq.data.store import Store
+from resdavenet_vq.encode.codes import CodesFile
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.codes import CodesFile
-from resdavenet_vq.report import chunks, page, plots
+from resdavenet_vq.figures import interactive as plots
+from resdavenet_vq.report import chunks, page
 
 PAGES = ["index.html", "training.html", "words.html", "units.html", "utterances.html", "retrieval.html", "abx.html"]
 
@@ -134,8 +135,18 @@ def test_every_reference_is_a_file_of_the_folder_and_none_leads_outside(report, 
             if parts.fragment and not parts.path:
                 assert parts.fragment in read[name].ids
     data = pieces(report)
-    used = {urlsplit(r).path for shown in read.values() for r in shown.references} | set(PAGES) | {f"data/{name}.js" for name in data}
-    used |= {u[what] for name in data if name.startswith("utterances") for u in data[name] for what in ("sound", "spectrogram")}
+    used = (
+        {urlsplit(r).path for shown in read.values() for r in shown.references}
+        | set(PAGES)
+        | {f"data/{name}.js" for name in data}
+    )
+    used |= {
+        u[what]
+        for name in data
+        if name.startswith("utterances")
+        for u in data[name]
+        for what in ("sound", "spectrogram")
+    }
     pictured = [pair for name in data if name.startswith(("maps", "utterances")) for pair in data[name]]
     used |= {pair["image"]["file"] for pair in pictured} | {pair["sound"] for pair in pictured}
     used |= {data[name]["csv"] for name in data if name.startswith("phones")}
@@ -158,7 +169,9 @@ def test_the_library_of_charts_is_the_installed_one_with_its_licence(report):
 def test_text_of_the_corpus_is_escaped(report, read):
     for name in PAGES:
         text = (report / name).read_text()
-        assert all(r.startswith("assets/") for r in read[name].references if r.endswith(".js")), "our own scripts, and none of the corpus"
+        assert all(r.startswith("assets/") for r in read[name].references if r.endswith(".js")), (
+            "our own scripts, and none of the corpus"
+        )
         assert "<script>alert" not in text
         assert "<img src=x" not in text
         assert "TREE<b>" not in text
@@ -171,7 +184,12 @@ def test_text_of_the_corpus_is_escaped(report, read):
     assert texts == [f"{made.NASTY} red tree {i}" for i in range(12)]
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(), st.lists))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        st.lists,
+    )
+)
 def test_data_come_back_as_they_were_and_never_leave_their_script(value):
     text = chunks.as_script(value)
     assert json.loads(text) == value
@@ -188,7 +206,9 @@ def test_pages_are_readable_without_seeing(report, read):
         text = (report / name).read_text()
         assert shown.headings[0] == 1
         assert shown.headings.count(1) == 1
-        assert all(b - a <= 1 for a, b in zip(shown.headings, shown.headings[1:], strict=False)), f"{name} leaves out a level of headings"
+        assert all(b - a <= 1 for a, b in zip(shown.headings, shown.headings[1:], strict=False)), (
+            f"{name} leaves out a level of headings"
+        )
         assert all(shown.alts), name
         assert not shown.unlabelled
         assert 'lang="en"' in text
@@ -308,7 +328,9 @@ def test_a_failure_leaves_the_old_report_or_none(results, tmp_path, damage, name
         (out / "index.html").write_text("old")
     with pytest.raises(InputError, match=re.escape(named)):
         page.write(folder, ["none-2"], "test", config.Report(utterances=1), out)
-    assert [str(p.relative_to(out.parent)) for p in sorted(out.parent.rglob("*"))] == (["report", "report/index.html"] if before else [])
+    assert [str(p.relative_to(out.parent)) for p in sorted(out.parent.rglob("*"))] == (
+        ["report", "report/index.html"] if before else []
+    )
 
 
 def test_a_lineage_that_is_none_is_refused(results, tmp_path):

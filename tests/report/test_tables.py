@@ -1,4 +1,4 @@
-"""Tables for a paper: golden texts in tests/data/tables, and what LaTeX needs to take them."""
+"""Tables for a paper: golden texts in tests/golden/tables, and what LaTeX needs to take them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.report import tables
 
-GOLDEN = Path(__file__).resolve().parents[1] / "data/tables"
+GOLDEN = Path(__file__).resolve().parents[1] / "golden/tables"
 KINDS = ("retrieval", "abx", "words")
 FORMATS = {"latex": "tex", "markdown": "md", "csv": "csv"}
 
@@ -22,7 +22,9 @@ FORMATS = {"latex": "tex", "markdown": "md", "csv": "csv"}
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("form", FORMATS)
 def test_the_text_is_the_golden_one(kind, form):
-    assert tables.table(GOLDEN / "summary.csv", kind, form) == (GOLDEN / f"{kind}.{FORMATS[form]}").read_text(encoding="utf-8")
+    assert tables.table(GOLDEN / "summary.csv", kind, form) == (GOLDEN / f"{kind}.{FORMATS[form]}").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -40,13 +42,21 @@ def test_latex_takes_the_table(kind):
             cells = len(re.findall(r"(?<!\\)&", line)) + 1
             spanned = sum(int(n) - 1 for n in re.findall(r"\\multicolumn\{(\d+)\}", line))
             assert cells + spanned == len(columns), line
-    assert [line for line in body if line in {r"\toprule", r"\midrule", r"\bottomrule"}] == [r"\toprule", r"\midrule", r"\bottomrule"]
+    assert [line for line in body if line in {r"\toprule", r"\midrule", r"\bottomrule"}] == [
+        r"\toprule",
+        r"\midrule",
+        r"\bottomrule",
+    ]
     assert body[-1] == r"\end{tabular}"
 
 
 @given(st.text())
 def test_latex_of_any_text_has_no_bare_special_character(text):
-    bare = re.sub(r"\\(textbackslash|textasciitilde|textasciicircum)\{\}|\$(\\rightarrow|\\pm|[<>|])\$|\\[&%$#_{}]", "", tables.latex(text))
+    bare = re.sub(
+        r"\\(textbackslash|textasciitilde|textasciicircum)\{\}|\$(\\rightarrow|\\pm|[<>|])\$|\\[&%$#_{}]",
+        "",
+        tables.latex(text),
+    )
     assert not set(bare) & set("&%$#_{}~^<>|\\")
 
 

@@ -111,7 +111,9 @@ def parent(stores):
 
 def start(stores, parent, recipe, seed=1, model=QUICK):
     run = Run.start(model, (2, 3), recipe, TRAINING, parent, torch.device("cpu"))
-    codebooks.begin_at_parent(quantizers_of(run.model), parent, Store(stores / "train.h5"), generator("codebooks", seed))
+    codebooks.begin_at_parent(
+        quantizers_of(run.model), parent, Store(stores / "train.h5"), generator("codebooks", seed)
+    )
     return quantizers_of(run.model)
 
 

@@ -23,7 +23,9 @@ def trained(store, pad_to="batch", *, same_sizes=False, **settings):
     """A run after a few steps, and their losses; sizes differ from step to step, and the last batch is a single pair."""
     training = TRAINING.model_copy(update={"compute": config.Compute(**settings), "pad_to": pad_to})
     run = Run.start(MODEL, (2, 3), config.Recipe(), training, None, CPU)
-    batches = training_batches(Store(store), MODEL.image, batch_size=8, pad_to=pad_to, pad_value=0.0, seed=1, epoch=1, workers=0)
+    batches = training_batches(
+        Store(store), MODEL.image, batch_size=8, pad_to=pad_to, pad_value=0.0, seed=1, epoch=1, workers=0
+    )
     losses = []
     for step, batch in enumerate([next(iter(batches))] * STEPS if same_sizes else batches):
         result = step_losses(run.model, batch, len(batch.index), (1, step), config.Recipe(), training)
@@ -113,7 +115,11 @@ def test_what_a_gpu_is_told(precision, expected, deterministic, monkeypatch):
 
     def told():
         kinds = torch.backends.cudnn.conv, torch.backends.cuda.matmul
-        return [kind.fp32_precision for kind in kinds], torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
+        return (
+            [kind.fp32_precision for kind in kinds],
+            torch.backends.cudnn.benchmark,
+            torch.are_deterministic_algorithms_enabled(),
+        )
 
     before = told()
     settings = config.Compute(precision=precision, deterministic=deterministic)
@@ -135,11 +141,15 @@ class NothingWaits(TorchDispatchMode):
         name = func.__name__.split(".")[0]
         assert not name.lstrip("_").startswith(tuple(w.lstrip("_") for w in WAITING)), f"{func} waits for the GPU"
         indices = args[1] if name.startswith("index") and len(args) > 1 and isinstance(args[1], list | tuple) else ()
-        assert not any(isinstance(i, torch.Tensor) and i.dtype == torch.bool for i in indices), f"{func} with a mask waits for the GPU"
+        assert not any(isinstance(i, torch.Tensor) and i.dtype == torch.bool for i in indices), (
+            f"{func} with a mask waits for the GPU"
+        )
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("what", [lambda x: x.sum().item(), lambda x: bool(x.any()), lambda x: x[x > 0], lambda x: x.long().bincount()])
+@pytest.mark.parametrize(
+    "what", [lambda x: x.sum().item(), lambda x: bool(x.any()), lambda x: x[x > 0], lambda x: x.long().bincount()]
+)
 def test_what_waits_is_found(what):
     with pytest.raises(AssertionError, match="waits for the GPU"), NothingWaits():
         what(torch.ones(3))
@@ -149,8 +159,15 @@ def test_what_waits_is_found(what):
 @pytest.mark.parametrize("recipe", [{}, {"semi_hard": "masked", "jitter": "centred"}])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_no_step_waits_for_its_gpu(store, lineage, recipe, precision):
-    batches = list(training_batches(Store(store), MODEL.image, batch_size=8, pad_to="batch", pad_value=0.0, seed=1, epoch=1, workers=0))
-    recipe, training = config.Recipe(**recipe), TRAINING.model_copy(update={"compute": config.Compute(precision=precision)})
+    batches = list(
+        training_batches(
+            Store(store), MODEL.image, batch_size=8, pad_to="batch", pad_value=0.0, seed=1, epoch=1, workers=0
+        )
+    )
+    recipe, training = (
+        config.Recipe(**recipe),
+        TRAINING.model_copy(update={"compute": config.Compute(precision=precision)}),
+    )
     run = Run.start(MODEL, lineage, recipe, training, None, CPU)
     healthy = torch.tensor(True)
     for step, batch in enumerate(batches):

@@ -22,7 +22,13 @@ from resdavenet_vq.training.step import quantizers_of, step_losses, update
 
 
 def environment(rank, world, port):
-    return {"RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return {
+        "RANK": str(rank),
+        "WORLD_SIZE": str(world),
+        "LOCAL_RANK": str(rank),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
 
 
 def free_port():
@@ -52,7 +58,16 @@ def _among(environment, do, *args):
 
 def batches_of(store, epoch, rank, world):
     return training_batches(
-        store, MODEL.image, batch_size=8, pad_to="batch", pad_value=0.0, seed=1, epoch=epoch, workers=0, rank=rank, world=world
+        store,
+        MODEL.image,
+        batch_size=8,
+        pad_to="batch",
+        pad_value=0.0,
+        seed=1,
+        epoch=epoch,
+        workers=0,
+        rank=rank,
+        world=world,
     )
 
 
@@ -216,7 +231,10 @@ def test_two_trainings_take_two_gpus(tmp_path):
         ({"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_NTASKS": "4"}, (3, 4, 1)),
         ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, (0, 1, 0)),  # a batch script's own shell: srun started nobody
         ({"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}, (0, 1, 0)),
-        ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "SLURM_STEP_NUM_TASKS": "1"}, (0, 2, 0)),  # torchrun in a job
+        (
+            {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "SLURM_STEP_NUM_TASKS": "1"},
+            (0, 2, 0),
+        ),  # torchrun in a job
     ],
 )
 def test_who_this_process_is(variables, expected):

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import oracle_training as oracle
+import oracles.training as oracle
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -37,7 +37,14 @@ def test_what_a_training_leaves(stores, capsys):
     assert card["epoch"] == best["epoch"]
     assert card["scores"]["mean_recall_at_10"] == pytest.approx(best["mean_recall_at_10"], rel=1e-5)
     for row in rows:
-        parts = ("sampled_rows", "sampled_columns", "semi_hard_rows", "semi_hard_columns", "quant2_commitment", "quant3_commitment")
+        parts = (
+            "sampled_rows",
+            "sampled_columns",
+            "semi_hard_rows",
+            "semi_hard_columns",
+            "quant2_commitment",
+            "quant3_commitment",
+        )
         assert row["loss"] == pytest.approx(sum(row[k] for k in parts), rel=1e-4)
         assert row["learning_rate"] == pytest.approx(oracle.learning_rate(TRAINING.learning_rate, int(row["epoch"])))
         for n in (2, 3):
@@ -55,7 +62,7 @@ def test_what_a_training_leaves(stores, capsys):
 
 
 def test_learning_rate_table():
-    table = json.loads((Path(__file__).parents[1] / "data" / "losses" / "learning_rate_by_epoch.json").read_text())
+    table = json.loads((Path(__file__).parents[1] / "golden" / "losses" / "learning_rate_by_epoch.json").read_text())
     published = config.Training(split="t", validation_split="v")
     assert [step.learning_rate(published, e) for e in range(20)] == pytest.approx(table, rel=1e-12)
 
@@ -115,7 +122,9 @@ def test_perplexity_is_that_of_the_epoch():
     counts = np.zeros((3, 12), np.int64)
     counts[0, :2], counts[1, 2:4], counts[2, 0] = 5, 5, 10
     for c in counts:
-        run.tally.add(step.StepLosses(torch.zeros(()), torch.ones(5, dtype=torch.float64), {"quant2": torch.from_numpy(c)}), 4)
+        run.tally.add(
+            step.StepLosses(torch.zeros(()), torch.ones(5, dtype=torch.float64), {"quant2": torch.from_numpy(c)}), 4
+        )
     run.tally = replace(run.tally, seconds=2.0, waited=1.0)
     row = run.tally.to_row()
     share = counts.sum(0) / counts.sum()
@@ -193,7 +202,9 @@ def test_bad_numbers_are_found_within_ten_steps_without_checkpoints(stores, monk
 # -- small sizes -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("pairs", "frames"), [(1, (1, 2)), (1, (40, 41)), (2, (1, 2)), (3, (2048, 2049)), (10, (1, 90))])
+@pytest.mark.parametrize(
+    ("pairs", "frames"), [(1, (1, 2)), (1, (40, 41)), (2, (1, 2)), (3, (2048, 2049)), (10, (1, 90))]
+)
 def test_degenerate_sizes(stores, pairs, frames):
     write_store(stores / "train.h5", pairs, 0, frames)
     write_store(stores / "val.h5", pairs, 1, frames)

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-import oracle_training as oracle
+import oracles.training as oracle
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from resdavenet_vq.training import losses
 
-GOLDEN = Path(__file__).parents[1] / "data" / "losses"
+GOLDEN = Path(__file__).parents[1] / "golden" / "losses"
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,12 @@ def test_masked_differs_where_the_release_invents_an_impostor():
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(1, 12), st.integers(0, 2**31), st.sampled_from([0.1, 1.0, 20.0]), st.sampled_from(["published", "masked"]))
+@given(
+    st.integers(1, 12),
+    st.integers(0, 2**31),
+    st.sampled_from([0.1, 1.0, 20.0]),
+    st.sampled_from(["published", "masked"]),
+)
 def test_losses_agree_with_their_oracles(n, seed, scale, variant):
     S = random_similarities(seed, n, scale)
     impostors = losses.draw_impostors(n, torch.Generator().manual_seed(seed))

@@ -33,7 +33,9 @@ def assert_same(a, b):
     assert a[:3] == b[:3]
     assert_equal(a[3] | {"history": None}, b[3] | {"history": None})
     for mine, others in zip(a[3]["history"], b[3]["history"], strict=True):
-        assert {k: v for k, v in mine.items() if k not in loop.TIMINGS} == {k: v for k, v in others.items() if k not in loop.TIMINGS}
+        assert {k: v for k, v in mine.items() if k not in loop.TIMINGS} == {
+            k: v for k, v in others.items() if k not in loop.TIMINGS
+        }
 
 
 def assert_equal(a, b):
@@ -108,7 +110,9 @@ def test_signal_during_validation(stores, unbroken, monkeypatch):
 def test_killed_data_worker(stores):
     child = Child(stores, workers=1, pause=0.2, epochs=30)
     child.wait_for_step(2)
-    (worker,) = subprocess.run(["pgrep", "-P", str(child.pid)], capture_output=True, text=True, check=True).stdout.split()
+    (worker,) = subprocess.run(
+        ["pgrep", "-P", str(child.pid)], capture_output=True, text=True, check=True
+    ).stdout.split()
     os.kill(int(worker), signal.SIGKILL)
     assert child.end() == 1
     assert "a data worker died at epoch " in child.text

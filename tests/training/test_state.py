@@ -13,7 +13,11 @@ from resdavenet_vq.training.state import State, differences, locked
 
 
 def content(number):
-    return {"number": number, "weights": {"a": torch.full((50,), float(number))}, "history": [{"epoch": 1, "loss": 0.5}]}
+    return {
+        "number": number,
+        "weights": {"a": torch.full((50,), float(number))},
+        "history": [{"epoch": 1, "loss": 0.5}],
+    }
 
 
 def in_fork(do):
@@ -124,7 +128,10 @@ def test_damaged_checkpoint_is_refused(tmp_path, damage):
 
 
 def test_another_identity_has_another_state(tmp_path):
-    old, new = State(tmp_path, {"training": {"epochs": 6}, "parent": None}), State(tmp_path, {"training": {"epochs": 12}, "parent": "ab"})
+    old, new = (
+        State(tmp_path, {"training": {"epochs": 6}, "parent": None}),
+        State(tmp_path, {"training": {"epochs": 12}, "parent": "ab"}),
+    )
     old.save(content(1))
     assert new.load() is None
     (line,) = new.others()

@@ -10,10 +10,10 @@ from torch import nn
 
 from resdavenet_vq import config
 from resdavenet_vq.model.dual_encoder import DualEncoder
-from resdavenet_vq.model.released import audio_state
+from resdavenet_vq.release.importing import audio_state
 from resdavenet_vq.training import step
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[1] / "golden"
 
 
 class Batch(NamedTuple):
@@ -39,7 +39,9 @@ def test_golden_trajectory(monkeypatch, threads):
     )
     model = DualEncoder(settings, (2, 3), image_branch=False)
     model.image = nn.Conv2d(3, 48, 4, stride=4)
-    model.audio.load_state_dict(audio_state({k.removeprefix("audio."): v for k, v in golden.items() if k.startswith("audio.")}))
+    model.audio.load_state_dict(
+        audio_state({k.removeprefix("audio."): v for k, v in golden.items() if k.startswith("audio.")})
+    )
     model.image.load_state_dict({"weight": golden["image.weight"], "bias": golden["image.bias"]})
     model.train()
     training = config.Training(split="t", validation_split="v", learning_rate=2e-3, weight_decay=5e-7, jitter=0.0)
@@ -53,11 +55,15 @@ def test_golden_trajectory(monkeypatch, threads):
             losses = step.step_losses(model, batch, 6, (1, k), config.Recipe(), training)
             assert step.update(model, optimizer, losses)
             got = [losses.total.item(), *losses.parts.tolist()]
-            assert got == pytest.approx(expected.tolist(), rel=1e-4 if k < 6 else 1e-3, abs=1e-6 if k < 7 else 0.15), f"step {k}"
+            assert got == pytest.approx(expected.tolist(), rel=1e-4 if k < 6 else 1e-3, abs=1e-6 if k < 7 else 0.15), (
+                f"step {k}"
+            )
     finally:
         torch.set_num_threads(before)
     quantizers = step.quantizers_of(model)
-    torch.testing.assert_close(model.audio.stages[0][0].weight.squeeze(), golden["final_conv1"].squeeze(), rtol=0, atol=2e-3)
+    torch.testing.assert_close(
+        model.audio.stages[0][0].weight.squeeze(), golden["final_conv1"].squeeze(), rtol=0, atol=2e-3
+    )
     for n in (2, 3):
         same = (quantizers[f"quant{n}"].codebook - golden[f"final_embedding{n}"]).abs() < 2e-3
         assert same.float().mean() > 0.9, f"quant{n}"

@@ -39,7 +39,9 @@ def _workflow(api, question, **settings):
     from snakemake.settings.types import ConfigSettings, DAGSettings, RerunTrigger, ResourceSettings
 
     workflow = api.workflow(
-        resource_settings=ResourceSettings(cores=question.get("cores", 2), overwrite_threads=question.get("threads", {})),
+        resource_settings=ResourceSettings(
+            cores=question.get("cores", 2), overwrite_threads=question.get("threads", {})
+        ),
         config_settings=ConfigSettings(config=question["config"]),
         snakefile=Path(sys.argv[1], "Snakefile").resolve(),
         workdir=Path(question["folder"]),

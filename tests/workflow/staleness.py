@@ -64,7 +64,9 @@ class World:
             about = entry.get("first", ""), entry.get("why", ""), entry.get("to", ...), entry.get("never", False)
             entries.append(Entry(tuple(keys.split()), *about))
         values = merged(default, table["configuration"])
-        return cls(name, table["title"], values, table["targets"], table["files"], tuple(table.get("sections", ())), entries)
+        return cls(
+            name, table["title"], values, table["targets"], table["files"], tuple(table.get("sections", ())), entries
+        )
 
     @property
     def leaves(self) -> dict[str, tuple[Steps, Any, Any]]:

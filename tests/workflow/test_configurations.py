@@ -8,13 +8,24 @@ import pytest
 import yaml
 
 from resdavenet_vq import config
-from resdavenet_vq.workflow import Plan
+from resdavenet_vq.workflow.plan import Plan
 
 REPO = Path(__file__).resolve().parents[2]
 
 
 def dry_run(folder, file):
-    command = [sys.executable, "-m", "snakemake", "-n", "-q", "rules", "--snakefile", REPO / "Snakefile", "--directory", folder]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-n",
+        "-q",
+        "rules",
+        "--snakefile",
+        REPO / "Snakefile",
+        "--directory",
+        folder,
+    ]
     return subprocess.run([*command, "--cores", "1", "--configfile", file], capture_output=True, text=True, check=False)
 
 
@@ -42,7 +53,9 @@ def test_a_configuration_plans_once_its_files_are_there(name, tmp_path):
     run = dry_run(tmp_path, file)
     assert run.returncode == 0, run.stdout + run.stderr
     jobs = {
-        line.split()[0]: int(line.split()[1]) for line in run.stdout.splitlines() if len(line.split()) == 2 and line.split()[1].isdigit()
+        line.split()[0]: int(line.split()[1])
+        for line in run.stdout.splitlines()
+        if len(line.split()) == 2 and line.split()[1].isdigit()
     }
     assert jobs["train"] >= len(plan.lineages)
     assert jobs["score_retrieval"] == len(plan.lineages)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from resdavenet_vq import config
-from resdavenet_vq.workflow import Plan
+from resdavenet_vq.workflow.plan import Plan
 
 REPO = Path(__file__).resolve().parents[2]
 PAGES = [REPO / "README.md", REPO / "CONTRIBUTING.md", *sorted((REPO / "docs").glob("*.md"))]

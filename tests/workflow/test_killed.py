@@ -18,7 +18,7 @@ import soundfile
 import yaml
 from PIL import Image
 
-from resdavenet_vq.orphans import GRACE, STARTER
+from resdavenet_vq.processes import GRACE, STARTER
 
 REPO = Path(__file__).resolve().parents[2]
 EPOCHS = 8
@@ -58,7 +58,17 @@ def assert_still(starter, folder):
 
 
 def snakemake(folder, *arguments):
-    command = [sys.executable, "-m", "snakemake", "--snakefile", REPO / "Snakefile", "--directory", folder, "--cores", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        REPO / "Snakefile",
+        "--directory",
+        folder,
+        "--cores",
+        "2",
+    ]
     configuration = [REPO / "config.yaml", REPO / "tests/workflow/tiny.yaml", folder / "longer.yaml"]
     return subprocess.Popen(
         [*command, *arguments, "--configfile", *configuration],
@@ -77,7 +87,11 @@ def test_a_killed_run_goes_on_by_the_documented_lines(tmp_path):
     log = root / "logs/train/none.log"
 
     first = snakemake(tmp_path, target)
-    wait_for(lambda: (log.exists() and f"epoch 2/{EPOCHS}: loss" in log.read_text()) or first.poll() is not None, 200, lambda: "no epoch")
+    wait_for(
+        lambda: (log.exists() and f"epoch 2/{EPOCHS}: loss" in log.read_text()) or first.poll() is not None,
+        200,
+        lambda: "no epoch",
+    )
     assert first.poll() is None, first.communicate()[0]
     assert len(living(first.pid)) >= 2  # the training and its data worker
     first.kill()  # and nothing but Snakemake
@@ -142,7 +156,9 @@ def manifest(tmp_path):
     with io.BytesIO() as f:
         Image.new("RGB", (300, 300), (200, 20, 20)).save(f, "JPEG")
         (tmp_path / "a.jpg").write_bytes(f.getvalue())
-    rows = [{"uttid": f"u{i}", "speaker": "s", "wav": "a.wav", "image": "a.jpg", "asr_text": "a"} for i in range(20_000)]
+    rows = [
+        {"uttid": f"u{i}", "speaker": "s", "wav": "a.wav", "image": "a.jpg", "asr_text": "a"} for i in range(20_000)
+    ]
     path = tmp_path / "a.json"
     path.write_text(json.dumps({"audio_base_path": ".", "image_base_path": ".", "data": rows}))
     return path
@@ -154,7 +170,11 @@ def test_nothing_is_prepared_any_more(manifest, tmp_path):
     command = ["prepare", "--manifest", manifest, "--out", out, "--report", report, "--workers", 2]
     with Started("-m", "resdavenet_vq", *command) as job:
         # the command, the server that forks workers, a tracker of resources, two workers
-        wait_for(lambda: len(living(job.starter.pid)) >= 5 or job.process.poll() is not None, 100, lambda: living(job.starter.pid))
+        wait_for(
+            lambda: len(living(job.starter.pid)) >= 5 or job.process.poll() is not None,
+            100,
+            lambda: living(job.starter.pid),
+        )
         assert job.process.poll() is None, job.process.communicate()
         job.kill_starter()
         assert_still(job.starter.pid, tmp_path)
@@ -190,7 +210,9 @@ def test_every_process_of_torchrun_ends(tmp_path):
 
 
 def test_a_command_that_does_not_obey_is_killed():
-    with Started("-c", any_command("signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)")) as job:
+    with Started(
+        "-c", any_command("signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)")
+    ) as job:
         assert job.process.stdout.readline() == "up\n"
         job.kill_starter()
         start = time.monotonic()
@@ -207,12 +229,15 @@ def test_a_starter_of_another_host_is_not_looked_for():
 
 def test_without_a_starter_a_command_runs():
     environment = {key: value for key, value in os.environ.items() if key != STARTER}
-    assert subprocess.run([sys.executable, "-c", any_command("pass")], cwd=REPO, env=environment, check=False).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-c", any_command("pass")], cwd=REPO, env=environment, check=False).returncode
+        == 0
+    )
 
 
 def test_a_system_that_cannot_wait_for_other_processes(monkeypatch):
     """macOS has no pidfd; some containers forbid it."""
-    from resdavenet_vq import orphans
+    from resdavenet_vq import processes as orphans
 
     def forbidden(_):
         raise PermissionError

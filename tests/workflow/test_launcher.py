@@ -54,7 +54,13 @@ def prepared(tmp_path_factory):
     values["lineages"] = ["{2,3}"]
     values["model"] = {
         "audio": {"widths": [16] * 5, "blocks_per_stage": 1},
-        "image": {"architecture": "thin_resnet", "widths": [16] * 4, "crop": 32, "resize": 36, "training_crop": "same_scale"},
+        "image": {
+            "architecture": "thin_resnet",
+            "widths": [16] * 4,
+            "crop": 32,
+            "resize": 36,
+            "training_crop": "same_scale",
+        },
         "quantizer": {"codebook_size": 12, "init_nonnegative": True},
     }
     values["training"] |= {"gpus": 2, "epochs": 1, "batch_size": 8, "workers": 0, "overrides": {}}
@@ -63,7 +69,17 @@ def prepared(tmp_path_factory):
 
 
 def snakemake(folder, *arguments, gpus=2):
-    command = [sys.executable, "-m", "snakemake", "--snakefile", REPO / "Snakefile", "--directory", folder, "--cores", "8"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        REPO / "Snakefile",
+        "--directory",
+        folder,
+        "--cores",
+        "8",
+    ]
     limits = ["--resources", f"gpu={gpus}", "--allowed-rules", "train", "--configfile", folder / "two.yaml"]
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run(
@@ -99,7 +115,9 @@ def test_a_training_in_two_processes_of_torchrun(prepared):
     assert "Nothing to be done" in again.stdout + again.stderr
 
 
-@pytest.mark.parametrize(("gpus", "expected"), [(0, "python"), (1, "python"), (2, "torchrun --standalone --nproc-per-node 2")])
+@pytest.mark.parametrize(
+    ("gpus", "expected"), [(0, "python"), (1, "python"), (2, "torchrun --standalone --nproc-per-node 2")]
+)
 def test_fewer_gpus_are_used_where_there_are_fewer(prepared, gpus, expected):
     assert shell_command(snakemake(prepared, "-n", "-p", "--forcerun", "train", gpus=gpus)) == expected
 
@@ -107,7 +125,9 @@ def test_fewer_gpus_are_used_where_there_are_fewer(prepared, gpus, expected):
 @pytest.mark.parametrize(("number", "processes"), [(0, "--ntasks-per-node 4"), (1, "--ntasks 2")])
 def test_several_nodes_follow_from_the_profile(prepared, number, processes):
     lines = [
-        line.strip(" #") for line in (REPO / "profiles/slurm/config.yaml").read_text().splitlines() if line.strip().startswith("# train: {")
+        line.strip(" #")
+        for line in (REPO / "profiles/slurm/config.yaml").read_text().splitlines()
+        if line.strip().startswith("# train: {")
     ]
     resources = yaml.safe_load(lines[number])["train"]
     wanted = [f"train:{key}={value}" for key, value in resources.items() if key != "runtime"]
@@ -116,7 +136,9 @@ def test_several_nodes_follow_from_the_profile(prepared, number, processes):
 
 
 def test_profiles_name_rules_that_there_are():
-    rules = set(re.findall(r"^rule (\w+):", "\n".join(f.read_text() for f in (REPO / "rules").glob("*.smk")), re.MULTILINE))
+    rules = set(
+        re.findall(r"^rule (\w+):", "\n".join(f.read_text() for f in (REPO / "rules").glob("*.smk")), re.MULTILINE)
+    )
     profile = yaml.safe_load((REPO / "profiles/slurm/config.yaml").read_text())
     named = {*profile["set-resources"], *profile["set-threads"]}
     text = (REPO / "profiles/slurm/config.yaml").read_text()
@@ -124,7 +146,11 @@ def test_profiles_name_rules_that_there_are():
     named |= set(re.findall(r"(\w+): scores\b", text))
     assert named <= rules
     assert not {"cores", "resources"} & profile.keys()  # they would limit the whole cluster
-    blocks = [block for f in (REPO / "rules").glob("*.smk") for block in re.split(r"^rule ", f.read_text(), flags=re.MULTILINE)[1:]]
+    blocks = [
+        block
+        for f in (REPO / "rules").glob("*.smk")
+        for block in re.split(r"^rule ", f.read_text(), flags=re.MULTILINE)[1:]
+    ]
     wide = {block.partition(":")[0] for block in blocks if "threads: 64" in block}
     assert wide == profile["set-threads"].keys()
     on_gpus = {block.partition(":")[0] for block in blocks if "gpu=" in block}

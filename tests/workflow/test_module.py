@@ -64,7 +64,9 @@ def test_a_rule_of_the_host_is_made_from_results_of_the_module(host):
 
 
 def test_everything_is_planned_under_the_hosts_names(host):
-    said = snakemake(host, "--configfile", "small.yaml", "-n", "-q", "rules", "--", "vq_all", "vq_figures", "vq_tables", "vq_noise")
+    said = snakemake(
+        host, "--configfile", "small.yaml", "-n", "-q", "rules", "--", "vq_all", "vq_figures", "vq_tables", "vq_noise"
+    )
     for rule in ("vq_train", "vq_detect_words", "vq_score_noisy_retrieval", "vq_draw_figure", "vq_write_report"):
         assert rule in said
 

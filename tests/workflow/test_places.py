@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from resdavenet_vq.config import SpokenScenes
-from resdavenet_vq.corpus import spoken_scenes
+from resdavenet_vq.demo import corpus as spoken_scenes
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -31,7 +31,9 @@ def reduced(corpus, lineages):
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     folder = tmp_path_factory.mktemp("places")
-    settings = SpokenScenes(layout="spoken_scenes", name="stand_in", seed=3, pairs={"train": 24, "val": 12}, image_size=48)
+    settings = SpokenScenes(
+        layout="spoken_scenes", name="stand_in", seed=3, pairs={"train": 24, "val": 12}, image_size=48
+    )
     for split in settings.pairs:
         spoken_scenes.make(settings, split, folder, 1)
     return folder
@@ -40,13 +42,29 @@ def corpus(tmp_path_factory):
 def test_the_published_recipe_runs_to_its_end_on_a_stand_in(corpus, tmp_path):
     file = tmp_path / "places.yaml"
     file.write_text(yaml.safe_dump(reduced(corpus, ["{3}->{2,3}"]), sort_keys=False))
-    command = [sys.executable, "-m", "snakemake", "--snakefile", REPO / "Snakefile", "--directory", tmp_path, "--cores", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        REPO / "Snakefile",
+        "--directory",
+        tmp_path,
+        "--cores",
+        "2",
+    ]
     run = subprocess.run(
-        [*command, "--configfile", file], env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
+        [*command, "--configfile", file],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 0, run.stderr[-5000:]
     table = pd.read_csv(tmp_path / "results/places/summary.csv")
-    layers = [("raw log-mel", "logmel")] + [("{3}->{2,3}", layer) for layer in ("quant2", "segment2", "quant3", "segment3")]
+    layers = [("raw log-mel", "logmel")] + [
+        ("{3}->{2,3}", layer) for layer in ("quant2", "segment2", "quant3", "segment3")
+    ]
     assert list(zip(table["lineage"], table["layer"], strict=True)) == layers
     assert table["mean_recall_at_10"][1:].notna().all()
     assert table["words_published_mean_f1"][table["layer"].str.startswith("quant")].notna().all()

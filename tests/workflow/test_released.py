@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 REPO = Path(__file__).resolve().parents[2]
-EXPERIMENT = REPO / "tests/data/reference_experiment"
+EXPERIMENT = REPO / "tests/golden/reference_experiment"
 
 TINY = {
     "corpus": {"pairs": {"train": 8, "val": 8, "test": 8}, "word_lists": {"abx": 4}, "image_size": 48},
@@ -28,7 +28,18 @@ TINY = {
 def snakemake(folder, *arguments, **changes):
     """Runs Snakemake in a folder, with these changes of the configuration; returns its output."""
     (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY | changes))
-    command = [sys.executable, "-m", "snakemake", "--snakefile", REPO / "Snakefile", "--directory", folder, "--cores", "2", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        REPO / "Snakefile",
+        "--directory",
+        folder,
+        "--cores",
+        "2",
+        *arguments,
+    ]
     run = subprocess.run(
         [*command, "--configfile", REPO / "config.yaml", folder / "tiny.yaml"],
         cwd=folder,

@@ -24,9 +24,21 @@ SHARDED = {"corpus": {"shards": {"train": 3}}, "preparation": {"shards": {"train
 
 def run(folder, *arguments, changes=SHARDED, code=0):
     """Runs Snakemake in a folder; returns what was run: {(rule, shard)}."""
-    (folder / "changes.yaml").write_text(yaml.safe_dump(SMALL | changes | {"corpus": SMALL["corpus"] | changes.get("corpus", {})}))
+    (folder / "changes.yaml").write_text(
+        yaml.safe_dump(SMALL | changes | {"corpus": SMALL["corpus"] | changes.get("corpus", {})})
+    )
     files = [REPO / "config.yaml", REPO / "tests/workflow/tiny.yaml", folder / "changes.yaml"]
-    command = [sys.executable, "-m", "snakemake", "--snakefile", REPO / "Snakefile", "--directory", folder, "--cores", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        REPO / "Snakefile",
+        "--directory",
+        folder,
+        "--cores",
+        "2",
+    ]
     done = subprocess.run(
         [*command, *arguments, "--configfile", *files],
         cwd=folder,
@@ -40,14 +52,22 @@ def run(folder, *arguments, changes=SHARDED, code=0):
     blocks = re.split(r"\n\[.*\]\n", said)
     jobs = [re.search(r"(?:localrule|rule|checkpoint|localcheckpoint) (\w+):\n", block) for block in blocks]
     shards = [re.search(r"wildcards:.*shard=(\d+)", block) for block in blocks]
-    return {(job[1], shard and int(shard[1])) for job, shard in zip(jobs, shards, strict=True) if job} - {("all", None)}, said
+    return {(job[1], shard and int(shard[1])) for job, shard in zip(jobs, shards, strict=True) if job} - {
+        ("all", None)
+    }, said
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shards")
     jobs, said = run(folder, TRAIN)
-    assert {rule for rule, _ in jobs} == {"make_corpus_shard", "gather_corpus", "deal_rows", "prepare_shard", "gather_shards"}
+    assert {rule for rule, _ in jobs} == {
+        "make_corpus_shard",
+        "gather_corpus",
+        "deal_rows",
+        "prepare_shard",
+        "gather_shards",
+    }
     assert len(jobs) == 3 + 1 + 1 + 4 + 1, said
     return folder
 
@@ -66,7 +86,9 @@ def test_the_split_is_the_one_prepared_at_once(folder, tmp_path):
     assert not (tmp_path / ROOT / "data/train").exists(), "one shard is no shard"
     one, other = Store(tmp_path / TRAIN), Store(folder / TRAIN)
     for suffix in ("json", "item"):
-        assert (tmp_path / ROOT / f"corpus/train.{suffix}").read_bytes() == (folder / ROOT / f"corpus/train.{suffix}").read_bytes()
+        assert (tmp_path / ROOT / f"corpus/train.{suffix}").read_bytes() == (
+            folder / ROOT / f"corpus/train.{suffix}"
+        ).read_bytes()
     assert one.ids == other.ids
     assert all(one.logmel(n).tobytes() == other.logmel(n).tobytes() for n in range(12))
     np.testing.assert_array_equal(one.image_index, other.image_index)
@@ -102,7 +124,9 @@ def test_a_changed_row_re_does_one_shard_and_the_store_that_points_to_all(folder
     assert run(folder, TRAIN, "-n")[0] == set()
     corpus.write_text(text)
     assert run(folder, TRAIN)[0] == jobs
-    assert {name: data for name, (data, _) in shards_of(folder).items()} == {name: data for name, (data, _) in before.items()}
+    assert {name: data for name, (data, _) in shards_of(folder).items()} == {
+        name: data for name, (data, _) in before.items()
+    }
 
 
 def test_touching_the_corpus_and_changing_the_policy_re_do_no_shard(folder, corpus):
@@ -114,12 +138,16 @@ def test_touching_the_corpus_and_changing_the_policy_re_do_no_shard(folder, corp
 
 def test_another_setting_re_does_all_shards(folder):
     other = {**SHARDED, "preparation": {"shards": {"train": 4}, "max_frames": 100}}
-    assert run(folder, TRAIN, "-n", changes=other)[0] == {("prepare_shard", n) for n in range(4)} | {("gather_shards", None)}
+    assert run(folder, TRAIN, "-n", changes=other)[0] == {("prepare_shard", n) for n in range(4)} | {
+        ("gather_shards", None)
+    }
 
 
 def test_more_pairs_make_the_new_ones_shards_alone(folder):
     more = {**SHARDED, "corpus": {"shards": {"train": 3}, "pairs": {"train": 13, "val": 4, "test": 4}}}
-    assert {job for job in run(folder, TRAIN, "-n", changes=more)[0] if job[0] == "make_corpus_shard"} == {("make_corpus_shard", 0)}
+    assert {job for job in run(folder, TRAIN, "-n", changes=more)[0] if job[0] == "make_corpus_shard"} == {
+        ("make_corpus_shard", 0)
+    }
 
 
 def test_a_bad_wav_fails_its_own_shard_and_the_rerun_does_that_one_alone(folder, corpus):

@@ -16,7 +16,7 @@ import pytest
 from workflow import planner
 from workflow.staleness import REPO, TABLES, World
 
-from resdavenet_vq.provenance import VALUE_FREE
+from resdavenet_vq.fingerprint import VALUE_FREE
 
 WORLDS = {name: World.named(name) for name in TABLES["worlds"]}
 
@@ -94,7 +94,9 @@ def test_a_changed_key_re_runs_what_depends_on_it_alone(world, entry, key, made)
     assert added == entry.added
     for rule, parts in entry.remade.items():
         for part in parts:
-            assert any(part in output for job in jobs if job["rule"] == rule for output in job["output"]), f"{rule} makes no {part!r}"
+            assert any(part in output for job in jobs if job["rule"] == rule for output in job["output"]), (
+                f"{rule} makes no {part!r}"
+            )
     first = {o for job in jobs for o in job["output"] if any(part in o for part in entry.remade.get(job["rule"], ()))}
     assert stale == behind(first, jobs) & set(plan["asked"])
 
@@ -117,7 +119,11 @@ def behind(outputs, jobs):
 def modules_of(package):
     """Every module of a package, relative to it, and its file."""
     files = {file.relative_to(package).with_suffix(""): file for file in sorted(package.rglob("*.py"))}
-    return {".".join(path.parts).removesuffix(".__init__"): file for path, file in files.items() if path.parts != ("__init__",)}
+    return {
+        ".".join(path.parts).removesuffix(".__init__"): file
+        for path, file in files.items()
+        if path.parts != ("__init__",)
+    }
 
 
 def watched(jobs):
@@ -126,7 +132,9 @@ def watched(jobs):
     for job in jobs:
         if job["shellcmd"]:
             command = re.search(r"-m resdavenet_vq ((?:figure )?[\w-]+)", job["shellcmd"])[1]
-            found.setdefault((job["rule"], command), {}).update(token.split(":") for token in job["params"]["code"].split())
+            found.setdefault((job["rule"], command), {}).update(
+                token.split(":") for token in job["params"]["code"].split()
+            )
     return found
 
 
@@ -149,8 +157,14 @@ def imported(checkout, made):
 
 def test_each_rule_watches_the_modules_that_its_command_loads(checkout, made, imported):
     modules = modules_of(checkout / "resdavenet_vq")
-    empty = {name for name, file in modules.items() if file.name == "__init__.py" and not ast.parse(file.read_text()).body[1:]}
-    called = {rule: set(found.split()) for rules, found in TABLES["modules"]["called"].items() for rule in rules.split()}
+    empty = {
+        name
+        for name, file in modules.items()
+        if file.name == "__init__.py" and not ast.parse(file.read_text()).body[1:]
+    }
+    called = {
+        rule: set(found.split()) for rules, found in TABLES["modules"]["called"].items() for rule in rules.split()
+    }
     out = {}
     for module, entry in TABLES["modules"]["left_out"].items():
         for rule in entry["rules"].split():
@@ -179,16 +193,21 @@ def test_a_changed_module_re_runs_the_rules_that_watch_it_alone(checkout, made, 
         return {"do": "edit", "files": {path[name]: texts[name] + line for name in names}}
 
     some = (
-        "evaluation.abx",
+        "evaluation.abx.score",
         "files",
         "training.loop",
         "report.page",
-        "corpus.spoken_scenes",
+        "demo.corpus",
         "corpus.flickr8k",
         "config",
-        "commands.scores",
+        "commands.score",
     )
-    questions = [edited(texts, "\n# a comment\n"), {"do": "plan", **about}, edited(texts, "\nHARMLESS = 1\n"), {"do": "jobs", **about}]
+    questions = [
+        edited(texts, "\n# a comment\n"),
+        {"do": "plan", **about},
+        edited(texts, "\nHARMLESS = 1\n"),
+        {"do": "jobs", **about},
+    ]
     questions.append(edited(texts, ""))
     for name in some:
         questions += [edited([name], "\nHARMLESS = 1\n"), {"do": "plan", **about}, edited([name], "")]
@@ -198,15 +217,20 @@ def test_a_changed_module_re_runs_the_rules_that_watch_it_alone(checkout, made, 
     before, after = watched(made["demo", "jobs"]), watched(changed)
     assert before.keys() == after.keys()
     for of in before:
-        assert before[of].keys() == {name for name in after[of] if name in before[of] or not (package / name.replace(".", "/")).is_dir()}
+        assert before[of].keys() == {
+            name for name in after[of] if name in before[of] or not (package / name.replace(".", "/")).is_dir()
+        }
         assert all(before[of][module] != after[of][module] for module in before[of]), of
     jobs = made["demo", "jobs"]
     for name, plan in zip(some, each[1::3], strict=True):
         first = {
-            o for job in jobs for o in job["output"] if name in {token.split(":")[0] for token in job["params"].get("code", "").split()}
+            o
+            for job in jobs
+            for o in job["output"]
+            if name in {token.split(":")[0] for token in job["params"].get("code", "").split()}
         }
         assert plan["stale"].keys() == behind(first, jobs), name
-        assert bool(first) == (name not in {"corpus.flickr8k", "config", "commands.scores"}), name
+        assert bool(first) == (name not in {"corpus.flickr8k", "config", "commands.score"}), name
 
 
 def test_a_changed_template_re_runs_the_report_alone(checkout, made):
@@ -215,7 +239,12 @@ def test_a_changed_template_re_runs_the_report_alone(checkout, made):
     file = "resdavenet_vq/report/templates/index.html"
     text = (checkout / file).read_text()
     _, plan, _ = planner.ask(
-        checkout, [{"do": "edit", "files": {file: text + "<!-- -->"}}, {"do": "plan", **about}, {"do": "edit", "files": {file: text}}]
+        checkout,
+        [
+            {"do": "edit", "files": {file: text + "<!-- -->"}},
+            {"do": "plan", **about},
+            {"do": "edit", "files": {file: text}},
+        ],
     )
     assert {job["rule"] for job in plan["stale"].values()} == {"write_report"}
 
@@ -228,16 +257,24 @@ def test_nothing_is_stale_after_a_run_a_touch_a_copy_or_with_other_cores(checkou
     folder = made["folders"] / "demo"
     copied, unrecorded = tmp_path / "copied", tmp_path / "unrecorded"
     shutil.copytree(folder, copied)
-    for number, file in enumerate(sorted(copied.rglob("*"), reverse=True)):  # as cp -r does without -p, in an unlucky order
+    for number, file in enumerate(
+        sorted(copied.rglob("*"), reverse=True)
+    ):  # as cp -r does without -p, in an unlucky order
         os.utime(file, (2e9 + number, 2e9 + number)) if ".snakemake" not in file.parts else None
-    shutil.copytree(folder, unrecorded, ignore=shutil.ignore_patterns(".snakemake"))  # keeps times, as cp -a or rsync -a do
+    shutil.copytree(
+        folder, unrecorded, ignore=shutil.ignore_patterns(".snakemake")
+    )  # keeps times, as cp -a or rsync -a do
     another = tmp_path / "another/checkout"
     shutil.copytree(checkout, another)
     about = {"do": "plan", "config": world.values, "targets": world.targets}
     here = [
         {**about, "folder": folder},
         {**about, "folder": folder, "cores": 7},
-        {**about, "folder": folder, "threads": {"train": 5, "prepare": 3, "make_corpus": 8}},  # as profiles/slurm sets them
+        {
+            **about,
+            "folder": folder,
+            "threads": {"train": 5, "prepare": 3, "make_corpus": 8},
+        },  # as profiles/slurm sets them
         {**about, "folder": copied},
         {**about, "folder": unrecorded},
     ]

@@ -44,7 +44,9 @@ def answers(checkout, tmp_path_factory):
         {"do": "plan", **first},
         {"do": "plan", **second},
     ]
-    return dict(zip([*TARGETS, "made", "beside", "made too", "first", "second"], planner.ask(checkout, asked), strict=True))
+    return dict(
+        zip([*TARGETS, "made", "beside", "made too", "first", "second"], planner.ask(checkout, asked), strict=True)
+    )
 
 
 @pytest.mark.parametrize(("target", "rules"), TARGETS.items())
@@ -55,7 +57,11 @@ def test_a_target_makes_what_it_needs_and_nothing_else(target, rules, answers):
 
 
 def test_a_lineage_asked_for_by_its_path_trains_its_parents_alone(answers):
-    models = {Path(output).parent.parent.name for output in answers[f"{ROOT}/none-2/model/model.json"]["stale"] if "/model/" in output}
+    models = {
+        Path(output).parent.parent.name
+        for output in answers[f"{ROOT}/none-2/model/model.json"]["stale"]
+        if "/model/" in output
+    }
     assert models == {"none", "none-2"}
     assert not any("none-2/" in output for output in answers[f"{ROOT}/none/retrieval.json"]["stale"])
 
@@ -70,7 +76,18 @@ def test_lineages_on_the_command_line_and_another_directory(tmp_path):
     elsewhere = tmp_path / "elsewhere"
     run = subprocess.run(
         [
-            *(sys.executable, "-m", "snakemake", "--snakefile", REPO / "Snakefile", "--directory", elsewhere, "-n", "--cores", "1"),
+            *(
+                sys.executable,
+                "-m",
+                "snakemake",
+                "--snakefile",
+                REPO / "Snakefile",
+                "--directory",
+                elsewhere,
+                "-n",
+                "--cores",
+                "1",
+            ),
             *("--config", 'lineages=["{3}->{2,3}"]', "--", "models"),
         ],
         cwd=tmp_path,
@@ -106,7 +123,9 @@ Error in rule prepare:
 
 def test_a_run_that_fails_says_which_log_to_read_and_what_to_do(tmp_path):
     """A corpus whose JSON is cut short: real jobs, a real failure."""
-    (tmp_path / "mine.yaml").write_text("corpus: {layout: places, name: mine, metadata: {train: bad.json, val: bad.json}}\n")
+    (tmp_path / "mine.yaml").write_text(
+        "corpus: {layout: places, name: mine, metadata: {train: bad.json, val: bad.json}}\n"
+    )
     configuration = (REPO / "configs/places.yaml").read_text()
     (tmp_path / "places.yaml").write_text(configuration)
     (tmp_path / "bad.json").write_text('{"data": [')

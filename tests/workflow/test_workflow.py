@@ -104,7 +104,10 @@ def test_nothing_is_left_to_do_after_a_run_nor_after_touching_files(finished):
     ("changes", "rules"),
     [
         ({"words": {"min_occurrences": 3}}, {"detect_words", "summarise", "compare", "write_report"}),
-        ({"retrieval": {"recall_at": [1, 10]}}, {"score_retrieval", "score_matchmap", "summarise", "compare", "write_report"}),
+        (
+            {"retrieval": {"recall_at": [1, 10]}},
+            {"score_retrieval", "score_matchmap", "summarise", "compare", "write_report"},
+        ),
         ({"abx": {"scoring": {"seed": 1}}}, {"score_abx", "summarise", "compare", "write_report"}),
         ({"abx": {"submission": {"author": "A. N. Author"}}}, {"pack_submission"}),
         ({"abx": {"items": {"shortest": 0.1}}}, set()),  # the demo corpus has items of its own
@@ -146,13 +149,18 @@ def test_another_seed_of_a_finished_project_trains_and_scores_that_seed_alone(fi
         shutil.copytree(finished / part, tmp_path / part)
     extra = tmp_path / "two.yaml"
     extra.write_text(yaml.safe_dump(two | {"lineages": ["{}"], "figures": {"formats": ["svg"]}}))
-    wanted = [root.relative_to(tmp_path) / name for name in ("comparison.csv", "figures/retrieval.svg", "tables/abx.tex")]
+    wanted = [
+        root.relative_to(tmp_path) / name for name in ("comparison.csv", "figures/retrieval.svg", "tables/abx.tex")
+    ]
     run = snakemake(tmp_path, *wanted, configfiles=[*TINY, extra])
     assert run.returncode == 0, run.stderr[-5000:]
     assert (root / "none/model/model.safetensors").read_bytes() == (
         finished / "results/spoken_scenes/none/model/model.safetensors"
     ).read_bytes()
-    seeds = [json.loads((root / f"{folder}/model/model.json").read_text())["training"]["seed"] for folder in ("none", "none-seed1")]
+    seeds = [
+        json.loads((root / f"{folder}/model/model.json").read_text())["training"]["seed"]
+        for folder in ("none", "none-seed1")
+    ]
     assert seeds == [8675309, 1]
     rows = pd.read_csv(root / "summary.csv").query("layer == 'conv2'")
     assert rows["seed"].tolist() == [8675309, 1]
@@ -168,11 +176,15 @@ def test_scores_under_noise(finished, tmp_path):
     """One lineage, kind and ratio, after a run without noise, of which everything is used as it is."""
     shutil.copytree(finished, tmp_path / "tiny")
     extra = tmp_path / "noise.yaml"
-    extra.write_text(yaml.safe_dump({"lineages": ["{}->{2}"], "noise": {"kinds": ["white"], "snr_db": [0], "babble_speakers": 3}}))
+    extra.write_text(
+        yaml.safe_dump({"lineages": ["{}->{2}"], "noise": {"kinds": ["white"], "snr_db": [0], "babble_speakers": 3}})
+    )
     run = snakemake(tmp_path / "tiny", "noise", configfiles=[*TINY, extra])
     assert run.returncode == 0, run.stderr[-5000:]
     made = {line.split()[1].rstrip(":") for line in run.stderr.splitlines() if line.startswith(("rule ", "localrule "))}
-    assert not made & {"make_corpus", "prepare", "train", "score_retrieval", "detect_words"}, "nothing without noise is made again"
+    assert not made & {"make_corpus", "prepare", "train", "score_retrieval", "detect_words"}, (
+        "nothing without noise is made again"
+    )
     table = pd.read_csv(tmp_path / "tiny/results/spoken_scenes/noise.csv")
     assert table[["lineage", "layer", "kind"]].to_numpy().tolist() == [
         ["raw log-mel", "logmel", "clean"],

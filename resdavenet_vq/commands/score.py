@@ -1,0 +1,149 @@
+"""From files to numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from resdavenet_vq import config
+from resdavenet_vq.commands import Data, LineageText, Out, Recipe, Settings, app
+
+
+@app.command()
+def score_retrieval(
+    embeddings: Annotated[Path, typer.Option(help="A split's embeddings.")],
+    lineage: LineageText,
+    settings: Settings,
+    out: Out,
+) -> None:
+    """Score cross-modal retrieval in both directions."""
+    from resdavenet_vq.evaluation import retrieval_files
+
+    retrieval_files.score(embeddings, config.Retrieval.from_json(settings), out, lineage=lineage)
+
+
+@app.command()
+def make_items(
+    data: Data,
+    settings: Settings,
+    out: Out,
+    report: Annotated[Path, typer.Option(help="Where the report of what was counted goes (JSON).")],
+) -> None:
+    """Make an ABX item file from the aligned phones or words of a prepared split."""
+    from resdavenet_vq.evaluation.abx import item_making
+
+    item_making.make(data, config.Items.from_json(settings), out, report)
+
+
+@app.command()
+def score_matchmap(
+    maps: Annotated[Path, typer.Option(help="A split's maps.")],
+    similarity: Annotated[Literal["sisa", "misa", "sima"], typer.Option(help="Which score of the matchmap.")],
+    lineage: LineageText,
+    settings: Settings,
+    out: Out,
+) -> None:
+    """Score cross-modal retrieval by the matchmap, in both directions."""
+    from resdavenet_vq.evaluation import matchmap
+
+    matchmap.score(maps, similarity, config.Retrieval.from_json(settings), out, lineage=lineage)
+
+
+@app.command()
+def score_abx(
+    features: Annotated[Path, typer.Option(help="A split's features.")],
+    items: Annotated[Path, typer.Option(help="Its .item file.")],
+    layer: Annotated[str, typer.Option(help="logmel, conv2, quant2, or made of quant2: onehot2, segment2.")],
+    lineage: LineageText,
+    split: Annotated[str, typer.Option(help="Its name.")],
+    slowest_period: Annotated[float, typer.Option(help="Frame period, in seconds, of the slowest layer compared.")],
+    settings: Settings,
+    out: Out,
+) -> None:
+    """Score ABX error, within and across speakers, and bitrate of one layer."""
+    from resdavenet_vq.evaluation.abx import score as abx
+
+    abx.score(
+        features,
+        items,
+        layer,
+        config.AbxScoring.from_json(settings),
+        out,
+        lineage=lineage,
+        split=split,
+        slowest_period=slowest_period,
+    )
+
+
+@app.command()
+def pack_submission(
+    features: Annotated[Path, typer.Option(help="A split's features.")],
+    layer: Annotated[str, typer.Option(help="quant2, ...")],
+    lineage: LineageText,
+    out: Annotated[Path, typer.Option(help="A file X.zip, or a folder that is not there yet.")],
+    settings: Settings = "{}",
+    edition: Annotated[int, typer.Option(min=2019, max=2021, help="Of ZeroSpeech.")] = 2019,
+    split: Annotated[str, typer.Option(help="Folder of the files in the layout of 2021, like dev-clean.")] = "",
+) -> None:
+    """Pack one layer's features as a ZeroSpeech submission."""
+    from resdavenet_vq.zerospeech import submission as packing
+
+    packing.pack(
+        features, layer, config.Submission.from_json(settings), out, lineage=lineage, edition=edition, split=split
+    )
+
+
+@app.command()
+def detect_words(
+    codes: Annotated[Path, typer.Option(help="Codes of the split on which codes are chosen.")],
+    held_out: Annotated[Path, typer.Option(help="Codes of the split on which they are scored again.")],
+    layer: Annotated[str, typer.Option(help="quant2, ...")],
+    lineage: LineageText,
+    settings: Settings,
+    recipe: Recipe,
+    out: Out,
+) -> None:
+    """Find the words that single codes detect."""
+    from resdavenet_vq.evaluation import words as word_detection
+
+    word_detection.score(
+        codes,
+        held_out,
+        layer,
+        config.Words.from_json(settings),
+        out,
+        frame_time=config.Recipe.from_json(recipe).frame_time,
+        lineage=lineage,
+    )
+
+
+@app.command()
+def summarise(
+    scores: Annotated[list[Path], typer.Argument(help="retrieval.json, abx/*/*.json and words/*/summary.json files.")],
+    out: Out,
+    seeds: Annotated[str, typer.Option(help="JSON: the seed of each trained lineage, by its folder.")] = "{}",
+) -> None:
+    """Gather every headline number into one table."""
+    from resdavenet_vq.evaluation import summary
+
+    summary.summarise(scores, out, json.loads(seeds))
+
+
+@app.command()
+def summarise_noise(
+    scores: Annotated[list[Path], typer.Argument(help="The scores of clean splits and of their noisy copies.")],
+    conditions: Annotated[
+        str, typer.Option(help="JSON: of each split, what it is a copy `of`, its `kind` of noise and `snr_db`.")
+    ],
+    out: Out,
+    seeds: Annotated[str, typer.Option(help="JSON: the seed of each trained lineage by its folder.")] = "{}",
+) -> None:
+    """Gather scores under noise into one table."""
+    import json
+
+    from resdavenet_vq.evaluation import noise_table
+
+    noise_table.write(scores, json.loads(conditions), out, json.loads(seeds))

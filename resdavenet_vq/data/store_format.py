@@ -1,0 +1,158 @@
+"""The header of a store: what it says of itself, and the place, shape and type of every dataset."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from resdavenet_vq.data import features, sources
+from resdavenet_vq.errors import InputError
+
+FORMAT = "resdavenet-vq store 1"
+INDEX_FORMAT = "resdavenet-vq index 1"
+"""Of a store that points to shards."""
+
+HEADER_LENGTH = 8192
+ATTRIBUTES = (
+    "reader",
+    "release",
+    "precision",
+    "features",
+    "features_hash",
+    "max_frames",
+    "command",
+    "versions",
+    "complete",
+)
+BY_UTTERANCE = ("logmel", "manifest", "ids")
+BY_IMAGE = ("image", "image_ids")
+RAGGED = (*BY_UTTERANCE, *BY_IMAGE)
+WITH_CRC32 = ("logmel", "image")
+IN_INDEX = ("ids", "image_ids")
+"""Those of RAGGED whose elements a store that points to shards holds itself."""
+
+_DTYPES = {text: np.dtype(text) for text in ("<f2", "<f4", "<i8", "<u4", "|u1")}
+
+
+class Place(NamedTuple):
+    """Where a dataset lies in the file, in bytes, and what it is."""
+
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def row_size(self) -> int:
+        """Bytes of one element of the first axis."""
+        return self.dtype.itemsize * math.prod(self.shape[1:])
+
+
+class Header(NamedTuple):
+    """What the first 8192 bytes of a store say."""
+
+    size: int
+    """Of the whole file, in bytes."""
+    sha256: str
+    """Of everything behind the header."""
+    attributes: dict[str, Any]
+    places: dict[str, Place]
+    format: str = FORMAT
+
+    def to_bytes(self) -> bytes:
+        """The header as it stands in the file, with a checksum of its own."""
+        places = {name: [place.offset, list(place.shape), place.dtype.str] for name, place in self.places.items()}
+        content = {"bytes": self.size, "sha256": self.sha256, "attributes": self.attributes, "datasets": places}
+        text = f"{self.format}\n{json.dumps(content, sort_keys=True)}\n".encode()
+        header = text + hashlib.sha256(text).hexdigest().encode() + b"\n"
+        assert len(header) <= HEADER_LENGTH, "settings and versions have outgrown the header"
+        return header.ljust(HEADER_LENGTH, b"\0")
+
+    @classmethod
+    def read(cls, path: Path) -> Header:
+        """The header of a store. Raises InputError unless it is sound and the file has the size that it states."""
+        try:
+            with path.open("rb") as f:
+                head, size = f.read(HEADER_LENGTH), os.fstat(f.fileno()).st_size
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file; prepare the split first") from None
+        except OSError as e:
+            raise InputError(f"{path}: cannot be read ({e.strerror or e})") from None
+        named = head.partition(b"\n")[0]
+        if named not in (FORMAT.encode(), INDEX_FORMAT.encode()):
+            raise InputError(f"{path}: is no store of this software; prepare the split again")
+        header = cls._parse(head, named.decode())
+        if header is None:
+            raise InputError(f"{path}: the header is damaged; prepare the split again")
+        if size != header.size:
+            raise InputError(
+                f"{path}: has {size} bytes instead of {header.size}: truncated or changed; prepare the split again"
+            )
+        return header
+
+    @classmethod
+    def _parse(cls, head: bytes, named: str) -> Header | None:
+        """The header in its bytes; None if they are not exactly those that `to_bytes` makes of it."""
+        try:
+            content = json.loads(head.split(b"\n")[1])
+            places = {
+                name: Place(int(at), tuple(map(int, shape)), _DTYPES[dtype])
+                for name, (at, shape, dtype) in content["datasets"].items()
+            }
+            header = cls(int(content["bytes"]), str(content["sha256"]), dict(content["attributes"]), places, named)
+            sound = header.to_bytes() == head and header.attributes.keys() == set(ATTRIBUTES)
+            sound &= isinstance(header.attributes["max_frames"], int) and isinstance(
+                header.attributes["features"], dict
+            )
+            sound &= sources.are_sound(header.attributes)
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, AssertionError):
+            return None
+        return header if sound else None
+
+
+type Layout = dict[str, tuple[tuple[int, ...], np.dtype]]
+
+
+def stored(reader: str) -> tuple[str, ...]:
+    """Those of RAGGED whose elements a store holds itself, if it has no shards."""
+    return tuple(name for name in RAGGED if reader == "store" or name not in WITH_CRC32)
+
+
+def pointed_to(reader: str) -> tuple[str, ...]:
+    """Those of RAGGED whose elements stand in the shards that a store points to."""
+    return tuple(name for name in stored(reader) if name not in IN_INDEX)
+
+
+def layout(n_utterances: int, n_images: int, lengths: Mapping[str, int], precision: np.dtype, reader: str) -> Layout:
+    """Shape and type of every dataset; `lengths` are the rows of those `stored`: frames or bytes."""
+    index, byte, crc32 = np.dtype("<i8"), np.dtype("u1"), np.dtype("<u4")
+    datasets: Layout = {}
+    for name in RAGGED:
+        items = n_utterances if name in BY_UTTERANCE else n_images
+        if name in lengths:
+            datasets[name] = (
+                ((lengths[name], features.N_MELS), precision) if name == "logmel" else ((lengths[name],), byte)
+            )
+        datasets[f"{name}_offsets"] = ((items + 1,), index)
+        if name in WITH_CRC32:
+            datasets[f"{name}_crc32"] = ((items,), crc32)
+    if reader == "release_2020":
+        datasets["source_row"] = ((n_utterances,), index)
+    return datasets | {"image_index": ((n_utterances,), index), "n_samples": ((n_utterances,), index)}
+
+
+def index_layout(
+    n_utterances: int, n_images: int, lengths: Mapping[str, int], precision: np.dtype, reader: str
+) -> Layout:
+    """As `layout`, of a store that points to shards; `lengths` are those of IN_INDEX and of `shards`, in bytes."""
+    datasets = layout(n_utterances, n_images, {name: lengths[name] for name in IN_INDEX}, precision, reader)
+    for name in pointed_to(reader):
+        datasets[f"{name}_at"] = ((n_utterances if name in BY_UTTERANCE else n_images,), np.dtype("<i8"))
+    datasets |= {"shard": ((n_utterances,), np.dtype("<u4")), "image_shard": ((n_images,), np.dtype("<u4"))}
+    return datasets | {"shards": ((lengths["shards"],), np.dtype("u1"))}

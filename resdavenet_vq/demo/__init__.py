@@ -1,0 +1,1 @@
+"""The spoken-scenes corpus that this software makes itself."""

@@ -1,0 +1,110 @@
+"""Which frames an ABX item is made of, in each representation of a layer.
+
+Frame f of a layer with period p stands for the time (f + 1/2)p, and an item is the frames whose times lie in
+[onset, offset]. Where an item reaches beyond the last frame of its utterance it ends there.
+
+Segments are runs of equal codes: of R in an audio of D seconds, number i stands at iD/R, wherever its run began, as
+ZeroSpeech places units that come without times. They are few, so an item may have none in it.
+
+An item with nothing in it is the frame, or segment, before it: the last one of the utterance for an item wholly
+beyond it, the one that stands there for an item between two segments.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+
+from resdavenet_vq.encode.features import LayerFeatures, is_quantized
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation import bitrate
+from resdavenet_vq.evaluation.abx.items import Item
+
+TOO_SHORT = "shorter than a frame of the slowest layer"
+BEYOND = "beyond the end of the audio"
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Item i is `data[start:end]` of its range: frames (F, C) float32, or numbers (F,) of units, whose vectors are (K, C)."""
+
+    data: np.ndarray
+    ranges: list[tuple[int, int]]
+    units: np.ndarray | None
+    borrowed: int
+    """Items with nothing in them, which are the frame before."""
+
+
+def usable(
+    items: Sequence[Item], durations: dict[str, float], slowest_period: float
+) -> tuple[list[Item], dict[str, int]]:
+    """The items that every layer up to `slowest_period` can score, and how many were dropped for which reason."""
+    period = decimal(slowest_period)
+    ends = {name: decimal(seconds) + period for name, seconds in durations.items()}
+    reasons = [TOO_SHORT if i.offset - i.onset < period else BEYOND if i.offset > ends[i.file] else None for i in items]
+    counts = Counter(reasons)
+    return [i for i, reason in zip(items, reasons, strict=True) if reason is None], {
+        r: counts[r] for r in (TOO_SHORT, BEYOND)
+    }
+
+
+def frames(item: Item, period: Decimal, n_frames: int) -> tuple[int, int]:
+    """The item's first frame and the one after its last, of an utterance with `n_frames`; equal where it has none."""
+    start = math.ceil(item.onset / period - Decimal("0.5"))
+    end = math.floor(item.offset / period - Decimal("0.5")) + 1
+    return min(start, n_frames), max(min(start, n_frames), min(end, n_frames))
+
+
+def segments(item: Item, duration: Decimal, n_segments: int) -> tuple[int, int]:
+    """Likewise among `n_segments` in audio of `duration` seconds."""
+    start = math.ceil(item.onset * n_segments / duration)
+    end = math.floor(item.offset * n_segments / duration) + 1
+    return min(start, n_segments), max(min(start, n_segments), min(end, n_segments))
+
+
+def gather(features: LayerFeatures, items: Sequence[Item], *, segmented: bool = False) -> Sequences:
+    """The items of a layer. Continuous frames stay in their file; of units only their numbers are kept.
+
+    Raises InputError for an utterance that has items and no frame.
+    """
+    number = {name: i for i, name in enumerate(features.ids)}
+    wanted = sorted({number[item.file] for item in items})
+    if empty := [features.ids[i] for i in wanted if features.offsets[i] == features.offsets[i + 1]]:
+        raise InputError(
+            f"{features.path}: {features.layer} has no frame of utterance {empty[0]}; encode the split again"
+        )
+    if not is_quantized(features.layer):
+        offsets, data, units = features.offsets.tolist(), features.mapped(), None
+        first, length = {i: offsets[i] for i in wanted}, {i: offsets[i + 1] - offsets[i] for i in wanted}
+        for i in wanted:
+            if not np.isfinite(data[offsets[i] : offsets[i + 1]]).all():
+                features.rows(i)  # says which, and what to do
+    else:
+        known: dict[bytes, int] = {}
+        parts = [
+            bitrate.symbols(bitrate.runs(rows)[0] if segmented else rows, known) for rows in map(features.rows, wanted)
+        ]
+        edges = np.cumsum([0, *map(len, parts)]).tolist()
+        first, length = dict(zip(wanted, edges, strict=False)), dict(zip(wanted, map(len, parts), strict=True))
+        data = np.concatenate(parts)
+        units = np.frombuffer(b"".join(known), np.float32).reshape(len(known), -1).copy()
+    period, audio = decimal(features.frame_period), [decimal(seconds) for seconds in features.durations.tolist()]
+    ranges, borrowed = [], 0
+    for item in items:
+        i = number[item.file]
+        start, end = segments(item, audio[i], length[i]) if segmented else frames(item, period, length[i])
+        if start == end:
+            start, borrowed = max(start - 1, 0), borrowed + 1
+            end = start + 1
+        ranges.append((first[i] + start, first[i] + end))
+    return Sequences(data, ranges, units, borrowed)
+
+
+def decimal(seconds: float) -> Decimal:
+    """The decimal number that a time was written as."""
+    return Decimal(str(round(float(seconds), 9)))

@@ -1,0 +1,257 @@
+"""Word detection: which words single codes stand for.
+
+Conventions. A *token* is one spoken occurrence of a word. The centre of frame f of period p is (f + 1/2) p
+(`published`; `centred`: f p). Over the aligned utterances,
+
+* *precision* of word w for code c is the share, among all frames with code c, of those whose window
+  [centre - half_window, centre + half_window] touches a token of w. It touches one that begins before the window's end
+  (strictly) and does not end before its start. A frame may touch several words; one that touches none counts for
+  `<SIL>`. Stop words have no precision (their F1 is 0), yet their frames stay in the denominators;
+* *recall* is the share, among all tokens of w, of those in whose span c occurs; the span's start is floored
+  and its end ceiled to frames;
+* *F1* is their harmonic mean, 0 where both are 0.
+
+A word's *detector* is its code of highest F1; ties go to the one that hits more tokens, then to the lower code. Words are
+listed by the F1 of their detector; ties go to the more frequent, then to the earlier in the alphabet. *Published* protocol: detectors are chosen and scored on the same split. *Held-out*:
+chosen there, scored on another. The *chance level* repeats each with the codes of another utterance, half the split away.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from resdavenet_vq import config
+from resdavenet_vq.encode.codes import SILENCE, CodesFile
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation import units
+from resdavenet_vq.evaluation.units import FrameTime
+from resdavenet_vq.evaluation.word_counts import Counts, ordered
+from resdavenet_vq.files import write_json, written_whole
+
+STOP_WORDS = frozenset("A AN THE AND OF <SPOKEN_NOISE> TO ON IN AT ARE IS IT HE SHE YOU THERE THIS".split())  # noqa: SIM905
+"""The published list."""
+
+WORDS_PER_CODE = 5
+"""Best words of each code in codes.csv."""
+
+
+def detections(counts: Counts, stop_words: frozenset[str] = STOP_WORDS) -> pd.DataFrame:
+    """One row for every word and code that occurs in one of its tokens, best code first within each word.
+
+    Columns: word, code, f1, precision, recall, hits (tokens hit). Words stand in the order of the vocabulary.
+    """
+    names = list(counts.vocabulary)
+    has_precision = np.array([name not in stop_words for name in names], bool)
+    at, word, code = _nonzero(counts.hit[: len(names)])
+    hits = counts.hit.reshape(-1)[at]
+    recall = hits / counts.tokens[word]
+    precision = counts.touched.reshape(-1)[at] * has_precision[word] / counts.frames[code]
+    f1 = _f1(precision, recall)
+    o = _best_first(word, f1, hits, code)
+    columns = {"code": code[o], "f1": f1[o], "precision": precision[o], "recall": recall[o], "hits": hits[o]}
+    return pd.DataFrame(
+        {"word": pd.Categorical.from_codes(word[o], pd.Index(names, dtype=object)), **columns}, copy=False
+    )
+
+
+def precisions(counts: Counts, stop_words: frozenset[str] = STOP_WORDS) -> pd.DataFrame:
+    """One row for every code and word that it touches, `<SIL>` included and stop words left out: code, word, precision, frames.
+
+    Ordered by code, then precision (highest first), then word.
+    """
+    names = sorted([*counts.vocabulary, SILENCE])
+    number = {name: i for i, name in enumerate(names)}
+    order = np.array([-1 if name in stop_words else number[name] for name in counts.vocabulary], np.int64)
+    at, word, code = _nonzero(counts.touched[: len(order)])
+    kept = order[word] >= 0
+    at, word, code, silent = at[kept], word[kept], code[kept], np.flatnonzero(counts.silent)
+    frames = np.concatenate([counts.touched.reshape(-1)[at], counts.silent[silent]])
+    word, code = np.concatenate([order[word], np.full(len(silent), number[SILENCE])]), np.concatenate([code, silent])
+    most = frames.max(initial=0)
+    code, fewer, word = ordered(code, most - frames, word)
+    columns = {"precision": (most - fewer) / counts.frames[code], "frames": most - fewer}
+    return pd.DataFrame(
+        {"code": code, "word": pd.Categorical.from_codes(word, pd.Index(names, dtype=object)), **columns}, copy=False
+    )
+
+
+def _nonzero(table: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places, rows and columns of the entries that are not 0, row by row."""
+    at = np.flatnonzero(table != 0)  # of booleans: three times as fast
+    row = at // table.shape[1]
+    return at, row, at - row * table.shape[1]
+
+
+def _best_first(word: np.ndarray, f1: np.ndarray, hits: np.ndarray, code: np.ndarray) -> np.ndarray:
+    """The order of rows by word, then highest f1, then most hits, then code: one fast sort by a rounded key, ties of which are sorted in full."""
+    key = word - 0.5 * f1
+    order = np.argsort(key)
+    key = key[order]
+    same = np.zeros(len(key) + 1, bool)
+    same[1:-1] = key[1:] == key[:-1]
+    tied = np.flatnonzero(same[1:] | same[:-1])
+    rows = order[tied]
+    order[tied] = rows[np.lexsort((code[rows], -hits[rows], -f1[rows], word[rows]))]
+    return order
+
+
+def _f1(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
+    both = precision + recall
+    f1: np.ndarray = np.divide(2 * precision * recall, both, out=np.zeros(len(both)), where=both > 0)
+    return f1
+
+
+def best(table: pd.DataFrame) -> pd.DataFrame:
+    """The first row of each word, indexed by word: of `detections`, the words' detectors."""
+    return table.drop_duplicates("word").set_index("word")
+
+
+def transferred(detectors: pd.Series, counts: Counts, stop_words: frozenset[str] = STOP_WORDS) -> pd.DataFrame:
+    """What codes chosen elsewhere (`detectors`: word -> code) are worth here, indexed by word.
+
+    Columns: f1, precision, recall, occurrences (tokens of the word). Words that do not occur here are left out.
+    """
+    here = [
+        (w, counts.vocabulary[w], c) for w, c in zip(detectors.index, detectors, strict=True) if w in counts.vocabulary
+    ]
+    names = [name for name, _, _ in here]
+    word, code = (np.array([row[i] for row in here], np.int64) for i in (1, 2))
+    recall = counts.hit[word, code] / counts.tokens[word]
+    touched = np.where([name in stop_words for name in names], 0, counts.touched[word, code])
+    precision = touched / np.maximum(counts.frames[code], 1)
+    columns = {
+        "f1": _f1(precision, recall),
+        "precision": precision,
+        "recall": recall,
+        "occurrences": counts.tokens[word],
+    }
+    return pd.DataFrame(columns, index=pd.Index(names, name="word", dtype=object))
+
+
+def words_table(counts: Counts, found: pd.DataFrame, touched: pd.DataFrame, min_occurrences: int) -> pd.DataFrame:
+    """One row a word, best first: its detector's code, f1, precision, recall and hits, and its occurrences.
+
+    Also its highest precision with the code that has it, and whether it is a stop word or silence. `<SIL>` has no
+    tokens, so only a precision. `found` and `touched` are `detections` and `precisions`; words with fewer tokens are left out.
+    """
+    spoken = pd.Series(counts.tokens[: len(counts.vocabulary)], index=list(counts.vocabulary), name="occurrences")
+    table = best(found).join(spoken)
+    table = table[table["occurrences"] >= min_occurrences]
+    precise = best(touched.sort_values("precision", ascending=False, kind="stable"))[["precision", "code"]]
+    precise.columns = pd.Index(["highest_precision", "highest_precision_code"])
+    kept = precise[precise.index.isin([*table.index, SILENCE])]
+    table = table.join(kept, how="outer").rename_axis("word").reset_index()
+    table["is_stop_word"] = table["word"].isin(STOP_WORDS)
+    table["is_silence"] = table["word"] == SILENCE
+    integers = ("code", "hits", "occurrences", "highest_precision_code")
+    table = table.astype({"word": object} | dict.fromkeys(integers, "Int64"))
+    return table.sort_values(["f1", "occurrences", "word"], ascending=[False, False, True]).reset_index(drop=True)
+
+
+def codes_table(counts: Counts, found: pd.DataFrame, words: pd.DataFrame) -> pd.DataFrame:
+    """One row a code that occurs: its frames, their share, how many of them are silent, and its best word.
+
+    `words` lists its best words of all, with their F1. Only words of the table `words` are named; stop words never.
+    """
+    table = pd.DataFrame({"code": np.arange(len(counts.frames)), "frames": counts.frames})
+    table["share"] = counts.frames / np.maximum(counts.frames.sum(), 1)
+    table["silence"] = counts.silent / np.maximum(counts.frames, 1)
+    named = found[found["word"].isin(words["word"]) & (found["f1"] > 0)].astype({"word": object})
+    named = named.sort_values(["code", "f1", "hits", "word"], ascending=[True, False, False, True])
+    first = named.groupby("code").head(WORDS_PER_CODE)
+    told = (
+        (first["word"] + " " + first["f1"].map("{:.3f}".format)).groupby(first["code"]).agg("; ".join).rename("words")
+    )
+    table = table.join(named.drop_duplicates("code").set_index("code"), on="code").join(told, on="code")
+    return table[table["frames"] > 0].astype({"hits": "Int64"})
+
+
+def headline(f1: pd.Series, settings: config.Words) -> dict[str, float]:
+    """Words, how many of them reach the F1 threshold, and the mean F1 of the best; `f1` has one value a word, best detectors first."""
+    above = int((f1 >= settings.f1_threshold).sum())
+    return {"words": len(f1), "words_above_f1": above, "mean_f1": float(f1[: settings.best].mean()) if len(f1) else 0.0}
+
+
+def score(
+    codes: Path, held_out: Path, layer: str, settings: config.Words, out: Path, *, frame_time: FrameTime, lineage: str
+) -> dict[str, Any]:
+    """Scores a layer of two codes files and writes words.csv, codes.csv and summary.json into the folder `out`.
+
+    Every utterance of the files counts (`settings.max_utterances` is for their encoding); those without alignment
+    are left out and counted. Raises InputError naming the file that is missing, broken, without the layer, of
+    another model, or without a single aligned utterance. Returns the summary.
+    """
+    with CodesFile(codes, layer) as file, CodesFile(held_out, layer) as other:
+        if (file.codebook_size, file.frame_period) != (other.codebook_size, other.frame_period):
+            raise InputError(f"{held_out}: its {layer} is not that of {codes}: encode both splits with the same model")
+        described = units.Description(file.codebook_size, file.frame_period, frame_time)
+        counts = _count(file, settings, frame_time, described=described)
+        found = detections(counts)
+        words = words_table(counts, found, precisions(counts), settings.min_occurrences)
+        by_code = codes_table(counts, found, words)
+        spoken = words[~words["is_silence"]]
+        detectors = spoken.set_index("word")["code"]
+        del found
+
+        held_counts = _count(other, settings, frame_time)
+        held = transferred(detectors, held_counts)
+        chance = chance_held = None
+        if len(file) > 1:
+            rotated = _count(file, settings, frame_time, shift=len(file) // 2)
+            chance = best(detections(rotated)).reindex(detectors.index)["f1"].fillna(0.0)
+            words["chance_f1"] = words["word"].map(chance)
+        if len(other) > 1:
+            rotated = _count(other, settings, frame_time, shift=len(other) // 2)
+            chance_held = headline(transferred(detectors, rotated)["f1"], settings)
+        words = words.join(held.add_prefix("held_out_").astype({"held_out_occurrences": "Int64"}), on="word")
+        summary = {
+            "lineage": lineage,
+            "layer": layer,
+            "frame_period": file.frame_period,
+            "frame_time": frame_time,
+            "codebook_size": file.codebook_size,
+            **settings.model_dump(exclude={"max_utterances"}),
+            "utterances": counts.utterances,
+            "utterances_without_alignment": len(file) - counts.utterances,
+            "held_out_utterances": held_counts.utterances,
+            "held_out_utterances_without_alignment": len(other) - held_counts.utterances,
+            "frames": int(counts.frames.sum()),
+            "tokens": int(counts.tokens.sum()),
+            "word_types": len(counts.vocabulary),
+            "published": headline(spoken["f1"], settings)
+            | {"words_above_precision": int((words["highest_precision"] >= settings.precision_threshold).sum())}
+            | {"chance": None if chance is None else headline(chance.sort_values(ascending=False), settings)},
+            "held_out": headline(held["f1"], settings) | {"chance": chance_held},
+            "units": described.to_dict(),
+        }
+    for name, table in (("words.csv", words), ("codes.csv", by_code)):
+        with written_whole(out / name) as beside:
+            table.to_csv(beside, index=False, lineterminator="\n")
+    write_json(out / "summary.json", summary)
+    return summary
+
+
+def _count(
+    file: CodesFile,
+    settings: config.Words,
+    frame_time: FrameTime,
+    shift: int = 0,
+    described: units.Description | None = None,
+) -> Counts:
+    """Counts of all utterances, with the codes of the ones `shift` further on."""
+    counts = Counts(
+        file.codebook_size, frame_period=file.frame_period, half_window=settings.half_window, frame_time=frame_time
+    )
+    for block in file.blocks(counts.vocabulary, shift=shift):
+        counts.add(block)
+        if described is not None:
+            described.add(block)
+    if not counts.vocabulary:
+        raise InputError(
+            f"{file.path}: none of {len(file)} utterances has a word alignment; word detection needs aligned words"
+        )
+    return counts

@@ -1,0 +1,194 @@
+"""Charts that a page draws with Plotly: descriptions for it, as plain values. What they show stands in a table beside them as well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+import numpy as np
+import pandas as pd
+
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.figures.charts import Panel
+from resdavenet_vq.figures.confusions import CHANCE, Confusions
+from resdavenet_vq.figures.style import LINES
+
+_MARKERS = ("circle", "square", "diamond", "triangle-down", "triangle-up", "pentagon", "x")
+_DASHES = ("solid", "dash", "dashdot", "dot", "longdash")
+
+
+class Chart(NamedTuple):
+    """A chart: the name of its element, what Plotly draws, what it shows in words, and its height in pixels."""
+
+    name: str
+    figure: dict[str, Any]
+    alt: str
+    height: int = 380
+
+
+def library() -> tuple[Path, Path]:
+    """Plotly's script and its licence, as installed. Raises InputError where they are not."""
+    try:
+        files = {Path(str(file)).name: Path(str(file.locate())) for file in metadata.files("plotly") or ()}
+        return files["plotly.min.js"], files["LICENSE.txt"]
+    except (metadata.PackageNotFoundError, KeyError):
+        raise InputError(
+            "plotly is not installed, or without its script; the report's charts need it: run `make` again"
+        ) from None
+
+
+def curves(panel: Panel, alt: str) -> Chart:
+    """Curves over epochs; only finite values are drawn."""
+    data = []
+    for number, line in enumerate(panel.lines):
+        known = np.isfinite(line.y)
+        data.append(
+            {"type": "scatter", "x": line.x[known].tolist(), "y": line.y[known].tolist()} | _look(line.name, number)
+        )
+    vertical: dict[str, Any] = {"title": {"text": panel.unit}, "type": "log" if panel.log else "linear"}
+    if panel.y_limits and None not in panel.y_limits:
+        vertical["range"] = list(panel.y_limits)
+    elif panel.y_limits:
+        vertical["rangemode"] = "tozero"
+    if panel.log:
+        vertical |= _log_ticks(np.concatenate([line.y for line in panel.lines]))
+    layout: dict[str, Any] = {
+        "xaxis": {"title": {"text": "Epoch"}, "rangemode": "tozero"},
+        "yaxis": vertical,
+        "hovermode": "x unified",
+    }
+    return Chart(f"chart-{panel.name}", {"data": data, "layout": layout}, alt, 340 + 12 * len(data))
+
+
+def precision_recall(words: Mapping[str, tuple[pd.DataFrame, int | None]], best: int, alt: str) -> Chart:
+    """A point a word; hovering names it, a click opens it in the explorer. `words`: detectors, best first, and the layer's number there."""
+    data: list[dict[str, Any]] = []
+    for f1 in (0.2, 0.4, 0.5, 0.6, 0.8):
+        recall = np.linspace(f1 / (2 - f1), 1, 60)
+        line = {"color": "#999999", "width": 2 if f1 == 0.5 else 1}
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "x": recall.round(4).tolist(),
+                "y": (f1 * recall / (2 * recall - f1)).round(4).tolist(),
+            }
+            | {"line": line, "hoverinfo": "skip", "showlegend": False}
+        )
+    for number, (name, (table, layer)) in enumerate(words.items()):
+        shown = table.head(best)
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": plain(name),
+                "x": shown["recall"].tolist(),
+                "y": shown["precision"].tolist(),
+                "text": [
+                    f"{plain(word)}: F1 {100 * f1:.1f} %, code {code}"
+                    for word, f1, code in zip(shown["word"], shown["f1"], shown["code"], strict=True)
+                ],
+                "customdata": [None if layer is None else opened(layer, word) for word in shown["word"]],
+                "hovertemplate": "%{text}<br>precision %{y:.3f}, recall %{x:.3f}<extra></extra>",
+                "marker": {
+                    "symbol": f"{_MARKERS[number % len(_MARKERS)]}-open",
+                    "size": 8,
+                    "color": LINES[number % len(LINES)],
+                },
+            }
+        )
+    notes = [
+        {"x": 1, "y": f1 / (2 - f1), "text": f"F1 {f1}", "showarrow": False, "xanchor": "left", "font": {"size": 11}}
+        for f1 in (0.2, 0.4, 0.5, 0.6, 0.8)
+    ]
+    layout = {
+        "xaxis": {"title": {"text": "Recall"}, "range": [0, 1.01]},
+        "yaxis": {"title": {"text": "Precision"}, "range": [0, 1.03]},
+        "annotations": notes,
+        "hovermode": "closest",
+        "margin": {"r": 52},
+    }
+    return Chart("chart-precision-recall", {"data": data, "layout": layout}, alt, 460)
+
+
+def words_above(f1: Mapping[str, np.ndarray], threshold: float, alt: str) -> Chart:
+    """How many words of each model and layer have at least a given F1."""
+    data = []
+    for number, (name, values) in enumerate(f1.items()):
+        descending = np.sort(values)[::-1]
+        line = {
+            "type": "scatter",
+            "x": [0, *descending[::-1].tolist()],
+            "y": [len(descending), *range(len(descending), 0, -1)],
+        }
+        data.append(line | _look(name, number) | {"mode": "lines", "hovertemplate": "%{y} words with F1 ≥ %{x:.2f}"})
+        data[-1]["line"] |= {"shape": "vh"}
+    mark = {"type": "line", "x0": threshold, "x1": threshold, "y0": 0, "y1": 1, "yref": "paper"}
+    layout = {
+        "xaxis": {"title": {"text": "F1 threshold"}, "range": [0, 1]},
+        "yaxis": {"title": {"text": "Words with at least this F1"}, "type": "log"}
+        | _log_ticks(np.array([1, *map(len, f1.values())])),
+        "shapes": [mark | {"line": {"color": "#888888", "dash": "dot", "width": 1}}],
+    }
+    return Chart("chart-words-above", {"data": data, "layout": layout}, alt, 460)
+
+
+def phone_errors(confusions: Confusions, alt: str) -> Chart:
+    """ABX errors of pairs of phones as a heat map; confused phones stand side by side."""
+    phones, errors = confusions.ordered.phones, confusions.ordered.errors
+    trace = {
+        "type": "heatmap",
+        "x": [plain(p) for p in phones],
+        "y": [plain(p) for p in phones],
+        "z": [[None if np.isnan(e) else round(float(e), 2) for e in row] for row in errors],
+        "zmin": 0,
+        "zmax": CHANCE,
+        "colorscale": [[0, "#e1ecf7"], [0.5, "#4a90c4"], [1, "#08306b"]],
+        "hoverongaps": False,
+        "xgap": 1,
+        "ygap": 1,
+        "hovertemplate": "A and X %{y}, B %{x}: %{z:.1f} %<extra></extra>",
+        "colorbar": {"title": {"text": "error (%)", "side": "right"}, "thickness": 12, "outlinewidth": 0},
+    }
+    axis = {"type": "category", "tickmode": "linear", "tickfont": {"size": 10}, "showgrid": False, "ticks": ""}
+    layout = {
+        "xaxis": axis | {"title": {"text": "phone of B"}, "side": "top"},
+        "yaxis": axis | {"title": {"text": "phone of A and X"}, "autorange": "reversed"},
+        "margin": {"t": 60},
+    }
+    return Chart("chart-phones", {"data": [trace], "layout": layout}, alt, max(420, 15 * len(phones) + 120))
+
+
+def opened(layer: int, word: str) -> str:
+    """The address of a word in the explorer."""
+    return "units.html#" + urlencode({"layer": layer, "word": word})
+
+
+def plain(text: str) -> str:
+    """Text of a corpus where Plotly would read tags, or its own codes, in it."""
+    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("%{", "% {")
+
+
+def _log_ticks(values: np.ndarray) -> dict[str, Any]:
+    """Ticks of a logarithmic axis at 1, 2, 5, 10, ... and its range, a little more than that of the values (base 10, as Plotly wants it)."""
+    known = values[np.isfinite(values) & (values > 0)]
+    if not len(known):
+        return {}
+    low, high = np.log10(known.min()) - 0.06, np.log10(known.max()) + 0.06
+    ticks = [m * 10.0**e for e in range(int(np.floor(low)), int(np.ceil(high)) + 1) for m in (1, 2, 5)]
+    if high - low < 0.5:
+        ticks = [m * 10.0**e for e in range(int(np.floor(low)), int(np.ceil(high)) + 1) for m in range(1, 10)]
+    return {"range": [low, high], "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+
+
+def _look(name: str, number: int) -> dict[str, Any]:
+    colour = LINES[number % len(LINES)]
+    return {
+        "mode": "lines+markers",
+        "name": plain(name),
+        "line": {"color": colour, "dash": _DASHES[number % len(_DASHES)]},
+        "marker": {"color": colour, "symbol": _MARKERS[number % len(_MARKERS)], "size": 6},
+    }

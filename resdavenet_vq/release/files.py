@@ -1,0 +1,308 @@
+"""Reading the files of a released experiment, whose makers we do not know.
+
+Archives are never unpacked to disk: the few files are read from within, and an archive with anything odd in it is
+refused. Of pickles only plain values and one `argparse.Namespace` are let in, of weights only finite tensors.
+Nothing here takes more memory than the limits below allow.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import math
+import pickle
+import pickletools
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Never, cast
+
+import torch
+from torch import Tensor
+
+from resdavenet_vq.errors import InputError
+
+ARGUMENTS, PROGRESS = "args.pkl", "progress.pkl"
+AUDIO, IMAGE = "models/best_audio_model.pth", "models/best_image_model.pth"
+
+LARGEST = {ARGUMENTS: 1 << 20, PROGRESS: 1 << 20, AUDIO: 1 << 29, IMAGE: 1 << 29}
+"""Most bytes of each file; the published networks need under half of it."""
+
+MOST_MEMBERS = 10_000
+MOST_UNPACKED = 1 << 32
+"""Of an archive: files, and bytes altogether once decompressed."""
+
+ZIP = b"PK\x03\x04"
+"""How a zip archive begins, and a file of torch.save since 2020."""
+
+CHUNK = 1 << 20
+"""Bytes read at a time."""
+
+_ALLOWED_OPCODES = frozenset(
+    {"PROTO", "FRAME", "STOP", "MARK", "MEMOIZE", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET"}
+    | {
+        "NONE",
+        "NEWTRUE",
+        "NEWFALSE",
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "LONG1",
+        "BINFLOAT",
+        "SHORT_BINUNICODE",
+        "BINUNICODE",
+    }
+    | {
+        "EMPTY_LIST",
+        "APPEND",
+        "APPENDS",
+        "EMPTY_TUPLE",
+        "TUPLE",
+        "TUPLE1",
+        "TUPLE2",
+        "TUPLE3",
+        "EMPTY_DICT",
+        "SETITEM",
+        "SETITEMS",
+    }
+    | {"GLOBAL", "STACK_GLOBAL", "NEWOBJ", "BUILD"}
+)
+"""What it takes to pickle a namespace of plain values; no opcode that calls, imports by number or refers outside."""
+
+
+def read_arguments(data: bytes) -> dict[str, Any]:
+    """The plain values in a pickled `argparse.Namespace`. Raises InputError for a pickle of anything else."""
+    value = _unpickled(data, ARGUMENTS)
+    if not isinstance(value, _Namespace):
+        raise InputError(f"{ARGUMENTS}: holds no argparse.Namespace")
+    return dict(_plain(getattr(value, "values", {}), ARGUMENTS))
+
+
+def read_progress(data: bytes) -> list[Any]:
+    """The rows of a pickled list of plain values. Raises InputError for a pickle of anything else."""
+    value = _plain(_unpickled(data, PROGRESS), PROGRESS)
+    if not isinstance(value, list):
+        raise InputError(f"{PROGRESS}: holds no list")
+    return value
+
+
+def read_weights(data: bytes, name: str) -> dict[str, Tensor]:
+    """The tensors in a file that torch.save wrote. Raises InputError for anything but plain, finite tensors by name."""
+    try:
+        if data.startswith(ZIP):
+            with zipfile.ZipFile(io.BytesIO(data)) as parts:
+                _check_size(len(parts.infolist()), sum(part.file_size for part in parts.infolist()), LARGEST[name])
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as e:  # noqa: BLE001 (the parsers' errors are of many types)
+        raise InputError(
+            f"{name}: no file of tensors ({str(e).splitlines()[0] if str(e) else type(e).__name__})"
+        ) from None
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(x, Tensor) for key, x in state.items()
+    ):
+        raise InputError(f"{name}: holds something else than tensors by name")
+    faults = []
+    for key, x in state.items():
+        if (
+            x.layout is not torch.strided
+            or x.is_quantized
+            or x.device.type != "cpu"
+            or x.nbytes > x.untyped_storage().nbytes()
+        ):
+            faults.append(f"{name}: {key} is no plain tensor")
+        elif not torch.isfinite(x).all():
+            faults.append(f"{name}: {key} is not finite")
+    if faults:
+        raise InputError("\n".join(faults))
+    return state
+
+
+class _Namespace:
+    """Stands for argparse.Namespace, which a pickle could alter."""
+
+    values: dict[str, Any]
+
+    def __setstate__(self, state: Any) -> None:
+        if type(state) is not dict:
+            raise pickle.UnpicklingError("a namespace's state is a dictionary")
+        self.values = state
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) != ("argparse", "Namespace"):
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
+        return _Namespace
+
+    def persistent_load(self, _pid: Any) -> Never:
+        raise pickle.UnpicklingError("a persistent id is not allowed")
+
+
+def _unpickled(data: bytes, name: str) -> Any:
+    """What a pickle holds, if its opcodes are allowed and its memory is bounded by its size."""
+    try:
+        for opcode, argument, _ in pickletools.genops(data):
+            _check_opcode(opcode.name, argument, len(data))
+        return _Unpickler(io.BytesIO(data)).load()
+    except Exception as e:  # noqa: BLE001 (a broken pickle fails in any way)
+        raise InputError(f"{name}: no pickle of plain values ({e})") from None
+
+
+def _check_opcode(opcode: str, argument: Any, size: int) -> None:
+    if opcode not in _ALLOWED_OPCODES:
+        raise pickle.UnpicklingError(f"{opcode} is not allowed")
+    if opcode == "LONG_BINPUT" and argument > size:  # the unpickler's memo would become as long as the index is high
+        raise pickle.UnpicklingError(f"memo index {argument} is too high")
+
+
+def _plain(value: Any, name: str) -> Any:
+    """A copy of plain values as JSON knows them: infinite numbers become null. Raises InputError for other values."""
+    left = 100_000
+
+    def copy(value: Any, depth: int) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0 or depth > 10:
+            raise InputError(f"{name}: holds too many values, or too deeply nested ones")
+        if isinstance(value, float):
+            return value if math.isfinite(value) else None
+        if value is None or isinstance(value, str | int):
+            return value
+        if isinstance(value, list | tuple):
+            return [copy(v, depth + 1) for v in value]
+        if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+            return {key: copy(v, depth + 1) for key, v in value.items()}
+        raise InputError(f"{name}: holds a {type(value).__name__}, no plain value")
+
+    return copy(value, 0)
+
+
+def from_folder(path: Path) -> dict[str, bytes]:
+    """The bytes of the experiment's files in a folder."""
+    files = {}
+    for name, largest in LARGEST.items():
+        file = path / name
+        if not file.exists():
+            continue
+        if not file.is_file():
+            raise InputError(f"{file}: is no file")
+        with file.open("rb") as f:
+            files[name] = _bounded(f, largest, file)
+    return _complete(files, path)
+
+
+def from_archive(path: Path) -> dict[str, bytes]:
+    """The bytes of the experiment's files in an archive, wherever in it the experiment's folder stands."""
+    try:
+        with path.open("rb") as f:
+            zipped = f.read(len(ZIP)) == ZIP
+        with _zip(path) if zipped else _tar(path) as members:
+            roots = [name.removesuffix(ARGUMENTS) for name in members if PurePosixPath(name).name == ARGUMENTS]
+            if len(roots) != 1:
+                raise InputError(f"{path}: there must be one {ARGUMENTS} in it, not {len(roots)}")
+            files = {}
+            for name, largest in LARGEST.items():
+                if member := members.get(roots[0] + name):
+                    with member() as f:
+                        files[name] = _bounded(f, largest, path)
+            return _complete(files, path)
+    # all that the two libraries raise for damaged members; NotImplementedError is zipfile's word for an unknown compression
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError) as e:
+        raise InputError(
+            f"{path}: no zip or tar archive of plain files ({e}); if you trust it all the same, unpack it yourself and give the folder"
+        ) from None
+
+
+type _Members = dict[str, Callable[[], IO[bytes]]]
+"""Files in an archive: their names, and how to open them."""
+
+
+@contextmanager
+def _zip(path: Path) -> Iterator[_Members]:
+    with zipfile.ZipFile(path) as archive:
+        infos = archive.infolist()
+        _check_size(len(infos), sum(info.file_size for info in infos), MOST_UNPACKED)
+        members: _Members = {}
+        for info in infos:
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or info.flag_bits & 1:
+                raise ValueError(f"{info.filename!r} is no plain file")
+            _add(members, info.filename, None if info.is_dir() else partial(archive.open, info))
+        yield members
+
+
+@contextmanager
+def _tar(path: Path) -> Iterator[_Members]:
+    with path.open("rb") as f:
+        start = f.read(2)
+    opener: Any = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}.get(start, open)
+    with opener(path, "rb") as stream, tarfile.open(fileobj=cast("Any", _SmallReads(stream)), mode="r:") as archive:
+        members: _Members = {}
+        unpacked = 0
+        for n, info in enumerate(archive, start=1):
+            unpacked += info.size
+            _check_size(n, unpacked, MOST_UNPACKED)
+            if not (info.isfile() or info.isdir()) or info.issparse() or info.size < 0:
+                raise ValueError(f"{info.name!r} is no plain file")
+            _add(members, info.name, None if info.isdir() else partial(_opened, archive, info))
+        yield members
+
+
+def _opened(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    file = archive.extractfile(info)
+    assert file is not None, "only regular files are members"
+    return file
+
+
+class _SmallReads:
+    """A file of which nothing reads much at once: tarfile reads the headers of long names whole, however long they are."""
+
+    def __init__(self, file: Any) -> None:
+        self.seek, self.tell, self._read = file.seek, file.tell, file.read
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes."""
+        if not 0 <= size <= CHUNK:
+            raise ValueError(f"a header of {size} bytes")
+        data: bytes = self._read(size)
+        return data
+
+
+def _add(members: _Members, name: str, opener: Callable[[], IO[bytes]] | None) -> None:
+    """Adds a member under its normal name, None for a folder, unless the name leads elsewhere or is taken."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"{name!r} leads out of the archive")
+    if opener is not None:
+        if str(path) in members:
+            raise ValueError(f"{name!r} stands in it twice")
+        members[str(path)] = opener
+
+
+def _check_size(n: int, unpacked: int, largest: int) -> None:
+    if n > MOST_MEMBERS or unpacked > largest:
+        raise ValueError(
+            f"{n} files or more of together {unpacked} bytes; at most {MOST_MEMBERS} and {largest} are read"
+        )
+
+
+def _bounded(file: IO[bytes], largest: int, path: Path) -> bytes:
+    """All bytes of a file, if they are not too many."""
+    data = bytearray()
+    while chunk := file.read(CHUNK):
+        data += chunk
+        if len(data) > largest:
+            raise InputError(f"{path}: a file in it has more than the {largest} bytes that are read")
+    return bytes(data)
+
+
+def _complete(files: dict[str, bytes], path: Path) -> dict[str, bytes]:
+    if missing := [name for name in (ARGUMENTS, AUDIO) if name not in files]:
+        raise InputError(f"{path}: no released experiment; it has no {' and no '.join(missing)}")
+    return files

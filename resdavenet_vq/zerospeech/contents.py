@@ -1,0 +1,135 @@
+"""The files of somebody else's submission, folder or zip, read without trust.
+
+Nothing is unpacked. A zip whose files would expand beyond `MOST_BYTES`, whose names lead outside, or that is packed in
+ways no submission needs is told to be so, and such files are not opened. What is read at once is bounded.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO, Self, cast
+
+MOST_BYTES = 1 << 37
+"""Of all files together, unpacked: 128 GiB, several times the largest challenge."""
+
+MOST_FILES = 1 << 20
+
+BUFFER = 1 << 18
+
+FAULTS = (
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    struct.error,
+)
+"""What reading a damaged file raises."""
+
+
+class Contents:
+    """A submission's files; a context manager.
+
+    Attributes
+    ----------
+    names : list of str
+        Files that can be opened, sorted, with `/` between folders.
+    problems : list of str
+        What is wrong with the folder or zip itself.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._stack = path, ExitStack()
+        self._archive: zipfile.ZipFile | None = None
+        self.names: list[str] = []
+        self.problems: list[str] = []
+        try:
+            if path.is_dir():
+                self._walk()
+            elif not path.is_file():
+                self.problems = [f"{path}: no such file or folder"]
+            else:
+                self._archive = self._stack.enter_context(zipfile.ZipFile(path))
+                self._list(self._archive)
+        except FAULTS as e:
+            self.names = []
+            self.problems = [f"{path}: is neither a folder nor a zip file that can be read ({e})"]
+        self.names.sort()
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[BinaryIO]:
+        """The bytes of a file, as they are read; raises one of FAULTS where they are damaged."""
+        with self._archive.open(name) if self._archive else (self._path / name).open("rb") as file:
+            yield cast(
+                "BinaryIO", io.BufferedReader(cast("io.RawIOBase", file), BUFFER)
+            )  # a zip's own lines are slow, and not bounded
+
+    def head(self, name: str, most: int) -> bytes:
+        """The first bytes of a file."""
+        with self.open(name) as file:
+            return file.read(most)
+
+    def _walk(self) -> None:
+        for folder, folders, files in os.walk(self._path):
+            for file in (*files, *(f for f in folders if Path(folder, f).is_symlink())):
+                path = Path(folder, file)
+                name = path.relative_to(self._path).as_posix()
+                if stat.S_ISREG(path.lstat().st_mode):
+                    self.names.append(name)
+                else:
+                    self.problems.append(f"{shown(name)}: is a link or no regular file")
+
+    def _list(self, archive: zipfile.ZipFile) -> None:
+        entries = archive.infolist()
+        size = sum(entry.file_size for entry in entries)
+        if len(entries) > MOST_FILES or size > MOST_BYTES:
+            self.problems.append(
+                f"{self._path.name}: would unpack to {len(entries)} files of {size} bytes in all, "
+                f"more than the {MOST_FILES} files of {MOST_BYTES} bytes that are read"
+            )
+            return
+        seen = set()
+        for entry in entries:
+            if fault := _fault(entry):
+                self.problems.append(f"{shown(entry.orig_filename)}: {fault}")
+            elif entry.filename in seen:
+                self.problems.append(f"{shown(entry.filename)}: stands in the zip twice")
+            elif not entry.is_dir():
+                self.names.append(entry.filename)
+            seen.add(entry.filename)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+
+def shown(name: str) -> str:
+    """A file's name, fit for a terminal."""
+    return (name if name.isprintable() else ascii(name))[:200]
+
+
+def _fault(entry: zipfile.ZipInfo) -> str:
+    """Why an entry of a zip is not read, or nothing."""
+    name = entry.orig_filename
+    parts = name.removesuffix("/").split("/")
+    if "\\" in name or "\0" in name or ":" in parts[0] or any(part in ("", ".", "..") for part in parts):
+        return "is no path below the submission"
+    if stat.S_ISLNK(entry.external_attr >> 16):
+        return "is a link"
+    if entry.flag_bits & 1:
+        return "is encrypted"
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return "is packed in a way other than deflate"
+    return ""

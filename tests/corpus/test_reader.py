@@ -1,0 +1,202 @@
+"""Every layout on its whole way: a section of the configuration, files in the corpus's own layout, a manifest, a store."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from resdavenet_vq import config
+from resdavenet_vq.config import Preparation
+from resdavenet_vq.corpus import reader as importing
+from resdavenet_vq.data.preparation import prepare
+from resdavenet_vq.data.store import Store, verify
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation.retrieval import evaluate
+
+IMAGES = ("x", "y")
+CAPTIONS = 3
+
+
+def media(audio_folder, image_folder, stems):
+    """A short noise for every caption, and an image."""
+    random = np.random.default_rng(0)
+    for folder in (audio_folder, image_folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for stem in stems:
+        soundfile.write(audio_folder / f"{stem}.wav", random.normal(0, 0.1, 3200), 16000)
+    for image in IMAGES:
+        Image.fromarray(random.integers(0, 256, (40, 50, 3), np.uint8)).save(image_folder / f"{image}.jpg")
+
+
+STEMS = [f"{image}_{k}" for image in IMAGES for k in range(CAPTIONS)]
+
+
+def places(folder):
+    media(folder / "wavs", folder / "images", STEMS)
+    rows = [
+        {"uttid": s, "wav": f"wavs/{s}.wav", "image": f"images/{s[0]}.jpg", "speaker": "1", "text": f"text {s}"}
+        for s in STEMS
+    ]
+    (folder / "split.json").write_text(json.dumps({"data": rows}))
+    return {"metadata": {"train": folder / "split.json"}}
+
+
+def spoken_coco(folder):
+    media(folder / "wavs/0", folder / "coco/train2014", STEMS)
+    data = [
+        {
+            "image": f"train2014/{image}.jpg",
+            "captions": [
+                {"uttid": s, "wav": f"wavs/0/{s}.wav", "speaker": "1", "text": f"text {s}"}
+                for s in STEMS
+                if s.startswith(image)
+            ],
+        }
+        for image in IMAGES
+    ]
+    (folder / "SpokenCOCO_train.json").write_text(json.dumps({"data": data}))
+    return {"metadata": {"train": folder / "SpokenCOCO_train.json"}, "image_base_path": folder / "coco"}
+
+
+def flickr8k(folder):
+    media(folder / "audio/wavs", folder / "images", STEMS)
+    (folder / "text").mkdir()
+    for name, text in {
+        "audio/wav2capt.txt": "".join(f"{s}.wav {s[0]}.jpg #{s[2:]}\n" for s in STEMS),
+        "audio/wav2spk.txt": "".join(f"{s}.wav 1\n" for s in STEMS),
+        "text/Flickr8k.token.txt": "".join(f"{s[0]}.jpg#{s[2:]}\ttext {s}\n" for s in STEMS),
+        "text/Flickr_8k.trainImages.txt": "x.jpg\ny.jpg\n",
+        "text/Flickr_8k.devImages.txt": "",
+        "text/Flickr_8k.testImages.txt": "",
+    }.items():
+        (folder / name).write_text(text)
+    return {
+        f"{kind}_folder": folder / path for kind, path in (("audio", "audio"), ("text", "text"), ("image", "images"))
+    }
+
+
+LAYOUTS = {"places": places, "spoken_coco": spoken_coco, "flickr8k": flickr8k}
+
+
+@pytest.fixture(params=LAYOUTS)
+def section(request, tmp_path):
+    """JSON of the section of a small corpus in each layout, with alignments of its split."""
+    values = {"layout": request.param, "name": "small"} | LAYOUTS[request.param](tmp_path)
+    (tmp_path / "aligned.txt").write_text("".join(f"{stem} 0.0 0.1 word\n" for stem in STEMS[1:]))
+    return json.dumps(values | {"alignments": {"train": tmp_path / "aligned.txt"}}, default=str)
+
+
+def test_from_a_section_to_a_store(section, tmp_path):
+    manifest = importing.read(config.read_corpus(section), "train")
+    prepare(manifest, Preparation(), tmp_path / "train.h5", tmp_path / "report.json", workers=1)
+    store = Store(tmp_path / "train.h5")
+    assert verify(store.path) == []
+    assert store.ids == STEMS
+    assert len(store.image_ids) == len(IMAGES)
+    assert store.image_index.tolist() == [0, 0, 0, 1, 1, 1]
+    for number, stem in enumerate(STEMS):
+        utterance = store.utterance(number)
+        assert (utterance.speaker, utterance.text) == ("1", f"text {stem}")
+        assert utterance.words == (None if number == 0 else ((0.0, 0.1, "WORD"),))
+        assert utterance.image.name == f"{stem[0]}.jpg"
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["utterances"], report["images"], report["refused"]) == (6, 2, [])
+    assert report["counted"]["no alignment"] == 1
+    assert report["noticed"] == {"no alignment": ["x_0"]}
+
+
+def test_every_caption_of_an_image_counts_in_retrieval(section, tmp_path):
+    manifest = importing.read(config.read_corpus(section), "train")
+    prepare(manifest, Preparation(), tmp_path / "train.h5", tmp_path / "report.json", workers=1)
+    image_index = Store(tmp_path / "train.h5").image_index
+    speech = np.array([[1, 9], [1, 0], [1, 9], [0, 1], [0, 1], [2, 0]], np.float32)  # x_1 finds x; y_0 and y_1 find y
+    scores = evaluate(np.eye(2, dtype=np.float32), speech, image_index, (1, 2))
+    assert scores.image_to_speech.recall == {1: 0.0, 2: 0.5}
+    assert scores.speech_to_image.recall == {1: 0.5, 2: 1.0}
+
+
+def test_the_command_prepares_each_layout(section, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "resdavenet_vq",
+        "prepare",
+        "--out",
+        tmp_path / "a.h5",
+        "--report",
+        tmp_path / "a.json",
+    ]
+    run = subprocess.run(
+        [*command, "--corpus", section, "--split", "train"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert Store(tmp_path / "a.h5").ids == STEMS
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--split", "train"], ["--manifest", "a.json", "--corpus", "{}", "--split", "train"]]
+)
+def test_the_command_wants_one_way_to_name_its_rows(tmp_path, arguments):
+    command = [
+        sys.executable,
+        "-m",
+        "resdavenet_vq",
+        "prepare",
+        "--out",
+        tmp_path / "a.h5",
+        "--report",
+        tmp_path / "a.json",
+    ]
+    run = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert "prepare takes --corpus and --split, or --manifest alone" in run.stderr
+
+
+def test_media_that_are_missing_are_refused_by_their_ids(section, tmp_path):
+    manifest = importing.read(config.read_corpus(section), "train")
+    manifest.utterances[1].wav.unlink()
+    manifest.utterances[3].image.unlink()
+    with pytest.raises(InputError) as caught:
+        prepare(manifest, Preparation(), tmp_path / "train.h5", tmp_path / "report.json", workers=1)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "4 of 6 rows cannot be used:"
+    assert [line.split(":")[0] for line in lines[1:5]] == ["row 1 (x_1)", "row 3 (y_0)", "row 4 (y_1)", "row 5 (y_2)"]
+
+
+def test_alignments_of_another_split_are_not_read(section):
+    corpus = config.read_corpus(section)
+    corpus = corpus.model_copy(update={"alignments": {"val": corpus.alignments["train"]}})
+    assert importing.read(corpus, "train").counted["no alignment"] == 6
+
+
+def test_unknown_splits_and_the_demo_corpus():
+    values = {"layout": "spoken_scenes", "name": "demo", "seed": 1, "pairs": {"train": 2}}
+    corpus = config.read_corpus(json.dumps(values))
+    with pytest.raises(InputError, match="demo has no split 'val'; known are train"):
+        importing.read(corpus, "val")
+    with pytest.raises(InputError, match="made, not imported"):
+        importing.read(corpus, "train")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"layout": "flickr8k", "name": "a", "audio_folder": "a", "text_folder": "b", "images": "c"},
+            "corpus.image_folder: missing",
+        ),
+        ({"layout": "spoken_coco", "name": "a", "metadata": {}}, "corpus.metadata"),
+        (
+            {"layout": "spoken_coco", "name": "a", "metadata": {"a": "a"}, "karpathy": "x"},
+            "did you mean 'karpathy_splits'",
+        ),
+        ({"layout": "coco"}, "'spoken_scenes', 'places', 'spoken_coco'"),
+    ],
+)
+def test_faults_of_a_section_are_named(values, message):
+    with pytest.raises(InputError, match=message):
+        config.read_corpus(json.dumps(values))

@@ -1,0 +1,194 @@
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from oracles.data import make_manifest
+
+from resdavenet_vq.config import ImageModel, Preparation
+from resdavenet_vq.corpus.manifest import Manifest
+from resdavenet_vq.data import dataset, images
+from resdavenet_vq.data.dataset import Batch, equal_length_batches, evaluation_images, training_batches
+from resdavenet_vq.data.preparation import prepare
+from resdavenet_vq.data.store import Store
+from resdavenet_vq.errors import InputError
+
+IMAGE = ImageModel(architecture="thin_resnet", crop=24, resize=32)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dataset")
+    prepare(make_manifest(folder / "corpus", 26), Preparation(), folder / "a.h5", folder / "a.json", workers=1)
+    return Store(folder / "a.h5")
+
+
+def batches(store, **changes):
+    options = {"batch_size": 8, "pad_to": "batch", "pad_value": 0.0, "seed": 1, "epoch": 1, "workers": 0}
+    return list(training_batches(store, IMAGE, **options | changes))
+
+
+def assert_equal(one, other):
+    assert len(one) == len(other)
+    for a, b in zip(one, other, strict=True):
+        for x, y in zip(a, b, strict=True):
+            assert x.dtype == y.dtype
+            assert torch.equal(x, y)
+
+
+def test_what_a_batch_holds(store):
+    found = batches(store)
+    assert [len(b.index) for b in found] == [8, 8, 5], "21 of 26 have an image, the last batch is used"
+    drawn = torch.cat([b.index for b in found]).tolist()
+    assert sorted(drawn) == np.flatnonzero(store.image_index >= 0).tolist()
+    assert drawn != sorted(drawn)
+    for batch in found:
+        assert isinstance(batch, Batch)
+        assert batch.logmel.dtype == torch.float16
+        assert batch.images.dtype == torch.uint8
+        assert batch.images.shape[1:] == (3, 24, 24)
+        longest = int(batch.n_frames.max())
+        assert longest <= batch.logmel.shape[2] < longest + 16
+        assert batch.logmel.shape[1:] == (40, batch.logmel.shape[2])
+        assert batch.logmel.shape[2] % 16 == 0
+        for logmel, n, number in zip(batch.logmel, batch.n_frames, batch.index.tolist(), strict=True):
+            np.testing.assert_array_equal(logmel[:, :n].T, store.logmel(number))
+            assert (logmel[:, n:] == 0).all()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_epochs_one_behind_the_other(store, workers):
+    one_by_one = [batch for epoch in (1, 2, 3) for batch in batches(store, epoch=epoch)]
+    assert_equal(batches(store, epoch=1, last_epoch=3, workers=workers), one_by_one)
+    assert_equal(batches(store, epoch=2, start_step=1, last_epoch=3, workers=workers), one_by_one[4:])
+
+
+def test_padding_only_adds_the_pad_value(store):
+    for zero, floor in zip(batches(store), batches(store, pad_to="max_frames", pad_value=-80.0), strict=True):
+        assert floor.logmel.shape[2] == 2048
+        width = zero.logmel.shape[2]
+        padded = torch.arange(width) >= zero.n_frames[:, None, None]
+        assert torch.equal(torch.where(padded, -80, zero.logmel), floor.logmel[:, :, :width])
+        assert (floor.logmel[:, :, width:] == -80).all()
+        assert torch.equal(zero.images, floor.images)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker processes")
+@pytest.mark.parametrize("workers", [1, 4])
+def test_workers_change_nothing(store, workers):
+    torch.manual_seed(workers)
+    state = torch.get_rng_state()
+    assert_equal(batches(store), batches(store, workers=workers))
+    assert torch.equal(state, torch.get_rng_state()), "the global random state is left alone"
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_ranks_share_the_global_batch(store, world):
+    ranks = [batches(store, rank=rank, world=world) for rank in range(world)]
+    for whole, *parts in zip(batches(store), *ranks, strict=True):
+        for field, everything in enumerate(whole):
+            together = torch.empty_like(everything)
+            for rank in range(world):
+                together[rank::world] = parts[rank][field]
+            assert torch.equal(together, everything)
+
+
+def test_a_rank_may_have_nothing_of_a_short_batch(store):
+    parts = [batches(store, batch_size=20, rank=rank, world=2)[-1] for rank in range(2)]
+    assert [len(part.index) for part in parts] == [1, 0]
+    assert parts[0].logmel.shape[1:] == parts[1].logmel.shape[1:]
+
+
+def test_start_step_goes_on_where_the_epoch_was(store, monkeypatch):
+    whole = batches(store)
+    decoded = []
+    decode = images.decode
+    monkeypatch.setattr(images, "decode", lambda data: decoded.append(1) or decode(data))
+    assert_equal(whole[2:], batches(store, start_step=2))
+    assert len(decoded) == 5, "nothing skipped was decoded"
+    assert batches(store, start_step=3) == []
+
+
+def test_order_and_crops_follow_seed_and_epoch(store):
+    assert_equal(batches(store), batches(store))
+    for change in ({"seed": 2}, {"epoch": 2}):
+        assert not torch.equal(batches(store)[0].index, batches(store, **change)[0].index)
+
+    def crop_of(number, **changes):
+        return next(b.images[list(b.index).index(number)] for b in batches(store, **changes) if number in b.index)
+
+    assert torch.equal(crop_of(3), crop_of(3, batch_size=3)), "a crop does not depend on the batch"
+    assert not torch.equal(crop_of(3), crop_of(3, epoch=2))
+
+
+def test_evaluation_images(store):
+    for workers in (0, 2):
+        found = list(evaluation_images(store, IMAGE, 4, workers))
+        assert np.concatenate([numbers for _, numbers in found]).tolist() == list(range(len(store.image_ids)))
+        for crops, numbers in found:
+            assert crops.shape == (len(numbers), 3, 24, 24)
+            for crop, number in zip(crops, numbers, strict=True):
+                np.testing.assert_array_equal(
+                    crop, images.evaluation_crop(images.decode(store.image(int(number))), IMAGE)
+                )
+
+
+@given(st.integers(1, 500))
+def test_equal_length_batches(store, most):
+    seen = []
+    for logmel, numbers in equal_length_batches(store, most):
+        assert logmel.dtype == torch.float32
+        assert logmel.shape == (len(numbers), 40, store.n_frames[numbers[0]])
+        assert logmel.shape[0] * logmel.shape[2] <= most or len(numbers) == 1
+        np.testing.assert_array_equal(logmel[-1].T, store.logmel(int(numbers[-1])))
+        seen += numbers.tolist()
+    assert sorted(seen) == list(range(len(store)))
+
+
+def test_equal_length_batches_of_the_first_utterances(store):
+    for limit in (1, 7, len(store) + 5):
+        numbers = np.concatenate([numbers for _, numbers in equal_length_batches(store, 200, limit)])
+        assert sorted(numbers.tolist()) == list(range(min(limit, len(store))))
+
+
+def test_a_killed_worker_is_an_error_soon(store, monkeypatch):
+    def die(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(images, "decode", die)
+    start = time.monotonic()
+    with pytest.raises(RuntimeError, match="worker"):
+        batches(store, workers=2)
+    assert time.monotonic() - start < 60
+
+
+def test_an_error_in_a_worker_arrives(store, monkeypatch):
+    def refuse(_):
+        raise InputError("is broken")
+
+    monkeypatch.setattr(images, "decode", refuse)
+    with pytest.raises(InputError, match=r"image \d+.jpg is broken"):
+        batches(store, workers=1)
+
+
+def test_speech_alone_cannot_be_trained_on(tmp_path):
+    manifest = make_manifest(tmp_path / "corpus", 5)
+    speech = Manifest([u for u in manifest.utterances if u.image is None])
+    prepare(speech, Preparation(), tmp_path / "a.h5", tmp_path / "a.json", workers=1)
+    store = Store(tmp_path / "a.h5")
+    with pytest.raises(InputError, match="no utterance with an image"):
+        batches(store)
+    assert list(evaluation_images(store, IMAGE, 4, 0)) == []
+
+
+def test_batches_can_be_sent_to_spawned_workers(store):
+    import pickle
+
+    loader = training_batches(store, IMAGE, batch_size=8, pad_to="batch", pad_value=0.0, seed=1, epoch=1, workers=0)
+    again = pickle.loads(pickle.dumps(loader.dataset))
+    assert_equal([again[0]], [loader.dataset[0]])
+    assert dataset._FRAMES == 16

@@ -1,0 +1,142 @@
+import io
+
+import numpy as np
+import pytest
+from oracles.data import encoded, noise, png_header
+from torchvision.transforms import v2
+
+from resdavenet_vq.config import ImageModel
+from resdavenet_vq.data import images
+from resdavenet_vq.errors import InputError
+
+PUBLISHED = ImageModel(architecture="resnet50")
+SMALL = ImageModel(architecture="thin_resnet", crop=64, resize=72, training_crop="same_scale")
+
+
+def pixels(image):
+    return np.asarray(image).transpose(2, 0, 1)
+
+
+@pytest.mark.parametrize("size", [(256, 256), (300, 256), (256, 341), (500, 375), (31, 47), (640, 99)])
+@pytest.mark.parametrize("settings", [PUBLISHED, SMALL])
+def test_evaluation_crop_is_torchvisions(size, settings):
+    image = noise(*size)
+    expected = v2.CenterCrop(settings.crop)(v2.Resize(settings.resize)(image))
+    np.testing.assert_array_equal(images.evaluation_crop(image, settings), pixels(expected))
+
+
+@pytest.mark.parametrize("size", [(256, 256), (300, 200), (31, 470), (640, 99)])
+def test_training_crop_is_torchvisions_of_the_same_box(size):
+    image = noise(*size)
+    for seed in range(5):
+        left, top, width, height = images.random_part(*size, np.random.default_rng(seed))
+        expected = v2.functional.resized_crop(image, top, left, height, width, [224, 224])
+        np.testing.assert_array_equal(
+            images.training_crop(image, PUBLISHED, np.random.default_rng(seed)), pixels(expected)
+        )
+
+
+def test_same_scale_crop_is_a_part_of_the_resized_image():
+    image = noise(100, 150)
+    resized = pixels(v2.Resize(72)(image))
+    assert resized.shape == (3, 108, 72)
+    crop = images.training_crop(image, SMALL, np.random.default_rng(3))
+    windows = np.lib.stride_tricks.sliding_window_view(resized, crop.shape)[0]
+    assert (windows == crop).all(axis=(2, 3, 4)).any()
+
+
+def test_random_part_follows_torchvisions_distribution():
+    random, drawn = np.random.default_rng(0), []
+    for _ in range(4000):
+        left, top, width, height = images.random_part(300, 200, random)
+        assert 0 <= left <= left + width <= 300
+        assert 0 <= top <= top + height <= 200
+        drawn.append((left, top, width, height))
+    image = noise(300, 200)
+    theirs = [v2.RandomResizedCrop(224).make_params([image]) for _ in range(4000)]
+    theirs = np.array([(p["left"], p["top"], p["width"], p["height"]) for p in theirs])
+    ours = np.array(drawn)
+    np.testing.assert_allclose(ours.mean(0), theirs.mean(0), atol=5)
+    np.testing.assert_allclose(ours.std(0), theirs.std(0), atol=5)
+
+
+@pytest.mark.parametrize(("width", "height", "expected"), [(1000, 20, (486, 0, 27, 20)), (20, 1000, (0, 486, 20, 27))])
+def test_a_thin_image_gives_its_centre(width, height, expected):
+    assert images.random_part(width, height, np.random.default_rng(0)) == expected
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "P", "RGBA", "1", "LA", "I;16"])
+def test_other_modes_are_converted(mode):
+    image = noise(30, 20).convert("L" if mode == "I;16" else mode)
+    image = image.convert("I").convert("I;16") if mode == "I;16" else image
+    decoded = images.decode(encoded(image, "JPEG" if mode in ("L", "CMYK") else "PNG"))
+    assert decoded.mode == "RGB"
+    assert decoded.size == (30, 20)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "is empty"),
+        (b"<!DOCTYPE html><html>", "is no JPEG or PNG image; it begins with b'<!DOCTYPE ht'"),
+        (encoded(noise(9, 9), "GIF"), "is no JPEG or PNG"),
+        (encoded(noise(90, 90))[:1000], "cannot be decoded"),
+        (encoded(noise(90, 90), "PNG")[:1000], "cannot be decoded"),
+        (png_header(9500, 9500), "has 9500 x 9500 pixels, more than 89478485: a decompression bomb"),
+        (png_header(60000, 60000), "a decompression bomb"),
+        (png_header(2000, 4), "one side more than 50 times the other"),
+    ],
+)
+def test_what_is_no_image_is_refused(data, reason):
+    with pytest.raises(InputError) as caught:
+        images.decode(data)
+    assert reason in str(caught.value)
+
+
+def verdict(function, data):
+    try:
+        function(data)
+    except InputError as e:
+        return str(e)
+    return "sound"
+
+
+def spoilt(data, random):
+    """An image file cut off, with flipped bits, a stretch of other bytes, or a stretch missing."""
+    start, length = int(random.integers(len(data))), int(random.integers(1, 40))
+    match random.integers(4):
+        case 0:
+            return data[:start]
+        case 1:
+            return data[:start] + bytes([data[start] ^ (1 << int(random.integers(8)))]) + data[start + 1 :]
+        case 2:
+            return data[:start] + random.bytes(length) + data[start + length :]
+        case _:
+            return data[:start] + data[start + length :]
+
+
+def test_the_quick_check_refuses_what_decoding_refuses_and_nothing_else():
+    random = np.random.default_rng(0)
+    verdicts = []
+    for size in ((1, 1), (9, 70), (40, 40), (133, 90)):
+        image = noise(*size)
+        ways = [{"progressive": True}, {"subsampling": 0}, {"quality": 30}, {"restart_marker_rows": 1}]
+        whole = [encoded(image.convert(mode)) for mode in ("RGB", "L", "CMYK")] + [
+            encoded(image.convert("P"), "PNG"),
+            encoded(image, "PNG"),
+        ]
+        for way in ways:
+            out = io.BytesIO()
+            image.save(out, "JPEG", **way)
+            whole.append(out.getvalue())
+        for data in whole:
+            assert verdict(images.check, data) == "sound"
+            for _ in range(40):
+                damaged = spoilt(data, random)
+                verdicts.append(verdict(images.decode, damaged))
+                assert verdict(images.check, damaged) == verdicts[-1]
+    sound = verdicts.count("sound") / len(verdicts)
+    assert 0.2 < sound < 0.8, "there must be some of each"
+    assert (
+        verdict(images.check, png_header(30000, 30000)) == verdict(images.decode, png_header(30000, 30000)) != "sound"
+    )

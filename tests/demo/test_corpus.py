@@ -1,0 +1,193 @@
+import json
+from collections import Counter
+from hashlib import blake2b
+
+import numpy as np
+import oracles.corpus as oracle_corpus
+import pytest
+import soundfile
+from PIL import Image
+
+from resdavenet_vq.config import SpokenScenes
+from resdavenet_vq.corpus import places
+from resdavenet_vq.demo import captions
+from resdavenet_vq.demo import corpus as spoken_scenes
+from resdavenet_vq.errors import InputError
+
+N = 6
+
+
+def settings(**changes):
+    values = {
+        "layout": "spoken_scenes",
+        "name": "test",
+        "seed": 3,
+        "pairs": {"train": N, "val": 3, "test": 3},
+        "word_lists": {"abx": 4},
+        "image_size": 48,
+    }
+    return SpokenScenes.model_validate(values | changes)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpus")
+    for split in ("train", "abx"):
+        spoken_scenes.make(settings(), split, folder, workers=1)
+    return folder
+
+
+def contents(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_two_workers_make_the_same_bytes(folder, tmp_path):
+    for split in ("train", "abx"):
+        spoken_scenes.make(settings(), split, tmp_path, workers=2)
+    assert contents(tmp_path) == contents(folder)
+
+
+@pytest.mark.parametrize("shards", [1, 4, 9])
+def test_shards_make_the_same_bytes(folder, tmp_path, shards):
+    for split, number in (("train", N), ("abx", 4)):
+        parts = [tmp_path / split / f"{shard}.json" for shard in range(shards)]
+        for shard in reversed(range(shards)):
+            own = settings(pairs={"train": 1}) if split == "train" else settings()
+            spoken_scenes.make_shard(
+                own, split, range(shard, number, shards), tmp_path, parts[shard], workers=1 + shard % 2
+            )
+        assert not (tmp_path / f"{split}.json").exists()
+        spoken_scenes.gather(parts, split, tmp_path)
+        for part in parts:
+            part.unlink()
+    assert contents(tmp_path) == contents(folder)
+
+
+def test_a_rerun_over_leftovers_makes_the_same_bytes(folder, tmp_path):
+    leftover = tmp_path / "train/wavs/000/train-000000.wav"
+    leftover.parent.mkdir(parents=True)
+    leftover.write_bytes(b"cut off")
+    spoken_scenes.make(settings(), "train", tmp_path, workers=1)
+    spoken_scenes.make(settings(), "train", tmp_path, workers=1)
+    assert contents(tmp_path) == {name: data for name, data in contents(folder).items() if name.startswith("train")}
+
+
+def test_an_utterance_does_not_depend_on_how_many_there_are_or_on_other_splits(folder, tmp_path):
+    spoken_scenes.make(settings(pairs={"train": 2}, word_lists={}), "train", tmp_path, workers=1)
+    all_rows, rows = (json.loads((f / "train.json").read_text())["data"] for f in (folder, tmp_path))
+    assert rows == all_rows[:2]
+    media = {name: data for name, data in contents(tmp_path).items() if name.startswith("train/")}
+    assert media.items() <= contents(folder).items()
+
+
+def test_another_seed_makes_another_corpus(folder, tmp_path):
+    spoken_scenes.make(settings(seed=4, pairs={"train": 1}), "train", tmp_path, workers=1)
+    name = "train/wavs/000/train-000000.wav"
+    assert contents(tmp_path)[name] != contents(folder)[name]
+
+
+def test_the_json_is_read_back(folder):
+    manifest = places.read(folder / "train.json")
+    assert manifest.refused == []
+    assert manifest.counted == {"bad alignment tokens": 0, "no alignment": 0}
+    assert [u.id for u in manifest.utterances] == [f"train-{i:06d}" for i in range(N)]
+    for utterance in manifest.utterances:
+        info = soundfile.info(utterance.wav)
+        assert (info.samplerate, info.channels, info.subtype) == (16000, 1, "PCM_16")
+        assert utterance.phones[-1].end <= info.duration < utterance.phones[-1].end + 2e-4
+        assert [w.label.lower() for w in utterance.words] == utterance.text.split()
+        assert set(utterance.text.split()) <= captions.vocabulary(settings())
+        with Image.open(utterance.image) as image:
+            image.load()
+            assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (48, 48))
+        assert int(utterance.speaker.removeprefix("spk")) < 20
+
+
+def test_a_corpus_can_be_moved(folder):
+    assert str(folder) not in (folder / "train.json").read_text()
+
+
+def test_word_lists_have_no_images_and_unseen_speakers(folder):
+    manifest = places.read(folder / "abx.json")
+    assert len(manifest.utterances) == 4
+    assert not (folder / "abx/images").exists()
+    for utterance in manifest.utterances:
+        assert utterance.image is None
+        assert 20 <= int(utterance.speaker.removeprefix("spk")) < 28
+        assert len(utterance.words) == 8
+        assert {w.label.lower() for w in utterance.words} <= set(captions.OTHER_WORDS)
+
+
+@pytest.mark.parametrize("split", ["train", "abx"])
+def test_items_like_the_oracle(folder, split):
+    rows = json.loads((folder / f"{split}.json").read_text())["data"]
+    lines = (folder / f"{split}.item").read_text().splitlines()
+    assert lines == oracle_corpus.item_file(rows)
+    assert len(lines) > 10 * len(rows)
+
+
+def test_nothing_is_declared_before_all_is_made(folder, tmp_path, monkeypatch):
+    spoken_scenes.make(settings(), "train", tmp_path, workers=1)
+
+    def fail(*_, **__):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(spoken_scenes.soundfile, "write", fail)
+    with pytest.raises(OSError, match="disk full"):
+        spoken_scenes.make(settings(seed=9), "train", tmp_path, workers=1)
+    assert [p.name for p in tmp_path.iterdir()] == ["train"]
+
+
+def test_an_unknown_split_is_named(tmp_path):
+    with pytest.raises(InputError, match="'dev'; known are train, val, test, abx"):
+        spoken_scenes.make(settings(), "dev", tmp_path, workers=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+# Which split owns which scene and caption
+
+
+def pairs_of(corpus, split, number, seed=0):
+    return [spoken_scenes.sample_pair(corpus, split, np.random.default_rng([seed, n])) for n in range(number)]
+
+
+def test_owners_like_the_oracle():
+    for number in range(2000):
+        value = int.from_bytes(blake2b(str(number).encode(), digest_size=8).digest())
+        assert spoken_scenes.owner(str(number)) == oracle_corpus.trailing_ones(value)
+
+
+@pytest.mark.parametrize("sizes", [{}, {"objects": 3, "colours": 2}, {"objects": 24, "colours": 10, "max_objects": 3}])
+def test_splits_share_no_scene_and_no_caption(sizes):
+    """Even of a corpus with few, of which each split sees most of its own."""
+    corpus = settings(**sizes, pairs={"train": 1, "val": 1, "test": 1, "more": 1})
+    seen = {split: pairs_of(corpus, split, 600) for split in corpus.pairs}
+    for what in (lambda pair: pair[0], lambda pair: captions.words_of(pair[1])):
+        found = [set(map(what, pairs)) for pairs in seen.values()]
+        assert len(set().union(*found)) == sum(map(len, found))
+        assert all(len(f) > 20 for f in found)
+
+
+def test_an_owner_never_changes_when_splits_are_added():
+    few, many = settings(pairs={"train": 5, "val": 7}), settings(pairs={"train": 9, "val": 1, "test": 3, "other": 4})
+    assert pairs_of(few, "val", 300) == pairs_of(many, "val", 300)
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_every_split_has_all_words_about_equally_often(split):
+    words = captions.vocabulary(settings())
+    shares = {}
+    for corpus, name in ((settings(), split), (settings(pairs={"all": 1}), "all")):
+        counts = Counter(
+            w for _, caption in pairs_of(corpus, name, 2000, seed=len(name)) for w in captions.words_of(caption)
+        )
+        shares[name] = np.array([counts[w] for w in sorted(words)]) / sum(counts.values())
+    assert (shares[split] * 24_000).min() > 40
+    assert np.abs(np.log(shares[split] / shares["all"])).max() < 0.7
+
+
+def test_too_many_splits_for_too_few_scenes(monkeypatch):
+    monkeypatch.setattr(spoken_scenes, "_MOST_DRAWS", 300)
+    corpus = settings(objects=2, colours=2, max_objects=1, pairs={f"split{n}": 1 for n in range(20)})
+    with pytest.raises(InputError, match="'split19' finds no scene of its own"):
+        spoken_scenes.sample_pair(corpus, "split19", np.random.default_rng(0))

@@ -1,0 +1,181 @@
+"""Exports say what the codes file says, in the form that others read."""
+
+import json
+import re
+
+import h5py
+import numpy as np
+import oracles.report as oracle_report
+import pytest
+from typer.testing import CliRunner
+
+from resdavenet_vq.commands import app, units  # noqa: F401 - adds its commands
+from resdavenet_vq.corpus import textgrid
+from resdavenet_vq.corpus.manifest import Interval, Utterance
+from resdavenet_vq.encode.exports import export_units
+from resdavenet_vq.errors import InputError
+
+WORDS = (Interval(0.01, 0.05, "SAY"), Interval(0.04, 0.09, 'A "B"'))
+CODES = {"a": {2: [3, 3, 3, 1, 1], 3: [0, 7]}, "sub/b": {2: [2], 3: [4]}}
+CODEBOOK = {2: np.eye(5, 3, dtype=np.float32), 3: np.arange(16, dtype=np.float32).reshape(8, 2)}
+
+
+@pytest.fixture
+def codes(tmp_path):
+    """A codes file of two utterances, the first with words that overlap."""
+    path = tmp_path / "dev.h5"
+    with h5py.File(path, "w") as f:
+        f["ids"] = list(CODES)
+        rows = [
+            Utterance(name, "x.wav", None, None, None, None, WORDS if name == "a" else None, None).to_dict()
+            for name in CODES
+        ]
+        f["manifest"] = [json.dumps(row) for row in rows]
+        for n in (2, 3):
+            group = f.create_group(f"quant{n}")
+            group["codes"] = np.concatenate([np.array(codes[n], np.int32) for codes in CODES.values()])
+            group["offsets"] = np.cumsum([0, *(len(codes[n]) for codes in CODES.values())])
+            group["codebook"] = CODEBOOK[n]
+            group.attrs["frame_period"] = 0.01 * 2 ** (n - 1)
+    return path
+
+
+def write_features(path, frames, ids=("sub/b", "a"), layer="conv2"):
+    """A features file in another order."""
+    with h5py.File(path, "w") as f:
+        f["ids"] = list(ids)
+        f["durations"] = np.ones(len(ids))
+        group = f.create_group(layer)
+        group["vectors"] = np.concatenate([frames[name] for name in ids]).astype(np.float32)
+        group["offsets"] = np.cumsum([0, *(len(frames[name]) for name in ids)])
+        group.attrs["frame_period"] = 0.02
+    return path
+
+
+FRAMES = {
+    name: np.random.default_rng(i).normal(size=(len(codes[2]), 3)) for i, (name, codes) in enumerate(CODES.items())
+}
+
+
+def test_textgrids(codes, tmp_path):
+    assert export_units(codes, [], "textgrid", tmp_path / "out") == 2
+    text = (tmp_path / "out/a.TextGrid").read_text()
+    assert list(textgrid.read(tmp_path / "out/a.TextGrid")) == ["words", "quant2", "quant3"]
+    tiers = oracle_report.read_long_textgrid(text)
+    assert tiers["quant2"] == [(0.0, 0.06, "3"), (0.06, 0.1, "1")]
+    assert tiers["quant3"] == [(0.0, 0.04, "0"), (0.04, 0.08, "7"), (0.08, 0.1, "")]
+    assert tiers["words"] == [(0.0, 0.01, ""), (0.01, 0.05, "SAY"), (0.05, 0.09, 'A "B"'), (0.09, 0.1, "")]
+    assert list(textgrid.read(tmp_path / "out/sub/b.TextGrid")) == ["quant2", "quant3"]
+
+
+def test_frame_time_moves_the_units(codes, tmp_path):
+    export_units(codes, ["quant2"], "textgrid", tmp_path / "out", frame_time="centred")
+    assert textgrid.read(tmp_path / "out/a.TextGrid")["quant2"] == (Interval(0.0, 0.05, "3"), Interval(0.05, 0.09, "1"))
+
+
+def test_jsonl(codes, tmp_path):
+    export_units(codes, ["quant2"], "jsonl", tmp_path / "out.jsonl")
+    first, second = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
+    assert first == {
+        "id": "a",
+        "layer": "quant2",
+        "frame_period": 0.02,
+        "units": [3, 1],
+        "durations": [0.06, 0.04],
+        "frames": [3, 2],
+    }
+    assert (second["id"], second["units"]) == ("sub/b", [2])
+    export_units(codes, [], "jsonl", tmp_path / "out.jsonl")
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 4
+
+
+def test_arrays(codes, tmp_path):
+    export_units(codes, ["quant3"], "npy", tmp_path / "out")
+    assert sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.npy")) == [
+        "quant3/a.npy",
+        "quant3/codebook.npy",
+        "quant3/sub/b.npy",
+    ]
+    found = np.load(tmp_path / "out/quant3/a.npy")
+    assert (found.dtype, found.tolist()) == (np.int32, [0, 7])
+    np.testing.assert_array_equal(np.load(tmp_path / "out/quant3/codebook.npy"), CODEBOOK[3])
+
+
+@pytest.mark.parametrize("arrays", ["txt", "npy"])
+def test_segmentation_folders(codes, tmp_path, arrays):
+    """Read as the segmentation tool does: `np.load` of the codebook, `np.loadtxt` or `np.load` of each utterance."""
+    features = write_features(tmp_path / "f.h5", FRAMES)
+    export_units(codes, ["quant2"], "segmentation", tmp_path / "out", features=features, arrays=arrays)
+    read = np.loadtxt if arrays == "txt" else np.load
+    np.testing.assert_array_equal(np.load(tmp_path / "out/embedding.npy"), CODEBOOK[2])
+    for name, base in (("a", "a"), ("sub/b", "b")):
+        indices = read(tmp_path / f"out/dev/indices/{base}.{arrays}")
+        assert np.atleast_1d(indices).tolist() == CODES[name][2]
+        frames = np.atleast_2d(read(tmp_path / f"out/dev/prequant/{base}.{arrays}"))
+        np.testing.assert_array_equal(frames.astype(np.float32), FRAMES[name].astype(np.float32))
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"embedding.npy", "dev"}
+
+
+def test_segmentation_needs_fitting_features(codes, tmp_path):
+    out = tmp_path / "out"
+    fitting = write_features(tmp_path / "f.h5", FRAMES)
+    with pytest.raises(InputError, match="segmentation needs --features"):
+        export_units(codes, ["quant2"], "segmentation", out)
+    with pytest.raises(InputError, match="other formats take none"):
+        export_units(codes, ["quant2"], "npy", out, features=fitting)
+    with pytest.raises(InputError, match="segmentation is of one layer; choose among quant2, quant3"):
+        export_units(codes, [], "segmentation", out, features=fitting)
+    with pytest.raises(InputError, match="holds no layer 'conv3'"):
+        export_units(codes, ["quant3"], "segmentation", out, features=fitting)
+    with pytest.raises(InputError, match=r"lacks 1 utterances of .*dev\.h5, the first sub/b"):
+        export_units(
+            codes, ["quant2"], "segmentation", out, features=write_features(tmp_path / "g.h5", FRAMES, ids=("a",))
+        )
+    shorter = {name: rows[:1] for name, rows in FRAMES.items()}
+    with pytest.raises(InputError, match="a has 1 frames, and 5 codes"):
+        export_units(codes, ["quant2"], "segmentation", out, features=write_features(tmp_path / "h.h5", shorter))
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../up", "a//b", "x/../../y"])
+def test_ids_that_are_no_names_of_files(codes, tmp_path, name):
+    with h5py.File(codes, "a") as f:
+        f["ids"][1] = name
+    with pytest.raises(InputError, match=re.escape(f"the id {name!r} cannot be the name of a file")):
+        export_units(codes, [], "textgrid", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert export_units(codes, [], "jsonl", tmp_path / "out.jsonl") == 2
+
+
+def test_ids_that_would_share_a_file(codes, tmp_path):
+    with h5py.File(codes, "a") as f:
+        f["ids"][1] = "sub/a"
+    frames = {"a": FRAMES["a"], "sub/a": FRAMES["sub/b"]}
+    features = write_features(tmp_path / "f.h5", frames, ids=("a", "sub/a"))
+    with pytest.raises(InputError, match="two utterances would be written to a"):
+        export_units(codes, ["quant2"], "segmentation", tmp_path / "out", features=features)
+    export_units(codes, ["quant2"], "npy", tmp_path / "out")
+
+
+def test_layers_and_files_that_are_not_there(codes, tmp_path):
+    with pytest.raises(InputError, match=r"holds no codes of 'quant4' \(layers: quant2, quant3\)"):
+        export_units(codes, ["quant4"], "npy", tmp_path / "out")
+    with pytest.raises(InputError, match="no such file"):
+        export_units(tmp_path / "none.h5", [], "npy", tmp_path / "out")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/file").touch()
+    with pytest.raises(InputError, match="mine: is there already"):
+        export_units(codes, [], "npy", tmp_path / "mine")
+    with h5py.File(codes, "a") as f:
+        del f["quant2"], f["quant3"]
+    with pytest.raises(InputError, match="no quantizer is on"):
+        export_units(codes, [], "npy", tmp_path / "out")
+
+
+def test_on_the_command_line(codes, tmp_path):
+    done = CliRunner().invoke(
+        app, ["export-units", "--codes", str(codes), "--format", "textgrid", "--out", str(tmp_path / "out")]
+    )
+    assert done.exit_code == 0
+    assert "2 utterances" in done.stderr
+    assert (tmp_path / "out/a.TextGrid").is_file()

@@ -1,0 +1,351 @@
+"""What `encode` writes: against the model asked directly, the release's dump, and itself with other batches."""
+
+import json
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+
+from resdavenet_vq.config import UNCUT, AudioModel, ImageModel, Model, Preparation, QuantizerModel, Recipe
+from resdavenet_vq.corpus.manifest import Manifest, Utterance
+from resdavenet_vq.data import images
+from resdavenet_vq.data.dataset import evaluation_images
+from resdavenet_vq.data.preparation import prepare
+from resdavenet_vq.data.store import Store
+from resdavenet_vq.encode import split as module
+from resdavenet_vq.encode.features import LayerFeatures
+from resdavenet_vq.encode.split import encode, encode_logmel
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation import matchmap, retrieval
+from resdavenet_vq.evaluation.matchmap import Maps
+from resdavenet_vq.model import checkpoint
+from resdavenet_vq.model.audio import AudioEncoder
+from resdavenet_vq.model.dual_encoder import DualEncoder
+from resdavenet_vq.release.importing import import_released
+
+DATA = Path(__file__).parents[1] / "golden"
+SAMPLES = (
+    4000,
+    6000,
+    4000,
+    100,
+    4100,
+    9000,
+    4000,
+    6000,
+)  # equal lengths, less than a frame of the slowest layer, a cut one
+MAX_FRAMES = 50
+WIDTHS = (4, 6, 6, 8, 10)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A store of 8 utterances and 3 images, and a model."""
+    folder = tmp_path_factory.mktemp("encode")
+    rng = np.random.default_rng(0)
+    utterances = []
+    for i, n in enumerate(SAMPLES):
+        soundfile.write(folder / f"u{i}.wav", rng.normal(size=n) * 0.1, 16000)
+        image = None if i == 5 else folder / f"i{i % 3}.jpg"
+        utterances.append(
+            Utterance(f"u{i}", folder / f"u{i}.wav", image, image and image.name, "s", "Ü", ((0.0, 0.1, "WORD"),), None)
+        )
+    for j in range(3):
+        Image.fromarray(rng.integers(0, 255, (30, 40, 3), np.uint8)).save(folder / f"i{j}.jpg")
+    prepare(Manifest(utterances), Preparation(max_frames=MAX_FRAMES), folder / "split.h5", folder / "split.json", 1)
+    torch.manual_seed(0)
+    settings = Model(
+        audio=AudioModel(widths=WIDTHS, blocks_per_stage=1),
+        image=ImageModel(architecture="thin_resnet", widths=(4, 4, 4, 4), crop=16, resize=20),
+        quantizer=QuantizerModel(codebook_size=12, init_nonnegative=True),
+    )
+    checkpoint.save(folder / "model", DualEncoder(settings, (2, 3)), {})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoded(folder):
+    """All three files, and the model asked about each utterance alone."""
+    paths = {name: folder / f"{name}.h5" for name in ("embeddings", "codes", "features")}
+    encode(folder / "model", folder / "split.h5", **paths, feature_layers=("conv2", "quant2", "quant3", "conv5"))
+    store, (model, _) = Store(folder / "split.h5"), checkpoint.load(folder / "model")
+    with torch.inference_mode():
+        logmels = [torch.from_numpy(store.logmel(i).astype(np.float32).T.copy())[None] for i in range(len(store))]
+        alone = [model.audio(x, torch.tensor([x.shape[2]])) for x in logmels]
+    return paths, store, model, alone
+
+
+def test_embeddings(encoded):
+    paths, store, model, alone = encoded
+    with h5py.File(paths["embeddings"]) as f:
+        assert list(f["ids"].asstr()) == [f"u{i}" for i in range(8)]
+        assert list(f["image_ids"].asstr()) == store.image_ids
+        assert f["image_index"][:].tolist() == store.image_index.tolist()
+        assert f["image_index"][5] == -1
+        assert (f["speech"].dtype, f["image"].shape) == (np.float32, (3, WIDTHS[-1]))
+        np.testing.assert_allclose(
+            f["speech"][:], torch.cat([model.embed_speech(out) for out in alone]), rtol=1e-5, atol=1e-6
+        )
+        images = f["image"][:]
+    for pixels, numbers in evaluation_images(store, model.settings.image, 1, 0):
+        with torch.inference_mode():
+            np.testing.assert_allclose(images[numbers], model.embed_image(model.image(pixels)), rtol=1e-5, atol=1e-6)
+
+
+def test_maps_are_what_embeddings_are_the_means_of(folder, encoded, tmp_path):
+    paths, store, model, alone = encoded
+    encode(folder / "model", folder / "split.h5", maps=tmp_path / "m.h5")
+    with Maps(tmp_path / "m.h5") as maps, h5py.File(paths["embeddings"]) as f:
+        assert (maps.ids, maps.image_ids, maps.frame_period) == (store.ids, store.image_ids, 0.16)
+        assert maps.image_index.tolist() == store.image_index.tolist()
+        for i, out in enumerate(alone):
+            np.testing.assert_allclose(
+                maps.frames(f"u{i}"), out.frames[0, :, : out.n_frames[0]].T, rtol=1e-5, atol=1e-6
+            )
+            np.testing.assert_allclose(maps.frames(f"u{i}").mean(axis=0), f["speech"][i], rtol=1e-5, atol=1e-6)
+        for pixels, (j,) in evaluation_images(store, model.settings.image, 1, 0):
+            with torch.inference_mode():
+                expected = model.image(pixels)[0].permute(1, 2, 0)
+            np.testing.assert_allclose(maps.cells(store.image_ids[j]), expected, rtol=1e-5, atol=1e-6)
+        assert maps.shape == expected.shape[:2]
+        pooled = retrieval.evaluate(
+            f["image"][:], f["speech"][:][store.image_index >= 0], store.image_index[store.image_index >= 0]
+        )
+        assert matchmap.evaluate(maps, "sisa")[0] == pooled
+
+
+def test_codes(encoded):
+    paths, store, model, alone = encoded
+    with h5py.File(paths["codes"]) as f:
+        assert [Utterance.from_dict(json.loads(row)) for row in f["manifest"].asstr()] == [
+            store.utterance(i) for i in range(8)
+        ]
+        assert sorted(name for name in f if isinstance(f[name], h5py.Group)) == ["quant2", "quant3"]
+        for layer, stride in (("quant2", 2), ("quant3", 4)):
+            group = f[layer]
+            assert dict(group.attrs) == {"frame_period": 0.01 * stride, "stride": stride, "codebook_size": 12}
+            np.testing.assert_array_equal(group["codebook"], model.audio.quantizers[layer].codebook)
+            offsets = group["offsets"][:]
+            assert np.diff(offsets).tolist() == np.maximum(store.n_frames // stride, 1).tolist()
+            for i, out in enumerate(alone):
+                expected = out.layers[layer].codes[0, : out.layers[layer].n_frames[0]]
+                np.testing.assert_array_equal(group["codes"][offsets[i] : offsets[i + 1]], expected)
+
+
+def test_features(encoded):
+    paths, _, model, alone = encoded
+    for layer, period in (("conv2", 0.02), ("quant2", 0.02), ("quant3", 0.04), ("conv5", 0.16)):
+        with LayerFeatures(paths["features"], layer) as found:
+            assert found.frame_period == period
+            np.testing.assert_allclose(found.durations, np.minimum(SAMPLES, MAX_FRAMES * 160) / 16000)
+            for (_, rows), out in zip(found, alone, strict=True):
+                expected = out.layers[layer].vectors[0, :, : out.layers[layer].n_frames[0]].T
+                np.testing.assert_allclose(rows, expected, rtol=1e-5, atol=1e-5)
+            if layer.startswith("quant"):  # exactly vectors of the codebook: equal frames are equal units
+                codebook = model.audio.quantizers[layer].codebook.numpy()
+                assert all((rows[:, None] == codebook).all(2).any(1).all() for _, rows in found)
+
+
+@pytest.mark.parametrize("frames_at_once", [1, 90, 10_000])
+def test_nothing_depends_on_batch_mates(folder, encoded, tmp_path, frames_at_once):
+    paths, *_ = encoded
+    again = {name: tmp_path / f"{name}.h5" for name in paths}
+    encode(
+        folder / "model",
+        folder / "split.h5",
+        **again,
+        feature_layers=("conv2", "quant2", "quant3", "conv5"),
+        frames_at_once=frames_at_once,
+    )
+    for name, path in again.items():
+        with h5py.File(path) as a, h5py.File(paths[name]) as b:
+            names = []
+            a.visit(names.append)
+            for key in names:
+                if isinstance(a[key], h5py.Dataset) and a[key].dtype.kind == "f":
+                    np.testing.assert_allclose(a[key][:], b[key][:], rtol=1e-5, atol=1e-6)
+                elif isinstance(a[key], h5py.Dataset):
+                    np.testing.assert_array_equal(a[key][:], b[key][:])
+
+
+PADDED = Recipe(context="padded", pad_value="floor")
+
+
+def codes_of(path, layer):
+    with h5py.File(path) as f:
+        return np.split(f[layer]["codes"][:], f[layer]["offsets"][1:-1])
+
+
+def test_a_padded_context_is_the_one_of_training(folder, encoded, tmp_path):
+    """The same codes as in a training batch: each utterance at the left of as many frames as the store allows."""
+    _, store, model, _ = encoded
+    for recipe, value in ((PADDED, -80.0), (Recipe(context="padded"), 0.0)):
+        encode(
+            folder / "model", folder / "split.h5", codes=tmp_path / "c.h5", embeddings=tmp_path / "e.h5", recipe=recipe
+        )
+        logmel = torch.full((8, 40, MAX_FRAMES), value)
+        for i, n in enumerate(store.n_frames):
+            logmel[i, :, :n] = torch.from_numpy(store.logmel(i).astype(np.float32)).T
+        with torch.inference_mode():
+            output = model.audio(logmel, torch.from_numpy(store.n_frames))
+        found = codes_of(tmp_path / "c.h5", "quant2")
+        for i, codes in enumerate(found):
+            np.testing.assert_array_equal(codes, output.layers["quant2"].codes[i, : len(codes)])
+        with h5py.File(tmp_path / "e.h5") as f:
+            np.testing.assert_allclose(f["speech"][:], model.embed_speech(output), rtol=1e-4, atol=1e-5)
+
+
+def test_context_changes_what_stands_near_the_end_of_short_utterances(folder, encoded, tmp_path):
+    paths, store, *_ = encoded
+    encode(folder / "model", folder / "split.h5", codes=tmp_path / "c.h5", recipe=PADDED)
+    pairs = list(zip(codes_of(paths["codes"], "quant2"), codes_of(tmp_path / "c.h5", "quant2"), strict=True))
+    assert [len(a) for a, _ in pairs] == [len(b) for _, b in pairs]
+    different = [i for i, (a, b) in enumerate(pairs) if (a != b).any()]
+    assert different
+    assert all(store.n_frames[i] < MAX_FRAMES for i in different)
+
+
+@pytest.mark.parametrize("frames_at_once", [1, 120])
+def test_in_a_padded_context_too_nothing_depends_on_batch_mates(folder, tmp_path, frames_at_once):
+    encode(folder / "model", folder / "split.h5", codes=tmp_path / "a.h5", recipe=PADDED)
+    encode(
+        folder / "model",
+        folder / "split.h5",
+        codes=tmp_path / "b.h5",
+        recipe=PADDED,
+        frames_at_once=frames_at_once,
+        limit=5,
+    )
+    for a, b in zip(codes_of(tmp_path / "a.h5", "quant3"), codes_of(tmp_path / "b.h5", "quant3"), strict=False):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_split_that_is_never_cut_has_no_padded_context(folder, encoded, tmp_path):
+    _, store, *_ = encoded
+    uncut = Preparation(max_frames=UNCUT)
+    prepare(Manifest([store.utterance(0)]), uncut, tmp_path / "abx.h5", tmp_path / "abx.json", 1)
+    encode(folder / "model", tmp_path / "abx.h5", codes=tmp_path / "c.h5")
+    with pytest.raises(InputError, match=r"abx\.h5: only ABX uses this split"):
+        encode(folder / "model", tmp_path / "abx.h5", codes=tmp_path / "d.h5", recipe=PADDED)
+    assert not (tmp_path / "d.h5").exists()
+
+
+def test_a_limit_takes_the_first_utterances(folder, encoded, tmp_path):
+    paths, *_ = encoded
+    encode(folder / "model", folder / "split.h5", codes=tmp_path / "codes.h5", limit=3)
+    with h5py.File(tmp_path / "codes.h5") as few, h5py.File(paths["codes"]) as all_of_them:
+        assert len(few["manifest"]) == len(few["ids"]) == 3
+        for layer in ("quant2", "quant3"):
+            n = few[layer]["offsets"][3]
+            np.testing.assert_array_equal(few[layer]["codes"], all_of_them[layer]["codes"][:n])
+
+
+def test_a_limit_reads_no_more_than_it_needs(folder, tmp_path, monkeypatch):
+    read = []
+    original = Store.logmel
+    monkeypatch.setattr(Store, "logmel", lambda self, number: read.append(number) or original(self, number))
+    for recipe in (Recipe(), PADDED):
+        encode(folder / "model", folder / "split.h5", codes=tmp_path / "codes.h5", limit=3, recipe=recipe)
+        assert sorted(read) == [0, 1, 2]
+        read.clear()
+
+
+def test_an_image_that_is_refused_is_told_in_one_line(folder, tmp_path, monkeypatch):
+    def refuse(_):
+        raise InputError("cannot be decoded")
+
+    monkeypatch.setattr(images, "decode", refuse)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})  # one worker
+    for kind in ("embeddings", "maps"):
+        with pytest.raises(
+            InputError, match=r"^\S+split\.h5: image i0\.jpg cannot be decoded; prepare the split again$"
+        ):
+            encode(folder / "model", folder / "split.h5", **{kind: tmp_path / "e.h5"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_layers_after_the_deepest_wanted_are_not_computed(folder, tmp_path, monkeypatch):
+    asked = []
+    original = AudioEncoder.forward
+    monkeypatch.setattr(
+        AudioEncoder, "forward", lambda self, *a, **k: asked.append(k["until"]) or original(self, *a, **k)
+    )
+    encode(folder / "model", folder / "split.h5", features=tmp_path / "f.h5", feature_layers=("quant2", "conv2"))
+    encode(
+        folder / "model",
+        folder / "split.h5",
+        codes=tmp_path / "c.h5",
+        features=tmp_path / "f.h5",
+        feature_layers=("conv1",),
+    )
+    assert set(asked) == {"quant2", "quant3"}
+
+
+def test_logmel_baseline(folder, tmp_path):
+    encode_logmel(folder / "split.h5", tmp_path / "logmel.h5")
+    store = Store(folder / "split.h5")
+    with LayerFeatures(tmp_path / "logmel.h5", "logmel") as found:
+        assert (found.frame_period, found.width, found.ids) == (0.01, 40, store.ids)
+        for i, (_, rows) in enumerate(found):
+            np.testing.assert_array_equal(rows, store.logmel(i).astype(np.float32))
+
+
+def test_the_dump_of_the_release(tmp_path):
+    import_released(DATA / "reference_experiment", tmp_path / "model", allow_unknown=False)
+    wavs = sorted((DATA / "abx_dump/wavs").glob("*.wav"))
+    utterances = [Utterance(wav.stem, wav, None, None, None, None, None, None) for wav in wavs]
+    prepare(Manifest(utterances), Preparation(precision="float32"), tmp_path / "split.h5", tmp_path / "report.json", 1)
+    layers = ("quant2", "quant3", "conv2", "conv3", "conv4")
+    encode(tmp_path / "model", tmp_path / "split.h5", features=tmp_path / "features.h5", feature_layers=layers)
+    for layer in layers:
+        with LayerFeatures(tmp_path / "features.h5", layer) as found:
+            for name, rows in found:
+                expected = np.loadtxt(DATA / f"abx_dump/{layer}/{name}.txt", ndmin=2)
+                assert rows.shape == expected.shape
+                far = np.flatnonzero(np.abs(rows - expected).max(axis=1) > 0.0011)
+                reach = {"2": 14, "3": 21, "4": 25}[layer[-1]]  # frames to the edge of the receptive field
+                assert len(far) == 0 or (
+                    name != "utt1" and far.min() >= len(rows) - reach
+                )  # the dump's padding reached only their ends
+
+
+def test_a_split_without_images_and_a_model_without_quantizers(folder, tmp_path):
+    utterances = [Utterance("a", folder / "u0.wav", None, None, None, None, None, None)]
+    prepare(Manifest(utterances), Preparation(), tmp_path / "split.h5", tmp_path / "report.json", 1)
+    model, _ = checkpoint.load(folder / "model")
+    checkpoint.save(tmp_path / "model", DualEncoder(model.settings, ()), {})
+    encode(tmp_path / "model", tmp_path / "split.h5", embeddings=tmp_path / "e.h5", codes=tmp_path / "c.h5")
+    with h5py.File(tmp_path / "e.h5") as f:
+        assert (f["image"].shape, f["speech"].shape, f["image_index"][:].tolist()) == ((0, 10), (1, 10), [-1])
+    with h5py.File(tmp_path / "c.h5") as f:
+        assert sorted(f) == ["ids", "manifest"]
+
+
+def test_errors_leave_no_file(folder, tmp_path):
+    with pytest.raises(InputError, match=r"quant4 is off in this model \(on: quant2, quant3\)"):
+        encode(folder / "model", folder / "split.h5", features=tmp_path / "f.h5", feature_layers=("quant4",))
+    model, _ = checkpoint.load(folder / "model")
+    with torch.no_grad():
+        next(model.audio.parameters())[0] = torch.nan
+    checkpoint.save(tmp_path / "model", model, {})
+    with pytest.raises(InputError, match=r"conv1 is not finite for utterance u3"):
+        encode(
+            tmp_path / "model",
+            folder / "split.h5",
+            features=tmp_path / "f.h5",
+            codes=tmp_path / "c.h5",
+            feature_layers=("quant2",),
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_precision_is_true_float32_and_put_back():
+    before = torch.backends.cudnn.conv.fp32_precision
+    with module.true_float32():
+        assert torch.backends.cudnn.conv.fp32_precision == torch.backends.cuda.matmul.fp32_precision == "ieee"
+    assert torch.backends.cudnn.conv.fp32_precision == before

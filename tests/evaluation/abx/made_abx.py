@@ -1,0 +1,81 @@
+"""Made-up features and items, and their scores by the package and by hand."""
+
+import json
+
+import h5py
+import numpy as np
+import oracles.abx as oracle
+
+from resdavenet_vq.config import AbxScoring
+from resdavenet_vq.evaluation.abx import score as abx
+
+ALL = AbxScoring(max_size_group=None, max_x_across=None)
+HEADER = "#file onset offset #phone prev-phone next-phone speaker\n"
+
+
+def write_features(path, layer, utterances, period, durations=None):
+    """A features file of {id: (frames, width)}."""
+    with h5py.File(path, "w") as f:
+        f["ids"] = list(utterances)
+        f["durations"] = np.array(durations or [len(v) * period for v in utterances.values()], float)
+        group = f.create_group(layer)
+        group["vectors"] = np.concatenate(list(utterances.values())).astype(np.float32)
+        group["offsets"] = np.cumsum([0, *(len(v) for v in utterances.values())])
+        group.attrs["frame_period"] = period
+    return path
+
+
+def made(rng, tmp_path, *, layer="conv2", utterances=6, items=8, period=0.02, codes=None):
+    """Random features and items: two speakers, two contexts, three phones."""
+    vectors = {}
+    rows = []
+    for u in range(utterances):
+        n = int(rng.integers(20, 30))
+        frames = rng.normal(size=(n, 3)).astype(np.float32)
+        vectors[f"u{u}"] = frames if codes is None else codes[rng.integers(0, len(codes), n)]
+        for _ in range(items):
+            onset = float(rng.uniform(0, n * period - 0.1))
+            offset = min(onset + float(rng.uniform(0.025, 0.1)), n * period)
+            rows.append(
+                (
+                    f"u{u}",
+                    f"{onset:.4f}",
+                    f"{offset:.4f}",
+                    f"p{rng.integers(3)}",
+                    f"c{rng.integers(2)}",
+                    "n",
+                    f"s{u % 2}",
+                )
+            )
+    item = tmp_path / "split.item"
+    item.write_text(HEADER + "".join(" ".join(r) + "\n" for r in rows))
+    return write_features(tmp_path / "split.h5", layer, vectors, period), item, vectors, rows
+
+
+def score(features, item, layer, settings=ALL, slowest_period=0.02):
+    out = item.parent / "result.json"
+    abx.score(features, item, layer, settings, out, lineage="{2}", split="split", slowest_period=slowest_period)
+    return json.loads(out.read_text())
+
+
+def tokens(vectors, rows, period="0.02"):
+    """What the oracle compares: each item's frames and labels."""
+    return [
+        (vectors[name][oracle.frames_of(onset, offset, period, len(vectors[name]))].astype(float).tolist(), *labels)
+        for name, onset, offset, *labels in rows
+    ]
+
+
+def segmented(vectors, rows, period=0.02):
+    """Likewise with repeats dropped."""
+    found = []
+    for name, onset, offset, *labels in rows:
+        rest = oracle.without_repeats(vectors[name])
+        inside = oracle.segments_of(onset, offset, f"{round(len(vectors[name]) * period, 9)}", len(rest))
+        found.append(([rest[i].astype(float).tolist() for i in inside], *labels))
+    return found
+
+
+def by_hand(vectors, rows, distance, period="0.02"):
+    """Errors within and across."""
+    return oracle.abx(tokens(vectors, rows, period), distance)

@@ -1,0 +1,183 @@
+"""Item files from alignments: the demo's own, TextGrids, words, and what cannot be one."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from evaluation.abx.made_abx import HEADER
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from resdavenet_vq.config import Items, Preparation, SpokenScenes
+from resdavenet_vq.corpus import alignments, places
+from resdavenet_vq.corpus.manifest import Interval, Manifest, Utterance
+from resdavenet_vq.data.preparation import prepare
+from resdavenet_vq.demo import corpus as spoken_scenes
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation.abx import item_making
+from resdavenet_vq.evaluation.abx.items import read_items
+
+GRID = """File type = "ooTextFile"
+Object class = "TextGrid"
+
+0
+1
+<exists>
+2
+"IntervalTier"
+"words"
+0
+1
+2
+0
+0.4
+"ab"
+0.4
+1
+""
+"IntervalTier"
+"phones"
+0
+1
+5
+0
+0.1
+"AH0"
+0.1
+0.2
+"B"
+0.2
+0.3
+"AH1"
+0.3
+0.4
+"spn"
+0.4
+1
+"sil"
+"""
+
+
+def store(folder, *utterances):
+    """A store of (id, speaker, words, phones)."""
+    soundfile.write(folder / "a.wav", np.random.default_rng(0).normal(size=16000) * 0.1, 16000)
+    manifest = Manifest(
+        [Utterance(name, folder / "a.wav", None, None, speaker, None, *tiers) for name, speaker, *tiers in utterances]
+    )
+    prepare(manifest, Preparation(), folder / "split.h5", folder / "split.report.json", 1)
+    return folder / "split.h5"
+
+
+def made(data, **values):
+    """The lines of the item file after its header, and the report."""
+    out, report = data.with_suffix(".item"), data.with_suffix(".items.json")
+    item_making.make(data, Items(**values), out, report)
+    header, *lines = out.read_text().splitlines()
+    assert header + "\n" == HEADER
+    assert len(read_items(out)) == len(lines)
+    return lines, json.loads(report.read_text())
+
+
+def tier(*labels, step=0.1):
+    return tuple(Interval(round(i * step, 4), round((i + 1) * step, 4), label) for i, label in enumerate(labels))
+
+
+@pytest.mark.parametrize("split", ["train", "abx"])
+def test_the_demo_corpus_gets_its_own_items_again(tmp_path, split):
+    corpus = SpokenScenes(
+        layout="spoken_scenes", name="s", seed=5, pairs={"train": 6}, word_lists={"abx": 4}, image_size=48
+    )
+    spoken_scenes.make(corpus, split, tmp_path, 1)
+    prepare(places.read(tmp_path / f"{split}.json"), Preparation(), tmp_path / "split.h5", tmp_path / "r.json", 1)
+    lines, report = made(tmp_path / "split.h5")
+    expected = (tmp_path / f"{split}.item").read_text().splitlines()[1:]
+    assert lines == expected
+    assert report["items"] == len(expected) > 40
+    assert report["utterances with items"] == report["utterances"] == corpus.pairs.get(split, 4)
+
+
+def test_textgrids(tmp_path):
+    (tmp_path / "grids").mkdir()
+    (tmp_path / "grids/u.TextGrid").write_text(GRID)
+    (tmp_path / "u.json").write_text("{}")
+    manifest = Manifest([Utterance("u", tmp_path / "a.wav", None, None, "s", None, None, None)])
+    alignments.join(manifest, tmp_path / "grids")
+    utterance = manifest.utterances[0]
+    lines, report = made(store(tmp_path, ("u", "s", utterance.words, utterance.phones)))
+    assert lines == ["u 0.0000 0.3000 B AH AH s"]
+    assert report["left out"]["phones at a pause, a noise or an end"] == 2  # the AHs; pauses and noises are no phones
+    assert made(tmp_path / "split.h5", ignore_stress=False)[0] == ["u 0.0000 0.3000 B AH0 AH1 s"]
+    assert made(tmp_path / "split.h5", of="words")[0] == ["u 0.0000 0.4000 AB - - s"]
+
+
+def test_nothing_is_lost_without_a_count(tmp_path):
+    data = store(
+        tmp_path,
+        ("u", "s", None, tier("A", "B", "C", "SIL", "D", "a b", "F", "G", "H", step=0.05)),
+        ("v", "s", tier("WORD"), None),
+        ("w", None, None, tier("A", "B", "C")),
+        ("x", "t", None, tier("A", "B", "C", step=0.02)),
+    )
+    lines, report = made(data)
+    assert lines == ["u 0.0000 0.1500 B A C s", "u 0.3000 0.4500 G F H s"]
+    expected = {
+        "utterances": 4,
+        "utterances with items": 1,
+        "utterances without aligned phones": 1,
+        "utterances without a speaker": 1,
+    }
+    assert {key: report[key] for key in expected} == expected
+    assert report["left out"] == {
+        "phones at a pause, a noise or an end": 6,
+        "shorter than 0.07 s": 1,
+        "labels with a space": 2,
+    }
+    assert report["items"] + sum(report["left out"].values()) == 8 + 3  # the phones of u and x
+    assert (report["of"], report["shortest"]) == ("phones", 0.07)
+
+
+def test_words_without_context(tmp_path):
+    words = tier("THE", "CAT", "THE", "DOG", "<eps>", "CAT", "THE", "BIRD")
+    data = store(tmp_path, ("u", "s", words, None), ("v", "t", tier("DOG"), None))
+    lines, report = made(data, of="words", most_frequent_words=2)
+    assert [line.split()[3:] for line in lines] == [
+        [word, "-", "-", "s"] for word in ("THE", "CAT", "THE", "CAT", "THE")
+    ]
+    assert report["left out"]["words that are not among the most frequent"] == 3
+    assert report["utterances with items"] == 1
+    lines, _ = made(data, of="words", most_frequent_words=3)
+    assert {line.split()[3] for line in lines} == {"THE", "CAT", "DOG"}
+    assert len(made(data, of="words", most_frequent_words=None)[0]) == 8
+
+
+@pytest.mark.parametrize(
+    ("utterances", "values", "message"),
+    [
+        ([("u", "s", tier("WORD"), None)], {}, r"none of 1 utterances has aligned phones, .* set abx.items.of: words"),
+        ([("u", "s", None, tier("A", "B", "C"))], {"of": "words"}, "set abx.items.of: phones"),
+        ([("u", None, None, tier("A", "B", "C"))], {}, "no aligned utterance names its speaker"),
+        (
+            [("u", "s", None, tier("A", "SIL", "B"))],
+            {},
+            "no aligned token of 1 utterances lasts 0.07 s without a pause",
+        ),
+        ([("u", "s", None, tier("A", "B", "C"))], {"shortest": 2.0}, "lasts 2 s"),
+        ([("u u", "s", None, tier("A", "B", "C"))], {}, "'u u' has a space"),
+        ([("u", "s s", None, tier("A", "B", "C"))], {}, "'s s' has a space"),
+    ],
+)
+def test_what_gives_no_items_is_refused(tmp_path, utterances, values, message):
+    data = store(tmp_path, *utterances)
+    with pytest.raises(InputError, match=message):
+        made(data, **values)
+    assert not data.with_suffix(".item").exists()
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(["A", "B", "AH0", "SIL", "sp", "", "a b"]), min_size=1, max_size=12))
+def test_every_phone_is_an_item_or_counted(tmp_path, labels):
+    data = store(tmp_path, ("u", "s", None, tier(*labels, step=0.05)), ("v", "s", None, tier("A", "B", "C")))
+    lines, report = made(data)
+    speech = [label for label in labels if label not in ("SIL", "sp", "")]
+    assert len(lines) + sum(report["left out"].values()) == len(speech) + 3

@@ -1,0 +1,148 @@
+"""ABX errors against loops over every triple, and against fastabx fed its own way."""
+
+from pathlib import Path
+
+import numpy as np
+import oracles.abx as oracle
+import pytest
+from evaluation.abx.made_abx import ALL, HEADER, by_hand, made, score, write_features
+
+from resdavenet_vq.config import AbxScoring
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation.abx import frames as abx_frames
+from resdavenet_vq.evaluation.abx.items import read_items
+
+
+@pytest.mark.parametrize("distance", ["angular", "euclidean"])
+def test_continuous_frames_agree_with_loops(tmp_path, distance):
+    features, item, vectors, rows = made(np.random.default_rng(1), tmp_path)
+    result = score(features, item, "conv2", ALL.model_copy(update={"distance": distance}))
+    assert (result["within_error"], result["across_error"]) == pytest.approx(
+        by_hand(vectors, rows, getattr(oracle, distance)), abs=1e-4
+    )
+    assert result["bitrate"] is None
+    assert (result["lineage"], result["layer"], result["split"]) == ("{2}", "conv2", "split")
+    assert (result["representation"], result["distance"]) == ("what enters quant2", f"{distance}, DTW")
+    assert (result["items"], result["items_used"], result["frame_period"]) == (48, 48, 0.02)
+
+
+@pytest.mark.parametrize("distance", ["angular", "identical"])
+def test_quantized_frames_agree_with_loops_ties_included(tmp_path, distance):
+    codes = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)  # distances 0 and 1/2 only: ties everywhere
+    features, item, vectors, rows = made(np.random.default_rng(2), tmp_path, layer="quant2", codes=codes)
+    result = score(features, item, "quant2", ALL.model_copy(update={"distance": distance}))
+    assert (result["within_error"], result["across_error"]) == pytest.approx(
+        by_hand(vectors, rows, getattr(oracle, distance)), abs=1e-4
+    )
+    assert result["representation"] == "code vectors"
+    assert result["bitrate"]["symbols"] == 3
+    assert result["bitrate"]["segment"] <= result["bitrate"]["factored"]
+
+
+@pytest.mark.parametrize("size", [None, 2])
+def test_fastabx_fed_from_folders_of_files_says_the_same(tmp_path, size):
+    import fastabx
+    import torch
+
+    features, item, vectors, _ = made(np.random.default_rng(3), tmp_path, items=20)
+    for name, frames in vectors.items():
+        torch.save(torch.from_numpy(np.concatenate([frames, frames[-1:]])), tmp_path / f"{name}.pt")
+    result = score(features, item, "conv2", AbxScoring(max_size_group=size, max_x_across=None))
+    for speaker in ("within", "across"):
+        expected = fastabx.zerospeech_abx(
+            item, tmp_path, max_size_group=size, max_x_across=None, speaker=speaker, frequency=50, progress=False
+        )
+        assert result[f"{speaker}_error"] == pytest.approx(100 * expected, abs=1e-4)
+
+
+def test_the_seed_decides_the_subsample(tmp_path):
+    rng = np.random.default_rng(4)
+    speakers = 6
+    rows, vectors = [], {}
+    for u in range(60):
+        vectors[f"u{u}"] = rng.normal(size=(20, 3)).astype(np.float32)
+        rows += [
+            f"u{u} {i / 25:.2f} {i / 25 + 0.08:.2f} p{rng.integers(3)} c{rng.integers(3)} n s{u % speakers}"
+            for i in range(8)
+        ]
+    item = tmp_path / "split.item"
+    item.write_text(HEADER + "\n".join(rows) + "\n")
+    features = write_features(tmp_path / "split.h5", "conv2", vectors, 0.02)
+    first, *others = (
+        score(features, item, "conv2", AbxScoring(max_size_group=3, max_x_across=2, seed=seed)) for seed in (0, 0, 0, 1)
+    )
+    assert all(other == first for other in others[:2])
+    assert others[2]["across_error"] != first["across_error"]
+    assert first["across_cells"] < score(features, item, "conv2")["across_cells"]
+
+
+def test_items_are_dropped_alike_for_all_layers_and_counted(tmp_path):
+    rng = np.random.default_rng(6)
+    rows = [f"u{u} {i / 10:.2f} {i / 10 + 0.09:.2f} p{i % 2} c n s{u}" for u in range(2) for i in range(9)]
+    rows += ["u0 0.10 0.1399 p0 c n s0", "u1 0.10 0.1399 p0 c n s1", "u1 0.90 1.05 p0 c n s1"]
+    item = tmp_path / "split.item"
+    item.write_text(HEADER + "\n".join(rows) + "\n")
+    counts = []
+    for layer, period in (("conv1", 0.01), ("conv3", 0.04)):
+        vectors = {f"u{u}": rng.normal(size=(round(1 / period), 3)) for u in range(2)}
+        result = score(write_features(tmp_path / "split.h5", layer, vectors, period), item, layer, slowest_period=0.04)
+        counts.append((result["items"], result["items_used"], result["items_dropped"]))
+    assert counts == [(21, 18, {abx_frames.TOO_SHORT: 2, abx_frames.BEYOND: 1})] * 2
+
+
+def test_one_speaker_has_no_across_error(tmp_path):
+    rng = np.random.default_rng(7)
+    item = tmp_path / "split.item"
+    item.write_text(HEADER + "".join(f"u 0.{i} 0.{i}9 p{i % 2} c n s\n" for i in range(8)))
+    result = score(write_features(tmp_path / "split.h5", "conv2", {"u": rng.normal(size=(50, 3))}, 0.02), item, "conv2")
+    assert result["across_error"] is None
+    assert result["across_cells"] == 0
+    assert 0 <= result["within_error"] <= 100
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "first line must be"),
+        ("#file onset offset\n", "first line must be"),
+        (HEADER, "holds no item"),
+        (
+            HEADER + "u 0 x p a b s\nu 0 0.1 p a b s\nu 0.2 0.1 p a b s\nu 0 1 p\nu NaN 1 p a b s\n",
+            r"(?s)4 bad rows.*line 2: .*'x'.*line 4: .*line 5: 4 fields.*line 6",
+        ),
+    ],
+)
+def test_bad_item_files(tmp_path, text, message):
+    path = tmp_path / "bad.item"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_items(path)
+
+
+def test_items_that_are_not_the_features(tmp_path):
+    features, item, _, _ = made(np.random.default_rng(8), tmp_path)
+    with pytest.raises(InputError, match=r"no layer 'quant3' \(layers: conv2\)"):
+        score(features, item, "quant3")
+    with pytest.raises(InputError, match="longer than the slowest compared"):
+        score(features, item, "conv2", slowest_period=0.01)
+    with pytest.raises(InputError, match="compares units"):
+        score(features, item, "conv2", AbxScoring(distance="identical"))
+    with pytest.raises(InputError, match="compares probabilities"):
+        score(features, item, "conv2", AbxScoring(distance="kl_symmetric"))
+    with pytest.raises(InputError, match="max_size_group: 1 leaves no A"):
+        score(features, item, "conv2", AbxScoring(max_size_group=1))
+    item.write_text(item.read_text() + "v 0 0.1 p c n s\n")
+    with pytest.raises(InputError, match="1 utterances of the item file are not in it: v;"):
+        score(features, item, "conv2")
+    with pytest.raises(InputError, match="no such file"):
+        score(Path(tmp_path / "absent.h5"), item, "conv2")
+    (tmp_path / "split.h5").write_bytes((tmp_path / "split.h5").read_bytes()[:700])
+    with pytest.raises(InputError, match="cannot be read as HDF5"):
+        score(features, item, "conv2")
+
+
+def test_frames_that_are_not_finite_are_refused(tmp_path):
+    features, item, vectors, _ = made(np.random.default_rng(9), tmp_path)
+    vectors["u3"][4, 1] = np.nan
+    with pytest.raises(InputError, match="conv2 of utterance u3 holds values that are not finite"):
+        score(write_features(features, "conv2", vectors, 0.02), item, "conv2")

@@ -1,0 +1,316 @@
+from __future__ import annotations
+
+import json
+import tracemalloc
+from pathlib import Path
+
+import h5py
+import numpy as np
+import oracles.evaluation as oracle
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resdavenet_vq import config
+from resdavenet_vq.corpus.manifest import parse_alignment
+from resdavenet_vq.encode.codes import Block, CodesFile, tokens
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation import units, word_counts
+from resdavenet_vq.evaluation import words as word_detection
+
+DATA = Path(__file__).parents[1] / "golden" / "words"
+GOLDEN = json.loads((DATA / "input.json").read_text())
+EXPECTED = json.loads((DATA / "expected.json").read_text())
+LAYER = "quant3"
+
+
+def golden_utterances():
+    """[(codes, words)] of the aligned ones."""
+    found = (
+        (codes, parse_alignment(row.get("text_alignment") or "")[0])
+        for codes, row in zip(GOLDEN["codes"], GOLDEN["data"], strict=True)
+    )
+    return [(codes, list(words)) for codes, words in found if words]
+
+
+def count(utterances, codebook_size=32, period=0.04, half_window=0.04, frame_time="published", size=1000):
+    counts = word_counts.Counts(codebook_size, frame_period=period, half_window=half_window, frame_time=frame_time)
+    for i in range(0, len(utterances), size):
+        part = utterances[i : i + size]
+        words = tokens([words for _, words in part], counts.vocabulary)
+        codes = np.concatenate([np.asarray(codes, np.int32) for codes, _ in part])
+        counts.add(Block(codes, np.cumsum([0, *(len(codes) for codes, _ in part)]), words, words))
+    return counts
+
+
+def as_lists(table, key):
+    """{key: rows without it}, in the table's order."""
+    return {
+        str(k): list(rows.drop(columns=key).itertuples(index=False, name=None))
+        for k, rows in table.groupby(key, observed=True)
+    }
+
+
+@pytest.fixture(scope="module")
+def golden():
+    return count(golden_utterances(), period=GOLDEN["second_per_frame"], half_window=GOLDEN["code_halfwidth"])
+
+
+def in_any_order(table):
+    return {key: sorted(map(tuple, rows)) for key, rows in table.items()}
+
+
+def test_the_stop_words_are_the_published_ones():
+    assert sorted(word_detection.STOP_WORDS) == sorted(GOLDEN["stop_words"])
+
+
+def test_golden_precision_bit_for_bit(golden):
+    assert in_any_order(as_lists(word_detection.precisions(golden), "code")) == in_any_order(
+        EXPECTED["code_to_word_precision"]
+    )
+
+
+def test_golden_f1_and_recall_bit_for_bit(golden):
+    found = word_detection.detections(golden)
+    assert in_any_order(as_lists(found, "word")) == in_any_order(EXPECTED["word_to_code_f1"])
+    assert in_any_order(as_lists(found[["word", "code", "recall", "hits"]], "word")) == in_any_order(
+        EXPECTED["word_to_code_recall"]
+    )
+    by_code = found[found["precision"] > 0][["code", "word", "f1", "precision", "recall", "hits"]]
+    assert in_any_order(as_lists(by_code, "code")) == in_any_order(EXPECTED["code_to_word_f1"])
+
+
+def test_golden_headlines(golden):
+    found, touched = word_detection.detections(golden), word_detection.precisions(golden)
+    words = word_detection.words_table(golden, found, touched, min_occurrences=1)
+    assert sorted(words[words["highest_precision"] >= 0.35]["word"]) == EXPECTED["high_precision_words"]
+    spoken = words[~words["is_silence"]]["f1"]
+    head = word_detection.headline(spoken, config.Words(split="a", held_out_split="b"))
+    assert head["words_above_f1"] == EXPECTED["words_with_f1_at_least_0.5"]
+    assert head["mean_f1"] * 100 == pytest.approx(EXPECTED["top250_average_f1_percent"], rel=1e-12)
+
+
+def test_golden_runs():
+    codes = np.array(GOLDEN["codes"][0])
+    runs = units.runs(codes, np.array([0, len(codes)]))
+    period = GOLDEN["second_per_frame"]
+    got = [[f * period, (f + n) * period, c] for f, n, c in zip(runs.start, runs.length, runs.code, strict=True)]
+    want = EXPECTED["sparse_codes_utt0"]
+    assert [c for *_, c in got] == [c for *_, c in want]
+    np.testing.assert_allclose([g[:2] for g in got], [w[:2] for w in want], rtol=1e-12)
+
+
+@st.composite
+def corpora(draw):
+    """Utterances whose words begin and end on a grid of 10 ms (so that times are often equal), may touch, overlap and repeat."""
+    period = draw(st.sampled_from([0.01, 0.02, 0.04, 0.08, 0.16]))
+    utterances = []
+    for _ in range(draw(st.integers(1, 4))):
+        codes = draw(st.lists(st.integers(0, 3), max_size=14))
+        longest = int(len(codes) * period * 100) + 20
+        times = draw(st.lists(st.tuples(st.integers(0, longest), st.integers(0, 30)), min_size=1, max_size=6))
+        words = [
+            (a / 100, (a + n) / 100, draw(st.sampled_from(["BLUE", "RED", "THE", "DOG"]))) for a, n in sorted(times)
+        ]
+        utterances.append((codes, words))
+    return (
+        utterances,
+        period,
+        draw(st.sampled_from([0.005, 0.03, 0.04])),
+        draw(st.sampled_from(["published", "centred"])),
+    )
+
+
+@given(corpora(), st.integers(1, 5))
+@settings(max_examples=150, deadline=None)
+def test_the_oracle_agrees_bit_for_bit_in_blocks_of_any_size(corpus, size):
+    utterances, period, half_window, frame_time = corpus
+    want = oracle.word_counts(utterances, period, half_window, frame_time)
+    counts = count(utterances, 4, period, half_window, frame_time, size)
+    assert as_lists(word_detection.detections(counts), "word") == oracle.word_to_code(want, word_detection.STOP_WORDS)
+    found = as_lists(word_detection.precisions(counts), "code")
+    assert found == {str(code): rows for code, rows in oracle.code_to_word(want, word_detection.STOP_WORDS).items()}
+    assert counts.frames.sum() == sum(len(codes) for codes, _ in utterances)
+
+
+@given(corpora(), st.permutations(range(4)))
+@settings(max_examples=50, deadline=None)
+def test_relabelling_codes_permutes_the_tables_and_f1_lies_between_0_and_1(corpus, names):
+    utterances, *conditions = corpus
+    before = word_detection.detections(count(utterances, 4, *conditions))
+    after = word_detection.detections(
+        count([([names[c] for c in codes], words) for codes, words in utterances], 4, *conditions)
+    )
+    before = before.assign(code=np.array(names)[before["code"]])
+    columns = ["word", "code"]
+    pd.testing.assert_frame_equal(
+        before.sort_values(columns, ignore_index=True),
+        after.sort_values(columns, ignore_index=True),
+        check_categorical=False,
+    )
+    assert before["f1"].between(0, 1).all()
+    assert before["precision"].between(0, 1).all()
+    assert before["recall"].between(0, 1).all()
+    assert (before["f1"] <= before[["precision", "recall"]].max(axis=1) + 1e-12).all()
+
+
+@pytest.mark.parametrize("step", [0.01, 0.02, 0.04, 0.08, 0.16])
+@pytest.mark.parametrize("half_window", [0.04, -0.04, 0.025])
+def test_reached_is_searchsorted(step, half_window):
+    edges = (np.arange(200) + 0.5) * step + half_window
+    times = np.concatenate(
+        [np.arange(0, 40, 0.01), edges, np.nextafter(edges, 99), np.nextafter(edges, -99), [1e6, -1.0]]
+    )
+    np.testing.assert_array_equal(word_counts._reached(edges, times, step), np.searchsorted(edges, times, side="right"))
+
+
+def test_a_window_that_starts_at_a_word_s_end_touches_it_and_one_that_ends_at_its_start_does_not():
+    # dyadic times: centres 0.25, 0.75, ...; windows of one frame's width
+    counts = count([([0, 1, 2, 3], [(0.5, 1.0, "DOG")])], 4, period=0.5, half_window=0.25)
+    table = word_detection.precisions(counts)
+    assert dict(zip(table["code"], table["word"], strict=True)) == {0: "<SIL>", 1: "DOG", 2: "DOG", 3: "<SIL>"}
+
+
+def test_centred_frames_lie_half_a_period_earlier():
+    words = [(0.5, 1.0, "DOG")]
+    published = count([([0, 1, 2, 3], words)], 4, period=0.5, half_window=0.05)
+    centred = count([([0, 1, 2, 3], words)], 4, period=0.5, half_window=0.05, frame_time="centred")
+    assert np.flatnonzero(published.touched[0]).tolist() == [1]
+    assert np.flatnonzero(centred.touched[0]).tolist() == [1, 2]
+    assert np.flatnonzero(published.hit[0]).tolist() == [1]
+    assert np.flatnonzero(centred.hit[0]).tolist() == [
+        1,
+        2,
+    ]  # frame 1 is heard from 0.25 to 0.75, frame 2 from 0.75 to 1.25
+
+
+def test_equal_f1_goes_to_more_hits_then_the_lower_code_and_equal_words_to_the_alphabet():
+    counts = count([([2, 1], [(0.0, 0.08, "RED")]), ([2, 1], [(0.0, 0.08, "BLUE")])], 4, half_window=0.001)
+    assert word_detection.detections(counts)["code"].tolist() == [1, 2, 1, 2]
+    table = word_detection.words_table(counts, word_detection.detections(counts), word_detection.precisions(counts), 1)
+    assert table["word"].tolist() == ["BLUE", "RED"]
+    stop = count([([0, 1, 1], [(0.0, 0.12, "THE")]), ([1], [(0.0, 0.04, "THE")])], 4)
+    assert word_detection.detections(stop)["code"].tolist() == [1, 0]
+
+
+def codes_file(path, rows, size=8, period=0.04):
+    with h5py.File(path, "w") as f:
+        f["manifest"] = [
+            json.dumps({"id": f"u{i}", "words": words, "phones": None}) for i, (_, words) in enumerate(rows)
+        ]
+        group = f.create_group(LAYER)
+        group["codes"] = np.concatenate([np.array(codes, np.int32) for codes, _ in rows])
+        group["offsets"] = np.cumsum([0, *(len(codes) for codes, _ in rows)])
+        group["codebook"] = np.zeros((size, 2), np.float32)
+        group.attrs["frame_period"] = period
+    return path
+
+
+def learnt(n, seed=0):
+    """Utterances of two words out of four with a pause, each word with its own code and 0 elsewhere."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(n):
+        first, second = rng.choice(4, 2, replace=False)
+        words = [[0.2, 0.6, f"W{first}"], [1.0, 1.4, f"W{second}"]]
+        codes = [0] * 5 + [first + 1] * 10 + [0] * 10 + [second + 1] * 10 + [0] * 5
+        rows.append((codes, words))
+    return rows
+
+
+def settings_of(**changes):
+    return config.Words(split="train", held_out_split="test", **changes)
+
+
+def test_score_writes_words_codes_and_both_protocols(tmp_path):
+    train = codes_file(tmp_path / "train.h5", [*learnt(40), ([1, 2, 3], None)])
+    test = codes_file(tmp_path / "test.h5", [*learnt(10, 1), ([1] * 10, [[0.0, 0.4, "NEW"]])])
+    returned = word_detection.score(
+        train, test, LAYER, settings_of(half_window=0.01), tmp_path / "out", frame_time="published", lineage="{2}"
+    )
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary == json.loads(json.dumps(returned))
+    assert (summary["utterances"], summary["utterances_without_alignment"], summary["word_types"]) == (40, 1, 4)
+    assert (summary["held_out_utterances"], summary["lineage"], summary["layer"], summary["frame_time"]) == (
+        11,
+        "{2}",
+        LAYER,
+        "published",
+    )
+    assert summary["published"]["words_above_f1"] == summary["published"]["words"] == 4
+    assert summary["published"]["mean_f1"] == pytest.approx(1)
+    assert summary["published"]["words_above_precision"] == 5  # <SIL> too
+    assert summary["published"]["chance"]["mean_f1"] < 0.8
+    assert (summary["held_out"]["words"], summary["held_out"]["words_above_f1"]) == (4, 4)
+    assert summary["held_out"]["chance"]["mean_f1"] < 0.8
+    assert summary["units"]["words"]["v_measure"] == pytest.approx(1)
+    words = pd.read_csv(tmp_path / "out" / "words.csv", keep_default_na=False, na_values=[""])
+    assert words["word"].tolist()[-1] == "<SIL>"
+    assert words["is_silence"].tolist() == [False] * 4 + [True]
+    row = words.set_index("word").loc["W2"]
+    assert (row["code"], row["f1"], row["precision"], row["recall"], row["held_out_recall"]) == (3, 1, 1, 1, 1)
+    assert row["occurrences"] == row["hits"] == sum(w[2] == "W2" for _, ws in learnt(40) for w in ws)
+    codes = pd.read_csv(tmp_path / "out" / "codes.csv").set_index("code")
+    assert codes.index.tolist() == [0, 1, 2, 3, 4]
+    assert codes["share"].sum() == pytest.approx(1)
+    assert codes.loc[0, "silence"] == 1
+    assert pd.isna(codes.loc[0, "word"])
+    assert codes.loc[3, "words"] == "W2 1.000"
+
+
+def test_rare_words_and_stop_words(tmp_path):
+    rows = [([1] * 10, [[0.0, 0.2, "THE"], [0.2, 0.4, "DOG"]])] * 3 + [([2] * 10, [[0.0, 0.4, "CAT"]])]
+    path = codes_file(tmp_path / "a.h5", rows)
+    word_detection.score(
+        path, path, LAYER, settings_of(min_occurrences=2), tmp_path / "often", frame_time="published", lineage="{2}"
+    )
+    words = pd.read_csv(tmp_path / "often" / "words.csv").set_index("word")
+    assert "CAT" not in words.index
+    assert words.loc["THE", "is_stop_word"]
+    assert (words.loc["THE", "f1"], words.loc["THE", "recall"]) == (0, 1)
+    assert pd.isna(words.loc["THE", "highest_precision"])
+    assert pd.read_csv(tmp_path / "often" / "codes.csv").set_index("code").loc[2, "frames"] == 10
+
+
+def test_one_utterance_has_no_chance_level(tmp_path):
+    path = codes_file(tmp_path / "one.h5", learnt(1))
+    summary = word_detection.score(
+        path, path, LAYER, settings_of(), tmp_path / "out", frame_time="centred", lineage="{2}"
+    )
+    assert summary["published"]["chance"] is None
+    assert summary["held_out"]["chance"] is None
+
+
+def test_nothing_aligned_is_refused_and_nothing_written(tmp_path):
+    bare = codes_file(tmp_path / "bare.h5", [([1, 2], None), ([1], [])])
+    good = codes_file(tmp_path / "good.h5", learnt(3))
+    with pytest.raises(InputError, match=r"bare\.h5: none of 2 utterances has a word alignment"):
+        word_detection.score(bare, good, LAYER, settings_of(), tmp_path / "out", frame_time="published", lineage="{2}")
+    with pytest.raises(InputError, match=r"bare\.h5: none of 2"):
+        word_detection.score(good, bare, LAYER, settings_of(), tmp_path / "out", frame_time="published", lineage="{2}")
+    other = codes_file(tmp_path / "other.h5", learnt(3), period=0.08)
+    with pytest.raises(InputError, match=r"other\.h5: its quant3 is not that of .*good\.h5"):
+        word_detection.score(good, other, LAYER, settings_of(), tmp_path / "out", frame_time="published", lineage="{2}")
+    assert not (tmp_path / "out").exists()
+
+
+def test_times_beyond_all_frames_are_cut_to_them():
+    counts = count([([1, 2], [(0.0, 1e300, "LONG"), (1e300, 1e300, "NEVER")])], 4)
+    assert counts.hit[0].tolist() == [0, 1, 1, 0]
+    assert counts.touched[1].tolist() == counts.hit[1].tolist() == [0] * 4
+    assert counts.tokens[:2].tolist() == [1, 1]
+
+
+def test_memory_does_not_grow_with_utterances(tmp_path):
+    peaks = []
+    for n in (400, 4000):
+        path = codes_file(tmp_path / f"{n}.h5", learnt(50) * (n // 50))
+        with CodesFile(path, LAYER) as file:
+            counts = word_counts.Counts(8, frame_period=0.04, half_window=0.04)
+            tracemalloc.start()
+            for block in file.blocks(counts.vocabulary, size=200):
+                counts.add(block)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]

@@ -1,0 +1,250 @@
+"""Downloads from a server of our own: whole, cut, wrong, and none."""
+
+import errno
+import fcntl
+import hashlib
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from typer.testing import CliRunner
+
+from resdavenet_vq.__main__ import app
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.release import download as fetching
+from resdavenet_vq.release.archives import ARCHIVES, Archive
+from resdavenet_vq.release.download import fetch_metadata, fetch_released
+
+CONTENT = bytes(range(256)) * 20_000  # five chunks
+ID = "1MhC6PCkt7DBQvWTvf-c_ru4HSHmSb9AP"
+PAGE = Path(__file__).parents[2] / "docs/released_models.md"
+NAME = "RDVQ_00000_01000.archive"
+
+
+class Server(ThreadingHTTPServer):
+    """Serves one file in the ways that a test asks for."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content = CONTENT
+        self.asked = []  # of each request: its query and its range
+        self.cuts = []  # bytes after which each of the next answers is cut
+        self.status = 200
+        self.type = "application/octet-stream"
+        self.ranges = True
+        self.length = True
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        server = self.server
+        query = {key: value for key, [value] in parse_qs(urlsplit(self.path).query).items()}
+        wanted = self.headers.get("Range", "")
+        server.asked.append((query, wanted))
+        start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if server.ranges and wanted else 0
+        size = len(server.content)
+        if server.status != 200:
+            self.send_response(server.status)
+        elif server.ranges and start >= size:
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{size}")
+        elif server.ranges and wanted:
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
+        else:
+            self.send_response(200)
+        body = server.content[start:] if server.status == 200 else b"no"
+        if server.length:
+            self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Type", server.type)
+        self.end_headers()
+        self.wfile.write(body[: server.cuts.pop(0)] if server.cuts else body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setattr(fetching, "WAIT", 0)
+    monkeypatch.setattr(
+        fetching, "ARCHIVES", (Archive("{}->{2}", 0.76, hashlib.md5(CONTENT).hexdigest(), ID), *ARCHIVES[2:])
+    )
+    with Server() as server:
+        monkeypatch.setenv("RESDAVENET_VQ_DOWNLOADS", f"http://127.0.0.1:{server.server_port}/download")
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_whole_download(server, tmp_path):
+    path = fetch_released("{} -> {2}", tmp_path / "new/folder")
+    assert path == tmp_path / "new/folder" / NAME
+    assert path.read_bytes() == CONTENT
+    assert names(path.parent) == [NAME]
+    assert server.asked == [({"id": ID, "export": "download", "confirm": "t"}, "bytes=0-")]
+    fetch_released("{}->{2}", path.parent)
+    assert len(server.asked) == 1  # it is there
+
+
+def test_the_command(server, tmp_path):
+    run = CliRunner().invoke(app, ["fetch-released", "{}->{2}", "--out", str(tmp_path)])
+    assert run.exit_code == 0
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+    for arguments in ([], ["{}", "--metadata", "train"]):
+        run = CliRunner().invoke(app, ["fetch-released", *arguments, "--out", str(tmp_path)])
+        assert "--metadata alone" in str(run.exception)
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_a_cut_connection_is_taken_up_again(server, tmp_path, length):
+    server.cuts, server.length = [3_000_000, 1_000_000], length
+    fetch_released("{}->{2}", tmp_path)
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+    ranges = [int(wanted[6:-1]) for _, wanted in server.asked]
+    assert ranges[0] == 0 < ranges[1] < ranges[2] < len(CONTENT)
+    assert len(ranges) == 3
+
+
+def test_the_next_run_goes_on_where_the_last_one_failed(server, tmp_path):
+    server.cuts = [3_000_000] + [0] * fetching.FRUITLESS
+    with pytest.raises(InputError, match=r"the connection was cut; \d+ bytes have come so far and stay"):
+        fetch_released("{}->{2}", tmp_path)
+    [part] = names(tmp_path)
+    assert part == f".{NAME}.part"
+    come = (tmp_path / part).stat().st_size
+    assert 2_000_000 < come <= 3_000_000
+    fetch_released("{}->{2}", tmp_path)
+    assert server.asked[-1][1] == f"bytes={come}-"
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+    assert names(tmp_path) == [NAME]
+
+
+def test_a_server_that_sends_everything_again(server, tmp_path):
+    (tmp_path / f".{NAME}.part").write_bytes(b"an old beginning")
+    server.ranges = False
+    fetch_released("{}->{2}", tmp_path)
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("left", [CONTENT, CONTENT + b"too long"])
+def test_a_part_that_is_complete_or_too_long(server, tmp_path, left):
+    (tmp_path / f".{NAME}.part").write_bytes(left)
+    fetch_released("{}->{2}", tmp_path)
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+    assert len(server.asked) == (1 if left == CONTENT else 2)
+
+
+def test_a_wrong_checksum_is_refused(server, tmp_path):
+    server.content = CONTENT[:-1] + b"x"
+    with pytest.raises(
+        InputError, match=r"what came is not RDVQ_00000_01000\.archive: its MD5 is \w{32}, not \w{32}; nothing is kept"
+    ):
+        fetch_released("{}->{2}", tmp_path)
+    assert names(tmp_path) == []
+    (tmp_path / NAME).write_bytes(b"mine")
+    with pytest.raises(InputError, match="is there, but is not what would be downloaded: its MD5 is"):
+        fetch_released("{}->{2}", tmp_path)
+    assert (tmp_path / NAME).read_bytes() == b"mine"
+
+
+def test_a_page_instead_of_the_file(server, tmp_path):
+    server.content, server.type = b"<!DOCTYPE html>Too many users have viewed this file", "text/html; charset=utf-8"
+    with pytest.raises(InputError, match=r"id=1MhC\S+ the server answers with a web page .* download the file by hand"):
+        fetch_released("{}->{2}", tmp_path)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(("status", "requests"), [(404, 1), (403, 1), (503, fetching.FRUITLESS)])
+def test_other_answers(server, tmp_path, status, requests):
+    server.status = status
+    with pytest.raises(InputError, match=f"the server answers {status}"):
+        fetch_released("{}->{2}", tmp_path)
+    assert len(server.asked) == requests
+    assert names(tmp_path) == []
+
+
+def test_no_network(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("RESDAVENET_VQ_DOWNLOADS", "http://127.0.0.1:1/download")
+    with pytest.raises(InputError, match=r"no connection \(is there a network\?\); 0 bytes"):
+        fetch_released("{}->{2}", tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_no_space(server, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(fetching.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+        with pytest.raises(InputError, match=f"{len(CONTENT)} bytes are to come, but there is space for 1000 only"):
+            fetch_released("{}->{2}", tmp_path)
+    assert names(tmp_path) == []
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(fetching.os, "fsync", full)
+    with pytest.raises(InputError, match=r"archive: cannot be written \(No space left on device\)"):
+        fetch_released("{}->{2}", tmp_path)
+    assert names(tmp_path) == [f".{NAME}.part"]
+
+
+def test_one_download_at_a_time(server, tmp_path):
+    with (tmp_path / f".{NAME}.part").open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="another process is downloading it"):
+            fetch_released("{}->{2}", tmp_path)
+    assert server.asked == []
+
+
+def test_a_lineage_that_was_not_released(server, tmp_path):
+    with pytest.raises(
+        InputError, match=r"\{4\} was not released; the released models are .*\{2\}->\{2,3\}->\{2,3,4\}"
+    ):
+        fetch_released("{4}", tmp_path)
+    with pytest.raises(InputError, match="a stage is written like"):
+        fetch_released("two", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("split", "name"),
+    [("train", "train_original_with_alignments.json"), ("valid", "val_original_with_alignments.json")],
+)
+def test_metadata(server, tmp_path, split, name):
+    row = {"wav": "a.wav", "image": "a.jpg", "uttid": "a", "text_alignment": "0.0__A__0.1"}
+    server.content, server.type = json.dumps({"data": [row] * 2}).encode(), "application/json"
+    assert fetch_metadata(split, tmp_path) == tmp_path / name
+    assert server.asked[0][0]["id"] == fetching.METADATA[split][1]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"data": []}', b'{"data": [{"a": 1}]}', b"\xff"])
+def test_metadata_of_another_shape(server, tmp_path, content):
+    server.content = content
+    with pytest.raises(InputError, match=r"what came is not train_original_with_alignments\.json: (?!.*\.part)"):
+        fetch_metadata("train", tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_the_page_lists_the_ten_archives():
+    rows = re.findall(r"^\| `(\{.*)` \| (\.\d{3}) \| `(\w+)` \| `(\S+)` \|$", PAGE.read_text(), re.MULTILINE)
+    assert [Archive(lineage, float(recall), *rest) for lineage, recall, *rest in rows] == list(ARCHIVES)
+
+
+def test_the_ten_archives_differ():
+    assert (
+        len(ARCHIVES)
+        == len({a.lineage for a in ARCHIVES})
+        == len({a.md5 for a in ARCHIVES})
+        == len({a.file_id for a in ARCHIVES})
+        == 10
+    )
+    assert all(re.fullmatch(r"[0-9a-f]{32}", a.md5) and len(a.file_id) == 33 for a in ARCHIVES)

@@ -1,0 +1,153 @@
+"""What the explorer tells of codes and words is what a plain count over all utterances gives."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from report import made_up as made
+from report.test_page import in_page, pieces
+
+from resdavenet_vq import config
+from resdavenet_vq.encode.codes import CodesFile
+from resdavenet_vq.report import page
+
+LAYERS = (("none-2", "quant2", 0.02), ("none-2-23", "quant2", 0.02), ("none-2-23", "quant3", 0.04))
+
+
+@pytest.fixture(scope="module")
+def report(results, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out") / "report"
+    page.write(results, made.LINEAGES, "test", config.Report(utterances=4, occurrences=2), out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def data(report):
+    return pieces(report)
+
+
+def utterances(results, folder, layer):
+    """(id, words, phones, codes) of every utterance."""
+    with CodesFile(results / folder / "codes/test.h5", layer) as file:
+        rows = [json.loads(row) for row in file._manifest[:]]
+        return [
+            (r["id"], r["words"], r["phones"] or [], c) for r, c in zip(rows, file.codes(0, len(file)), strict=True)
+        ]
+
+
+def runs(codes):
+    """(code, first frame, frame after the last)."""
+    edges = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), len(codes)]
+    return [(int(codes[a]), a, b) for a, b in pairwise(edges)]
+
+
+def slow_scores(spoken, period, half_window, label, code):
+    """Precision and recall, token by token and frame by frame, as METHOD says."""
+    frames = touched = tokens = hits = 0
+    for intervals, codes in spoken:
+        for f in np.flatnonzero(codes == code):
+            centre = (f + 0.5) * period
+            frames += 1
+            touched += any(
+                s < centre + half_window and not e < centre - half_window for s, e, w in intervals if w == label
+            )
+        for start, end, word in intervals:
+            if word == label:
+                tokens += 1
+                hits += code in codes[int(np.floor(start / period)) : int(np.ceil(end / period))]
+    return touched / frames, hits / tokens, hits
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_every_code_is_listed_with_its_frames_and_occurrences(results, data, number):
+    spoken = utterances(results, *LAYERS[number][:2])
+    frames = Counter(c for *_, codes in spoken for c in codes.tolist())
+    occurrences = Counter(code for *_, codes in spoken for code, _, _ in runs(codes))
+    listed = data[f"layer-{number}"]
+    assert {row[0]: (row[1], row[2]) for row in listed["codes"]} == {c: (frames[c], occurrences[c]) for c in frames}
+    assert listed["frames"] == sum(frames.values())
+    details = {
+        int(c): d for name, piece in data.items() if name.startswith(f"layer-{number}-codes") for c, d in piece.items()
+    }
+    assert details.keys() == frames.keys()
+
+
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("tier", ["words", "phones"])
+def test_precision_recall_and_hits_are_those_of_a_plain_count(results, data, number, tier):
+    folder, layer, period = LAYERS[number]
+    spoken = [
+        (words if tier == "words" else phones, codes) for _, words, phones, codes in utterances(results, folder, layer)
+    ]
+    checked = 0
+    for name, piece in data.items():
+        if name.startswith(f"layer-{number}-codes"):
+            for code, told in list(piece.items())[:6]:
+                for label, precision, recall, f1, hits in told[tier]:
+                    expected = slow_scores(spoken, period, 0.04 if tier == "words" else 0.0, label, int(code))
+                    assert (precision, recall, hits) == pytest.approx(expected, abs=6e-5)
+                    assert f1 == pytest.approx(
+                        2 * precision * recall / (precision + recall) if precision + recall else 0, abs=2e-4
+                    )
+                    checked += 1
+                assert [row[3] for row in told[tier]] == sorted((row[3] for row in told[tier]), reverse=True)
+    assert checked > 10
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_places_are_occurrences_in_what_can_be_heard_and_no_more_than_asked_for(results, data, number):
+    folder, layer, period = LAYERS[number]
+    heard = [identity for identity, _ in data["heard"]]
+    there = {
+        (code, heard.index(i), round(a * period, 4), round(b * period, 4))
+        for i, _, _, codes in utterances(results, folder, layer)
+        if i in heard
+        for code, a, b in runs(codes)
+    }
+    counted = Counter(code for code, *_ in there)
+    for name, piece in data.items():
+        if name.startswith(f"layer-{number}-codes"):
+            for code, told in piece.items():
+                assert told["heard"] == counted[int(code)]
+                assert len(told["places"]) == min(2, told["heard"])
+                assert {(int(code), *place) for place in told["places"]} <= there
+
+
+def test_words_have_their_codes_in_every_layer_and_their_places(results, report, data):
+    about = in_page((report / "units.html").read_text(), "about")
+    assert [layer["title"] for layer in about["layers"]] == [
+        "{} → {2} quant2",
+        "{} → {2} → {2,3} quant2",
+        "{} → {2} → {2,3} quant3",
+    ]
+    spoken = dict(data["spoken"])
+    everything = utterances(results, *LAYERS[0][:2])
+    assert spoken == Counter(word for _, words, _, _ in everything for *_, word in words)
+    details = dict(data["words-0"])
+    assert list(details) == list(spoken), "in one order, so that a word is found by its place"
+    of_code = {int(c): d for name, piece in data.items() if name.startswith("layer-0-codes") for c, d in piece.items()}
+    for word, told in details.items():
+        assert set(told["codes"]) == {"0", "1", "2"}
+        code, precision, recall, f1, hits = told["codes"]["0"][0]
+        assert [word, precision, recall, f1, hits] in of_code[code]["words"]
+        for number, start, end in told["places"]:
+            u = data["utterances-0"][number]
+            assert [start, end, word] in u["words"]
+        assert len(told["places"]) == min(2, told["heard"])
+
+
+def test_matchmaps_are_the_products_of_cells_and_frames(data):
+    pairs = data["maps-0"]
+    assert len(pairs) == 12
+    for pair in pairs:
+        rows, columns, frames = pair["shape"]
+        levels = np.frombuffer(base64.b64decode(pair["levels"]), np.uint8).reshape(frames, rows, columns)
+        values = pair["low"] + levels / 255 * (pair["high"] - pair["low"])
+        expected = np.zeros((frames, 3, 2))
+        expected[:, 2, 1] = np.arange(1, frames + 1)
+        assert np.abs(values - expected).max() <= frames / 255

@@ -1,0 +1,203 @@
+"""Submissions as they are written: the challenges' rules, the release's number format, the same bytes every time."""
+
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+
+from resdavenet_vq import config
+from resdavenet_vq.config import Submission
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.workflow.plan import EDITION_PATTERN, Plan
+from resdavenet_vq.zerospeech import submission as packing
+from resdavenet_vq.zerospeech.validation import validate
+
+DUMP = Path(__file__).parents[1] / "golden/abx_dump"
+SETTINGS = Submission(author="A. Uthor", affiliation="Ünivérsity", abx_distance="dtw_cosine")
+
+
+def write_features(path, utterances, layer="quant2"):
+    with h5py.File(path, "w") as f:
+        f["ids"] = list(utterances)
+        f["durations"] = np.ones(len(utterances))
+        group = f.create_group(layer)
+        group["vectors"] = np.concatenate(list(utterances.values())).astype(np.float32)
+        group["offsets"] = np.cumsum([0, *(len(v) for v in utterances.values())])
+        group.attrs["frame_period"] = 0.02
+    return path
+
+
+@pytest.fixture
+def utterances():
+    rng = np.random.default_rng(0)
+    codebook = rng.normal(size=(5, 4)).astype(np.float32)
+    return {name: codebook[rng.integers(0, 5, n)] for name, n in (("b", 7), ("c/a", 3), ("d", 1))}
+
+
+def pack(tmp_path, utterances, layer="quant2", settings=SETTINGS, name="submission.zip", **options):
+    out = tmp_path / "out" / name
+    packing.pack(
+        write_features(tmp_path / "f.h5", utterances, layer), layer, settings, out, lineage="{2}->{2,3}", **options
+    )
+    return out
+
+
+def test_a_submission_keeps_every_rule(tmp_path, utterances):
+    out = pack(tmp_path, utterances)
+    assert validate(out).problems == []
+    with zipfile.ZipFile(out) as z:
+        assert z.namelist() == ["metadata.yaml", "english/test/a.txt", "english/test/b.txt", "english/test/d.txt"]
+        metadata = yaml.safe_load(z.read("metadata.yaml"))
+        assert metadata["affiliation"] == "Ünivérsity"
+        assert "{2}->{2,3}, layer quant2" in metadata["system description"]
+        read = np.array(
+            [[float(v) for v in line.split(" ")] for line in z.read("english/test/b.txt").decode().splitlines()]
+        )
+    np.testing.assert_allclose(read, utterances["b"], atol=0.0005 + 1e-9)
+    assert [p.name for p in out.parent.iterdir()] == ["submission.zip"]
+
+
+def test_equal_features_give_equal_bytes(tmp_path, utterances):
+    first = pack(tmp_path, utterances).read_bytes()
+    assert pack(tmp_path, dict(reversed(utterances.items()))).read_bytes() == first
+
+
+@pytest.mark.parametrize("layer", ["conv2", "quant2"])
+def test_numbers_are_written_as_the_release_writes_them(tmp_path, layer):
+    texts = {p.stem: p.read_text() for p in sorted((DUMP / layer).glob("*.txt"))}
+    values = {name: np.array([line.split() for line in text.splitlines()], np.float32) for name, text in texts.items()}
+    with zipfile.ZipFile(pack(tmp_path, values, layer)) as z:
+        assert {name: z.read(f"english/test/{name}.txt").decode() for name in texts} == texts
+
+
+@pytest.mark.parametrize("layer", ["conv2", "quant2"])
+def test_zero_has_no_sign(tmp_path, layer):
+    with zipfile.ZipFile(pack(tmp_path, {"a": np.array([[-0.0, -0.0004], [0.0006, 1e6]])}, layer)) as z:
+        assert z.read("english/test/a.txt") == b"0.000 0.000\n0.001 1000000.000\n"
+
+
+def test_what_cannot_be_submitted(tmp_path):
+    with pytest.raises(InputError, match="1 value a frame"):
+        pack(tmp_path, {"a": np.ones((3, 1))})
+    with pytest.raises(InputError, match=r"a.txt would stand in the submission twice"):
+        pack(tmp_path, {"a": np.ones((3, 2)), "x/a": np.ones((3, 2))})
+    with pytest.raises(InputError, match="utterance b holds values that are not finite"):
+        pack(tmp_path, {"a": np.ones((3, 2)), "b": np.full((3, 2), np.inf)})
+    assert not (tmp_path / "out/submission.zip").exists()
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+# 2020 and 2021
+
+
+def files_of(out):
+    """Every file of a submission and its text, folder or zip."""
+    if out.is_dir():
+        return {path.relative_to(out).as_posix(): path.read_text() for path in sorted(out.rglob("*")) if path.is_file()}
+    with zipfile.ZipFile(out) as z:
+        return {name: z.read(name).decode() for name in z.namelist()}
+
+
+def test_the_layout_of_2020(tmp_path, utterances):
+    files = files_of(pack(tmp_path, utterances, edition=2020))
+    texts = [name for name in files if name.startswith("2019/english/test/")]
+    assert texts == ["2019/english/test/a.txt", "2019/english/test/b.txt", "2019/english/test/d.txt"]
+    assert files.keys() - texts == {"metadata.yaml", "2019/metadata.yaml", "2019/code/README.txt"}
+    assert yaml.safe_load(files["metadata.yaml"]) == {
+        "author": "A. Uthor",
+        "affiliation": "Ünivérsity",
+        "open source": True,
+    }
+    task = yaml.safe_load(files["2019/metadata.yaml"])
+    assert task.keys() == {
+        "abx distance",
+        "system description",
+        "hyperparameters",
+        "using parallel train",
+        "using external data",
+    }
+    assert task["hyperparameters"] == {
+        "lineage": "{2}->{2,3}",
+        "layer": "quant2",
+        "seconds between frames": 0.02,
+        "values per frame": 4,
+    }
+
+
+def test_the_layout_of_2021(tmp_path, utterances):
+    long = {name: np.repeat(rows, 2, axis=0) for name, rows in utterances.items()}
+    settings = SETTINGS.model_copy(update={"metric": "kl", "gpu_budget": 12.5})
+    files = files_of(pack(tmp_path, long, edition=2021, settings=settings))
+    assert [*files] == ["meta.yaml", "phonetic/b.txt", "phonetic/c/a.txt", "phonetic/d.txt"]
+    meta = yaml.safe_load(files["meta.yaml"])
+    assert meta["parameters"]["phonetic"] == {"metric": "kl", "frame_shift": 0.02}
+    assert (meta["gpu_budget"], meta["open_source"], meta["author"]) == (12.5, True, "A. Uthor")
+    read = np.array([[float(v) for v in line.split(" ")] for line in files["phonetic/b.txt"].splitlines()])
+    np.testing.assert_allclose(read, long["b"], atol=0.0005 + 1e-9)
+    in_split = files_of(pack(tmp_path, long, edition=2021, split="dev-clean"))
+    assert [*in_split] == ["meta.yaml", "phonetic/c/a.txt", "phonetic/dev-clean/b.txt", "phonetic/dev-clean/d.txt"]
+
+
+@pytest.mark.parametrize("edition", [2019, 2020, 2021])
+def test_zips_and_folders_hold_the_same_and_are_accepted(tmp_path, utterances, edition):
+    long = {name: np.repeat(rows, 2, axis=0) for name, rows in utterances.items()}
+    zipped = pack(tmp_path, long, edition=edition)
+    again = zipped.read_bytes()
+    folder = pack(tmp_path, long, edition=edition, name="folder")
+    assert files_of(zipped) == files_of(folder)
+    for out in (zipped, folder):
+        verdict = validate(out)
+        assert (verdict.problems, verdict.edition, verdict.files, verdict.frames, verdict.width) == (
+            [],
+            edition,
+            3,
+            22,
+            4,
+        )
+    assert pack(tmp_path, dict(reversed(long.items())), edition=edition).read_bytes() == again
+    with pytest.raises(InputError, match="is there already"):
+        pack(tmp_path, long, edition=edition, name="folder")
+
+
+def test_what_2021_cannot_have(tmp_path, utterances):
+    with pytest.raises(InputError, match=r"quant2 of d has a single frame \(1 utterances have\)"):
+        pack(tmp_path, utterances, edition=2021)
+    for name in ("/etc/a", "../a"):
+        with pytest.raises(InputError, match="is no path below a folder"):
+            pack(tmp_path, {name: np.ones((3, 2))}, edition=2021)
+    assert not (tmp_path / "out").exists()
+
+
+# In the workflow
+
+
+def plan(**submission):
+    values = yaml.safe_load((Path(__file__).resolve().parents[2] / "config.yaml").read_text())
+    values["abx"]["submission"] = submission
+    return Plan(config.read(values))
+
+
+def test_the_plan_asks_for_the_editions_by_name():
+    assert all(re.fullmatch(r".*/quant[23]\.zip", name) for name in plan().submissions)
+    some = plan(editions=[2019, 2021, 2021]).submissions
+    assert len(some) == 2 * len(plan().submissions)
+    assert {re.fullmatch(rf".*/quant[23]({EDITION_PATTERN})\.zip", name)[1] for name in some} == {"", ".zerospeech2021"}
+    assert [plan().edition(suffix) for suffix in ("", ".zerospeech2020", ".zerospeech2021")] == [2019, 2020, 2021]
+    with pytest.raises(config.InputError, match=r"abx\.submission\.editions"):
+        plan(editions=[2018])
+
+
+def test_a_submission_depends_on_what_its_edition_says_alone():
+    some = plan()
+    assert json.loads(some.submission("")).keys() == {"author", "affiliation", "abx_distance"}
+    other = plan(metric="kl", train_set="x", gpu_budget=3, editions=[2019, 2020])
+    for suffix in ("", ".zerospeech2020"):
+        assert other.submission(suffix) == some.submission(suffix)
+        assert plan(abx_distance="dtw_kl").submission(suffix) != some.submission(suffix)
+    assert other.submission(".zerospeech2021") != some.submission(".zerospeech2021")
+    assert plan(abx_distance="dtw_kl").submission(".zerospeech2021") == some.submission(".zerospeech2021")

@@ -1,0 +1,457 @@
+"""Other people's submissions: good ones of every edition are accepted, each broken one is rejected for its own reason."""
+
+import os
+import random
+import stat
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from typer.testing import CliRunner
+
+from resdavenet_vq.commands import app, units  # noqa: F401 - adds its commands
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.zerospeech import contents, frames
+from resdavenet_vq.zerospeech.validation import MOST_TOLD, Expected, validate
+
+TASK = {
+    "abx distance": "dtw_kl",
+    "system description": "c",
+    "using parallel train": False,
+    "using external data": True,
+}
+WHO = {"author": "a", "affiliation": "b"}
+META = WHO | {
+    "description": "c",
+    "open_source": False,
+    "train_set": "d",
+    "gpu_budget": 60.0,
+    "parameters": {
+        "phonetic": {"metric": "cosine", "frame_shift": 0.01},
+        "semantic": {"metric": "cosine", "pooling": "mean"},
+    },
+}
+A, B = "0.5 -1e-3\n2 .25\n", "1 2\n3 4\n5 6\n"
+
+
+def good(edition):
+    """The files of a submission that keeps every rule."""
+    if edition == 2019:
+        files = {"metadata.yaml": WHO | TASK | {"open source": False}, "english/test/a.txt": A, "english/test/b.txt": B}
+    elif edition == 2020:
+        files = {
+            "metadata.yaml": WHO | {"open source": False},
+            "2019/metadata.yaml": TASK | {"hyperparameters": {"k": 512}},
+            "2019/english/test/a.txt": A,
+            "2019/english/test/b.txt": B,
+        }
+    else:
+        files = {"meta.yaml": META, "phonetic/dev-clean/a.txt": A, "phonetic/dev-other/b.txt": B}
+    return {name: yaml.safe_dump(content) if isinstance(content, dict) else content for name, content in files.items()}
+
+
+def zipped(path, files):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as z:
+        for name, content in files.items():
+            z.writestr(name, content)
+    return path
+
+
+def in_folder(path, files):
+    for name, content in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text(content)
+    return path
+
+
+@pytest.mark.parametrize("edition", [2019, 2020, 2021])
+@pytest.mark.parametrize("write", [zipped, in_folder])
+def test_good_ones_are_accepted_and_their_edition_is_seen(tmp_path, edition, write):
+    submission = write(tmp_path / "s", good(edition))
+    for asked in (None, edition):
+        verdict = validate(submission, asked)
+        assert (verdict.problems, verdict.notes, verdict.edition) == ([], [], edition)
+        assert (verdict.files, verdict.frames, verdict.width) == (2, 5, 2)
+
+
+@pytest.mark.parametrize(
+    ("edition", "files"),
+    [
+        (2019, {"english/test/a.wav": "sound", "surprise/test/c.txt": "1 2 3\n", "code/x.py": "1"}),
+        (2019, {"english/auxiliary_embedding1/a.txt": "1 2 3\n4 5 6\n", "english/test/b.txt": "1 2\r\n\n3 4"}),
+        (2020, {"2019/surprise/test/c.txt": "1 2 3\n", "2019/code/README": "1", "2017/track1/x.txt": "?"}),
+        (2020, {"2019/metadata.yaml": yaml.safe_dump(WHO | TASK | {"open source": False, "hyperparameters": "none"})}),
+        (2021, {"phonetic/c.txt": "1\t2\n3   4\n", "lexical/dev.txt": "?", "code/x": "1"}),
+        (
+            2021,
+            {
+                "meta.yaml": yaml.safe_dump(
+                    {k: v for k, v in META.items() if k != "gpu_budget"} | {"visually_grounded": True}
+                )
+            },
+        ),
+    ],
+)
+def test_what_some_submissions_have_besides(tmp_path, edition, files):
+    assert validate(zipped(tmp_path / "s.zip", good(edition) | files)).problems == []
+
+
+def test_notes_reject_nothing(tmp_path):
+    files = good(2019) | {"metadata.yaml": yaml.safe_dump(WHO | TASK | {"open source": True})}
+    verdict = validate(zipped(tmp_path / "s.zip", files))
+    assert verdict.accepted
+    assert "declares open source, but there is no code/" in verdict.notes[0]
+    assert validate(zipped(tmp_path / "s.zip", files | {"code/x": "1"})).notes == []
+    assert validate(zipped(tmp_path / "s.zip", good(2021) | {"lexical/dev.txt": "?"})).notes == [
+        "lexical/ was not looked into"
+    ]
+
+
+def without(edition, name):
+    return {k: v for k, v in good(edition).items() if k != name}
+
+
+def changed(edition, name, **change):
+    files = good(edition)
+    return files | {
+        name: yaml.safe_dump(
+            yaml.safe_load(files[name]) | {key.replace("_", " "): value for key, value in change.items()}
+        )
+    }
+
+
+def meta(**change):
+    return good(2021) | {"meta.yaml": yaml.safe_dump(META | change)}
+
+
+BROKEN = {
+    "no metadata": (without(2019, "metadata.yaml"), "metadata.yaml: is missing"),
+    "no task metadata": (without(2020, "2019/metadata.yaml"), "2019/metadata.yaml: is missing"),
+    "no meta": (without(2021, "meta.yaml"), "meta.yaml: is missing"),
+    "metadata is a list": (good(2019) | {"metadata.yaml": "[1, 2]"}, "metadata.yaml: is no mapping"),
+    "metadata is no yaml": (good(2019) | {"metadata.yaml": "a: ["}, "metadata.yaml: is no YAML (while parsing"),
+    "yaml that grows": (
+        good(2019) | {"metadata.yaml": "a: &a [x]\nb: [*a, *a]"},
+        "metadata.yaml: is no YAML (an alias",
+    ),
+    "yaml too deep": (good(2019) | {"metadata.yaml": "[" * 2000}, "metadata.yaml: is no YAML (nested too deeply)"),
+    "yaml too long": (good(2019) | {"metadata.yaml": "a: " + "x" * 70_000}, "metadata.yaml: has more than 65536 bytes"),
+    "author is empty": (changed(2019, "metadata.yaml", author=" "), "metadata.yaml: 'author' must be a text, not ' '"),
+    "affiliation is none": (
+        changed(2020, "metadata.yaml", affiliation=None),
+        "metadata.yaml: 'affiliation' must be a text, not None",
+    ),
+    "unknown distance": (
+        changed(2019, "metadata.yaml", abx_distance="cosine"),
+        "metadata.yaml: 'abx distance' must be one of dtw_cosine, dtw_kl, levenshtein, not 'cosine'",
+    ),
+    "flag is a text": (
+        changed(2019, "metadata.yaml", open_source="yes"),
+        "metadata.yaml: 'open source' must be true or false, not 'yes'",
+    ),
+    "flag is a number": (
+        changed(2020, "2019/metadata.yaml", using_parallel_train=0),
+        "2019/metadata.yaml: 'using parallel train' must be true or false, not 0",
+    ),
+    "unknown entry": (changed(2019, "metadata.yaml", colour="red"), "metadata.yaml: 'colour' is not known"),
+    "unknown root entry": (changed(2020, "metadata.yaml", colour="red"), "metadata.yaml: 'colour' is not known"),
+    "no hyperparameters": (
+        good(2020) | {"2019/metadata.yaml": yaml.safe_dump(TASK)},
+        "2019/metadata.yaml: 'hyperparameters' is missing",
+    ),
+    "hyperparameters are empty": (
+        changed(2020, "2019/metadata.yaml", hyperparameters=None),
+        "2019/metadata.yaml: 'hyperparameters' is empty",
+    ),
+    "no parameters": (good(2021) | {"meta.yaml": yaml.safe_dump(WHO)}, "meta.yaml: 'parameters' is missing"),
+    "no frame shift": (
+        meta(parameters={"phonetic": {"metric": "kl"}}),
+        "meta.yaml: parameters: phonetic: 'frame_shift' is missing",
+    ),
+    "frame shift is a text": (
+        meta(parameters={"phonetic": {"metric": "kl", "frame_shift": "10 ms"}}),
+        "meta.yaml: parameters: phonetic: 'frame_shift' must be a number, not '10 ms'",
+    ),
+    "unknown metric": (
+        meta(parameters={"phonetic": {"metric": "l1", "frame_shift": 0.01}}),
+        "meta.yaml: parameters: phonetic: 'metric' must be one of cosine, euclidean, kl, kl_symmetric, not 'l1'",
+    ),
+    "phonetic is a list": (
+        meta(parameters={"phonetic": [1]}),
+        "meta.yaml: parameters: 'phonetic' must be a mapping, not [1]",
+    ),
+    "no features": ({"metadata.yaml": good(2019)["metadata.yaml"]}, "english/test/: holds no file"),
+    "no features of 2020": (
+        {k: v for k, v in good(2020).items() if k.endswith("yaml")} | {"2019/surprise/test/a.txt": A},
+        "2019/english/test/: holds no file",
+    ),
+    "no features of 2021": ({"meta.yaml": good(2021)["meta.yaml"]}, "phonetic/: holds no file"),
+    "empty file": (good(2019) | {"english/test/a.txt": ""}, "english/test/a.txt: is empty"),
+    "blank file": (good(2019) | {"english/test/a.txt": "\n\n"}, "english/test/a.txt: is empty"),
+    "one column": (good(2019) | {"english/test/a.txt": "1\n2\n"}, "english/test/a.txt: has fewer than two columns"),
+    "ragged": (good(2019) | {"english/test/a.txt": "1 2\n1 2 3\n"}, "english/test/a.txt: its lines have 2, 3 values"),
+    "other width": (
+        good(2019) | {"english/test/b.txt": "1 2 3\n"},
+        "english/test/b.txt: has 3 columns, other files have 2",
+    ),
+    "other width in 2021": (
+        good(2021) | {"phonetic/dev-other/b.txt": "1 2 3\n" * 2},
+        "phonetic/dev-other/b.txt: has 3 columns, other files have 2",
+    ),
+    "nan": (
+        good(2019) | {"english/test/a.txt": "1 2\n1 nan\n"},
+        "english/test/a.txt: line 2 is not made of numbers separated by single spaces",
+    ),
+    "infinite": (
+        good(2021) | {"phonetic/dev-clean/a.txt": "1 2\n-inf 1\ninf 1\n"},
+        "phonetic/dev-clean/a.txt: line 2 is not made of numbers separated by single spaces (and 1 more lines)",
+    ),
+    "two spaces": (
+        good(2019) | {"english/test/a.txt": "1  2\n"},
+        "english/test/a.txt: line 1 is not made of numbers separated by single spaces",
+    ),
+    "space at the end": (
+        good(2020) | {"2019/english/test/a.txt": "1 2 \n"},
+        "2019/english/test/a.txt: line 1 is not made of numbers separated by single spaces",
+    ),
+    "python's numbers": (
+        good(2019) | {"english/test/a.txt": "1_0 2\n"},
+        "english/test/a.txt: line 1 is not made of numbers separated by single spaces",
+    ),
+    "commas": (
+        good(2019) | {"english/test/a.txt": "1,2 3\n"},
+        "english/test/a.txt: line 1 is not made of numbers separated by single spaces",
+    ),
+    "one frame in 2021": (
+        good(2021) | {"phonetic/dev-clean/a.txt": "1 2\n"},
+        "phonetic/dev-clean/a.txt: has 1 frame, and at least 2 are wanted",
+    ),
+    "endless line": (
+        good(2019) | {"english/test/a.txt": "1 2\n" + "0 " * (frames.LONGEST_LINE // 2 + 9)},
+        "english/test/a.txt: line 2 has more than 1048576 bytes; the file was read no further",
+    ),
+    "a file too many": (good(2019) | {"notes.txt": "x"}, "notes.txt: is neither metadata.yaml nor english/test/*.txt"),
+    "a folder too deep": (
+        good(2019) | {"english/test/x/a.txt": A},
+        "english/test/x/a.txt: is neither metadata.yaml nor english/test/*.txt",
+    ),
+    "not text": (good(2021) | {"phonetic/a.npy": "x"}, "phonetic/a.npy: is neither meta.yaml nor phonetic/**/*.txt"),
+    "the folder was zipped": (
+        {f"mine/{name}": text for name, text in good(2020).items()},
+        "everything stands in the folder mine/; submit what is in it, not the folder",
+    ),
+    "something else": (
+        {"holiday.jpg": "x"},
+        "looks like no edition of 2019, 2020, 2021: there is neither metadata.yaml nor meta.yaml",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("write", [zipped, in_folder])
+def test_each_broken_one_is_rejected_for_its_reason_alone(tmp_path, name, write):
+    files, reason = BROKEN[name]
+    verdict = validate(write(tmp_path / "s", files))
+    assert not verdict.accepted
+    reasons = [problem for problem in verdict.problems if problem.startswith(reason)]
+    assert len(reasons) == 1, verdict.problems
+    if name != "no parameters":
+        assert verdict.problems == reasons
+
+
+@pytest.mark.parametrize("edition", [2019, 2020, 2021])
+def test_each_missing_entry_is_found(tmp_path, edition):
+    for name, text in good(edition).items():
+        for key in yaml.safe_load(text) if name.endswith("yaml") else ():
+            if key != "gpu_budget":
+                files = good(edition) | {
+                    name: yaml.safe_dump({k: v for k, v in yaml.safe_load(text).items() if k != key})
+                }
+                assert validate(zipped(tmp_path / "s.zip", files)).problems == [f"{name}: '{key}' is missing"]
+
+
+def test_the_wrong_edition_is_told_by_its_files(tmp_path):
+    problems = validate(zipped(tmp_path / "s.zip", good(2019)), 2021).problems
+    assert problems[0] == "meta.yaml: is missing"
+    assert "english/test/a.txt: is neither meta.yaml nor phonetic/**/*.txt" in problems
+
+
+def test_many_problems_are_counted(tmp_path):
+    files = good(2019) | {f"english/test/x{i}.txt": "1 x\n" for i in range(MOST_TOLD + 312)}
+    verdict = validate(zipped(tmp_path / "s.zip", files))
+    assert (len(verdict.problems), verdict.more) == (MOST_TOLD, 312)
+    lines = verdict.report("s.zip").splitlines()
+    assert lines[0] == f"s.zip: rejected as ZeroSpeech 2019 for {MOST_TOLD + 312} reasons"
+    assert lines[-1] == "... and 312 more"
+
+
+# Files that must be there
+
+
+def test_exactly_the_expected_files_must_be_there(tmp_path):
+    (tmp_path / "wavs/sub").mkdir(parents=True)
+    for name in ("a.wav", "sub/c.wav"):
+        soundfile.write(tmp_path / "wavs" / name, np.zeros(10), 16000)
+    item = "#file onset offset #phone prev-phone next-phone speaker\na 0.1 0.2 AA B C s\nc 0.1 0.2 AA B C s\na 0.3 0.4 AA B C s\n"
+    (tmp_path / "x.item").write_text(item)
+    for edition, folder in ((2019, "english/test"), (2020, "2019/english/test")):
+        submission = zipped(tmp_path / "s.zip", good(edition) | {folder.replace("english", "surprise") + "/c.txt": A})
+        for expected in (Expected.by_items(tmp_path / "x.item"), Expected.by_wavs(tmp_path / "wavs")):
+            assert validate(submission, expected=expected).problems == [
+                f"{folder}/c.txt: is missing; {expected.source} asks for it",
+                f"{folder}/b.txt: {expected.source} does not ask for it",
+            ]
+        assert validate(submission, expected=Expected(["x/a", "b"], "me")).problems == []
+    submission = zipped(tmp_path / "s.zip", good(2021))
+    assert validate(submission, expected=Expected(["dev-clean/a", "dev-other/b"], "me")).problems == []
+    assert validate(submission, expected=Expected(["a", "b"], "me")).problems == []
+    assert validate(submission, expected=Expected(["dev-clean/a", "dev-clean/b"], "me")).problems == [
+        "phonetic/dev-clean/b.txt: is missing; me asks for it",
+        "phonetic/dev-other/b.txt: me does not ask for it",
+    ]
+    with pytest.raises(InputError, match="two utterances have one name"):
+        validate(zipped(tmp_path / "s.zip", good(2019)), expected=Expected(["x/a", "y/a"], "me"))
+
+
+# Hostile and damaged ones
+
+
+def test_no_file_no_zip_and_nothing_in_it(tmp_path):
+    (tmp_path / "s.zip").write_text("no")
+    assert "is neither a folder nor a zip file" in validate(tmp_path / "s.zip").problems[0]
+    assert "no such file or folder" in validate(tmp_path / "none.zip").problems[0]
+    assert "holds no file" in validate(zipped(tmp_path / "s.zip", {})).problems[0]
+    os.mkfifo(tmp_path / "fifo")
+    assert "no such file or folder" in validate(tmp_path / "fifo").problems[0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../up.txt", "/etc/x.txt", "english/../../x.txt", "english\\test\\a.txt", "C:/x.txt", "a//b.txt", "./a.txt"],
+)
+def test_names_that_lead_outside(tmp_path, name):
+    problems = validate(zipped(tmp_path / "s.zip", good(2019) | {name: "1 2\n"})).problems
+    assert problems == [f"{name}: is no path below the submission"]
+
+
+def test_links_encryption_duplicates_and_other_packing(tmp_path):
+    path = zipped(tmp_path / "s.zip", good(2019))
+    with zipfile.ZipFile(path, "a") as z:
+        link = zipfile.ZipInfo("english/test/l.txt")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        z.writestr(link, "/etc/passwd")
+        z.writestr("english/test/z.txt", A, zipfile.ZIP_LZMA)
+        with pytest.warns(UserWarning, match="Duplicate"):
+            z.writestr("english/test/a.txt", A)
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b"PK\x01\x02", 0, data.rindex(b"english/test/b.txt"))
+    data[entry + 8] |= 1
+    path.write_bytes(data)
+    assert sorted(validate(path).problems) == [
+        "english/test/a.txt: stands in the zip twice",
+        "english/test/b.txt: is encrypted",
+        "english/test/l.txt: is a link",
+        "english/test/z.txt: is packed in a way other than deflate",
+    ]
+
+
+def test_links_in_a_folder_are_not_followed(tmp_path):
+    folder = in_folder(tmp_path / "s", good(2019))
+    (folder / "english/test/l.txt").symlink_to("/etc/passwd")
+    (folder / "english/more").symlink_to(tmp_path)
+    os.mkfifo(folder / "english/test/f.txt")
+    problems = validate(folder).problems
+    assert sorted(problems) == [
+        f"english/{name}: is a link or no regular file" for name in ("more", "test/f.txt", "test/l.txt")
+    ]
+
+
+def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
+    path = zipped(tmp_path / "s.zip", good(2019) | {f"english/test/x{i}.txt": "1 2\n" * 1000 for i in range(50)})
+    monkeypatch.setattr(contents, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(contents.Contents, "open", lambda *_: pytest.fail("opened"))
+    assert validate(path).problems[0].startswith("s.zip: would unpack to 53 files of 200")
+    monkeypatch.setattr(contents, "MOST_BYTES", 1 << 30)
+    monkeypatch.setattr(contents, "MOST_FILES", 52)
+    assert "more than the 52 files" in validate(path).problems[0]
+
+
+def test_an_entry_that_lies_of_its_size(tmp_path):
+    """Says 8 bytes, unpacks to many megabytes: no more is read than is said, and the checksum tells."""
+    path = tmp_path / "s.zip"
+    zipped(path, good(2019) | {"english/test/z.txt": "0 0\n" * 4_000_000})
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b"PK\x01\x02", 0, data.rindex(b"english/test/z.txt"))
+    data[entry + 24 : entry + 28] = struct.pack("<I", 8)
+    path.write_bytes(data)
+    assert any(p.startswith("english/test/z.txt: cannot be read (Bad CRC-32") for p in validate(path).problems)
+
+
+def test_a_big_file_is_never_whole_in_memory(tmp_path):
+    """200 MB of one file, within 50 MB more than the imports take."""
+    path = tmp_path / "s.zip"
+    block = ("0.125 0.25 0.5 " * 60 + "1\n").encode() * 100
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as z:
+        for name, text in good(2019).items():
+            if name.endswith("yaml"):
+                z.writestr(name, text)
+        with z.open("english/test/a.txt", "w") as f:
+            for _ in range(200_000_000 // len(block)):
+                f.write(block)
+    code = (
+        "import sys, resource; from pathlib import Path; from resdavenet_vq.evaluation.zerospeech.validation import validate\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        f"v = validate(Path({str(path)!r})); assert v.accepted, v.problems; assert v.width == 181, v\n"
+        "after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; assert after - before < 50_000, (before, after)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)
+
+
+def test_any_damage_is_a_verdict_not_a_traceback(tmp_path):
+    rng, path = random.Random(0), tmp_path / "s.zip"
+    whole = zipped(
+        path, good(2020) | {"2019/english/test/c.txt": "\n".join(f"{i} {i * i}" for i in range(300))}
+    ).read_bytes()
+    for _ in range(400):
+        data = bytearray(whole)
+        for _ in range(rng.randint(1, 6)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        path.write_bytes(bytes(data[: rng.choice([len(data), rng.randrange(len(data))])]))
+        verdict = validate(path)
+        assert verdict.report("s.zip")
+
+
+def test_names_and_values_are_shown_short_and_harmless(tmp_path):
+    files = good(2019) | {"\x1b[31mred.txt": "x", "metadata.yaml": yaml.safe_dump({"author": ["x" * 60] * 90})}
+    report = validate(zipped(tmp_path / "s.zip", files)).report("s.zip")
+    assert "\x1b" not in report
+    assert max(map(len, report.splitlines())) < 300
+
+
+def test_a_number_of_thousands_of_digits(tmp_path):
+    huge = "1:" * 9000 + "1"  # YAML 1.1 counts in sixties
+    problems = validate(
+        zipped(tmp_path / "s.zip", good(2019) | {"metadata.yaml": f"author: {huge}\n? {huge}\n: 1\n"})
+    ).problems
+    assert "metadata.yaml: 'author' must be a text, not a number of thousands of digits" in problems
+    assert "metadata.yaml: a number of thousands of digits is not known" in problems
+
+
+# The command line
+
+
+def test_the_command_says_accepted_or_rejected(tmp_path):
+    path = str(zipped(tmp_path / "s.zip", good(2020)))
+    done = CliRunner().invoke(app, ["validate-submission", path])
+    assert (done.exit_code, done.stdout) == (0, f"{path}: accepted as ZeroSpeech 2020: 2 files, 5 frames of 2 values\n")
+    done = CliRunner().invoke(app, ["validate-submission", path, "--edition", "2019"])
+    assert isinstance(done.exception, InputError)
+    assert "rejected as ZeroSpeech 2019 for 8 reasons" in str(done.exception)
+    both = CliRunner().invoke(app, ["validate-submission", path, "--items", "x", "--wavs", "y"])
+    assert "not both" in str(both.exception)
