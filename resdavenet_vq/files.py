@@ -15,28 +15,28 @@ from resdavenet_vq.errors import InputError
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; it takes the final name only when the block ends well.
 
     The data are on disk before the rename. If the block fails, the unfinished file is
     removed and whatever stood at `path` before stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield beside
-        descriptor = os.open(beside, os.O_RDONLY)
+        yield tmp
+        descriptor = os.open(tmp, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        beside.replace(path)
+        tmp.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        tmp.unlink(missing_ok=True)
 
 
 @contextmanager
-def folder_written_whole(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path) -> Iterator[Path]:
     """A new folder beside `path` to write into; it takes the final name only when the block ends well.
 
     Raises InputError if something stands at `path` already: unlike a file, a folder may hold what nobody meant to lose.
@@ -44,21 +44,21 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise InputError(f"{path}: is there already; remove it, or choose another name")
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
+    tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(tmp, ignore_errors=True)
+    tmp.mkdir()
     try:
-        yield beside
-        beside.replace(path)
+        yield tmp
+        tmp.replace(path)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(tmp, ignore_errors=True)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON, whole or not at all; NaN and infinity are refused."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-    with written_whole(path) as beside:
-        beside.write_text(text + "\n", encoding="utf-8")
+    with atomic_write(path) as tmp:
+        tmp.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

@@ -171,15 +171,15 @@ def table(
     out: Annotated[Path | None, typer.Option(help="Where the table goes; to standard output, if nowhere.")] = None,
 ) -> None:
     """Write a table for a paper: numbers, or their mean and standard deviation over seeds."""
-    from resdavenet_vq.files import written_whole
+    from resdavenet_vq.files import atomic_write
     from resdavenet_vq.report import tables
 
     text = tables.table(results / "summary.csv", kind, form)
     if out is None:
         typer.echo(text, nl=False)
         return
-    with written_whole(out) as beside:
-        beside.write_text(text, encoding="utf-8")
+    with atomic_write(out) as tmp:
+        tmp.write_text(text, encoding="utf-8")
 
 
 @app.command()

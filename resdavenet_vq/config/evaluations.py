@@ -48,7 +48,7 @@ class AbxScoring(Section):
 
 
 class Items(Section):
-    """How the ABX items of a split are made from its alignments, where `corpus.triphones` names no file. See docs/abx.md."""
+    """How the ABX items of a split are made from its alignments, where `corpus.items` names no file. See docs/abx.md."""
 
     of: Literal["phones", "words"] = Field(
         default="phones",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from resdavenet_vq.corpus.manifest import Interval
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import written_whole
+from resdavenet_vq.files import atomic_write
 
 _TOKEN = re.compile(r'"(?:[^"]|"")*"|(?<!\S)[-+]?\d[-+.\deE]*(?!\S)|<exists>')
 """What Praat itself reads: strings, numbers that stand alone, flags. All else is for people."""
@@ -56,8 +56,8 @@ def write(path: Path, tiers: Mapping[str, Sequence[Interval]], duration: float) 
                 f"            xmax = {float(interval.end)!r}",
                 f"            text = {_quoted(interval.label)}",
             ]
-    with written_whole(path) as beside:
-        beside.write_bytes(("\n".join(lines) + "\n").encode())
+    with atomic_write(path) as tmp:
+        tmp.write_bytes(("\n".join(lines) + "\n").encode())
 
 
 def as_tier(intervals: Sequence[Interval]) -> tuple[Interval, ...]:

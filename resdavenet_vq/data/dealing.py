@@ -84,8 +84,8 @@ def deal(manifest: Manifest, shards: int, folder: Path, *, with_numbers: bool) -
         digests.append(_digest(text))
         path = list_of(folder, shard)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            with files.written_whole(path) as beside:
-                beside.write_text(text, encoding="utf-8")
+            with files.atomic_write(path) as tmp:
+                tmp.write_text(text, encoding="utf-8")
     content = {
         "shards": order,
         "lists": digests,

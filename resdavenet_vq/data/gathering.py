@@ -161,9 +161,9 @@ def _write(parts: Sequence[_Part], out: Path) -> int:
     def write_one(name: str, file: BinaryIO) -> None:
         file.write(as_bytes[name])
 
-    with files.written_whole(out) as beside:
-        write_file(beside, datasets, attributes, write_one, header.INDEX_FORMAT)
-        written = Store(beside)
+    with files.atomic_write(out) as tmp:
+        write_file(tmp, datasets, attributes, write_one, header.INDEX_FORMAT)
+        written = Store(tmp)
         if any(written.column(name).tobytes() != content for name, content in as_bytes.items()):
             raise OSError(errno.EIO, "what was read back is not what was written")
     return n_images

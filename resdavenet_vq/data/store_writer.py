@@ -112,12 +112,12 @@ class StoreWriter:
         Raises OSError if it cannot be written; it is read back before it takes its name, as a full
         disk does not always say so.
         """
-        with files.written_whole(path) as beside:
+        with files.atomic_write(path) as tmp:
             try:
-                numbers = self._write(beside, self._attributes | attributes_of(max_frames, command))
+                numbers = self._write(tmp, self._attributes | attributes_of(max_frames, command))
             except RuntimeError as e:  # HDF5's way to say that a write failed
                 raise OSError(errno.EIO, str(e).splitlines()[0]) from None
-            if faults := store.Store(beside, may_be_empty=True).damaged_items(with_sources=False):
+            if faults := store.Store(tmp, may_be_empty=True).damaged_items(with_sources=False):
                 raise OSError(errno.EIO, f"what was read back is not what was written: {faults[0]}")
         return numbers
 

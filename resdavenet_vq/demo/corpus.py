@@ -98,14 +98,14 @@ def _declare(rows: list[_Made], split: str, folder: Path) -> None:
     """Writes the JSON file and the items of a split whose media are there."""
     with_images = "image" in rows[0][0]
     content = {"audio_base_path": f"{split}/wavs", **({"image_base_path": f"{split}/images"} if with_images else {})}
-    with files.written_whole(folder / f"{split}.item") as beside:
+    with files.atomic_write(folder / f"{split}.item") as tmp:
         lines = (
             items.line(row["uttid"], token, row["speaker"])
             for row, phones in rows
             for token in items.triphones(phones)
             if items.lasts(token)
         )
-        beside.write_text("\n".join([items.HEADER, *lines]) + "\n", encoding="utf-8")
+        tmp.write_text("\n".join([items.HEADER, *lines]) + "\n", encoding="utf-8")
     files.write_json(folder / f"{split}.json", content | {"data": [row for row, _ in rows]})
 
 

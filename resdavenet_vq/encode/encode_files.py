@@ -25,7 +25,7 @@ from resdavenet_vq.data.features import FRAME_PERIOD, HOP_LENGTH, N_MELS, SAMPLE
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.features import LOGMEL
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import written_whole
+from resdavenet_vq.files import atomic_write
 from resdavenet_vq.lineage import N_POSITIONS, frame_stride
 from resdavenet_vq.model.audio import AudioOutput
 from resdavenet_vq.model.dual_encoder import DualEncoder, NoImageEncoder
@@ -39,7 +39,7 @@ ROWS_AT_ONCE = 1000
 
 def new_file(stack: ExitStack, path: Path) -> h5py.File:
     """An HDF5 file that takes its name when the stack unwinds well; a full disk is told before."""
-    file = stack.enter_context(h5py.File(stack.enter_context(written_whole(path)), "w"))
+    file = stack.enter_context(h5py.File(stack.enter_context(atomic_write(path)), "w"))
     stack.callback(file.flush)
     return file
 

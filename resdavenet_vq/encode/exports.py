@@ -25,7 +25,7 @@ from resdavenet_vq.encode.hdf5 import opened
 from resdavenet_vq.encode.units import Units
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation.units import FrameTime
-from resdavenet_vq.files import folder_written_whole, written_whole
+from resdavenet_vq.files import atomic_folder, atomic_write
 from resdavenet_vq.progress import track
 
 type Format = Literal["textgrid", "jsonl", "npy", "segmentation"]
@@ -59,13 +59,13 @@ def export_units(
     with ExitStack() as stack:
         file = _Codes(stack.enter_context(opened(codes)), codes, layers, frame_time)
         if form == "jsonl":
-            beside = stack.enter_context(written_whole(out))
+            beside = stack.enter_context(atomic_write(out))
             with beside.open("w", encoding="utf-8") as lines:
                 for utterance, units in file:
                     lines.writelines(json.dumps(u.to_line(utterance.id), ensure_ascii=False) + "\n" for u in units)
             return len(file)
         names = file.names(flat=form == "segmentation")
-        folder = stack.enter_context(folder_written_whole(out))
+        folder = stack.enter_context(atomic_folder(out))
         if form == "textgrid":
             for name, (utterance, units) in zip(names, file, strict=True):
                 textgrid.write(folder / f"{name}.TextGrid", _tiers(utterance, units), 0.0)

@@ -25,7 +25,7 @@ from resdavenet_vq.encode.frame_text import Lines
 from resdavenet_vq.encode.recording import Part, Precision, SpeechEncoder, load
 from resdavenet_vq.encode.split import FRAMES_AT_ONCE
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import folder_written_whole
+from resdavenet_vq.files import atomic_folder
 from resdavenet_vq.progress import track
 
 MOST_NAMED = 20
@@ -97,7 +97,7 @@ def encode_tree(
             write_texts(file, "manifest", [json.dumps(row, ensure_ascii=False) for row in rows])
             sinks += [_Codes(code_rows(file, encoder.network, layer, n_frames)) for layer in quantizers]
         if text:
-            folder = stack.enter_context(folder_written_whole(text))
+            folder = stack.enter_context(atomic_folder(text))
             sinks += [_Text(folder / layer, layer, [name for name, _ in found]) for layer in wanted]
         chosen = list(dict.fromkeys([*wanted, *quantizers]))
         for i, parts in track(_encoded(encoder, found, chosen, frames_at_once), f"encode {wavs.name}", unit="pieces"):

@@ -13,7 +13,7 @@ import numpy as np
 from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.encode.units import DECIMALS, Units
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import written_whole
+from resdavenet_vq.files import atomic_write
 
 type Format = Literal["json", "jsonl", "textgrid", "npy"]
 
@@ -44,8 +44,8 @@ def write(folder: Path, file: Path, units: Mapping[str, Units], form: Format) ->
         textgrid.write(folder / f"{file.stem}.TextGrid", {layer: u.tier() for layer, u in units.items()}, duration)
     elif form == "npy":
         for layer, u in units.items():
-            with written_whole(folder / f"{file.stem}.{layer}.npy") as beside, beside.open("wb") as f:
+            with atomic_write(folder / f"{file.stem}.{layer}.npy") as tmp, tmp.open("wb") as f:
                 np.save(f, u.codes)
     else:
-        with written_whole(folder / f"{file.stem}.{form}") as beside:
-            beside.write_text(as_text(file, units, form) + "\n", encoding="utf-8")
+        with atomic_write(folder / f"{file.stem}.{form}") as tmp:
+            tmp.write_text(as_text(file, units, form) + "\n", encoding="utf-8")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation.summary import WORD_CONDITIONS
-from resdavenet_vq.files import written_whole
+from resdavenet_vq.files import atomic_write
 
 HEADLINES = (
     r"mean_(chance_)?recall_at_\d+",
@@ -138,7 +138,7 @@ def write(summary: Path, out: Path) -> None:
         "seeds",
         *(f"{name}_{what}" for name in numbers for what in DESCRIBED),
     ]
-    with written_whole(out) as beside, beside.open("w", encoding="utf-8", newline="") as f:
+    with atomic_write(out) as tmp, tmp.open("w", encoding="utf-8", newline="") as f:
         writer = csv.DictWriter(f, columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(table)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from resdavenet_vq.encode.features import LOGMEL
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation.summary import DIRECTIONS, seed_of
-from resdavenet_vq.files import read_json, written_whole
+from resdavenet_vq.files import atomic_write, read_json
 from resdavenet_vq.lineage import layer_position
 
 CLEAN = "clean"
@@ -114,7 +114,7 @@ def _write(
     columns = list(dict.fromkeys([*_Key._fields, *(name for row in table for name in row)]))
     groups = (*_Key._fields, "mean_", *DIRECTIONS, "abx_", "words")
     columns.sort(key=lambda name: next(i for i, group in enumerate(groups) if name.startswith(group)))
-    with written_whole(out) as beside, beside.open("w", encoding="utf-8", newline="") as f:
+    with atomic_write(out) as tmp, tmp.open("w", encoding="utf-8", newline="") as f:
         writer = csv.DictWriter(f, columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(table)

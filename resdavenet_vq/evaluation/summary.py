@@ -17,7 +17,7 @@ from typing import Any
 
 from resdavenet_vq.encode.features import LOGMEL, is_quantized, source
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import read_json, written_whole
+from resdavenet_vq.files import atomic_write, read_json
 from resdavenet_vq.lineage import Lineage, layer_position
 
 WORD_CONDITIONS = (
@@ -116,7 +116,7 @@ def _write(
     columns = sorted(
         found, key=lambda name: next((i for i, group in enumerate(groups) if name.startswith(group)), len(groups))
     )
-    with written_whole(out) as beside, beside.open("w", encoding="utf-8", newline="") as f:
+    with atomic_write(out) as tmp, tmp.open("w", encoding="utf-8", newline="") as f:
         writer = csv.DictWriter(f, columns or ["lineage", "seed", "layer"], restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(table)

@@ -30,7 +30,7 @@ from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import units
 from resdavenet_vq.evaluation.units import FrameTime
 from resdavenet_vq.evaluation.word_counts import Counts, ordered
-from resdavenet_vq.files import write_json, written_whole
+from resdavenet_vq.files import atomic_write, write_json
 
 STOP_WORDS = frozenset("A AN THE AND OF <SPOKEN_NOISE> TO ON IN AT ARE IS IT HE SHE YOU THERE THIS".split())  # noqa: SIM905
 """The published list."""
@@ -229,8 +229,8 @@ def score(
             "units": described.to_dict(),
         }
     for name, table in (("words.csv", words), ("codes.csv", by_code)):
-        with written_whole(out / name) as beside:
-            table.to_csv(beside, index=False, lineterminator="\n")
+        with atomic_write(out / name) as tmp:
+            table.to_csv(tmp, index=False, lineterminator="\n")
     write_json(out / "summary.json", summary)
     return summary
 

@@ -29,7 +29,7 @@ from resdavenet_vq.figures import spectrogram as figures
 from resdavenet_vq.figures.comparison import Drawn
 from resdavenet_vq.figures.spectrogram import PAGE, Segment
 from resdavenet_vq.figures.style import FORMATS, save, styled
-from resdavenet_vq.files import written_whole
+from resdavenet_vq.files import atomic_write
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.report import examples
 from resdavenet_vq.results import Findings, Words
@@ -52,8 +52,8 @@ class Sound:
 
     def write(self, path: Path) -> None:
         """Writes it as a wav file of 16 bits, whole or not at all."""
-        with written_whole(path) as beside:
-            soundfile.write(beside, self.samples, features.SAMPLE_RATE, subtype="PCM_16", format="WAV")
+        with atomic_write(path) as tmp:
+            soundfile.write(tmp, self.samples, features.SAMPLE_RATE, subtype="PCM_16", format="WAV")
 
 
 def write(drawn: Drawn, outs: Sequence[Path]) -> None:

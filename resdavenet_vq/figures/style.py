@@ -15,7 +15,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from resdavenet_vq.files import written_whole
+from resdavenet_vq.files import atomic_write
 
 BOXES = ("#77AADD", "#EE8866", "#EEDD88", "#FFAABB", "#99DDFF", "#44BB99", "#BBCC33", "#AAAA00", "#DDDDDD")
 """Colours of codes: nine light ones, each readable under black text."""
@@ -93,8 +93,8 @@ def save(figure: Figure, path: Path, dpi: int = 150, alt: str = "") -> None:
         "pdf": {"CreationDate": None, "Subject": alt or None},
         "png": {"Software": None, "Description": alt or None},
     }
-    with styled(), written_whole(path) as beside:
-        figure.savefig(beside, format=kind, dpi=dpi, metadata=metadata[kind])
+    with styled(), atomic_write(path) as tmp:
+        figure.savefig(tmp, format=kind, dpi=dpi, metadata=metadata[kind])
 
 
 def code_colour(code: int) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from resdavenet_vq.config import Model
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import read_json, sha256, write_json, written_whole
+from resdavenet_vq.files import atomic_write, read_json, sha256, write_json
 from resdavenet_vq.lineage import N_POSITIONS
 from resdavenet_vq.model.dual_encoder import DualEncoder, NoImageEncoder
 
@@ -47,8 +47,8 @@ def save(folder: Path, model: DualEncoder, card: Mapping[str, Any]) -> None:
     good checkpoint should not be overwritten but replaced.
     """
     data = safetensors.torch.save({name: x.detach().cpu().contiguous() for name, x in model.state_dict().items()})
-    with written_whole(folder / WEIGHTS) as beside:
-        beside.write_bytes(data)
+    with atomic_write(folder / WEIGHTS) as tmp:
+        tmp.write_bytes(data)
     described = {
         "model": model.settings.model_dump(mode="json"),
         "quantizers": list(model.quantizers),

@@ -19,7 +19,7 @@ from torch import Tensor
 import resdavenet_vq
 from resdavenet_vq.config import IMAGENET, RANDOM, AudioModel, ImageModel, Model, QuantizerModel
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import written_whole
+from resdavenet_vq.files import atomic_write
 from resdavenet_vq.lineage import N_POSITIONS, Lineage
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import AudioEncoder
@@ -304,7 +304,7 @@ def _best(progress: list[Any]) -> dict[str, Any]:
 
 
 def _write_history(path: Path, progress: list[Any]) -> None:
-    with written_whole(path) as beside, beside.open("w", encoding="utf-8", newline="") as f:
+    with atomic_write(path) as tmp, tmp.open("w", encoding="utf-8", newline="") as f:
         writer = csv.writer(f, lineterminator="\n")
         writer.writerow(["epoch", "steps", "mean_recall_at_10"])
         for epoch, steps, best, recall in _epochs(progress):

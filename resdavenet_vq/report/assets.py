@@ -116,7 +116,7 @@ class Folder:
 
 
 @contextmanager
-def written_whole(out: Path) -> Iterator[Folder]:
+def atomic_write(out: Path) -> Iterator[Folder]:
     """A folder beside `out` to fill; it takes the place of `out`, and of all that was there, only when the block ends well."""
     out.parent.mkdir(parents=True, exist_ok=True)
     beside, old = (out.with_name(f".{out.name}.{os.getpid()}.{what}") for what in ("new", "old"))

@@ -40,7 +40,7 @@ from resdavenet_vq.report import (
 from resdavenet_vq.report import (
     utterances as shown,
 )
-from resdavenet_vq.report.assets import Folder, written_whole
+from resdavenet_vq.report.assets import Folder, atomic_write
 from resdavenet_vq.results import Findings
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -97,7 +97,7 @@ def write(
     """
     found = findings.find(results, lineages)
     templates = _templates()
-    with written_whole(out) as folder:
+    with atomic_write(out) as folder:
         seen = shown.find(found, split, settings, frame_time)
         made = (
             _overview(found, folder),

@@ -36,7 +36,7 @@ from resdavenet_vq.data.dataset import Batch, training_batches
 from resdavenet_vq.data.features import PAD_VALUE
 from resdavenet_vq.data.store import Header, Store
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import sha256, written_whole
+from resdavenet_vq.files import atomic_write, sha256
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.model import checkpoint, pretrained
 from resdavenet_vq.progress import track
@@ -289,7 +289,7 @@ def _identity(
 def _write(out: Path, run: Run, card: dict[str, Any]) -> None:
     """The best epoch's model, all that is known of it, and the history."""
     run.model.load_state_dict(run.best)
-    with written_whole(out / "history.csv") as beside, beside.open("w", encoding="utf-8", newline="") as f:
+    with atomic_write(out / "history.csv") as tmp, tmp.open("w", encoding="utf-8", newline="") as f:
         writer = csv.DictWriter(f, run.history[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in run.history)

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import read_json, sha256, write_json, written_whole
+from resdavenet_vq.files import atomic_write, read_json, sha256, write_json
 
 
 @contextmanager
@@ -102,8 +102,8 @@ class State:
         path = self.folder / f"checkpoint-{number:06}.pt"
         try:
             write_json(self.folder / "identity.json", self.identity)
-            with written_whole(path) as beside:
-                torch.save(dict(state), beside)
+            with atomic_write(path) as tmp:
+                torch.save(dict(state), tmp)
             write_json(manifest_path, {"number": number, "file": path.name, "sha256": sha256(path)})
         except (OSError, RuntimeError) as e:  # torch.save reports a full disk as a RuntimeError
             raise InputError(

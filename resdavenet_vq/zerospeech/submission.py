@@ -17,7 +17,7 @@ from resdavenet_vq.config import Submission
 from resdavenet_vq.encode.features import LayerFeatures, is_quantized
 from resdavenet_vq.encode.frame_text import Lines
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import folder_written_whole, written_whole
+from resdavenet_vq.files import atomic_folder, atomic_write
 from resdavenet_vq.zerospeech import metadata
 
 CODE = """Made with the Python package resdavenet-vq: lineage {lineage}, layer {layer}.
@@ -82,10 +82,10 @@ def _names(frames: LayerFeatures, edition: int, split: str) -> list[str]:
 def _submission(out: Path) -> Iterator[Callable[[str, str], None]]:
     """What writes a file of a submission, which appears whole or not at all."""
     if out.suffix == ".zip":
-        with written_whole(out) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
+        with atomic_write(out) as tmp, zipfile.ZipFile(tmp, "w", zipfile.ZIP_DEFLATED) as archive:
             yield lambda name, text: archive.writestr(_entry(name), text)
         return
-    with folder_written_whole(out) as beside:
+    with atomic_folder(out) as tmp:
 
         def write(name: str, text: str) -> None:
             path = beside / name

@@ -189,8 +189,8 @@ def any_command(body):
 
 def test_any_command_removes_what_is_half_written(tmp_path):
     body = (
-        "from resdavenet_vq.files import written_whole\n"
-        f" with written_whole(Path({str(tmp_path / 'a')!r})) as f: f.write_text('half'); print('up', flush=True); time.sleep(600)"
+        "from resdavenet_vq.files import atomic_write\n"
+        f" with atomic_write(Path({str(tmp_path / 'a')!r})) as f: f.write_text('half'); print('up', flush=True); time.sleep(600)"
     )
     with Started("-c", any_command(body)) as job:
         assert job.process.stdout.readline() == "up\n"

@@ -47,8 +47,8 @@ def make(store: Path, settings: Items, out: Path, report: Path) -> None:
         {"utterances": len(data.ids), "utterances with items": 0, _without(settings): 0, NO_SPEAKER: 0, "items": 0}
     )
     left_out = Counter({AT_A_PAUSE if common is None else RARE: 0, _too_short(settings): 0, UNWRITABLE: 0})
-    with files.written_whole(out) as beside:
-        with beside.open("w", encoding="utf-8") as f:
+    with files.atomic_write(out) as tmp:
+        with tmp.open("w", encoding="utf-8") as f:
             print(HEADER, file=f)
             for utterance in utterances:
                 lines = list(_lines(utterance, settings, common, counts, left_out))

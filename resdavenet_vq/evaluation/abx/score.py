@@ -177,6 +177,6 @@ def score(
             layer_features, tokens, settings, slowest_period, lineage=lineage, split=split, layer=layer
         )
     for name, table in tables._asdict().items():
-        with files.written_whole(out.with_suffix(f".{name}.csv")) as beside:
-            table.write_csv(beside)
+        with files.atomic_write(out.with_suffix(f".{name}.csv")) as tmp:
+            table.write_csv(tmp)
     files.write_json(out, asdict(result))
