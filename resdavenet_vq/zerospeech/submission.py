@@ -88,7 +88,7 @@ def _submission(out: Path) -> Iterator[Callable[[str, str], None]]:
     with atomic_folder(out) as tmp:
 
         def write(name: str, text: str) -> None:
-            path = beside / name
+            path = tmp / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
 
