@@ -79,3 +79,12 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def write_digest(path: Path) -> None:
+    """Writes `path`.sha256 in the form of sha256sum: what rules depend on in place of a large file.
+
+    Snakemake compares the contents of small files only, so a touched large file would make all that reads it stale.
+    """
+    with atomic_write(path.with_name(f"{path.name}.sha256")) as tmp:
+        tmp.write_text(f"{sha256(path)}  {path.name}\n", encoding="utf-8")
