@@ -19,10 +19,10 @@ from resdavenet_vq import results as findings
 from resdavenet_vq.config.section import nearest
 from resdavenet_vq.corpus.manifest import Interval, Utterance
 from resdavenet_vq.data import features
+from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import comparison
 from resdavenet_vq.evaluation.comparison import Compared
-from resdavenet_vq.evaluation.units import FrameTime
 from resdavenet_vq.figures import comparison as comparison_figures
 from resdavenet_vq.figures import histories
 from resdavenet_vq.figures import spectrogram as figures
