@@ -103,7 +103,8 @@ class Findings:
 
     @cached_property
     def summary(self) -> tuple[list[str], list[dict[str, str]]]:
-        """Columns and rows of summary.csv, values as they are written there; a lineage of several seeds is named with the seed.
+        """Columns and rows of summary.csv, values as they are written there; a lineage of several seeds is named with
+        the seed.
 
         Raises InputError where it is not there.
         """
@@ -128,7 +129,8 @@ class Findings:
     def abx(self) -> dict[str, list[dict[str, Any]]]:
         """ABX results by split: those of the raw log-mel features first, then by lineage, the lowest layer first.
 
-        Beside what a result says, `model` is the model as it is shown, and `phones` its table of errors by phones, or None.
+        Beside what a result says, `model` is the model as it is shown, and `phones` its table of errors by phones, or
+        None.
         """
         results: dict[str, list[dict[str, Any]]] = {}
         folders = [(None, self.root / BASELINE), *((model.name, model.folder) for model in self.models)]

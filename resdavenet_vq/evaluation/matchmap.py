@@ -69,7 +69,7 @@ def evaluate(
     recall_at: tuple[int, ...] = (1, 5, 10),
     at_once: tuple[int, int] = (CELLS_AT_ONCE, FRAMES_AT_ONCE),
 ) -> tuple[RetrievalScores, Pairing]:
-    """Scores of both directions, and which captions and images they are about; `at_once` are cells and frames in a block.
+    """Scores of both directions, and the captions and images that have them; `at_once` are cells and frames in a block.
 
     Raises InputError without pairs and for values that are not finite.
     """

@@ -4,11 +4,11 @@ Conventions. The similarity S[i, j] of image i and caption j is the dot product 
 vectors (`matchmap` has others); rows are images, columns captions. `image_index[j]` is the image of caption j, so an
 image may have several captions, its *positives*; a caption has one image.
 
-The *rank* of a query is the number of wrong items before its best-scoring positive: those that
-score strictly higher, and of those that score the same (*ties*), the ones with a smaller index. That is the order of a stable sort, so rank 0 is the first place, and
-scores that are all the same earn what a fixed order earns by chance, never 100 %. The number of
-queries whose rank such a tie touches is reported. R@k is the share of queries with a rank below k;
-with fewer than k items it is 1.
+The *rank* of a query is the number of wrong items before its best-scoring positive: those that score strictly higher,
+and of those that score the same (*ties*), the ones with a smaller index. That is the order of a stable sort, so rank 0
+is the first place, and scores that are all the same earn what a fixed order earns by chance, never 100 %. The number of
+queries whose rank such a tie touches is reported. R@k is the share of queries with a rank below k; with fewer than k
+items it is 1.
 
 Vectors are multiplied in double precision and the scores rounded to single precision before
 they are compared: which scores tie then depends neither on the blocks nor on the BLAS. S is
@@ -56,7 +56,7 @@ class Pairing(NamedTuple):
 
 
 def pair(image_index: np.ndarray, n_images: int) -> Pairing:
-    """The captions and images that can be retrieved; `image_index` (all captions,) is -1 where a caption has no image."""
+    """The captions and images that can be retrieved; `image_index` (captions,) is -1 where there is no image."""
     captions = np.flatnonzero(image_index >= 0)
     images, image_of = np.unique(image_index[captions], return_inverse=True)
     left_out = {
@@ -162,7 +162,7 @@ def single(scores: np.ndarray) -> np.ndarray:
 def count_ranks(
     blocks: Iterable[tuple[int, int, np.ndarray]], positives: np.ndarray, image_index: np.ndarray, n_images: int
 ) -> Ranks:
-    """Ranks from blocks `(first row, first column, scores)` that cover S, and each caption's score with its own image (N,).
+    """Ranks from blocks `(first row, first column, scores)` that cover S, and each caption's score (N,) with its image.
 
     Blocks are overwritten. `positives` must be rounded as the blocks are, see `single`.
     """
@@ -202,7 +202,7 @@ def count_ranks(
 
 
 def chance_recall(n_positives: np.ndarray, n_items: int, k: int) -> float:
-    """Expected R@k of a random order: the mean over queries, with `n_positives` (Q,) right answers each among `n_items`."""
+    """The expected R@k of a random order, a mean over queries; `n_positives` (Q,) are right answers of `n_items`."""
     missed = np.ones(len(n_positives))
     for place in range(min(k, n_items)):
         missed *= np.clip(n_items - n_positives - place, 0, None) / (n_items - place)

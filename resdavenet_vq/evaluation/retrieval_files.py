@@ -1,6 +1,7 @@
-"""From a file of embeddings to retrieval/{split}.json: scores in both directions, their conditions, a few hits and misses.
+"""From a file of embeddings to retrieval/{split}.json: scores of both directions, their conditions, hits and misses.
 
-Apart from `retrieval`, so that training, which chooses its checkpoints by those scores, does not depend on file formats.
+Apart from `retrieval`, so that training, which chooses its checkpoints by those scores, does not depend on file
+formats.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class _Side(NamedTuple):
 
 
 def _examples(ranks: np.ndarray, queries: _Side, items: _Side, miss_from: int) -> dict[str, list[dict[str, Any]]]:
-    """The first queries that hit at once, and the first whose rank is at least `miss_from`, each with its best answers."""
+    """The first queries of rank 0, and the first whose rank is at least `miss_from`, each with its best answers."""
 
     def example(query: int) -> dict[str, Any]:
         scores = _scores(items.vectors, queries.vectors[query])

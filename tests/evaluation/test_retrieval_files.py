@@ -22,9 +22,7 @@ def test_score_writes_conditions_scores_and_examples(tmp_path):
     image = np.eye(4)
     speech = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0], [9, 9, 9, 9], [0, 0, 0.1, 1]])
     path = embeddings_file(tmp_path / "test.h5", image, speech, [0, 1, 1, -1, 2])
-    retrieval_files.score(
-        path, config.Retrieval(split="test", recall_at=(1, 2)), tmp_path / "test.json", lineage="{}"
-    )
+    retrieval_files.score(path, config.Retrieval(split="test", recall_at=(1, 2)), tmp_path / "test.json", lineage="{}")
     value = json.loads((tmp_path / "test.json").read_text())
     assert (
         value["conditions"]
