@@ -58,7 +58,9 @@ class NoisePlan:
     def conditions(self) -> str:
         """What each split of the table is: the clean ones, and their copies."""
         copies = self.plan.copies.values()
-        conditions = {copy.split: {"of": copy.split, "kind": "clean", "snr_db": None} for copy in copies}
+        conditions: dict[str, dict[str, str | float | None]] = {
+            copy.split: {"of": copy.split, "kind": "clean", "snr_db": None} for copy in copies
+        }
         conditions |= {copy.name: {"of": copy.split, "kind": copy.kind, "snr_db": copy.snr_db} for copy in copies}
         return json.dumps(conditions)
 
