@@ -63,7 +63,7 @@ def test_files_that_are_missing_broken_or_empty_of_pairs_are_named(tmp_path):
     with pytest.raises(InputError, match=r"absent\.h5: no such file"):
         retrieval_files.score(tmp_path / "absent.h5", settings_, out, lineage="{}")
     (tmp_path / "broken.h5").write_bytes(b"\x89HDF")
-    with pytest.raises(InputError, match=r"broken\.h5: is no complete embeddings file"):
+    with pytest.raises(InputError, match=r"broken\.h5: cannot be read as HDF5"):
         retrieval_files.score(tmp_path / "broken.h5", settings_, out, lineage="{}")
     speech_only = embeddings_file(tmp_path / "speech.h5", np.zeros((0, 2)), np.ones((2, 2)), [-1, -1])
     with pytest.raises(InputError, match=r"speech\.h5: there is no pair"):
