@@ -16,10 +16,8 @@ rule encode_features:
         "../envs/resdavenet-vq.yaml"
     resources:
         gpu=min(1, settings.training.gpus),
-        mem_mb=growing(8000),
-        runtime=growing("4h"),
     params:
-        layers=lambda wildcards: ",".join(plan.abx_layers(stage.Lineage.from_folder(wildcards.lineage))),
+        layers=lambda wildcards: ",".join(plan.abx_layers(Lineage.from_folder(wildcards.lineage))),
         code=fingerprint("encode.split"),
     shell:
         "python -m resdavenet_vq encode-features --model $(dirname {input.model}) --data {input.data}"
@@ -37,9 +35,6 @@ rule encode_logmel:
         plan.root / "benchmarks/encode_logmel/{split}.tsv"
     conda:
         "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing("1h"),
     params:
         code=fingerprint("encode.split"),
     shell:
@@ -58,9 +53,6 @@ rule make_items:
         plan.root / "benchmarks/make_items/{split}.tsv"
     conda:
         "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing("1h"),
     params:
         settings=as_json(settings.abx.items),
         code=fingerprint("evaluation.abx.item_making"),
@@ -81,21 +73,17 @@ rule score_abx:
     benchmark:
         plan.root / "benchmarks/score_abx/{folder}/{split}/{layer}.tsv"
     wildcard_constraints:
-        folder=rf"baseline|{stage.FOLDER_PATTERN}",
+        folder=plan.scored_pattern,
         layer=r"logmel|(conv|quant|onehot|segment)[1-5]",
     conda:
         "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(8000),
-        runtime=growing("6h"),
     params:
         settings=as_json(settings.abx.scoring),
         period=plan.slowest_abx_period,
-        lineage=lambda wildcards: plan.notation(wildcards.folder),
         code=fingerprint("evaluation.abx.score"),
     shell:
         "python -m resdavenet_vq score-abx --features {input.features} --items {input.item} --layer {wildcards.layer}"
-        " --lineage {params.lineage:q} --split {wildcards.split} --slowest-period {params.period}"
+        " --lineage {wildcards.folder:q} --split {wildcards.split} --slowest-period {params.period}"
         " --settings {params.settings:q} --out {output.score} 2> {log}"
 
 
@@ -112,17 +100,13 @@ rule pack_submission:
         edition=EDITION_PATTERN,
     conda:
         "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing("2h"),
     params:
         edition=lambda wildcards: plan.edition(wildcards.edition),
         settings=lambda wildcards: plan.submission(wildcards.edition),
-        lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
         code=fingerprint("zerospeech.submission"),
     shell:
         "python -m resdavenet_vq pack-submission --features {input} --layer {wildcards.layer} --edition {params.edition} --split {wildcards.split}"
-        " --lineage {params.lineage:q} --settings {params.settings:q} --out {output} 2> {log}"
+        " --lineage {wildcards.lineage:q} --settings {params.settings:q} --out {output} 2> {log}"
 
 
 rule abx:

@@ -1,11 +1,8 @@
 # Robustness to noise: noisy copies of the evaluation splits, encoded and scored by the same rules, and one table.
 
-from resdavenet_vq.workflow.plan.noise import NoisePlan
+from resdavenet_vq.workflow.noise import NoisePlan
 
 noise = NoisePlan(plan)
-
-
-ruleorder: prepare_noisy > prepare
 
 
 rule prepare_noisy:
@@ -13,6 +10,7 @@ rule prepare_noisy:
         lambda wildcards: noise.files(wildcards.split),
     output:
         store=plan.root / "data/{split}.h5",
+        digest=plan.root / "data/{split}.h5.sha256",
         report=plan.root / "data/{split}.report.json",
     log:
         plan.root / "logs/prepare_noisy/{split}.log",
@@ -22,10 +20,7 @@ rule prepare_noisy:
         split=noise.pattern,
     conda:
         "../envs/resdavenet-vq.yaml"
-    threads: 64
-    resources:
-        mem_mb=growing(8000),
-        runtime=growing("12h"),
+    threads: workflow.cores
     params:
         clean=lambda wildcards: noise.copies[wildcards.split].split,
         corpus=lambda wildcards: plan.import_options(noise.copies[wildcards.split].split),
@@ -52,7 +47,6 @@ use rule score_retrieval as score_noisy_retrieval with:
         split=noise.pattern,
     params:
         settings=lambda wildcards: noise.retrieval(wildcards.split),
-        lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
         code=fingerprint("evaluation.retrieval_files"),
 
 
@@ -69,7 +63,7 @@ use rule score_abx as score_noisy_abx with:
         plan.root / "benchmarks/score_noisy_abx/{folder}/{split}/{layer}.tsv"
     wildcard_constraints:
         split=noise.pattern,
-        folder=rf"baseline|{stage.FOLDER_PATTERN}",
+        folder=plan.scored_pattern,
         layer=r"logmel|quant[1-5]",
 
 
@@ -90,7 +84,6 @@ use rule detect_words as detect_noisy_words with:
     params:
         settings=lambda wildcards: noise.words(wildcards.split),
         recipe=as_json(settings.recipe, "frame_time"),
-        lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
         code=fingerprint("evaluation.words"),
 
 
@@ -105,9 +98,6 @@ rule summarise_noise:
         plan.root / "benchmarks/summarise_noise.tsv"
     conda:
         "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing("10m"),
     params:
         conditions=noise.conditions,
         seeds=plan.seeds,

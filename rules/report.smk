@@ -19,9 +19,6 @@ rule summarise:
         plan.root / "benchmarks/summarise.tsv"
     conda:
         "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing("10m"),
     params:
         seeds=plan.seeds,
         code=fingerprint("evaluation.summary"),
@@ -38,7 +35,7 @@ rule write_report:
         codes=plan.shown_codes,
         maps=plan.shown_maps,
         phones=plan.phone_tables,
-        noise=[table for table in [plan.root / "noise.csv"] if table.exists()],
+        noise=[plan.root / "noise.csv"] if settings.report.noise else [],
         data=[plan.root / f"data/{split}.h5" for split in {settings.words.held_out_split, settings.retrieval.split}],
     output:
         directory(plan.root / "report"),
@@ -48,9 +45,6 @@ rule write_report:
         plan.root / "benchmarks/write_report.tsv"
     conda:
         "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(4000),
-        runtime=growing("1h"),
     params:
         settings=as_json(settings.report),
         lineages=lambda wildcards: ",".join(l.folder for l in plan.examples),

@@ -16,8 +16,6 @@ rule encode_embeddings:
         "../envs/resdavenet-vq.yaml"
     resources:
         gpu=min(1, settings.training.gpus),
-        mem_mb=growing(8000),
-        runtime=growing("2h"),
     params:
         recipe=plan.encoding_recipe(),
         code=fingerprint("encode.split"),
@@ -37,15 +35,11 @@ rule score_retrieval:
         plan.root / "benchmarks/score_retrieval/{lineage}.tsv"
     conda:
         "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(4000),
-        runtime=growing("1h"),
     params:
         settings=as_json(settings.retrieval, exclude=("similarities",)),
-        lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
         code=fingerprint("evaluation.retrieval_files"),
     shell:
-        "python -m resdavenet_vq score-retrieval --embeddings {input} --lineage {params.lineage:q}"
+        "python -m resdavenet_vq score-retrieval --embeddings {input} --lineage {wildcards.lineage:q}"
         " --settings {params.settings:q} --out {output} 2> {log}"
 
 
@@ -64,8 +58,6 @@ rule encode_maps:
         "../envs/resdavenet-vq.yaml"
     resources:
         gpu=min(1, settings.training.gpus),
-        mem_mb=growing(8000),
-        runtime=growing("2h"),
     params:
         recipe=plan.encoding_recipe(),
         code=fingerprint("encode.split"),
@@ -87,15 +79,11 @@ rule score_matchmap:
         similarity="[sm]i[sm]a",
     conda:
         "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(4000),
-        runtime=growing("4h"),
     params:
         settings=as_json(settings.retrieval, exclude=("similarities",)),
-        lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
         code=fingerprint("evaluation.matchmap"),
     shell:
-        "python -m resdavenet_vq score-matchmap --maps {input} --similarity {wildcards.similarity} --lineage {params.lineage:q}"
+        "python -m resdavenet_vq score-matchmap --maps {input} --similarity {wildcards.similarity} --lineage {wildcards.lineage:q}"
         " --settings {params.settings:q} --out {output} 2> {log}"
 
 

@@ -16,8 +16,6 @@ rule encode_codes:
         "../envs/resdavenet-vq.yaml"
     resources:
         gpu=min(1, settings.training.gpus),
-        mem_mb=growing(8000),
-        runtime=growing("4h"),
     params:
         limit=lambda wildcards: plan.code_limit(wildcards.split),
         recipe=plan.encoding_recipe(),
@@ -41,17 +39,13 @@ rule detect_words:
         plan.root / "benchmarks/detect_words/{lineage}/{layer}.tsv"
     conda:
         "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(4000),
-        runtime=growing("1h"),
     params:
         settings=as_json(settings.words, exclude=("max_utterances",)),
         recipe=as_json(settings.recipe, "frame_time"),
-        lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
         code=fingerprint("evaluation.words"),
     shell:
         "python -m resdavenet_vq detect-words --codes {input.codes} --held-out {input.held_out} --layer {wildcards.layer}"
-        " --lineage {params.lineage:q} --settings {params.settings:q} --recipe {params.recipe:q}"
+        " --lineage {wildcards.lineage:q} --settings {params.settings:q} --recipe {params.recipe:q}"
         " --out $(dirname {output.summary}) 2> {log}"
 
 

@@ -28,6 +28,27 @@ SEVERAL_TEXTS = "several texts"
 _CAPTION_NUMBER = re.compile(r"#[0-9]{1,9}")
 
 
+def list_files(corpus: Flickr8k) -> tuple[Path, ...]:
+    """The files that every split is read from."""
+    return (_wav2capt(corpus), _wav2spk(corpus), _tokens(corpus), *(_image_list(corpus, s) for s in corpus.splits))
+
+
+def _wav2capt(corpus: Flickr8k) -> Path:
+    return corpus.audio_folder / "wav2capt.txt"
+
+
+def _wav2spk(corpus: Flickr8k) -> Path:
+    return corpus.audio_folder / "wav2spk.txt"
+
+
+def _tokens(corpus: Flickr8k) -> Path:
+    return corpus.text_folder / "Flickr8k.token.txt"
+
+
+def _image_list(corpus: Flickr8k, split: str) -> Path:
+    return corpus.text_folder / f"Flickr_8k.{split}Images.txt"
+
+
 def read(corpus: Flickr8k, split: str) -> Manifest:
     """The utterances of one split, in the order of `wav2capt.txt`; the id of an utterance is its wav's name without suffix.
 
@@ -40,16 +61,16 @@ def read(corpus: Flickr8k, split: str) -> Manifest:
     """
     manifest = Manifest(counted={NO_ALIGNMENT: 0})
     split_of = _splits(corpus, split, manifest)
-    speakers = _speakers(corpus.wav2spk, manifest)
-    texts = _texts(corpus.tokens, manifest)
+    speakers = _speakers(_wav2spk(corpus), manifest)
+    texts = _texts(_tokens(corpus), manifest)
     spoken: set[str] = set()
     line_of: dict[tuple[str, str], int] = {}
-    for line, row in read_lines(corpus.wav2capt):
+    for line, row in read_lines(_wav2capt(corpus)):
         wav, image, number, faults = _caption(row)
         if not faults:
             if split_of.get(image) != split:
                 if image not in split_of:
-                    manifest.notice(IN_NO_SPLIT, f"{corpus.wav2capt.name} line {line}: {wav} {image}")
+                    manifest.notice(IN_NO_SPLIT, f"{_wav2capt(corpus).name} line {line}: {wav} {image}")
                 continue
             identity = str(PurePosixPath(wav).with_suffix(""))
             faults = [
@@ -58,14 +79,14 @@ def read(corpus: Flickr8k, split: str) -> Manifest:
                 if line_of.setdefault(key, line) != line
             ]
         if faults:
-            refused = f"{corpus.wav2capt.name} line {line}: {'; '.join(faults)}"
+            refused = f"{_wav2capt(corpus).name} line {line}: {'; '.join(faults)}"
             manifest.refused.append(Refusal(len(manifest.utterances) + len(manifest.refused), "", wav, refused))
             continue
         spoken.add(image)
         manifest.utterances.append(
             Utterance(
                 id=identity,
-                wav=corpus.wavs / wav,
+                wav=corpus.audio_folder / "wavs" / wav,
                 image=corpus.image_folder / image,
                 image_id=image,
                 speaker=_speaker(speakers, wav, manifest),
@@ -78,7 +99,7 @@ def read(corpus: Flickr8k, split: str) -> Manifest:
     images = [image for image, belongs in split_of.items() if belongs == split]
     if not spoken and not manifest.refused:
         raise InputError(
-            f"{corpus.wav2capt}: no caption of any of the {len(images)} images in {corpus.image_list(split)}"
+            f"{_wav2capt(corpus)}: no caption of any of the {len(images)} images in {_image_list(corpus, split)}"
         )
     for image in images:
         if image not in spoken:
@@ -103,21 +124,21 @@ def _splits(corpus: Flickr8k, split: str, manifest: Manifest) -> dict[str, str]:
     split_of: dict[str, str] = {}
     faults = []
     for name in corpus.splits:
-        for line, image in read_lines(corpus.image_list(name)):
+        for line, image in read_lines(_image_list(corpus, name)):
             if fault := path_fault(image):
-                faults.append(f"{corpus.image_list(name)} line {line}: {fault}")
+                faults.append(f"{_image_list(corpus, name)} line {line}: {fault}")
             elif image not in split_of:
                 split_of[image] = name
             elif split_of[image] != name:
                 faults.append(
-                    f"{corpus.image_list(name)} line {line}: {image!r} is in {corpus.image_list(split_of[image]).name} too"
+                    f"{_image_list(corpus, name)} line {line}: {image!r} is in {_image_list(corpus, split_of[image]).name} too"
                 )
             elif name == split:
                 manifest.notice(LISTED_TWICE, image)
     if faults:
         raise InputError("\n".join(["Lists of images have faults; every image must be in one split:", *faults]))
     if split not in split_of.values():
-        raise InputError(f"{corpus.image_list(split)}: lists no image")
+        raise InputError(f"{_image_list(corpus, split)}: lists no image")
     return split_of
 
 

@@ -23,11 +23,13 @@ from typing import NamedTuple
 import numpy as np
 
 from resdavenet_vq.config import AddedNoise, Preparation
-from resdavenet_vq.config.noise import recordings
 from resdavenet_vq.corpus.manifest import Manifest, Utterance
 from resdavenet_vq.data import features, preparation
 from resdavenet_vq.data.sources import Media
 from resdavenet_vq.errors import InputError
+
+SUFFIXES = frozenset({".wav", ".flac", ".ogg"})
+"""File types of recordings in a folder of noise."""
 
 MOST_NAMED = 10
 """Utterances named in a message."""
@@ -40,7 +42,7 @@ def prepare(
 
     Raises InputError also where babble lacks speakers, and where there are no recordings.
     """
-    source = Noisy(Media(settings.precision, settings.max_frames, settings.allow_silent), added, manifest)
+    source = Noisy(Media(settings.precision, settings.max_frames, allow_silent=False), added, manifest)
     command = f"prepare-noisy --settings '{settings.model_dump_json(exclude={'shards'})}' --noise '{added.model_dump_json(exclude_none=True)}'"
     preparation.prepare_from(source, manifest, settings, out, report, workers, command)
 
@@ -170,3 +172,17 @@ def _stretch(rng: np.random.Generator, recording: np.ndarray, n: int) -> np.ndar
 @lru_cache(maxsize=8)
 def _recording(file: str) -> np.ndarray:
     return features.read_wav(Path(file), allow_silent=False)
+
+
+def recordings(path: Path) -> list[Path]:
+    """The noise recordings in a folder, in order of their paths, or in a list, relative to its own folder.
+
+    [path] if there is nothing there.
+    """
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+    elif path.is_file():
+        files = [path.parent / line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    else:
+        files = []
+    return files or [path]

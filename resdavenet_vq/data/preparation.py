@@ -169,13 +169,13 @@ def _source(work: _Work, release: Path | None) -> tuple[sources.Source, dict[str
     """Where features and images come from, and what the store has to know of the release's files."""
     settings = work.settings
     if settings.reader != "release_2020":
-        return sources.Media(settings.precision, settings.max_frames, settings.allow_silent), {}
+        return sources.Media(settings.precision, settings.max_frames, allow_silent=False), {}
     if release is None:
         raise InputError(
             "preparation.reader: release_2020 needs corpus.release_hdf5, the JSON file that names the HDF5 files of the split"
         )
     source = sources.Release2020(
-        release, work.rows, settings.precision, settings.max_frames, allow_silent=settings.allow_silent
+        release, work.rows, settings.precision, settings.max_frames, allow_silent=False
     )
     source.check(with_images=any(utterance.image for utterance in work.manifest.utterances))
     return source, {"json": str(release), "rows": work.rows}

@@ -17,7 +17,7 @@ import torch
 
 from resdavenet_vq.config import UNCUT, Recipe
 from resdavenet_vq.data.dataset import equal_length_batches
-from resdavenet_vq.data.features import N_MELS, PAD_VALUE
+from resdavenet_vq.data.features import PAD_VALUE
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.encode_files import (
     Embeddings,
@@ -116,8 +116,6 @@ def _check_request(
 ) -> None:
     """Raises InputError if the model does not fit the store, lacks a layer asked for, or the store has no length to pad to."""
     quantized = [f"quant{n}" for n in network.quantizers]
-    if network.settings.audio.n_mels != N_MELS:
-        raise InputError(f"{model}: takes {network.settings.audio.n_mels} mel bands, the store {store} holds {N_MELS}")
     if recipe.context == "padded" and data.attributes["max_frames"] == UNCUT:
         raise InputError(
             f"{store}: only ABX uses this split, so it was prepared uncut and has no length to pad to; set recipe.context to cropped"

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from resdavenet_vq.config.noise import AddedNoise, recordings
-from resdavenet_vq.config.training import Preparation
-from resdavenet_vq.workflow.plan import BASELINE, Plan, as_json
+from resdavenet_vq.config import AddedNoise, Preparation
+from resdavenet_vq.lineage import BASELINE
+from resdavenet_vq.workflow.plan import Plan, as_json
 
 
 class Copy(NamedTuple):
@@ -56,7 +56,7 @@ class NoisePlan:
             case "words":
                 return (config.words.held_out_split,)
             case _:
-                return config.abx.splits if config.noise.abx_splits is None else config.noise.abx_splits
+                return config.abx.splits
 
     @cached_property
     def pattern(self) -> str:
@@ -80,7 +80,7 @@ class NoisePlan:
         """What a copy is made from: the split's own files, and recordings of noise."""
         _, split, kind, _ = self.copies[copy]
         files = self.plan.config.noise.files
-        return [*self.plan.corpus_files(split), *(map(str, recordings(files[kind])) if kind in files else [])]
+        return [*self.plan.corpus_files(split), *([str(files[kind])] if kind in files else [])]
 
     def preparation(self, copy: str) -> str:
         """How a copy is prepared: as its split, but with features of its own in the store, wherever the split's are read from."""
