@@ -4,13 +4,14 @@
 rule make_corpus:
     output:
         manifest=plan.root / "corpus/{split}.json",
+        digest=plan.root / "corpus/{split}.json.sha256",
         item=plan.root / "corpus/{split}.item",
     log:
         plan.root / "logs/make_corpus/{split}.log",
     benchmark:
         plan.root / "benchmarks/make_corpus/{split}.tsv"
     wildcard_constraints:
-        split=any_of(settings.corpus.splits),
+        split="|".join(map(re.escape, settings.corpus.splits)),
     conda:
         "../envs/resdavenet-vq.yaml"
     threads: workflow.cores
@@ -18,7 +19,5 @@ rule make_corpus:
         settings=lambda wildcards: plan.corpus_of(wildcards.split),
         code=fingerprint("demo.corpus"),
     shell:
-        "python -m resdavenet_vq make-corpus --split {wildcards.split} --settings {params.settings:q}"
-        " --workers {threads} --out $(dirname {output.manifest}) 2> {log}"
-
-
+        "python -m resdavenet_vq make-corpus --split {wildcards.split:q} --settings {params.settings:q}"
+        " --workers {threads} --out $(dirname {output.manifest:q}) 2> {log:q}"

@@ -1,9 +1,13 @@
-# From wav and image files to one HDF5 store a split.
+# From wav and image files to HDF5 stores: one a split, or one for each part of a split (preparation.parts).
+
+divided = [split for split in settings.corpus.splits if plan.parts(split)]
+undivided = [split for split in settings.corpus.splits if not plan.parts(split)]
 
 
 rule prepare:
     input:
-        lambda wildcards: plan.corpus_files(wildcards.split),
+        files=lambda wildcards: ancient(plan.corpus_files(wildcards.split)),
+        digests=lambda wildcards: plan.corpus_digests(wildcards.split),
     output:
         store=plan.root / "data/{split}.h5",
         digest=plan.root / "data/{split}.h5.sha256",
@@ -13,16 +17,48 @@ rule prepare:
     benchmark:
         plan.root / "benchmarks/prepare/{split}.tsv"
     wildcard_constraints:
-        split=any_of(settings.corpus.splits),
+        split="|".join(map(re.escape, undivided)) or "(?!)",
     conda:
         "../envs/resdavenet-vq.yaml"
     threads: workflow.cores
     params:
         corpus=lambda wildcards: plan.import_options(wildcards.split),
+        contents=lambda wildcards: plan.corpus_contents(wildcards.split),
+        media=lambda wildcards: plan.media(wildcards.split),
         settings=lambda wildcards: plan.preparation(wildcards.split),
         code=lambda wildcards: " ".join(map(fingerprint, ("data.preparation", *plan.import_code(wildcards.split)))),
     shell:
-        "python -m resdavenet_vq prepare --corpus {params.corpus:q} --split {wildcards.split} --settings {params.settings:q}"
-        " --workers {threads} --out {output.store} --report {output.report} 2> {log}"
+        "python -m resdavenet_vq prepare --corpus {params.corpus:q} --split {wildcards.split:q} --settings {params.settings:q}"
+        " --workers {threads} --out {output.store:q} --report {output.report:q} 2> {log:q}"
 
 
+# Every part asks for the whole list of the corpus; one whose rows, settings and code are unchanged is left as it is.
+rule prepare_part:
+    input:
+        files=lambda wildcards: ancient(plan.corpus_files(wildcards.split)),
+        digests=lambda wildcards: plan.corpus_digests(wildcards.split),
+    output:
+        store=update(plan.root / "data/{split}/{part}.h5"),
+        digest=update(plan.root / "data/{split}/{part}.h5.sha256"),
+        report=update(plan.root / "data/{split}/{part}.report.json"),
+    log:
+        plan.root / "logs/prepare_part/{split}/{part}.log",
+    benchmark:
+        plan.root / "benchmarks/prepare_part/{split}/{part}.tsv"
+    wildcard_constraints:
+        split="|".join(map(re.escape, divided)) or "(?!)",
+        part="[0-9]+",
+    conda:
+        "../envs/resdavenet-vq.yaml"
+    params:
+        corpus=lambda wildcards: plan.import_options(wildcards.split),
+        contents=lambda wildcards: plan.corpus_contents(wildcards.split),
+        media=lambda wildcards: plan.media(wildcards.split),
+        settings=lambda wildcards: plan.preparation(wildcards.split),
+        parts=lambda wildcards: plan.parts(wildcards.split),
+        rows=settings.preparation.rows_per_part,
+        code=lambda wildcards: " ".join(map(fingerprint, ("data.parts", *plan.import_code(wildcards.split)))),
+    shell:
+        "python -m resdavenet_vq prepare-part --corpus {params.corpus:q} --split {wildcards.split:q} --settings {params.settings:q}"
+        " --part {wildcards.part} --parts {params.parts} --rows-per-part {params.rows} --code {params.code:q}{params.media:q}"
+        " --workers {threads} --out $(dirname {output.store:q}) 2> {log:q}"

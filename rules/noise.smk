@@ -7,7 +7,8 @@ noise = NoisePlan(plan)
 
 rule prepare_noisy:
     input:
-        lambda wildcards: noise.files(wildcards.split),
+        files=lambda wildcards: ancient(noise.files(wildcards.split)),
+        digests=lambda wildcards: plan.corpus_digests(noise.copies[wildcards.split].split),
     output:
         store=plan.root / "data/{split}.h5",
         digest=plan.root / "data/{split}.h5.sha256",
@@ -24,14 +25,16 @@ rule prepare_noisy:
     params:
         clean=lambda wildcards: noise.copies[wildcards.split].split,
         corpus=lambda wildcards: plan.import_options(noise.copies[wildcards.split].split),
+        contents=lambda wildcards: noise.contents(wildcards.split),
+        media=lambda wildcards: plan.media(noise.copies[wildcards.split].split),
         noise=lambda wildcards: noise.added(wildcards.split),
         settings=lambda wildcards: noise.preparation(wildcards.split),
         code=lambda wildcards: " ".join(
             map(fingerprint, ("data.noise", *plan.import_code(noise.copies[wildcards.split].split)))
         ),
     shell:
-        "python -m resdavenet_vq prepare-noisy --corpus {params.corpus:q} --split {params.clean} --noise {params.noise:q}"
-        " --settings {params.settings:q} --workers {threads} --out {output.store} --report {output.report} 2> {log}"
+        "python -m resdavenet_vq prepare-noisy --corpus {params.corpus:q} --split {params.clean:q} --noise {params.noise:q}"
+        " --settings {params.settings:q} --workers {threads} --out {output.store:q} --report {output.report:q} 2> {log:q}"
 
 
 use rule score_retrieval as score_noisy_retrieval with:

@@ -4,7 +4,7 @@
 rule import_released:
     input:
         lambda wildcards: no_record_contradicts(),
-        lambda wildcards: plan.released_files(wildcards.lineage),
+        lambda wildcards: ancient(str(plan.released[wildcards.lineage])),
     output:
         model=plan.root / "{lineage}/model/model.json",
         weights=plan.root / "{lineage}/model/model.safetensors",
@@ -17,6 +17,7 @@ rule import_released:
         "../envs/resdavenet-vq.yaml"
     params:
         path=lambda wildcards: str(plan.released[wildcards.lineage]),
+        contents=lambda wildcards: plan.released_contents(wildcards.lineage),
         code=fingerprint("release.importing"),
     shell:
         "python -m resdavenet_vq import-released {params.path:q} --lineage {wildcards.lineage:q}"

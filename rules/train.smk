@@ -4,13 +4,13 @@
 rule train:
     input:
         lambda wildcards: no_record_contradicts(),
-        data=ancient(plan.root / f"data/{settings.training.split}.h5"),
-        data_digest=plan.root / f"data/{settings.training.split}.h5.sha256",
-        validation=ancient(plan.root / f"data/{settings.training.validation_split}.h5"),
-        validation_digest=plan.root / f"data/{settings.training.validation_split}.h5.sha256",
+        data=ancient(plan.stores(settings.training.split)),
+        data_digest=plan.store_digests(settings.training.split),
+        validation=ancient(plan.stores(settings.training.validation_split)),
+        validation_digest=plan.store_digests(settings.training.validation_split),
         parent=lambda wildcards: plan.parent_files(wildcards.lineage)[:1],
         parent_weights=lambda wildcards: ancient(plan.parent_files(wildcards.lineage)[1:]),
-        image_weights=lambda wildcards: plan.image_weights(wildcards.lineage),
+        image_weights=lambda wildcards: ancient(plan.image_weights(wildcards.lineage)),
     output:
         model=plan.root / "{lineage}/model/model.json",
         weights=plan.root / "{lineage}/model/model.safetensors",
@@ -27,18 +27,21 @@ rule train:
     resources:
         gpu=settings.training.gpus,
     params:
+        data=plan.store(settings.training.split),
+        validation=plan.store(settings.training.validation_split),
         parent=lambda wildcards: plan.parent_option(wildcards.lineage),
         model=as_json(settings.model),
         training=lambda wildcards: plan.training(wildcards.lineage),
         recipe=lambda wildcards: plan.training_recipe(wildcards.lineage),
+        image_weights=lambda wildcards: plan.image_weights_contents(wildcards.lineage),
         state=lambda wildcards: plan.root / "state" / wildcards.lineage,
         code=fingerprint("training.loop"),
         # How many processes train and read is no reason to train again: Snakemake records no parameter that takes resources.
         launcher=lambda wildcards, resources: launcher(resources),
         workers=lambda wildcards, resources: settings.training.workers,
     shell:
-        "{params.launcher} -m resdavenet_vq train --lineage {wildcards.lineage:q} --data {input.data:q}"
-        " --validation {input.validation:q} {params.parent} --model {params.model:q} --training {params.training:q}"
+        "{params.launcher} -m resdavenet_vq train --lineage {wildcards.lineage:q} --data {params.data:q}"
+        " --validation {params.validation:q} {params.parent} --model {params.model:q} --training {params.training:q}"
         " --recipe {params.recipe:q} --code {params.code:q} --workers {params.workers} --threads {threads}"
         " --state {params.state:q} --out $(dirname {output.model:q}) 2> {log:q}"
 

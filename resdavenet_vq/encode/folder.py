@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 from resdavenet_vq.corpus.manifest import Utterance
-from resdavenet_vq.data.recording import Recording
+from resdavenet_vq.data.audio import Recording
 from resdavenet_vq.encode.audio_files import Ids, audio_files
 from resdavenet_vq.encode.encode_files import Rows, code_rows, new_file, write_texts
 from resdavenet_vq.encode.features import is_quantized

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from resdavenet_vq.config import Preparation
+from resdavenet_vq.data.audio import Recording
 from resdavenet_vq.data.features import FRAME_PERIOD, N_MELS
-from resdavenet_vq.data.recording import Recording
 from resdavenet_vq.encode.features import is_quantized
 from resdavenet_vq.encode.split import FRAMES_AT_ONCE, deepest, true_float32
 from resdavenet_vq.encode.units import Units

@@ -78,9 +78,17 @@ class NoisePlan:
 
     def files(self, copy: str) -> list[str]:
         """What a copy is made from: the split's own files, and recordings of noise."""
-        _, split, kind, _ = self.copies[copy]
-        files = self.plan.config.noise.files
-        return [*self.plan.corpus_files(split), *([str(files[kind])] if kind in files else [])]
+        return [*self.plan.corpus_files(self.copies[copy].split), *self._recordings(copy)]
+
+    def contents(self, copy: str) -> str:
+        """The digests of those files that are not made here."""
+        noise = self.plan.digests.of(self._recordings(copy))
+        return "\n".join(filter(None, [self.plan.corpus_contents(self.copies[copy].split), noise]))
+
+    def _recordings(self, copy: str) -> list[str]:
+        """The folder or the list of recordings that are added to a copy, if there are some."""
+        path = self.plan.config.noise.files.get(self.copies[copy].kind)
+        return [str(path)] if path else []
 
     def preparation(self, copy: str) -> str:
         """How a copy is prepared: as its split, but with features of its own in the store, wherever the split's are read from."""

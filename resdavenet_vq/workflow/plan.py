@@ -26,8 +26,9 @@ from resdavenet_vq.config import (
     SpokenScenes,
     Training,
 )
-from resdavenet_vq.corpus import flickr8k
+from resdavenet_vq.corpus.reader import files_of
 from resdavenet_vq.lineage import BASELINE, Lineage, frame_stride
+from resdavenet_vq.workflow.digests import Digests
 
 FRAME_PERIOD = 0.01
 """Seconds between feature frames."""
@@ -35,8 +36,8 @@ FRAME_PERIOD = 0.01
 EDITION_PATTERN = r"|\.zerospeech20(?:20|21)"
 """What is between the layer and `.zip` in the name of a submission: nothing for the edition of 2019."""
 
-RELEASED_FILES = ("args.pkl", "models/best_audio_model.pth")
-"""The files that every experiment of the 2020 release has in its folder."""
+RELEASED_FILES = ("args.pkl", "progress.pkl", "models/best_audio_model.pth", "models/best_image_model.pth")
+"""The files that an imported experiment of the 2020 release may have in its folder."""
 
 
 @dataclass(frozen=True)
@@ -87,23 +88,37 @@ class Plan:
     def corpus_files(self, split: str) -> list[str]:
         """The files that list a split's utterances, aligned words included."""
         corpus = self._imported(split)
-        match corpus:
-            case Flickr8k():
-                lists = flickr8k.list_files(corpus)
-            case SpokenCoco(karpathy_splits=Path() as karpathy):
-                lists = (*corpus.metadata.values(), karpathy)
-            case _:
-                lists = (corpus.metadata[split],)
-        return [str(path) for path in (*lists, *corpus.alignments.values(), *corpus.release_hdf5.values())]
+        return [
+            str(path) for path in (*files_of(corpus, split), *corpus.alignments.values(), *corpus.release_hdf5.values())
+        ]
+
+    def corpus_digests(self, split: str) -> list[str]:
+        """The digests beside the files that list a split's utterances, where these are made here."""
+        return [f"{file}.sha256" for file in self.corpus_files(split)] if self._is_made_here else []
+
+    def corpus_contents(self, split: str) -> str:
+        """The digests of the files of an imported corpus: a touched file re-runs nothing, a changed one what reads it."""
+        return "" if self._is_made_here else self.digests.of(self.corpus_files(split))
+
+    @property
+    def _is_made_here(self) -> bool:
+        return isinstance(self.config.corpus, SpokenScenes)
+
+    @cached_property
+    def digests(self) -> Digests:
+        """Digests of files that are not made here."""
+        return Digests(self.root / "digests.json")
 
     def import_options(self, split: str) -> str:
         """What decides how a split is read: the section of an imported corpus, without the keys of other splits."""
         return as_json(self._imported(split))
 
     def import_code(self, split: str) -> tuple[str, ...]:
-        """The modules that read a split."""
+        """The modules that read a split, and the one that makes its wav and image files where they are made here."""
         corpus = self._imported(split)
-        return (f"corpus.{corpus.layout}", *(["corpus.alignments"] if corpus.alignments else []))
+        alignments = ["corpus.alignments"] if corpus.alignments else []
+        made_by = ["demo.corpus"] if self._is_made_here else []
+        return (f"corpus.{corpus.layout}", *alignments, *made_by)
 
     def _imported(self, split: str) -> PlacesAudio | SpokenCoco | Flickr8k:
         """The corpus of a split as it is read: the demo corpus is written in the layout of Places Audio."""
@@ -138,6 +153,33 @@ class Plan:
             of_others = ("image_size", "objects", "colours", "max_objects")
         own |= {key: SpokenScenes.model_fields[key].default for key in of_others}
         return as_json(corpus.model_copy(update=own))
+
+    # -- stores -------------------------------------------------------------------------------------------
+
+    def parts(self, split: str) -> int:
+        """The number of parts of a split; 0 for one that is prepared at once."""
+        return self.config.preparation.parts.get(split, 0)
+
+    def store(self, split: str) -> str:
+        """The store of a split, as commands take it by `--data`: its file, or the folder of its parts."""
+        return str(self.root / "data" / (split if self.parts(split) else f"{split}.h5"))
+
+    def stores(self, split: str) -> list[str]:
+        """The files of a split's store."""
+        store = self.store(split)
+        return [f"{store}/{part}.h5" for part in range(self.parts(split))] or [store]
+
+    def store_digests(self, split: str) -> list[str]:
+        """The digests beside the files of a split's store."""
+        return [f"{store}.sha256" for store in self.stores(split)]
+
+    def media(self, split: str) -> str:
+        """What decides wav and image files beside the rows that name them: of an imported corpus, nothing."""
+        if not self._is_made_here:
+            return ""
+        values = json.loads(self.corpus_of(split))
+        values["pairs" if split in values["pairs"] else "word_lists"][split] = 1
+        return json.dumps(values)
 
     def preparation(self, split: str) -> str:
         """How a split is prepared. Only training, retrieval and words cut utterances; ABX alone keeps them whole."""
@@ -180,13 +222,10 @@ class Plan:
         """The archives and folders that lineages are imported from, by the lineages' folders."""
         return {Lineage.parse(notation).folder: path for notation, path in self.config.released.items()}
 
-    def released_files(self, folder: str) -> list[str]:
-        """The files that an imported model is made of: an archive, or the fixed names in an experiment's folder.
-
-        The configuration decides which of the two it is, not the disk: a path without a suffix names a folder.
-        """
+    def released_contents(self, folder: str) -> str:
+        """The digests of what an imported model is made of: an archive, or the files of an experiment's folder."""
         path = self.released[folder]
-        return [str(path)] if path.suffix else [str(path / name) for name in RELEASED_FILES]
+        return self.digests.of(str(path / name) for name in RELEASED_FILES) or self.digests.of([str(path)])
 
     @cached_property
     def trained(self) -> dict[str, Lineage]:
@@ -225,6 +264,10 @@ class Plan:
         """The local file that a first stage's image network starts from, if there is one."""
         file = self.config.model.image.weights_file
         return [str(file)] if file and Lineage.from_folder(folder).parent is None else []
+
+    def image_weights_contents(self, folder: str) -> str:
+        """The digest of that file."""
+        return self.digests.of(self.image_weights(folder))
 
     def training(self, folder: str) -> str:
         """What decides a training besides its data, its parent and its code."""

@@ -18,8 +18,7 @@ from pathlib import Path
 
 from resdavenet_vq import files
 from resdavenet_vq.config import Items
-from resdavenet_vq.corpus.alignments import NOISES, PAUSES
-from resdavenet_vq.corpus.manifest import Interval, Utterance
+from resdavenet_vq.corpus.manifest import Interval, Utterance, is_silence
 from resdavenet_vq.corpus.triphones import HEADER, Token, lasts, line, triphones
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.errors import InputError
@@ -95,7 +94,7 @@ def _phones(tier: tuple[Interval, ...], settings: Items, left_out: Counter[str])
 
 def _label(label: str, settings: Items) -> str:
     """A phone as items name it."""
-    if _is_silent(label):
+    if is_silence(label):
         return "SIL"
     stressed = _STRESSED.fullmatch(label) if settings.ignore_stress else None
     return stressed[1] if stressed else label
@@ -106,14 +105,14 @@ def _words(tier: tuple[Interval, ...], common: frozenset[str], left_out: Counter
     for start, end, label in tier:
         if label in common:
             yield Token(start, end, label, NO_CONTEXT, NO_CONTEXT)
-        elif not _is_silent(label):
+        elif not is_silence(label):
             left_out[RARE] += 1
 
 
 def _most_frequent(data: Store, settings: Items) -> frozenset[str]:
     """The words that become items, equally frequent ones by the alphabet."""
     counts = Counter(
-        word.label for i in range(len(data.ids)) for word in data.utterance(i).words or () if not _is_silent(word.label)
+        word.label for i in range(len(data.ids)) for word in data.utterance(i).words or () if not is_silence(word.label)
     )
     ranked = sorted(counts, key=lambda word: (-counts[word], word))
     return frozenset(ranked[: settings.most_frequent_words])
@@ -127,8 +126,6 @@ def _too_short(settings: Items) -> str:
     return f"shorter than {settings.shortest:g} s"
 
 
-def _is_silent(label: str) -> bool:
-    return label.strip().lower() in PAUSES | NOISES
 
 
 def _why_none(settings: Items, counts: Counter[str]) -> str:
