@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 
 from resdavenet_vq import config
+from resdavenet_vq.encode.embeddings import EmbeddingsFile
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation.retrieval import BLOCK, Ranks, RetrievalScores, ranks, single, summarize
 from resdavenet_vq.files import write_json
@@ -52,10 +52,11 @@ def score(embeddings: Path, settings: config.Retrieval, out: Path, *, lineage: s
     Captions without an image are left out and counted. Of a model without an image branch it writes that there are no
     scores, and why. Raises InputError naming the file if it is missing, incomplete or without pairs.
     """
-    if not _has_images(embeddings):
+    with EmbeddingsFile(embeddings) as file:
+        (ids, image_ids, image_index, image_branch), speech, image = file.pairs, file.speech, file.image
+    if not image_branch:
         write_json(out, {"lineage": lineage, "not_available": NO_IMAGE_BRANCH, "conditions": {"split": settings.split}})
         return None
-    ids, image_ids, image, speech, image_index = _read(embeddings)
     pairs = paired(image_index, len(image_ids))
     image_of = pairs.image_of
     if pairs.left_out["captions_without_image"]:
@@ -140,32 +141,3 @@ def _scores(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
             for i in range(0, len(vectors), BLOCK)
         ]
     )
-
-
-def _has_images(path: Path) -> bool:
-    """Whether the model behind an embeddings file has an image branch."""
-    try:
-        with h5py.File(path, "r") as f:
-            return bool(f.attrs.get("image_branch", True))
-    except OSError:
-        return True  # `_read` says what is wrong
-
-
-def _read(path: Path) -> tuple[list[str], list[str], np.ndarray, np.ndarray, np.ndarray]:
-    """Ids, image ids, image vectors, speech vectors and image index of an embeddings file."""
-    try:
-        with h5py.File(path, "r") as f:
-            names = [[text.decode() for text in f[key][:]] for key in ("ids", "image_ids")]
-            image, speech, image_index = (f[key][:] for key in ("image", "speech", "image_index"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; encode the split first") from None
-    except (OSError, KeyError) as e:
-        raise InputError(
-            f"{path}: is no complete embeddings file ({e}); remove it and encode the split again"
-        ) from None
-    fit = (len(speech), len(image)) == (len(names[0]), len(names[1])) and image_index.shape == (len(speech),)
-    if not fit or (image_index < -1).any() or (image_index >= len(image)).any():
-        raise InputError(
-            f"{path}: ids, vectors and image_index do not fit together; remove it and encode the split again"
-        )
-    return names[0], names[1], image, speech, image_index.astype(np.int64)

@@ -20,10 +20,11 @@ from resdavenet_vq.config.section import nearest
 from resdavenet_vq.corpus.manifest import Interval, Utterance
 from resdavenet_vq.data import features
 from resdavenet_vq.data.audio import read_wav
+from resdavenet_vq.encode.codes import SplitCodes
+from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import comparison
 from resdavenet_vq.evaluation.comparison import Compared
-from resdavenet_vq.evaluation.units import FrameTime
 from resdavenet_vq.figures import comparison as comparison_figures
 from resdavenet_vq.figures import histories
 from resdavenet_vq.figures import spectrogram as figures
@@ -200,7 +201,7 @@ class Split:
         )
 
     @cached_property
-    def codes(self) -> list[tuple[str, findings.Codes, list[str]]]:
+    def codes(self) -> list[tuple[str, SplitCodes, list[str]]]:
         """Name, codes and chosen layers of every model that has some. Raises InputError naming a layer that none has."""
         of_models = [(model, codes) for model in self.found.models if (codes := model.codes(self.name))]
         known = [f"{model.folder.name}/{layer}" for model, codes in of_models for layer in codes.layers]

@@ -9,18 +9,18 @@ import numpy as np
 
 from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.data.store import Store
-from resdavenet_vq.evaluation.units import FrameTime
+from resdavenet_vq.encode.codes import SplitCodes
+from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.figures import spectrogram as figures
 from resdavenet_vq.figures.spectrogram import Row
 from resdavenet_vq.report.assets import Folder
-from resdavenet_vq.results import Codes
 
 CASES = 4
 """Hits, and misses, shown of each lineage and direction."""
 
 
 def rows_of(
-    utterance: Utterance, codes: Sequence[tuple[str, Codes, Collection[str]]], frame_time: FrameTime
+    utterance: Utterance, codes: Sequence[tuple[str, SplitCodes, Collection[str]]], frame_time: FrameTime
 ) -> list[Row]:
     """Words and phones of an utterance, where known, and its runs of codes: for each model, named, those of some layers."""
     rows = [
@@ -31,7 +31,7 @@ def rows_of(
     return rows + [
         Row(f"{name}\n{layer}", figures.code_runs(of_layer, period, frame_time), coloured=True)
         for name, file, layers in codes
-        for layer, of_layer, period in file.of(utterance.id)
+        for layer, of_layer, period in file.read_all(utterance.id)
         if layer in layers
     ]
 

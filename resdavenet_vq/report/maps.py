@@ -15,7 +15,7 @@ import numpy as np
 
 from resdavenet_vq.data.features import SAMPLE_RATE
 from resdavenet_vq.data.store import Store
-from resdavenet_vq.evaluation.matchmap import Maps
+from resdavenet_vq.encode.maps import MapsFile
 from resdavenet_vq.files import read_json
 from resdavenet_vq.report import chunks
 from resdavenet_vq.report.assets import Folder
@@ -34,7 +34,7 @@ def write(found: Findings, folder: Folder, split: str) -> list[dict[str, Any]]:
     known = [(model, file) for model in found.models if (file := model.folder / f"maps/{split}.h5").is_file()]
     shown = []
     for number, (model, file) in enumerate(known if store else []):
-        with Maps(file) as maps:
+        with MapsFile(file) as maps:
             if store and maps.image_branch:
                 chunks.write(
                     folder, f"maps-{number}", [_pair(maps, store, folder, at) for at in islice(_paired(maps), PAIRS)]
@@ -43,7 +43,7 @@ def write(found: Findings, folder: Folder, split: str) -> list[dict[str, Any]]:
     return shown
 
 
-def _paired(maps: Maps) -> Any:
+def _paired(maps: MapsFile) -> Any:
     """Numbers of the captions that have an image."""
     return (int(at) for at in np.flatnonzero(maps.image_index >= 0))
 
@@ -55,7 +55,7 @@ def _seen(model: Model) -> float:
     return float(image.get("crop", PUBLISHED_CROP) / image.get("resize", PUBLISHED_RESIZE))
 
 
-def _pair(maps: Maps, store: Store, folder: Folder, at: int) -> dict[str, Any]:
+def _pair(maps: MapsFile, store: Store, folder: Folder, at: int) -> dict[str, Any]:
     """One pair with its sound, image and matchmap."""
     utterance = store.utterance(store.index(maps.ids[at]))
     values = maps.matchmap(maps.image_ids[int(maps.image_index[at])], maps.ids[at])

@@ -19,11 +19,12 @@ from resdavenet_vq.corpus.manifest import Interval, Utterance
 from resdavenet_vq.data import features
 from resdavenet_vq.data.audio import read_wav
 from resdavenet_vq.data.store import Store
-from resdavenet_vq.evaluation.units import FrameTime
+from resdavenet_vq.encode.codes import SplitCodes
+from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.figures import spectrogram as figures
 from resdavenet_vq.report import chunks
 from resdavenet_vq.report.assets import Folder, Picture
-from resdavenet_vq.results import Codes, Findings
+from resdavenet_vq.results import Findings
 
 UTTERANCES_A_PIECE, TEXTS_A_PIECE = 20, 5000
 """How many stand in one piece of data."""
@@ -40,7 +41,7 @@ class Layer:
     model: str
     folder: str
     name: str
-    codes: Codes
+    codes: SplitCodes
 
     @property
     def title(self) -> str:
@@ -140,7 +141,7 @@ def _written(split: Split, folder: Folder, number: int, utterance: Utterance) ->
     runs = {
         layer: figures.code_runs(*of, split.frame_time)
         for layer in split.layers
-        if (of := layer.codes.layer_of(layer.name, utterance.id))
+        if (of := layer.codes.read(layer.name, utterance.id))
     }
     image = picture_of(store, folder, utterance) if store else None
     return {
