@@ -95,6 +95,11 @@ class Lineage:
         return "->".join("{" + ",".join(map(str, stage)) + "}" for stage in self.stages)
 
 
+def notation(folder: str) -> str:
+    """How a lineage's folder, or the baseline's, is written in tables. Raises ValueError for any other name."""
+    return "raw log-mel" if folder == BASELINE else str(Lineage.from_folder(folder))
+
+
 def layer_position(layer: str) -> int:
     """The number in `quant3` or `conv3`. Raises ValueError for anything else."""
     match = re.fullmatch(r"(?:quant|conv)([1-5])", layer)

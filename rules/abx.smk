@@ -1,49 +1,10 @@
-# ZeroSpeech ABX: dump a split's features, make its items where it has none, score error and bitrate of a layer, pack a submission.
-
-
-rule encode_features:
-    input:
-        model=plan.root / "{lineage}/model/model.json",
-        weights=plan.root / "{lineage}/model/model.safetensors",
-        data=plan.root / "data/{split}.h5",
-    output:
-        plan.root / "{lineage}/features/{split}.h5",
-    log:
-        plan.root / "logs/encode_features/{lineage}/{split}.log",
-    benchmark:
-        plan.root / "benchmarks/encode_features/{lineage}/{split}.tsv"
-    conda:
-        "../envs/resdavenet-vq.yaml"
-    resources:
-        gpu=min(1, settings.training.gpus),
-    params:
-        layers=lambda wildcards: ",".join(plan.abx_layers(Lineage.from_folder(wildcards.lineage))),
-        code=fingerprint("encode.split"),
-    shell:
-        "python -m resdavenet_vq encode-features --model $(dirname {input.model}) --data {input.data}"
-        " --layers {params.layers} --out {output} 2> {log}"
-
-
-rule encode_logmel:
-    input:
-        plan.root / "data/{split}.h5",
-    output:
-        plan.root / "baseline/features/{split}.h5",
-    log:
-        plan.root / "logs/encode_logmel/{split}.log",
-    benchmark:
-        plan.root / "benchmarks/encode_logmel/{split}.tsv"
-    conda:
-        "../envs/resdavenet-vq.yaml"
-    params:
-        code=fingerprint("encode.split"),
-    shell:
-        "python -m resdavenet_vq encode-logmel --data {input} --out {output} 2> {log}"
+# ZeroSpeech ABX: make a split's items where it has none, score error and bitrate of a layer, pack a submission.
 
 
 rule make_items:
     input:
-        plan.root / "data/{split}.h5",
+        data=lambda wildcards: ancient(plan.stores(wildcards.split)),
+        data_digest=lambda wildcards: plan.store_digests(wildcards.split),
     output:
         item=plan.root / "items/{split}.item",
         report=plan.root / "items/{split}.report.json",
@@ -54,16 +15,18 @@ rule make_items:
     conda:
         "../envs/resdavenet-vq.yaml"
     params:
+        data=lambda wildcards: plan.store(wildcards.split),
         settings=as_json(settings.abx.items),
-        code=fingerprint("evaluation.abx.item_making"),
+        code=fingerprint("evaluation.abx.items"),
     shell:
-        "python -m resdavenet_vq make-items --data {input} --settings {params.settings:q}"
-        " --out {output.item} --report {output.report} 2> {log}"
+        "python -m resdavenet_vq make-items --data {params.data:q} --settings {params.settings:q}"
+        " --out {output.item:q} --report {output.report:q} 2> {log:q}"
 
 
 rule score_abx:
     input:
-        features=plan.root / "{folder}/features/{split}.h5",
+        features=ancient(plan.root / "{folder}/features/{split}.h5"),
+        features_digest=plan.root / "{folder}/features/{split}.h5.sha256",
         item=lambda wildcards: plan.items(wildcards.split),
     output:
         score=plan.root / "{folder}/abx/{split}/{layer}.json",
@@ -79,17 +42,17 @@ rule score_abx:
         "../envs/resdavenet-vq.yaml"
     params:
         settings=as_json(settings.abx.scoring),
-        period=plan.slowest_abx_period,
         code=fingerprint("evaluation.abx.score"),
     shell:
-        "python -m resdavenet_vq score-abx --features {input.features} --items {input.item} --layer {wildcards.layer}"
-        " --lineage {wildcards.folder:q} --split {wildcards.split} --slowest-period {params.period}"
-        " --settings {params.settings:q} --out {output.score} 2> {log}"
+        "python -m resdavenet_vq score-abx --features {input.features:q} --items {input.item:q}"
+        " --layer {wildcards.layer:q} --lineage {wildcards.folder:q} --split {wildcards.split:q}"
+        " --settings {params.settings:q} --out {output.score:q} 2> {log:q}"
 
 
 rule pack_submission:
     input:
-        plan.root / "{lineage}/features/{split}.h5",
+        features=ancient(plan.root / "{lineage}/features/{split}.h5"),
+        features_digest=plan.root / "{lineage}/features/{split}.h5.sha256",
     output:
         plan.root / "{lineage}/abx/{split}/{layer}{edition}.zip",
     log:
@@ -105,8 +68,9 @@ rule pack_submission:
         settings=lambda wildcards: plan.submission(wildcards.edition),
         code=fingerprint("zerospeech.submission"),
     shell:
-        "python -m resdavenet_vq pack-submission --features {input} --layer {wildcards.layer} --edition {params.edition} --split {wildcards.split}"
-        " --lineage {wildcards.lineage:q} --settings {params.settings:q} --out {output} 2> {log}"
+        "python -m resdavenet_vq pack-submission --features {input.features:q} --layer {wildcards.layer:q}"
+        " --edition {params.edition:q} --split {wildcards.split:q} --lineage {wildcards.lineage:q}"
+        " --settings {params.settings:q} --out {output:q} 2> {log:q}"
 
 
 rule abx:

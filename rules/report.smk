@@ -1,41 +1,15 @@
 # One table of every headline number, and the pages that a person looks at. Scores under noise are shown once they were asked for.
 
 
-rule summarise:
-    input:
-        retrieval=plan.retrieval + plan.matchmaps,
-        abx=plan.abx,
-        words=plan.words,
-    output:
-        report(
-            plan.root / "summary.csv",
-            caption="captions/summary.rst",
-            category="Scores",
-            labels={"table": "every number"},
-        ),
-    log:
-        plan.root / "logs/summarise.log",
-    benchmark:
-        plan.root / "benchmarks/summarise.tsv"
-    conda:
-        "../envs/resdavenet-vq.yaml"
-    params:
-        seeds=plan.seeds,
-        code=fingerprint("evaluation.summary"),
-    shell:
-        "python -m resdavenet_vq summarise {input.retrieval:q} {input.abx:q} {input.words:q}"
-        " --seeds {params.seeds:q} --out {output} 2> {log}"
-
-
 rule write_report:
     input:
-        rules.summarise.output,
-        rules.summarise.input,
+        rules.summarize.output,
+        rules.summarize.input,
         models=plan.models,
         codes=plan.shown_codes,
         maps=plan.shown_maps,
         phones=plan.phone_tables,
-        noise=[plan.root / "noise.csv"] if settings.report.noise else [],
+        noise=[table for table in [plan.root / "noise.csv"] if table.exists()],
         data=[plan.root / f"data/{split}.h5" for split in {settings.words.held_out_split, settings.retrieval.split}],
     output:
         directory(plan.root / "report"),
@@ -59,6 +33,6 @@ rule write_report:
 
 rule report:
     input:
-        rules.summarise.output,
+        rules.summarize.output,
         rules.write_report.output,
     localrule: True

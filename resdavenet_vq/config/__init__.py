@@ -42,7 +42,7 @@ from resdavenet_vq.config.recipe import RECIPES, TRAINING_SWITCHES, Recipe, over
 from resdavenet_vq.config.section import Layer, LineageText, Name, Section, faults_of, nearest, repeated
 from resdavenet_vq.config.training import UNCUT, Compute, Preparation, Training, TrainingOverride
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.lineage import Lineage
+from resdavenet_vq.lineage import Lineage, layer_position
 
 __all__ = [
     "IMAGENET",
@@ -126,9 +126,20 @@ class Config(Section):
             *_lineage_faults("released", self.released, unique=True),
             *(f"seeds: {seed} is listed twice" for seed in sorted(repeated(self.seeds))),
         ]
+        faults = faults or self._layer_faults()
         if faults:
             raise ValueError("\n".join(faults))
         return self
+
+    def _layer_faults(self) -> list[str]:
+        """Layers that ABX compares although they are slower than `abx.scoring.slowest_layer`."""
+        slowest = self.abx.scoring.slowest_layer
+        quantized = (layer for lineage in self.lineages for layer in Lineage.parse(lineage).quantized_layers)
+        return [
+            f"abx.scoring.slowest_layer: {layer} is compared and slower than {slowest}; name the slowest layer"
+            for layer in dict.fromkeys((*self.abx.convolutional_layers, *quantized) if self.abx.splits else ())
+            if layer_position(layer) > layer_position(slowest)
+        ]
 
     def _split_faults(self) -> list[str]:
         """Splits that the corpus does not have, and those whose HDF5 files are missing for `release_2020`."""

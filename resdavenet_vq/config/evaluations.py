@@ -48,6 +48,11 @@ class AbxScoring(Section):
         description="The largest number of X speakers of a pair in the across-speaker score; null is no limit.",
     )
     seed: int = Field(default=0, ge=0, description="The seed of the subsampling of items.")
+    slowest_layer: Layer = Field(
+        default="quant3",
+        description="The slowest layer that is compared. Items that are shorter than one of its frames are dropped for "
+        "every layer, so that all layers are scored on the same items.",
+    )
 
 
 class Items(Section):

@@ -71,7 +71,7 @@ def results(plan: Plan) -> Iterator[Result]:
         **config.words.model_dump(exclude={"max_utterances", "held_out_split"}),
         "frame_time": config.recipe.frame_time,
     }
-    abx = {"settings": config.abx.scoring.model_dump(), "slowest_period": plan.slowest_abx_period}
+    abx = {"settings": config.abx.scoring.model_dump()}
     scores: dict[str, tuple[str, dict[str, Any], Callable[[Path], Any]]] = {
         "retrieval": ("score_retrieval", {"recall_at": config.retrieval.recall_at}, _retrieval),
         "matchmap": ("score_matchmap", {"recall_at": config.retrieval.recall_at}, _retrieval),
