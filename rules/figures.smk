@@ -1,31 +1,7 @@
+from resdavenet_vq.workflow.figures import drawings
 # Models compared over lineages, layers and seeds, and what goes into a paper: figures and tables as files.
 
 drawn = drawings(plan)
-
-
-rule compare:
-    input:
-        rules.summarise.output,
-    output:
-        report(
-            plan.root / "comparison.csv",
-            caption="captions/comparison.rst",
-            category="Scores",
-            labels={"table": "over seeds"},
-        ),
-    log:
-        plan.root / "logs/compare.log",
-    benchmark:
-        plan.root / "benchmarks/compare.tsv"
-    conda:
-        "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing("10m"),
-    params:
-        code=fingerprint("evaluation.comparison"),
-    shell:
-        "python -m resdavenet_vq compare {input} --out {output} 2> {log}"
 
 
 rule draw_figure:
@@ -46,9 +22,6 @@ rule draw_figure:
         figure="|".join(map(re.escape, drawn)),
     conda:
         "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing("10m"),
     params:
         arguments=lambda wildcards: drawn[wildcards.figure].arguments,
         code=fingerprint("figures.paper"),
@@ -60,7 +33,7 @@ rule draw_figure:
 
 rule write_table:
     input:
-        rules.summarise.output,
+        rules.summarize.output,
     output:
         plan.root / "tables/{kind}.{suffix}",
     log:
@@ -72,9 +45,6 @@ rule write_table:
         suffix="tex|md|csv",
     conda:
         "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing("10m"),
     params:
         format=lambda wildcards: {"tex": "latex", "md": "markdown", "csv": "csv"}[wildcards.suffix],
         code=fingerprint("report.tables"),

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from resdavenet_vq.corpus.manifest import Utterance
-from resdavenet_vq.data.recording import Recording
+from resdavenet_vq.data.audio import Recording
 from resdavenet_vq.encode.codes import add_codes, create_codes
 from resdavenet_vq.encode.exports import FrameText
 from resdavenet_vq.encode.features import add_features, create_features, is_quantized

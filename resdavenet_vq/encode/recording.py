@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from resdavenet_vq.config import Preparation
+from resdavenet_vq.data.audio import Recording
 from resdavenet_vq.data.features import N_MELS
-from resdavenet_vq.data.recording import Recording
 from resdavenet_vq.encode.features import is_quantized
 from resdavenet_vq.encode.split import FRAMES_AT_ONCE, codebook, deepest, frame_period, true_float32
 from resdavenet_vq.encode.units import FrameTime, Units
@@ -233,8 +233,6 @@ def load(folder: str | Path, *, precision: Precision | None = None) -> SpeechEnc
     Raises InputError if the folder holds no sound model.
     """
     network, card = checkpoint.load(Path(folder), audio_only=True)
-    if network.settings.audio.n_mels != N_MELS:
-        raise InputError(f"{folder}: takes {network.settings.audio.n_mels} mel bands, and the features have {N_MELS}")
     return SpeechEncoder(Path(folder), network, card, precision or _precision(card))
 
 

@@ -19,6 +19,7 @@ from resdavenet_vq import results as findings
 from resdavenet_vq.config.section import nearest
 from resdavenet_vq.corpus.manifest import Interval, Utterance
 from resdavenet_vq.data import features
+from resdavenet_vq.data.audio import read_wav
 from resdavenet_vq.encode.codes import SplitCodes
 from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.errors import InputError
@@ -236,7 +237,7 @@ def utterance(split: Split, identity: str | None, start: float, end: float | Non
         if identity not in by_id:
             raise InputError(f"utterance {identity}: is not in the split {split.name}; {_near(identity, list(by_id))}")
         chosen = by_id[identity]
-    samples = features.read_wav(chosen.wav)
+    samples = read_wav(chosen.wav)
     duration = len(samples) / features.SAMPLE_RATE
     stop = duration if end is None else min(end, duration)
     if not 0 <= start < stop:
@@ -281,7 +282,7 @@ def keyword(split: Split, word: str, limit: int, width: float = PAGE) -> tuple[D
         rows = [row for row in examples.rows_of(u, split.codes, split.frame_time) if row.name != "phones" or has_phones]
         if sum(row.coloured for row in rows) < layers:
             continue
-        samples = features.read_wav(u.wav)
+        samples = read_wav(u.wav)
         start, end = max(0.0, i.start - BESIDE), min(i.end + BESIDE, len(samples) / features.SAMPLE_RATE)
         title = f"{u.id}, {i.start:.2f} s" + (f", {u.speaker}" if u.speaker else "")
         segments.append(

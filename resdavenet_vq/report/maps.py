@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from resdavenet_vq.data.features import SAMPLE_RATE
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.maps import MapsFile
 from resdavenet_vq.files import read_json
@@ -67,7 +68,7 @@ def _pair(maps: MapsFile, store: Store, folder: Folder, at: int) -> dict[str, An
         "sound": folder.sound(utterance.wav),
         "image": picture._asdict() if picture else None,
         "words": plain(utterance.words),
-        "duration": round(int(store.n_samples[store.index(utterance.id)]) / 16000, 4),
+        "duration": round(int(store.n_samples[store.index(utterance.id)]) / SAMPLE_RATE, 4),
         "period": maps.frame_period,
         "shape": list(values.shape),
         "low": low,

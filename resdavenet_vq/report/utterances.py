@@ -17,6 +17,7 @@ import numpy as np
 from resdavenet_vq import config
 from resdavenet_vq.corpus.manifest import Interval, Utterance
 from resdavenet_vq.data import features
+from resdavenet_vq.data.audio import read_wav
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import SplitCodes
 from resdavenet_vq.encode.units import FrameTime
@@ -69,7 +70,7 @@ class Split:
     def heard(self) -> list[Utterance]:
         """Those with sound and picture: drawn at random, those with aligned words first; then in the split's order."""
         n = self.settings.utterances
-        order = np.random.default_rng(self.settings.seed).permutation(len(self)).tolist()
+        order = np.random.default_rng(0).permutation(len(self)).tolist()
 
         def first(fits: Callable[[Utterance], bool]) -> Iterator[int]:
             return (i for i in order if fits(self.utterance(i)))
@@ -125,19 +126,16 @@ def spectrogram(logmel: np.ndarray) -> np.ndarray:
 
 
 def _height(hz: float) -> float:
-    """Where a frequency lies on Slaney's mel scale, from 0 at the bottom to 1."""
-
-    def mel(f: float) -> float:
-        return 3 * f / 200 if f < 1000 else 15 + 27 * math.log(f / 1000) / math.log(6.4)
-
-    return (mel(hz) - mel(features.MEL_FMIN)) / (mel(features.MEL_FMAX) - mel(features.MEL_FMIN))
+    """The place of a frequency on Slaney's mel scale, from 0 at the bottom to 1."""
+    bottom, top = map(features.hz_to_mel, (features.MEL_FMIN, features.MEL_FMAX))
+    return (features.hz_to_mel(hz) - bottom) / (top - bottom)
 
 
 def _written(split: Split, folder: Folder, number: int, utterance: Utterance) -> dict[str, Any]:
     """One utterance with all that is shown of it; its files are copied in."""
     store = split.store
     place = store.index(utterance.id) if store else -1
-    logmel = store.logmel(place) if store else features.log_mel(features.read_wav(utterance.wav))
+    logmel = store.logmel(place) if store else features.log_mel(read_wav(utterance.wav))
     duration = int(store.n_samples[place]) / features.SAMPLE_RATE if store else len(logmel) * features.FRAME_PERIOD
     duration = max(duration, features.FRAME_PERIOD)
     runs = {
