@@ -1,7 +1,7 @@
 """The codes of a split, `codes/{split}.h5`: writing, opening, checking and reading them.
 
-Layout: `ids` (N,), `manifest` (N,) the JSON of each utterance's manifest row, and for every quantizer a group `quantN` with
-`codes` (total frames,) int32, all utterances one after another in the manifest's order, `offsets` (N + 1,) int64,
+Layout: `ids` (N,), `manifest` (N,) the JSON of each utterance's manifest row, and for every quantizer a group `quantN`
+with `codes` (total frames,) int32, all utterances one after another in the manifest's order, `offsets` (N + 1,) int64,
 `codebook` (K, C) float32 and the attributes `frame_period` in seconds, `stride` in log-mel frames and `codebook_size`.
 """
 

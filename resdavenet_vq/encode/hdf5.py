@@ -108,7 +108,8 @@ def write_texts(file: h5py.File, name: str, values: Sequence[str]) -> None:
 class Rows:
     """The rows of all utterances, one utterance after another, on their way into a group of an HDF5 file.
 
-    `n_rows` (N,) is the number of rows of each utterance. With a `width` they are (total, width) float32, else (total,) int32.
+    `n_rows` (N,) is the number of rows of each utterance. Rows are (total, width) float32, or without a `width`
+    (total,) int32.
     """
 
     def __init__(self, group: h5py.Group, name: str, n_rows: np.ndarray, width: int | None = None) -> None:

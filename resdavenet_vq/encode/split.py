@@ -68,8 +68,8 @@ def encode(
     limit
         Number of utterances, the first of the store; 0: all.
     recipe
-        Only `context` and `pad_value` count: in a padded context every utterance is padded to the store's maximum length,
-        and only its own frames are written.
+        Only `context` and `pad_value` count: in a padded context every utterance is padded to the store's maximum
+        length, and only its own frames are written.
     frames_at_once
         Log-mel frames in a batch: changes speed and memory, not results.
 

@@ -1,7 +1,7 @@
 """The files of an untrusted submission, a folder or a zip.
 
-Nothing is unpacked. A zip that would expand beyond `MOST_BYTES`, has names that lead outside, or is packed in ways that no
-submission needs is reported, and such files are not opened. The amount that is read at once is bounded.
+Nothing is unpacked. A zip that would expand beyond `MOST_BYTES`, has names that lead outside, or is packed in ways that
+no submission needs is reported, and such files are not opened. The amount that is read at once is bounded.
 """
 
 from __future__ import annotations

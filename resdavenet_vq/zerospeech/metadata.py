@@ -28,7 +28,7 @@ Anything = Annotated[Any, AfterValidator(_not_null)]
 
 
 class _Entries(BaseModel):
-    """A mapping of known entries. Entries with a default may be missing: versions of the challenges' tools differ in them."""
+    """A mapping of known entries. Those with a default may be missing: the challenges' tools differ in them."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -164,7 +164,8 @@ def problems(name: str, value: Any, entries: type[BaseModel]) -> Iterator[str]:
                 case "extra_forbidden" | "invalid_key":
                     yield f"{name}: {key} is not known"
                 case "model_type":
-                    yield f"{name}: {key if fault['loc'] else 'the file'} must be a mapping, not {_short(fault['input'])}"
+                    mapping = key if fault["loc"] else "the file"
+                    yield f"{name}: {mapping} must be a mapping, not {_short(fault['input'])}"
                 case _:
                     message = f"{fault['msg'][0].lower()}{fault['msg'][1:]}"
                     yield f"{name}: {key}: {message}, not {_short(fault['input'])}"

@@ -1,4 +1,5 @@
-"""Other people's submissions: good ones of every edition are accepted, each broken one is rejected for its own reason."""
+"""Other people's submissions: good ones of every edition are accepted, each broken one is rejected for its own
+reason."""
 
 import os
 import random
