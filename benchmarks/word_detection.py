@@ -21,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 
-from resdavenet_vq.encode.codes import Block, Tokens, tokens
 from resdavenet_vq.evaluation import word_counts
 from resdavenet_vq.evaluation import words as word_detection
 

@@ -18,8 +18,7 @@ from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import SplitCodes
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import read_json
-from resdavenet_vq.lineage import Lineage
-from resdavenet_vq.workflow.plan import BASELINE
+from resdavenet_vq.lineage import BASELINE, Lineage
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,4 @@
+from resdavenet_vq.workflow.figures import drawings
 # Models compared over lineages, layers and seeds, and what goes into a paper: figures and tables as files.
 
 drawn = drawings(plan)
@@ -21,9 +22,6 @@ rule draw_figure:
         figure="|".join(map(re.escape, drawn)),
     conda:
         "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing("10m"),
     params:
         arguments=lambda wildcards: drawn[wildcards.figure].arguments,
         code=fingerprint("figures.paper"),
@@ -47,9 +45,6 @@ rule write_table:
         suffix="tex|md|csv",
     conda:
         "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing("10m"),
     params:
         format=lambda wildcards: {"tex": "latex", "md": "markdown", "csv": "csv"}[wildcards.suffix],
         code=fingerprint("report.tables"),

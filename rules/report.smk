@@ -19,9 +19,6 @@ rule write_report:
         plan.root / "benchmarks/write_report.tsv"
     conda:
         "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(4000),
-        runtime=growing("1h"),
     params:
         settings=as_json(settings.report),
         lineages=lambda wildcards: ",".join(l.folder for l in plan.examples),

@@ -1,7 +1,7 @@
 """The codes of a split, `codes/{split}.h5`: writing, opening, checking and reading them.
 
-Layout: `ids` (N,), `manifest` (N,) the JSON of each utterance's manifest row, and for every quantizer a group `quantN` with
-`codes` (total frames,) int32, all utterances one after another in the manifest's order, `offsets` (N + 1,) int64,
+Layout: `ids` (N,), `manifest` (N,) the JSON of each utterance's manifest row, and for every quantizer a group `quantN`
+with `codes` (total frames,) int32, all utterances one after another in the manifest's order, `offsets` (N + 1,) int64,
 `codebook` (K, C) float32 and the attributes `frame_period` in seconds, `stride` in log-mel frames and `codebook_size`.
 """
 
@@ -102,8 +102,10 @@ class _Contents(EncodedFile):
     kind = "codes"
 
     def _read(self, file: h5py.File) -> None:
-        self.layers = layer_names(file)
-        self.utterances = [Utterance.from_dict(json.loads(row)) for row in file["manifest"][:]]
+        self.layers, self._manifest = layer_names(file), file["manifest"]
+
+    def utterances(self) -> list[Utterance]:
+        return [Utterance.from_dict(json.loads(row)) for row in self._manifest[:]]
 
 
 def layers_of(path: Path) -> list[str]:
@@ -128,7 +130,7 @@ class SplitCodes:
     def __init__(self, path: Path) -> None:
         self.path = path
         with _Contents(path) as file:
-            self.layers, self.utterances = file.layers, file.utterances
+            self.layers, self.utterances = file.layers, file.utterances()
         self._numbers = {utterance.id: i for i, utterance in enumerate(self.utterances)}
         self._layers: dict[str, LayerCodes] = {}
 

@@ -97,8 +97,8 @@ def encode_folder(
     frames_at_once
         Log-mel frames in a batch or piece: changes speed and memory, not results.
 
-    Returns the reasons of the files left out. Raises InputError with all of them at once, if the model has no such layer,
-    or if there is nothing to write.
+    Returns the reasons of the files left out. Raises InputError with all of them at once, if the model has no such
+    layer, or if there is nothing to write.
     """
     if not (features or codes or text):
         raise InputError("say where the result goes: a features file, a codes file, or a folder for text")

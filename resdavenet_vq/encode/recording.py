@@ -1,9 +1,9 @@
 """A recording to its units, of any length and without a corpus: `resdavenet_vq.load_model`.
 
-A long recording goes through the network in pieces. Each piece has, on both sides, the frames that its own frames depend on
-(`model.reach`), and these are cut away again: the codes are those of one pass, and only one piece is in memory. The
-features are rounded as those of the store that the model was trained from (float16 unless prepared otherwise; float32 for
-the models of 2020), so that the codes are also those of `encode-codes`.
+A long recording goes through the network in pieces. Each piece has, on both sides, the frames that its own frames
+depend on (`model.reach`), and these are cut away again: the codes are those of one pass, and only one piece is in
+memory. The features are rounded as those of the store that the model was trained from (float16 unless prepared
+otherwise; float32 for the models of 2020), so that the codes are also those of `encode-codes`.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class SpeechEncoder:
     ) -> Units:
         """The units of an audio file in one layer: by default, in the first quantizer that is on.
 
-        Any sample rate and number of channels: channels are averaged and resampled as preparation does it, nothing is cut.
-        Raises InputError if the file cannot be used, the model has no quantizers, or the layer has no codes.
+        Any sample rate and number of channels: channels are averaged and resampled as preparation does it, nothing is
+        cut. Raises InputError if the file cannot be used, the model has no quantizers, or the layer has no codes.
         """
         chosen = self.check_quantizers([layer] if layer else self.layers[:1])
         return self.encode_layers(path, chosen, frame_time=frame_time, allow_silent=allow_silent)[chosen[0]]
@@ -233,8 +233,6 @@ def load(folder: str | Path, *, precision: Precision | None = None) -> SpeechEnc
     Raises InputError if the folder holds no sound model.
     """
     network, card = checkpoint.load(Path(folder), audio_only=True)
-    if network.settings.audio.n_mels != N_MELS:
-        raise InputError(f"{folder}: takes {network.settings.audio.n_mels} mel bands, and the features have {N_MELS}")
     return SpeechEncoder(Path(folder), network, card, precision or _precision(card))
 
 

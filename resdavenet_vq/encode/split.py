@@ -68,8 +68,8 @@ def encode(
     limit
         Number of utterances, the first of the store; 0: all.
     recipe
-        Only `context` and `pad_value` count: in a padded context every utterance is padded to the store's maximum length,
-        and only its own frames are written.
+        Only `context` and `pad_value` count: in a padded context every utterance is padded to the store's maximum
+        length, and only its own frames are written.
     frames_at_once
         Log-mel frames in a batch: changes speed and memory, not results.
 
@@ -222,8 +222,6 @@ def _check_request(
 ) -> None:
     """Raises InputError if the model does not fit the store or lacks a layer, or the store has no length to pad to."""
     quantized = [f"quant{n}" for n in network.quantizers]
-    if network.settings.audio.n_mels != N_MELS:
-        raise InputError(f"{model}: takes {network.settings.audio.n_mels} mel bands, the store {store} holds {N_MELS}")
     if recipe.context == "padded" and data.attributes["max_frames"] == UNCUT:
         raise InputError(
             f"{store}: only ABX uses this split, so it was prepared uncut and has no length to pad to; "

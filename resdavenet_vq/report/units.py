@@ -188,7 +188,7 @@ def _occurrences(
 ) -> tuple[np.ndarray, dict[int, list[list[Any]]], tuple[np.ndarray, np.ndarray]]:
     """Occurrences (K,) in utterances that can be heard; some of these, drawn at random, as [utterance, start, end]; frames and occurrences of all."""
     found = layer.codes.layer(layer.name)
-    size, generator = found.codebook_size, np.random.default_rng([split.settings.seed, layer.number])
+    size, generator = found.codebook_size, np.random.default_rng([0, layer.number])
     every = runs(found.codes, found.offsets)
     total = np.bincount(found.codes, minlength=size), np.bincount(every.code, minlength=size)
     shown = np.full(len(found.offsets), -1)
@@ -214,7 +214,7 @@ def _occurrences(
 
 def _write_words(split: Split, folder: Folder, words: dict[str, int], spoken: dict[int, Told]) -> None:
     """The pieces about words: the best codes of each in every layer, and some of its places."""
-    generator = np.random.default_rng(split.settings.seed)
+    generator = np.random.default_rng(0)
     heard = [(number, *word) for number, utterance in enumerate(split.heard) for word in utterance.words or ()]
     places: dict[str, list[list[Any]]] = {}
     for at in generator.permutation(len(heard)).tolist():

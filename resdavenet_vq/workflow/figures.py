@@ -23,9 +23,8 @@ def drawings(plan: Plan) -> dict[str, Drawing]:
 
     Comparisons and trainings show all seeds; words and utterances are shown of the plan's examples.
     """
-    settings = plan.config.figures
     summary: tuple[str, ...] = (str(plan.root / "summary.csv"),)
-    column = ["--width", str(settings.column_width)]
+    column = ["--width", "3.3"]
     shown = ["--lineages", ",".join(lineage.folder for lineage in plan.examples)]
     every = ["--lineages", ",".join(lineage.folder for lineage in plan.lineages)]
     quantized = any(lineage.quantizers for lineage in plan.lineages)
@@ -41,7 +40,7 @@ def drawings(plan: Plan) -> dict[str, Drawing]:
         planned["precision-recall"] = (["precision-recall", *shown, *column], scored)
         planned["words-above"] = (["words-above", *shown, *column], scored)
         planned["codebooks"] = (["codebooks", *every, *column], tuple(plan.models))
-    planned |= _utterances(plan, [*shown, "--width", str(settings.page_width)])
+    planned |= _utterances(plan, [*shown, "--width", "7.0"])
     return {name: Drawing(shlex.join(arguments), inputs) for name, (arguments, inputs) in planned.items()}
 
 
