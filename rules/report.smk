@@ -9,7 +9,7 @@ rule write_report:
         codes=plan.shown_codes,
         maps=plan.shown_maps,
         phones=plan.phone_tables,
-        noise=[table for table in [plan.root / "noise.csv"] if table.exists()],
+        noise=[plan.root / "noise.csv"] if settings.report.noise else [],
         data=[plan.root / f"data/{split}.h5" for split in {settings.words.held_out_split, settings.retrieval.split}],
     output:
         directory(plan.root / "report"),
