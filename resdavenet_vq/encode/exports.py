@@ -22,9 +22,8 @@ from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.corpus.manifest import Interval, Utterance
 from resdavenet_vq.encode.features import LayerFeatures
 from resdavenet_vq.encode.hdf5 import opened
-from resdavenet_vq.encode.units import Units
+from resdavenet_vq.encode.units import FrameTime, Units
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.units import FrameTime
 from resdavenet_vq.files import atomic_folder, atomic_write
 from resdavenet_vq.progress import track
 

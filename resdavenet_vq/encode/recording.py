@@ -20,9 +20,8 @@ from resdavenet_vq.data.features import FRAME_PERIOD, N_MELS
 from resdavenet_vq.data.recording import Recording
 from resdavenet_vq.encode.features import is_quantized
 from resdavenet_vq.encode.split import FRAMES_AT_ONCE, deepest, true_float32
-from resdavenet_vq.encode.units import Units
+from resdavenet_vq.encode.units import FrameTime, Units
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.units import FrameTime
 from resdavenet_vq.lineage import frame_stride, layer_position
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.dual_encoder import DualEncoder

@@ -8,15 +8,61 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from resdavenet_vq.corpus.manifest import Interval
-from resdavenet_vq.evaluation.units import FrameTime, frame_edges, runs
+
+type FrameTime = Literal["published", "centred"]
 
 DECIMALS = 6
 """Of seconds in JSON."""
+
+
+class Runs(NamedTuple):
+    """Stretches of equal rows, in order, never across utterances."""
+
+    utterance: np.ndarray  # (R,)
+    start: np.ndarray  # (R,) first frame, counted within the utterance
+    length: np.ndarray  # (R,) frames
+    code: np.ndarray  # (R,) or (R, C): the row that is repeated
+
+
+def runs(rows: np.ndarray, offsets: np.ndarray | None = None) -> Runs:
+    """The runs of equal rows of codes (F,) or vectors (F, C).
+
+    Utterance i is the rows offsets[i]:offsets[i + 1]; without `offsets` (n + 1,) there is one utterance.
+    """
+    edges = np.array([0, len(rows)]) if offsets is None else offsets
+    changes = rows[1:] != rows[:-1]
+    begins = np.zeros(len(rows) + 1, bool)
+    begins[1:-1] = changes.any(axis=1) if rows.ndim > 1 else changes
+    begins[edges] = True  # every utterance begins a run; the last mark closes the last run
+    bounds = np.flatnonzero(begins)
+    first = bounds[:-1]
+    utterance = np.searchsorted(edges, first, side="right") - 1
+    return Runs(utterance, first - edges[utterance], np.diff(bounds), rows[first])
+
+
+def frame_edges(frames: np.ndarray, frame_period: float, frame_time: FrameTime = "published") -> np.ndarray:
+    """Seconds at which frames begin, not before 0."""
+    return frames * frame_period if frame_time == "published" else np.maximum(frames - 0.5, 0) * frame_period
+
+
+def frame_centers(n_frames: int, frame_period: float, frame_time: FrameTime = "published") -> np.ndarray:
+    """Centers (n_frames,) of the first frames, in seconds."""
+    return (np.arange(n_frames) + (0.5 if frame_time == "published" else 0.0)) * frame_period
+
+
+def code_runs(codes: np.ndarray, frame_period: float, frame_time: FrameTime = "published") -> tuple[Interval, ...]:
+    """The runs of one utterance's codes (F,) as intervals in seconds, labelled with their codes."""
+    of_codes = runs(codes)
+    start, end = (
+        np.round(frame_edges(frames, frame_period, frame_time), DECIMALS).tolist()
+        for frames in (of_codes.start, of_codes.start + of_codes.length)
+    )
+    return tuple(Interval(a, b, str(code)) for a, b, code in zip(start, end, of_codes.code.tolist(), strict=True))
 
 
 class Unit(NamedTuple):
@@ -71,14 +117,12 @@ class Units:
     @property
     def runs(self) -> tuple[Unit, ...]:
         """The runs of equal codes, in order of time."""
-        found = runs(self.codes, np.array([0, len(self.codes)]))
-        onsets = frame_edges(found.start, self.frame_period, self.frame_time)
-        offsets = frame_edges(found.start + found.length, self.frame_period, self.frame_time)
-        return tuple(map(Unit, found.code.tolist(), _rounded(onsets), _rounded(offsets), found.length.tolist()))
+        tier, lengths = self.tier(), runs(self.codes).length.tolist()
+        return tuple(Unit(int(run.label), run.start, run.end, n) for run, n in zip(tier, lengths, strict=True))
 
     def tier(self) -> tuple[Interval, ...]:
         """The runs as a tier of a TextGrid, labelled with their codes."""
-        return tuple(Interval(unit.onset, unit.offset, str(unit.code)) for unit in self.runs)
+        return code_runs(self.codes, self.frame_period, self.frame_time)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: frame by frame in `codes`, run by run in `units`."""
@@ -101,8 +145,3 @@ class Units:
             "durations": [round(unit.offset - unit.onset, DECIMALS) for unit in found],
             "frames": [unit.frames for unit in found],
         }
-
-
-def _rounded(seconds: np.ndarray) -> list[float]:
-    values: list[float] = np.round(seconds, DECIMALS).tolist()
-    return values

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from resdavenet_vq.encode.units import runs
 from resdavenet_vq.errors import InputError
 
 _COUNTED_AT_ONCE = 256
@@ -42,25 +43,17 @@ class Bitrate:
     """Seconds of audio."""
 
 
-def runs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Runs of equal rows of (T,) or (T, C): the row of each and its length."""
-    if len(rows) == 0:
-        return rows, np.zeros(0, np.int64)
-    changes = rows[1:] != rows[:-1]
-    starts = np.flatnonzero(np.concatenate([[True], changes.any(axis=1) if rows.ndim > 1 else changes]))
-    return rows[starts], np.diff(np.append(starts, len(rows)))
-
-
 def symbols(rows: np.ndarray, known: dict[bytes, int]) -> np.ndarray:
     """Numbers the distinct rows of (T,) or (T, C) in the order in which they are first met: (T,) int64.
 
     `known` holds the numbers given so far and gains the new ones, so that equal rows of several
     utterances get equal numbers. -0.0 equals 0.0.
     """
-    heads, lengths = runs(rows)
+    of_rows = runs(rows)
+    heads = of_rows.code
     distinct = np.ascontiguousarray(heads + heads.dtype.type(0))  # -0.0 + 0.0 is 0.0: bytes are equal where values are
     numbers = np.fromiter((known.setdefault(row.tobytes(), len(known)) for row in distinct), np.int64, len(distinct))
-    return np.repeat(numbers, lengths)
+    return np.repeat(numbers, of_rows.length)
 
 
 def of(utterances: Iterable[tuple[str, np.ndarray]], durations: Mapping[str, float]) -> Bitrate:
@@ -77,7 +70,8 @@ def of(utterances: Iterable[tuple[str, np.ndarray]], durations: Mapping[str, flo
         if name in seen:
             raise InputError(f"bitrate: utterance {name} stands twice among the units; every utterance counts once")
         seen.add(name)
-        waiting.append(np.stack(runs(symbols(rows, known))))
+        of_units = runs(symbols(rows, known))
+        waiting.append(np.stack([of_units.code, of_units.length]))
         if len(waiting) == _COUNTED_AT_ONCE:
             counts.update(_counted(waiting))
             waiting.clear()

@@ -18,48 +18,17 @@ cannot be raised by placing more boundaries.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from resdavenet_vq.encode.codes import Block, Tokens
-
-type FrameTime = Literal["published", "centred"]
+from resdavenet_vq.encode.units import FrameTime, frame_centers, frame_edges, runs
+from resdavenet_vq.evaluation.word_counts import Block, Tokens, grown
 
 TOLERANCE = 0.02
 """Seconds between a boundary and the one it matches."""
 
 _EPSILON = 1e-6
-
-
-class Runs(NamedTuple):
-    """Stretches of equal codes, never across utterances."""
-
-    utterance: np.ndarray  # (R,)
-    start: np.ndarray  # (R,) first frame, counted within the utterance
-    length: np.ndarray  # (R,) frames
-    code: np.ndarray  # (R,)
-
-
-def runs(codes: np.ndarray, offsets: np.ndarray) -> Runs:
-    """The runs of a block, in order: `codes` (F,), `offsets` (n + 1,)."""
-    starts_here = np.zeros(len(codes) + 1, bool)
-    starts_here[1:-1] = codes[1:] != codes[:-1]
-    starts_here[offsets] = True  # every utterance begins a run; the last mark closes the last run
-    edges = np.flatnonzero(starts_here)
-    first = edges[:-1]
-    utterance = np.searchsorted(offsets, first, side="right") - 1
-    return Runs(utterance, first - offsets[utterance], np.diff(edges), codes[first])
-
-
-def frame_edges(frames: np.ndarray, frame_period: float, frame_time: FrameTime = "published") -> np.ndarray:
-    """Seconds at which frames begin, not before 0."""
-    return frames * frame_period if frame_time == "published" else np.maximum(frames - 0.5, 0) * frame_period
-
-
-def frame_centers(n_frames: int, frame_period: float, frame_time: FrameTime = "published") -> np.ndarray:
-    """Centres (n_frames,) of the first frames, in seconds."""
-    return (np.arange(n_frames) + (0.5 if frame_time == "published" else 0.0)) * frame_period
 
 
 def frame_labels(
@@ -239,12 +208,3 @@ class Description:
                     "boundaries": {name: getattr(edges, name) for name in names}
                 }
         return result
-
-
-def grown(table: np.ndarray, rows: int) -> np.ndarray:
-    """A table with room for `rows` rows, the new ones 0: the same one if it is long enough, else at least doubled."""
-    if rows <= len(table):
-        return table
-    larger = np.zeros((max(rows, 2 * len(table)), *table.shape[1:]), table.dtype)
-    larger[: len(table)] = table
-    return larger

@@ -5,10 +5,82 @@ Counting is done block by block, so that memory depends on the words and codes t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
+from operator import itemgetter
+from typing import NamedTuple
+
 import numpy as np
 
-from resdavenet_vq.encode.codes import Block, Vocabulary
-from resdavenet_vq.evaluation.units import FrameTime, frame_centers, grown
+from resdavenet_vq.encode.codes import CodesFile
+from resdavenet_vq.encode.units import FrameTime, frame_centers
+
+SILENCE = "<SIL>"
+"""The label of frames in which nothing is spoken."""
+
+SILENT_LABELS = frozenset({SILENCE, "SIL"})
+"""Labels of pauses in alignments: no tokens."""
+
+
+class Tokens(NamedTuple):
+    """Spoken words or phones of a block, one entry each, in the order of its utterances."""
+
+    utterance: np.ndarray  # (W,) int64, number within the block
+    start: np.ndarray  # (W,) seconds
+    end: np.ndarray  # (W,) seconds
+    label: np.ndarray  # (W,) int64, as numbered by the vocabulary
+
+
+class Block(NamedTuple):
+    """Aligned utterances: their codes end to end, utterance i at offsets[i]:offsets[i + 1], and what is spoken in them."""
+
+    codes: np.ndarray  # (F,) int
+    offsets: np.ndarray  # (n + 1,) int64
+    words: Tokens
+    phones: Tokens
+
+
+type Intervals = list[tuple[float, float, str]]
+
+
+class Vocabulary(dict[str, int]):
+    """The number of each label, given out in the order in which labels are first asked for; pauses have -1 and no place."""
+
+    def __missing__(self, label: str) -> int:
+        if label in SILENT_LABELS:
+            return -1
+        self[label] = number = len(self)
+        return number
+
+
+def tokens(utterances: list[Intervals], vocabulary: Vocabulary) -> Tokens:
+    """The tokens of some utterances, pauses left out; labels that are new are added to `vocabulary`."""
+    flat, n = list(chain.from_iterable(utterances)), sum(map(len, utterances))
+    start, end = (np.fromiter(map(itemgetter(i), flat), np.float64, n) for i in (0, 1))
+    label = np.fromiter(map(vocabulary.__getitem__, map(itemgetter(2), flat)), np.int64, n)
+    every = Tokens(np.repeat(np.arange(len(utterances)), list(map(len, utterances))), start, end, label)
+    return every if (label >= 0).all() else Tokens(*(column[label >= 0] for column in every))
+
+
+def blocks(file: CodesFile, words: Vocabulary, *, shift: int = 0, size: int = 500) -> Iterator[Block]:
+    """Blocks of the utterances of a codes file that have aligned words, in order; the vocabulary grows on the way.
+
+    With `shift`, utterance i gets the codes of utterance i + shift, after the last the first: a chance level.
+    """
+    n, phones = len(file), Vocabulary()
+    for start in range(0, n, size):
+        stop = min(start + size, n)
+        rows = file.manifest(start, stop)
+        a, b = (start + shift) % n, (stop - 1 + shift) % n + 1
+        codes = file.codes(a, b) if a < b else file.codes(a, n) + file.codes(0, b)
+        aligned = [i for i, row in enumerate(rows) if row["words"]]
+        parts = [codes[i] for i in aligned]
+        yield Block(
+            codes=np.concatenate(parts) if parts else np.zeros(0, np.int64),
+            offsets=np.cumsum([0, *map(len, parts)]),
+            words=tokens([rows[i]["words"] for i in aligned], words),
+            phones=tokens([rows[i]["phones"] or [] for i in aligned], phones),
+        )
 
 
 class Counts:
@@ -132,3 +204,12 @@ def ordered(*keys: np.ndarray) -> tuple[np.ndarray, ...]:
         columns.append(numbers & ((1 << width) - 1))
         numbers >>= width
     return tuple(reversed(columns))
+
+
+def grown(table: np.ndarray, rows: int) -> np.ndarray:
+    """A table with room for `rows` rows, the new ones 0: the same one if it is long enough, else at least doubled."""
+    if rows <= len(table):
+        return table
+    larger = np.zeros((max(rows, 2 * len(table)), *table.shape[1:]), table.dtype)
+    larger[: len(table)] = table
+    return larger

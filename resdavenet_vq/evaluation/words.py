@@ -25,11 +25,11 @@ import numpy as np
 import pandas as pd
 
 from resdavenet_vq import config
-from resdavenet_vq.encode.codes import SILENCE, CodesFile
+from resdavenet_vq.encode.codes import CodesFile
+from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import units
-from resdavenet_vq.evaluation.units import FrameTime
-from resdavenet_vq.evaluation.word_counts import Counts, ordered
+from resdavenet_vq.evaluation.word_counts import SILENCE, Counts, blocks, ordered
 from resdavenet_vq.files import atomic_write, write_json
 
 STOP_WORDS = frozenset("A AN THE AND OF <SPOKEN_NOISE> TO ON IN AT ARE IS IT HE SHE YOU THERE THIS".split())  # noqa: SIM905
@@ -246,7 +246,7 @@ def _count(
     counts = Counts(
         file.codebook_size, frame_period=file.frame_period, half_window=settings.half_window, frame_time=frame_time
     )
-    for block in file.blocks(counts.vocabulary, shift=shift):
+    for block in blocks(file, counts.vocabulary, shift=shift):
         counts.add(block)
         if described is not None:
             described.add(block)

@@ -9,7 +9,7 @@ import numpy as np
 
 from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.data.store import Store
-from resdavenet_vq.evaluation.units import FrameTime
+from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.figures import spectrogram as figures
 from resdavenet_vq.figures.spectrogram import Row
 from resdavenet_vq.report.assets import Folder

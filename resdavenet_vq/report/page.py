@@ -22,7 +22,7 @@ from markupsafe import Markup
 import resdavenet_vq
 from resdavenet_vq import config
 from resdavenet_vq import results as findings
-from resdavenet_vq.evaluation.units import FrameTime
+from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.figures import confusions, histories
 from resdavenet_vq.figures import interactive as plots
 from resdavenet_vq.report import (

@@ -15,10 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from resdavenet_vq.encode.codes import Block, Vocabulary, tokens
-from resdavenet_vq.evaluation import units
-from resdavenet_vq.evaluation.units import FrameTime
-from resdavenet_vq.evaluation.word_counts import Counts
+from resdavenet_vq.encode.units import FrameTime, frame_edges, runs
+from resdavenet_vq.evaluation.word_counts import Block, Counts, Vocabulary, tokens
 from resdavenet_vq.evaluation.words import STOP_WORDS
 from resdavenet_vq.report import chunks
 from resdavenet_vq.report.assets import Folder
@@ -191,7 +189,7 @@ def _occurrences(
     """Occurrences (K,) in utterances that can be heard; some of these, drawn at random, as [utterance, start, end]; frames and occurrences of all."""
     found = layer.codes.layer(layer.name)
     size, generator = found.codebook_size, np.random.default_rng([split.settings.seed, layer.number])
-    every = units.runs(found.codes, found.offsets)
+    every = runs(found.codes, found.offsets)
     total = np.bincount(found.codes, minlength=size), np.bincount(every.code, minlength=size)
     shown = np.full(len(found.offsets), -1)
     place = {utterance.id: number for number, utterance in enumerate(split.heard)}
@@ -201,7 +199,7 @@ def _occurrences(
     heard = generator.permutation(heard)
     heard = heard[np.argsort(every.code[heard], kind="stable")]
     first, end = (
-        np.round(units.frame_edges(at[heard], found.frame_period, split.frame_time), 4).tolist()
+        np.round(frame_edges(at[heard], found.frame_period, split.frame_time), 4).tolist()
         for at in (every.start, every.start + every.length)
     )
     places: dict[int, list[list[Any]]] = {}

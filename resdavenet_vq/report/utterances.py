@@ -18,7 +18,7 @@ from resdavenet_vq import config
 from resdavenet_vq.corpus.manifest import Interval, Utterance
 from resdavenet_vq.data import features
 from resdavenet_vq.data.store import Store
-from resdavenet_vq.evaluation.units import FrameTime
+from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.figures import spectrogram as figures
 from resdavenet_vq.report import chunks
 from resdavenet_vq.report.assets import Folder, Picture

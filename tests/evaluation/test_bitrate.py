@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resdavenet_vq.encode.units import runs
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import bitrate
 
@@ -83,9 +84,7 @@ def test_laws(utterances):
 def test_without_repeats_nothing_but_segments_is_left(utterances, names):
     durations = {str(i): 0.5 for i in range(len(utterances))}
     whole = bitrate.of(((str(i), np.array(u, np.int64)) for i, u in enumerate(utterances)), durations)
-    heads = (
-        (str(i), bitrate.runs(np.array([names[code] for code in u], np.int64))[0]) for i, u in enumerate(utterances)
-    )
+    heads = ((str(i), runs(np.array([names[code] for code in u], np.int64)).code) for i, u in enumerate(utterances))
     rest = bitrate.of(heads, durations)
     assert rest.rows == rest.runs == whole.runs
     assert (rest.plain, rest.run_length, rest.factored, rest.segment) == pytest.approx(

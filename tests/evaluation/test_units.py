@@ -9,13 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resdavenet_vq.encode.codes import Block, CodesFile, Vocabulary, tokens
-from resdavenet_vq.errors import InputError
+from resdavenet_vq.encode.codes import CodesFile
 from resdavenet_vq.evaluation import units
+from resdavenet_vq.evaluation.word_counts import Block, Vocabulary, blocks, tokens
 
 PERIODS = [0.01, 0.02, 0.04, 0.08, 0.16]
-
-utterances = st.lists(st.lists(st.integers(0, 4), max_size=12), min_size=1, max_size=5)
 
 
 @st.composite
@@ -23,16 +21,6 @@ def alignments(draw, period=0.04, n_frames=12):
     """Words in order of time, none overlapping, on a grid of 10 ms; some frames' edges among the times."""
     edges = sorted(draw(st.lists(st.integers(0, int(n_frames * period * 100) + 5), max_size=8, unique=True)))
     return [(a / 100, b / 100, draw(st.sampled_from("ABC"))) for a, b in zip(edges[::2], edges[1::2], strict=False)]
-
-
-@given(utterances)
-@settings(deadline=None)
-def test_runs_are_those_of_the_oracle_and_never_cross_utterances(codes):
-    flat = np.concatenate([np.array(c, np.int64) for c in codes])
-    found = units.runs(flat, np.cumsum([0, *map(len, codes)]))
-    want = [(u, *run) for u, c in enumerate(codes) for run in oracle.runs(c)]
-    assert list(zip(*(column.tolist() for column in found), strict=True)) == want
-    assert found.length.sum() == len(flat)
 
 
 @given(st.sampled_from(PERIODS), st.sampled_from(["published", "centred"]), st.data())
@@ -47,13 +35,6 @@ def test_frame_labels_are_those_of_the_oracle(period, frame_time, data):
         label for n, s in zip(n_frames, spoken, strict=True) for label in oracle.frame_labels(n, s, period, frame_time)
     ]
     assert [None if label < 0 else list(vocabulary)[label] for label in got] == want
-
-
-def test_frame_times():
-    assert units.frame_centers(3, 0.04).tolist() == pytest.approx([0.02, 0.06, 0.1])
-    assert units.frame_centers(3, 0.04, "centred").tolist() == pytest.approx([0, 0.04, 0.08])
-    assert units.frame_edges(np.arange(3), 0.04).tolist() == pytest.approx([0, 0.04, 0.08])
-    assert units.frame_edges(np.arange(3), 0.04, "centred").tolist() == pytest.approx([0, 0.02, 0.06])
 
 
 def test_usage():
@@ -202,33 +183,9 @@ def test_blocks_hold_aligned_utterances_and_rotated_codes(tmp_path):
         for size in (1, 2, 3, 10):
             for shift in range(5):
                 vocabulary = Vocabulary()
-                blocks = list(file.blocks(vocabulary, shift=shift, size=size))
+                parts = list(blocks(file, vocabulary, shift=shift, size=size))
                 got = [
-                    b.codes[b.offsets[i] : b.offsets[i + 1]].tolist() for b in blocks for i in range(len(b.offsets) - 1)
+                    b.codes[b.offsets[i] : b.offsets[i + 1]].tolist() for b in parts for i in range(len(b.offsets) - 1)
                 ]
                 assert got == [rows[(i + shift) % 5][0] for i in (0, 2, 3, 4)]
                 assert list(vocabulary) == ["W0", "W2", "W3", "W4"]
-
-
-def test_codes_files_that_are_wrong_are_named(tmp_path):
-    path = codes_file(tmp_path / "c.h5", [([0, 1], None, None)])
-    with pytest.raises(InputError, match=r"c\.h5: holds no codes of 'quant2' \(layers: quant3\)"):
-        CodesFile(path, "quant2")
-    with pytest.raises(InputError, match=r"absent\.h5: no such file"):
-        CodesFile(tmp_path / "absent.h5", "quant3")
-    (tmp_path / "broken.h5").write_bytes(path.read_bytes()[:100])
-    with pytest.raises(InputError, match=r"broken\.h5: cannot be read"):
-        CodesFile(tmp_path / "broken.h5", "quant3")
-    with (
-        CodesFile(codes_file(tmp_path / "range.h5", [([0, 9], None, None)]), "quant3") as file,
-        pytest.raises(InputError, match=r"codes outside 0 \.\.\. 4"),
-    ):
-        file.codes(0, 1)
-    with h5py.File(path, "a") as f:
-        f["quant3/offsets"][...] = [0, 7]
-    with pytest.raises(InputError, match=r"c\.h5: .* do not fit together"):
-        CodesFile(path, "quant3")
-    with h5py.File(path, "a") as f:
-        del f["quant3/codebook"]
-    with pytest.raises(InputError, match=r"c\.h5: is no codes file"):
-        CodesFile(path, "quant3")

@@ -21,6 +21,7 @@ from decimal import Decimal
 import numpy as np
 
 from resdavenet_vq.encode.features import LayerFeatures, is_quantized
+from resdavenet_vq.encode.units import runs
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import bitrate
 from resdavenet_vq.evaluation.abx.items import Item
@@ -86,9 +87,7 @@ def gather(features: LayerFeatures, items: Sequence[Item], *, segmented: bool = 
                 features.rows(i)  # says which, and what to do
     else:
         known: dict[bytes, int] = {}
-        parts = [
-            bitrate.symbols(bitrate.runs(rows)[0] if segmented else rows, known) for rows in map(features.rows, wanted)
-        ]
+        parts = [bitrate.symbols(runs(rows).code if segmented else rows, known) for rows in map(features.rows, wanted)]
         edges = np.cumsum([0, *map(len, parts)]).tolist()
         first, length = dict(zip(wanted, edges, strict=False)), dict(zip(wanted, map(len, parts), strict=True))
         data = np.concatenate(parts)

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from resdavenet_vq import files
 from resdavenet_vq.config import AbxScoring
 from resdavenet_vq.encode.features import LOGMEL, LayerFeatures, is_quantized, source
+from resdavenet_vq.encode.units import runs
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import bitrate
 from resdavenet_vq.evaluation.abx.frames import gather, usable
@@ -117,7 +118,7 @@ def evaluate(
     if not cells:
         raise InputError(f"{split}: no two of {len(used)} items differ in their phone alone; ABX needs more utterances")
     errors = {task: abx_pairs.mean(found) for task, found in cells.items()}
-    units = ((name, bitrate.runs(rows)[0]) for name, rows in features) if segmented else features
+    units = ((name, runs(rows).code) for name, rows in features) if segmented else features
     result = Result(
         lineage=lineage,
         layer=layer,
