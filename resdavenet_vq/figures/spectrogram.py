@@ -16,8 +16,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from resdavenet_vq.corpus.manifest import Interval, Utterance
-from resdavenet_vq.evaluation import units
-from resdavenet_vq.evaluation.units import FrameTime
+from resdavenet_vq.encode.units import FrameTime, code_runs
 from resdavenet_vq.figures.registry import PAGE
 from resdavenet_vq.figures.style import LINES, code_color, styled
 from resdavenet_vq.results import Codes
@@ -74,18 +73,6 @@ class _Layout(NamedTuple):
 
 _SCREEN = _Layout(MARGIN_LEFT, MARGIN_RIGHT, 0.08, 0.48, 2.0, 0.3, 0.46, 0.06, 9, 7, 9.0)
 _PAPER = _Layout(0.78, 0.06, 0.04, 0.34, 1.0, 0.17, 0.24, 0.03, 7, 5, 6.5)
-
-
-def code_runs(codes: np.ndarray, frame_period: float, frame_time: FrameTime = "published") -> tuple[Interval, ...]:
-    """Runs of equal codes of one utterance (T,), in time order, labelled by their code; for frame times see `evaluation.units`."""
-    runs = units.runs(codes, np.array([0, len(codes)]))
-    start, end = (
-        np.round(units.frame_edges(frames, frame_period, frame_time), 6)
-        for frames in (runs.start, runs.start + runs.length)
-    )
-    return tuple(
-        Interval(a, b, str(code)) for a, b, code in zip(start.tolist(), end.tolist(), runs.code.tolist(), strict=True)
-    )
 
 
 def aligned_rows(
