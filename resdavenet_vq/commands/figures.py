@@ -182,17 +182,6 @@ def table(
         tmp.write_text(text, encoding="utf-8")
 
 
-@app.command()
-def compare(
-    summary: Annotated[Path, typer.Argument(help="A summary.csv.")],
-    out: Annotated[Path, typer.Option(help="Where the table goes.")],
-) -> None:
-    """Gather mean, standard deviation, least and greatest of every headline number over seeds."""
-    from resdavenet_vq.evaluation import comparison
-
-    comparison.write(summary, out)
-
-
 def _listed(text: str) -> list[str]:
     """The names in a comma-separated list; none in an empty one."""
     return [part.strip() for part in text.split(",") if part.strip()]

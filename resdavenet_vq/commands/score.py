@@ -120,30 +120,43 @@ def detect_words(
     )
 
 
+Corpus = Annotated[str, typer.Option(help="Its name, for the column `corpus`.")]
+Seeds = Annotated[str, typer.Option(help="JSON: the seed of each trained lineage, by its folder.")]
+
+
 @app.command()
-def summarise(
-    scores: Annotated[list[Path], typer.Argument(help="retrieval.json, abx/*/*.json and words/*/summary.json files.")],
-    out: Out,
-    seeds: Annotated[str, typer.Option(help="JSON: the seed of each trained lineage, by its folder.")] = "{}",
+def summarize(
+    scores: Annotated[list[Path], typer.Argument(help="Score files of retrieval, the matchmap, ABX and words.")],
+    corpus: Corpus,
+    out: Annotated[Path, typer.Option(help="Where the table goes, one score a row.")],
+    summary: Annotated[Path, typer.Option(help="Where its pivot for people goes, one lineage and layer a row.")],
+    seeds: Seeds = "{}",
 ) -> None:
-    """Gather every headline number into one table."""
-    from resdavenet_vq.evaluation import summary
+    """Gather all scores into one table, and into a wide one for people."""
+    from resdavenet_vq.evaluation import summary as tables
 
-    summary.summarise(scores, out, json.loads(seeds))
+    tables.summarize(scores, corpus, json.loads(seeds), out, summary)
 
 
 @app.command()
-def summarise_noise(
-    scores: Annotated[list[Path], typer.Argument(help="The scores of clean splits and of their noisy copies.")],
+def summarize_noise(
+    scores: Annotated[list[Path], typer.Argument(help="Score files of clean splits and of their noisy copies.")],
+    corpus: Corpus,
     conditions: Annotated[
         str, typer.Option(help="JSON: of each split, what it is a copy `of`, its `kind` of noise and `snr_db`.")
     ],
     out: Out,
-    seeds: Annotated[str, typer.Option(help="JSON: the seed of each trained lineage by its folder.")] = "{}",
+    seeds: Seeds = "{}",
 ) -> None:
     """Gather scores under noise into one table."""
-    import json
+    from resdavenet_vq.evaluation import summary as tables
 
-    from resdavenet_vq.evaluation import noise_table
+    tables.summarize_noise(scores, corpus, json.loads(conditions), json.loads(seeds), out)
 
-    noise_table.write(scores, json.loads(conditions), out, json.loads(seeds))
+
+@app.command()
+def compare(scores: Annotated[Path, typer.Argument(help="A scores.csv.")], out: Out) -> None:
+    """Compute mean, standard deviation, least and greatest of every score over seeds."""
+    from resdavenet_vq.evaluation import summary as tables
+
+    tables.write_comparison(scores, out)
