@@ -271,7 +271,7 @@ def _window(length: int, n_fft: int) -> np.ndarray:
 @cache
 def _mel_bands() -> scipy.sparse.csr_array:
     """Triangular filters (40, 201) on Slaney's mel scale, each of unit area; sparse, as each bin feeds at most two bands."""
-    edges = _slaney_to_hz(np.linspace(_hz_to_slaney(MEL_FMIN), _hz_to_slaney(MEL_FMAX), N_MELS + 2))
+    edges = _slaney_to_hz(np.linspace(hz_to_mel(MEL_FMIN), hz_to_mel(MEL_FMAX), N_MELS + 2))
     bins = np.fft.rfftfreq(N_FFT, 1 / SAMPLE_RATE)
     rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
     falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
@@ -280,7 +280,8 @@ def _mel_bands() -> scipy.sparse.csr_array:
 
 
 # Slaney's scale: linear up to 1 kHz (3 mel per 200 Hz), then 27 mel per factor of 6.4.
-def _hz_to_slaney(hz: float) -> float:
+def hz_to_mel(hz: float) -> float:
+    """Slaney's mel scale: linear up to 1 kHz, logarithmic above."""
     return hz * 3 / 200 if hz < 1000 else 15 + 27 * math.log(hz / 1000) / math.log(6.4)
 
 

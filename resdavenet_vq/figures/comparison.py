@@ -89,7 +89,8 @@ def retrieval(scores: pd.DataFrame, k: int = 10, width: float | None = None) -> 
 
 def abx(scores: pd.DataFrame, split: str, width: float | None = None) -> Drawing | None:
     """ABX error of every layer in percent, within and across speakers; that of the raw log-mel features as lines."""
-    series, levels = [], {}
+    series: list[_Series] = []
+    levels: dict[str, float] = {}
     for condition in ("within", "across"):
         errors = spreads(scores, "abx", condition, "error", split)
         levels |= {f"log-mel, {condition}": s.mean for (_, layer), s in errors.items() if layer == LOGMEL}

@@ -14,11 +14,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from resdavenet_vq.encode.features import LOGMEL
+from resdavenet_vq.evaluation.summary import CLEAN
 from resdavenet_vq.figures.style import DASHES, LINES, Drawing, legend_below, marker, styled
 from resdavenet_vq.results import shown
-
-CLEAN = "clean"
-"""The kind of a split without noise."""
 
 type Point = tuple[str, float]
 """A kind of noise and a signal-to-noise ratio in dB, infinite without noise."""
@@ -65,9 +63,9 @@ def _against_noise(
 ) -> Drawing | None:
     """A panel for each kind of noise; lines by lineage and layer, and the level of chance."""
     lines: dict[str, dict[Point, list[float]]] = {}
-    for row in rows.itertuples():
-        point = (row.kind, float("inf") if row.kind == CLEAN else float(row.snr_db))
-        lines.setdefault(_name(row.lineage, row.layer), {}).setdefault(point, []).append(factor * row.value)
+    for row in rows.to_dict("records"):
+        point = (row["kind"], float("inf") if row["kind"] == CLEAN else row["snr_db"])
+        lines.setdefault(_name(row["lineage"], row["layer"]), {}).setdefault(point, []).append(factor * row["value"])
     points = dict.fromkeys(point for line in lines.values() for point in line)
     kinds = list(dict.fromkeys(kind for kind, _ in points if kind != CLEAN))
     if not kinds:

@@ -131,7 +131,7 @@ def _curves(request: Request, names: Sequence[str]) -> Drawing:
 
 def precision_recall(request: Request) -> Drawing | None:
     """Precision and recall of the best words of every model and layer."""
-    layers = word_layers(request.results)
+    layers = word_layers(request.results, request.split)
     if not layers:
         return None
     alt = f"Precision against recall of each word's best code. {describe_words(layers)}"
@@ -140,7 +140,7 @@ def precision_recall(request: Request) -> Drawing | None:
 
 def words_above(request: Request) -> Drawing | None:
     """The number of words with at least a given F1, of every model and layer."""
-    layers = word_layers(request.results)
+    layers = word_layers(request.results, request.split)
     if not layers:
         return None
     threshold = next(iter(layers.values())).f1_threshold
@@ -149,9 +149,9 @@ def words_above(request: Request) -> Drawing | None:
     return Drawing(charts.words_above(f1, threshold, request.width), alt)
 
 
-def word_layers(results: Results) -> dict[str, Words]:
+def word_layers(results: Results, split: str) -> dict[str, Words]:
     """The word detection of every model and layer, by its name in legends."""
-    return {f"{model.name} {words.layer}": words for model in results.models for words in model.words}
+    return {f"{model.name} {words.layer}": words for model in results.models for words in model.words(split)}
 
 
 def best_words(layers: dict[str, Words]) -> dict[str, pd.DataFrame]:

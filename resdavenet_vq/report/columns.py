@@ -91,6 +91,11 @@ _OTHERS = {
     ("words", "held_out", "chance_words"): ("held out, chance words", _COUNT, "Words", False),
     ("words", "held_out", "chance_words_above_f1"): ("held out, detected by chance", _COUNT, "Words", False),
     ("words", "held_out", "chance_mean_f1"): ("held out, chance mean F1 (%)", _SHARE, "Words", False),
+    ("retrieval", "image_to_speech", "n"): ("image queries", _COUNT, "Retrieval", False),
+    ("retrieval", "speech_to_image", "n"): ("caption queries", _COUNT, "Retrieval", False),
+    ("abx", "within", "n"): ("{split}, items", _COUNT, "ABX error", False),
+    ("words", "published", "n"): ("utterances", _COUNT, "Words", False),
+    ("words", "held_out", "n"): ("held out, utterances", _COUNT, "Words", False),
     ("units", "", "perplexity"): ("perplexity", _COUNT, "Units", True),
     ("units", "", "codes_used"): ("codes used", _COUNT, "Units", False),
     ("units", "", "top_share"): ("top share (%)", _SHARE, "Units", False),
@@ -111,7 +116,7 @@ _AGREEMENT = {
     "boundaries_over_segmentation": ("boundaries over segmentation", "plain"),
     "boundaries_r_value": ("boundaries R-value (%)", _SHARE),
 }
-"""Scores of units with a tier, words or phones."""
+"""Scores of units that compare them with words or phones."""
 
 _COLUMNS = {
     **{("retrieval", *key): (label, style, "Retrieval", first) for key, (label, style, first) in _RETRIEVAL.items()},
@@ -141,6 +146,11 @@ def column(task: str, split: str, condition: str, score: str) -> Column:
         return Column(_sentence(" ".join(filter(None, (task, condition, score)))))
     label, style, group, headline = known
     return Column(_sentence(label.format(k=k, split=split)), style, group, headline and (not at or k == _HEADLINE_K))
+
+
+def has_n(task: str, condition: str) -> bool:
+    """Whether the number that a score is about is shown too, as the score `n`."""
+    return (task, condition, "n") in _COLUMNS
 
 
 def _sentence(text: str) -> str:
