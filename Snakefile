@@ -4,12 +4,13 @@
 #   results/{corpus}/data/{split}.h5|.report.json      prepared features and images (rules/data.smk); with shards data/{split}/{shard}.h5
 #   results/{corpus}/{lineage}/model/                  a trained model; the folder none-2-23 is {}->{2}->{2,3} (rules/train.smk, released.smk)
 #   results/{corpus}/{lineage}/embeddings|maps|codes|features/{split}.h5     what a model makes of a split
-#   results/{corpus}/{lineage}/retrieval.json  matchmap/    (rules/retrieval.smk)
+#   results/{corpus}/{lineage}/retrieval/{split}.json  matchmap/{split}/{similarity}.json    (rules/retrieval.smk)
 #   results/{corpus}/{lineage}/abx/{split}/{layer}.json|.zip            (rules/abx.smk)
-#   results/{corpus}/{lineage}/words/{layer}/          (rules/word_detection.smk)
-#   results/{corpus}/noise.csv  {lineage}/noise/       scores of noisy copies of the splits (rules/noise.smk)
-#   results/{corpus}/summary.csv  report/index.html    (rules/report.smk)
+#   results/{corpus}/{lineage}/words/{layer}/{split}/  (rules/words.smk)
+#   results/{corpus}/noise.csv                         scores of splits and their noisy copies, like test.white_10dB (rules/noise.smk)
+#   results/{corpus}/scores.csv  summary.csv           all scores, one a row; a pivot of them for people (rules/scores.smk)
 #   results/{corpus}/comparison.csv                    mean and spread over seeds: the folder none-2-seed7 is {}->{2} with seed 7
+#   results/{corpus}/report/index.html                 (rules/report.smk)
 #   results/{corpus}/figures/  tables/                 for a paper (rules/figures.smk)
 #
 # Targets: all (default), models, retrieval, abx, words, noise, report, figures, tables, or any path above.
@@ -41,8 +42,9 @@ include: "rules/train.smk"
 include: "rules/released.smk"
 include: "rules/retrieval.smk"
 include: "rules/abx.smk"
-include: "rules/word_detection.smk"
+include: "rules/words.smk"
 include: "rules/noise.smk"
+include: "rules/scores.smk"
 include: "rules/report.smk"
 include: "rules/figures.smk"
 

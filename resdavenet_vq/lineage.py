@@ -18,6 +18,9 @@ N_POSITIONS = 5
 FOLDER_PATTERN = r"(?:none|1?2?3?4?5?(?<=[1-5]))(?:-(?:none|1?2?3?4?5?(?<=[1-5])))*(?:-seed(?:0|[1-9][0-9]*))?"
 """A regular expression for a lineage's folder, for wildcards."""
 
+BASELINE = "baseline"
+"""The folder, in a lineage's place, of the raw log-mel features."""
+
 _STAGE = re.compile(r"\{\s*(?:[1-5]\s*(?:,\s*[1-5]\s*)*)?\}")
 
 
@@ -96,6 +99,11 @@ class Lineage:
     def __str__(self) -> str:
         """The notation, which says nothing of the seed."""
         return "->".join("{" + ",".join(map(str, stage)) + "}" for stage in self.stages)
+
+
+def notation(folder: str) -> str:
+    """How a lineage's folder, or the baseline's, is written in tables. Raises ValueError for any other name."""
+    return "raw log-mel" if folder == BASELINE else str(Lineage.from_folder(folder))
 
 
 def layer_position(layer: str) -> int:

@@ -3,31 +3,6 @@
 drawn = drawings(plan)
 
 
-rule compare:
-    input:
-        rules.summarise.output,
-    output:
-        report(
-            plan.root / "comparison.csv",
-            caption="captions/comparison.rst",
-            category="Scores",
-            labels={"table": "over seeds"},
-        ),
-    log:
-        plan.root / "logs/compare.log",
-    benchmark:
-        plan.root / "benchmarks/compare.tsv"
-    conda:
-        "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing("10m"),
-    params:
-        code=fingerprint("evaluation.comparison"),
-    shell:
-        "python -m resdavenet_vq compare {input} --out {output} 2> {log}"
-
-
 rule draw_figure:
     input:
         lambda wildcards: drawn[wildcards.figure].inputs,
@@ -60,7 +35,7 @@ rule draw_figure:
 
 rule write_table:
     input:
-        rules.summarise.output,
+        rules.summarize.output,
     output:
         plan.root / "tables/{kind}.{suffix}",
     log:

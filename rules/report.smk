@@ -1,39 +1,10 @@
 # One table of every headline number, and the pages that a person looks at. Scores under noise are shown once they were asked for.
 
 
-rule summarise:
-    input:
-        retrieval=plan.retrieval + plan.matchmaps,
-        abx=plan.abx,
-        words=plan.words,
-    output:
-        report(
-            plan.root / "summary.csv",
-            caption="captions/summary.rst",
-            category="Scores",
-            labels={"table": "every number"},
-        ),
-    log:
-        plan.root / "logs/summarise.log",
-    benchmark:
-        plan.root / "benchmarks/summarise.tsv"
-    conda:
-        "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing("10m"),
-    params:
-        seeds=plan.seeds,
-        code=fingerprint("evaluation.summary"),
-    shell:
-        "python -m resdavenet_vq summarise {input.retrieval:q} {input.abx:q} {input.words:q}"
-        " --seeds {params.seeds:q} --out {output} 2> {log}"
-
-
 rule write_report:
     input:
-        rules.summarise.output,
-        rules.summarise.input,
+        rules.summarize.output,
+        rules.summarize.input,
         models=plan.models,
         codes=plan.shown_codes,
         maps=plan.shown_maps,
@@ -65,6 +36,6 @@ rule write_report:
 
 rule report:
     input:
-        rules.summarise.output,
+        rules.summarize.output,
         rules.write_report.output,
     localrule: True

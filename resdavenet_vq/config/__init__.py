@@ -156,7 +156,8 @@ class Config(Section):
         faults += [
             f"seeds: {seed} stands in it twice" for seed in sorted(set(self.seeds)) if self.seeds.count(seed) > 1
         ]
-        faults += self.noise.faults(self.abx.splits)
+        faults += self.noise.faults()
+        faults += [] if faults else self.abx.faults(self.lineages)
         if faults:
             raise ValueError("\n".join(faults))
         return self

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from resdavenet_vq.config.section import Layer, Name, Probability, Section
+from resdavenet_vq.lineage import Lineage, layer_position
 
 
 class Retrieval(Section):
@@ -45,6 +47,11 @@ class AbxScoring(Section):
         default=5, description="Most X speakers of a pair in the across-speaker score; null: all."
     )
     seed: int = Field(default=0, ge=0, description="Of the subsampling.")
+    slowest_layer: Layer = Field(
+        default="quant3",
+        description="The slowest layer that is compared: items shorter than one of its frames are dropped for every layer, "
+        "so that all layers are scored on the same items.",
+    )
 
 
 class Items(Section):
@@ -108,6 +115,17 @@ class Abx(Section):
     items: Items = Items()
     scoring: AbxScoring = AbxScoring()
     submission: Submission = Submission()
+
+    def faults(self, lineages: Iterable[str]) -> list[str]:
+        """Layers of these lineages that are slower than the slowest one said to be compared."""
+        quantized = (layer for lineage in lineages for layer in Lineage.parse(lineage).quantized_layers)
+        layers = dict.fromkeys([*self.convolutional_layers, *quantized] if self.splits else [])
+        slowest = self.scoring.slowest_layer
+        return [
+            f"abx.scoring.slowest_layer: {layer} is compared and slower than {slowest}; name the slowest layer"
+            for layer in layers
+            if layer_position(layer) > layer_position(slowest)
+        ]
 
 
 class Words(Section):

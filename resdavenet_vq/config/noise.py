@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -35,15 +34,14 @@ class Noise(Section):
     scores: tuple[Literal["retrieval", "abx", "words"], ...] = Field(
         default=("retrieval", "abx", "words"),
         min_length=1,
-        description="What is scored: retrieval on `retrieval.split`, ABX on `abx_splits`, and on `words.held_out_split` the words "
+        description="What is scored: retrieval on `retrieval.split`, ABX on `abx.splits`, and on `words.held_out_split` the words "
         "detected by codes that were chosen without noise.",
     )
-    abx_splits: tuple[Name, ...] | None = Field(default=None, description="Of `abx.splits`; null: all of them.")
     babble_speakers: PositiveInt = Field(default=6, description="Voices in the babble, each of another speaker.")
     seed: int = Field(default=0, ge=0, description="Of the noise, together with the utterance's id and the kind.")
 
-    def faults(self, abx_splits: Sequence[str]) -> list[str]:
-        """What is wrong beside types; `abx_splits` are those that are scored without noise."""
+    def faults(self) -> list[str]:
+        """What is wrong beside types."""
         known = (*MADE, *self.files)
         faults = [
             f"noise.kinds: {kind!r} is none of {', '.join(known)}; name its recordings in noise.files"
@@ -59,11 +57,6 @@ class Noise(Section):
             faults += [
                 f"noise.{key}: {value} stands in it twice" for value in dict.fromkeys(values) if values.count(value) > 1
             ]
-        faults += [
-            f"noise.abx_splits: {split!r} does not stand in abx.splits"
-            for split in self.abx_splits or ()
-            if split not in abx_splits
-        ]
         return faults
 
 

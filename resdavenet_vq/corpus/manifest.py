@@ -21,6 +21,16 @@ NO_ALIGNMENT = "no alignment"
 MOST_NAMED = 100
 """Of each kind of thing noticed, so many are named."""
 
+PAUSES = frozenset({"", "sil", "sp", "<sil>", "<eps>", "<p:>", "<p>", "silence", "[silence]"})
+NOISES = frozenset({"spn", "<unk>", "<spn>", "[noise]", "<noise>", "<usb>", "nsn"})
+SILENCE_LABELS = PAUSES | NOISES
+"""Labels of pauses and noises, in lower case; they are neither words nor phones."""
+
+
+def is_silence(label: str) -> bool:
+    """Whether a label is that of a pause or a noise, in any case."""
+    return label.strip().lower() in SILENCE_LABELS
+
 
 class Interval(NamedTuple):
     """A labelled stretch of time, in seconds: a word or a phone."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from resdavenet_vq.config import (
     SUBMISSION_KEYS,
@@ -23,16 +24,21 @@ from resdavenet_vq.config import (
     SpokenCoco,
     SpokenScenes,
 )
-from resdavenet_vq.lineage import FOLDER_PATTERN, Lineage, frame_stride
-
-FRAME_PERIOD = 0.01
-"""Seconds between feature frames."""
+from resdavenet_vq.lineage import BASELINE, FOLDER_PATTERN, Lineage
 
 EDITION_PATTERN = r"|\.zerospeech20(?:20|21)"
 """What stands between the layer and `.zip` in the name of a submission: nothing for the edition of 2019."""
 
-BASELINE = "baseline"
-"""Stands in a lineage's place in the paths of scores of the raw log-mel features."""
+
+class Copy(NamedTuple):
+    """A noisy copy of a split, scored by the rules that score the split."""
+
+    name: str
+    """As in paths: `test.white_10dB`."""
+    split: str
+    """What it is a copy of."""
+    kind: str
+    snr_db: float
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,11 @@ class Plan:
         )
 
     def items(self, split: str) -> str:
-        """The ABX item file of a split; without one of its own it is made from the split's alignments."""
+        """The ABX item file of a split; without one of its own it is made from the split's alignments.
+
+        Noise moves no phone: a noisy copy has the items of its split.
+        """
+        split = self.copies[split].split if split in self.copies else split
         if isinstance(self.config.corpus, SpokenScenes):
             return str(self.root / f"corpus/{split}.item")
         return str(self.config.corpus.items.get(split, self.root / f"items/{split}.item"))
@@ -146,10 +156,6 @@ class Plan:
         return as_json(
             settings if split in cut else settings.model_copy(update={"max_frames": UNCUT}), exclude=("shards",)
         )
-
-    def notation(self, folder: str) -> str:
-        """How a lineage's folder, or the baseline's, is written in tables."""
-        return "raw log-mel" if folder == BASELINE else str(Lineage.from_folder(folder))
 
     # -- models -------------------------------------------------------------------------------------------
 
@@ -222,10 +228,32 @@ class Plan:
         return (*self.abx_layers(lineage), *variants)
 
     @cached_property
-    def slowest_abx_period(self) -> float:
-        """Frame period of the slowest layer compared, in seconds: shorter items are dropped alike for all layers."""
-        layers = {layer for lineage in self.lineages for layer in self.abx_layers(lineage)}
-        return FRAME_PERIOD * max((frame_stride(layer) for layer in layers), default=1)
+    def copies(self) -> dict[str, Copy]:
+        """The noisy copies of splits, by their names."""
+        noise = self.config.noise
+        splits = dict.fromkeys(split for score in noise.scores for split in self.splits_of(score))
+        copies = (
+            Copy(f"{split}.{kind}_{snr_db:g}dB", split, kind, snr_db)
+            for kind in noise.kinds
+            for snr_db in noise.snr_db
+            for split in splits
+        )
+        return {copy.name: copy for copy in copies}
+
+    def splits_of(self, score: str) -> tuple[str, ...]:
+        """The splits on which retrieval, abx or words are scored."""
+        config = self.config
+        splits = {"retrieval": (config.retrieval.split,), "words": (config.words.held_out_split,)}
+        return splits.get(score, config.abx.splits)
+
+    def retrieval_settings(self, split: str) -> str:
+        """How retrieval is scored on a split."""
+        return as_json(self.config.retrieval.model_copy(update={"split": split}), "split", "recall_at")
+
+    def words_settings(self, held_out_split: str) -> str:
+        """How words are detected, and scored again on a held-out split."""
+        settings = self.config.words.model_copy(update={"held_out_split": held_out_split})
+        return as_json(settings, exclude=("max_utterances",))
 
     def code_limit(self, split: str) -> int:
         """How many utterances of a split are encoded to codes; 0 for all."""
@@ -250,13 +278,18 @@ class Plan:
     @cached_property
     def retrieval(self) -> list[str]:
         """Every retrieval score."""
-        return [str(self.root / lineage.folder / "retrieval.json") for lineage in self.lineages]
+        return self.retrieval_on(self.config.retrieval.split)
+
+    def retrieval_on(self, split: str) -> list[str]:
+        """The retrieval scores of all lineages on a split."""
+        return [str(self.root / lineage.folder / f"retrieval/{split}.json") for lineage in self.lineages]
 
     @cached_property
     def matchmaps(self) -> list[str]:
         """Every retrieval score of the matchmap."""
+        split = self.config.retrieval.split
         return [
-            str(self.root / lineage.folder / f"matchmap/{similarity}.json")
+            str(self.root / lineage.folder / f"matchmap/{split}/{similarity}.json")
             for lineage in self.lineages
             for similarity in self.config.retrieval.matchmaps
         ]
@@ -293,10 +326,11 @@ class Plan:
         """The summary of every word detection."""
         return self.words_of(self.lineages)
 
-    def words_of(self, lineages: Iterable[Lineage]) -> list[str]:
-        """The summary of every word detection of some lineages."""
+    def words_of(self, lineages: Iterable[Lineage], held_out_split: str | None = None) -> list[str]:
+        """The summary of every word detection of some lineages; on `words.held_out_split`, if no other is given."""
+        split = held_out_split or self.config.words.held_out_split
         return [
-            str(self.root / lineage.folder / f"words/{layer}/summary.json")
+            str(self.root / lineage.folder / f"words/{layer}/{split}/summary.json")
             for lineage in lineages
             for layer in lineage.quantized_layers
         ]
