@@ -11,7 +11,7 @@
 #   results/{corpus}/scores.csv  summary.csv           all scores, one a row; a pivot of them for people (rules/scores.smk)
 #   results/{corpus}/comparison.csv                    mean and spread over seeds: the folder none-2-seed7 is {}->{2} with seed 7
 #   results/{corpus}/report/index.html                 (rules/report.smk)
-#   results/{corpus}/figures/  tables/                 for a paper (rules/figures.smk)
+#   results/{corpus}/figures/  tables/                 for a paper (rules/report.smk)
 #
 # Targets: all (default), models, retrieval, abx, words, noise, report, figures, tables, or any path above.
 
@@ -46,7 +46,6 @@ include: "rules/words.smk"
 include: "rules/noise.smk"
 include: "rules/scores.smk"
 include: "rules/report.smk"
-include: "rules/figures.smk"
 
 
 rule all:

@@ -22,8 +22,7 @@ from resdavenet_vq.encode.codes import CodesFile
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import summary
 from resdavenet_vq.files import read_json
-from resdavenet_vq.lineage import Lineage
-from resdavenet_vq.workflow.plan import BASELINE
+from resdavenet_vq.lineage import BASELINE, Lineage
 
 type Task = Literal["retrieval", "abx", "words"]
 

@@ -9,7 +9,6 @@ sys.path.insert(0, str(checkout))
 
 from resdavenet_vq import config as schema
 from resdavenet_vq import stage
-from resdavenet_vq.workflow.plan.figures import drawings
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.processes import STARTER
 from resdavenet_vq.fingerprint import content, fingerprint

@@ -151,8 +151,6 @@ class Figures(Section):
     formats: tuple[Literal["pdf", "svg", "png"], ...] = Field(
         default=("pdf",), min_length=1, description="What every figure is written as."
     )
-    column_width: PositiveFloat = Field(default=3.3, description="Of charts, in inches.")
-    page_width: PositiveFloat = Field(default=7.0, description="Of spectrograms with their codes, in inches.")
     utterances: tuple[str, ...] = Field(
         default=(),
         description="Ids of utterances of `words.held_out_split` that are drawn; without any, the first with aligned words.",
@@ -176,4 +174,4 @@ class Report(Section):
     matchmaps: bool = Field(
         default=True, description="Show where in the image, and when, a model finds likeness; writes its maps."
     )
-    seed: int = Field(default=0, ge=0, description="Of the choice of utterances and occurrences.")
+    noise: bool = Field(default=False, description="Whether the report has scores under noise, which are then computed.")

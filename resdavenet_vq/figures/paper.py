@@ -42,23 +42,25 @@ def draw(name: str, request: Request) -> Drawing:
     return drawing
 
 
-def open_results(folder: Path, lineages: Sequence[str] = ()) -> Results:
-    """The results of some lineages, by their folders; of all that were trained or imported, if none is named.
+def open_results(folder: Path, lineages: Sequence[str] = (), *, models: bool = True) -> Results:
+    """The results of some lineages, by their folders; of all that were trained or imported, if none is named; or without `models`.
 
     Raises InputError for a model that is not there.
     """
+    if not models:
+        return find(folder, [])
     folders = {file.parent.parent.name for file in folder.glob("*/model/history.csv")}
-    models = []
+    trained = []
     for name in folders:
         try:
-            models.append(Lineage.from_folder(name))
+            trained.append(Lineage.from_folder(name))
         except ValueError:
             continue  # a folder of other content
-    if not models:
+    if not trained:
         raise InputError(f"{folder}: has no trained model; give the folder results/{{corpus}}")
     if missing := [name for name in lineages if name not in folders]:
         raise InputError("\n".join(f"{folder / n}: no such model; {nearest(n, sorted(folders))}" for n in missing))
-    return find(folder, lineages or [lineage.folder for lineage in sorted(models, key=_order)])
+    return find(folder, lineages or [lineage.folder for lineage in sorted(trained, key=_order)])
 
 
 def _order(lineage: Lineage) -> tuple[int, str, int]:

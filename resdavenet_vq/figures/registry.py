@@ -33,6 +33,11 @@ class Figure(NamedTuple):
     """Whether the report's overview shows it."""
 
     @property
+    def reads_models(self) -> bool:
+        """Whether it is drawn from the folders of models."""
+        return self.reads in {"histories", "words", "codes"}
+
+    @property
     def per_split(self) -> bool:
         """Whether a comparison has one figure for each split of ABX."""
         return self.reads in {"scores", "noise"} and "split" in self.options
@@ -52,8 +57,8 @@ FIGURES = {
         Figure("noise-words", "Words detected", "noise", on_page=True),
         Figure("training", "Training", "histories", ("lineages",)),
         Figure("codebooks", "Codebooks", "histories", ("lineages",)),
-        Figure("precision-recall", "Precision and recall", "words", ("lineages",)),
-        Figure("words-above", "Words above each threshold", "words", ("lineages",)),
+        Figure("precision-recall", "Precision and recall", "words", ("lineages", "split")),
+        Figure("words-above", "Words above each threshold", "words", ("lineages", "split")),
         Figure("confusions", "Confusions of phones", "phones", ("split", "layers", "task", "title"), PAGE),
         Figure("utterance", "Utterance", "codes", (*_CODES, "utterance", "start", "end"), PAGE),
         Figure("keyword", "Keyword", "codes", (*_CODES, "word", "places", "sounds"), PAGE),

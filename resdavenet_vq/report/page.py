@@ -89,7 +89,7 @@ def write(
                 _words(data, folder, split, opened),
                 _units(data, folder, opened),
                 _utterances(folder, opened),
-                _retrieval(data, folder),
+                _retrieval(data, folder, with_maps=settings.matchmaps),
                 _abx(data, folder),
             )
             if page is not None
@@ -219,7 +219,7 @@ def _utterances(folder: Folder, opened: utterances.Split | None) -> Page | None:
     return Page("utterances.html", "Utterances", {"about": about}, ("viewer.js", "utterances.js"))
 
 
-def _retrieval(results: Results, folder: Folder) -> Page | None:
+def _retrieval(results: Results, folder: Folder, *, with_maps: bool) -> Page | None:
     """Scores of both directions, a few hits and misses of each lineage, and matchmaps where they were written."""
     split = next(iter(results.splits("retrieval")), "")
     scored = [(model, result) for model in results.models if (result := model.retrieval(split))]
@@ -235,7 +235,7 @@ def _retrieval(results: Results, folder: Folder) -> Page | None:
         ]
         models.append({"name": model.name, "conditions": _flat(result["conditions"]), "directions": directions})
     recalls = {key for _, result in scored for key in result["image_to_speech"] if key.startswith("recall_at_")}
-    models_with_maps = maps.write(results, folder, split)
+    models_with_maps = maps.write(results, folder, split) if with_maps else []
     content = {
         "models": models,
         "recalls": sorted(recalls, key=lambda key: (len(key), key)),
