@@ -5,20 +5,16 @@ What was not computed is absent; a file that cannot be read is an InputError.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-import h5py
-import numpy as np
 import pandas as pd
 
-from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.data.store import Store
-from resdavenet_vq.encode.codes import CodesFile
+from resdavenet_vq.encode.codes import SplitCodes
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import summary
 from resdavenet_vq.files import read_json
@@ -102,10 +98,10 @@ class Model:
             layers.append(Words(file, file.parents[1].name, totals, table))
         return layers
 
-    def codes(self, split: str) -> Codes | None:
+    def codes(self, split: str) -> SplitCodes | None:
         """The codes of a split, if they were written."""
         file = self.folder / f"codes/{split}.h5"
-        return Codes(file) if file.is_file() else None
+        return SplitCodes(file) if file.is_file() else None
 
 
 @dataclass(frozen=True)
@@ -165,46 +161,6 @@ class Results:
         """The prepared split, if it is still there."""
         file = self.root / f"data/{split}.h5"
         return Store(file) if file.is_file() else None
-
-
-class Codes:
-    """The codes of a split in all layers of one model, joined by the utterances' ids."""
-
-    def __init__(self, file: Path) -> None:
-        try:
-            with h5py.File(file, "r") as f:
-                rows = [json.loads(row) for row in f["manifest"][:]]
-                self.layers = sorted(name for name in f if name.startswith("quant"))
-        except (OSError, KeyError, ValueError) as e:
-            raise InputError(f"{file}: is no codes file ({e}); encode the split again") from None
-        self.file = file
-        self.utterances = [Utterance.from_dict(row) for row in rows]
-        self._number = {utterance.id: i for i, utterance in enumerate(self.utterances)}
-        self._read: dict[str, LayerCodes] = {}
-
-    def layer_of(self, layer: str, utterance_id: str) -> tuple[np.ndarray, float] | None:
-        """Codes (T,) and frame period in seconds of one utterance in one layer; None where it was not encoded."""
-        if (number := self._number.get(utterance_id)) is None:
-            return None
-        every = self.layer(layer)
-        return every.codes[every.offsets[number] : every.offsets[number + 1]], every.frame_period
-
-    def layer(self, name: str) -> LayerCodes:
-        """All codes of a layer, read once."""
-        if name not in self._read:
-            with CodesFile(self.file, name) as codes:
-                whole = np.concatenate([np.zeros(0, np.int32), *codes.codes(0, len(codes))])
-                self._read[name] = LayerCodes(whole, codes.offsets, codes.frame_period, codes.codebook_size)
-        return self._read[name]
-
-
-class LayerCodes(NamedTuple):
-    """The codes of a layer end to end: utterance i at offsets[i]:offsets[i + 1]; the frame period in seconds; the codebook's size."""
-
-    codes: np.ndarray
-    offsets: np.ndarray
-    frame_period: float
-    codebook_size: int
 
 
 def find(folder: Path, lineages: Sequence[str], noise: Path | None = None) -> Results:

@@ -3,8 +3,8 @@
 
 rule make_items:
     input:
-        data=ancient(plan.root / "data/{split}.h5"),
-        data_digest=plan.root / "data/{split}.h5.sha256",
+        data=lambda wildcards: ancient(plan.stores(wildcards.split)),
+        data_digest=lambda wildcards: plan.store_digests(wildcards.split),
     output:
         item=plan.root / "items/{split}.item",
         report=plan.root / "items/{split}.report.json",
@@ -15,10 +15,11 @@ rule make_items:
     conda:
         "../envs/resdavenet-vq.yaml"
     params:
+        data=lambda wildcards: plan.store(wildcards.split),
         settings=as_json(settings.abx.items),
         code=fingerprint("evaluation.abx.items"),
     shell:
-        "python -m resdavenet_vq make-items --data {input.data:q} --settings {params.settings:q}"
+        "python -m resdavenet_vq make-items --data {params.data:q} --settings {params.settings:q}"
         " --out {output.item:q} --report {output.report:q} 2> {log:q}"
 
 

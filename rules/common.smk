@@ -8,13 +8,13 @@ import sys
 sys.path.insert(0, str(checkout))
 
 from resdavenet_vq import config as schema
-from resdavenet_vq import stage
+from resdavenet_vq import lineage as stage
+from resdavenet_vq.workflow.figures import drawings
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.processes import STARTER
 from resdavenet_vq.fingerprint import content, fingerprint
-from resdavenet_vq.workflow.plan.shards import ScatterPlan
 from resdavenet_vq.workflow.plan import EDITION_PATTERN, Plan, as_json
-from resdavenet_vq.workflow.plan.jobs import growing, launcher, what_to_do
+from resdavenet_vq.workflow.jobs import growing, launcher, what_to_do
 
 try:
     settings = schema.read(config)
@@ -22,7 +22,6 @@ except InputError as e:
     raise WorkflowError(str(e)) from None
 
 plan = Plan(settings)
-scatter = ScatterPlan(plan)
 
 # Jobs run the package of this checkout with this Python, wherever Snakemake was started;
 # with --sdm conda the environment's own Python comes first on PATH again.

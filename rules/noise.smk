@@ -7,10 +7,11 @@ noise = NoisePlan(plan)
 
 rule prepare_noisy:
     input:
-        lambda wildcards: noise.files(wildcards.split),
+        files=lambda wildcards: ancient(noise.files(wildcards.split)),
+        digests=lambda wildcards: plan.corpus_digests(plan.copies[wildcards.split].split),
     output:
         store=plan.root / "data/{split}.h5",
-        store_digest=plan.root / "data/{split}.h5.sha256",
+        digest=plan.root / "data/{split}.h5.sha256",
         report=plan.root / "data/{split}.report.json",
     log:
         plan.root / "logs/prepare_noisy/{split}.log",
@@ -24,6 +25,8 @@ rule prepare_noisy:
     params:
         clean=lambda wildcards: plan.copies[wildcards.split].split,
         corpus=lambda wildcards: plan.import_options(plan.copies[wildcards.split].split),
+        contents=lambda wildcards: noise.contents(wildcards.split),
+        media=lambda wildcards: plan.media(plan.copies[wildcards.split].split),
         noise=lambda wildcards: noise.added(wildcards.split),
         settings=lambda wildcards: noise.preparation(wildcards.split),
         code=lambda wildcards: " ".join(

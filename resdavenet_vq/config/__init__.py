@@ -126,8 +126,7 @@ class Config(Section):
             "words.split": [self.words.split],
             "words.held_out_split": [self.words.held_out_split],
         }
-        divided = {"preparation.shards": self.preparation.shards, "corpus.shards": getattr(self.corpus, "shards", 1)}
-        wanted |= {key: tuple(shards) for key, shards in divided.items() if not isinstance(shards, int)}
+        wanted["preparation.parts"] = tuple(self.preparation.parts)
         if isinstance(self.corpus, ImportedCorpus):
             of_splits = ("items", "alignments", "release_hdf5")
             wanted |= {f"corpus.{key}": tuple(getattr(self.corpus, key)) for key in of_splits}

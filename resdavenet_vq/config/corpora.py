@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from resdavenet_vq.config.section import Name, Probability, Section, Shards
+from resdavenet_vq.config.section import Name, Probability, Section
 
 
 class SpokenScenes(Section):
@@ -35,10 +35,6 @@ class SpokenScenes(Section):
     snr_db: tuple[float, float] = Field(default=(15.0, 32.0), description="Range of the signal-to-noise ratio, in dB.")
     tilt: float = Field(default=0.4, ge=0, lt=1, description="Largest spectral tilt, as a one-tap filter coefficient.")
     reverberation: Probability = Field(default=0.0, description="Share of utterances with a synthetic room.")
-    shards: Shards = Field(
-        default=1,
-        description="Into how many jobs the making of a split is divided: for all splits, or by split. The files are the same.",
-    )
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -96,10 +92,6 @@ class PlacesAudio(ImportedCorpus):
         """Names of all splits."""
         return tuple(self.metadata)
 
-    def files(self, split: str) -> tuple[Path, ...]:
-        """The files that a split is read from, alignments apart."""
-        return (self.metadata[split],)
-
     def of(self, split: str) -> Self:
         """Only what decides how one split is read."""
         return super().of(split).model_copy(update={"metadata": {split: self.metadata[split]}})
@@ -123,27 +115,18 @@ class SpokenCoco(ImportedCorpus):
         default=None,
         description="Karpathy's dataset_coco.json: its splits train, val and test then take the place of the corpus's own.",
     )
-    restval: Literal["train", "leave_out"] = Field(
-        default="train",
-        description="Where the images go that Karpathy's file calls restval: to train as usual, or nowhere.",
-    )
 
     @property
     def splits(self) -> tuple[str, ...]:
         """Names of all splits."""
         return ("train", "val", "test") if self.karpathy_splits else tuple(self.metadata)
 
-    def files(self, split: str) -> tuple[Path, ...]:
-        """The files that a split is read from, alignments apart."""
-        return (*self.metadata.values(), self.karpathy_splits) if self.karpathy_splits else (self.metadata[split],)
-
     def of(self, split: str) -> Self:
         """Only what decides how one split is read."""
         own = super().of(split)
         if self.karpathy_splits:
             return own
-        # `restval` is Karpathy's word, without effect where his splits are not used
-        return own.model_copy(update={"metadata": {split: self.metadata[split]}, "restval": "train"})
+        return own.model_copy(update={"metadata": {split: self.metadata[split]}})
 
 
 class Flickr8k(ImportedCorpus):
@@ -160,34 +143,6 @@ class Flickr8k(ImportedCorpus):
     def splits(self) -> tuple[str, ...]:
         """Names of all splits."""
         return ("train", "dev", "test")
-
-    @property
-    def wavs(self) -> Path:
-        """Folder of the audio."""
-        return self.audio_folder / "wavs"
-
-    @property
-    def wav2capt(self) -> Path:
-        """The image and the caption's number of each wav."""
-        return self.audio_folder / "wav2capt.txt"
-
-    @property
-    def wav2spk(self) -> Path:
-        """The speaker of each wav."""
-        return self.audio_folder / "wav2spk.txt"
-
-    @property
-    def tokens(self) -> Path:
-        """The text of each caption."""
-        return self.text_folder / "Flickr8k.token.txt"
-
-    def image_list(self, split: str) -> Path:
-        """The images of a split."""
-        return self.text_folder / f"Flickr_8k.{split}Images.txt"
-
-    def files(self, split: str) -> tuple[Path, ...]:  # noqa: ARG002 - a split is what the other lists leave
-        """The files that a split is read from, alignments apart."""
-        return (self.wav2capt, self.wav2spk, self.tokens, *map(self.image_list, self.splits))
 
 
 Corpus = Annotated[SpokenScenes | PlacesAudio | SpokenCoco | Flickr8k, Field(discriminator="layout")]

@@ -12,9 +12,6 @@ from resdavenet_vq.config.section import Name, Section
 MADE = ("white", "babble")
 """Kinds of noise that need no files."""
 
-SUFFIXES = frozenset({".wav", ".flac", ".ogg"})
-"""Of recordings in a folder of noise."""
-
 
 class Noise(Section):
     """Robustness to noise: the target `noise` scores noisy copies of the evaluation splits. See docs/noise.md."""
@@ -68,14 +65,3 @@ class AddedNoise(Section):
     seed: int
     babble_speakers: PositiveInt | None = None
     files: Path | None = None
-
-
-def recordings(path: Path) -> list[Path]:
-    """The noise recordings in a folder, in order of their paths, or in a list, relative to its own folder; [path] if there is nothing there."""
-    if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-    elif path.is_file():
-        found = [path.parent / line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    else:
-        found = []
-    return found or [path]

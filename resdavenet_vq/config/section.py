@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from resdavenet_vq.errors import InputError
 
@@ -15,7 +15,6 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Layer = Annotated[str, Field(pattern=r"^(quant|conv)[1-5]$")]
 LineageText = Annotated[str, Field(pattern=r"^\{[1-5, ]*\}(\s*->\s*\{[1-5, ]*\})*$")]
 Probability = Annotated[float, Field(ge=0, le=1)]
-Shards = PositiveInt | dict[Name, PositiveInt]
 
 
 class Section(BaseModel):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from resdavenet_vq.config.section import LineageText, Name, Probability, Section, Shards
+from resdavenet_vq.config.section import LineageText, Name, Probability, Section
 from resdavenet_vq.lineage import Lineage
 
 UNCUT = 10_000_000
@@ -29,14 +29,20 @@ class Preparation(Section):
     bad_rows: Literal["stop", "skip"] = Field(
         default="stop", description="Whether a refused row stops the preparation, or is left out and reported."
     )
-    allow_silent: bool = Field(
-        default=False, description="Accept empty and constant utterances, whose features are all 0 dB like padding."
+    rows_per_part: PositiveInt | None = Field(
+        default=None, description="Consecutive rows of a split that one job prepares, where `parts` names the split."
     )
-    shards: Shards = Field(
-        default=1,
-        description="Into how many jobs, which a cluster runs side by side, the preparation of a split is divided: for all splits, or by split. "
-        "No result depends on it. See docs/large_corpora.md.",
+    parts: dict[Name, PositiveInt] = Field(
+        default={},
+        description="How many parts of `rows_per_part` rows a split has: each is prepared by a job of its own, which "
+        "a cluster runs side by side. No result depends on it. See docs/large_corpora.md.",
     )
+
+    @model_validator(mode="after")
+    def _parts_have_a_size(self) -> Preparation:
+        if self.parts and self.rows_per_part is None:
+            raise ValueError("preparation.rows_per_part: missing; preparation.parts needs it")
+        return self
 
 
 class Compute(Section):

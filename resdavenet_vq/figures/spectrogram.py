@@ -16,10 +16,10 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from resdavenet_vq.corpus.manifest import Interval, Utterance
+from resdavenet_vq.encode.codes import SplitCodes
 from resdavenet_vq.encode.units import FrameTime, code_runs
 from resdavenet_vq.figures.registry import PAGE
 from resdavenet_vq.figures.style import LINES, code_color, styled
-from resdavenet_vq.results import Codes
 
 INCHES_PER_SECOND = 4.0
 """Time scale of an aligned spectrogram on a screen: the shortest run of codes at 20 ms a frame still holds its number."""
@@ -76,7 +76,7 @@ _PAPER = _Layout(0.78, 0.06, 0.04, 0.34, 1.0, 0.17, 0.24, 0.03, 7, 5, 6.5)
 
 
 def aligned_rows(
-    utterance: Utterance, codes: Sequence[tuple[str, Codes, Collection[str]]], frame_time: FrameTime
+    utterance: Utterance, codes: Sequence[tuple[str, SplitCodes, Collection[str]]], frame_time: FrameTime
 ) -> list[Row]:
     """Words and phones of an utterance, where aligned, and its runs of codes: for each model, with its name, those of some layers."""
     rows = [
@@ -88,7 +88,7 @@ def aligned_rows(
         Row(f"{model}\n{layer}", code_runs(*layer_codes, frame_time), colored=True)
         for model, file, layers in codes
         for layer in file.layers
-        if layer in layers and (layer_codes := file.layer_of(layer, utterance.id))
+        if layer in layers and (layer_codes := file.read(layer, utterance.id))
     ]
 
 

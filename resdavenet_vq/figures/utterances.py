@@ -17,13 +17,14 @@ import soundfile
 from resdavenet_vq.config.section import nearest
 from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.data import features
+from resdavenet_vq.data.audio import read_wav
+from resdavenet_vq.encode.codes import SplitCodes
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.figures import spectrogram
 from resdavenet_vq.figures.registry import PAGE, Request
 from resdavenet_vq.figures.spectrogram import Segment
 from resdavenet_vq.figures.style import Drawing
 from resdavenet_vq.files import atomic_write
-from resdavenet_vq.results import Codes
 
 MARGIN = 0.15
 """Seconds drawn and heard before and after a place of a keyword."""
@@ -49,7 +50,7 @@ class _Split:
         )
 
     @cached_property
-    def codes(self) -> list[tuple[str, Codes, list[str]]]:
+    def codes(self) -> list[tuple[str, SplitCodes, list[str]]]:
         """Name, codes and requested layers of every model that has some. Raises InputError naming a layer that none has."""
         split, layers = self.request.split, set(self.request.layers)
         models = [(model, codes) for model in self.request.results.models if (codes := model.codes(split))]
@@ -88,7 +89,7 @@ def utterance(request: Request) -> Drawing:
                 f"utterance {request.utterance}: is not in the split {request.split}; {_near(request.utterance, list(by_id))}"
             )
         chosen = by_id[request.utterance]
-    samples = features.read_wav(chosen.wav)
+    samples = read_wav(chosen.wav)
     duration = len(samples) / features.SAMPLE_RATE
     stop = duration if request.end is None else min(request.end, duration)
     if not 0 <= start < stop:
@@ -156,7 +157,7 @@ def keyword_places(request: Request) -> tuple[list[Place], int]:
         rows = [row for row in split.rows(u) if row.name != "phones" or has_phones]
         if sum(row.colored for row in rows) < layers:
             continue
-        samples = features.read_wav(u.wav)
+        samples = read_wav(u.wav)
         start, end = max(0.0, i.start - MARGIN), min(i.end + MARGIN, len(samples) / features.SAMPLE_RATE)
         title = f"{u.id}, {i.start:.2f} s" + (f", {u.speaker}" if u.speaker else "")
         segment = Segment(title, features.plot_spectrogram(samples), rows, start, end, i)

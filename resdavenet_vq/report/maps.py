@@ -15,7 +15,7 @@ import numpy as np
 
 from resdavenet_vq.data import features
 from resdavenet_vq.data.store import Store
-from resdavenet_vq.evaluation.matchmap import Maps
+from resdavenet_vq.encode.maps import MapsFile
 from resdavenet_vq.files import read_json
 from resdavenet_vq.report.assets import Folder
 from resdavenet_vq.report.utterances import image_of, intervals
@@ -33,7 +33,7 @@ def write(results: Results, folder: Folder, split: str) -> list[dict[str, Any]]:
     files = [(model, file) for model in results.models if (file := model.folder / f"maps/{split}.h5").is_file()]
     models = []
     for number, (model, file) in enumerate(files if store else []):
-        with Maps(file) as maps:
+        with MapsFile(file) as maps:
             if store and maps.image_branch:
                 pairs = islice(np.flatnonzero(maps.image_index >= 0).tolist(), PAIRS)
                 folder.data(f"maps-{number}", [_pair(maps, store, folder, caption) for caption in pairs])
@@ -48,7 +48,7 @@ def _visible_share(model: Model) -> float:
     return float(image.get("crop", PUBLISHED_CROP) / image.get("resize", PUBLISHED_RESIZE))
 
 
-def _pair(maps: Maps, store: Store, folder: Folder, caption: int) -> dict[str, Any]:
+def _pair(maps: MapsFile, store: Store, folder: Folder, caption: int) -> dict[str, Any]:
     """One pair with its sound, image and matchmap."""
     utterance = store.utterance(store.index(maps.ids[caption]))
     values = maps.matchmap(maps.image_ids[int(maps.image_index[caption])], maps.ids[caption])

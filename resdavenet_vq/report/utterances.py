@@ -17,10 +17,12 @@ import numpy as np
 from resdavenet_vq import config
 from resdavenet_vq.corpus.manifest import Interval, Utterance
 from resdavenet_vq.data import features
+from resdavenet_vq.data.audio import read_wav
 from resdavenet_vq.data.store import Store
+from resdavenet_vq.encode.codes import SplitCodes
 from resdavenet_vq.encode.units import FrameTime, code_runs
 from resdavenet_vq.report.assets import Folder, Picture, pieces
-from resdavenet_vq.results import Codes, Results
+from resdavenet_vq.results import Results
 
 UTTERANCES_PER_PIECE, TEXTS_PER_PIECE = 20, 5000
 """Of data."""
@@ -43,7 +45,7 @@ class Layer:
     model: str
     folder: str
     name: str
-    codes: Codes
+    codes: SplitCodes
 
     @property
     def title(self) -> str:
@@ -137,13 +139,13 @@ def _entry(split: Split, folder: Folder, number: int, utterance: Utterance) -> d
     """One utterance as the scripts read it; its files are copied in."""
     store = split.store
     index = store.index(utterance.id) if store else -1
-    logmel = store.logmel(index) if store else features.log_mel(features.read_wav(utterance.wav))
+    logmel = store.logmel(index) if store else features.log_mel(read_wav(utterance.wav))
     duration = int(store.n_samples[index]) / features.SAMPLE_RATE if store else len(logmel) * features.FRAME_PERIOD
     duration = max(duration, features.FRAME_PERIOD)
     runs = {
         layer: code_runs(*codes, split.frame_time)
         for layer in split.layers
-        if (codes := layer.codes.layer_of(layer.name, utterance.id))
+        if (codes := layer.codes.read(layer.name, utterance.id))
     }
     image = image_of(store, folder, utterance) if store else None
     return {

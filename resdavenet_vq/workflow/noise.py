@@ -1,7 +1,7 @@
 """How noisy copies of splits are made, and which scores stand in their table.
 
-A copy of the split `test` is named by what was added to it: `test.white_10dB`. It is a split like any other: it has a store,
-is encoded, and its scores lie where those of any split lie.
+A copy of the split `test` is named by what was added to it: `test.white_10dB`. It is a split like any other: it has a
+store, is encoded, and its scores lie where those of any split lie.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ class NoisePlan:
 
     def files(self, copy: str) -> list[str]:
         """What a copy is made from: the split's own files, and the folder or list of noise recordings."""
-        _, split, kind, _ = self.plan.copies[copy]
-        files = self.plan.config.noise.files
-        return [*self.plan.corpus_files(split), *([str(files[kind])] if kind in files else [])]
+        return [*self.plan.corpus_files(self.plan.copies[copy].split), *self._recordings(copy)]
 
     def added(self, copy: str) -> str:
         """What is added to a copy: of the settings of other kinds, none."""
@@ -41,8 +39,18 @@ class NoisePlan:
         )
         return as_json(added)
 
+    def contents(self, copy: str) -> str:
+        """The digests of those files that are not made here."""
+        noise = self.plan.digests.of(self._recordings(copy))
+        return "\n".join(filter(None, [self.plan.corpus_contents(self.plan.copies[copy].split), noise]))
+
+    def _recordings(self, copy: str) -> list[str]:
+        """The folder or the list of recordings that are added to a copy, if there are some."""
+        path = self.plan.config.noise.files.get(self.plan.copies[copy].kind)
+        return [str(path)] if path else []
+
     def preparation(self, copy: str) -> str:
-        """How a copy is prepared: as its split, but with features of its own in the store, wherever the split's are read from."""
+        """How a copy is prepared: as its split, but always with its own features in the store."""
         values = json.loads(self.plan.preparation(self.plan.copies[copy].split))
         return as_json(Preparation.from_json(json.dumps(values | {"reader": "store"})), *values)
 
@@ -60,7 +68,7 @@ class NoisePlan:
         return [path for score in self.plan.config.noise.scores for path in self._scores(score)]
 
     def _scores(self, score: str) -> Iterator[str]:
-        """The paths of one kind of score: of all models, and for ABX of every quantizer and the raw log-mel features."""
+        """The paths of one kind of score, for ABX those of quantizers and of the raw log-mel features."""
         splits = dict.fromkeys(self.plan.splits_of(score))
         for split in [*splits, *(copy.name for copy in self.plan.copies.values() if copy.split in splits)]:
             if score == "retrieval":

@@ -24,7 +24,9 @@ from resdavenet_vq.config import (
     SpokenCoco,
     SpokenScenes,
 )
+from resdavenet_vq.corpus.reader import files_of
 from resdavenet_vq.lineage import BASELINE, FOLDER_PATTERN, Lineage
+from resdavenet_vq.workflow.digests import Digests
 
 EDITION_PATTERN = r"|\.zerospeech20(?:20|21)"
 """What stands between the layer and `.zip` in the name of a submission: nothing for the edition of 2019."""
@@ -90,17 +92,36 @@ class Plan:
         """The files that list a split's utterances, aligned words included."""
         corpus = self._read_as(split)
         return [
-            str(path) for path in (*corpus.files(split), *corpus.alignments.values(), *corpus.release_hdf5.values())
+            str(path) for path in (*files_of(corpus, split), *corpus.alignments.values(), *corpus.release_hdf5.values())
         ]
+
+    def corpus_digests(self, split: str) -> list[str]:
+        """The digests beside the files that list a split's utterances, where these are made here."""
+        return [f"{file}.sha256" for file in self.corpus_files(split)] if self._is_made_here else []
+
+    def corpus_contents(self, split: str) -> str:
+        """The digests of the files of an imported corpus: a touched file re-runs nothing, a changed one what reads it."""
+        return "" if self._is_made_here else self.digests.of(self.corpus_files(split))
+
+    @property
+    def _is_made_here(self) -> bool:
+        return isinstance(self.config.corpus, SpokenScenes)
+
+    @cached_property
+    def digests(self) -> Digests:
+        """Digests of files that are not made here."""
+        return Digests(self.root / "digests.json")
 
     def import_options(self, split: str) -> str:
         """What decides how a split is read: the section of an imported corpus with nothing but this split's."""
         return as_json(self._read_as(split))
 
     def import_code(self, split: str) -> tuple[str, ...]:
-        """The modules that read a split."""
+        """The modules that read a split, and the one that makes its wav and image files where they are made here."""
         corpus = self._read_as(split)
-        return (f"corpus.{corpus.layout}", *(["corpus.alignments"] if corpus.alignments else []))
+        alignments = ["corpus.alignments"] if corpus.alignments else []
+        made_by = ["demo.corpus"] if self._is_made_here else []
+        return (f"corpus.{corpus.layout}", *alignments, *made_by)
 
     def _read_as(self, split: str) -> PlacesAudio | SpokenCoco | Flickr8k:
         """The demo corpus is written in the layout of Places Audio."""
@@ -140,7 +161,34 @@ class Plan:
             own = {"pairs": {}, "word_lists": {split: corpus.word_lists[split]}}
             of_others = ("image_size", "objects", "colours", "max_objects")
         own |= {key: SpokenScenes.model_fields[key].default for key in of_others}
-        return as_json(corpus.model_copy(update=own), exclude=("shards",))
+        return as_json(corpus.model_copy(update=own))
+
+    # -- stores -------------------------------------------------------------------------------------------
+
+    def parts(self, split: str) -> int:
+        """The number of parts of a split; 0 for one that is prepared at once."""
+        return self.config.preparation.parts.get(split, 0)
+
+    def store(self, split: str) -> str:
+        """The store of a split, as commands take it by `--data`: its file, or the folder of its parts."""
+        return str(self.root / "data" / (split if self.parts(split) else f"{split}.h5"))
+
+    def stores(self, split: str) -> list[str]:
+        """The files of a split's store."""
+        store = self.store(split)
+        return [f"{store}/{part}.h5" for part in range(self.parts(split))] or [store]
+
+    def store_digests(self, split: str) -> list[str]:
+        """The digests beside the files of a split's store."""
+        return [f"{store}.sha256" for store in self.stores(split)]
+
+    def media(self, split: str) -> str:
+        """What decides wav and image files beside the rows that name them: of an imported corpus, nothing."""
+        if not self._is_made_here:
+            return ""
+        values = json.loads(self.corpus_of(split))
+        values["pairs" if split in values["pairs"] else "word_lists"][split] = 1
+        return json.dumps(values)
 
     def preparation(self, split: str) -> str:
         """How a split is prepared. One that only ABX uses keeps its utterances whole: the cut belongs to training and retrieval."""
@@ -154,7 +202,8 @@ class Plan:
             words.held_out_split,
         }
         return as_json(
-            settings if split in cut else settings.model_copy(update={"max_frames": UNCUT}), exclude=("shards",)
+            settings if split in cut else settings.model_copy(update={"max_frames": UNCUT}),
+            exclude=("rows_per_part", "parts"),
         )
 
     # -- models -------------------------------------------------------------------------------------------

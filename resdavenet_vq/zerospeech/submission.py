@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 import yaml
 
 from resdavenet_vq.config import Submission
+from resdavenet_vq.encode.exports import FrameText
 from resdavenet_vq.encode.features import LayerFeatures, is_quantized
-from resdavenet_vq.encode.frame_text import Lines
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import atomic_folder, atomic_write
 from resdavenet_vq.zerospeech import metadata
@@ -48,9 +48,9 @@ def pack(
                 write(name, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
             if edition == 2020:  # what calls itself open source has a folder of code, if only to say where the code is
                 write("2019/code/README.txt", CODE.format(lineage=lineage, layer=layer))
-            lines = Lines(remember=is_quantized(layer))
+            text = FrameText(remember=is_quantized(layer))
             for i in sorted(range(len(names)), key=names.__getitem__):
-                write(names[i], lines.of(frames.rows(i)))
+                write(names[i], text.format(frames.rows(i)))
 
 
 def _names(frames: LayerFeatures, edition: int, split: str) -> list[str]:

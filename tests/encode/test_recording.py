@@ -20,7 +20,7 @@ from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.corpus.manifest import Manifest, Utterance
 from resdavenet_vq.data import features
 from resdavenet_vq.data.preparation import prepare
-from resdavenet_vq.data.recording import Recording
+from resdavenet_vq.data.audio import Recording, read_wav
 from resdavenet_vq.encode import recording as recordings
 from resdavenet_vq.encode.features import LayerFeatures
 from resdavenet_vq.encode.folder import encode_tree
@@ -111,7 +111,7 @@ def test_pieces_are_one_pass(folder, frames_at_once, whole):
     model = load(folder / "model")
     for name in ("sub/deep/e.x", "sub/d", "b"):
         recording = Recording(folder / "wavs" / f"{name}.wav", whole=whole if LENGTHS[name] > 1000 else 1 << 30)
-        logmel = model.rounded(features.log_mel(features.read_wav(recording.path)))
+        logmel = model.rounded(features.log_mel(read_wav(recording.path)))
         with torch.inference_mode():
             once = model.network.audio(torch.from_numpy(logmel.T.copy())[None], torch.tensor([len(logmel)])).layers
         parts = [*model.parts(recording, LAYERS, frames_at_once)]
@@ -143,7 +143,7 @@ def test_any_rate_and_channels_as_preparation_reads_them(folder, tmp_path):
     for rate, channels, name in ((44_100, 2, "s.flac"), (8000, 1, "n.wav"), (22_050, 3, "t.wav")):
         path = tmp_path / name
         soundfile.write(path, rng.normal(size=(rate, channels)) * 0.1, rate)
-        logmel = model.rounded(features.log_mel(features.read_wav(path)))
+        logmel = model.rounded(features.log_mel(read_wav(path)))
         with torch.inference_mode():
             expected = model.network.audio(torch.from_numpy(logmel.T.copy())[None], torch.tensor([len(logmel)])).layers[
                 "quant2"
