@@ -233,8 +233,6 @@ def load(folder: str | Path, *, precision: Precision | None = None) -> SpeechEnc
     Raises InputError if the folder holds no sound model.
     """
     network, card = checkpoint.load(Path(folder), audio_only=True)
-    if network.settings.audio.n_mels != N_MELS:
-        raise InputError(f"{folder}: takes {network.settings.audio.n_mels} mel bands, and the features have {N_MELS}")
     return SpeechEncoder(Path(folder), network, card, precision or _precision(card))
 
 

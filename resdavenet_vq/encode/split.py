@@ -222,8 +222,6 @@ def _check_request(
 ) -> None:
     """Raises InputError if the model does not fit the store or lacks a layer, or the store has no length to pad to."""
     quantized = [f"quant{n}" for n in network.quantizers]
-    if network.settings.audio.n_mels != N_MELS:
-        raise InputError(f"{model}: takes {network.settings.audio.n_mels} mel bands, the store {store} holds {N_MELS}")
     if recipe.context == "padded" and data.attributes["max_frames"] == UNCUT:
         raise InputError(
             f"{store}: only ABX uses this split, so it was prepared uncut and has no length to pad to; "

@@ -85,10 +85,10 @@ def aligned_rows(
         if intervals
     ]
     return rows + [
-        Row(f"{model}\n{layer}", code_runs(*layer_codes, frame_time), colored=True)
+        Row(f"{model}\n{layer}", code_runs(layer_codes, frame_period, frame_time), colored=True)
         for model, file, layers in codes
-        for layer in file.layers
-        if layer in layers and (layer_codes := file.read(layer, utterance.id))
+        for layer, layer_codes, frame_period in file.read_all(utterance.id)
+        if layer in layers
     ]
 
 

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from resdavenet_vq.config.noise import AddedNoise
-from resdavenet_vq.config.training import Preparation
+from resdavenet_vq.config import AddedNoise, Preparation
 from resdavenet_vq.lineage import BASELINE
 from resdavenet_vq.workflow.plan import Plan, as_json
 
@@ -58,7 +57,9 @@ class NoisePlan:
     def conditions(self) -> str:
         """What each split of the table is: the clean ones, and their copies."""
         copies = self.plan.copies.values()
-        conditions = {copy.split: {"of": copy.split, "kind": "clean", "snr_db": None} for copy in copies}
+        conditions: dict[str, dict[str, object]] = {
+            copy.split: {"of": copy.split, "kind": "clean", "snr_db": None} for copy in copies
+        }
         conditions |= {copy.name: {"of": copy.split, "kind": copy.kind, "snr_db": copy.snr_db} for copy in copies}
         return json.dumps(conditions)
 
