@@ -66,7 +66,7 @@ rule draw_figure:
         code=fingerprint("figures.registry"),
     shell:
         'set --; for file in {output:q}; do set -- "$@" --out "$file"; done;'
-        ' python -m resdavenet_vq figure {params.arguments:q} --results "$(dirname {output[0]:q})/.." "$@" 2> {log:q}'
+        ' python -m resdavenet_vq figure {params.arguments:q} --results "$(dirname "$(dirname {output[0]:q})")" "$@" 2> {log:q}'
 
 
 rule write_table:
@@ -89,7 +89,7 @@ rule write_table:
         format=lambda wildcards: {"tex": "latex", "md": "markdown", "csv": "csv"}[wildcards.suffix],
         code=fingerprint("report.tables"),
     shell:
-        "python -m resdavenet_vq table {wildcards.kind:q} --results \"$(dirname {output:q})/..\""
+        'python -m resdavenet_vq table {wildcards.kind:q} --results "$(dirname "$(dirname {output:q})")"'
         " --format {params.format:q} --out {output:q} 2> {log:q}"
 
 

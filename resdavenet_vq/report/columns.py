@@ -175,7 +175,7 @@ def history_column(name: str) -> Column:
 
 
 _WORD_SHARES = {
-    f"{prefix}{score}" for prefix in ("", "held_out_", "chance_") for score in ("f1", "precision", "recall")
+    f"{prefix}{score}" for prefix in ("", "held_out_", "chance_", "highest_") for score in ("f1", "precision", "recall")
 }
 
 

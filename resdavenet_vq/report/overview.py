@@ -102,7 +102,7 @@ def _spread(results: Results) -> dict[str, Any] | None:
         for s in several.to_dict("records")
     ]
     rows = [Row(*layer, values, max(n for *_, n in values.values())) for layer, values in _by_layer(entries)]
-    return {"rows": rows, "columns": [(key, c) for key, c in _keys(rows) if c.headline]}
+    return {"rows": rows, "columns": [(key, c) for key, c in _keys(rows) if c.headline and c.group]}
 
 
 def _pictures(
