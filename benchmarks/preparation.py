@@ -32,6 +32,7 @@ from PIL import Image, ImageFilter
 from resdavenet_vq.config import ImageModel, Preparation
 from resdavenet_vq.corpus.manifest import Manifest, Utterance
 from resdavenet_vq.data import features, images
+from resdavenet_vq.data.audio import read_wav
 from resdavenet_vq.data.preparation import prepare
 from resdavenet_vq.data.store import Store
 
@@ -149,7 +150,7 @@ def run(folder: Path, n_pairs: int, rounds: int) -> list[dict[str, object]]:
 
     utterances = make_pairs(folder, n_pairs)
     few = utterances[:20]
-    audio = [features.read_wav(u.wav) for u in few]
+    audio = [read_wav(u.wav) for u in few]
     deviation = max(
         float(abs(baseline_log_mel(y)[0].T[: features.frame_count(len(y))] - features.log_mel(y)).max()) for y in audio
     )
@@ -168,7 +169,7 @@ def run(folder: Path, n_pairs: int, rounds: int) -> list[dict[str, object]]:
         compare(
             "wav reading",
             lambda: [librosa.load(u.wav, sr=None) for u in few],
-            lambda: [features.read_wav(u.wav) for u in few],
+            lambda: [read_wav(u.wav) for u in few],
             rounds,
         )
     )

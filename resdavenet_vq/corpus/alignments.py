@@ -1,6 +1,6 @@
 """Word alignments that a forced aligner wrote, joined to a manifest by utterance id.
 
-Three forms, told by the path:
+Three forms, by the path:
 
 - a folder of TextGrids, `ID.TextGrid`, in subfolders as one likes, with a tier `words` and, where there is one, `phones`
   (any case; `word`, `phone`, `phonemes` and `SPEAKER - words` are understood too);
@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from resdavenet_vq.corpus import textgrid
-from resdavenet_vq.corpus.manifest import NO_ALIGNMENT, Interval, Manifest, parse_seconds
+from resdavenet_vq.corpus.manifest import NO_ALIGNMENT, NOISES, PAUSES, Interval, Manifest, is_silence, parse_seconds
 from resdavenet_vq.corpus.rows import printable, read_lines
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.progress import track
@@ -30,9 +30,6 @@ WITHOUT_UTTERANCE = "alignments without an utterance"
 BAD_ROWS = "malformed alignment rows"
 BAD_INTERVALS = "bad alignment intervals"
 BAD_TEXTGRIDS = "unusable TextGrids"
-
-PAUSES = frozenset({"", "sil", "sp", "<sil>", "<eps>", "<p:>", "<p>", "silence", "[silence]"})
-NOISES = frozenset({"spn", "<unk>", "<spn>", "[noise]", "<noise>", "<usb>"})
 
 _TIERS = {"words": ("words", "word"), "phones": ("phones", "phone", "phonemes")}
 
@@ -49,9 +46,9 @@ def join(manifest: Manifest, path: Path) -> None:
     """
     ids = {utterance.id for utterance in manifest.utterances}
     if path.is_dir():
-        aligned, strangers = _from_textgrids(path, ids, manifest)
+        aligned, unmatched_ids = _from_textgrids(path, ids, manifest)
     elif path.suffix.lower() in (".ctm", ".txt"):
-        aligned, strangers = _from_rows(path, ids, manifest)
+        aligned, unmatched_ids = _from_rows(path, ids, manifest)
     elif path.exists():
         raise InputError(f"{path}: no alignments; they are a folder of TextGrids, a .ctm or a .txt file")
     else:
@@ -60,12 +57,18 @@ def join(manifest: Manifest, path: Path) -> None:
         faults = [
             names[0] for what in (BAD_TEXTGRIDS, BAD_ROWS, BAD_INTERVALS) if (names := manifest.noticed.get(what))
         ]
-        theirs = faults[0] if faults else f"its own are like {min(strangers)!r}" if strangers else "it has none at all"
+        theirs = (
+            faults[0]
+            if faults
+            else f"its own are like {min(unmatched_ids)!r}"
+            if unmatched_ids
+            else "it has none at all"
+        )
         raise InputError(
             f"{path}: aligns no word of any of the {len(ids)} utterances, whose ids are like {min(ids)!r}; {theirs}"
         )
-    for stranger in sorted(strangers):
-        manifest.notice(WITHOUT_UTTERANCE, stranger)
+    for unmatched_id in sorted(unmatched_ids):
+        manifest.notice(WITHOUT_UTTERANCE, unmatched_id)
     manifest.counted[NO_ALIGNMENT] = 0
     for number, utterance in enumerate(manifest.utterances):
         words, phones = aligned.get(utterance.id, (None, None))
@@ -82,21 +85,21 @@ def _from_rows(path: Path, ids: set[str], manifest: Manifest) -> tuple[dict[str,
     """The alignments of the utterances in a table of words, and the ids of others."""
     is_ctm = path.suffix.lower() == ".ctm"
     words: dict[str, list[Interval]] = {}
-    strangers: set[str] = set()
+    unmatched_ids: set[str] = set()
     for line, row in read_lines(path):
         if is_ctm and row.startswith(";;"):
             continue
         fields = row.split()
         if fields[0] not in ids:
-            strangers.add(fields[0])
+            unmatched_ids.add(fields[0])
             continue
-        found = words.setdefault(fields[0], [])
+        intervals = words.setdefault(fields[0], [])
         interval = _from_ctm(fields) if is_ctm else _from_text(fields)
         if interval is None:
             manifest.notice(BAD_ROWS, f"{path.name} line {line}: {row[:80]}")
-        elif not _is_silent(interval.label):
-            found.append(interval)
-    return {identity: (_in_order(intervals), None) for identity, intervals in words.items()}, strangers
+        elif not is_silence(interval.label):
+            intervals.append(interval)
+    return {utterance_id: (_in_order(intervals), None) for utterance_id, intervals in words.items()}, unmatched_ids
 
 
 def _from_ctm(fields: list[str]) -> Interval | None:
@@ -120,24 +123,24 @@ def _from_text(fields: list[str]) -> Interval | None:
 
 def _from_textgrids(folder: Path, ids: set[str], manifest: Manifest) -> tuple[dict[str, Aligned], set[str]]:
     """The alignments of the utterances in a folder, and the ids of others."""
-    files, strangers = _find(folder, ids)
+    files, unmatched_ids = _find(folder, ids)
     aligned: dict[str, Aligned] = {}
-    for identity, paths in track(sorted(files.items()), f"reading {folder.name}", unit="TextGrids"):
+    for utterance_id, paths in track(sorted(files.items()), f"reading {folder.name}", unit="TextGrids"):
         try:
-            aligned[identity] = _from_textgrid(identity, paths, manifest)
+            aligned[utterance_id] = _from_textgrid(utterance_id, paths, manifest)
         except InputError as e:
             manifest.notice(BAD_TEXTGRIDS, printable(str(e)))
-    return aligned, strangers
+    return aligned, unmatched_ids
 
 
-def _from_textgrid(identity: str, paths: list[Path], manifest: Manifest) -> Aligned:
+def _from_textgrid(utterance_id: str, paths: list[Path], manifest: Manifest) -> Aligned:
     if len(paths) > 1:
-        raise InputError(f"{identity}: which one is it, {' or '.join(map(str, paths))}?")
+        raise InputError(f"{utterance_id}: which is the right one, {' or '.join(map(str, paths))}?")
     tiers = textgrid.read(paths[0])
     words, phones = _tier(paths[0], tiers, "words"), _tier(paths[0], tiers, "phones") or ()
     if words is None:
         raise InputError(f"{paths[0]}: no tier 'words', but {', '.join(map(repr, tiers)) or 'none'}")
-    spoken = (word._replace(label=word.label.strip().upper()) for word in words if not _is_silent(word.label))
+    spoken = (word._replace(label=word.label.strip().upper()) for word in words if not is_silence(word.label))
     labelled = (phone._replace(label=_phone(phone.label)) for phone in phones)
     return _in_order(_sound(spoken, paths[0], manifest)), _in_order(_sound(labelled, paths[0], manifest))
 
@@ -146,7 +149,7 @@ def _find(folder: Path, ids: set[str]) -> tuple[dict[str, list[Path]], set[str]]
     """The TextGrids of each utterance (one with its whole id as path wins over the same name elsewhere), and other names."""
     files: dict[str, list[Path]] = {}
     exact: dict[str, list[Path]] = {}
-    strangers: set[str] = set()
+    unmatched_ids: set[str] = set()
     for parent, folders, names in os.walk(folder, onerror=_stop):
         folders.sort()
         for name in sorted(names):
@@ -160,8 +163,8 @@ def _find(folder: Path, ids: set[str]) -> tuple[dict[str, list[Path]], set[str]]
             elif stem in ids:
                 files.setdefault(stem, []).append(path)
             else:
-                strangers.add(printable(whole))
-    return files | exact, strangers
+                unmatched_ids.add(printable(whole))
+    return files | exact, unmatched_ids
 
 
 def _stop(error: OSError) -> None:
@@ -170,10 +173,10 @@ def _stop(error: OSError) -> None:
 
 def _tier(path: Path, tiers: Mapping[str, tuple[Interval, ...]], kind: str) -> tuple[Interval, ...] | None:
     """The one tier of a kind, by its name."""
-    found = [name for name in tiers if name.strip().lower().split(" - ")[-1] in _TIERS[kind]]
-    if len(found) > 1:
-        raise InputError(f"{path}: several tiers of {kind}: {', '.join(map(repr, found))}")
-    return tiers[found[0]] if found else None
+    names = [name for name in tiers if name.strip().lower().split(" - ")[-1] in _TIERS[kind]]
+    if len(names) > 1:
+        raise InputError(f"{path}: several tiers of {kind}: {', '.join(map(repr, names))}")
+    return tiers[names[0]] if names else None
 
 
 def _sound(intervals: Iterable[Interval], path: Path, manifest: Manifest) -> Iterator[Interval]:
@@ -196,10 +199,6 @@ def _phone(label: str) -> str:
 def _interval(start: float, end: float, label: str) -> Interval | None:
     """The interval if its times are finite seconds with 0 <= start <= end."""
     return Interval(start, end, sys.intern(label)) if 0 <= start <= end < math.inf else None
-
-
-def _is_silent(label: str) -> bool:
-    return label.strip().lower() in PAUSES | NOISES
 
 
 def _in_order(intervals: Iterable[Interval]) -> tuple[Interval, ...] | None:

@@ -2,12 +2,13 @@
 
 `wav2capt.txt` has rows `wav image #number`, `wav2spk.txt` rows `wav speaker`, `Flickr8k.token.txt` rows
 `image#number`, a tab and the text, and `Flickr_8k.trainImages.txt` (`dev`, `test`) an image a row. The captions of an
-image share its `image_id`. Whether wavs and images exist is found out by preparation.
+image share its `image_id`. Preparation checks whether wavs and images exist.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from resdavenet_vq.config import Flickr8k
@@ -28,44 +29,61 @@ SEVERAL_TEXTS = "several texts"
 _CAPTION_NUMBER = re.compile(r"#[0-9]{1,9}")
 
 
+class Files:
+    """The places of the corpus's files."""
+
+    def __init__(self, corpus: Flickr8k) -> None:
+        self.wavs = corpus.audio_folder / "wavs"
+        self.wav2capt = corpus.audio_folder / "wav2capt.txt"
+        self.wav2spk = corpus.audio_folder / "wav2spk.txt"
+        self.tokens = corpus.text_folder / "Flickr8k.token.txt"
+        self.image_lists = {split: corpus.text_folder / f"Flickr_8k.{split}Images.txt" for split in corpus.splits}
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        """The files that any split is read from: images in the other lists are in no doubt of a split."""
+        return (self.wav2capt, self.wav2spk, self.tokens, *self.image_lists.values())
+
+
 def read(corpus: Flickr8k, split: str) -> Manifest:
-    """The utterances of one split, in the order of `wav2capt.txt`; the id of an utterance is its wav's name without suffix.
+    """The utterances of one split, in the order of `wav2capt.txt`; their ids are the wavs' names without suffix.
 
     A row of `wav2capt.txt` is refused if it has other than three fields, a number that is not like `#0`, a wav or
     image that is no file name, a wav that an earlier row has, or a caption (image and number) that an earlier
     row has. A malformed row belongs to no split for certain and is refused in each.
     Counted are captions of images in no split (the corpus is known to have such), images of the split without
-    captions, and utterances without a text, without a speaker or with several, which go on without.
-    Raises InputError for an unreadable file, an image in two splits, and a split of which nothing is found.
+    captions, and utterances without a text, without a speaker or with several, which are kept without.
+    Raises InputError for an unreadable file, an image in two splits, and a split without any caption.
     """
     manifest = Manifest(counted={NO_ALIGNMENT: 0})
-    split_of = _splits(corpus, split, manifest)
-    speakers = _speakers(corpus.wav2spk, manifest)
-    texts = _texts(corpus.tokens, manifest)
+    files = Files(corpus)
+    split_of = _splits(files.image_lists, split, manifest)
+    speakers = _speakers(files.wav2spk, manifest)
+    texts = _texts(files.tokens, manifest)
     spoken: set[str] = set()
     line_of: dict[tuple[str, str], int] = {}
-    for line, row in read_lines(corpus.wav2capt):
+    for line, row in read_lines(files.wav2capt):
         wav, image, number, faults = _caption(row)
         if not faults:
             if split_of.get(image) != split:
                 if image not in split_of:
-                    manifest.notice(IN_NO_SPLIT, f"{corpus.wav2capt.name} line {line}: {wav} {image}")
+                    manifest.notice(IN_NO_SPLIT, f"{files.wav2capt.name} line {line}: {wav} {image}")
                 continue
-            identity = str(PurePosixPath(wav).with_suffix(""))
+            utterance_id = str(PurePosixPath(wav).with_suffix(""))
             faults = [
-                f"the {key[0]} {key[1]!r} stands on line {line_of[key]} already"
-                for key in (("utterance", identity), ("caption", image + number))
+                f"the {key[0]} {key[1]!r} is on line {line_of[key]} already"
+                for key in (("utterance", utterance_id), ("caption", image + number))
                 if line_of.setdefault(key, line) != line
             ]
         if faults:
-            refused = f"{corpus.wav2capt.name} line {line}: {'; '.join(faults)}"
+            refused = f"{files.wav2capt.name} line {line}: {'; '.join(faults)}"
             manifest.refused.append(Refusal(len(manifest.utterances) + len(manifest.refused), "", wav, refused))
             continue
         spoken.add(image)
         manifest.utterances.append(
             Utterance(
-                id=identity,
-                wav=corpus.wavs / wav,
+                id=utterance_id,
+                wav=files.wavs / wav,
                 image=corpus.image_folder / image,
                 image_id=image,
                 speaker=_speaker(speakers, wav, manifest),
@@ -78,7 +96,7 @@ def read(corpus: Flickr8k, split: str) -> Manifest:
     images = [image for image, belongs in split_of.items() if belongs == split]
     if not spoken and not manifest.refused:
         raise InputError(
-            f"{corpus.wav2capt}: no caption of any of the {len(images)} images in {corpus.image_list(split)}"
+            f"{files.wav2capt}: no caption of any of the {len(images)} images in {files.image_lists[split]}"
         )
     for image in images:
         if image not in spoken:
@@ -98,26 +116,24 @@ def _caption(row: str) -> tuple[str, str, str, list[str]]:
     return wav, image, number, faults
 
 
-def _splits(corpus: Flickr8k, split: str, manifest: Manifest) -> dict[str, str]:
+def _splits(image_lists: Mapping[str, Path], split: str, manifest: Manifest) -> dict[str, str]:
     """The split of every image. Raises InputError naming images that are in two, or are no file names."""
     split_of: dict[str, str] = {}
     faults = []
-    for name in corpus.splits:
-        for line, image in read_lines(corpus.image_list(name)):
+    for name, path in image_lists.items():
+        for line, image in read_lines(path):
             if fault := path_fault(image):
-                faults.append(f"{corpus.image_list(name)} line {line}: {fault}")
+                faults.append(f"{path} line {line}: {fault}")
             elif image not in split_of:
                 split_of[image] = name
             elif split_of[image] != name:
-                faults.append(
-                    f"{corpus.image_list(name)} line {line}: {image!r} is in {corpus.image_list(split_of[image]).name} too"
-                )
+                faults.append(f"{path} line {line}: {image!r} is in {image_lists[split_of[image]].name} too")
             elif name == split:
                 manifest.notice(LISTED_TWICE, image)
     if faults:
         raise InputError("\n".join(["Lists of images have faults; every image must be in one split:", *faults]))
     if split not in split_of.values():
-        raise InputError(f"{corpus.image_list(split)}: lists no image")
+        raise InputError(f"{image_lists[split]}: lists no image")
     return split_of
 
 

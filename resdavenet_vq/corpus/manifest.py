@@ -16,10 +16,20 @@ from typing import Any, NamedTuple
 from resdavenet_vq.errors import InputError
 
 NO_ALIGNMENT = "no alignment"
-"""What an utterance without aligned words is counted as."""
+"""The name under which utterances without aligned words are counted."""
 
 MOST_NAMED = 100
-"""Of each kind of thing noticed, so many are named."""
+"""Largest number of names listed of each kind of thing noticed."""
+
+PAUSES = frozenset({"", "sil", "sp", "<sil>", "<eps>", "<p:>", "<p>", "silence", "[silence]"})
+NOISES = frozenset({"spn", "<unk>", "<spn>", "[noise]", "<noise>", "<usb>", "nsn"})
+SILENCE_LABELS = PAUSES | NOISES
+"""Labels of pauses and noises, in lower case; they are neither words nor phones."""
+
+
+def is_silence(label: str) -> bool:
+    """Whether a label is that of a pause or a noise, in any case."""
+    return label.strip().lower() in SILENCE_LABELS
 
 
 class Interval(NamedTuple):
@@ -32,7 +42,7 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One spoken caption; several may share an image, told by the same `image_id`."""
+    """One spoken caption; several may share an image, and then have the same `image_id`."""
 
     id: str
     wav: Path
@@ -87,7 +97,7 @@ class Refusal(NamedTuple):
 
 @dataclass
 class Manifest:
-    """A split of a corpus as read: what can be used, what was refused, what was counted."""
+    """A split of a corpus, or a part of it, as read: what can be used, what was refused, what was counted."""
 
     utterances: list[Utterance] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
@@ -95,36 +105,47 @@ class Manifest:
     """Things noticed that refuse no row, such as "bad alignment tokens" or "no alignment"."""
     noticed: dict[str, list[str]] = field(default_factory=dict)
     """The first of them by name, where they have names."""
+    first_row: int = 0
+    """Of a part of a split: its first row."""
 
     @property
     def rows(self) -> int:
-        """How many rows the corpus has, refused ones included."""
+        """The number of rows, refused ones included."""
         return len(self.utterances) + len({refusal.row for refusal in self.refused})
 
     def row_numbers(self) -> list[int]:
-        """The row of each utterance: those that the refusals have left."""
-        taken = {refusal.row for refusal in self.refused}
-        return [row for row in range(self.rows) if row not in taken]
+        """The row of each utterance in the split: all rows but the refused ones."""
+        refused = {refusal.row for refusal in self.refused}
+        return [row for row in range(self.first_row, self.first_row + self.rows) if row not in refused]
+
+    def part(self, rows: range) -> Manifest:
+        """Only these consecutive rows, and nothing that was counted."""
+        numbered = zip(self.row_numbers(), self.utterances, strict=True)
+        return Manifest(
+            [utterance for row, utterance in numbered if row in rows],
+            [refusal for refusal in self.refused if refusal.row in rows],
+            first_row=rows.start,
+        )
 
     def notice(self, what: str, which: str) -> None:
-        """Counts a thing that refuses no row, and names it unless many were named before."""
+        """Counts a thing that refuses no row, and lists its name up to MOST_NAMED."""
         self.counted[what] = self.counted.get(what, 0) + 1
         names = self.noticed.setdefault(what, [])
         if len(names) < MOST_NAMED:
             names.append(which)
 
 
-def refusals(refused: list[Refusal], rows: int, of: str = "") -> str:
-    """What to say of refused rows; `of` tells what else than a corpus has so many rows, such as " of the shard"."""
+def refusals(refused: list[Refusal], rows: int) -> str:
+    """A message that lists refused rows of so many."""
     lines = [
-        f"row {refusal.row}{of} ({refusal.id or 'no id'}): {refusal.file or 'no file'}: {refusal.reason}"
+        f"row {refusal.row} ({refusal.id or 'no id'}): {refusal.file or 'no file'}: {refusal.reason}"
         for refusal in refused
     ]
     return "\n".join(
         [
-            f"{len(refused)} of {rows} rows{of} cannot be used:",
+            f"{len(refused)} of {rows} rows cannot be used:",
             *lines,
-            "Mend or remove them, or set preparation.bad_rows to skip to go on without them.",
+            "Correct or remove them, or set preparation.bad_rows to skip to continue without them.",
         ]
     )
 

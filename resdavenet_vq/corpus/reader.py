@@ -1,10 +1,31 @@
-"""From the section `corpus` of the configuration to a split's manifest."""
+"""From the section `corpus` of the configuration to the files of a split, and to its manifest.
+
+Readers are imported when they are needed: the rules ask for the files.
+"""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from resdavenet_vq.config import Corpus, Flickr8k, PlacesAudio, SpokenCoco
 from resdavenet_vq.corpus.manifest import Manifest
 from resdavenet_vq.errors import InputError
+
+
+def files_of(corpus: PlacesAudio | SpokenCoco | Flickr8k, split: str) -> tuple[Path, ...]:
+    """The files that a split is read from, alignments apart."""
+    match corpus:
+        case PlacesAudio():
+            return (corpus.metadata[split],)
+        case SpokenCoco(karpathy_splits=None):
+            return (corpus.metadata[split],)
+        case SpokenCoco(karpathy_splits=Path() as splits):
+            return (*corpus.metadata.values(), splits)
+        case Flickr8k():
+            from resdavenet_vq.corpus.flickr8k import Files
+
+            return Files(corpus).all
+    raise TypeError(type(corpus))
 
 
 def read(corpus: Corpus, split: str) -> Manifest:

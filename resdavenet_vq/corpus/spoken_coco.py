@@ -152,7 +152,7 @@ def _karpathy_splits(path: Path, corpus: SpokenCoco) -> dict[str, str]:
     content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         raise InputError(f'{path}: not in the layout of Karpathy\'s splits; it must be an object with a list "images"')
-    names = {name: name for name in corpus.splits} | {RESTVAL: "train" if corpus.restval == "train" else ""}
+    names = {name: name for name in corpus.splits} | {RESTVAL: "train"}
     split_of: dict[str, str] = {}
     faults = []
     for number, row in enumerate(content["images"]):

@@ -10,19 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from resdavenet_vq.corpus.manifest import Interval
+from resdavenet_vq.corpus.manifest import Interval, is_silence
 
 HEADER = "#file onset offset #phone prev-phone next-phone speaker"
 
 SHORTEST = 0.07
-"""Tokens that take less time, in seconds, are no items: a slow layer has no frame for them."""
-
-PAUSES = frozenset({"SIL", "SPN"})
-"""Labels of pauses and noises among aligned phones."""
+"""Shortest duration of an item in seconds: a slow layer has no frame for shorter tokens."""
 
 
 class Token(NamedTuple):
-    """What an item says beside its utterance and speaker; times in seconds."""
+    """An item without its utterance and speaker; times in seconds."""
 
     start: float
     end: float
@@ -35,12 +32,12 @@ def triphones(phones: Iterable[Interval]) -> Iterator[Token]:
     """The triphones of an utterance, in the order of its phones."""
     tier = list(phones)
     for before, phone, after in zip(tier, tier[1:], tier[2:], strict=False):
-        if not PAUSES & {before.label, phone.label, after.label}:
+        if not any(is_silence(interval.label) for interval in (before, phone, after)):
             yield Token(before.start, after.end, phone.label, before.label, after.label)
 
 
 def lasts(token: Token, shortest: float = SHORTEST) -> bool:
-    """Whether a token takes at least so many seconds, as exactly as times are written."""
+    """Whether a token is at least `shortest` seconds long, as exactly as times are written."""
     return round(token.end - token.start, 4) >= shortest
 
 

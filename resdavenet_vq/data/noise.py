@@ -23,14 +23,14 @@ from typing import NamedTuple
 import numpy as np
 
 from resdavenet_vq.config import AddedNoise, Preparation
-from resdavenet_vq.config.noise import recordings
 from resdavenet_vq.corpus.manifest import Manifest, Utterance
 from resdavenet_vq.data import features, preparation
+from resdavenet_vq.data.audio import length_of_wav, read_wav
 from resdavenet_vq.data.sources import Media
-from resdavenet_vq.errors import InputError
+from resdavenet_vq.errors import InputError, listed
 
-MOST_NAMED = 10
-"""Utterances named in a message."""
+SUFFIXES = frozenset({".wav", ".flac", ".ogg"})
+"""File names of recordings in a folder of noise end so."""
 
 
 def prepare(
@@ -40,13 +40,31 @@ def prepare(
 
     Raises InputError also where babble lacks speakers, and where there are no recordings.
     """
-    source = Noisy(Media(settings.precision, settings.max_frames, settings.allow_silent), added, manifest)
-    command = f"prepare-noisy --settings '{settings.model_dump_json(exclude={'shards'})}' --noise '{added.model_dump_json(exclude_none=True)}'"
+    source = Noisy(Media(settings.precision, settings.max_frames), added, manifest)
+    noise = added.model_dump_json(exclude_none=True)
+    command = f"prepare-noisy --settings '{preparation.command_settings(settings)}' --noise '{noise}'"
     preparation.prepare_from(source, manifest, settings, out, report, workers, command)
 
 
+def recordings(path: Path) -> list[Path]:
+    """The recordings in a folder, in order of their paths, or in a list, relative to its own folder.
+
+    Raises InputError if there are none.
+    """
+    if path.is_dir():
+        paths = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+    elif path.is_file():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        paths = [path.parent / line.strip() for line in lines if line.strip()]
+    else:
+        raise InputError(f"{path}: no such file or folder of noise")
+    if not paths:
+        raise InputError(f"{path}: names no recording")
+    return paths
+
+
 def mixed(speech: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
-    """Speech (samples,) with noise (samples,) so much weaker, float32. Constant speech has no energy and stays alone.
+    """Speech (samples,) plus noise (samples,) at a signal-to-noise ratio, float32; constant speech stays without noise.
 
     Raises InputError for noise without energy.
     """
@@ -80,14 +98,12 @@ class Noisy:
 
     def logmel(self, wav: Path, row: int) -> tuple[np.ndarray, int]:
         """Features of the noisy utterance, and its length."""
-        audio = features.read_wav(wav, allow_silent=self.media.allow_silent)
+        audio = read_wav(wav, allow_silent=False)
         noisy = features.log_mel(self.with_noise(audio, row))
         return noisy[: self.media.max_frames].astype(self.media.precision), len(audio)
 
     def with_noise(self, audio: np.ndarray, row: int) -> np.ndarray:
-        """The waveform (samples,) of a row's utterance with its noise, float32. Empty audio stays as it is."""
-        if not len(audio):
-            return audio
+        """The waveform (samples,) of a row's utterance with its noise, float32."""
         own = self._rows[row]
         key = f"{self.added.seed} {self.added.kind} {own.id}"
         rng = np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()[:16]))
@@ -121,52 +137,50 @@ def _checked(files: Sequence[Path]) -> list[str]:
     faults = []
     for file in files:
         try:
-            if not features.length_of_wav(file):
+            if not length_of_wav(file):
                 faults.append(f"{file}: no samples")
         except InputError as e:
             faults.append(str(e))
     if faults:
-        raise InputError(
-            "\n".join([f"{len(faults)} recordings of noise cannot be used:", *faults, "Mend noise.files."])
-        )
+        raise InputError(f"{len(faults)} recordings of noise cannot be used:\n{listed(faults)}\nCorrect noise.files.")
     return list(map(str, files))
 
 
 def _by_speaker(utterances: Sequence[Utterance], voices: int) -> dict[str, list[_Voice]]:
     """Everyone's utterances, speakers and utterances in the order of their names."""
     if unknown := [u.id for u in utterances if u.speaker is None]:
-        named = ", ".join(unknown[:MOST_NAMED]) + (" ..." if len(unknown) > MOST_NAMED else "")
         raise InputError(
-            f"babble needs to know who speaks: {len(unknown)} utterances have no speaker ({named}); leave babble out of noise.kinds"
+            f"babble needs the speakers of all utterances; leave it out of noise.kinds. {len(unknown)} have none:\n"
+            + listed(unknown)
         )
-    found: dict[str, list[_Voice]] = {}
+    voices_of: dict[str, list[_Voice]] = {}
     for u in sorted(utterances, key=lambda u: (u.speaker or "", u.id)):
-        found.setdefault(u.speaker or "", []).append(_Voice(u.id, u.speaker, str(u.wav)))
-    if len(found) <= voices:
+        voices_of.setdefault(u.speaker or "", []).append(_Voice(u.id, u.speaker, str(u.wav)))
+    if len(voices_of) <= voices:
         raise InputError(
-            f"babble of {voices} other speakers needs {voices + 1} in the split, which has {len(found)}; lower noise.babble_speakers"
+            f"babble of {voices} other speakers needs {voices + 1} in the split, which has {len(voices_of)}; lower noise.babble_speakers"
         )
-    return found
+    return voices_of
 
 
 def _babble(
     rng: np.random.Generator, n: int, voices: Mapping[str, Sequence[_Voice]], own: str | None, number: int
 ) -> np.ndarray:
-    """So many other speakers' voices (n,), each of unit power; one without energy is not heard."""
+    """The sum (n,) of the voices of `number` other speakers, each of unit power; one without energy is left out."""
     total = np.zeros(n)
     for speaker in rng.choice([name for name in voices if name != own], number, replace=False).tolist():
         chosen = voices[speaker][int(rng.integers(len(voices[speaker])))]
-        voice = features.read_wav(Path(chosen.wav)).astype(np.float64)
+        voice = read_wav(Path(chosen.wav)).astype(np.float64)
         if len(voice) and (power := voice.var()):
             total += _stretch(rng, (voice - voice.mean()) / power**0.5, n)
     return total
 
 
 def _stretch(rng: np.random.Generator, recording: np.ndarray, n: int) -> np.ndarray:
-    """So many samples (n,) from a random place on, round and round."""
+    """The recording (n,) from a random place on, repeated as often as needed."""
     return np.resize(np.roll(recording, -int(rng.integers(len(recording)))), n)
 
 
 @lru_cache(maxsize=8)
 def _recording(file: str) -> np.ndarray:
-    return features.read_wav(Path(file), allow_silent=False)
+    return read_wav(Path(file), allow_silent=False)

@@ -1,4 +1,4 @@
-"""The header of a store: what it says of itself, and the place, shape and type of every dataset."""
+"""The header of a store: its attributes, and the place, shape and type of every dataset."""
 
 from __future__ import annotations
 
@@ -16,9 +16,6 @@ from resdavenet_vq.data import features, sources
 from resdavenet_vq.errors import InputError
 
 FORMAT = "resdavenet-vq store 1"
-INDEX_FORMAT = "resdavenet-vq index 1"
-"""Of a store that points to shards."""
-
 HEADER_LENGTH = 8192
 ATTRIBUTES = (
     "reader",
@@ -31,18 +28,18 @@ ATTRIBUTES = (
     "versions",
     "complete",
 )
+PART = "part"
+"""A further attribute of a part of a split, see `parts`."""
+
 BY_UTTERANCE = ("logmel", "manifest", "ids")
 BY_IMAGE = ("image", "image_ids")
 RAGGED = (*BY_UTTERANCE, *BY_IMAGE)
 WITH_CRC32 = ("logmel", "image")
-IN_INDEX = ("ids", "image_ids")
-"""Those of RAGGED whose elements a store that points to shards holds itself."""
-
 _DTYPES = {text: np.dtype(text) for text in ("<f2", "<f4", "<i8", "<u4", "|u1")}
 
 
 class Place(NamedTuple):
-    """Where a dataset lies in the file, in bytes, and what it is."""
+    """The place of a dataset in the file, in bytes, its shape and its type."""
 
     offset: int
     shape: tuple[int, ...]
@@ -55,21 +52,20 @@ class Place(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What the first 8192 bytes of a store say."""
+    """The first 8192 bytes of a store."""
 
     size: int
-    """Of the whole file, in bytes."""
+    """Bytes of the whole file."""
     sha256: str
-    """Of everything behind the header."""
+    """SHA-256 of everything behind the header."""
     attributes: dict[str, Any]
     places: dict[str, Place]
-    format: str = FORMAT
 
     def to_bytes(self) -> bytes:
-        """The header as it stands in the file, with a checksum of its own."""
+        """The header as it is in the file, with a checksum of its own."""
         places = {name: [place.offset, list(place.shape), place.dtype.str] for name, place in self.places.items()}
         content = {"bytes": self.size, "sha256": self.sha256, "attributes": self.attributes, "datasets": places}
-        text = f"{self.format}\n{json.dumps(content, sort_keys=True)}\n".encode()
+        text = f"{FORMAT}\n{json.dumps(content, sort_keys=True)}\n".encode()
         header = text + hashlib.sha256(text).hexdigest().encode() + b"\n"
         assert len(header) <= HEADER_LENGTH, "settings and versions have outgrown the header"
         return header.ljust(HEADER_LENGTH, b"\0")
@@ -84,10 +80,9 @@ class Header(NamedTuple):
             raise InputError(f"{path}: no such file; prepare the split first") from None
         except OSError as e:
             raise InputError(f"{path}: cannot be read ({e.strerror or e})") from None
-        named = head.partition(b"\n")[0]
-        if named not in (FORMAT.encode(), INDEX_FORMAT.encode()):
+        if head.partition(b"\n")[0] != FORMAT.encode():
             raise InputError(f"{path}: is no store of this software; prepare the split again")
-        header = cls._parse(head, named.decode())
+        header = cls._parse(head)
         if header is None:
             raise InputError(f"{path}: the header is damaged; prepare the split again")
         if size != header.size:
@@ -97,7 +92,7 @@ class Header(NamedTuple):
         return header
 
     @classmethod
-    def _parse(cls, head: bytes, named: str) -> Header | None:
+    def _parse(cls, head: bytes) -> Header | None:
         """The header in its bytes; None if they are not exactly those that `to_bytes` makes of it."""
         try:
             content = json.loads(head.split(b"\n")[1])
@@ -105,12 +100,12 @@ class Header(NamedTuple):
                 name: Place(int(at), tuple(map(int, shape)), _DTYPES[dtype])
                 for name, (at, shape, dtype) in content["datasets"].items()
             }
-            header = cls(int(content["bytes"]), str(content["sha256"]), dict(content["attributes"]), places, named)
-            sound = header.to_bytes() == head and header.attributes.keys() == set(ATTRIBUTES)
+            header = cls(int(content["bytes"]), str(content["sha256"]), dict(content["attributes"]), places)
+            sound = header.to_bytes() == head and header.attributes.keys() - {PART} == set(ATTRIBUTES)
             sound &= isinstance(header.attributes["max_frames"], int) and isinstance(
                 header.attributes["features"], dict
             )
-            sound &= sources.are_sound(header.attributes)
+            sound &= sources.are_sound(header.attributes) and isinstance(header.attributes.get(PART, {}), dict)
         except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, AssertionError):
             return None
         return header if sound else None
@@ -119,18 +114,13 @@ class Header(NamedTuple):
 type Layout = dict[str, tuple[tuple[int, ...], np.dtype]]
 
 
-def stored(reader: str) -> tuple[str, ...]:
-    """Those of RAGGED whose elements a store holds itself, if it has no shards."""
+def datasets_inside(reader: str) -> tuple[str, ...]:
+    """Those of RAGGED whose elements are in the store itself."""
     return tuple(name for name in RAGGED if reader == "store" or name not in WITH_CRC32)
 
 
-def pointed_to(reader: str) -> tuple[str, ...]:
-    """Those of RAGGED whose elements stand in the shards that a store points to."""
-    return tuple(name for name in stored(reader) if name not in IN_INDEX)
-
-
 def layout(n_utterances: int, n_images: int, lengths: Mapping[str, int], precision: np.dtype, reader: str) -> Layout:
-    """Shape and type of every dataset; `lengths` are the rows of those `stored`: frames or bytes."""
+    """Shape and type of every dataset; `lengths` are the rows, frames or bytes, of those of `datasets_inside`."""
     index, byte, crc32 = np.dtype("<i8"), np.dtype("u1"), np.dtype("<u4")
     datasets: Layout = {}
     for name in RAGGED:
@@ -145,14 +135,3 @@ def layout(n_utterances: int, n_images: int, lengths: Mapping[str, int], precisi
     if reader == "release_2020":
         datasets["source_row"] = ((n_utterances,), index)
     return datasets | {"image_index": ((n_utterances,), index), "n_samples": ((n_utterances,), index)}
-
-
-def index_layout(
-    n_utterances: int, n_images: int, lengths: Mapping[str, int], precision: np.dtype, reader: str
-) -> Layout:
-    """As `layout`, of a store that points to shards; `lengths` are those of IN_INDEX and of `shards`, in bytes."""
-    datasets = layout(n_utterances, n_images, {name: lengths[name] for name in IN_INDEX}, precision, reader)
-    for name in pointed_to(reader):
-        datasets[f"{name}_at"] = ((n_utterances if name in BY_UTTERANCE else n_images,), np.dtype("<i8"))
-    datasets |= {"shard": ((n_utterances,), np.dtype("<u4")), "image_shard": ((n_images,), np.dtype("<u4"))}
-    return datasets | {"shards": ((lengths["shards"],), np.dtype("u1"))}

@@ -44,39 +44,19 @@ _MOST_DRAWS = 100_000
 def make(settings: SpokenScenes, split: str, folder: Path, workers: int) -> None:
     """Makes one split with that many processes.
 
-    Writes `folder/{split}/wavs`, for pairs `folder/{split}/images`, and last and whole
-    `folder/{split}.json` in the Places layout and the ABX items `folder/{split}.item`.
+    Writes `folder/{split}/wavs`, for pairs `folder/{split}/images`, and last and whole the ABX items
+    `folder/{split}.item` and `folder/{split}.json` in the layout of Places Audio, with its digest.
     Raises InputError for an unknown split, a missing synthesiser, or a corpus with too few
     kinds of scenes for its number of splits.
     """
     _check(settings, split)
-    for output in (folder / f"{split}.json", folder / f"{split}.item"):
-        output.unlink(missing_ok=True)  # it must not describe the media that are about to change
+    for suffix in (".json", ".json.sha256", ".item"):
+        (folder / f"{split}{suffix}").unlink(missing_ok=True)  # it must not describe the media that are about to change
     number = settings.pairs[split] if split in settings.pairs else settings.word_lists[split]
-    _declare(_made(settings, split, range(number), folder, workers), split, folder)
+    _write_lists(_make_media(settings, split, number, folder, workers), split, folder)
 
 
-def make_shard(settings: SpokenScenes, split: str, numbers: range, folder: Path, out: Path, workers: int) -> None:
-    """Makes the utterances of a split with these numbers, as `make` would, and last what `gather` needs of them, in `out`."""
-    _check(settings, split)
-    out.unlink(missing_ok=True)
-    rows = _made(settings, split, numbers, folder, workers)
-    files.write_json(out, [{"row": row, "phones": phones} for row, phones in rows])
-
-
-def gather(parts: list[Path], split: str, folder: Path) -> None:
-    """Writes the JSON file and the items of a split from what its shards left, in order: of n, shard s made every n-th utterance from s on."""
-    shards = [
-        [(part["row"], tuple(Interval(*phone) for phone in part["phones"])) for part in files.read_json(path)]
-        for path in parts
-    ]
-    rows: list[_Made] = [({}, ())] * sum(map(len, shards))
-    for shard, made in enumerate(shards):
-        rows[shard :: len(shards)] = made
-    _declare(rows, split, folder)
-
-
-type _Made = tuple[dict[str, Any], tuple[Interval, ...]]
+type _Row = tuple[dict[str, Any], tuple[Interval, ...]]
 """An utterance's row of the JSON file, and its phones."""
 
 
@@ -86,16 +66,16 @@ def _check(settings: SpokenScenes, split: str) -> None:
         raise InputError(f"the corpus has no split {split!r}; known are {', '.join(settings.splits)}")
 
 
-def _made(settings: SpokenScenes, split: str, numbers: range, folder: Path, workers: int) -> list[_Made]:
-    """Makes the media of these utterances."""
-    for subfolder in dict.fromkeys(map(_subfolder, numbers)):
+def _make_media(settings: SpokenScenes, split: str, number: int, folder: Path, workers: int) -> list[_Row]:
+    """Makes the wav and image files of a split."""
+    for subfolder in dict.fromkeys(map(_subfolder, range(number))):
         for media in ("wavs", "images") if split in settings.pairs else ("wavs",):
             (folder / split / media / subfolder).mkdir(parents=True, exist_ok=True)
-    return list(_rows(partial(_make_one, settings, split, folder), numbers, workers, label=f"making {split}"))
+    return list(_rows(partial(_make_one, settings, split, folder), number, workers, label=f"making {split}"))
 
 
-def _declare(rows: list[_Made], split: str, folder: Path) -> None:
-    """Writes the JSON file and the items of a split whose media are there."""
+def _write_lists(rows: list[_Row], split: str, folder: Path) -> None:
+    """Writes the items, the JSON file and its digest, once wav and image files are there."""
     with_images = "image" in rows[0][0]
     content = {"audio_base_path": f"{split}/wavs", **({"image_base_path": f"{split}/images"} if with_images else {})}
     with files.atomic_write(folder / f"{split}.item") as tmp:
@@ -107,6 +87,7 @@ def _declare(rows: list[_Made], split: str, folder: Path) -> None:
         )
         tmp.write_text("\n".join([items.HEADER, *lines]) + "\n", encoding="utf-8")
     files.write_json(folder / f"{split}.json", content | {"data": [row for row, _ in rows]})
+    files.write_digest(folder / f"{split}.json")
 
 
 def sample_pair(settings: SpokenScenes, split: str, rng: np.random.Generator) -> tuple[scenes.Scene, tuple[str, ...]]:
@@ -126,30 +107,29 @@ def sample_pair(settings: SpokenScenes, split: str, rng: np.random.Generator) ->
 
 
 def owner(key: str) -> int:
-    """The place, in the list of pairs, of the split that owns the scene or caption: 0 for half of all keys, 1 for a quarter, ..."""
+    """The place in `pairs` of the split that owns a scene or caption: 0 for half of all keys, 1 for a quarter, ..."""
     value = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest())
     return (~value & (value + 1)).bit_length() - 1  # how many ones its binary form ends with
 
 
-def _rows[T](make_one: partial[T], numbers: range, workers: int, label: str) -> Iterator[T]:
-    """What `make_one` gives for these numbers, in order."""
-    number = len(numbers)
+def _rows[T](make_one: partial[T], number: int, workers: int, label: str) -> Iterator[T]:
+    """The results of `make_one` for the numbers below `number`, in order."""
     if workers <= 1 or number <= 1:
-        yield from track(map(make_one, numbers), label, total=number, unit="utterances")
+        yield from track(map(make_one, range(number)), label, total=number, unit="utterances")
         return
     context = multiprocessing.get_context("spawn")  # a fork would inherit locks of the parent's threads
     with ProcessPoolExecutor(min(workers, number), mp_context=context, initializer=end_with_parent) as pool:
         chunk = max(1, min(_MOST_UTTERANCES_IN_A_CHUNK, number // (4 * workers)))
-        results = pool.map(make_one, numbers, chunksize=chunk)
+        results = pool.map(make_one, range(number), chunksize=chunk)
         yield from track(results, label, total=number, unit="utterances")
 
 
-def _make_one(settings: SpokenScenes, split: str, folder: Path, number: int) -> _Made:
-    """Writes the media of one utterance; its row of the JSON file, and its phones."""
+def _make_one(settings: SpokenScenes, split: str, folder: Path, number: int) -> _Row:
+    """Writes the wav and image files of one utterance."""
     name = int.from_bytes(hashlib.blake2b(split.encode(), digest_size=8).digest())
     for_text, for_speech, for_image = np.random.default_rng([settings.seed, name, number]).spawn(3)
-    identity = f"{split}-{number:06d}"
-    stem = f"{_subfolder(number)}/{identity}"
+    utterance_id = f"{split}-{number:06d}"
+    stem = f"{_subfolder(number)}/{utterance_id}"
 
     scene: scenes.Scene | None = None
     if split in settings.pairs:
@@ -162,7 +142,7 @@ def _make_one(settings: SpokenScenes, split: str, folder: Path, number: int) -> 
     spoken = speech.speak(text, speaker, settings, for_speech)
     soundfile.write(folder / split / "wavs" / f"{stem}.wav", spoken.samples, speech.SAMPLE_RATE, subtype="PCM_16")
 
-    row: dict[str, Any] = {"uttid": identity, "speaker": speaker.name, "wav": f"{stem}.wav"}
+    row: dict[str, Any] = {"uttid": utterance_id, "speaker": speaker.name, "wav": f"{stem}.wav"}
     if scene is not None:
         image = scenes.render(scene, settings.image_size, for_image)
         image.save(folder / split / "images" / f"{stem}.jpg", quality=_JPEG_QUALITY)

@@ -34,7 +34,7 @@ import resdavenet_vq
 from resdavenet_vq import config
 from resdavenet_vq.data.dataset import Batch, training_batches
 from resdavenet_vq.data.features import PAD_VALUE
-from resdavenet_vq.data.store import Header, Store
+from resdavenet_vq.data.store import Store
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import atomic_write, sha256
 from resdavenet_vq.lineage import Lineage
@@ -280,7 +280,7 @@ def _identity(
         "training": training.model_dump(mode="json", exclude={"workers", "threads", "gpus", "overrides"}),
         "parent": sha256(parent / checkpoint.WEIGHTS) if parent else None,
         "image_weights": None if parent else pretrained.sha256_of(model.image),
-        "data": {"training": Header.read(data.path).sha256, "validation": Header.read(validation.path).sha256},
+        "data": {"training": data.sha256, "validation": validation.sha256},
         "features": {key: data.attributes[key] for key in ("features_hash", "max_frames", "precision")},
         "code": dict(part.rpartition(":")[::2] for part in code.split()),
     }

@@ -14,6 +14,7 @@ from resdavenet_vq.config import AddedNoise, Preparation
 from resdavenet_vq.config.noise import recordings
 from resdavenet_vq.corpus.manifest import Manifest
 from resdavenet_vq.data import features, noise, preparation
+from resdavenet_vq.data.audio import read_wav
 from resdavenet_vq.data.noise import Noisy, mixed
 from resdavenet_vq.data.sources import Media
 from resdavenet_vq.data.store import Store, verify
@@ -125,7 +126,7 @@ def test_babble_is_other_speakers_equally_loud(tmp_path, seed):
     manifest, voices = tone_manifest(tmp_path), 3
     source = Noisy(MEDIA, AddedNoise(kind="babble", snr_db=0.0, seed=seed, babble_speakers=voices), manifest)
     for row in range(8):
-        clean = features.read_wav(manifest.utterances[row].wav)
+        clean = read_wav(manifest.utterances[row].wav)
         spectrum = np.abs(np.fft.rfft(source.with_noise(clean, row) - clean))
         heard = np.flatnonzero(spectrum[100:1601:100] > 0.1 * spectrum.max()).tolist()  # bins of 5 Hz
         assert len(heard) == voices

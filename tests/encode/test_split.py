@@ -19,10 +19,10 @@ from resdavenet_vq.data.preparation import prepare
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode import split as module
 from resdavenet_vq.encode.features import LayerFeatures
+from resdavenet_vq.encode.maps import MapsFile
 from resdavenet_vq.encode.split import encode, encode_logmel
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import matchmap, retrieval
-from resdavenet_vq.evaluation.matchmap import Maps
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import AudioEncoder
 from resdavenet_vq.model.dual_encoder import DualEncoder
@@ -100,7 +100,7 @@ def test_embeddings(encoded):
 def test_maps_are_what_embeddings_are_the_means_of(folder, encoded, tmp_path):
     paths, store, model, alone = encoded
     encode(folder / "model", folder / "split.h5", maps=tmp_path / "m.h5")
-    with Maps(tmp_path / "m.h5") as maps, h5py.File(paths["embeddings"]) as f:
+    with MapsFile(tmp_path / "m.h5") as maps, h5py.File(paths["embeddings"]) as f:
         assert (maps.ids, maps.image_ids, maps.frame_period) == (store.ids, store.image_ids, 0.16)
         assert maps.image_index.tolist() == store.image_index.tolist()
         for i, out in enumerate(alone):

@@ -10,6 +10,7 @@ import torch
 
 from resdavenet_vq.config import AudioModel, QuantizerModel
 from resdavenet_vq.data import features
+from resdavenet_vq.data.audio import read_wav
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import AudioEncoder, frame_mask
 from resdavenet_vq.release.importing import audio_state, import_released
@@ -110,7 +111,7 @@ def test_reference_experiment(experiment, batch):
 @pytest.fixture(scope="module")
 def utterances():
     wavs = [DATA / f"abx_dump/wavs/utt{i}.wav" for i in range(3)]
-    return [torch.from_numpy(np.ascontiguousarray(features.log_mel(features.read_wav(wav)).T)) for wav in wavs]
+    return [torch.from_numpy(np.ascontiguousarray(features.log_mel(read_wav(wav)).T)) for wav in wavs]
 
 
 def dumped(layer, i):

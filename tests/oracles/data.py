@@ -15,6 +15,7 @@ from PIL import Image
 
 from resdavenet_vq.corpus.manifest import Interval, Manifest, Utterance
 from resdavenet_vq.data import features
+from resdavenet_vq.data.audio import read_wav
 
 
 def log_mel(samples):
@@ -99,7 +100,7 @@ def write_release(folder, utterances):
         lengths = audio.create_dataset("melspec_len", (len(utterances),), "i8")
         image = pictures.create_dataset("image", (len(utterances),), h5py.special_dtype(vlen=np.uint8))
         for row, utterance in enumerate(utterances):
-            logmel = features.log_mel(features.read_wav(utterance.wav))[:2048]
+            logmel = features.log_mel(read_wav(utterance.wav))[:2048]
             melspec[row, :, : len(logmel)], lengths[row] = logmel.T, len(logmel)
             if utterance.image:
                 image[row] = np.frombuffer(utterance.image.read_bytes(), np.uint8)

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from resdavenet_vq import config, workflow
-from resdavenet_vq.data import features
+from resdavenet_vq import config
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.workflow.figures import drawings
 from resdavenet_vq.workflow.plan import Plan
@@ -145,9 +144,7 @@ def test_a_seed_reaches_its_own_trainings_and_nothing_that_was_there():
         assert with_seed["seed"] == 2
         assert with_seed | {"seed": one_more} == json.loads(one.training(folder))
         assert several.training_recipe(f"{folder}-seed2") == one.training_recipe(folder)
-        assert several.notation(f"{folder}-seed2") == one.notation(folder)
     assert several.parent("none-2-seed2") == ["results/spoken_scenes/none-seed2/model/model.json"]
-    assert several.slowest_abx_period == one.slowest_abx_period
     for targets in ("models", "retrieval", "abx", "words", "submissions", "shown_codes"):
         assert set(getattr(one, targets)) <= set(getattr(several, targets)), targets
     assert len(several.models) == 3 * len(one.models)
@@ -180,7 +177,7 @@ def test_every_figure_is_planned_with_what_it_is_made_of():
         "training", "codebooks", "precision-recall", "words-above", "utterance-1", "utterance-2", "keyword-SNOW",
     }  # fmt: skip
     assert len(planned["training"].inputs) == 4
-    assert planned["words-above"].inputs == ("results/spoken_scenes/none-2/words/quant2/summary.json",)
+    assert planned["words-above"].inputs == ("results/spoken_scenes/none-2/words/quant2/test/summary.json",)
     assert planned["utterance-1"].inputs == (
         "results/spoken_scenes/data/test.h5",
         "results/spoken_scenes/none-2/codes/test.h5",
@@ -295,7 +292,6 @@ def test_variants_are_scored_beside_their_quantizers_and_not_encoded():
     expected = ["baseline/abx/test/logmel.json", "none/abx/test/conv2.json", "23/abx/test/conv2.json"]
     assert scored == expected + [f"23/abx/test/{layer}.json" for layer in of_quantizers]
     assert some.abx_layers(some.lineages[1]) == ("conv2", "quant2", "quant3")
-    assert some.slowest_abx_period == 0.04
 
 
 def test_only_splits_of_abx_alone_are_never_cut():
@@ -305,6 +301,9 @@ def test_only_splits_of_abx_alone_are_never_cut():
     assert frames["abx"] > 24 * 3600 * 100
 
 
-def test_the_plan_and_the_features_agree_on_the_frame_period():
-    """The plan may not import the features, which need numpy; so the number stands twice."""
-    assert workflow.FRAME_PERIOD == features.FRAME_PERIOD
+def test_a_layer_slower_than_the_slowest_compared_is_named():
+    values = yaml.safe_load((REPO / "config.yaml").read_text())
+    with pytest.raises(InputError, match=r"abx\.scoring\.slowest_layer: quant4 is compared and slower than quant3"):
+        config.read(values | {"lineages": ["{2,4}"]})
+    values["abx"]["scoring"] = {"slowest_layer": "quant4"}
+    assert config.read(values | {"lineages": ["{2,4}"]}).abx.scoring.slowest_layer == "quant4"

@@ -1,0 +1,231 @@
+"""Audio files: what is read, what is refused, and recordings in blocks, which are the recording at once, bit for bit."""
+
+import contextlib
+import struct
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resdavenet_vq.data import audio, features
+from resdavenet_vq.data.audio import Recording, read_wav
+from resdavenet_vq.errors import InputError
+
+WAVS = Path(__file__).parents[1] / "golden/features"
+
+
+@pytest.mark.parametrize(
+    ("subtype", "tolerance"), [("PCM_16", 1e-4), ("PCM_24", 1e-6), ("PCM_U8", 0.01), ("FLOAT", 1e-7), ("DOUBLE", 1e-7)]
+)
+def test_sample_formats(tmp_path, subtype, tolerance):
+    samples = np.random.default_rng(0).uniform(-0.9, 0.9, 1000)
+    soundfile.write(tmp_path / "a.wav", samples, 16000, subtype=subtype)
+    read = read_wav(tmp_path / "a.wav")
+    assert read.dtype == np.float32
+    assert abs(read - samples).max() < tolerance
+
+
+def test_other_containers_are_read(tmp_path):
+    soundfile.write(tmp_path / "a.flac", np.zeros((1600, 2)), 16000)
+    assert len(read_wav(tmp_path / "a.flac")) == 1600
+
+
+def wav_bytes(tmp_path, n=1000):
+    soundfile.write(tmp_path / "whole.wav", np.random.default_rng(0).uniform(-0.9, 0.9, n), 16000)
+    return (tmp_path / "whole.wav").read_bytes()
+
+
+@pytest.mark.parametrize("cut", [0, 3, 11, 20, 43, 44, 45, 1000, 2043])
+def test_truncated_wav_is_refused(tmp_path, cut):
+    path = tmp_path / "short.wav"
+    path.write_bytes(wav_bytes(tmp_path)[:cut])
+    with pytest.raises(InputError, match=r"short\.wav: (is empty|truncated|cannot be read)"):
+        read_wav(path)
+
+
+@pytest.mark.parametrize("cut", [50, 500, 1200])
+def test_truncated_flac_is_refused(tmp_path, cut):
+    soundfile.write(tmp_path / "a.flac", np.random.default_rng(0).uniform(-0.9, 0.9, 1000), 16000)
+    (tmp_path / "a.flac").write_bytes((tmp_path / "a.flac").read_bytes()[:cut])
+    with pytest.raises(InputError, match=r"a\.flac: "):
+        read_wav(tmp_path / "a.flac")
+
+
+def test_bytes_after_the_audio_and_chunks_before_it_are_accepted(tmp_path):
+    data = wav_bytes(tmp_path)
+    extra = b"LIST" + struct.pack("<I", 5) + b"INFOx\0"
+    data = data[:12] + extra + data[12:] + extra
+    (tmp_path / "a.wav").write_bytes(data)
+    assert len(read_wav(tmp_path / "a.wav")) == 1000
+
+
+def test_faults_are_named(tmp_path):
+    def refused(data, match, **options):
+        path = tmp_path / "bad.wav"
+        if isinstance(data, bytes):
+            path.write_bytes(data)
+        else:
+            soundfile.write(path, *data, subtype="FLOAT")
+        with pytest.raises(InputError, match=rf"bad\.wav: {match}"):
+            read_wav(path, **options)
+
+    refused(b"<html>", "cannot be read as audio")
+    refused((np.array([0, np.nan, 1.0]), 16000), "contains NaN")
+    refused((np.array([0, np.inf, 1.0]), 16000), "contains NaN")
+    refused((np.zeros(0), 16000), "no samples", allow_silent=False)
+    refused((np.full(100, 0.25), 44100), "silent", allow_silent=False)
+    refused((np.zeros(100), 1), "a sample rate of 1 Hz")
+    with pytest.raises(InputError, match="no such file"):
+        read_wav(tmp_path / "none.wav")
+    with pytest.raises(InputError, match=r"is no regular file|cannot be read"):
+        read_wav(tmp_path)
+
+
+@settings(deadline=None)  # a busy machine is no fault
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "fuzz.wav"
+    path.write_bytes(b"RIFF\xff\0\0\0WAVE" + data)
+    with contextlib.suppress(InputError):
+        features.log_mel(read_wav(path))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize(("rate", "n"), [(16000, 5000), (8000, 777), (44100, 1), (16000, 0), (2000, 400)])
+def test_plain_wavs_give_the_numbers_of_libsndfile(tmp_path, channels, rate, n):
+    sound = np.random.default_rng(0).integers(-(2**15), 2**15, (n, channels), np.int16)
+    soundfile.write(tmp_path / "a.wav", sound, rate, subtype="PCM_16")
+    found = audio._read_plain(tmp_path / "a.wav")
+    if not n:
+        assert found is None
+        return
+    assert found[0] == rate
+    np.testing.assert_array_equal(found[1], sound)
+    if rate == 16000:
+        expected, _ = soundfile.read(tmp_path / "a.wav", dtype="float32", always_2d=True)
+        np.testing.assert_array_equal(
+            read_wav(tmp_path / "a.wav"), expected[:, 0] if channels == 1 else expected.mean(axis=1)
+        )
+
+
+def chunk(name, data, size=None):
+    return name + (len(data) if size is None else size).to_bytes(4, "little") + data
+
+
+FMT = b"\1\0\1\0" + (16000).to_bytes(4, "little") + (32000).to_bytes(4, "little") + b"\2\0\20\0"
+
+
+@pytest.mark.parametrize(
+    ("content", "plain"),
+    [
+        (chunk(b"fmt ", FMT) + chunk(b"data", b"\1\2\3\4"), True),
+        (chunk(b"LIST", b"odd") + b"\0" + chunk(b"fmt ", FMT + b"\0\0") + chunk(b"data", b"\1\2"), True),
+        (chunk(b"data", b"\1\2") + chunk(b"fmt ", FMT), False),
+        (chunk(b"fmt ", FMT) + chunk(b"data", b"\1\2\3"), False),
+        (chunk(b"fmt ", FMT) + chunk(b"data", b"\1\2", 4), False),
+        (chunk(b"fmt ", FMT) + chunk(b"data", b"\1\2", 0xFFFFFFFF), False),
+        (chunk(b"fmt ", FMT) + chunk(b"data", b"\1\2") + chunk(b"LIST", b"more"), False),
+        (chunk(b"fmt ", b"\3" + FMT[1:]) + chunk(b"data", b"\1\2"), False),
+        (chunk(b"fmt ", FMT[:14] + b"\30\0") + chunk(b"data", b"\1\2\3"), False),
+        (chunk(b"fmt ", FMT[:12] + b"\4\0\20\0") + chunk(b"data", b"\1\2\3\4"), False),
+        (chunk(b"fmt ", FMT[:2] + b"\0\0" + FMT[4:]) + chunk(b"data", b"\1\2"), False),
+        (chunk(b"fmt ", FMT[:10]), False),
+        (b"", False),
+    ],
+)
+def test_what_is_a_plain_wav(tmp_path, content, plain):
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RIFF" + (4 + len(content)).to_bytes(4, "little") + b"WAVE" + content)
+    assert (audio._read_plain(path) is not None) == plain
+    assert audio._read_plain(tmp_path) is None
+    assert audio._read_plain(tmp_path / "none.wav") is None
+    path.write_bytes(b"RIFX" + path.read_bytes()[4:])
+    assert audio._read_plain(path) is None
+
+
+def noise(n, channels=1, seed=0):
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=(n, channels)) * rng.uniform(0.01, 0.3, (n, 1))).clip(-1, 1) + 0.05
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(audio, "BLOCK", 1000)
+
+
+@pytest.mark.parametrize(
+    "name", ["speechlike_16k", "speechlike_8k", "speechlike_44k", "stereo_16k", "offset_16k", "long_16k", "short_16k"]
+)
+def test_blocks_are_the_whole(name, small_blocks):
+    path = WAVS / f"{name}.wav"
+    whole = features.log_mel(read_wav(path))
+    for long in (Recording(path, whole=0), Recording(path)):
+        assert (long.n_samples, long.n_frames) == (len(read_wav(path)), len(whole))
+        np.testing.assert_array_equal(np.concatenate([*long.log_mel()]), whole)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+@pytest.mark.parametrize("n", [1001, 160 * 128, 160 * 128 + 239, 160 * 128 + 240, 160 * 256 - 1, 50_000])
+def test_lengths_around_the_blocks_of_the_transform(tmp_path, small_blocks, n, subtype):
+    soundfile.write(tmp_path / "a.wav", noise(n), 16000, subtype)
+    whole = features.log_mel(read_wav(tmp_path / "a.wav"))
+    np.testing.assert_array_equal(np.concatenate([*Recording(tmp_path / "a.wav", whole=0).log_mel()]), whole)
+
+
+@given(n=st.integers(1, 30_000), rate=st.sampled_from([8000, 11025, 16000, 22050, 44100, 48000]))
+@settings(max_examples=40, deadline=None)
+def test_the_length_is_known_beforehand_at_any_rate(tmp_path_factory, n, rate):
+    path = tmp_path_factory.mktemp("r") / "a.flac"
+    soundfile.write(path, noise(n, 2), rate)
+    assert Recording(path, allow_silent=True).n_samples == len(read_wav(path))
+
+
+def test_memory_does_not_grow_with_length(tmp_path):
+    def peak(seconds):
+        soundfile.write(tmp_path / "a.wav", np.tile(noise(16000), (seconds, 1)), 16000)
+        tracemalloc.start()
+        n = sum(len(block) for block in Recording(tmp_path / "a.wav", whole=0).log_mel())
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert n == 1 + 100 * seconds
+        return most
+
+    assert peak(240) < 1.2 * peak(60)
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (np.zeros((0, 1)), "no samples"),
+        (np.full((5000, 1), 0.25), "silent, all samples are equal"),
+        (np.r_[noise(4000), np.full((3, 1), np.nan), noise(10)], "NaN or infinite"),
+    ],
+)
+def test_what_preparation_refuses_is_refused_here(tmp_path, small_blocks, samples, message):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, samples, 16000, "FLOAT")
+    for read in (lambda: Recording(path), lambda: read_wav(path, allow_silent=False)):
+        with pytest.raises(InputError, match=rf"a\.wav: .*{message}"):
+            read()
+
+
+def test_missing_truncated_and_foreign_files(tmp_path):
+    soundfile.write(tmp_path / "cut.wav", noise(5000), 16000)
+    (tmp_path / "cut.wav").write_bytes((tmp_path / "cut.wav").read_bytes()[:4000])
+    (tmp_path / "text.wav").write_text("hello")
+    for name, message in (
+        ("cut.wav", "truncated"),
+        ("text.wav", "cannot be read as audio"),
+        ("none.wav", "no such file"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Recording(tmp_path / name)
+
+
+def test_silence_can_be_allowed(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(3000), 16000)
+    assert (np.concatenate([*Recording(tmp_path / "a.wav", allow_silent=True).log_mel()]) == 0).all()
