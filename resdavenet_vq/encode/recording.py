@@ -40,6 +40,12 @@ class Part(NamedTuple):
     codes: np.ndarray | None
     """(n,) int32, of quantizers."""
 
+    @property
+    def quantized(self) -> np.ndarray:
+        """The codes of a quantizer."""
+        assert self.codes is not None, "the layer is a quantizer"
+        return self.codes
+
 
 class SpeechEncoder:
     """The audio network of a model, on the GPU if there is one. Made by `load`.
@@ -88,9 +94,7 @@ class SpeechEncoder:
         pieces_of: dict[str, list[np.ndarray]] = {layer: [] for layer in chosen}
         for parts in self.parts(recording, chosen):
             for layer in chosen:
-                codes = parts[layer].codes
-                assert codes is not None, "the layer is a quantizer"
-                pieces_of[layer].append(codes)
+                pieces_of[layer].append(parts[layer].quantized)
         return {
             layer: Units(
                 path=Path(path),

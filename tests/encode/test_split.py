@@ -104,14 +104,12 @@ def test_maps_are_what_embeddings_are_the_means_of(folder, encoded, tmp_path):
         assert (maps.ids, maps.image_ids, maps.frame_period) == (store.ids, store.image_ids, 0.16)
         assert maps.image_index.tolist() == store.image_index.tolist()
         for i, out in enumerate(alone):
-            np.testing.assert_allclose(
-                maps.frames(f"u{i}"), out.frames[0, :, : out.n_frames[0]].T, rtol=1e-5, atol=1e-6
-            )
-            np.testing.assert_allclose(maps.frames(f"u{i}").mean(axis=0), f["speech"][i], rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(maps.frames(i), out.frames[0, :, : out.n_frames[0]].T, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(maps.frames(i).mean(axis=0), f["speech"][i], rtol=1e-5, atol=1e-6)
         for pixels, (j,) in evaluation_images(store, model.settings.image, 1, 0):
             with torch.inference_mode():
                 expected = model.image(pixels)[0].permute(1, 2, 0)
-            np.testing.assert_allclose(maps.cells(store.image_ids[j]), expected, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(maps.cells(j), expected, rtol=1e-5, atol=1e-6)
         assert maps.shape == expected.shape[:2]
         pooled = retrieval.evaluate(
             f["image"][:], f["speech"][:][store.image_index >= 0], store.image_index[store.image_index >= 0]
