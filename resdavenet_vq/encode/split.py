@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +30,7 @@ from resdavenet_vq.lineage import N_POSITIONS, frame_stride, layer_position
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import AudioOutput
 from resdavenet_vq.model.dual_encoder import DualEncoder, NoImageEncoder
+from resdavenet_vq.model.precision import true_float32
 from resdavenet_vq.progress import track
 
 FRAMES_AT_ONCE = 1 << 14
@@ -280,18 +280,3 @@ def _batches(data: Store, n: int, frames_at_once: int, recipe: Recipe) -> Iterat
 def deepest(layers: Sequence[str]) -> str | None:
     """The last layer that must be computed; a quantizer comes after the layer that enters it."""
     return max(layers, key=lambda layer: (layer_position(layer), is_quantized(layer)), default=None)
-
-
-@contextmanager
-def true_float32() -> Iterator[None]:
-    """Neither TF32 nor bfloat16 inside float32 convolutions and matrix products."""
-    kinds: Any = torch.backends
-    backends = (kinds.cudnn.conv, kinds.cuda.matmul, kinds.mkldnn.conv, kinds.mkldnn.matmul)
-    before = [backend.fp32_precision for backend in backends]
-    try:
-        for backend in backends:
-            backend.fp32_precision = "ieee"
-        yield
-    finally:
-        for backend, precision in zip(backends, before, strict=True):
-            backend.fp32_precision = precision

@@ -17,7 +17,6 @@ from resdavenet_vq.data import images
 from resdavenet_vq.data.dataset import evaluation_images
 from resdavenet_vq.data.preparation import prepare
 from resdavenet_vq.data.store import Store
-from resdavenet_vq.encode import split as module
 from resdavenet_vq.encode.features import LayerFeatures
 from resdavenet_vq.encode.maps import MapsFile
 from resdavenet_vq.encode.split import encode, encode_logmel
@@ -340,10 +339,3 @@ def test_errors_leave_no_file(folder, tmp_path):
             feature_layers=("quant2",),
         )
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
-
-
-def test_precision_is_true_float32_and_put_back():
-    before = torch.backends.cudnn.conv.fp32_precision
-    with module.true_float32():
-        assert torch.backends.cudnn.conv.fp32_precision == torch.backends.cuda.matmul.fp32_precision == "ieee"
-    assert torch.backends.cudnn.conv.fp32_precision == before
