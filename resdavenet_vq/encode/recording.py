@@ -19,12 +19,13 @@ from resdavenet_vq.config import Preparation
 from resdavenet_vq.data.audio import Recording
 from resdavenet_vq.data.features import N_MELS
 from resdavenet_vq.encode.features import is_quantized
-from resdavenet_vq.encode.split import FRAMES_AT_ONCE, codebook, deepest, frame_period, true_float32
+from resdavenet_vq.encode.split import FRAMES_AT_ONCE, codebook, deepest, frame_period
 from resdavenet_vq.encode.units import FrameTime, Units
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import frame_stride, layer_position
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.dual_encoder import DualEncoder
+from resdavenet_vq.model.precision import true_float32
 from resdavenet_vq.model.reach import reach
 
 type Precision = Literal["float16", "float32"]
@@ -39,6 +40,12 @@ class Part(NamedTuple):
     """(n, C) float32."""
     codes: np.ndarray | None
     """(n,) int32, of quantizers."""
+
+    @property
+    def quantized(self) -> np.ndarray:
+        """The codes of a quantizer."""
+        assert self.codes is not None, "the layer is a quantizer"
+        return self.codes
 
 
 class SpeechEncoder:
@@ -88,9 +95,7 @@ class SpeechEncoder:
         pieces_of: dict[str, list[np.ndarray]] = {layer: [] for layer in chosen}
         for parts in self.parts(recording, chosen):
             for layer in chosen:
-                codes = parts[layer].codes
-                assert codes is not None, "the layer is a quantizer"
-                pieces_of[layer].append(codes)
+                pieces_of[layer].append(parts[layer].quantized)
         return {
             layer: Units(
                 path=Path(path),
