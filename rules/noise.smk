@@ -53,7 +53,7 @@ rule summarize_noise:
         corpus=settings.corpus.name,
         conditions=noise.conditions,
         seeds=plan.seeds,
-        code=fingerprint("evaluation.summary"),
+        code=fingerprint("evaluation.score_files"),
     shell:
         "python -m resdavenet_vq summarize-noise {input:q} --corpus {params.corpus:q} --conditions {params.conditions:q}"
         " --seeds {params.seeds:q} --out {output:q} 2> {log:q}"
