@@ -19,8 +19,8 @@ from resdavenet_vq.config import AudioModel, ImageModel, Model, Preparation, Qua
 from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.corpus.manifest import Manifest, Utterance
 from resdavenet_vq.data import features
-from resdavenet_vq.data.preparation import prepare
 from resdavenet_vq.data.audio import Recording, read_wav
+from resdavenet_vq.data.preparation import prepare
 from resdavenet_vq.encode import recording as recordings
 from resdavenet_vq.encode.features import LayerFeatures
 from resdavenet_vq.encode.folder import encode_tree

@@ -6,8 +6,8 @@ import random
 
 import numpy as np
 import pytest
-
 from resdavenet_vq.evaluation.comparison import Compared, Spread
+
 from resdavenet_vq.figures import comparison as comparison_figures
 from resdavenet_vq.figures.style import COLUMN
 
