@@ -45,7 +45,6 @@ include: "rules/words.smk"
 include: "rules/noise.smk"
 include: "rules/scores.smk"
 include: "rules/report.smk"
-include: "rules/figures.smk"
 
 
 rule all:

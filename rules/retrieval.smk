@@ -15,7 +15,7 @@ rule score_retrieval:
         "../envs/resdavenet-vq.yaml"
     params:
         settings=lambda wildcards: plan.retrieval_settings(wildcards.split),
-        code=fingerprint("evaluation.retrieval"),
+        code=fingerprint("evaluation.retrieval_files"),
     shell:
         "python -m resdavenet_vq score-retrieval --embeddings {input.embeddings:q} --lineage {wildcards.lineage:q}"
         " --settings {params.settings:q} --out {output:q} 2> {log:q}"

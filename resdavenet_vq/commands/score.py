@@ -26,9 +26,9 @@ def score_retrieval(
     out: Out,
 ) -> None:
     """Score cross-modal retrieval in both directions."""
-    from resdavenet_vq.evaluation import retrieval
+    from resdavenet_vq.evaluation import retrieval_files
 
-    retrieval.score(embeddings, config.Retrieval.from_json(settings), out, lineage=_notation(lineage))
+    retrieval_files.score(embeddings, config.Retrieval.from_json(settings), out, lineage=_notation(lineage))
 
 
 @app.command()

@@ -59,8 +59,8 @@ def symbols(rows: np.ndarray, numbers: dict[bytes, int]) -> np.ndarray:
 def measure(utterances: Iterable[tuple[str, np.ndarray]], durations: Mapping[str, float]) -> Bitrate:
     """The bitrate of `utterances`: pairs of id and codes (T,) or vectors (T, C). Only counts are kept in memory.
 
-    `durations` (seconds) has every utterance of the corpus. Raises InputError for an utterance without rows, and for rows of
-    an utterance that is not in it: a corpus that got smaller has another bitrate.
+    `durations` (seconds) has every utterance of the corpus. Raises InputError for an utterance without rows, and for
+    rows of an utterance that is not in it: a corpus that got smaller has another bitrate.
     """
     ids: set[str] = set()
     numbers: dict[bytes, int] = {}
@@ -97,7 +97,8 @@ def _from_counts(counts: Counter[tuple[int, int]], duration: float) -> Bitrate:
     n_rows, n_runs = int((length * times).sum()), int(times.sum())
     if not (duration > 0 and n_rows):
         raise InputError(
-            f"bitrate: {n_rows} rows in {duration:g} s of audio have no bitrate; give the units of at least one utterance"
+            f"bitrate: {n_rows} rows in {duration:g} s of audio have no bitrate; "
+            "give the units of at least one utterance"
         )
     per_run = n_runs / duration
     of_units, of_lengths = _entropy(np.bincount(unit, times)), _entropy(np.bincount(length, times))
@@ -123,7 +124,8 @@ def _entropy(counts: np.ndarray) -> float:
 def _differences(ids: set[str], expected: set[str]) -> list[str]:
     """One line for units that are missing, and one for units of other utterances."""
     return [
-        f"bitrate: {len(names)} utterances {fault}: {', '.join(sorted(names)[:10])}{', ...' if len(names) > 10 else ''}; {remedy}"
+        f"bitrate: {len(names)} utterances {fault}: {', '.join(sorted(names)[:10])}"
+        f"{', ...' if len(names) > 10 else ''}; {remedy}"
         for names, fault, remedy in (
             (expected - ids, "have no units", "encode the whole split again"),
             (ids - expected, "have units but no duration", "take units and durations from one corpus"),

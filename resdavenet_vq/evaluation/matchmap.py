@@ -1,4 +1,4 @@
-"""The matchmap, the dot products of every cell of an image with every frame of a caption, and the retrieval scores made from it.
+"""The matchmap, the dot products of every cell of an image with every frame of a caption, and retrieval scores from it.
 
 After Harwath et al. (2018), "Jointly discovering visual objects and spoken words": with M[p, t] the product of cell p
 and frame t,
@@ -23,13 +23,21 @@ import numpy as np
 from resdavenet_vq import config
 from resdavenet_vq.encode.maps import MapsFile
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.retrieval import RetrievalScores, count_ranks, single, summarize
-from resdavenet_vq.evaluation.retrieval_files import NO_IMAGE_BRANCH, RANK, Paired, paired
+from resdavenet_vq.evaluation.retrieval import (
+    NO_IMAGE_BRANCH,
+    RANK,
+    Pairing,
+    RetrievalScores,
+    count_ranks,
+    pair,
+    single,
+    summarize,
+)
 from resdavenet_vq.files import write_json
 
 type Similarity = Literal["sisa", "misa", "sima"]
 
-MEANINGS: dict[Similarity, str] = {
+DESCRIPTIONS: dict[Similarity, str] = {
     "sisa": "matchmap, mean over cells and frames",
     "misa": "matchmap, mean over frames of the best cell",
     "sima": "matchmap, mean over cells of the best frame",
@@ -60,26 +68,26 @@ def evaluate(
     similarity: Similarity,
     recall_at: tuple[int, ...] = (1, 5, 10),
     at_once: tuple[int, int] = (CELLS_AT_ONCE, FRAMES_AT_ONCE),
-) -> tuple[RetrievalScores, Paired]:
-    """Scores of both directions, and which captions and images they are about; `at_once` are cells and frames in a block.
+) -> tuple[RetrievalScores, Pairing]:
+    """Scores of both directions, and the captions and images that have them; `at_once` are cells and frames in a block.
 
     Raises InputError without pairs and for values that are not finite.
     """
-    pairs = paired(maps.image_index, len(maps.image_ids))
+    pairs = pair(maps.image_index, len(maps.image_ids))
     if not len(pairs.captions):
         raise InputError(f"{maps.path}: there is no pair of image and caption to retrieve")
     own = [
         _scores(maps, pairs.images[i : i + 1], pairs.captions[j : j + 1], similarity)[0]
         for j, i in enumerate(pairs.image_of.tolist())
     ]
-    found = count_ranks(
+    ranks = count_ranks(
         _blocks(maps, pairs, similarity, at_once), np.concatenate(own), pairs.image_of, len(pairs.images)
     )
-    return summarize(found, pairs.image_of, recall_at), pairs
+    return summarize(ranks, pairs.image_of, recall_at), pairs
 
 
 def _blocks(
-    maps: MapsFile, pairs: Paired, similarity: Similarity, at_once: tuple[int, int]
+    maps: MapsFile, pairs: Pairing, similarity: Similarity, at_once: tuple[int, int]
 ) -> Iterator[tuple[int, int, np.ndarray]]:
     """Blocks of S with their first row and column."""
     images_at_once = max(1, at_once[0] // (maps.shape[0] * maps.shape[1]))
@@ -95,8 +103,8 @@ def _blocks(
 
 def _scores(maps: MapsFile, images: np.ndarray, captions: np.ndarray, similarity: Similarity) -> np.ndarray:
     """Scores of some images with some captions, by their numbers, in single precision."""
-    cells = np.stack([maps.cells_of(i) for i in images.tolist()])
-    frames = [maps.frames_of(j) for j in captions.tolist()]
+    cells = np.stack([maps.cells(i) for i in images.tolist()])
+    frames = [maps.frames(j) for j in captions.tolist()]
     first = np.cumsum([0, *map(len, frames[:-1])])
     scores = similarities(cells.reshape(len(cells), -1, cells.shape[-1]), np.concatenate(frames), first, similarity)
     try:
@@ -108,15 +116,15 @@ def _scores(maps: MapsFile, images: np.ndarray, captions: np.ndarray, similarity
 def score(
     maps: Path, similarity: Similarity, settings: config.Retrieval, out: Path, *, lineage: str
 ) -> RetrievalScores | None:
-    """Scores a maps file by one of the similarities and writes both directions and their conditions as JSON.
+    """Scores a maps file by one of the similarities and writes `out` (JSON): both directions and their conditions.
 
-    Captions without an image are left out and counted. Of a model without an image branch it writes that there are no
-    scores, and why. Raises InputError naming the file if it is missing, incomplete or without pairs.
+    Captions without an image are left out and counted. For a model without an image branch `out` says why there are
+    no scores. Raises InputError naming the file if it is missing, incomplete or without pairs.
     """
-    said = {"lineage": lineage, "matchmap": similarity}
+    value = {"lineage": lineage, "matchmap": similarity}
     with MapsFile(maps) as file:
         if not file.image_branch:
-            write_json(out, said | {"not_available": NO_IMAGE_BRANCH, "conditions": {"split": settings.split}})
+            write_json(out, value | {"not_available": NO_IMAGE_BRANCH, "conditions": {"split": settings.split}})
             return None
         scores, pairs = evaluate(file, similarity, settings.recall_at)
         conditions = {
@@ -126,8 +134,8 @@ def score(
             **pairs.left_out,
             "cells": list(file.shape),
             "frame_period": file.frame_period,
-            "similarity": MEANINGS[similarity],
+            "similarity": DESCRIPTIONS[similarity],
             "rank": RANK,
         }
-    write_json(out, said | scores.to_dict() | {"conditions": conditions})
+    write_json(out, value | scores.to_dict() | {"conditions": conditions})
     return scores

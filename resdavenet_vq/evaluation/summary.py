@@ -18,8 +18,8 @@ layer              quant2 …  (none)                               frame_period
 =================  ========  ===================================  ======================================================
 
 `split` is the split that is scored: of published words and of units that on which codes are chosen, of `layer` none.
-`value` is the score (shares of 1 unless said otherwise), `low` and `high` bound its 95 % interval where there is one, `n`
-counts what it is about: queries, items used, utterances. `summary.csv` is a pivot of it for people: a row for each
+`value` is the score (shares of 1 unless said otherwise), `low` and `high` bound its 95 % interval where there is one,
+`n` counts what it is about: queries, items used, utterances. `summary.csv` is a pivot of it for people: a row for each
 lineage, seed and layer, a column for each task, split, condition and score. `comparison.csv` has the spread of each
 score over seeds, `noise.csv` the scores of splits and of their noisy copies with what was added to them.
 
@@ -232,8 +232,8 @@ def compare(scores: pd.DataFrame) -> pd.DataFrame:
     """The spread of each score over seeds: columns SPREAD_COLUMNS, in the order of the scores.
 
     `seeds` are those that have the score, separated by spaces (none of imported models and the baseline, which have one
-    result); `std` is that of the sample (n - 1), empty for one seed: it tells what another seed does, and is no standard
-    error of the mean. Sums are exact: no order of seeds gives another mean, and that of one seed is its score.
+    result); `std` is that of the sample (n - 1), empty for one seed: it tells what another seed does, and is no
+    standard error of the mean. Sums are exact: no order of seeds gives another mean, and that of one seed is its score.
     """
     rows = []
     for key, group in scores.groupby(list(SPREAD_KEYS), sort=False):

@@ -435,6 +435,11 @@ class Plan:
         asked = self.examples if self.config.report.matchmaps else ()
         return [str(self.root / lineage.folder / f"maps/{self.config.retrieval.split}.h5") for lineage in asked]
 
+    @property
+    def shown_splits(self) -> list[str]:
+        """The splits that the report has utterances and pairs of."""
+        return list(dict.fromkeys((self.config.words.held_out_split, self.config.retrieval.split)))
+
     @cached_property
     def shown_codes(self) -> list[str]:
         """Codes that the report draws above its utterances."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 import oracles.evaluation as oracle
+import oracles.report as oracle_report
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,3 +35,11 @@ def test_frame_times():
     assert units.frame_centers(3, 0.04, "centred").tolist() == pytest.approx([0, 0.04, 0.08])
     assert units.frame_edges(np.arange(3), 0.04).tolist() == pytest.approx([0, 0.04, 0.08])
     assert units.frame_edges(np.arange(3), 0.04, "centred").tolist() == pytest.approx([0, 0.02, 0.06])
+
+
+@given(st.lists(st.integers(0, 3), max_size=30))
+def test_code_runs_are_those_of_the_oracle(codes):
+    tier = units.code_runs(np.array(codes, np.int32), 0.02)
+    expected = oracle_report.code_runs(codes, 0.02)
+    assert [run.label for run in tier] == [label for *_, label in expected]
+    assert np.allclose([run[:2] for run in tier], [run[:2] for run in expected], atol=1e-6) or not codes

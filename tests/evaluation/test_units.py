@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resdavenet_vq.corpus.manifest import Interval
+from resdavenet_vq.corpus.triphones import triphones
 from resdavenet_vq.encode.codes import CodesFile
 from resdavenet_vq.evaluation import units
-from resdavenet_vq.evaluation.word_counts import Block, Vocabulary, blocks, tokens
+from resdavenet_vq.evaluation.word_counts import Block, Counts, Vocabulary, blocks, tokens
 
 PERIODS = [0.01, 0.02, 0.04, 0.08, 0.16]
 
@@ -156,11 +158,21 @@ def test_utterances_without_phones_are_not_silence():
     assert described.to_dict()["phones"]["boundaries"]["found"] == 0
 
 
-def test_pauses_are_no_tokens():
-    vocabulary = Vocabulary()
-    found = tokens([[(0, 1, "A"), (1, 2, "SIL"), (2, 3, "B")], [(0, 1, "<SIL>"), (1, 2, "A")]], vocabulary)
-    assert vocabulary == {"A": 0, "B": 1}
-    assert [column.tolist() for column in found] == [[0, 0, 1], [0, 2, 1], [1, 3, 2], [0, 1, 0]]
+@pytest.mark.parametrize("label", ["SIL", "<SIL>", "SPN", "spn", "NSN", "<eps>", "sp", "sil", "<unk>", ""])
+def test_a_pause_or_noise_is_silence_to_items_purity_boundaries_and_words(label):
+    tier = [(0.0, 0.08, "A"), (0.08, 0.16, "B"), (0.16, 0.28, label), (0.28, 0.36, "C"), (0.36, 0.44, "A")]
+    spoken = [interval for interval in tier if interval[2] in "ABC" and interval[2]]
+    codes, offsets = np.array([0, 0, 1, 1, 2, 2, 2, 3, 3, 0, 0]), np.array([0, 11])
+    results = []
+    for intervals in (tier, spoken):
+        description, counts = units.Description(4, 0.04), Counts(4, frame_period=0.04, half_window=0.02)
+        words, phones = tokens([intervals], counts.vocabulary), tokens([intervals], Vocabulary())
+        description.add(Block(codes, offsets, words, phones))
+        counts.add(Block(codes, offsets, words, phones))
+        results.append((description.to_dict(), counts.silent.tolist(), counts.frames.tolist(), dict(counts.vocabulary)))
+    assert results[0] == results[1]
+    assert results[0][3] == {"A": 0, "B": 1, "C": 2}
+    assert list(triphones(Interval(*interval) for interval in tier)) == []
 
 
 def codes_file(path, rows, layer="quant3", size=5):

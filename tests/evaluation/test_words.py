@@ -164,7 +164,9 @@ def test_reached_is_searchsorted(step, half_window):
     times = np.concatenate(
         [np.arange(0, 40, 0.01), edges, np.nextafter(edges, 99), np.nextafter(edges, -99), [1e6, -1.0]]
     )
-    np.testing.assert_array_equal(word_counts._reached(edges, times, step), np.searchsorted(edges, times, side="right"))
+    np.testing.assert_array_equal(
+        word_counts._count_reached(edges, times, step), np.searchsorted(edges, times, side="right")
+    )
 
 
 def test_a_window_that_starts_at_a_word_s_end_touches_it_and_one_that_ends_at_its_start_does_not():

@@ -1,19 +1,19 @@
 """The cells of an ABX task, scored with fastabx, and the error from them: the one place where ABX touches torch.
 
-A cell is all triples of one pair of phones (A and X are tokens of the first, B of the second), one context and one speaker of
-A and B, in the across-speaker task also one speaker of X. Its score is the share of its triples in which X is not nearer
-to A than to B, ties counting one half.
+A cell is all triples of one pair of phones (A and X are tokens of the first, B of the second), one context and one
+speaker of A and B, in the across-speaker task also one speaker of X. Its score is the share of its triples in which X
+is not nearer to A than to B, ties counting one half.
 
-Errors are averaged over the cells (contexts, and across speakers also the speakers of X) of a speaker of A and B, then over
-these speakers, then over pairs of phones, as in the ZeroSpeech challenges. So each cell has a weight in the error:
-1 / (pairs of phones x speakers of its pair x cells of its pair and speaker). The error of any group of cells is their mean
-by these weights, and the mean of the groups, each by the sum of its weights, is the error again. All pairs of phones weigh
-the same.
+Errors are averaged over the cells (contexts, and across speakers also the speakers of X) of a speaker of A and B, then
+over these speakers, then over pairs of phones, as in the ZeroSpeech challenges. So each cell has a weight in the error:
+1 / (pairs of phones x speakers of its pair x cells of its pair and speaker). The error of any group of cells is their
+mean by these weights, and the mean of the groups, each by the sum of its weights, is the error again. All pairs of
+phones weigh the same.
 
 Memory: fastabx gathers a bounded number of items at a time. On a CPU, continuous frames are read where they lie in the
-features file, and those of a large layer are normalized as they are gathered, so that memory grows with the items and cells
-but not with the frames; on a GPU the layer is copied there once. Of quantized frames a number each is kept, and the table of
-distances between the units.
+features file, and those of a large layer are normalized as they are gathered, so that memory grows with the items and
+cells but not with the frames; on a GPU the layer is copied there once. Of quantized frames a number each is kept, and
+the table of distances between the units.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def score_cells(
 
 
 class _Ordered(Subsampler):
-    """Subsamples cells in a fixed order: that of fastabx changes from run to run, and with it the choice of X, whatever the seed."""
+    """Subsamples cells in a fixed order: with fastabx's own, the choice of X changes from run to run for any seed."""
 
     def __call__(self, lazy_cells: pl.LazyFrame, *, with_across: bool) -> pl.LazyFrame:
         keys = [name for name in lazy_cells.collect_schema().names() if not name.startswith("index_")]
@@ -104,7 +104,7 @@ class _Ordered(Subsampler):
 
 
 class _LateNormalized(InMemoryAccessor):
-    """Frames that, where they are many, are normalized as they are gathered: no normalized copy of all of them is made."""
+    """Frames that are normalized as they are gathered, where there are many: without a normalized copy of them all."""
 
     is_normalized: bool
     _late = False
@@ -139,7 +139,8 @@ def _normalized(vectors: torch.Tensor) -> torch.Tensor:
     """Vectors (K, C) as fastabx normalizes them for angular distances, with a border for null vectors: (K, C + 1)."""
     accessor = InMemoryAccessor({0: (0, len(vectors))}, vectors, vectors.device)
     accessor.normalize_()
-    return accessor.data
+    normalized: torch.Tensor = accessor.data
+    return normalized
 
 
 def _check_probabilities(sequences: Sequences) -> None:
@@ -183,10 +184,10 @@ def mean_error(cells: pl.DataFrame) -> float:
 
 
 def by_phones(cells: dict[str, pl.DataFrame]) -> pl.DataFrame:
-    """A row for each ordered pair of phones: the mean of the column `within_error` is the error within, likewise across.
+    """A row for each ordered pair of phones: the mean of `within_error` is the error within, likewise across.
 
-    Columns `phone_ax`, `phone_b`, `within_error`, `within_cells`, `across_error`, `across_cells`; errors are in percent, and
-    empty where the task has no cell of the pair.
+    Columns `phone_ax`, `phone_b`, `within_error`, `within_cells`, `across_error`, `across_cells`; errors are in
+    percent, and empty where the task has no cell of the pair.
     """
     tables = [
         _grouped(cells[task], *PHONES).select(

@@ -1,7 +1,7 @@
 """Which frames an ABX item is made of, in each representation of a layer.
 
-The time of frame f of a layer with period p is (f + 1/2)p, and an item is the frames whose times are in [onset, offset].
-Where an item reaches beyond the last frame of its utterance it ends there.
+The time of frame f of a layer with period p is (f + 1/2)p, and an item is the frames whose times are in [onset,
+offset]. Where an item reaches beyond the last frame of its utterance it ends there.
 
 Segments are runs of equal codes: of R in an audio of D seconds, number i is at iD/R, wherever its run began, as
 ZeroSpeech places units that come without times. They are few, so an item may have none in it.
@@ -32,7 +32,7 @@ BEYOND = "beyond the end of the audio"
 
 @dataclass(frozen=True)
 class Sequences:
-    """Item i is `data[start:end]` of its range: frames (F, C) float32, or numbers (F,) of units, whose vectors are (K, C)."""
+    """Item i is `data[start:end]` of its range: frames (F, C) float32, or numbers (F,) of `units` (K, C)."""
 
     data: np.ndarray
     ranges: list[tuple[int, int]]

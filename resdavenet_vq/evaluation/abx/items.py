@@ -1,13 +1,13 @@
-"""ABX items: which stretch of which utterance is a token of which phone in which context. Reading item files, and making them.
+"""ABX items, the tokens of phones in their contexts: reading item files, and making them.
 
 Items are made from the alignments of a prepared split, for a corpus that has no item file. Of phones, the items are
-triphones, by the convention of `corpus.triphones`: a phone between two others without a pause, in their context. Of words,
-an item is a whole word, from its start to its end. Words have no context, for hardly two of a corpus are between the same
-neighbours: the columns of the context hold `-`, so that any two words are compared, and only the most frequent words are
-taken, since pairs grow with the square of their number.
+triphones, by the convention of `corpus.triphones`: a phone between two others without a pause, in their context. Of
+words, an item is a whole word, from its start to its end. Words have no context, for hardly two of a corpus are between
+the same neighbours: the columns of the context hold `-`, so that any two words are compared, and only the most frequent
+words are taken, since pairs grow with the square of their number.
 
-Nothing is lost without a count: utterances without alignment or speaker, tokens at a pause, short tokens, rare words. Memory
-holds the counts of words and one utterance at a time.
+Nothing is lost without a count: utterances without alignment or speaker, tokens at a pause, short tokens, rare words.
+Memory holds the counts of words and one utterance at a time.
 """
 
 from __future__ import annotations

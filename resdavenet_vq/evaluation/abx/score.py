@@ -5,15 +5,15 @@ error is the share of triples in which X is not nearer to A than to B, ties coun
 one speaker; across: X of another. Errors are percentages: 50 is chance. `cells` describes how they are averaged.
 
 What is compared, by the name of the layer: `logmel`; `convN`, what enters quantizer N; `quantN`, its code vectors;
-`onehotN`, its codes as such, two frames being equal or not (of one-hot vectors every distance is 0 or one and the same, so
-that all distances give the error of `identical`); `segmentN`, its code vectors with repeats dropped.
+`onehotN`, its codes as such, two frames being equal or not (of one-hot vectors every distance is 0 or one and the same,
+so that all distances give the error of `identical`); `segmentN`, its code vectors with repeats dropped.
 
 The distance of two items is the mean frame distance along the cheapest DTW path. Which frames an item is made of is in
 `frames`. Which items are left out depends on times alone, and is the same for all layers: those shorter than a frame of
 `slowest_layer`, and those that end later than such a frame after the audio (as after a cut). They are counted.
 
-Frames of a quantized layer are looked up in the table of distances between its code vectors: the same distances, but equal
-sequences of codes tie exactly, which rounding in a product of vectors would decide by chance.
+Frames of a quantized layer are looked up in the table of distances between its code vectors: the same distances, but
+equal sequences of codes tie exactly, which rounding in a product of vectors would decide by chance.
 
 Beside the scores `LAYER.json` are `LAYER.phones.csv` and `LAYER.speakers.csv`: the same error by pairs of phones and of
 speakers.
@@ -101,7 +101,7 @@ def validate(items: Sequence[Item], features: LayerFeatures, settings: AbxScorin
 def evaluate(
     features: LayerFeatures, items: Sequence[Item], settings: AbxScoring, *, lineage: str, split: str, layer: str = ""
 ) -> tuple[Result, Tables]:
-    """Scores checked items in a representation `layer` made of the frames of `features`, by default these themselves."""
+    """Scores checked items in a representation `layer` of the frames of `features`, by default these themselves."""
     from resdavenet_vq.evaluation.abx import (
         cells as abx_cells,
     )  # torch takes two seconds, which bad input need not wait for
@@ -160,7 +160,7 @@ def _representation(layer: str) -> str:
 def score(
     features: Path, items: Path, layer: str, settings: AbxScoring, out: Path, *, lineage: str, split: str
 ) -> None:
-    """Scores one layer of a features file against an item file and writes `out` (JSON), after the two tables beside it."""
+    """Scores one layer of a features file on an item file; writes `out` (JSON), after the two tables beside it."""
     with LayerFeatures(features, source(layer)) as layer_features:
         tokens = read_items(items)
         validate(tokens, layer_features, settings)
