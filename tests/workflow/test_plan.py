@@ -1,7 +1,6 @@
 """What the rules hand to commands: all that a result depends on, and nothing else."""
 
 import json
-import shlex
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ import yaml
 from resdavenet_vq import config
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import Lineage
-from resdavenet_vq.workflow.figures import drawings
 from resdavenet_vq.workflow.plan import Plan, training_of
 
 REPO = Path(__file__).resolve().parents[2]
@@ -180,31 +178,6 @@ def test_a_seed_twice_or_below_zero_is_refused():
         seeded(1, 2, 1)
     with pytest.raises(InputError, match=r"seeds\.0"):
         seeded(-1)
-
-
-# Figures
-
-
-def test_every_figure_is_planned_with_what_it_is_made_of():
-    planned = drawings(seeded(8675309, 1, figures={"utterances": ["a b", "c"], "keywords": ["SNOW"]}))
-    of_scores = {"retrieval", "words", "abx-test", "abx-abx", "bitrate-abx-test", "bitrate-abx-abx"}
-    assert {
-        name for name, drawing in planned.items() if drawing.inputs == ("results/spoken_scenes/summary.csv",)
-    } == of_scores
-    assert planned.keys() - of_scores == {
-        "training", "codebooks", "precision-recall", "words-above", "utterance-1", "utterance-2", "keyword-SNOW",
-    }  # fmt: skip
-    assert len(planned["training"].inputs) == 4
-    assert planned["words-above"].inputs == ("results/spoken_scenes/none-2/words/quant2/test/summary.json",)
-    assert planned["utterance-1"].inputs == (
-        "results/spoken_scenes/data/test.h5",
-        "results/spoken_scenes/none-2/codes/test.h5",
-    )
-    assert shlex.split(planned["utterance-1"].arguments)[:3] == ["utterance", "--utterance", "a b"]
-    plain = drawings(seeded(lineages=["{}"], abx={"splits": []}))
-    assert plain.keys() == {"retrieval", "training", "utterance-1"}
-    with pytest.raises(InputError, match="keywords"):
-        seeded(figures={"keywords": ["two words"]})
 
 
 def test_a_local_file_of_weights_is_an_input_of_first_stages_alone():

@@ -132,7 +132,7 @@ def watched(jobs):
     found = {}
     for job in jobs:
         if job["shellcmd"]:
-            command = re.search(r"-m resdavenet_vq ((?:figure )?[\w-]+)", job["shellcmd"])[1]
+            command = re.search(r"-m resdavenet_vq ([\w-]+)", job["shellcmd"])[1]
             found.setdefault((job["rule"], command), {}).update(
                 token.split(":") for token in job["params"]["code"].split()
             )
