@@ -20,9 +20,7 @@ ReportPath = Annotated[Path, typer.Option("--report", help="The report of refuse
 
 
 @app.command()
-def make_corpus(
-    split: SplitName, settings: Settings, out: Out, workers: Workers = 1
-) -> None:
+def make_corpus(split: SplitName, settings: Settings, out: Out, workers: Workers = 1) -> None:
     """Make one split of the spoken-scenes demo corpus."""
     from resdavenet_vq.demo import corpus as spoken_scenes
 

@@ -57,7 +57,13 @@ def join(manifest: Manifest, path: Path) -> None:
         faults = [
             names[0] for what in (BAD_TEXTGRIDS, BAD_ROWS, BAD_INTERVALS) if (names := manifest.noticed.get(what))
         ]
-        theirs = faults[0] if faults else f"its own are like {min(unmatched_ids)!r}" if unmatched_ids else "it has none at all"
+        theirs = (
+            faults[0]
+            if faults
+            else f"its own are like {min(unmatched_ids)!r}"
+            if unmatched_ids
+            else "it has none at all"
+        )
         raise InputError(
             f"{path}: aligns no word of any of the {len(ids)} utterances, whose ids are like {min(ids)!r}; {theirs}"
         )

@@ -130,9 +130,7 @@ class Recording:
                 while len(block := read_mono(audio, BLOCK)):
                     yield block
                 return
-            stream = soxr.ResampleStream(
-                self._rate, SAMPLE_RATE, 1, dtype="float32", quality=RESAMPLER
-            )
+            stream = soxr.ResampleStream(self._rate, SAMPLE_RATE, 1, dtype="float32", quality=RESAMPLER)
             while len(block := read_mono(audio, BLOCK)):
                 yield stream.resample_chunk(block)
             yield stream.resample_chunk(np.empty(0, np.float32), last=True)

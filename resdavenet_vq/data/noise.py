@@ -142,9 +142,7 @@ def _checked(files: Sequence[Path]) -> list[str]:
         except InputError as e:
             faults.append(str(e))
     if faults:
-        raise InputError(
-            f"{len(faults)} recordings of noise cannot be used:\n{listed(faults)}\nCorrect noise.files."
-        )
+        raise InputError(f"{len(faults)} recordings of noise cannot be used:\n{listed(faults)}\nCorrect noise.files.")
     return list(map(str, files))
 
 

@@ -171,9 +171,13 @@ def _check_parts(files: Sequence[StoreFile]) -> None:
             raise InputError(f"{files[number + 1].path}: comes after the last part, {file.path}; remove it")
     if not files[-1].attributes[PART].get("last"):
         following = files[-1].path.with_name(f"{len(files)}.h5")
-        raise InputError(f"{following}: no such file, and {files[-1].path} is not the last part; prepare the split again")
+        raise InputError(
+            f"{following}: no such file, and {files[-1].path} is not the last part; prepare the split again"
+        )
     if len(ids := [utterance_id for file in files for utterance_id in file.ids]) != len(set(ids)):
-        raise InputError(f"{first.path.parent}: an utterance is in two parts; remove the folder and prepare the split again")
+        raise InputError(
+            f"{first.path.parent}: an utterance is in two parts; remove the folder and prepare the split again"
+        )
 
 
 def verify(path: Path) -> list[str]:

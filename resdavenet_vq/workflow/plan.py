@@ -86,8 +86,7 @@ class Plan:
         """The files that list a split's utterances, aligned words included."""
         corpus = self._read_as(split)
         return [
-            str(path)
-            for path in (*files_of(corpus, split), *corpus.alignments.values(), *corpus.release_hdf5.values())
+            str(path) for path in (*files_of(corpus, split), *corpus.alignments.values(), *corpus.release_hdf5.values())
         ]
 
     def corpus_digests(self, split: str) -> list[str]:

@@ -89,8 +89,8 @@ def test_rows_that_cannot_be_used(read):
         "wav: '../x.wav' leads upwards with '..'; it must stand below the base path",
         "image: '/a.jpg' is absolute; it must stand below the base path",
         "'1' is no caption's number such as #0",
-        "the utterance 'a_0' stands on line 1 already",
-        "the caption 'b.jpg#4' stands on line 10 already",
+        "the utterance 'a_0' is on line 1 already",
+        "the caption 'b.jpg#4' is on line 10 already",
     ]
     assert manifest.refused[0].reason.startswith("wav2capt.txt line 21: ")
     assert manifest.refused[4].file == "a_0.wav"
