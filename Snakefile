@@ -1,7 +1,7 @@
 # ResDAVEnet-VQ, from spoken captions of images to discrete units. Where things are:
 #
 #   results/{corpus}/corpus/{split}.json|.item         the demo corpus, if it is the one (rules/corpus.smk)
-#   results/{corpus}/data/{split}.h5|.report.json      prepared features and images (rules/data.smk); with shards data/{split}/{shard}.h5
+#   results/{corpus}/data/{split}.h5|.report.json      prepared features and images (rules/data.smk); with preparation.parts data/{split}/{part}.h5
 #   results/{corpus}/{lineage}/model/                  a trained model; the folder none-2-23 is {}->{2}->{2,3} (rules/train.smk, released.smk)
 #   results/{corpus}/{lineage}/embeddings|maps|codes|features/{split}.h5     what a model makes of a split
 #   results/{corpus}/{lineage}/retrieval.json  matchmap/    (rules/retrieval.smk)

@@ -211,8 +211,8 @@ it, that would run again. After such a copy, and only then, `snakemake --touch -
 *Re-runs first* are the rules that run because of the change itself, with the part of their outputs, where it is not all of them; what follows
 them is in the table further down. *new* are rules that make files which were not asked for before.
 
-Some keys re-run more than they must. `preparation.bad_rows` and `preparation.allow_silent` prepare again even where no row is in doubt, paths of a
-corpus (`audio_base_path` and the like) even where the same files now lie elsewhere, and `corpus.shards` makes the corpus again: Snakemake cannot know.
+Some keys re-run more than they must. `preparation.bad_rows` prepares again even where no row is in doubt, and paths of a
+corpus (`audio_base_path` and the like) even where the same files now lie elsewhere: Snakemake cannot know.
 """
 
 

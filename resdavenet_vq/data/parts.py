@@ -12,7 +12,7 @@ from typing import NamedTuple
 from resdavenet_vq import files
 from resdavenet_vq.config import Preparation
 from resdavenet_vq.corpus.manifest import Manifest
-from resdavenet_vq.data import preparation
+from resdavenet_vq.data import preparation, sources
 from resdavenet_vq.data.store_format import PART, Header
 from resdavenet_vq.errors import InputError
 
@@ -47,7 +47,8 @@ def prepare_part(
 
     A finished part is kept in `folder/.kept`, too, as hard links, which take no room on the disk: Snakemake removes the
     outputs of a job before it runs. If it was made from the same rows with the same settings and the same `code`, it is
-    put back instead of being prepared again. To prepare everything again, remove the folder.
+    put back instead of being prepared again, unless a refused row has become usable. To prepare everything again, for
+    example with other audio files of the same names, remove the folder.
 
     The report of the last part has the counts of the whole split's reading. Files of parts beyond the last one are
     removed. Raises InputError for another number of parts than the split needs.
@@ -66,7 +67,9 @@ def prepare_part(
         "made_from": _digest_of(rows, [command, code, release_attributes]),
     }
     names = [f"{part.number}{suffix}" for suffix in _SUFFIXES]
-    if _is_current(folder / _KEPT, names, attribute, settings.bad_rows):
+    if _is_current(folder / _KEPT, names, attribute) and _is_refused_still(
+        folder / _KEPT / names[1], rows, settings, source
+    ):
         _link(folder / _KEPT, folder, names)
         return
     for name in names:
@@ -93,18 +96,25 @@ def _digest_of(rows: Manifest, others: list[object]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _is_current(kept: Path, names: list[str], attribute: dict[str, object], bad_rows: str) -> bool:
+def _is_current(kept: Path, names: list[str], attribute: dict[str, object]) -> bool:
     """Whether a part is complete, undamaged, and as it would be made again."""
-    store, report, digest = (kept / name for name in names)
+    store, _, digest = (kept / name for name in names)
     if not digest.exists():
         return False
     try:
-        if Header.read(store).attributes.get(PART) != attribute:
-            return False
-        refused = files.read_json(report)["refused"]
+        is_same = Header.read(store).attributes.get(PART) == attribute
     except InputError:
         return False
-    return (bad_rows == "skip" or not refused) and digest.read_text().startswith(files.sha256(store))
+    return is_same and digest.read_text().startswith(files.sha256(store))
+
+
+def _is_refused_still(report: Path, rows: Manifest, settings: Preparation, source: sources.Source) -> bool:
+    """Whether all refused rows of a report are as bad as before, and may be skipped."""
+    refused = {refusal["row"] for refusal in files.read_json(report)["refused"]}
+    if refused and settings.bad_rows == "stop":
+        return False
+    numbered = zip(rows.row_numbers(), rows.utterances, strict=True)
+    return not any(preparation.is_usable(u, row, settings, source) for row, u in numbered if row in refused)
 
 
 def _link(source: Path, target: Path, names: list[str]) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 
 from resdavenet_vq import files
 from resdavenet_vq.config import Preparation
-from resdavenet_vq.corpus.manifest import Manifest, Refusal, refusals
+from resdavenet_vq.corpus.manifest import Manifest, Refusal, Utterance, refusals
 from resdavenet_vq.data import audio, features, images, release_2020, sources
 from resdavenet_vq.data.store_writer import StoreWriter
 from resdavenet_vq.data.workers import in_parallel
@@ -233,6 +233,12 @@ def _convert_one(settings: Preparation, source: sources.Source, task: _Task) -> 
         except InputError as e:
             result.image_fault = str(e).removeprefix(f"{source.image_file(task.image)}: ")
     return result
+
+
+def is_usable(utterance: Utterance, row: int, settings: Preparation, source: sources.Source) -> bool:
+    """Whether the audio and the image of an utterance can be read and pass all checks."""
+    result = _convert_one(settings, source, _Task(row, utterance.wav, utterance.image))
+    return not (result.audio_fault or result.image_fault)
 
 
 def _length(wav: Path, least: int) -> tuple[int, str]:

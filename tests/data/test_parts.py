@@ -158,6 +158,21 @@ def test_finished_parts_are_kept(manifest, folder):
     assert changed(before, folder) == []
 
 
+def test_a_corrected_file_re_does_its_part(tmp_path):
+    rows = make_manifest(tmp_path / "corpus", 9)
+    wav = rows.utterances[4].wav
+    whole = wav.read_bytes()
+    wav.write_bytes(whole[:300])
+    folder = tmp_path / "train"
+    assert len(in_parts(rows, folder, 3, 3)) == 8
+    before = contents(folder)
+    assert len(in_parts(rows, folder, 3, 3)) == 8
+    assert changed(before, folder) == []
+    wav.write_bytes(whole)
+    assert len(in_parts(rows, folder, 3, 3)) == 9
+    assert changed(before, folder) == files_of(1)
+
+
 def test_a_damaged_part_is_not_kept(manifest, finished, tmp_path):
     folder = tmp_path / "train"
     shutil.copytree(finished, folder)

@@ -16,8 +16,6 @@ import sys
 from pathlib import Path
 
 REASONS = ("params_changed", "code_changed", "input_changed", "missing_output", "updated_input")
-DEALT = {"order": "0", "shards": [str(n) for n in range(64)]}
-"""In the place of what a checkpoint has found out."""
 
 
 def ask(checkout, questions):
@@ -98,7 +96,7 @@ def place(api, question):
             if output.flags.get("directory"):
                 path.mkdir()
             else:
-                path.write_text(json.dumps(DEALT) if job.is_checkpoint else "")
+                path.write_text("")
     return placed
 
 
