@@ -86,7 +86,8 @@ def open_source(
         return sources.Media(settings.precision, settings.max_frames), {}
     if release is None:
         raise InputError(
-            "preparation.reader: release_2020 needs corpus.release_hdf5, the JSON file that names the HDF5 files of the split"
+            "preparation.reader: release_2020 needs corpus.release_hdf5,"
+            " the JSON file that names the HDF5 files of the split"
         )
     source = release_2020.Release2020(release, manifest.rows, settings.precision, settings.max_frames)
     source.check(with_images=any(utterance.image for utterance in manifest.utterances))
@@ -106,7 +107,7 @@ def prepare_from(
 ) -> None:
     """As `prepare`, of the features and images of any source. `command` says how the store was made.
 
-    With `part` the manifest is a part of a split, which may have no usable rows; that is then an attribute of the store.
+    With `part`, an attribute of the store, the manifest is a part of a split, which may have no usable rows.
     """
     try:
         with alone(out, report), StoreWriter(out.parent, settings.precision, settings.reader, release) as writer:

@@ -31,7 +31,7 @@ def section(folder):
 
 
 def write(folder, **changes):
-    """The files; a change by the file's stem (`wav2capt`, `token`, `trainImages`, ...) is new text, None for no file, or added lines (a list)."""
+    """The files. A change by a file's stem (`wav2capt`, `trainImages`, ...) is new text, None, or added lines."""
     for name, text in FILES.items():
         change = changes.get(name.removesuffix(".txt").split("/")[1].split(".")[-1], text)
         path = folder / name

@@ -201,7 +201,7 @@ def test_a_faulty_file_of_splits_names_all_faults(karpathy):
         "images[4]",
     ]
     assert "'dev' is none of train, val, test, restval" in str(caught.value)
-    assert "'b.jpg' stands in two splits" in str(caught.value)
+    assert "'b.jpg' is in two splits" in str(caught.value)
 
 
 # Any content

@@ -1,4 +1,4 @@
-"""Noisy copies of a split: the ratio that is asked for, the same noise every time, and never the speaker's own voice."""
+"""Noisy copies of a split: the requested ratio, the same noise every time, and never the speaker's own voice."""
 
 import json
 from itertools import pairwise
@@ -109,7 +109,7 @@ def test_noise_follows_from_seed_id_and_kind_alone(manifest, folder, kind):
 
 
 def tone_manifest(tmp_path, n=8, speakers=4):
-    """Each utterance is a tone of its own frequency, a whole number of its periods long, so that a mixture tells who is in it."""
+    """Each utterance is a tone of its own frequency, a whole number of periods long, so that a mixture names its voices."""
     manifest = make_manifest(tmp_path / "corpus", n, seconds=0.1)
     utterances = []
     for i, utterance in enumerate(manifest.utterances):

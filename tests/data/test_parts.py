@@ -1,4 +1,4 @@
-"""A split prepared in parts is the split prepared at once, bit for bit; finished parts are kept, and incomplete folders refused."""
+"""A split in parts is the undivided split, bit for bit; finished parts are kept, incomplete folders refused."""
 
 import json
 import os

@@ -236,7 +236,7 @@ def test_the_json_must_be_given_and_name_both_files(corpus, tmp_path):
 
 
 def replace(name, make):
-    """Puts something else in the place of a dataset; `make` gets the file, the old dataset and the folder of a canary."""
+    """Replaces a dataset; `make` gets the file, the old dataset and the folder of a canary."""
 
     def change(file, folder):
         old = file[name][()]

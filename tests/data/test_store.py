@@ -24,7 +24,7 @@ from resdavenet_vq.errors import InputError
 
 
 def forge(path, change):
-    """Changes the header and gives it a right checksum: what only an attacker would do. `change` gets its JSON and the content."""
+    """Changes the header and gives it a right checksum, as an attacker would. `change` gets its JSON and the content."""
     head, content = path.read_bytes()[:HEADER_LENGTH], bytearray(path.read_bytes()[HEADER_LENGTH:])
     values = json.loads(head.split(b"\n")[1])
     change(values, content)
