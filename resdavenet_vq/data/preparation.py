@@ -20,7 +20,7 @@ import numpy as np
 
 from resdavenet_vq import files
 from resdavenet_vq.config import Preparation
-from resdavenet_vq.corpus.manifest import Manifest, Refusal, refusals
+from resdavenet_vq.corpus.manifest import Manifest, Refusal, Utterance, refusals
 from resdavenet_vq.data import audio, features, images, release_2020, sources
 from resdavenet_vq.data.store_writer import StoreWriter
 from resdavenet_vq.data.workers import in_parallel
@@ -86,7 +86,8 @@ def open_source(
         return sources.Media(settings.precision, settings.max_frames), {}
     if release is None:
         raise InputError(
-            "preparation.reader: release_2020 needs corpus.release_hdf5, the JSON file that names the HDF5 files of the split"
+            "preparation.reader: release_2020 needs corpus.release_hdf5,"
+            " the JSON file that names the HDF5 files of the split"
         )
     source = release_2020.Release2020(release, manifest.rows, settings.precision, settings.max_frames)
     source.check(with_images=any(utterance.image for utterance in manifest.utterances))
@@ -106,7 +107,7 @@ def prepare_from(
 ) -> None:
     """As `prepare`, of the features and images of any source. `command` says how the store was made.
 
-    With `part` the manifest is a part of a split, which may have no usable rows; that is then an attribute of the store.
+    With `part`, an attribute of the store, the manifest is a part of a split, which may have no usable rows.
     """
     try:
         with alone(out, report), StoreWriter(out.parent, settings.precision, settings.reader, release) as writer:
@@ -233,6 +234,12 @@ def _convert_one(settings: Preparation, source: sources.Source, task: _Task) -> 
         except InputError as e:
             result.image_fault = str(e).removeprefix(f"{source.image_file(task.image)}: ")
     return result
+
+
+def is_usable(utterance: Utterance, row: int, settings: Preparation, source: sources.Source) -> bool:
+    """Whether the audio and the image of an utterance can be read and pass all checks."""
+    result = _convert_one(settings, source, _Task(row, utterance.wav, utterance.image))
+    return not (result.audio_fault or result.image_fault)
 
 
 def _length(wav: Path, least: int) -> tuple[int, str]:
