@@ -6,12 +6,19 @@ import hashlib
 import json
 import os
 import shutil
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from resdavenet_vq.errors import InputError
+
+LOCK_SECONDS = 0.1
+"""How long to wait for a lock: enough where its holder is just removing it."""
 
 
 @contextmanager
@@ -52,6 +59,35 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         tmp.replace(path)
     finally:
         shutil.rmtree(tmp, ignore_errors=True)
+
+
+@contextmanager
+def lock(path: Path, activity: str) -> Iterator[None]:
+    """Keeps other processes out of the block that locks the same file; the file names the holder and is removed at the end.
+
+    The lock ends with this process, so a file that a killed process left does not block. A process that this one
+    forks, as a data worker, does not inherit it (filelock closes it there), so the worker may outlive this process.
+
+    Raises InputError at once if another process holds it: "`activity` by process 12 on HOST, since ...", where
+    `activity` is like "a.h5: is being prepared".
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    holder = FileLock(path, timeout=LOCK_SECONDS, poll_interval=LOCK_SECONDS / 4, thread_local=False)
+    try:
+        holder.acquire()
+    except Timeout:
+        try:
+            other = path.read_text(encoding="utf-8") or "another process"
+        except FileNotFoundError:  # it has just ended
+            other = "another process"
+        raise InputError(f"{activity} by {other}; wait until it ends, or stop it") from None
+    try:
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        path.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {since}", encoding="utf-8")
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # before the release, so that nobody locks a file that is about to go
+        holder.release()
 
 
 def write_json(path: Path, value: Any) -> None:

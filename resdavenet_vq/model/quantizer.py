@@ -5,15 +5,16 @@ Legend of shapes: B utterances, C channels, T frames, K codes.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from resdavenet_vq.model.precision import true_float32
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from resdavenet_vq.config import QuantizerModel
 
@@ -165,19 +166,7 @@ def nearest(frames: Tensor, codebook: Tensor) -> Tensor:
     flat = frames.reshape(-1, codebook.shape[1])
     rows = max(1, DISTANCES_AT_ONCE[frames.device.type] // len(codebook))
     norms = codebook.square().sum(dim=1)
-    with _true_float32(frames.device):  # |x - e|² = |x|² + |e|² - 2 x·e, and |x|² is the same for all codes
+    # |x - e|² = |x|² + |e|² - 2 x·e, and |x|² is the same for all codes
+    with torch.autocast(frames.device.type, enabled=False), true_float32():
         codes = [torch.addmm(norms, part, codebook.T, alpha=-2).argmin(dim=1) for part in flat.split(rows)]
     return torch.cat(codes).view(frames.shape[:-1])
-
-
-@contextmanager
-def _true_float32(device: torch.device) -> Iterator[None]:
-    """Switches off autocast, and TF32 and bfloat16 in float32 matrix products."""
-    backend: Any = torch.backends.cuda.matmul if device.type == "cuda" else torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    before = backend.fp32_precision
-    backend.fp32_precision = "ieee"
-    try:
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        backend.fp32_precision = before

@@ -6,7 +6,6 @@ from there, as the connection's cuts make it do by itself.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ import requests
 
 from resdavenet_vq.corpus import places
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.files import lock
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.progress import track
 from resdavenet_vq.release.archives import ARCHIVES, md5_of
@@ -84,9 +84,7 @@ def download(file_id: str, path: Path, check: Callable[[Path], None]) -> Path:
     url = f"{os.environ.get('RESDAVENET_VQ_DOWNLOADS', SERVER)}?id={file_id}&export=download&confirm=t"
     part = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("ab") as file:
-            _lock(file, path)
+        with lock(path.with_name(f".{path.name}.lock"), f"{path}: is being downloaded"), part.open("ab") as file:
             try:
                 _receive(url, file, path)
             finally:
@@ -107,13 +105,6 @@ def download(file_id: str, path: Path, check: Callable[[Path], None]) -> Path:
             f"{path}: cannot be written ({e.strerror or e}); what has come stays, and the same command goes on from there"
         ) from None
     return path
-
-
-def _lock(file: BinaryIO, path: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise InputError(f"{path}: another process is downloading it") from None
 
 
 def _receive(url: str, file: BinaryIO, path: Path) -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from resdavenet_vq.model.precision import true_float32
+
 if TYPE_CHECKING:
     from resdavenet_vq import config
     from resdavenet_vq.model.dual_encoder import DualEncoder
@@ -30,25 +32,23 @@ def arithmetic(settings: config.Compute, device: torch.device) -> Iterator[None]
         return
     backends: Any = torch.backends
     memory: Any = torch.utils.deterministic
-    kinds = (backends.cudnn.conv, backends.cuda.matmul)
-    before = [kind.fp32_precision for kind in kinds], backends.cudnn.benchmark, memory.fill_uninitialized_memory
+    before = backends.cudnn.benchmark, memory.fill_uninitialized_memory
     deterministic, warn_only = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
-    for kind in kinds:
-        kind.fp32_precision = "tf32" if settings.precision == "tf32" else "ieee"
     backends.cudnn.benchmark = not settings.deterministic  # the fastest algorithm of the moment is not always the same
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first product is computed
         torch.use_deterministic_algorithms(mode=True, warn_only=True)
         memory.fill_uninitialized_memory = False  # costs time, and only hides errors of the code
     try:
-        yield
+        with true_float32():
+            if settings.precision == "tf32":
+                backends.cudnn.conv.fp32_precision = backends.cuda.matmul.fp32_precision = "tf32"
+            yield
     finally:
-        for kind, precision in zip(kinds, before[0], strict=True):
-            kind.fp32_precision = precision
-        backends.cudnn.benchmark, memory.fill_uninitialized_memory = before[1:]
+        backends.cudnn.benchmark, memory.fill_uninitialized_memory = before
         torch.use_deterministic_algorithms(mode=deterministic, warn_only=warn_only)
 
 

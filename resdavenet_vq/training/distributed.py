@@ -15,7 +15,6 @@ global count.
 
 from __future__ import annotations
 
-import fcntl
 import getpass
 import math
 import os
@@ -32,6 +31,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.files import lock
 
 TIMEOUT = timedelta(minutes=10)
 """A process that waits longer than this for another gives up."""
@@ -97,12 +97,10 @@ def free_gpu(count: int, folder: Path) -> Iterator[int | None]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all").replace(",", "_")
     with ExitStack() as stack:
         for number in range(count):
-            lock = stack.enter_context(
-                (folder / f"resdavenet-vq-{getpass.getuser()}-gpu-{visible}-{number}.lock").open("w")
-            )
+            path = folder / f"resdavenet-vq-{getpass.getuser()}-gpu-{visible}-{number}.lock"
             try:
-                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+                stack.enter_context(lock(path, f"GPU {number}: is being used"))
+            except InputError:
                 continue
             yield number
             return

@@ -36,14 +36,14 @@ from resdavenet_vq.data.dataset import Batch, training_batches
 from resdavenet_vq.data.features import PAD_VALUE
 from resdavenet_vq.data.store import Header, Store
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import atomic_write, sha256
+from resdavenet_vq.files import atomic_write, lock, sha256
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.model import checkpoint, pretrained
 from resdavenet_vq.progress import track
 from resdavenet_vq.training import codebooks, compute, distributed
 from resdavenet_vq.training.interruption import Interrupted, Interruption, shielded
 from resdavenet_vq.training.run import Run
-from resdavenet_vq.training.state import State, locked
+from resdavenet_vq.training.state import State
 from resdavenet_vq.training.step import (
     all_finite,
     divergence,
@@ -108,7 +108,7 @@ def train(
     with (
         distributed.processes() as device,
         compute.arithmetic(training.compute, device),
-        locked(state) if _first() else nullcontext(),
+        lock(state / "lock", f"{state}: this lineage is being trained") if _first() else nullcontext(),
         Interruption() as interruption,
         ExitStack() as workers,
     ):

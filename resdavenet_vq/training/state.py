@@ -15,47 +15,15 @@ the previous checkpoint or the new one.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
-import socket
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import atomic_write, read_json, sha256, write_json
-
-
-@contextmanager
-def locked(root: Path) -> Iterator[None]:
-    """Keeps every other process out of `root`. Raises InputError at once, naming the process that is in it.
-
-    The lock belongs to this process and not, as flock's would, to the data workers that it forks:
-    they may outlive it for some seconds, and the next run must not find their lock.
-    """
-    root.mkdir(parents=True, exist_ok=True)
-    path = root / "lock"
-    with path.open("a+", encoding="utf-8") as lock:
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            holder = lock.read().strip() or "another process"
-            raise InputError(
-                f"{path}: {holder} is training this lineage; wait until it ends, or end it, and try again"
-            ) from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')},")
-        lock.flush()
-        try:
-            yield
-        finally:
-            lock.truncate(0)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Downloads from a server of our own: whole, cut, wrong, and none."""
 
 import errno
-import fcntl
 import hashlib
 import json
+import os
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from resdavenet_vq.__main__ import app
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.files import lock
 from resdavenet_vq.release import download as fetching
 from resdavenet_vq.release.archives import ARCHIVES, Archive
 from resdavenet_vq.release.download import fetch_metadata, fetch_released
@@ -199,10 +200,11 @@ def test_no_space(server, tmp_path, monkeypatch):
 
 
 def test_one_download_at_a_time(server, tmp_path):
-    with (tmp_path / f".{NAME}.part").open("ab") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match="another process is downloading it"):
-            fetch_released("{}->{2}", tmp_path)
+    with (
+        lock(tmp_path / f".{NAME}.lock", "by the test"),
+        pytest.raises(InputError, match=rf"{NAME}: is being downloaded by process {os.getpid()} on "),
+    ):
+        fetch_released("{}->{2}", tmp_path)
     assert server.asked == []
 
 

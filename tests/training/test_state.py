@@ -1,7 +1,6 @@
 import os
 import resource
 import signal
-import time
 
 import pytest
 import torch
@@ -9,7 +8,7 @@ import torch
 from resdavenet_vq import files
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.training import state as module
-from resdavenet_vq.training.state import State, differences, locked
+from resdavenet_vq.training.state import State, differences
 
 
 def content(number):
@@ -147,37 +146,3 @@ def test_differences():
         "a.c [1, 2] -> [1, 3]",
         "d absent -> null",
     ]
-
-
-def test_lock(tmp_path):
-    def refused():
-        start = time.monotonic()
-        try:
-            with locked(tmp_path):
-                os._exit(1)
-        except InputError as e:
-            os._exit(0 if f"process {parent} on " in str(e) and time.monotonic() - start < 2 else 2)
-
-    def locks_and_dies():
-        with locked(tmp_path):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    parent = os.getpid()
-    assert in_fork(locks_and_dies) == -signal.SIGKILL
-    with locked(tmp_path):
-        assert in_fork(refused) == 0
-    with locked(tmp_path):
-        pass
-
-
-def test_a_worker_that_outlives_its_trainer_does_not_hold_the_lock(tmp_path):
-    def trainer():
-        with locked(tmp_path):
-            if os.fork() == 0:
-                time.sleep(3)
-                os._exit(0)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    in_fork(trainer)
-    with locked(tmp_path):
-        pass
