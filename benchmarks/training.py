@@ -47,7 +47,7 @@ from resdavenet_vq.data.store_writer import StoreWriter
 from resdavenet_vq.model.audio import jittered_times
 from resdavenet_vq.model.dual_encoder import DualEncoder
 from resdavenet_vq.training import compute
-from resdavenet_vq.training.run import Run
+from resdavenet_vq.training.state import Run
 from resdavenet_vq.training.step import generator, step_losses, update
 
 ARMS = ("2020", "float32", "bfloat16", "compiled")
@@ -164,7 +164,7 @@ class Package:
         """As the loop does it, with its look every eighth step."""
         losses = step_losses(self.run.model, batch, len(batch.index), (1, number), config.Recipe(), self.training)
         self.healthy &= update(self.run.model, self.run.optimizer, losses)
-        self.run.tally.add(losses, len(batch.index))
+        self.run.totals.add(losses, len(batch.index))
         if (number + 1) % 8 == 0 and not self.healthy:
             raise FloatingPointError(f"diverged before step {number}")
 

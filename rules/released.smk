@@ -21,7 +21,7 @@ rule import_released:
         runtime=growing("1h"),
     params:
         path=lambda wildcards: plan.released[wildcards.lineage],
-        lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
+        lineage=lambda wildcards: wildcards.lineage,
         code=fingerprint("release.importing"),
     shell:
         "python -m resdavenet_vq import-released {params.path:q} --lineage {params.lineage:q} --out $(dirname {output.card}) 2> {log}"

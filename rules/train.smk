@@ -25,11 +25,11 @@ rule train:
         mem_mb=16000,
         runtime="7d",
     params:
-        lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
+        lineage=lambda wildcards: wildcards.lineage,
         model=as_json(settings.model),
         training=lambda wildcards: plan.training(wildcards.lineage),
         recipe=lambda wildcards: plan.training_recipe(wildcards.lineage),
-        code=fingerprint("training.loop"),
+        code=fingerprint("training.train"),
         # what follows takes threads, resources or input, and is therefore no reason to train again
         launcher=lambda wildcards, resources: launcher(resources),
         workers=lambda wildcards, threads: settings.training.workers,

@@ -17,7 +17,8 @@ from resdavenet_vq import config
 from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.data.store_writer import StoreWriter
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.training import loop
+from resdavenet_vq.lineage import Lineage
+from resdavenet_vq.training import train as module
 from resdavenet_vq.training.state import State
 
 # 16 channels everywhere: oneDNN up to at least 3.13 writes out of bounds in the gradient of narrower strided 1 x 1 convolutions
@@ -82,8 +83,8 @@ def train(
     **changes,
 ):
     """Trains on `folder`/train.h5 into `folder`/`name`; `changes` are to TRAINING."""
-    loop.train(
-        lineage=lineage,
+    module.train(
+        lineage=Lineage.parse(lineage),
         model=model,
         recipe=recipe or config.Recipe(),
         training=config.Training.model_validate(TRAINING.model_dump() | changes),
@@ -141,14 +142,14 @@ def _in_child(count, log, environment, pause, folder, name, options):
     sys.stderr = os.fdopen(2, "w", buffering=1)
     os.environ.update(environment)
     torch.set_num_threads(1)
-    step_losses, State.discard = loop.step_losses, lambda _: None
+    step_losses, State.discard = module.step_losses, lambda _: None
 
     def counted(*args):
         count.value += 1
         time.sleep(pause)
         return step_losses(*args)
 
-    loop.step_losses = counted
+    module.step_losses = counted
     try:
         train(folder, name, **options)
     except InputError as e:

@@ -102,11 +102,6 @@ class QuantizerModel(Section):
         default=False, description="Clamp the initial codebook at 0, where the activations live."
     )
 
-    def of(self, position: int) -> QuantizerModel:
-        """The settings of the quantizer at a position from 1 to 5, with its own codebook size alone."""
-        sizes = self.codebook_size
-        return self if isinstance(sizes, int) else self.model_copy(update={"codebook_size": sizes[position - 1]})
-
 
 class Model(Section):
     """The dual encoder."""

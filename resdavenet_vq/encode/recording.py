@@ -1,7 +1,7 @@
 """A recording to its units, of any length and without a corpus; what `resdavenet_vq.load_model` gives.
 
 A long recording goes through the network in pieces. Each piece carries, on both sides, the frames that its own depend on
-(`model.reach`), and those are cut away again: the codes are those of one pass, and what is in memory is one piece. The features
+(`model.audio.receptive_field`), and those are cut away again: the codes are those of one pass, and what is in memory is one piece. The features
 are rounded as those of the store that the model was trained from (float16 unless prepared otherwise; float32 of the models of
 2020), so that the codes are also those of `encode-codes`.
 """
@@ -25,8 +25,8 @@ from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation.units import FrameTime
 from resdavenet_vq.lineage import frame_stride, layer_position
 from resdavenet_vq.model import checkpoint
+from resdavenet_vq.model.audio import receptive_field
 from resdavenet_vq.model.dual_encoder import DualEncoder
-from resdavenet_vq.model.reach import reach
 
 type Precision = Literal["float16", "float32"]
 
@@ -144,7 +144,7 @@ class SpeechEncoder:
         """The layers of a recording, piece by piece; `frames_at_once` log-mel frames, without context, changes memory, not results."""
         last = deepest(layers)
         assert last is not None, "some layer is asked for"
-        stride, around = frame_stride(last), reach(self.network.audio, last)
+        stride, around = frame_stride(last), receptive_field(self.network.audio, last)
         step = max(1, frames_at_once // stride) * stride
         before = -(around.first // stride) * stride  # a piece begins where a frame of every layer does
         for piece in pieces(recording, step, before, around.last):

@@ -28,8 +28,8 @@ from resdavenet_vq.encode.recording import load
 from resdavenet_vq.encode.split import encode
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.model import checkpoint
+from resdavenet_vq.model.audio import ReceptiveField
 from resdavenet_vq.model.dual_encoder import DualEncoder
-from resdavenet_vq.model.reach import Reach
 from resdavenet_vq.release.importing import import_released
 
 REPO = Path(__file__).resolve().parents[2]
@@ -132,7 +132,7 @@ def test_pieces_without_their_context_would_differ(folder, monkeypatch):
     """So that the test above can fail."""
     model, recording = load(folder / "model"), Recording(folder / "wavs/sub/deep/e.x.wav")
     right = np.concatenate([part["quant3"].codes for part in model.parts(recording, ["quant3"], 64)])
-    monkeypatch.setattr(recordings, "reach", lambda *_: Reach(0, 0))
+    monkeypatch.setattr(recordings, "receptive_field", lambda *_: ReceptiveField(0, 0))
     wrong = np.concatenate([part["quant3"].codes for part in model.parts(recording, ["quant3"], 64)])
     assert (right != wrong).any()
 

@@ -113,8 +113,8 @@ def change_card(folder, **changes):
         ({"sha256": None}, "sha256"),
         ({"quantizers": [6]}, "numbers from 1 to 5"),
         ({"quantizers": "2"}, "numbers from 1 to 5"),
-        ({"model": None}, "describes no model"),
-        ({"image_branch": None}, "describes no model"),
+        ({"model": None}, "does not describe a model"),
+        ({"image_branch": None}, "does not describe a model"),
         ({"model": {"audio": {"widths": [1, 2]}}}, r"model\.json: 'model' has faults\n(.*\n)*image: missing"),
     ],
 )

@@ -12,7 +12,7 @@ from resdavenet_vq.config import AudioModel, ImageModel, Model, QuantizerModel, 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.model import checkpoint, pretrained
 from resdavenet_vq.model.dual_encoder import DualEncoder
-from resdavenet_vq.training.run import Run
+from resdavenet_vq.training.state import Run
 
 THIN = {"architecture": "thin_resnet", "widths": (4, 4, 4, 4)}
 
@@ -105,7 +105,7 @@ def test_files_of_something_else(content, suffix, tmp_path, monkeypatch):
         torch.save(content() if callable(content) else content, data)
         content = data.getvalue()
     (tmp_path / f"w.{suffix}").write_bytes(content)
-    with pytest.raises(InputError, match=rf"^w\.{suffix}: (no file of tensors|holds something else)"):
+    with pytest.raises(InputError, match=rf"^w\.{suffix}: (not a file of tensors|does not hold tensors)"):
         pretrained.load_trunk(encoder(**THIN, weights=f"w.{suffix}"))
     assert not (tmp_path / "canary").exists()
 
@@ -114,7 +114,7 @@ def test_a_corrupted_and_a_missing_file(tmp_path):
     file = tmp_path / "thin.pth"
     torch.save(thin_state(), file)
     file.write_bytes(file.read_bytes()[:-1000])
-    with pytest.raises(InputError, match=r"thin\.pth: no file of tensors"):
+    with pytest.raises(InputError, match=r"thin\.pth: not a file of tensors"):
         pretrained.load_trunk(encoder(**THIN, weights=str(file)))
     with pytest.raises(InputError, match=r"model\.image\.weights: .*nowhere\.pth: no such file"):
         pretrained.load_trunk(encoder(**THIN, weights=str(tmp_path / "nowhere.pth")))
@@ -162,7 +162,7 @@ def test_without_a_network_it_is_said_how_to_go_on(imagenet):
     image, served, _ = imagenet
     served.unlink()
     with pytest.raises(
-        InputError, match=rf"give its path as model\.image\.weights; its SHA-256 begins with {served.stem[-8:]}"
+        InputError, match=rf"set model\.image\.weights to its path; its SHA-256 begins with {served.stem[-8:]}"
     ):
         pretrained.sha256_of(image)
 

@@ -12,7 +12,7 @@ from resdavenet_vq.data.store import Store
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.quantizer import Quantizer
 from resdavenet_vq.training import codebooks
-from resdavenet_vq.training.run import Run
+from resdavenet_vq.training.state import Run
 from resdavenet_vq.training.step import generator, quantizers_of
 
 K, C = 12, 5
@@ -23,7 +23,7 @@ QUICK = MODEL.model_copy(update={"quantizer": config.QuantizerModel(codebook_siz
 
 def quantizer(dead=(2, 7, 8)):
     torch.manual_seed(0)
-    q = Quantizer(C, config.QuantizerModel(codebook_size=K))
+    q = Quantizer(C, K, config.QuantizerModel())
     q.cluster_size[:] = torch.arange(K) + 4.0
     q.cluster_size[list(dead)] = 0.01
     return q
@@ -39,7 +39,10 @@ def test_a_code_is_live_from_an_eighth_of_the_average_on():
     q.cluster_size[:] = 8.0
     q.cluster_size[0], q.cluster_size[1] = 0.8, 0.9
     assert codebooks.live(q).tolist() == [False] + [True] * (K - 1)
-    assert codebooks.health({"quant2": q, "quant3": quantizer()}) == {"quant2_live_codes": 11, "quant3_live_codes": 9}
+    assert codebooks.live_codes({"quant2": q, "quant3": quantizer()}) == {
+        "quant2_live_codes": 11,
+        "quant3_live_codes": 9,
+    }
 
 
 def test_restarts_come_every_so_many_steps_but_not_at_the_very_beginning():
@@ -111,7 +114,7 @@ def parent(stores):
 
 def start(stores, parent, recipe, seed=1, model=QUICK):
     run = Run.start(model, (2, 3), recipe, TRAINING, parent, torch.device("cpu"))
-    codebooks.begin_at_parent(
+    codebooks.initialize_from_parent(
         quantizers_of(run.model), parent, Store(stores / "train.h5"), generator("codebooks", seed)
     )
     return quantizers_of(run.model)

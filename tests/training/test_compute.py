@@ -12,7 +12,7 @@ from resdavenet_vq.data.dataset import training_batches
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.model.quantizer import Quantizer, nearest
 from resdavenet_vq.training import compute
-from resdavenet_vq.training.run import Run
+from resdavenet_vq.training.state import Run
 from resdavenet_vq.training.step import quantizers_of, step_losses, update
 
 CPU = torch.device("cpu")
@@ -30,7 +30,7 @@ def trained(store, pad_to="batch", *, same_sizes=False, **settings):
     for step, batch in enumerate([next(iter(batches))] * STEPS if same_sizes else batches):
         result = step_losses(run.model, batch, len(batch.index), (1, step), config.Recipe(), training)
         assert update(run.model, run.optimizer, result)
-        run.tally.add(result, len(batch.index))
+        run.totals.add(result, len(batch.index))
         losses.append(result.parts.numpy())
     assert len(losses) == STEPS
     return run, np.array(losses)
@@ -174,5 +174,5 @@ def test_no_step_waits_for_its_gpu(store, lineage, recipe, precision):
         with NothingWaits():
             losses = step_losses(run.model, batch, len(batch.index), (1, step), recipe, training)
             healthy &= update(run.model, run.optimizer, losses)
-            run.tally.add(losses, len(batch.index))
+            run.totals.add(losses, len(batch.index))
     assert healthy

@@ -12,7 +12,7 @@ import torch
 from training_child import Child, train
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.training import loop
+from resdavenet_vq.training import train as module
 from resdavenet_vq.training.state import State
 
 KILLS = int(os.environ.get("RESDAVENET_VQ_KILLS", "4"))
@@ -23,7 +23,7 @@ def result(folder, name="a"):
     """All that a finished training leaves, without times: weights, card, history, optimizer state."""
     out = folder / name / "model"
     with (out / "history.csv").open() as f:
-        history = [{k: v for k, v in row.items() if k not in loop.TIMINGS} for row in csv.DictReader(f)]
+        history = [{k: v for k, v in row.items() if k not in module.TIMINGS} for row in csv.DictReader(f)]
     (checkpoint,) = (folder / name / "state").glob("*/checkpoint-*.pt")
     state = torch.load(checkpoint, weights_only=True)
     return (out / "model.safetensors").read_bytes(), (out / "model.json").read_bytes(), history, state
@@ -33,8 +33,8 @@ def assert_same(a, b):
     assert a[:3] == b[:3]
     assert_equal(a[3] | {"history": None}, b[3] | {"history": None})
     for mine, others in zip(a[3]["history"], b[3]["history"], strict=True):
-        assert {k: v for k, v in mine.items() if k not in loop.TIMINGS} == {
-            k: v for k, v in others.items() if k not in loop.TIMINGS
+        assert {k: v for k, v in mine.items() if k not in module.TIMINGS} == {
+            k: v for k, v in others.items() if k not in module.TIMINGS
         }
 
 
@@ -87,22 +87,22 @@ def test_signal_to_the_whole_group(stores, unbroken, number):
     assert f"{{2,3}}: stopped by {number.name} at epoch 2, step " in child.text.splitlines()[-1]
     child = Child(stores, checkpoint_seconds=600)
     assert child.end() == 0
-    assert "goes on at epoch 2, step " in child.text
+    assert "resumes at epoch 2, step " in child.text
     assert child.count.value < STEPS - 5
     assert_same(result(stores), unbroken)
 
 
 def test_signal_during_validation(stores, unbroken, monkeypatch):
-    recalls = loop.recalls
+    recalls = module.recalls
 
     def interrupted(*args):
         os.kill(os.getpid(), signal.SIGTERM)
         return recalls(*args)
 
-    monkeypatch.setattr(loop, "recalls", interrupted)
+    monkeypatch.setattr(module, "recalls", interrupted)
     with pytest.raises(InputError, match="stopped by SIGTERM at epoch 1, step 5"):
         train(stores, checkpoint_seconds=600)
-    monkeypatch.setattr(loop, "recalls", recalls)
+    monkeypatch.setattr(module, "recalls", recalls)
     train(stores, checkpoint_seconds=600)
     assert_same(result(stores), unbroken)
 
@@ -116,7 +116,7 @@ def test_killed_data_worker(stores):
     os.kill(int(worker), signal.SIGKILL)
     assert child.end() == 1
     assert "a data worker died at epoch " in child.text
-    assert "the same command goes on" in child.text
+    assert "run the same command again to resume" in child.text
     assert "Traceback" not in child.text
 
 
@@ -124,7 +124,7 @@ def test_second_process_is_refused(stores):
     child = Child(stores, pause=0.2, epochs=30)
     child.wait_for_step(1)
     start = time.monotonic()
-    with pytest.raises(InputError, match=f"process {child.pid} on .* is training this lineage"):
+    with pytest.raises(InputError, match=f"this lineage is being trained by process {child.pid} on "):
         train(stores)
     assert time.monotonic() - start < 2
     child.signal(signal.SIGKILL)
@@ -137,14 +137,14 @@ def test_other_settings_do_not_use_the_state(stores, capsys):
     child.wait_for_step(8)
     child.signal(signal.SIGTERM)
     assert child.end() == 1
-    train(stores, learning_rate=1e-3, code="training.loop:1a")
+    train(stores, learning_rate=1e-3, code="training.train:1a")
     told = capsys.readouterr().err
     assert "training.learning_rate 0.002 -> 0.001" in told
-    assert 'code.training.loop absent -> "1a"' in told
+    assert 'code.training.train absent -> "1a"' in told
     assert "{2,3}: starts" in told
     assert len(list((stores / "a" / "state").glob("*/latest.json"))) == 1  # the other's, still there
     train(stores)
-    assert "goes on at epoch 2" in capsys.readouterr().err
+    assert "resumes at epoch 2" in capsys.readouterr().err
 
 
 def test_same_result_for_any_number_of_workers(stores, unbroken, monkeypatch):
