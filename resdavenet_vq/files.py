@@ -23,10 +23,9 @@ LOCK_SECONDS = 0.1
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; it takes the final name only when the block ends well.
+    """A temporary path beside `path` to write to; it is renamed to `path` when the block succeeds.
 
-    The data are on disk before the rename. If the block fails, the unfinished file is
-    removed and whatever stood at `path` before stays as it was.
+    The data are on disk before the rename. If the block fails, the temporary file is removed and `path` does not change.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -44,9 +43,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside `path` to write into; it takes the final name only when the block ends well.
+    """A temporary folder beside `path` to write into; it is renamed to `path` when the block succeeds.
 
-    Raises InputError if something stands at `path` already: unlike a file, a folder may hold what nobody meant to lose.
+    Raises InputError if `path` already exists, unless it is an empty folder: a folder may hold other files.
     """
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise InputError(f"{path}: is there already; remove it, or choose another name")
@@ -91,14 +90,14 @@ def lock(path: Path, activity: str) -> Iterator[None]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as indented JSON, whole or not at all; NaN and infinity are refused."""
+    """Writes `value` as indented JSON, atomically; NaN and infinity are refused."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
     with atomic_write(path) as tmp:
         tmp.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file. Raises InputError naming the file, and the line where it is malformed."""
+    """Reads a JSON file. Raises InputError with the line and column if it is malformed."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -112,7 +111,7 @@ def read_json(path: Path) -> Any:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+    """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 

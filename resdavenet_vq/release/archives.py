@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from resdavenet_vq.errors import InputError
 
-
 ARGUMENTS, PROGRESS = "args.pkl", "progress.pkl"
 AUDIO, IMAGE = "models/best_audio_model.pth", "models/best_image_model.pth"
 """Files in the folder of a released experiment."""
