@@ -1,14 +1,15 @@
-"""Files that appear complete or not at all."""
+"""Atomic files and folders, the lock, JSON, CSV and digests."""
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ LOCK_SECONDS = 0.1
 def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it is renamed to `path` when the block succeeds.
 
-    The data are on disk before the rename. If the block fails, the temporary file is removed and `path` does not change.
+    The data are on disk before the rename. If the block fails, the temporary file is removed and `path` does not
+    change.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -62,7 +64,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def lock(path: Path, activity: str) -> Iterator[None]:
-    """Keeps other processes out of the block that locks the same file; the file names the holder and is removed at the end.
+    """While the block runs, no other process can hold this lock; its file names the holder and is removed at the end.
 
     The lock ends with this process, so a file that a killed process left does not block. A process that this one
     forks, as a data worker, does not inherit it (filelock closes it there), so the worker may outlive this process.
@@ -94,6 +96,14 @@ def write_json(path: Path, value: Any) -> None:
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
     with atomic_write(path) as tmp:
         tmp.write_text(text + "\n", encoding="utf-8")
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes a table atomically; floats have six significant digits."""
+    with atomic_write(path) as tmp, tmp.open("w", encoding="utf-8", newline="") as f:
+        writer = csv.DictWriter(f, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
 
 
 def read_json(path: Path) -> Any:

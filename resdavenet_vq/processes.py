@@ -1,8 +1,8 @@
 """Processes end when the process that started them has ended.
 
 A Snakemake that is killed cannot end its jobs. It passes its process id in the environment (rules/common.smk); each job
-watches that process and ends with it: by SIGTERM, so that a training saves its state, and GRACE seconds later by SIGALRM,
-which nothing handles. A worker process watches the command that started it in the same way.
+watches that process and ends with it: by SIGTERM, so that a training saves its state, and GRACE seconds later by
+SIGALRM, which nothing handles. A worker process watches the command that started it in the same way.
 """
 
 from __future__ import annotations

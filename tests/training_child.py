@@ -1,6 +1,7 @@
 """Trainings on tiny stores, in this process or in one of its own that tests can kill."""
 
 import contextlib
+import csv
 import io
 import multiprocessing
 import os
@@ -21,7 +22,7 @@ from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.training import train as module
 from resdavenet_vq.training.state import State
 
-# 16 channels everywhere: oneDNN up to at least 3.13 writes out of bounds in the gradient of narrower strided 1 x 1 convolutions
+# 16 channels: oneDNN up to at least 3.13 writes out of bounds in the gradient of narrower strided 1 x 1 convolutions
 MODEL = config.Model(
     audio=config.AudioModel(widths=(16, 16, 16, 16, 16), blocks_per_stage=1, kernel_size=3),
     image=config.ImageModel(
@@ -52,7 +53,8 @@ def start_forkserver():
 def write_store(path, n, seed, frames=(33, 70), spoil=None, bad_image=None):
     """A store of n utterances of noise; the first two share an image and, of more than three, the fourth has none.
 
-    `spoil` may change the features of an utterance: spoil(number, features). `bad_image` is the number of one that does not decode.
+    `spoil` may change the features of an utterance: spoil(number, features). `bad_image` is the number of one that does
+    not decode.
     """
     random = np.random.default_rng(seed)
     with StoreWriter(path.parent, "float16") as writer:
@@ -68,6 +70,21 @@ def write_store(path, n, seed, frames=(33, 70), spoil=None, bad_image=None):
             writer.add(utterance, features, len(features) * 160)
         writer.write(path, 2048, "test")
     return path
+
+
+def write_stores(folder):
+    """train.h5 of 18 utterances, 17 of them pairs, and val.h5; returns the folder."""
+    write_store(folder / "train.h5", 18, 0)
+    write_store(folder / "val.h5", 12, 1)
+    return folder
+
+
+def history(folder, name="a", *, timings=True):
+    """The rows of history.csv as numbers."""
+    with (folder / name / "model" / "history.csv").open() as f:
+        return [
+            {k: float(v) for k, v in row.items() if timings or k not in module.TIMINGS} for row in csv.DictReader(f)
+        ]
 
 
 def train(

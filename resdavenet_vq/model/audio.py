@@ -103,9 +103,9 @@ class AudioEncoder(nn.Module):
     jitter_offsets
         `published` or `centred`: see JITTER_OFFSETS.
 
-    In evaluation the frames of an utterance depend on that utterance and its padding: near its end, within the receptive
-    field, they differ from those of the utterance encoded alone. Where results must not depend on the batch, encode
-    utterances of equal length together.
+    In evaluation the frames of an utterance depend on that utterance and its padding: near its end, within the
+    receptive field, they differ from those of the utterance encoded alone. Where results must not depend on the batch,
+    encode utterances of equal length together.
     """
 
     def __init__(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import safetensors
@@ -14,6 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+import resdavenet_vq
 from resdavenet_vq.config import Model
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import atomic_write, read_json, sha256, write_json
@@ -37,6 +39,15 @@ class WarmStart(NamedTuple):
     """The other tensors of the model, at their initial values."""
     dropped: tuple[str, ...]
     """The other tensors of the parent."""
+
+
+def versions() -> dict[str, str]:
+    """The versions of the software, for a card."""
+    return {
+        "resdavenet-vq": resdavenet_vq.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
 
 
 def save(folder: Path, model: DualEncoder, card: Mapping[str, Any]) -> None:
@@ -71,7 +82,8 @@ def load(folder: Path, *, audio_only: bool = False) -> tuple[DualEncoder, dict[s
             settings: Model = _settings(description, folder)
         case _:
             raise InputError(
-                f"{folder / CARD}: does not describe a model; it needs 'model', 'quantizers' (numbers from 1 to 5) and 'image_branch'"
+                f"{folder / CARD}: does not describe a model; it needs 'model', 'quantizers' (numbers from 1 to 5) and "
+                f"'image_branch'"
             )
     if audio_only:
         image_branch, state = False, {name: x for name, x in state.items() if not name.startswith("image.")}
@@ -131,7 +143,8 @@ def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"{weights}: no such file, but {CARD} beside it describes it") from None
     if digest != card["sha256"]:
         raise InputError(
-            f"{weights}: SHA-256 is {digest}, but {CARD} beside it says {card['sha256']}; the file is damaged or belongs to another model"
+            f"{weights}: SHA-256 is {digest}, but {CARD} beside it says {card['sha256']}; the file is damaged or "
+            f"belongs to another model"
         )
     try:
         return safetensors.torch.load_file(weights), card

@@ -68,5 +68,6 @@ class NoImageEncoder(nn.Module):
     def forward(self, images: Tensor) -> Never:  # noqa: ARG002 (an image encoder's signature)
         """Raises InputError."""
         raise InputError(
-            "this model has no image branch, so it cannot encode images or retrieve; its speech units and ABX are available"
+            "this model has no image branch, so it cannot encode images or retrieve; its speech units and ABX are "
+            "available"
         )

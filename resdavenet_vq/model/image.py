@@ -68,7 +68,7 @@ def _resnet50() -> tuple[nn.Sequential, int]:
 
 
 def _thin_resnet(widths: tuple[int, int, int, int]) -> tuple[nn.Sequential, int]:
-    """A 3 x 3 stem of stride 2 and four basic blocks; torchvision's own ResNet fixes these widths and its 7 x 7 stem."""
+    """A 3 x 3 stem of stride 2 and four basic blocks; torchvision's ResNet has fixed widths and a 7 x 7 stem."""
     parts: dict[str, nn.Module] = {
         "conv1": nn.Conv2d(3, widths[0], 3, stride=2, padding=1, bias=False),
         "bn1": nn.BatchNorm2d(widths[0]),

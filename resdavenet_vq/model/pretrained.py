@@ -39,8 +39,9 @@ def sha256_of(image: ImageModel) -> str | None:
 def load_trunk(model: DualEncoder) -> None:
     """Loads the pretrained weights that the model's settings name into the image network; random weights stay.
 
-    The file holds the tensors of the ResNet under torchvision's names; a classifier (`fc.`) is ignored. Raises InputError
-    if the file is missing or damaged, or with a list of the tensors that are missing, unexpected, misshaped or not finite.
+    The file holds the tensors of the ResNet under torchvision's names; a classifier (`fc.`) is ignored. Raises
+    InputError if the file is missing or damaged, or with a list of the tensors that are missing, unexpected, misshaped
+    or not finite.
     """
     image = model.settings.image
     if image.weights == RANDOM or not isinstance(model.image, ImageEncoder):
@@ -77,14 +78,16 @@ def _file(image: ImageModel) -> Path:
             torch.hub.download_url_to_file(URL, str(file), hash_prefix=checksum[1], progress=sys.stderr.isatty())
         except (OSError, RuntimeError) as e:
             raise InputError(
-                f"model.image.weights: {IMAGENET} cannot be downloaded from {URL} to {file.parent} ({e}). Without a network, "
-                f"download that file elsewhere and put it there, or set model.image.weights to its path; its SHA-256 begins with {checksum[1]}"
+                f"model.image.weights: {IMAGENET} cannot be downloaded from {URL} to {file.parent} ({e}). Without a "
+                "network, download that file elsewhere and put it there, or set model.image.weights to its path; its "
+                f"SHA-256 begins with {checksum[1]}"
             ) from None
         finally:
             socket.setdefaulttimeout(before)
     if not (digest := sha256(file)).startswith(checksum[1]):
         raise InputError(
-            f"{file}: SHA-256 begins with {digest[: len(checksum[1])]}, not {checksum[1]}; the file is damaged, remove it"
+            f"{file}: SHA-256 begins with {digest[: len(checksum[1])]}, not {checksum[1]}; the file is damaged, remove "
+            f"it"
         )
     return file
 

@@ -36,7 +36,7 @@ class Quantized(NamedTuple):
     codes: Tensor
     """(B, T) int64: numbers of the codes, also of padded frames."""
     commitment_loss: Tensor
-    """Scalar: squared difference of frame and code, the mean over the channels and this process's valid frames, times its weight."""
+    """Scalar: weight times the mean squared difference of this process's valid frames and their codes."""
     counts: Tensor
     """(K,) int64: this process's valid frames per code; their sum is the weight of the loss among processes."""
 
@@ -144,8 +144,8 @@ class Quantizer(nn.Module):
 class _StraightThrough(torch.autograd.Function):
     """The code vectors and their weighted squared distance from the frames.
 
-    In the backward pass, the gradient of the code vectors is passed to the frames unchanged. One function for both needs
-    half as many passes over the frames as autograd.
+    In the backward pass, the gradient of the code vectors is passed to the frames unchanged. One function for both
+    needs half as many passes over the frames as autograd.
     """
 
     @staticmethod

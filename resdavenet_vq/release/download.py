@@ -25,7 +25,7 @@ from resdavenet_vq.progress import track
 from resdavenet_vq.release.archives import ARCHIVES, md5_of
 
 SERVER = "https://drive.usercontent.google.com/download"
-"""Answers `?id=FILE`; `confirm=t` skips the question before a large file. RESDAVENET_VQ_DOWNLOADS names another server."""
+"""Answers `?id=FILE`; `confirm=t` skips a question. RESDAVENET_VQ_DOWNLOADS names another server."""
 
 METADATA = {
     "train": ("train_original_with_alignments.json", "17iZpPVkgwga1Av7xZQJY7ONg9auKmPvr"),
@@ -60,7 +60,7 @@ def fetch_released(lineage: Lineage, folder: Path) -> Path:
 
 
 def fetch_metadata(split: str, folder: Path) -> Path:
-    """Downloads a JSON file of Places Audio, `train` or `valid`; its layout is checked, as no checksum was published."""
+    """Downloads a JSON file of Places Audio, `train` or `valid`; no checksum was published, its layout is checked."""
     name, file_id = METADATA[split]
 
     def check(path: Path) -> None:
@@ -71,7 +71,7 @@ def fetch_metadata(split: str, folder: Path) -> Path:
 
 
 def download(file_id: str, path: Path, check: Callable[[Path], None]) -> Path:
-    """Downloads the file with an id to `path` unless it exists; `check` raises InputError if it is not the right file."""
+    """Downloads the file with an id to `path` unless it exists; `check` raises InputError for a wrong file."""
     if path.exists():
         try:
             check(path)
@@ -99,7 +99,8 @@ def download(file_id: str, path: Path, check: Callable[[Path], None]) -> Path:
             part.replace(path)
     except OSError as e:
         raise InputError(
-            f"{path}: cannot be written ({e.strerror or e}); the partial download is kept, run the same command again to resume"
+            f"{path}: cannot be written ({e.strerror or e}); the partial download is kept, run the same command again "
+            f"to resume"
         ) from None
     return path
 
@@ -128,7 +129,7 @@ def _receive(url: str, file: BinaryIO, path: Path) -> None:
 
 
 def _append(answer: requests.Response, url: str, file: BinaryIO, path: Path) -> bool:
-    """Appends the body of an answer; returns whether the file is complete. Raises InputError if it is not part of the file."""
+    """Appends the body of an answer and returns whether the file is complete. Raises InputError for other answers."""
     start, total = _range(answer, file.tell())
     if answer.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         if total == file.tell():
@@ -142,8 +143,8 @@ def _append(answer: requests.Response, url: str, file: BinaryIO, path: Path) -> 
         raise InputError(f"{url}: the server answers {answer.status_code} {answer.reason}; {_BY_HAND}")
     if answer.headers.get("Content-Type", "").startswith("text/html"):
         raise InputError(
-            f"{url}: the server answers with a web page instead of the file, as Google Drive does after too many downloads "
-            f"or when a file is gone; {_BY_HAND}"
+            f"{url}: the server answers with a web page instead of the file, as Google Drive does after too many "
+            f"downloads or when a file is gone; {_BY_HAND}"
         )
     if start > file.tell():
         raise InputError(

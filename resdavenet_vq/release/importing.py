@@ -1,14 +1,12 @@
 """Converts models released in 2020 to ordinary checkpoints.
 
-A released experiment is a folder with `args.pkl`, `models/best_audio_model.pth` and usually `models/best_image_model.pth`
-and `progress.pkl`, or a zip or tar archive of such a folder. An archive is identified by its MD5 before it is parsed.
-`release.files` reads the files; this module interprets them.
+A released experiment is a folder with `args.pkl`, `models/best_audio_model.pth` and usually
+`models/best_image_model.pth` and `progress.pkl`, or a zip or tar archive of such a folder. An archive is identified by
+its MD5 before it is parsed. `release.files` reads the files; this module interprets them.
 """
 
 from __future__ import annotations
 
-import csv
-import platform
 import re
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,10 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-import resdavenet_vq
 from resdavenet_vq.config import IMAGENET, RANDOM, AudioModel, ImageModel, Model, QuantizerModel
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import atomic_write
+from resdavenet_vq.files import write_csv
 from resdavenet_vq.lineage import N_POSITIONS, Lineage
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import AudioEncoder
@@ -52,15 +49,15 @@ _NAMES = (
 
 
 def import_released(path: Path, out: Path, *, allow_unknown: bool, lineage: Lineage | None = None) -> None:
-    """Writes the folder of a trained model, `out`, from a released experiment: a folder, or a zip or tar archive of one.
+    """Writes the folder of a trained model, `out`, from a released experiment, a folder or a zip or tar archive.
 
-    An archive must be one of the ten released, by its MD5, unless `allow_unknown`; a folder is not checked. `lineage` must
-    agree with the archive or, if that is unknown, with the arguments. Without an image model the checkpoint has no image
-    branch: units, ABX and words work, retrieval is reported as not available.
+    An archive must be one of the ten released, by its MD5, unless `allow_unknown`; a folder is not checked. `lineage`
+    must agree with the archive or, if that is unknown, with the arguments. Without an image model the checkpoint has no
+    image branch: units, ABX and words work, retrieval is reported as not available.
 
-    The card says `released`, and in `provenance` the origin: file name, MD5, lineage of the archive if known, arguments,
-    best epoch. `history.csv` has a row for each epoch in `progress.pkl`: epoch, steps so far, and mean_recall_at_10, which
-    is known of the epochs only that were the best so far.
+    The card says `released`, and in `provenance` the origin: file name, MD5, lineage of the archive if known,
+    arguments, best epoch. `history.csv` has a row for each epoch in `progress.pkl`: epoch, steps so far, and
+    mean_recall_at_10, which is known of the epochs only that were the best so far.
 
     Raises InputError with all faults of a file; `out` is then not written.
     """
@@ -70,7 +67,8 @@ def import_released(path: Path, out: Path, *, allow_unknown: bool, lineage: Line
         md5 = md5_of(path)
         if md5 not in _LINEAGES and not allow_unknown:
             raise InputError(
-                f"{path}: MD5 is {md5}, which is not that of any of the ten released archives; the file is damaged or another one. "
+                f"{path}: MD5 is {md5}, which is not that of any of the ten released archives; the file is damaged or "
+                f"another one. "
                 "Download it again, or allow unknown archives if you trust its source"
             )
         files = from_archive(path)
@@ -86,11 +84,9 @@ def import_released(path: Path, out: Path, *, allow_unknown: bool, lineage: Line
         _check_agreement(arguments, shape, archive_lineage)
         if lineage is not None:
             _check_lineage(lineage, archive_lineage, arguments, shape)
-        model = _model(arguments, shape, image_branch=IMAGE in files)
-        _check_fit(model, state)
+        model = _model(arguments, shape, state, image_branch=IMAGE in files)
     except InputError as e:
         raise InputError(f"{path}: {e}") from None
-    model.load_state_dict(state)
     _write_history(out / HISTORY, progress)
     origin = {
         "file": path.resolve().name,
@@ -98,21 +94,8 @@ def import_released(path: Path, out: Path, *, allow_unknown: bool, lineage: Line
         "lineage": archive_lineage,
         "arguments": arguments,
     } | _best(progress)
-    versions = {
-        "resdavenet-vq": resdavenet_vq.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
-    checkpoint.save(
-        out,
-        model,
-        {
-            "lineage": str(lineage) if lineage else archive_lineage,
-            "released": True,
-            "provenance": origin,
-            "versions": versions,
-        },
-    )
+    card = {"lineage": str(lineage) if lineage else archive_lineage, "released": True, "provenance": origin}
+    checkpoint.save(out, model, card | {"versions": checkpoint.versions()})
 
 
 class _Shape(NamedTuple):
@@ -137,7 +120,7 @@ def audio_state(release: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def image_state(release: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a released image model (ResNet-50 and `embedder`) under the names of ImageEncoder, like `audio_state`."""
+    """The tensors of a released image model under the names of ImageEncoder; strict like `audio_state`."""
     state = _without_prefix(release)
     bias = state.get("embedder.bias")
     if bias is None or bias.ndim != 1:
@@ -173,7 +156,8 @@ def _infer_shape(state: Mapping[str, Tensor]) -> _Shape:
     shapes = [x.shape for x in first if x is not None and x.ndim == 4]
     if len(shapes) < N_POSITIONS:
         raise InputError(
-            "not a released audio model: it has no four-dimensional conv1.weight and layer1.0.conv1.weight to layer4.0.conv1.weight"
+            "not a released audio model: it has no four-dimensional conv1.weight and layer1.0.conv1.weight to "
+            "layer4.0.conv1.weight"
         )
     audio = AudioModel(
         widths=(shapes[0][0], shapes[1][0], shapes[2][0], shapes[3][0], shapes[4][0]),
@@ -190,7 +174,7 @@ def _infer_shape(state: Mapping[str, Tensor]) -> _Shape:
 
 
 def _quantizer_model(arguments: Mapping[str, Any], sizes: Mapping[int, int]) -> QuantizerModel:
-    """Settings of the quantizers; the codebook sizes of those that are off come from the arguments or are the default."""
+    """Settings of the quantizers; codebook sizes of those that are off come from the arguments or are the default."""
     fallback = _numbers(arguments.get("VQ_sizes"))
     s1, s2, s3, s4, s5 = (
         sizes.get(n, fallback[n - 1] if len(fallback) == N_POSITIONS else 1024) for n in range(1, N_POSITIONS + 1)
@@ -205,7 +189,10 @@ def _quantizer_model(arguments: Mapping[str, Any], sizes: Mapping[int, int]) -> 
     )
 
 
-def _model(arguments: Mapping[str, Any], shape: _Shape, *, image_branch: bool) -> DualEncoder:
+def _model(
+    arguments: Mapping[str, Any], shape: _Shape, state: Mapping[str, Tensor], *, image_branch: bool
+) -> DualEncoder:
+    """Builds the model. Raises InputError if the image and the audio tensors do not fit together."""
     weights = IMAGENET if arguments.get("pretrained_image_model") is True else RANDOM
     settings = Model(
         audio=shape.audio,
@@ -213,13 +200,11 @@ def _model(arguments: Mapping[str, Any], shape: _Shape, *, image_branch: bool) -
         quantizer=_quantizer_model(arguments, shape.sizes),
     )
     with torch.random.fork_rng(devices=[]):
-        return DualEncoder(settings, tuple(shape.sizes), image_branch=image_branch)
-
-
-def _check_fit(model: DualEncoder, state: Mapping[str, Tensor]) -> None:
-    """Raises InputError if the image and the audio tensors do not fit together."""
+        model = DualEncoder(settings, tuple(shape.sizes), image_branch=image_branch)
     if faults := checkpoint.differences(model.state_dict(), state):
         raise InputError("the image and the audio model do not fit together:\n" + "\n".join(faults))
+    model.load_state_dict(state)
+    return model
 
 
 def _check_agreement(arguments: Mapping[str, Any], shape: _Shape, lineage: str | None) -> None:
@@ -275,7 +260,7 @@ def _numbers(value: Any) -> tuple[int, ...]:
 
 
 def _epochs(progress: list[Any]) -> Iterator[tuple[int, int, int, float]]:
-    """For each epoch: its number, steps so far, the best epoch so far and its R@10; rows of another form are skipped."""
+    """For each epoch: its number, steps so far, the best epoch so far and its R@10; other rows are skipped."""
     for row in progress:
         match row:
             case [int(epoch), int(steps), int(best), float(recall), *_] if epoch >= 1:
@@ -284,14 +269,13 @@ def _epochs(progress: list[Any]) -> Iterator[tuple[int, int, int, float]]:
 
 def _best(progress: list[Any]) -> dict[str, Any]:
     """The best epoch and its R@10."""
-    return (
-        {"best_epoch": epochs[-1][2], "best_recall_at_10": epochs[-1][3]} if (epochs := list(_epochs(progress))) else {}
-    )
+    epochs = list(_epochs(progress))
+    return {"best_epoch": epochs[-1][2], "best_recall_at_10": epochs[-1][3]} if epochs else {}
 
 
 def _write_history(path: Path, progress: list[Any]) -> None:
-    with atomic_write(path) as tmp, tmp.open("w", encoding="utf-8", newline="") as f:
-        writer = csv.writer(f, lineterminator="\n")
-        writer.writerow(["epoch", "steps", "mean_recall_at_10"])
-        for epoch, steps, best, recall in _epochs(progress):
-            writer.writerow([epoch, steps, f"{recall:.6g}" if epoch == best else ""])
+    rows = (
+        {"epoch": epoch, "steps": steps, "mean_recall_at_10": recall if epoch == best else None}
+        for epoch, steps, best, recall in _epochs(progress)
+    )
+    write_csv(path, ("epoch", "steps", "mean_recall_at_10"), rows)

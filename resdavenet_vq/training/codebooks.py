@@ -121,7 +121,7 @@ def initialize_from_parent(
 
 @torch.no_grad()
 def _move(quantizer: Quantizer, which: Tensor, vectors: Tensor, size: Tensor) -> None:
-    """Moves the codes marked in `which` (K,) to their rows of `vectors` (K, C), with cluster size `size`, scalar or (K,)."""
+    """Moves the codes marked in `which` (K,) to rows of `vectors` (K, C), with cluster size `size`, scalar or (K,)."""
     quantizer.cluster_size.copy_(torch.where(which, size, quantizer.cluster_size))
     quantizer.codebook.copy_(torch.where(which[:, None], vectors, quantizer.codebook))
     quantizer.embedding_sum.copy_(

@@ -53,7 +53,7 @@ def arithmetic(settings: config.Compute, device: torch.device) -> Iterator[None]
 
 
 def autocast(settings: config.Compute, device: torch.device) -> AbstractContextManager[Any]:
-    """The autocast of the two branches' forward pass: bfloat16 if `precision` is. Quantizers and losses stay in float32."""
+    """The autocast of the two branches: bfloat16 if `precision` is. Quantizers and losses stay in float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
 
 
@@ -63,7 +63,8 @@ def compile_branches(model: DualEncoder, *, dynamic: bool) -> None:
     State dicts keep their names. `dynamic`: one version for batches of any length, instead of one for each length.
     A graph break is an error.
     """
-    torch._dynamo.config.recompile_limit = max(COMPILED_VERSIONS, torch._dynamo.config.recompile_limit)  # noqa: SLF001 - no public name
+    limits = torch._dynamo.config  # noqa: SLF001 - no public name
+    limits.recompile_limit = max(COMPILED_VERSIONS, limits.recompile_limit)
     for part in (*model.audio.stages, model.image):
         part.compile(fullgraph=True, dynamic=dynamic, backend=COMPILER)
 

@@ -7,8 +7,8 @@ each process's own part, as in the release; the running statistics of process 0 
 parallelism.
 
 Gradients: every process computes the same loss from the gathered embeddings, but the gradient flows only into its own
-part of them. The sum of the processes' gradients is therefore the gradient of the global loss, and a loss on local items
-must be weighted by their share of the global count.
+part of them. The sum of the processes' gradients is therefore the gradient of the global loss, and a loss on local
+items must be weighted by their share of the global count.
 """
 
 from __future__ import annotations
@@ -88,9 +88,9 @@ def _device(gpu: int | None) -> torch.device:
 
 @contextmanager
 def free_gpu(count: int, folder: Path) -> Iterator[int | None]:
-    """Locks the first free one of `count` GPUs in `folder` and yields its number; 0 if none is free, None if count is 0.
+    """Locks the first free one of `count` GPUs and yields its number; 0 if none is free, None if `count` is 0.
 
-    The GPUs that a scheduler has assigned are part of the names of the locks.
+    The locks lie in `folder`; the GPUs that a scheduler has assigned are part of their names.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all").replace(",", "_")
     with ExitStack() as stack:
@@ -126,7 +126,7 @@ def world() -> int:
 
 
 def gather(x: Tensor, n: int) -> Tensor:
-    """The rows (n, D) of the global batch, in order, from the parts (about n / world, D) of all processes, with gradient."""
+    """The rows (n, D) of the global batch, in order, from the parts of all processes, with gradient."""
     if world() == 1:
         return x
     gathered: Tensor = _Gather.apply(x, n)
@@ -189,7 +189,8 @@ def check_agreement(named_tensors: Iterable[tuple[str, Tensor]]) -> None:
     dist.all_reduce(high, dist.ReduceOp.MAX)
     if different := [name for name, same in zip(names, (low == high).tolist(), strict=True) if not same]:
         raise InputError(
-            f"the processes have different values of {different[0]} and {len(different) - 1} other tensors; nothing was saved. "
+            f"the processes have different values of {different[0]} and {len(different) - 1} other tensors; nothing "
+            f"was saved. "
             "Run the same command again to resume from the last checkpoint; if it happens again, suspect the hardware"
         )
 

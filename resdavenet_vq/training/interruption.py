@@ -67,7 +67,8 @@ class Interruption:
 def shielded[T](batches: Iterable[T]) -> Generator[T]:
     """The batches of data workers that ignore the signals and that end when this generator is closed.
 
-    Ctrl-C and a scheduler signal every process of a job. Data workers must survive it while the current step needs them.
+    Ctrl-C and a scheduler signal every process of a job. Data workers must survive it while the current step needs
+    them.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:

@@ -8,8 +8,8 @@ The checkpoints of a lineage lie in one folder, which is not an output of a rule
     state/KEY/latest.json             the name of the latest checkpoint, and its SHA-256
 
 A training resumes from its own KEY only: with other settings, data, parent or code it starts anew, and with the old
-ones it finds their state again. `latest.json` is replaced only after the new checkpoint is on disk: a kill at any moment
-leaves the previous checkpoint or the new one.
+ones it finds their state again. `latest.json` is replaced only after the new checkpoint is on disk: a kill at any
+moment leaves the previous checkpoint or the new one.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class State:
         if not path.is_file() or sha256(path) != manifest["sha256"]:
             fault = "its bytes have changed" if path.is_file() else "it is missing"
             raise InputError(
-                f"{path}: the checkpoint to resume from is damaged ({fault}); remove {self.folder} to train from the start"
+                f"{path}: the checkpoint to resume from is damaged ({fault}); remove {self.folder} to train from the "
+                f"start"
             )
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         return state
@@ -97,7 +98,8 @@ class State:
                 continue
             changes = differences(read_json(manifest.with_name("identity.json")), self.identity)
             lines.append(
-                f"{manifest.parent}: a checkpoint of a training with other settings, data or code is ignored: {'; '.join(changes)}"
+                f"{manifest.parent}: a checkpoint of a training with other settings, data or code is ignored: "
+                f"{'; '.join(changes)}"
             )
         return lines
 
@@ -161,7 +163,7 @@ class Run:
         parent: Path | None,
         device: torch.device,
     ) -> Run:
-        """Before the first step: random weights from the seed, replaced by the parent's (pretrained ones in a first stage)."""
+        """Before the first step: weights from the seed, then the parent's, or in a first stage pretrained ones."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(training.seed)
             encoder = DualEncoder(model, quantizers, jitter=training.jitter, jitter_offsets=recipe.jitter)

@@ -123,7 +123,7 @@ def generator(*key: int | str) -> torch.Generator:
 
 
 def learning_rate(training: config.Training, epoch: int) -> float:
-    """The learning rate of an epoch; they count from 1, so that the first plateau is one epoch shorter, as published."""
+    """The learning rate of an epoch; as epochs count from 1, the first plateau is one epoch shorter, as published."""
     return training.learning_rate * training.learning_rate_decay ** (epoch // training.learning_rate_decay_every)
 
 
@@ -150,8 +150,8 @@ def step_losses(
     recipe, training
         Settings.
 
-    Only a restart of dead codes waits for a GPU. Numbers that are not finite appear in the losses, and do not change the
-    codebooks.
+    Only a restart of dead codes waits for a GPU. Numbers that are not finite appear in the losses, and do not change
+    the codebooks.
     """
     device = next(model.parameters()).device
     if len(batch.index) == 0:

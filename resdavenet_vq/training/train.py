@@ -6,9 +6,7 @@ that was killed any number of times, give the same bits. docs/training.md descri
 
 from __future__ import annotations
 
-import csv
 import math
-import platform
 import sys
 import time
 from collections.abc import Generator, Iterable, Iterator
@@ -21,13 +19,12 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-import resdavenet_vq
 from resdavenet_vq import config
 from resdavenet_vq.data.dataset import Batch, training_batches
 from resdavenet_vq.data.features import PAD_VALUE
 from resdavenet_vq.data.store import Header, Store
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import atomic_write, lock, sha256
+from resdavenet_vq.files import lock, sha256, write_csv
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.model import checkpoint, pretrained
 from resdavenet_vq.progress import track
@@ -127,11 +124,8 @@ def train(
                 started = time.monotonic()
                 _train_epoch(run, batches, _n_pairs(data), recipe, training, folder, interruption, checkpoint_seconds)
                 if _first():
-                    row = {
-                        "epoch": run.epoch,
-                        "learning_rate": learning_rate(training, run.epoch),
-                    } | run.totals.to_row()
-                    row |= codebooks.live_codes(quantizers_of(run.model))
+                    row = {"epoch": run.epoch, "learning_rate": learning_rate(training, run.epoch)}
+                    row |= run.totals.to_row() | codebooks.live_codes(quantizers_of(run.model))
                     with compute.uncompiled(training.compute):
                         row |= _validate(run, validation, model.image, training.workers, folder, interruption)
                     run.finish_epoch(row | {"seconds": time.monotonic() - started})
@@ -286,21 +280,10 @@ def _identity(
 def _write(out: Path, run: Run, card: dict[str, Any]) -> None:
     """Writes the model of the best epoch, its card, and the history."""
     run.model.load_state_dict(run.best)
-    with atomic_write(out / "history.csv") as tmp, tmp.open("w", encoding="utf-8", newline="") as f:
-        writer = csv.DictWriter(f, run.history[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in run.history)
-    versions = {
-        "resdavenet-vq": resdavenet_vq.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
+    write_csv(out / "history.csv", list(run.history[0]), run.history)
     scores = {k: v for k, v in run.history[run.best_epoch - 1].items() if k not in TIMINGS}
-    checkpoint.save(
-        out,
-        run.model,
-        card | {"epoch": run.best_epoch, "scores": scores, "versions": versions, "device": run.device.type},
-    )
+    card |= {"epoch": run.best_epoch, "scores": scores, "versions": checkpoint.versions(), "device": run.device.type}
+    checkpoint.save(out, run.model, card)
 
 
 def _summary(run: Run, epochs: int) -> str:
@@ -311,8 +294,9 @@ def _summary(run: Run, epochs: int) -> str:
     )
     return (
         f"epoch {run.epoch}/{epochs}: loss {row['loss']:.3f}, R@10 {100 * row['mean_recall_at_10']:.1f} %"
-        f"{' (best)' if run.best_epoch == run.epoch else ''}, learning rate {row['learning_rate']:.3g}{codes and ', perplexity'}{codes.replace(',', '', 1)}"
-        f", {row['pairs_per_second']:.0f} pairs/s, {row['seconds']:.0f} s"
+        f"{' (best)' if run.best_epoch == run.epoch else ''}, learning rate {row['learning_rate']:.3g}"
+        f"{codes and ', perplexity'}{codes.replace(',', '', 1)}, {row['pairs_per_second']:.0f} pairs/s, "
+        f"{row['seconds']:.0f} s"
     )
 
 

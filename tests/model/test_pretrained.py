@@ -42,26 +42,18 @@ def resnet():
     return resnet50(weights=None).state_dict()
 
 
-def test_a_resnet50_of_torchvision(resnet, tmp_path):
-    file = tmp_path / "resnet50.pth"
-    torch.save(resnet, file)
-    model = encoder(architecture="resnet50", weights=str(file))
-    pretrained.load_trunk(model)
-    assert_loaded(model, resnet)
-    old = {name: x for name, x in resnet.items() if not name.endswith("num_batches_tracked")}
-    torch.save(old, file)
-    model = encoder(architecture="resnet50", weights=str(file))
-    pretrained.load_trunk(model)
-    assert_loaded(model, resnet)
-
-
-def test_safetensors(tmp_path):
-    file = tmp_path / "thin.safetensors"
-    save_file(thin_state(), file)
+@pytest.mark.parametrize(("save", "suffix"), [(torch.save, "pth"), (save_file, "safetensors")])
+def test_a_local_file(tmp_path, save, suffix):
+    file = tmp_path / f"thin.{suffix}"
+    save(thin_state(), file)
     model = encoder(**THIN, weights=str(file))
     pretrained.load_trunk(model)
     assert_loaded(model, thin_state())
     assert pretrained.sha256_of(model.settings.image) == hashlib.sha256(file.read_bytes()).hexdigest()
+    save({name: x for name, x in thin_state().items() if not name.endswith("num_batches_tracked")}, file)
+    model = encoder(**THIN, weights=str(file))  # as files from before 2018
+    pretrained.load_trunk(model)
+    assert (model.image.trunk.bn1.num_batches_tracked == 0).all()
 
 
 def test_random_weights_stay():

@@ -1,11 +1,11 @@
-"""Codes that are restarted and codebooks that begin at the parent's frames."""
+"""Restart of dead codes, and initialization of new codebooks from the parent's activations."""
 
 import json
 
 import numpy as np
 import pytest
 import torch
-from training_child import MODEL, TRAINING, Child, train
+from training_child import MODEL, TRAINING, Child, history, train, write_stores
 
 from resdavenet_vq import config
 from resdavenet_vq.data.store import Store
@@ -106,10 +106,11 @@ def test_a_restarted_code_is_taken_by_its_frame():
 # -- in a training ---------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def parent(stores):
-    train(stores, "parent", lineage="{2}", epochs=1, model=QUICK)
-    return stores / "parent" / "model"
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory):
+    folder = write_stores(tmp_path_factory.mktemp("parent"))
+    train(folder, lineage="{2}", epochs=1, model=QUICK)
+    return folder / "a" / "model"
 
 
 def start(stores, parent, recipe, seed=1, model=QUICK):
@@ -145,13 +146,6 @@ def test_a_codebook_of_another_size_is_new(stores, parent):
     found = start(stores, parent, LIVELY, model=model)["quant2"].codebook
     assert found.shape == (30, 16)
     assert found.min() >= 0  # what a ReLU lets through
-
-
-def history(stores, name):
-    import csv
-
-    with (stores / name / "model" / "history.csv").open() as f:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(f)]
 
 
 @pytest.mark.parametrize("switch", [{"dead_codes": "restart"}, {"new_codebooks": "parent_activations"}])

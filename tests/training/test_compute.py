@@ -1,4 +1,4 @@
-"""What makes steps faster leaves the method as it is: bfloat16, compiled branches, and steps that never wait for a GPU."""
+"""Faster steps do not change the method: bfloat16, compiled branches, and steps that never wait for a GPU."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ STEPS = 3
 
 
 def trained(store, pad_to="batch", *, same_sizes=False, **settings):
-    """A run after a few steps, and their losses; sizes differ from step to step, and the last batch is a single pair."""
+    """A run after a few steps, and their losses; sizes differ between steps, and the last batch is a single pair."""
     training = TRAINING.model_copy(update={"compute": config.Compute(**settings), "pad_to": pad_to})
     run = Run.start(MODEL, (2, 3), config.Recipe(), training, None, CPU)
     batches = training_batches(
@@ -75,7 +75,7 @@ def test_bfloat16_stays_finite_and_near(store):
 
 
 def test_codes_are_those_of_float32_whatever_the_branches_compute_in(store, monkeypatch):
-    """What reaches a quantizer was rounded, but which code is nearest to it is found in float32: by float64's distances there is no nearer one."""
+    """The frames are rounded, but their nearest codes are found in float32: by float64 distances no code is nearer."""
     seen = []
     forward = Quantizer.forward
 
@@ -133,7 +133,7 @@ def test_what_a_gpu_is_told(precision, expected, deterministic, monkeypatch):
 # -- no waiting ----------------------------------------------------------------------------------------------------
 
 WAITING = ("_local_scalar_dense", "nonzero", "bincount", "masked_select", "unique", "is_nonzero", "equal")
-"""Operations that on a GPU make the host wait for their result: `.item()`, `bool(tensor)`, and those whose shape depends on values."""
+"""Operations that make the host wait for a GPU: `.item()`, `bool(tensor)`, results whose shape depends on values."""
 
 
 class NothingWaits(TorchDispatchMode):

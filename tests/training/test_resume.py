@@ -1,6 +1,5 @@
-"""A training that is killed, stopped or robbed of its workers ends with the bits of one that was not."""
+"""A training that is killed or stopped, or loses its workers, ends with the bits of an uninterrupted one."""
 
-import csv
 import os
 import random
 import signal
@@ -9,7 +8,7 @@ import time
 
 import pytest
 import torch
-from training_child import Child, train
+from training_child import Child, history, train, write_stores
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.training import train as module
@@ -22,11 +21,14 @@ STEPS = 15  # 3 epochs of 17 pairs in batches of 4
 def result(folder, name="a"):
     """All that a finished training leaves, without times: weights, card, history, optimizer state."""
     out = folder / name / "model"
-    with (out / "history.csv").open() as f:
-        history = [{k: v for k, v in row.items() if k not in module.TIMINGS} for row in csv.DictReader(f)]
     (checkpoint,) = (folder / name / "state").glob("*/checkpoint-*.pt")
     state = torch.load(checkpoint, weights_only=True)
-    return (out / "model.safetensors").read_bytes(), (out / "model.json").read_bytes(), history, state
+    return (
+        (out / "model.safetensors").read_bytes(),
+        (out / "model.json").read_bytes(),
+        history(folder, name, timings=False),
+        state,
+    )
 
 
 def assert_same(a, b):
@@ -53,11 +55,19 @@ def assert_equal(a, b):
         assert a == b
 
 
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    folder = write_stores(tmp_path_factory.mktemp("unbroken"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(State, "discard", lambda _: None)
+        train(folder, checkpoint_seconds=600)
+    return result(folder)
+
+
 @pytest.fixture
-def unbroken(stores, monkeypatch):
+def _kept(monkeypatch):
+    """The state of a finished training is kept."""
     monkeypatch.setattr(State, "discard", lambda _: None)
-    train(stores, "unbroken", checkpoint_seconds=600)
-    return result(stores, "unbroken")
 
 
 def test_kill_at_random_steps(stores, unbroken):
@@ -92,6 +102,7 @@ def test_signal_to_the_whole_group(stores, unbroken, number):
     assert_same(result(stores), unbroken)
 
 
+@pytest.mark.usefixtures("_kept")
 def test_signal_during_validation(stores, unbroken, monkeypatch):
     recalls = module.recalls
 
@@ -138,15 +149,17 @@ def test_other_settings_do_not_use_the_state(stores, capsys):
     child.signal(signal.SIGTERM)
     assert child.end() == 1
     train(stores, learning_rate=1e-3, code="training.train:1a")
-    told = capsys.readouterr().err
-    assert "training.learning_rate 0.002 -> 0.001" in told
-    assert 'code.training.train absent -> "1a"' in told
-    assert "{2,3}: starts" in told
+    log = capsys.readouterr().err
+    assert "a checkpoint of a training with other settings, data or code is ignored: " in log
+    assert "training.learning_rate 0.002 -> 0.001" in log
+    assert 'code.training.train absent -> "1a"' in log
+    assert "{2,3}: starts" in log
     assert len(list((stores / "a" / "state").glob("*/latest.json"))) == 1  # the other's, still there
     train(stores)
     assert "resumes at epoch 2" in capsys.readouterr().err
 
 
-def test_same_result_for_any_number_of_workers(stores, unbroken, monkeypatch):
+@pytest.mark.usefixtures("_kept")
+def test_same_result_for_any_number_of_workers(stores, unbroken):
     train(stores, workers=2, checkpoint_seconds=600)
     assert_same(result(stores), unbroken)

@@ -8,7 +8,7 @@ import torch
 from resdavenet_vq import files
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.training import state as module
-from resdavenet_vq.training.state import State, differences
+from resdavenet_vq.training.state import State
 
 
 def content(number):
@@ -45,7 +45,7 @@ def test_what_was_saved_is_loaded(tmp_path):
 
 
 def test_kill_at_every_write_fsync_and_rename(tmp_path):
-    """Killed before the n-th of the system calls that matter, for every n: the old checkpoint or the new one, never anything else."""
+    """Killed before the n-th of the relevant system calls, for every n: the old checkpoint or the new one."""
     seen = set()
     for n in range(100):
         state = State(tmp_path / str(n), {})
@@ -138,11 +138,3 @@ def test_another_identity_has_another_state(tmp_path):
     assert 'parent null -> "ab"; training.epochs 6 -> 12' in line
     assert old.others() == []
     assert State(tmp_path, {"parent": None, "training": {"epochs": 6}}).load()["number"] == 1
-
-
-def test_differences():
-    assert differences({"a": {"b": 1, "c": [1, 2]}}, {"a": {"c": [1, 3]}, "d": None}) == [
-        "a.b 1 -> absent",
-        "a.c [1, 2] -> [1, 3]",
-        "d absent -> null",
-    ]
