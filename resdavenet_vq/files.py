@@ -73,7 +73,9 @@ def lock(path: Path, activity: str) -> Iterator[None]:
     `activity` is like "a.h5: is being prepared".
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    holder = FileLock(path, timeout=LOCK_SECONDS, poll_interval=LOCK_SECONDS / 4, thread_local=False)
+    holder = FileLock(
+        path, timeout=LOCK_SECONDS, poll_interval=LOCK_SECONDS / 4, thread_local=False, fallback_to_soft=False
+    )
     try:
         holder.acquire()
     except Timeout:

@@ -100,6 +100,7 @@ def train(
     **changes,
 ):
     """Trains on `folder`/train.h5 into `folder`/`name`; `changes` are to TRAINING."""
+    module.CHECKPOINT_SECONDS = checkpoint_seconds
     module.train(
         lineage=Lineage.parse(lineage),
         model=model,
@@ -111,7 +112,6 @@ def train(
         out=folder / name / "model",
         state=folder / name / "state",
         code=code,
-        checkpoint_seconds=checkpoint_seconds,
     )
 
 

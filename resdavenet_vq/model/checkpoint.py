@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import safetensors
 import safetensors.torch
@@ -30,24 +30,9 @@ WEIGHTS = "model.safetensors"
 CARD = "model.json"
 
 
-class WarmStart(NamedTuple):
-    """Names of tensors in a warm start."""
-
-    copied: tuple[str, ...]
-    """Tensors with the name and shape of one of the parent: now equal to it."""
-    new: tuple[str, ...]
-    """The other tensors of the model, at their initial values."""
-    dropped: tuple[str, ...]
-    """The other tensors of the parent."""
-
-
 def versions() -> dict[str, str]:
     """The versions of the software, for a card."""
-    return {
-        "resdavenet-vq": resdavenet_vq.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
+    return {"resdavenet-vq": resdavenet_vq.__version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
 def save(folder: Path, model: DualEncoder, card: Mapping[str, Any]) -> None:
@@ -95,17 +80,13 @@ def load(folder: Path, *, audio_only: bool = False) -> tuple[DualEncoder, dict[s
     return model.eval(), card
 
 
-def warm_start(model: DualEncoder, parent: Path) -> WarmStart:
+def warm_start(model: DualEncoder, parent: Path) -> None:
     """Copies all tensors of the checkpoint in folder `parent` whose name and shape match, also buffers, to `model`."""
     state, _ = _read(parent)
-    own = model.state_dict()
-    copied = [name for name, x in own.items() if name in state and state[name].shape == x.shape]
     with torch.no_grad():
-        for name in copied:
-            own[name].copy_(state[name])
-    return WarmStart(
-        tuple(copied), tuple(n for n in own if n not in set(copied)), tuple(n for n in state if n not in set(copied))
-    )
+        for name, x in model.state_dict().items():
+            if name in state and state[name].shape == x.shape:
+                x.copy_(state[name])
 
 
 def differences(expected: Mapping[str, Tensor], actual: Mapping[str, Tensor]) -> list[str]:

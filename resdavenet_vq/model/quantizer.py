@@ -89,16 +89,6 @@ class Quantizer(nn.Module):
         self.register_buffer("cluster_size", torch.full((size,), settings.init_mass))
         self.register_buffer("embedding_sum", codebook * settings.init_mass)
 
-    def encode(self, x: Tensor) -> Tensor:
-        """The numbers (B, T) of the codes nearest to the frames (B, C, T); ties go to the lowest number."""
-        codes: Tensor = nearest(x.detach().float().transpose(1, 2), self.codebook)
-        return codes
-
-    def decode(self, codes: Tensor) -> Tensor:
-        """The code vectors (B, C, T) of the codes (B, T)."""
-        vectors: Tensor = functional.embedding(codes, self.codebook)  # (B, T, C)
-        return vectors.transpose(1, 2)
-
     def forward(self, x: Tensor, mask: Tensor) -> Quantized:
         """Quantizes frames (B, C, T); the mask (B, T) is true for valid frames.
 

@@ -4,7 +4,7 @@ Conventions: S is the (N, N) matrix of similarities; rows are images, columns ar
 pairs. The anchors of a loss are the rows of its matrix, so the transposed matrix has captions as anchors. A loss is the
 mean over all N anchors. With one pair there is no impostor, and every loss is 0.
 
-I images, J captions, D embedding, T frames of the last layer.
+I images, J captions, D embedding.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 SemiHard = Literal["published", "masked"]
-Matchmap = Literal["SISA", "MISA", "SIMA"]
 
 
 class TripletLosses(NamedTuple):
@@ -34,41 +33,6 @@ class TripletLosses(NamedTuple):
 def pooled_similarity(image: Tensor, speech: Tensor) -> Tensor:
     """Dot products, not normalized, of image vectors (I, D) and speech vectors (J, D): (I, J)."""
     return image @ speech.T
-
-
-def matchmap_similarity(maps: Tensor, frames: Tensor, n_frames: Tensor, kind: Matchmap) -> Tensor:
-    """Similarities from the matchmap, the dot products of every image position and every valid frame.
-
-    SISA is the mean over both, MISA the mean over frames of the best position, SIMA the mean over
-    positions of the best frame. At least one frame of each caption counts.
-
-    Parameters
-    ----------
-    maps
-        Image maps (I, D, height, width).
-    frames
-        Speech frames (J, D, T).
-    n_frames
-        Valid frames of each caption (J,).
-    kind
-        The pooling.
-
-    Returns
-    -------
-    Tensor
-        (I, J). The whole matchmap, I · J · positions · T numbers, is in memory.
-    """
-    matchmap = torch.einsum("idp,jdt->ijpt", maps.flatten(2), frames)
-    n_frames = n_frames.clamp(min=1)
-    invalid = torch.arange(frames.shape[-1], device=frames.device) >= n_frames[:, None, None]  # (J, 1, T)
-    match kind:
-        case "SIMA":
-            return matchmap.masked_fill(invalid, -torch.inf).amax(dim=3).mean(dim=2)
-        case "MISA":
-            over_positions = matchmap.amax(dim=2)
-        case "SISA":
-            over_positions = matchmap.mean(dim=2)
-    return over_positions.masked_fill(invalid.squeeze(1), 0).sum(dim=2) / n_frames
 
 
 def draw_impostors(n: int, generator: torch.Generator) -> Tensor:

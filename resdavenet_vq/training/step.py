@@ -7,7 +7,7 @@ after every interruption.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -223,16 +223,12 @@ def all_finite(tensors: Iterable[Tensor]) -> Tensor:
     return torch.stack(torch._foreach_norm(floating)).isfinite().all()  # noqa: SLF001 - all tensors at once
 
 
-def not_finite(named: Iterable[tuple[str, Tensor]]) -> Iterator[str]:
-    """Names of the tensors that contain an infinite number or NaN."""
-    return (name for name, x in named if x.is_floating_point() and not x.isfinite().all())
-
-
 def divergence(model: nn.Module, position: str) -> InputError:
     """The error when losses or gradients are not finite."""
-    names = list(not_finite([*model.named_parameters(), *model.named_buffers()]))
-    tensors = f"; {len(names)} tensors of the model are not finite, the first is {names[0]}" if names else ""
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    names = [name for name, x in tensors if x.is_floating_point() and not x.isfinite().all()]
+    detail = f"; {len(names)} tensors of the model are not finite, the first is {names[0]}" if names else ""
     return InputError(
-        f"training diverged at {position}: losses or gradients are not finite{tensors}. Nothing of it was saved. "
+        f"training diverged at {position}: losses or gradients are not finite{detail}. Nothing of it was saved. "
         "Lower training.learning_rate, and check the data with `resdavenet-vq verify`"
     )

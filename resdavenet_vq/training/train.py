@@ -46,7 +46,7 @@ CHECK_EVERY = 8
 """Steps between two checks that all numbers are finite; a GPU has to wait for them."""
 
 CHECKPOINT_SECONDS = 600.0
-"""Time between two checkpoints within an epoch: the most that a kill costs."""
+"""Time between two checkpoints within an epoch, the most that a kill costs; there is also one after each epoch."""
 
 TIMINGS = ("pairs_per_second", "data_wait", "seconds")
 """The only columns of the history in which two runs differ."""
@@ -69,7 +69,6 @@ def train(
     out: Path,
     state: Path,
     code: str = "",
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> None:
     """Trains the last stage of a lineage and writes the model of its best epoch.
 
@@ -92,8 +91,6 @@ def train(
         Folder of this lineage for the checkpoints of an unfinished training; see `training.state`.
     code
         Fingerprint of the code; a checkpoint written by different code is ignored.
-    checkpoint_seconds
-        Time between two checkpoints within an epoch; there is also one after each epoch.
     """
     with (
         distributed.processes() as device,
@@ -122,7 +119,7 @@ def train(
         try:
             while run.epoch <= training.epochs:
                 started = time.monotonic()
-                _train_epoch(run, batches, _n_pairs(data), recipe, training, folder, interruption, checkpoint_seconds)
+                _train_epoch(run, batches, _n_pairs(data), recipe, training, folder, interruption)
                 if _first():
                     row = {"epoch": run.epoch, "learning_rate": learning_rate(training, run.epoch)}
                     row |= run.totals.to_row() | codebooks.live_codes(quantizers_of(run.model))
@@ -174,7 +171,6 @@ def _train_epoch(
     training: config.Training,
     folder: State,
     interruption: Interruption,
-    checkpoint_seconds: float,
 ) -> None:
     """Takes the remaining steps of an epoch; afterwards all numbers are finite and process 0 has the totals."""
     steps = math.ceil(n_pairs / training.batch_size)
@@ -192,7 +188,7 @@ def _train_epoch(
             if check and not healthy:
                 raise divergence(run.model, run.position)
             if check or distributed.world() == 1:
-                is_due = time.monotonic() - saved >= checkpoint_seconds
+                is_due = time.monotonic() - saved >= CHECKPOINT_SECONDS
                 request = distributed.highest(SAVE_AND_STOP if interruption.signal else SAVE * is_due, run.device)
                 if request:
                     _check_and_collect(run, healthy)

@@ -22,13 +22,7 @@ import torch
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.release import files as released_files
 from resdavenet_vq.release.archives import AUDIO
-from resdavenet_vq.release.files import (
-    from_archive,
-    from_folder,
-    read_arguments,
-    read_progress,
-    read_weights,
-)
+from resdavenet_vq.release.files import from_archive, from_folder, read_arguments, read_progress, read_weights
 from resdavenet_vq.release.importing import import_released
 
 EXPERIMENT = Path(__file__).parents[1] / "golden/reference_experiment"

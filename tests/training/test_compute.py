@@ -10,7 +10,7 @@ from training_child import MODEL, TRAINING, train, write_store
 from resdavenet_vq import config
 from resdavenet_vq.data.dataset import training_batches
 from resdavenet_vq.data.store import Store
-from resdavenet_vq.model.quantizer import Quantizer, nearest
+from resdavenet_vq.model.quantizer import Quantizer
 from resdavenet_vq.training import compute
 from resdavenet_vq.training.state import Run
 from resdavenet_vq.training.step import quantizers_of, step_losses, update
@@ -85,7 +85,6 @@ def test_codes_are_those_of_float32_whatever_the_branches_compute_in(store, monk
         with torch.autocast("cpu", enabled=False):
             distances = torch.cdist(x.detach().transpose(1, 2).double(), codebook.double()[None])
         near = distances.gather(2, out.codes[:, :, None])[:, :, 0] - distances.amin(dim=2)
-        assert torch.equal(self.encode(x), nearest(x.float().transpose(1, 2), self.codebook))
         seen.append((x.dtype, near.max(), out.vectors.dtype))
         return out
 
