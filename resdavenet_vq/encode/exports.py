@@ -19,7 +19,7 @@ import numpy as np
 
 from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.corpus.manifest import Interval, Utterance
-from resdavenet_vq.encode.codes import CodesFile, layers_of
+from resdavenet_vq.encode.codes import CodesFile, SplitCodes
 from resdavenet_vq.encode.features import LayerFeatures
 from resdavenet_vq.encode.units import DECIMALS, FrameTime, Units
 from resdavenet_vq.errors import InputError
@@ -61,7 +61,8 @@ def export_units(
             "other formats take none"
         )
     with ExitStack() as stack:
-        names = list(dict.fromkeys(layers)) or layers_of(codes)
+        with SplitCodes(codes) as file:
+            names = list(dict.fromkeys(layers)) or file.layers
         if not names:
             raise InputError(f"{codes}: holds no codes; no quantizer is on in this model")
         files = [stack.enter_context(CodesFile(codes, layer)) for layer in names]

@@ -124,3 +124,8 @@ class Rows:
         first = self._offsets[i] + start
         assert first + len(rows) <= self._offsets[i + 1], "rows reach into the next utterance"
         self._rows[first : first + len(rows)] = rows
+
+    def write_each(self, numbers: Sequence[int], rows: np.ndarray) -> None:
+        """Writes the rows (utterances, rows, ...) of some utterances, given by their numbers."""
+        for i, of_one in zip(numbers, rows, strict=True):
+            self.write(i, of_one)

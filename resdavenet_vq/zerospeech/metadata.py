@@ -39,6 +39,12 @@ class _Spaced(_Entries):
     model_config = ConfigDict(alias_generator=lambda name: name.replace("_", " "))
 
 
+class _Who(_Spaced):
+    author: Text
+    affiliation: Text
+    open_source: bool
+
+
 class _Task2019(_Spaced):
     abx_distance: Literal["dtw_cosine", "dtw_kl", "levenshtein"]
     system_description: Text
@@ -48,16 +54,8 @@ class _Task2019(_Spaced):
     auxiliary2_description: Text = ""
 
 
-class _Submission2019(_Task2019):
-    author: Text
-    affiliation: Text
-    open_source: bool
-
-
-class _Submission2020(_Spaced):
-    author: Text
-    affiliation: Text
-    open_source: bool
+class _Submission2019(_Who, _Task2019):
+    pass
 
 
 class _Task2019In2020(_Task2019):
@@ -95,7 +93,7 @@ class _Submission2021(_Entries):
 
 FILES: dict[int, dict[str, type[BaseModel]]] = {
     2019: {"metadata.yaml": _Submission2019},
-    2020: {"metadata.yaml": _Submission2020, "2019/metadata.yaml": _Task2019In2020},
+    2020: {"metadata.yaml": _Who, "2019/metadata.yaml": _Task2019In2020},
     2021: {"meta.yaml": _Submission2021},
 }
 """The YAML files of each edition and their entries."""

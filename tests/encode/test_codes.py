@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from resdavenet_vq.encode.codes import CodesFile, add_codes, create_codes, layers_of
+from resdavenet_vq.encode.codes import CodesFile, SplitCodes, add_codes, create_codes
 from resdavenet_vq.errors import InputError
 
 
@@ -19,7 +19,8 @@ def codes_file(path, codes, layer="quant3"):
 
 def test_codes_come_back_as_they_were_written(tmp_path):
     path = codes_file(tmp_path / "c.h5", [[1, 2], [4], [0, 0, 3]])
-    assert layers_of(path) == ["quant3"]
+    with SplitCodes(path) as file:
+        assert file.layers == ["quant3"]
     with CodesFile(path, "quant3") as file:
         assert (file.ids, len(file), file.frame_period, file.codebook_size) == (["u0", "u1", "u2"], 3, 0.04, 5)
         assert [codes.tolist() for codes in file.codes(0, 3)] == [[1, 2], [4], [0, 0, 3]]
