@@ -111,11 +111,9 @@ class Plan:
         return as_json(self._read_as(split))
 
     def import_code(self, split: str) -> tuple[str, ...]:
-        """The modules that read a split, and the one that makes its wav and image files where they are made here."""
+        """The modules that read a split."""
         corpus = self._read_as(split)
-        alignments = ["corpus.alignments"] if corpus.alignments else []
-        made_by = ["demo.corpus"] if self._is_made_here else []
-        return (f"corpus.{corpus.layout}", *alignments, *made_by)
+        return (f"corpus.{corpus.layout}", *(["corpus.alignments"] if corpus.alignments else []))
 
     def _read_as(self, split: str) -> PlacesAudio | SpokenCoco | Flickr8k:
         """The demo corpus is written in the layout of Places Audio."""
@@ -179,6 +177,11 @@ class Plan:
         values = json.loads(self.corpus_of(split))
         values["pairs" if split in values["pairs"] else "word_lists"][split] = 1
         return json.dumps(values)
+
+    @property
+    def media_code(self) -> tuple[str, ...]:
+        """The module that makes wav and image files, if they are made here."""
+        return ("demo.corpus",) if self._is_made_here else ()
 
     def preparation(self, split: str) -> str:
         """How a split is prepared. One that only ABX uses keeps its utterances whole: the cut belongs to training and retrieval."""
