@@ -1,16 +1,14 @@
 # ResDAVEnet-VQ, from spoken captions of images to discrete units. Where things are:
 #
-#   results/{corpus}/corpus/{split}.json|.item         the demo corpus, if it is the one (rules/corpus.smk)
-#   results/{corpus}/data/{split}.h5|.report.json      prepared features and images (rules/data.smk); with preparation.parts data/{split}/{part}.h5
-#   results/{corpus}/{lineage}/model/                  a trained model; the folder none-2-23 is {}->{2}->{2,3} (rules/train.smk, released.smk)
-#   results/{corpus}/{lineage}/embeddings|maps|codes|features/{split}.h5     what a model makes of a split
-#   results/{corpus}/{lineage}/retrieval.json  matchmap/    (rules/retrieval.smk)
-#   results/{corpus}/{lineage}/abx/{split}/{layer}.json|.zip            (rules/abx.smk)
-#   results/{corpus}/{lineage}/words/{layer}/          (rules/word_detection.smk)
-#   results/{corpus}/noise.csv  {lineage}/noise/       scores of noisy copies of the splits (rules/noise.smk)
-#   results/{corpus}/summary.csv  report/index.html    (rules/report.smk)
-#   results/{corpus}/comparison.csv                    mean and spread over seeds: the folder none-2-seed7 is {}->{2} with seed 7
-#   results/{corpus}/figures/  tables/                 for a paper (rules/figures.smk)
+#   results/{corpus}/corpus/{split}.json|.item         the demo corpus, if it is used (rules/corpus.smk)
+#   results/{corpus}/data/{split}.h5|.report.json      prepared features and images (rules/data.smk); noisy copies (noise.smk)
+#   results/{corpus}/{lineage}/model/                  a model; the folder none-2-23 is {}->{2}->{2,3} (train.smk, released.smk)
+#   results/{corpus}/{lineage}/embeddings|maps|codes|features/{split}.h5     what a model makes of a split (encode.smk)
+#   results/{corpus}/{lineage}/retrieval/{split}.json  matchmap/{split}/     (retrieval.smk)
+#   results/{corpus}/{lineage}/abx/{split}/{layer}.json|.zip                 (abx.smk)
+#   results/{corpus}/{lineage}/words/{layer}/{split}/                        (words.smk)
+#   results/{corpus}/scores.csv summary.csv comparison.csv noise.csv         every score, and over seeds (report.smk, noise.smk)
+#   results/{corpus}/report/index.html figures/ tables/                      what people look at (report.smk)
 #
 # Targets: all (default), models, retrieval, abx, words, noise, report, figures, tables, or any path above.
 
@@ -21,14 +19,15 @@ from snakemake.utils import min_version, update_config
 
 min_version("9.27")
 
-checkout = Path(
-    str(workflow.current_basedir)
-)  # this file's folder, for another workflow that uses this one as a module, too
+# this file's folder, also for another workflow that uses this one as a module
+checkout = Path(str(workflow.current_basedir))
 
+layers = [*map(load_configfile, workflow.config_settings.configfiles), workflow.config_settings.config]
 # A configuration without a corpus of its own is laid over the default one.
 if "corpus" not in config:
-    given, config = config, load_configfile(checkout / "config.yaml")
-    update_config(config, given)
+    default = load_configfile(checkout / "config.yaml")
+    layers, overlay, config = [default, *layers], config, default
+    update_config(config, overlay)
 
 
 report: "rules/captions/workflow.rst"
@@ -39,12 +38,13 @@ include: "rules/corpus.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/released.smk"
+include: "rules/encode.smk"
 include: "rules/retrieval.smk"
 include: "rules/abx.smk"
-include: "rules/word_detection.smk"
+include: "rules/words.smk"
 include: "rules/noise.smk"
+include: "rules/scores.smk"
 include: "rules/report.smk"
-include: "rules/figures.smk"
 
 
 rule all:
@@ -65,4 +65,4 @@ onsuccess:
 
 
 onerror:
-    print(what_to_do("\n".join(Path(file).read_text(encoding="utf-8") for file in log), plan.root), file=sys.stderr)
+    print(advice("\n".join(Path(file).read_text(encoding="utf-8") for file in log), plan.root), file=sys.stderr)

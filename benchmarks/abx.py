@@ -102,7 +102,6 @@ def ours(folder: Path, layer: str) -> tuple[float, float]:
         out,
         lineage="{}",
         split="split",
-        slowest_period=0.04,
     )
     result = json.loads(out.read_text())
     return result["within_error"], result["across_error"]
@@ -252,14 +251,14 @@ def main() -> None:
         with LayerFeatures(folder / "split.h5", "quant2") as features:
             utterances, durations = list(features), dict(zip(features.ids, features.durations.tolist(), strict=True))
     as_symbols = [[row.tobytes() for row in rows] for _, rows in utterances]
-    by_loops, by_package = loops(as_symbols, sum(durations.values())), bitrate.of(utterances, durations)
+    by_loops, by_package = loops(as_symbols, sum(durations.values())), bitrate.measure(utterances, durations)
     package = (by_package.plain, by_package.run_length, by_package.factored, by_package.segment)
     seconds = measure(
         {
             "loops": lambda: loops(
                 [[row.tobytes() for row in rows] for _, rows in utterances], sum(durations.values())
             ),
-            "package": lambda: bitrate.of(utterances, durations),
+            "package": lambda: bitrate.measure(utterances, durations),
         },
         arguments.repeats,
     )

@@ -22,6 +22,7 @@ from resdavenet_vq.config import Config
 
 DOCS = Path(__file__).resolve().parent
 TABLES = DOCS.parent / "tests/workflow/staleness.yaml"
+TABLE = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
 NAMED: dict[str, Any] = Config.model_json_schema()["$defs"]
 """Sections of the configuration, and types that have a name."""
 
@@ -38,42 +39,55 @@ def pages() -> dict[str, str]:
 
 
 def _reference(schema: dict[str, Any]) -> str:
+    """Every key with its dotted name, in the order of config.yaml."""
     lines = [
         "# Configuration reference",
         "",
-        "Generated from `resdavenet_vq/config/` by `python docs/generate.py`. Unknown or missing keys and wrong types stop even a dry run.",
-        "Editors that speak YAML schemas complete and check keys with `docs/config.schema.json`.",
+        "Generated from `resdavenet_vq/config/` by `python docs/generate.py`, in the order of `config.yaml`. Unknown or missing keys and",
+        "wrong types stop even a dry run. Editors that know YAML schemas complete and check keys with `docs/config.schema.json`.",
         "",
     ]
-    sections = [("", schema), *schema["$defs"].items()]
-    for name, section in sections:
-        if "properties" not in section:
-            continue
-        lines += [
-            f"## {name or 'Top level'}",
-            "",
-            *([] if not name else [section.get("description", "").split("\n")[0], ""]),
-        ]
-        lines += ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
-        for key, field in section["properties"].items():
-            default = (
-                f"`{json.dumps(field['default'])}`"
-                if "default" in field
-                else ("required" if key in section.get("required", ()) else "")
-            )
-            meaning = field.get("description", "").replace("|", "\\|")
-            lines.append(
-                f"| `{key}` | {_type(field)} | {default if len(default) < 60 else 'see its section'} | {meaning} |"
-            )
-        lines.append("")
+    for key, field in schema["properties"].items():
+        sections = _sections(field)
+        if not sections:
+            lines += [f"## {key}", "", *TABLE, _row(key, field, required=key in schema["required"]), ""]
+        for section in sections:
+            layout = f" ({section['properties']['layout']['const']})" if len(sections) > 1 else ""
+            lines += [f"## {key}{layout}", "", " ".join(section["description"].split()), ""]
+            lines += [*TABLE, *_rows(key, section), ""]
     return "\n".join(lines)
+
+
+def _rows(path: str, section: dict[str, Any]) -> Iterator[str]:
+    for name, field in section["properties"].items():
+        key = f"{path}.{name}"
+        if below := _sections(field):
+            yield from _rows(key, below[0])
+        elif entries := _sections(next(iter(field.get("patternProperties", {}).values()), {})):
+            yield _row(key, field, required=False)
+            yield from _rows(f"{key}.LINEAGE", entries[0])
+        else:
+            yield _row(key, field, name in section.get("required", ()))
+
+
+def _row(key: str, field: dict[str, Any], required: bool) -> str:
+    default = (
+        "required" if required else f"`{json.dumps(field['default'])}`" if field.get("default") is not None else ""
+    )
+    return f"| `{key}` | {_type(field)} | {default} | {_cell(field.get('description'))} |"
+
+
+def _sections(field: dict[str, Any]) -> list[dict[str, Any]]:
+    """The sections that a field consists of: one, several layouts, or none."""
+    options = field.get("oneOf", field.get("anyOf", [field]))
+    definitions = [NAMED[option["$ref"].rsplit("/", 1)[1]] for option in options if "$ref" in option]
+    return [definition for definition in definitions if "properties" in definition]
 
 
 def _type(field: dict[str, Any]) -> str:
     match field:
         case {"$ref": ref}:
-            name = ref.rsplit("/", 1)[1]
-            return f"[{name}](#{name.lower()})" if "properties" in NAMED[name] else _type(NAMED[name])
+            return _type(NAMED[ref.rsplit("/", 1)[1]])
         case {"anyOf": options} | {"oneOf": options}:
             return " or ".join(_type(option) for option in options)
         case {"enum": values}:
@@ -84,8 +98,9 @@ def _type(field: dict[str, Any]) -> str:
             return f"list of {len(items)} {_type(items[0])}s"
         case {"type": "array", "items": item}:
             return f"list of {_type(item)}"
-        case {"type": "object", "additionalProperties": dict(value)}:
-            return f"mapping to {_type(value)}"
+        case {"type": "object", "patternProperties": {**values}}:
+            (value,) = values.values()
+            return "mapping" if "$ref" in value else f"mapping to {_type(value)}"
         case {"type": kind}:
             return {
                 "integer": "integer",
@@ -99,7 +114,7 @@ def _type(field: dict[str, Any]) -> str:
 
 
 def _commands() -> str:
-    """Every command with its arguments and options, as `--help` tells them."""
+    """Every command with its arguments and options."""
     lines = [
         "# Commands",
         "",
@@ -191,8 +206,8 @@ Generated by `python docs/generate.py` from `tests/workflow/staleness.yaml`, a t
 
 - a value that its command is given changes: each rule gets the keys that its result depends on, and no others;
 - the code that its command runs changes: the syntax trees of its module and of all that this imports from the package. Comments,
-  docstrings, layout and touched files do not count, nor do `commands/`, `config/` and the modules that plan, report progress or carry
-  messages (`VALUE_FREE` in `fingerprint.py`);
+  docstrings, layout and touched files do not count, nor do `commands/`, `config/` and the modules that plan, report progress or contain
+  messages (`RESULT_FREE` in `fingerprint.py`);
 - the command line of its rule changes, or the list of its input files;
 - a file that it reads was made again, or is newer than its results and, up to 1 MB, differs from what it was.
 
@@ -201,18 +216,25 @@ Everything that reads a result that is made again is made again, too, even if th
 ## What is no change
 
 Tested: a second run; other `--cores`, threads, GPUs, or another profile; the same results with another copy of the code, wherever it
-lies; results copied with their times (`cp -a`, `rsync -a`), with or without `.snakemake`; and results copied together with `.snakemake`
-without their times, as long as the files are small.
-A large file (over 1 MB: stores, weights) has no checksum in Snakemake's records: where a copy without times makes it look newer than what was made from
-it, that would run again. After such a copy, and only then, `snakemake --touch --cores 1` says that all is well.
+is; results copied with their times (`cp -a`, `rsync -a`), with or without `.snakemake`; and touching any result, also one over 1 MB.
+Snakemake records checksums of small files only, so rules that read a large result depend on the digest beside it
+(`data/test.h5.sha256`; of weights, the SHA-256 in `model.json`), and on the large file itself only to be there.
+A large file of your own corpus has no digest: where it looks newer than what was made from it, that runs again. After a copy without
+times, and only then, `snakemake --touch --cores 1` tells Snakemake that all is up to date.
+
+## Without Snakemake's records
+
+Where `.snakemake` was deleted or left behind, Snakemake knows of no parameters and would accept any result that exists. Models, stores and
+scores contain the settings that they were made with. If they differ from the configuration, a run stops before its first job and lists the files,
+the keys and both values. Delete those files, or run the rules that it names with `--forcerun`.
 
 ## By key
 
-*Re-runs first* are the rules that run because of the change itself, with the part of their outputs, where it is not all of them; what follows
-them is in the table further down. *new* are rules that make files which were not asked for before.
+*Re-runs first* are the rules that run because of the change itself, and which of their outputs, if not all; what follows them is
+in the table further down. *New* are rules that make files that were not requested before.
 
-Some keys re-run more than they must. `preparation.bad_rows` prepares again even where no row is in doubt, and paths of a
-corpus (`audio_base_path` and the like) even where the same files now lie elsewhere: Snakemake cannot know.
+Some keys re-run more than they must. `preparation.bad_rows` prepares again even where no row is refused, and paths of a corpus
+(`audio_base_path` and the like) even where the same files are now elsewhere: Snakemake cannot know.
 """
 
 

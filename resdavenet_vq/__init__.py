@@ -1,4 +1,4 @@
-"""ResDAVEnet-VQ: discrete linguistic units learnt from images and their spoken captions.
+"""ResDAVEnet-VQ: discrete linguistic units learned from images and their spoken captions.
 
 from resdavenet_vq import load_model
 
@@ -19,13 +19,11 @@ __version__ = "0.1.0"
 
 
 def load_model(folder: str | Path, *, precision: Literal["float16", "float32"] | None = None) -> SpeechEncoder:
-    """The model in a folder, ready to turn recordings into units; its image network is left out.
+    """Loads the audio network of the model in a folder, to turn recordings into units.
 
     `precision` of the log-mel features: by default that of the features that the model was trained from.
-    Raises InputError if the folder holds no sound model.
+    Raises InputError if the folder holds no complete model.
     """
-    from resdavenet_vq.encode import (
-        recording as recordings,
-    )  # torch takes seconds, which the command line need not wait for
+    from resdavenet_vq.encode.recording import load  # imports torch, which takes seconds
 
-    return recordings.load(folder, precision=precision)
+    return load(folder, precision=precision)

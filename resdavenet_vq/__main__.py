@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 
-from resdavenet_vq.commands import app, data, encode, figures, looking, score, train, units  # noqa: F401 - each adds its commands
+from resdavenet_vq.commands import app, data, encode, figures, score, train  # noqa: F401 - each adds its commands
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.processes import end_with_starter
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 
-VALUE_FREE = frozenset({"commands", "config", "errors", "fingerprint", "processes", "progress", "workflow"})
-"""Modules that no result depends on: types of values that reach commands as parameters, messages, bars, planning, and how processes end."""
+RESULT_FREE = frozenset({"commands", "config", "errors", "fingerprint", "processes", "progress", "workflow"})
+"""Modules that no result depends on: types of values that reach commands as parameters, messages, progress bars, planning, and
+how processes end."""
 
 
 def fingerprint(module: str, package: Path = PACKAGE) -> str:
@@ -27,19 +28,19 @@ def fingerprint(module: str, package: Path = PACKAGE) -> str:
 
 
 def closure(module: str, package: Path = PACKAGE) -> tuple[str, ...]:
-    """The module and all that it imports from the package, directly or not, sorted, empty packages on the way and value-free modules left out."""
-    seen: set[str] = set()
+    """The module and all that it imports from the package, directly or not, sorted, without empty packages and RESULT_FREE."""
+    modules: set[str] = set()
     todo = [module]
     while todo:
         name = todo.pop()
-        if name in seen or name.split(".")[0] in VALUE_FREE:
+        if name in modules or name.split(".")[0] in RESULT_FREE:
             continue
-        seen.add(name)
+        modules.add(name)
         todo += _imports(package, name, _stamp(package, name))
         parent = name.rpartition(".")[0]
         if parent and _holds_code(package, parent, _stamp(package, parent)):
             todo.append(parent)  # importing a module runs its package's own text first
-    return tuple(sorted(seen))
+    return tuple(sorted(modules))
 
 
 def content(folder: str, package: Path = PACKAGE) -> str:
@@ -57,7 +58,7 @@ def _file(package: Path, name: str) -> Path | None:
 
 
 def _stamp(package: Path, name: str) -> tuple[int, int]:
-    """What tells two versions of a file apart within one process."""
+    """The time and size of a module's file, by which the caches distinguish its versions."""
     file = _file(package, name)
     if file is None:
         raise ModuleNotFoundError(f"{package.name} has no module {name}")
@@ -76,13 +77,13 @@ def _tree(package: Path, name: str, stamp: tuple[int, int]) -> ast.Module:  # no
 def _imports(package: Path, name: str, stamp: tuple[int, int]) -> frozenset[str]:
     """Modules of the package imported anywhere in a module's text, inside functions too; typing-only imports count."""
     prefix = f"{package.name}."
-    found: set[str] = set()
+    imports: set[str] = set()
     for node in ast.walk(_tree(package, name, stamp)):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            imports |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    names = {full.removeprefix(prefix) for full in found if full.startswith(prefix)}
+            imports |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    names = {full.removeprefix(prefix) for full in imports if full.startswith(prefix)}
     return frozenset(n for n in names if _file(package, n) is not None)
 
 

@@ -3,8 +3,8 @@
 A *stage* is the set of quantizers that are on. A *lineage* is the chain of stages that
 led to a model; its *parent* is the lineage without its last stage. The folder of a
 lineage is each stage's digits (`none` for the empty set) joined by hyphens, so that the
-folder of a parent is a prefix of its child's. A lineage that is trained once more, with a
-seed other than the configured one, bears that seed: `2-23-seed7`, whose parent is `2-seed7`.
+folder of a parent is a prefix of its child's. The folder of a lineage that is trained with a seed
+other than the configured one ends with that seed: `2-23-seed7`, whose parent is `2-seed7`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 N_POSITIONS = 5
 """Places in the audio network where a quantizer can sit: quant1 ... quant5."""
 
-FOLDER_PATTERN = r"(?:none|1?2?3?4?5?(?<=[1-5]))(?:-(?:none|1?2?3?4?5?(?<=[1-5])))*(?:-seed(?:0|[1-9][0-9]*))?"
-"""A regular expression for a lineage's folder, for wildcards."""
+BASELINE = "baseline"
+"""The folder, in a lineage's place, of scores of the raw log-mel features."""
 
+_FOLDER = re.compile(r"((?:none|[1-5]+)(?:-(?:none|[1-5]+))*)(?:-seed(0|[1-9][0-9]*))?")
 _STAGE = re.compile(r"\{\s*(?:[1-5]\s*(?:,\s*[1-5]\s*)*)?\}")
 
 
@@ -27,7 +28,7 @@ class Lineage:
 
     stages: tuple[tuple[int, ...], ...]
     seed: int | None = None
-    """The seed that all its stages are trained with; None for the configured one, and for models that are imported."""
+    """The seed that all its stages are trained with; None for the configured seed, and for imported models."""
 
     @classmethod
     def parse(cls, notation: str) -> Lineage:
@@ -38,24 +39,25 @@ class Lineage:
             if not _STAGE.fullmatch(text):
                 raise ValueError(
                     f"{notation!r}: a stage is written like {{2,3}} with numbers from 1 to {N_POSITIONS}, "
-                    f"and stages are joined by '->'; {text!r} is none"
+                    f"and stages are joined by '->'; {text!r} is not one"
                 )
             numbers = [int(n) for n in re.findall(r"\d", text)]
             if len(set(numbers)) != len(numbers):
-                raise ValueError(f"{notation!r}: a quantizer stands twice in {text}")
+                raise ValueError(f"{notation!r}: a quantizer is listed twice in {text}")
             stages.append(tuple(sorted(numbers)))
         return cls(tuple(stages))
 
     @classmethod
     def from_folder(cls, folder: str) -> Lineage:
         """Reads `none-2-23` and `none-2-23-seed7`. Raises ValueError for a name that no lineage has."""
-        if not re.fullmatch(FOLDER_PATTERN, folder):
+        match = _FOLDER.fullmatch(folder)
+        stages = [() if part == "none" else tuple(map(int, part)) for part in match[1].split("-")] if match else []
+        if not match or any(sorted(set(stage)) != list(stage) for stage in stages):
             raise ValueError(
-                f"{folder!r} is no lineage's folder: stages like 'none', '2' or '23' joined by hyphens, perhaps with '-seed7'"
+                f"{folder!r} is no lineage's folder: stages like 'none', '2' or '23' joined by hyphens, "
+                "perhaps with '-seed7'"
             )
-        stages, _, seed = folder.partition("-seed")
-        parts = (() if part == "none" else tuple(int(c) for c in part) for part in stages.split("-"))
-        return cls(tuple(parts), int(seed) if seed else None)
+        return cls(tuple(stages), int(match[2]) if match[2] else None)
 
     @property
     def folder(self) -> str:
@@ -79,11 +81,6 @@ class Lineage:
         return replace(self, stages=self.stages[:-1]) if len(self.stages) > 1 else None
 
     @property
-    def ancestors(self) -> tuple[Lineage, ...]:
-        """Every lineage that must be trained for this one, oldest first, itself last."""
-        return tuple(replace(self, stages=self.stages[: i + 1]) for i in range(len(self.stages)))
-
-    @property
     def quantizers(self) -> tuple[int, ...]:
         """The numbers of the quantizers that are on in the last stage."""
         return self.stages[-1]
@@ -94,8 +91,13 @@ class Lineage:
         return tuple(f"quant{n}" for n in self.quantizers)
 
     def __str__(self) -> str:
-        """The notation, which says nothing of the seed."""
+        """The notation, without the seed."""
         return "->".join("{" + ",".join(map(str, stage)) + "}" for stage in self.stages)
+
+
+def notation(folder: str) -> str:
+    """How a lineage's folder, or the baseline's, is written in tables. Raises ValueError for any other name."""
+    return "raw log-mel" if folder == BASELINE else str(Lineage.from_folder(folder))
 
 
 def layer_position(layer: str) -> int:

@@ -1,29 +1,26 @@
-"""What a results folder holds for the report: scores, histories and word tables, found by the path convention.
+"""What results/{corpus} holds, by the path convention: scores, histories, word tables and codes of some models.
 
-Whatever was not computed is absent here, not an error; a file that is there but cannot be read is one.
+What was not computed is absent; a file that cannot be read is an InputError.
 """
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
-import h5py
-import numpy as np
 import pandas as pd
 
-from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.data.store import Store
-from resdavenet_vq.encode.codes import CodesFile
+from resdavenet_vq.encode.codes import SplitCodes
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation import summary
 from resdavenet_vq.files import read_json
-from resdavenet_vq.lineage import Lineage
-from resdavenet_vq.workflow.plan import BASELINE
+from resdavenet_vq.lineage import BASELINE, Lineage
+
+type Task = Literal["retrieval", "abx", "words"]
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,19 @@ class Words:
     @property
     def f1_threshold(self) -> float:
         """The F1 from which a word counts as detected."""
-        said: float = self.summary["f1_threshold"]
-        return said
+        threshold: float = self.summary["f1_threshold"]
+        return threshold
+
+    @property
+    def best(self) -> int:
+        """The number of best words that the mean F1 is taken over."""
+        best: int = self.summary["best"]
+        return best
+
+    @property
+    def n_detected(self) -> int:
+        """The number of words that are detected."""
+        return int((self.detectors["f1"] >= self.f1_threshold).sum())
 
     @property
     def detectors(self) -> pd.DataFrame:
@@ -49,7 +57,7 @@ class Words:
 
 @dataclass(frozen=True)
 class Model:
-    """One lineage and what is known of its model."""
+    """The results of one lineage."""
 
     lineage: Lineage
     folder: Path
@@ -65,146 +73,103 @@ class Model:
         table = _table(self.folder / "model/history.csv")
         return None if table is None or table.empty else table
 
-    @cached_property
-    def retrieval(self) -> dict[str, Any] | None:
-        """Scores, conditions and examples."""
-        found: dict[str, Any] | None = _json(self.folder / "retrieval.json")
-        return found
+    def retrieval(self, split: str) -> dict[str, Any] | None:
+        """Scores, conditions and examples of a split."""
+        result: dict[str, Any] | None = _json(self.folder / f"retrieval/{split}.json")
+        return result
 
-    @cached_property
-    def words(self) -> list[Words]:
-        """Of every quantizer that was scored, lowest layer first."""
-        found = []
-        for file in sorted(self.folder.glob("words/*/words.csv")):
-            table, summary = _table(file), _json(file.with_name("summary.json"))
-            if table is not None and summary is not None:
-                if missing := [
-                    c for c in ("word", "f1", "precision", "recall", "is_stop_word", "is_silence") if c not in table
-                ]:
-                    raise InputError(f"{file}: has no column {missing[0]!r}; score the words again")
-                found.append(
-                    Words(
-                        file,
-                        file.parent.name,
-                        summary,
-                        table.astype({"word": str}).sort_values("f1", ascending=False, kind="stable"),
-                    )
-                )
-        return found
+    @property
+    def no_retrieval(self) -> str:
+        """Why the model has no scores of retrieval, if it has none."""
+        results = (read_json(file) for file in sorted(self.folder.glob("retrieval/*.json")))
+        return next((result["not_available"] for result in results if "not_available" in result), "")
 
-    def codes(self, split: str) -> Codes | None:
+    def words(self, split: str) -> list[Words]:
+        """Word detection of every quantizer that was scored on a held-out split, lowest layer first."""
+        layers = []
+        for file in sorted(self.folder.glob(f"words/*/{split}/words.csv")):
+            table, totals = _table(file), _json(file.with_name("summary.json"))
+            if table is None or totals is None:
+                continue
+            columns = ("word", "f1", "precision", "recall", "is_stop_word", "is_silence")
+            if missing := [name for name in columns if name not in table]:
+                raise InputError(f"{file}: has no column {missing[0]!r}; score the words again")
+            table = table.astype({"word": str}).sort_values("f1", ascending=False, kind="stable")
+            layers.append(Words(file, file.parents[1].name, totals, table))
+        return layers
+
+    def codes(self, split: str) -> SplitCodes | None:
         """The codes of a split, if they were written."""
         file = self.folder / f"codes/{split}.h5"
-        return Codes(file) if file.is_file() else None
+        return SplitCodes(file) if file.is_file() else None
 
 
 @dataclass(frozen=True)
-class Findings:
-    """All that the report shows of a results/{corpus} folder."""
+class Results:
+    """A folder results/{corpus}, and some of its models."""
 
     root: Path
     models: tuple[Model, ...]
+    noise_file: Path
 
     @cached_property
-    def summary(self) -> tuple[list[str], list[dict[str, str]]]:
-        """Columns and rows of summary.csv, values as they are written there; a lineage of several seeds is named with the seed.
+    def scores(self) -> pd.DataFrame:
+        """The scores of all models, not only of these."""
+        return summary.read_scores(self.root / "scores.csv")
 
-        Raises InputError where it is not there.
-        """
-        file = self.root / "summary.csv"
-        try:
-            with file.open(encoding="utf-8", newline="") as f:
-                reader = csv.DictReader(f, restval="")
-                columns, rows = list(reader.fieldnames or ()), list(reader)
-        except FileNotFoundError:
-            raise InputError(f"{file}: no such file; write the summary before the report") from None
-        except (UnicodeDecodeError, csv.Error) as e:
-            raise InputError(f"{file}: not a table ({e})") from None
-        seeds: dict[str, set[str]] = {}
-        for row in rows:
-            seeds.setdefault(row["lineage"], set()).add(row.get("seed", ""))
-        return columns, [
-            row | {"lineage": f"{row['lineage']} (seed {row['seed']})"} if len(seeds[row["lineage"]]) > 1 else row
-            for row in rows
+    @cached_property
+    def comparison(self) -> pd.DataFrame:
+        """The spread of all scores over seeds."""
+        return summary.read_comparison(self.root / "comparison.csv")
+
+    @cached_property
+    def noise(self) -> pd.DataFrame:
+        """Scores of splits and of their noisy copies."""
+        return summary.read_noise(self.noise_file)
+
+    def splits(self, task: str) -> list[str]:
+        """The splits on which a task was scored, in the order of the scores."""
+        return list(dict.fromkeys(self.scores["split"][self.scores["task"] == task]))
+
+    def conditions(self, task: Task) -> list[dict[str, Any]]:
+        """The conditions of a task's scores, which only its files have: file by file, of the lineages and splits in scores.csv."""
+        pattern = {"retrieval": "*/retrieval/{}.json", "abx": "*/abx/{}/*.json", "words": "*/words/*/{}/summary.json"}[
+            task
         ]
+        lineages = set(self.scores["lineage"])
+        files = (file for split in self.splits(task) for file in sorted(self.root.glob(pattern.format(split))))
+        values = (value | value.get("conditions", {}) for value in map(read_json, files))
+        return [value for value in values if value["lineage"] in lineages]
 
     @cached_property
     def abx(self) -> dict[str, list[dict[str, Any]]]:
         """ABX results by split: those of the raw log-mel features first, then by lineage, the lowest layer first.
 
-        Beside what a result says, `model` is the model as it is shown, and `phones` its table of errors by phones, or None.
+        Each also has `model`, the model's name, and `phones`, its table of errors by phones, or None.
         """
         results: dict[str, list[dict[str, Any]]] = {}
         folders = [(None, self.root / BASELINE), *((model.name, model.folder) for model in self.models)]
-        for name, folder in folders:
-            for file in sorted(folder.glob("abx/*/*.json"), key=lambda f: f.stem[-1:] + f.stem):
-                result, phones = _json(file), file.with_suffix(".phones.csv")
-                more = {"model": name or shown(result["lineage"]), "phones": phones if phones.is_file() else None}
-                results.setdefault(file.parent.name, []).append(result | more)
+        for split in self.splits("abx"):
+            for name, folder in folders:
+                for file in sorted(folder.glob(f"abx/{split}/*.json"), key=lambda f: f.stem[-1:] + f.stem):
+                    result, phones = _json(file), file.with_suffix(".phones.csv")
+                    more = {"model": name or shown(result["lineage"]), "phones": phones if phones.is_file() else None}
+                    results.setdefault(split, []).append(result | more)
         return results
 
     def store(self, split: str) -> Store | None:
-        """The prepared split, if it is still there."""
-        file = self.root / f"data/{split}.h5"
-        return Store(file) if file.is_file() else None
+        """The prepared split, one file or the folder of its parts, if it is still there."""
+        places = (self.root / f"data/{split}.h5", self.root / "data" / split)
+        return next((Store(place) for place in places if place.exists()), None)
 
 
-class Codes:
-    """The codes of a split in all layers of one model, joined by the utterances' ids."""
-
-    def __init__(self, file: Path) -> None:
-        try:
-            with h5py.File(file, "r") as f:
-                rows = [json.loads(row) for row in f["manifest"][:]]
-                self.layers = sorted(name for name in f if name.startswith("quant"))
-        except (OSError, KeyError, ValueError) as e:
-            raise InputError(f"{file}: is no codes file ({e}); encode the split again") from None
-        self.file = file
-        self.utterances = [Utterance.from_dict(row) for row in rows]
-        self._number = {utterance.id: i for i, utterance in enumerate(self.utterances)}
-        self._read: dict[str, LayerCodes] = {}
-
-    def of(self, identity: str) -> Iterator[tuple[str, np.ndarray, float]]:
-        """Layer, codes (T,) and frame period in seconds of one utterance; nothing where it was not encoded."""
-        for layer in self.layers:
-            if found := self.layer_of(layer, identity):
-                yield layer, *found
-
-    def layer_of(self, layer: str, identity: str) -> tuple[np.ndarray, float] | None:
-        """Codes (T,) and frame period in seconds of one utterance in one layer; None where it was not encoded."""
-        if (number := self._number.get(identity)) is None:
-            return None
-        found = self.layer(layer)
-        return found.codes[found.offsets[number] : found.offsets[number + 1]], found.frame_period
-
-    def layer(self, name: str) -> LayerCodes:
-        """All codes of a layer, read once."""
-        if name not in self._read:
-            with CodesFile(self.file, name) as codes:
-                whole = np.concatenate([np.zeros(0, np.int32), *codes.codes(0, len(codes))])
-                self._read[name] = LayerCodes(whole, codes.offsets, codes.frame_period, codes.codebook_size)
-        return self._read[name]
-
-
-class LayerCodes(NamedTuple):
-    """The codes of a layer end to end: utterance i at offsets[i]:offsets[i + 1]; the frame period in seconds; the codebook's size."""
-
-    codes: np.ndarray
-    offsets: np.ndarray
-    frame_period: float
-    codebook_size: int
-
-
-def find(results: Path, lineages: Sequence[str]) -> Findings:
-    """The findings of `lineages` (in notation or as folders) in results/{corpus}. Raises InputError for a name that is none."""
-    models = []
-    for text in lineages:
-        try:
-            lineage = Lineage.parse(text) if "{" in text else Lineage.from_folder(text)
-        except ValueError as e:
-            raise InputError(f"lineage {e}") from None
-        models.append(Model(lineage, results / lineage.folder))
-    return Findings(results, tuple(models))
+def find(folder: Path, lineages: Sequence[str], noise: Path | None = None) -> Results:
+    """The results of `lineages` (folders like `none-2`) in results/{corpus}. Raises InputError for a name that is none."""
+    try:
+        models = tuple(Model(Lineage.from_folder(name), folder / name) for name in lineages)
+    except ValueError as e:
+        raise InputError(f"lineage {e}") from None
+    return Results(folder, models, noise or folder / "noise.csv")
 
 
 def shown(lineage: str) -> str:

@@ -1,54 +1,10 @@
-# ZeroSpeech ABX: dump a split's features, make its items where it has none, score error and bitrate of a layer, pack a submission.
-
-
-rule encode_features:
-    input:
-        model=plan.root / "{lineage}/model/model.json",
-        weights=plan.root / "{lineage}/model/model.safetensors",
-        data=plan.root / "data/{split}.h5",
-    output:
-        plan.root / "{lineage}/features/{split}.h5",
-    log:
-        plan.root / "logs/encode_features/{lineage}/{split}.log",
-    benchmark:
-        plan.root / "benchmarks/encode_features/{lineage}/{split}.tsv"
-    conda:
-        "../envs/resdavenet-vq.yaml"
-    resources:
-        gpu=min(1, settings.training.gpus),
-        mem_mb=growing(8000),
-        runtime=growing("4h"),
-    params:
-        layers=lambda wildcards: ",".join(plan.abx_layers(stage.Lineage.from_folder(wildcards.lineage))),
-        code=fingerprint("encode.split"),
-    shell:
-        "python -m resdavenet_vq encode-features --model $(dirname {input.model}) --data {input.data}"
-        " --layers {params.layers} --out {output} 2> {log}"
-
-
-rule encode_logmel:
-    input:
-        plan.root / "data/{split}.h5",
-    output:
-        plan.root / "baseline/features/{split}.h5",
-    log:
-        plan.root / "logs/encode_logmel/{split}.log",
-    benchmark:
-        plan.root / "benchmarks/encode_logmel/{split}.tsv"
-    conda:
-        "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing("1h"),
-    params:
-        code=fingerprint("encode.split"),
-    shell:
-        "python -m resdavenet_vq encode-logmel --data {input} --out {output} 2> {log}"
+# ZeroSpeech ABX: make a split's items where it has none, score error and bitrate of a layer, pack a submission.
 
 
 rule make_items:
     input:
-        plan.root / "data/{split}.h5",
+        data=lambda wildcards: ancient(plan.stores(wildcards.split)),
+        data_digest=lambda wildcards: plan.store_digests(wildcards.split),
     output:
         item=plan.root / "items/{split}.item",
         report=plan.root / "items/{split}.report.json",
@@ -58,20 +14,19 @@ rule make_items:
         plan.root / "benchmarks/make_items/{split}.tsv"
     conda:
         "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing("1h"),
     params:
+        data=lambda wildcards: plan.store(wildcards.split),
         settings=as_json(settings.abx.items),
-        code=fingerprint("evaluation.abx.item_making"),
+        code=fingerprint("evaluation.abx.items"),
     shell:
-        "python -m resdavenet_vq make-items --data {input} --settings {params.settings:q}"
-        " --out {output.item} --report {output.report} 2> {log}"
+        "python -m resdavenet_vq make-items --data {params.data:q} --settings {params.settings:q}"
+        " --out {output.item:q} --report {output.report:q} 2> {log:q}"
 
 
 rule score_abx:
     input:
-        features=plan.root / "{folder}/features/{split}.h5",
+        features=ancient(plan.root / "{folder}/features/{split}.h5"),
+        features_digest=plan.root / "{folder}/features/{split}.h5.sha256",
         item=lambda wildcards: plan.items(wildcards.split),
     output:
         score=plan.root / "{folder}/abx/{split}/{layer}.json",
@@ -81,27 +36,23 @@ rule score_abx:
     benchmark:
         plan.root / "benchmarks/score_abx/{folder}/{split}/{layer}.tsv"
     wildcard_constraints:
-        folder=rf"baseline|{stage.FOLDER_PATTERN}",
+        folder=plan.scored_pattern,
         layer=r"logmel|(conv|quant|onehot|segment)[1-5]",
     conda:
         "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(8000),
-        runtime=growing("6h"),
     params:
         settings=as_json(settings.abx.scoring),
-        period=plan.slowest_abx_period,
-        lineage=lambda wildcards: plan.notation(wildcards.folder),
         code=fingerprint("evaluation.abx.score"),
     shell:
-        "python -m resdavenet_vq score-abx --features {input.features} --items {input.item} --layer {wildcards.layer}"
-        " --lineage {params.lineage:q} --split {wildcards.split} --slowest-period {params.period}"
-        " --settings {params.settings:q} --out {output.score} 2> {log}"
+        "python -m resdavenet_vq score-abx --features {input.features:q} --items {input.item:q}"
+        " --layer {wildcards.layer:q} --lineage {wildcards.folder:q} --split {wildcards.split:q}"
+        " --settings {params.settings:q} --out {output.score:q} 2> {log:q}"
 
 
 rule pack_submission:
     input:
-        plan.root / "{lineage}/features/{split}.h5",
+        features=ancient(plan.root / "{lineage}/features/{split}.h5"),
+        features_digest=plan.root / "{lineage}/features/{split}.h5.sha256",
     output:
         plan.root / "{lineage}/abx/{split}/{layer}{edition}.zip",
     log:
@@ -112,17 +63,14 @@ rule pack_submission:
         edition=EDITION_PATTERN,
     conda:
         "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing("2h"),
     params:
         edition=lambda wildcards: plan.edition(wildcards.edition),
         settings=lambda wildcards: plan.submission(wildcards.edition),
-        lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
         code=fingerprint("zerospeech.submission"),
     shell:
-        "python -m resdavenet_vq pack-submission --features {input} --layer {wildcards.layer} --edition {params.edition} --split {wildcards.split}"
-        " --lineage {params.lineage:q} --settings {params.settings:q} --out {output} 2> {log}"
+        "python -m resdavenet_vq pack-submission --features {input.features:q} --layer {wildcards.layer:q}"
+        " --edition {params.edition:q} --split {wildcards.split:q} --lineage {wildcards.lineage:q}"
+        " --settings {params.settings:q} --out {output:q} 2> {log:q}"
 
 
 rule abx:

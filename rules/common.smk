@@ -1,4 +1,5 @@
 # What every rule file uses: the checked configuration, the plan of paths, and how commands are started.
+import functools
 import os
 import re
 import shlex
@@ -8,13 +9,18 @@ import sys
 sys.path.insert(0, str(checkout))
 
 from resdavenet_vq import config as schema
-from resdavenet_vq import lineage as stage
-from resdavenet_vq.workflow.figures import drawings
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.processes import STARTER
 from resdavenet_vq.fingerprint import content, fingerprint
-from resdavenet_vq.workflow.plan import EDITION_PATTERN, Plan, as_json
-from resdavenet_vq.workflow.jobs import growing, launcher, what_to_do
+from resdavenet_vq.lineage import Lineage
+from resdavenet_vq.processes import STARTER
+from resdavenet_vq.workflow import records
+from resdavenet_vq.workflow.jobs import advice, launcher
+from resdavenet_vq.workflow.plan import EDITION_PATTERN, Plan, any_of, as_json
+
+# Snakemake would lose the word `corrected` under a mapping of switches that is laid over it.
+recipe = schema.overlay(layer.get("recipe") for layer in layers)
+if isinstance(recipe, dict) and dict(recipe, **config["recipe"]) == recipe:
+    config["recipe"] = recipe
 
 try:
     settings = schema.read(config)
@@ -31,7 +37,16 @@ exports = {"PYTHONPATH": checkout, STARTER: f"{socket.gethostname()}:{os.getpid(
 shell.prefix("set -euo pipefail; " + "".join(f"export {k}={shlex.quote(str(v))}; " for k, v in exports.items()))
 
 
+@functools.cache
+def no_record_contradicts():
+    """No input, once the results that Snakemake has no record of are known to have the settings of the configuration."""
+    backend = workflow.workflow_settings.persistence_backend.name
+    if workflow.is_main_process and backend == "FILE" and not workflow.dag_settings.forceall:
+        records.check(plan, workflow.dag_settings.forcerun)
+    return []
+
+
 wildcard_constraints:
-    lineage=stage.FOLDER_PATTERN,
+    lineage=plan.lineage_pattern,
     layer=r"(conv|quant)[1-5]",
     split=r"[A-Za-z0-9][A-Za-z0-9_.-]*",

@@ -1,4 +1,4 @@
-# Robustness to noise: noisy copies of the evaluation splits, encoded and scored by the same rules, and one table.
+# Robustness to noise: noisy copies of the evaluation splits, which the ordinary rules encode and score, and one table.
 
 from resdavenet_vq.workflow.noise import NoisePlan
 
@@ -8,7 +8,7 @@ noise = NoisePlan(plan)
 rule prepare_noisy:
     input:
         files=lambda wildcards: ancient(noise.files(wildcards.split)),
-        digests=lambda wildcards: plan.corpus_digests(noise.copies[wildcards.split].split),
+        digests=lambda wildcards: plan.corpus_digests(plan.copies[wildcards.split].split),
     output:
         store=plan.root / "data/{split}.h5",
         digest=plan.root / "data/{split}.h5.sha256",
@@ -18,105 +18,47 @@ rule prepare_noisy:
     benchmark:
         plan.root / "benchmarks/prepare_noisy/{split}.tsv"
     wildcard_constraints:
-        split=noise.pattern,
+        split="|".join(map(re.escape, plan.copies)),
     conda:
         "../envs/resdavenet-vq.yaml"
-    threads: 64
-    resources:
-        mem_mb=growing(8000),
-        runtime=growing("12h"),
+    threads: workflow.cores
     params:
-        clean=lambda wildcards: noise.copies[wildcards.split].split,
-        corpus=lambda wildcards: plan.import_options(noise.copies[wildcards.split].split),
+        clean=lambda wildcards: plan.copies[wildcards.split].split,
+        corpus=lambda wildcards: plan.import_options(plan.copies[wildcards.split].split),
         contents=lambda wildcards: noise.contents(wildcards.split),
         noise=lambda wildcards: noise.added(wildcards.split),
         settings=lambda wildcards: noise.preparation(wildcards.split),
         code=lambda wildcards: " ".join(
-            map(fingerprint, ("data.noise", *plan.import_code(noise.copies[wildcards.split].split)))
+            map(fingerprint, ("data.noise", *plan.import_code(plan.copies[wildcards.split].split)))
         ),
     shell:
-        "python -m resdavenet_vq prepare-noisy --corpus {params.corpus:q} --split {params.clean:q} --noise {params.noise:q}"
-        " --settings {params.settings:q} --workers {threads} --out {output.store:q} --report {output.report:q} 2> {log:q}"
+        "python -m resdavenet_vq prepare-noisy --corpus {params.corpus:q} --split {params.clean:q}"
+        " --noise {params.noise:q} --settings {params.settings:q} --workers {threads}"
+        " --out {output.store:q} --report {output.report:q} 2> {log:q}"
 
 
-use rule score_retrieval as score_noisy_retrieval with:
-    input:
-        plan.root / "{lineage}/embeddings/{split}.h5",
-    output:
-        plan.root / "{lineage}/noise/{split}/retrieval.json",
-    log:
-        plan.root / "logs/score_noisy_retrieval/{lineage}/{split}.log",
-    benchmark:
-        plan.root / "benchmarks/score_noisy_retrieval/{lineage}/{split}.tsv"
-    wildcard_constraints:
-        split=noise.pattern,
-    params:
-        settings=lambda wildcards: noise.retrieval(wildcards.split),
-        lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
-        code=fingerprint("evaluation.retrieval_files"),
-
-
-use rule score_abx as score_noisy_abx with:
-    input:
-        features=plan.root / "{folder}/features/{split}.h5",
-        item=lambda wildcards: plan.items(noise.copies[wildcards.split].split),
-    output:
-        score=plan.root / "{folder}/noise/{split}/abx/{layer}.json",
-        tables=multiext(str(plan.root / "{folder}/noise/{split}/abx/{layer}"), ".phones.csv", ".speakers.csv"),
-    log:
-        plan.root / "logs/score_noisy_abx/{folder}/{split}/{layer}.log",
-    benchmark:
-        plan.root / "benchmarks/score_noisy_abx/{folder}/{split}/{layer}.tsv"
-    wildcard_constraints:
-        split=noise.pattern,
-        folder=rf"baseline|{stage.FOLDER_PATTERN}",
-        layer=r"logmel|quant[1-5]",
-
-
-use rule detect_words as detect_noisy_words with:
-    input:
-        codes=plan.root / "{lineage}/codes" / f"{settings.words.split}.h5",
-        held_out=plan.root / "{lineage}/codes/{split}.h5",
-    output:
-        summary=plan.root / "{lineage}/noise/{split}/words/{layer}/summary.json",
-        words=plan.root / "{lineage}/noise/{split}/words/{layer}/words.csv",
-        codes=plan.root / "{lineage}/noise/{split}/words/{layer}/codes.csv",
-    log:
-        plan.root / "logs/detect_noisy_words/{lineage}/{split}/{layer}.log",
-    benchmark:
-        plan.root / "benchmarks/detect_noisy_words/{lineage}/{split}/{layer}.tsv"
-    wildcard_constraints:
-        split=noise.pattern,
-    params:
-        settings=lambda wildcards: noise.words(wildcards.split),
-        recipe=as_json(settings.recipe, "frame_time"),
-        lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
-        code=fingerprint("evaluation.words"),
-
-
-rule summarise_noise:
+rule summarize_noise:
     input:
         noise.scores,
     output:
         report(plan.root / "noise.csv", caption="captions/noise.rst", category="Scores", labels={"table": "with noise"}),
     log:
-        plan.root / "logs/summarise_noise.log",
+        plan.root / "logs/summarize_noise.log",
     benchmark:
-        plan.root / "benchmarks/summarise_noise.tsv"
+        plan.root / "benchmarks/summarize_noise.tsv"
     conda:
         "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing("10m"),
     params:
+        corpus=settings.corpus.name,
         conditions=noise.conditions,
         seeds=plan.seeds,
-        code=fingerprint("evaluation.noise_table"),
+        code=fingerprint("evaluation.summary"),
     shell:
-        "python -m resdavenet_vq summarise-noise {input:q} --conditions {params.conditions:q} --seeds {params.seeds:q} --out {output} 2> {log}"
+        "python -m resdavenet_vq summarize-noise {input:q} --corpus {params.corpus:q} --conditions {params.conditions:q}"
+        " --seeds {params.seeds:q} --out {output:q} 2> {log:q}"
 
 
 rule noise:
     input:
-        rules.summarise_noise.output,
+        rules.summarize_noise.output,
     localrule: True

@@ -3,25 +3,22 @@
 
 rule import_released:
     input:
-        lambda wildcards: plan.released_files(wildcards.lineage),
+        lambda wildcards: no_record_contradicts(),
+        lambda wildcards: ancient(str(plan.released[wildcards.lineage])),
     output:
+        model=plan.root / "{lineage}/model/model.json",
         weights=plan.root / "{lineage}/model/model.safetensors",
-        card=plan.root / "{lineage}/model/model.json",
         history=plan.root / "{lineage}/model/history.csv",
     log:
         plan.root / "logs/import_released/{lineage}.log",
-    benchmark:
-        plan.root / "benchmarks/import_released/{lineage}.tsv"
     wildcard_constraints:
         lineage=plan.released_pattern,
     conda:
         "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(4000),
-        runtime=growing("1h"),
     params:
-        path=lambda wildcards: plan.released[wildcards.lineage],
-        lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
+        path=lambda wildcards: str(plan.released[wildcards.lineage]),
+        contents=lambda wildcards: plan.released_contents(wildcards.lineage),
         code=fingerprint("release.importing"),
     shell:
-        "python -m resdavenet_vq import-released {params.path:q} --lineage {params.lineage:q} --out $(dirname {output.card}) 2> {log}"
+        "python -m resdavenet_vq import-released {params.path:q} --lineage {wildcards.lineage:q}"
+        " --out $(dirname {output.model:q}) 2> {log:q}"

@@ -1,45 +1,24 @@
-# One table of every headline number, and the pages that a person looks at. Scores under noise are shown once they were asked for.
+# What people look at: the report's pages, and figures and tables for a paper.
 
+from resdavenet_vq.workflow.figures import planned_figures
 
-rule summarise:
-    input:
-        retrieval=plan.retrieval + plan.matchmaps,
-        abx=plan.abx,
-        words=plan.words,
-    output:
-        report(
-            plan.root / "summary.csv",
-            caption="captions/summary.rst",
-            category="Scores",
-            labels={"table": "every number"},
-        ),
-    log:
-        plan.root / "logs/summarise.log",
-    benchmark:
-        plan.root / "benchmarks/summarise.tsv"
-    conda:
-        "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing("10m"),
-    params:
-        seeds=plan.seeds,
-        code=fingerprint("evaluation.summary"),
-    shell:
-        "python -m resdavenet_vq summarise {input.retrieval:q} {input.abx:q} {input.words:q}"
-        " --seeds {params.seeds:q} --out {output} 2> {log}"
+drawings = planned_figures(plan)
 
 
 rule write_report:
     input:
-        rules.summarise.output,
-        rules.summarise.input,
+        rules.summarize.output,
+        rules.summarize.input,
+        rules.compare.output,
         models=plan.models,
-        codes=plan.shown_codes,
-        maps=plan.shown_maps,
+        codes=ancient(plan.shown_codes),
+        codes_digests=[f"{file}.sha256" for file in plan.shown_codes],
+        maps=ancient(plan.shown_maps),
+        maps_digests=[f"{file}.sha256" for file in plan.shown_maps],
         phones=plan.phone_tables,
-        noise=[table for table in [plan.root / "noise.csv"] if table.exists()],
-        data=[plan.root / f"data/{split}.h5" for split in {settings.words.held_out_split, settings.retrieval.split}],
+        noise=rules.summarize_noise.output if settings.report.noise else [],
+        data=ancient([file for split in plan.shown_splits for file in plan.stores(split)]),
+        data_digests=[file for split in plan.shown_splits for file in plan.store_digests(split)],
     output:
         directory(plan.root / "report"),
     log:
@@ -48,23 +27,86 @@ rule write_report:
         plan.root / "benchmarks/write_report.tsv"
     conda:
         "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(4000),
-        runtime=growing("1h"),
     params:
-        settings=as_json(settings.report),
-        lineages=lambda wildcards: ",".join(l.folder for l in plan.examples),
+        settings=as_json(settings.report, exclude=("noise",)),
+        lineages=",".join(lineage.folder for lineage in plan.examples),
         split=settings.words.held_out_split,
         recipe=as_json(settings.recipe, "frame_time"),
+        noise="--noise" if settings.report.noise else "",
         code=fingerprint("report.page"),
         templates=content("report/templates"),
     shell:
-        "python -m resdavenet_vq write-report --results $(dirname {output}) --lineages {params.lineages}"
-        " --split {params.split} --settings {params.settings:q} --recipe {params.recipe:q} --out {output} 2> {log}"
+        'python -m resdavenet_vq write-report --results "$(dirname {output:q})" --lineages {params.lineages:q}'
+        " --split {params.split:q} --settings {params.settings:q} --recipe {params.recipe:q}"
+        " {params.noise} {input.noise:q} --out {output:q} 2> {log:q}"
+
+
+rule draw_figure:
+    input:
+        lambda wildcards: drawings[wildcards.figure].inputs,
+        data=lambda wildcards: ancient(drawings[wildcards.figure].data),
+        digests=lambda wildcards: [f"{file}.sha256" for file in drawings[wildcards.figure].data],
+    output:
+        report(
+            expand(plan.root / "figures/{{figure}}.{format}", format=settings.figures.formats),
+            caption="captions/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+    log:
+        plan.root / "logs/draw_figure/{figure}.log",
+    benchmark:
+        plan.root / "benchmarks/draw_figure/{figure}.tsv"
+    wildcard_constraints:
+        figure="|".join(map(re.escape, drawings)),
+    conda:
+        "../envs/resdavenet-vq.yaml"
+    params:
+        arguments=lambda wildcards: drawings[wildcards.figure].arguments,
+        code=fingerprint("figures.registry"),
+    shell:
+        'set --; for file in {output:q}; do set -- "$@" --out "$file"; done;'
+        ' python -m resdavenet_vq figure {params.arguments:q} --results "$(dirname "$(dirname {output[0]:q})")" "$@" 2> {log:q}'
+
+
+rule write_table:
+    input:
+        rules.compare.output,
+        rules.summarize.output.scores,
+        lambda wildcards: getattr(plan, wildcards.kind),
+    output:
+        plan.root / "tables/{kind}.{suffix}",
+    log:
+        plan.root / "logs/write_table/{kind}.{suffix}.log",
+    benchmark:
+        plan.root / "benchmarks/write_table/{kind}.{suffix}.tsv"
+    wildcard_constraints:
+        kind="retrieval|abx|words",
+        suffix="tex|md|csv",
+    conda:
+        "../envs/resdavenet-vq.yaml"
+    params:
+        format=lambda wildcards: {"tex": "latex", "md": "markdown", "csv": "csv"}[wildcards.suffix],
+        code=fingerprint("report.tables"),
+    shell:
+        'python -m resdavenet_vq table {wildcards.kind:q} --results "$(dirname "$(dirname {output:q})")"'
+        " --format {params.format:q} --out {output:q} 2> {log:q}"
 
 
 rule report:
     input:
-        rules.summarise.output,
+        rules.summarize.output,
         rules.write_report.output,
+    localrule: True
+
+
+rule figures:
+    input:
+        expand(plan.root / "figures/{figure}.{format}", figure=drawings, format=settings.figures.formats),
+    localrule: True
+
+
+rule tables:
+    input:
+        expand(plan.root / "tables/{kind}.{suffix}", kind=plan.tables, suffix=("tex", "md", "csv")),
     localrule: True

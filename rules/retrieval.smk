@@ -1,102 +1,46 @@
-# Cross-modal retrieval: encode a split's images and captions, then rank each against the other.
-
-
-rule encode_embeddings:
-    input:
-        model=plan.root / "{lineage}/model/model.json",
-        weights=plan.root / "{lineage}/model/model.safetensors",
-        data=plan.root / "data/{split}.h5",
-    output:
-        plan.root / "{lineage}/embeddings/{split}.h5",
-    log:
-        plan.root / "logs/encode_embeddings/{lineage}/{split}.log",
-    benchmark:
-        plan.root / "benchmarks/encode_embeddings/{lineage}/{split}.tsv"
-    conda:
-        "../envs/resdavenet-vq.yaml"
-    resources:
-        gpu=min(1, settings.training.gpus),
-        mem_mb=growing(8000),
-        runtime=growing("2h"),
-    params:
-        recipe=plan.encoding_recipe(),
-        code=fingerprint("encode.split"),
-    shell:
-        "python -m resdavenet_vq encode-embeddings --model $(dirname {input.model}) --data {input.data}"
-        " --recipe {params.recipe:q} --out {output} 2> {log}"
+# Cross-modal retrieval: each image of a split ranks its captions, each caption its images.
 
 
 rule score_retrieval:
     input:
-        plan.root / "{lineage}/embeddings" / f"{settings.retrieval.split}.h5",
+        embeddings=ancient(plan.root / "{lineage}/embeddings/{split}.h5"),
+        embeddings_digest=plan.root / "{lineage}/embeddings/{split}.h5.sha256",
     output:
-        plan.root / "{lineage}/retrieval.json",
+        plan.root / "{lineage}/retrieval/{split}.json",
     log:
-        plan.root / "logs/score_retrieval/{lineage}.log",
+        plan.root / "logs/score_retrieval/{lineage}/{split}.log",
     benchmark:
-        plan.root / "benchmarks/score_retrieval/{lineage}.tsv"
+        plan.root / "benchmarks/score_retrieval/{lineage}/{split}.tsv"
     conda:
         "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(4000),
-        runtime=growing("1h"),
     params:
-        settings=as_json(settings.retrieval, exclude=("similarities",)),
-        lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
+        settings=lambda wildcards: plan.retrieval_settings(wildcards.split),
         code=fingerprint("evaluation.retrieval_files"),
     shell:
-        "python -m resdavenet_vq score-retrieval --embeddings {input} --lineage {params.lineage:q}"
-        " --settings {params.settings:q} --out {output} 2> {log}"
-
-
-rule encode_maps:
-    input:
-        model=plan.root / "{lineage}/model/model.json",
-        weights=plan.root / "{lineage}/model/model.safetensors",
-        data=plan.root / "data/{split}.h5",
-    output:
-        plan.root / "{lineage}/maps/{split}.h5",
-    log:
-        plan.root / "logs/encode_maps/{lineage}/{split}.log",
-    benchmark:
-        plan.root / "benchmarks/encode_maps/{lineage}/{split}.tsv"
-    conda:
-        "../envs/resdavenet-vq.yaml"
-    resources:
-        gpu=min(1, settings.training.gpus),
-        mem_mb=growing(8000),
-        runtime=growing("2h"),
-    params:
-        recipe=plan.encoding_recipe(),
-        code=fingerprint("encode.split"),
-    shell:
-        "python -m resdavenet_vq encode-maps --model $(dirname {input.model}) --data {input.data}"
-        " --recipe {params.recipe:q} --out {output} 2> {log}"
+        "python -m resdavenet_vq score-retrieval --embeddings {input.embeddings:q} --lineage {wildcards.lineage:q}"
+        " --settings {params.settings:q} --out {output:q} 2> {log:q}"
 
 
 rule score_matchmap:
     input:
-        plan.root / "{lineage}/maps" / f"{settings.retrieval.split}.h5",
+        maps=ancient(plan.root / "{lineage}/maps/{split}.h5"),
+        maps_digest=plan.root / "{lineage}/maps/{split}.h5.sha256",
     output:
-        plan.root / "{lineage}/matchmap/{similarity}.json",
+        plan.root / "{lineage}/matchmap/{split}/{similarity}.json",
     log:
-        plan.root / "logs/score_matchmap/{lineage}/{similarity}.log",
+        plan.root / "logs/score_matchmap/{lineage}/{split}/{similarity}.log",
     benchmark:
-        plan.root / "benchmarks/score_matchmap/{lineage}/{similarity}.tsv"
+        plan.root / "benchmarks/score_matchmap/{lineage}/{split}/{similarity}.tsv"
     wildcard_constraints:
-        similarity="[sm]i[sm]a",
+        similarity="sisa|misa|sima",
     conda:
         "../envs/resdavenet-vq.yaml"
-    resources:
-        mem_mb=growing(4000),
-        runtime=growing("4h"),
     params:
-        settings=as_json(settings.retrieval, exclude=("similarities",)),
-        lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
+        settings=lambda wildcards: plan.retrieval_settings(wildcards.split),
         code=fingerprint("evaluation.matchmap"),
     shell:
-        "python -m resdavenet_vq score-matchmap --maps {input} --similarity {wildcards.similarity} --lineage {params.lineage:q}"
-        " --settings {params.settings:q} --out {output} 2> {log}"
+        "python -m resdavenet_vq score-matchmap --maps {input.maps:q} --similarity {wildcards.similarity:q}"
+        " --lineage {wildcards.lineage:q} --settings {params.settings:q} --out {output:q} 2> {log:q}"
 
 
 rule retrieval:

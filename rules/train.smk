@@ -3,13 +3,17 @@
 
 rule train:
     input:
-        data=plan.root / f"data/{settings.training.split}.h5",
-        validation=plan.root / f"data/{settings.training.validation_split}.h5",
-        parent=lambda wildcards: plan.parent(wildcards.lineage),
-        image_weights=lambda wildcards: plan.image_weights(wildcards.lineage),
+        lambda wildcards: no_record_contradicts(),
+        data=ancient(plan.stores(settings.training.split)),
+        data_digest=plan.store_digests(settings.training.split),
+        validation=ancient(plan.stores(settings.training.validation_split)),
+        validation_digest=plan.store_digests(settings.training.validation_split),
+        parent=lambda wildcards: plan.parent_files(wildcards.lineage)[:1],
+        parent_weights=lambda wildcards: ancient(plan.parent_files(wildcards.lineage)[1:]),
+        image_weights=lambda wildcards: ancient(plan.image_weights(wildcards.lineage)),
     output:
+        model=plan.root / "{lineage}/model/model.json",
         weights=plan.root / "{lineage}/model/model.safetensors",
-        card=plan.root / "{lineage}/model/model.json",
         history=plan.root / "{lineage}/model/history.csv",
     log:
         plan.root / "logs/train/{lineage}.log",
@@ -22,23 +26,24 @@ rule train:
     threads: settings.training.threads
     resources:
         gpu=settings.training.gpus,
-        mem_mb=16000,
-        runtime="7d",
     params:
-        lineage=lambda wildcards: str(stage.Lineage.from_folder(wildcards.lineage)),
+        data=plan.store(settings.training.split),
+        validation=plan.store(settings.training.validation_split),
+        parent=lambda wildcards: plan.parent_option(wildcards.lineage),
         model=as_json(settings.model),
         training=lambda wildcards: plan.training(wildcards.lineage),
         recipe=lambda wildcards: plan.training_recipe(wildcards.lineage),
+        image_weights=lambda wildcards: plan.image_weights_contents(wildcards.lineage),
+        state=lambda wildcards: plan.root / "state" / wildcards.lineage,
         code=fingerprint("training.loop"),
-        # what follows takes threads, resources or input, and is therefore no reason to train again
+        # How many processes train and read is no reason to train again: Snakemake records no parameter that takes resources.
         launcher=lambda wildcards, resources: launcher(resources),
-        workers=lambda wildcards, threads: settings.training.workers,
-        state=lambda wildcards, threads: plan.root / "state" / wildcards.lineage,
-        parent=lambda wildcards, input: f"--parent {input.parent}" if input.parent else "",
+        workers=lambda wildcards, resources: settings.training.workers,
     shell:
-        "{params.launcher} -m resdavenet_vq train --lineage {params.lineage:q} --data {input.data} --validation {input.validation}"
-        " {params.parent} --model {params.model:q} --training {params.training:q} --recipe {params.recipe:q}"
-        " --code {params.code:q} --workers {params.workers} --threads {threads} --state {params.state} --out $(dirname {output.card}) 2> {log}"
+        "{params.launcher} -m resdavenet_vq train --lineage {wildcards.lineage:q} --data {params.data:q}"
+        " --validation {params.validation:q} {params.parent} --model {params.model:q} --training {params.training:q}"
+        " --recipe {params.recipe:q} --code {params.code:q} --workers {params.workers} --threads {threads}"
+        " --state {params.state:q} --out $(dirname {output.model:q}) 2> {log:q}"
 
 
 rule models:

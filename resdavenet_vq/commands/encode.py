@@ -1,13 +1,23 @@
-"""What a model makes of a split."""
+"""Encoding: splits for the workflow, one's own recordings and folders, and exports of units."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
 from resdavenet_vq import config
 from resdavenet_vq.commands import Data, ModelFolder, Out, Recipe, app
+from resdavenet_vq.errors import InputError
+
+FrameTimeOption = Annotated[
+    Literal["published", "centred"], typer.Option(help="Where frames lie in time; see docs/published_and_corrected.md.")
+]
+PrecisionOption = Annotated[
+    Literal["float16", "float32"] | None,
+    typer.Option(help="Of the log-mel features; without it, as the model was trained."),
+]
 
 
 @app.command()
@@ -20,7 +30,7 @@ def encode_embeddings(model: ModelFolder, data: Data, out: Out, recipe: Recipe =
 
 @app.command()
 def encode_maps(model: ModelFolder, data: Data, out: Out, recipe: Recipe = "{}") -> None:
-    """Write the cells of a split's images and the last frames of its captions, whose products are the matchmap."""
+    """Write the cells of a split's images and the last frames of its captions; their products are the matchmap."""
     from resdavenet_vq.encode.split import encode
 
     encode(model, data, maps=out, recipe=config.Recipe.from_json(recipe))
@@ -31,10 +41,10 @@ def encode_codes(
     model: ModelFolder,
     data: Data,
     out: Out,
-    limit: Annotated[int, typer.Option(min=0, help="First so many utterances; 0: all.")] = 0,
+    limit: Annotated[int, typer.Option(min=0, help="Number of utterances, the first of the split; 0: all.")] = 0,
     recipe: Recipe = "{}",
 ) -> None:
-    """Write the codes of a split's utterances, of every quantizer that is on."""
+    """Write the codes of a split's utterances for every quantizer that is on."""
     from resdavenet_vq.encode.split import encode
 
     encode(model, data, codes=out, limit=limit, recipe=config.Recipe.from_json(recipe))
@@ -55,7 +65,132 @@ def encode_features(
 
 @app.command()
 def encode_logmel(data: Data, out: Out) -> None:
-    """Write the raw log-mel features of a split in the form of a layer's, for comparison."""
+    """Write the raw log-mel features of a split as a features file, the baseline."""
     from resdavenet_vq.encode.split import encode_logmel as run
 
     run(data, out)
+
+
+@app.command()
+def encode(
+    files: Annotated[list[Path], typer.Argument(help="Audio files of any length, sample rate and number of channels.")],
+    model: ModelFolder,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(help="quant2, ...; may be given several times. Without it, all quantizers that are on."),
+    ] = None,
+    format: Annotated[  # noqa: A002 - its name
+        Literal["json", "jsonl", "textgrid", "npy"], typer.Option(help="Of the units.")
+    ] = "json",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results; without it, JSON goes to standard output.")
+    ] = None,
+    frame_time: FrameTimeOption = "published",
+    precision: PrecisionOption = None,
+) -> None:
+    """Turn recordings into units: codes with their times."""
+    from resdavenet_vq.encode import exports, recording
+
+    if out is None and format in ("textgrid", "npy"):
+        raise InputError(f"--format {format} needs --out, a folder for the files")
+    encoder = recording.load(model, precision=precision)
+    if out is not None:
+        exports.check_stems(files)
+    for file in files:
+        units = encoder.encode_layers(file, layer or (), frame_time=frame_time)
+        if out is None:
+            typer.echo(exports.recording_text(file, units, format))
+        else:
+            exports.write_recording(out, file, units, format)
+
+
+@app.command()
+def encode_folder(
+    model: ModelFolder,
+    wavs: Annotated[Path, typer.Option(help="A folder; every audio file below it is encoded.")],
+    layers: Annotated[str, typer.Option(help="Comma-separated, of features and text: conv2,quant2.")] = "",
+    out: Annotated[Path | None, typer.Option(help="A features file, which score-abx and pack-submission take.")] = None,
+    codes: Annotated[Path | None, typer.Option(help="A codes file, which export-units takes.")] = None,
+    text: Annotated[Path | None, typer.Option(help="A new folder for LAYER/ID.txt, a line a frame.")] = None,
+    ids: Annotated[
+        Literal["path", "name"],
+        typer.Option(help="What recordings are called: their path below the folder, or its last part."),
+    ] = "path",
+    bad_rows: Annotated[
+        Literal["stop", "skip"], typer.Option(help="Whether unreadable files stop everything or are left out.")
+    ] = "stop",
+    precision: PrecisionOption = None,
+) -> None:
+    """Encode all recordings under a folder: any layers, no manifest, no images."""
+    from resdavenet_vq.encode import folder
+
+    left_out = folder.encode_folder(
+        model,
+        wavs,
+        layers=[layer for layer in layers.split(",") if layer],
+        features=out,
+        codes=codes,
+        text=text,
+        ids=ids,
+        bad_rows=bad_rows,
+        precision=precision,
+    )
+    for reason in left_out:
+        typer.echo(f"left out: {reason}", err=True)
+
+
+@app.command()
+def export_units(
+    codes: Annotated[Path, typer.Option(help="A codes file, of encode-codes or encode-folder.")],
+    format: Annotated[  # noqa: A002 - its name
+        Literal["textgrid", "jsonl", "npy", "segmentation"], typer.Option(help="Of the units.")
+    ],
+    out: Annotated[Path, typer.Option(help="A new folder; for jsonl, a file.")],
+    layers: Annotated[
+        str, typer.Option(help="Comma-separated: quant2,quant3. Without it, all layers of the file.")
+    ] = "",
+    features: Annotated[
+        Path | None, typer.Option(help="For segmentation: the split's features, with what enters the quantizer.")
+    ] = None,
+    arrays: Annotated[
+        Literal["txt", "npy"], typer.Option(help="For segmentation: how indices and vectors are written.")
+    ] = "txt",
+    frame_time: FrameTimeOption = "published",
+) -> None:
+    """Write the units of a split for other tools."""
+    from resdavenet_vq.encode import exports
+
+    chosen = [layer for layer in layers.split(",") if layer]
+    n = exports.export_units(codes, chosen, format, out, features=features, arrays=arrays, frame_time=frame_time)
+    typer.echo(f"{out}: {n} utterances", err=True)
+
+
+@app.command()
+def validate_submission(
+    submission: Annotated[Path, typer.Argument(help="A zip, or the folder that would be zipped.")],
+    edition: Annotated[
+        int | None, typer.Option(min=2019, max=2021, help="Of ZeroSpeech; without it, it is recognized by the files.")
+    ] = None,
+    items: Annotated[
+        Path | None, typer.Option(help="An .item file: the submission must have exactly its utterances.")
+    ] = None,
+    wavs: Annotated[Path | None, typer.Option(help="Instead: a folder of audio files.")] = None,
+) -> None:
+    """Check anybody's ZeroSpeech submission of 2019, 2020 or 2021; exits with status 1 if it is rejected."""
+    from resdavenet_vq.zerospeech import validation
+
+    if items and wavs:
+        raise InputError("validate-submission takes --items or --wavs, not both")
+    expected = None
+    if items:
+        from resdavenet_vq.evaluation.abx.items import read_items
+
+        expected = validation.Expected(sorted({item.file for item in read_items(items)}), str(items))
+    elif wavs:
+        from resdavenet_vq.encode.folder import audio_files
+
+        expected = validation.Expected([*audio_files(wavs)], str(wavs))
+    verdict = validation.validate(submission, edition, expected)
+    if not verdict.accepted:
+        raise InputError(verdict.report(str(submission)))
+    typer.echo(verdict.report(str(submission)))

@@ -9,20 +9,40 @@ from typing import Annotated, Literal
 import typer
 
 from resdavenet_vq import config
-from resdavenet_vq.commands import Data, LineageText, Out, Recipe, Settings, app
+from resdavenet_vq.commands import Data, Out, Recipe, Settings, app
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.lineage import notation
+
+LineageFolder = Annotated[
+    str, typer.Option("--lineage", help="Its folder, like none-2; `baseline` for the raw log-mel features.")
+]
 
 
 @app.command()
 def score_retrieval(
     embeddings: Annotated[Path, typer.Option(help="A split's embeddings.")],
-    lineage: LineageText,
+    lineage: LineageFolder,
     settings: Settings,
     out: Out,
 ) -> None:
     """Score cross-modal retrieval in both directions."""
     from resdavenet_vq.evaluation import retrieval_files
 
-    retrieval_files.score(embeddings, config.Retrieval.from_json(settings), out, lineage=lineage)
+    retrieval_files.score(embeddings, config.Retrieval.from_json(settings), out, lineage=_notation(lineage))
+
+
+@app.command()
+def score_matchmap(
+    maps: Annotated[Path, typer.Option(help="A split's maps.")],
+    similarity: Annotated[Literal["sisa", "misa", "sima"], typer.Option(help="Which score of the matchmap.")],
+    lineage: LineageFolder,
+    settings: Settings,
+    out: Out,
+) -> None:
+    """Score cross-modal retrieval by the matchmap, in both directions."""
+    from resdavenet_vq.evaluation import matchmap
+
+    matchmap.score(maps, similarity, config.Retrieval.from_json(settings), out, lineage=_notation(lineage))
 
 
 @app.command()
@@ -33,23 +53,9 @@ def make_items(
     report: Annotated[Path, typer.Option(help="Where the report of what was counted goes (JSON).")],
 ) -> None:
     """Make an ABX item file from the aligned phones or words of a prepared split."""
-    from resdavenet_vq.evaluation.abx import item_making
+    from resdavenet_vq.evaluation.abx import items
 
-    item_making.make(data, config.Items.from_json(settings), out, report)
-
-
-@app.command()
-def score_matchmap(
-    maps: Annotated[Path, typer.Option(help="A split's maps.")],
-    similarity: Annotated[Literal["sisa", "misa", "sima"], typer.Option(help="Which score of the matchmap.")],
-    lineage: LineageText,
-    settings: Settings,
-    out: Out,
-) -> None:
-    """Score cross-modal retrieval by the matchmap, in both directions."""
-    from resdavenet_vq.evaluation import matchmap
-
-    matchmap.score(maps, similarity, config.Retrieval.from_json(settings), out, lineage=lineage)
+    items.make(data, config.Items.from_json(settings), out, report)
 
 
 @app.command()
@@ -57,32 +63,23 @@ def score_abx(
     features: Annotated[Path, typer.Option(help="A split's features.")],
     items: Annotated[Path, typer.Option(help="Its .item file.")],
     layer: Annotated[str, typer.Option(help="logmel, conv2, quant2, or made of quant2: onehot2, segment2.")],
-    lineage: LineageText,
+    lineage: LineageFolder,
     split: Annotated[str, typer.Option(help="Its name.")],
-    slowest_period: Annotated[float, typer.Option(help="Frame period, in seconds, of the slowest layer compared.")],
     settings: Settings,
     out: Out,
 ) -> None:
     """Score ABX error, within and across speakers, and bitrate of one layer."""
     from resdavenet_vq.evaluation.abx import score as abx
 
-    abx.score(
-        features,
-        items,
-        layer,
-        config.AbxScoring.from_json(settings),
-        out,
-        lineage=lineage,
-        split=split,
-        slowest_period=slowest_period,
-    )
+    scoring = config.AbxScoring.from_json(settings)
+    abx.score(features, items, layer, scoring, out, lineage=_notation(lineage), split=split)
 
 
 @app.command()
 def pack_submission(
     features: Annotated[Path, typer.Option(help="A split's features.")],
     layer: Annotated[str, typer.Option(help="quant2, ...")],
-    lineage: LineageText,
+    lineage: LineageFolder,
     out: Annotated[Path, typer.Option(help="A file X.zip, or a folder that is not there yet.")],
     settings: Settings = "{}",
     edition: Annotated[int, typer.Option(min=2019, max=2021, help="Of ZeroSpeech.")] = 2019,
@@ -91,9 +88,8 @@ def pack_submission(
     """Pack one layer's features as a ZeroSpeech submission."""
     from resdavenet_vq.zerospeech import submission as packing
 
-    packing.pack(
-        features, layer, config.Submission.from_json(settings), out, lineage=lineage, edition=edition, split=split
-    )
+    submission = config.Submission.from_json(settings)
+    packing.pack(features, layer, submission, out, lineage=_notation(lineage), edition=edition, split=split)
 
 
 @app.command()
@@ -101,49 +97,64 @@ def detect_words(
     codes: Annotated[Path, typer.Option(help="Codes of the split on which codes are chosen.")],
     held_out: Annotated[Path, typer.Option(help="Codes of the split on which they are scored again.")],
     layer: Annotated[str, typer.Option(help="quant2, ...")],
-    lineage: LineageText,
+    lineage: LineageFolder,
     settings: Settings,
     recipe: Recipe,
     out: Out,
 ) -> None:
     """Find the words that single codes detect."""
-    from resdavenet_vq.evaluation import words as word_detection
+    from resdavenet_vq.evaluation import words
 
-    word_detection.score(
-        codes,
-        held_out,
-        layer,
-        config.Words.from_json(settings),
-        out,
-        frame_time=config.Recipe.from_json(recipe).frame_time,
-        lineage=lineage,
-    )
+    frame_time = config.Recipe.from_json(recipe).frame_time
+    scoring = config.Words.from_json(settings)
+    words.score(codes, held_out, layer, scoring, out, frame_time=frame_time, lineage=_notation(lineage))
+
+
+Corpus = Annotated[str, typer.Option(help="Its name, for the column `corpus`.")]
+Seeds = Annotated[str, typer.Option(help="JSON: the seed of each trained lineage, by its folder.")]
 
 
 @app.command()
-def summarise(
-    scores: Annotated[list[Path], typer.Argument(help="retrieval.json, abx/*/*.json and words/*/summary.json files.")],
-    out: Out,
-    seeds: Annotated[str, typer.Option(help="JSON: the seed of each trained lineage, by its folder.")] = "{}",
+def summarize(
+    scores: Annotated[list[Path], typer.Argument(help="Score files of retrieval, the matchmap, ABX and words.")],
+    corpus: Corpus,
+    out: Annotated[Path, typer.Option(help="Where the table goes, one score a row.")],
+    summary: Annotated[Path, typer.Option(help="Where its pivot for people goes, one lineage and layer a row.")],
+    seeds: Seeds = "{}",
 ) -> None:
-    """Gather every headline number into one table."""
-    from resdavenet_vq.evaluation import summary
+    """Gather all scores into one table, and into a wide one for people."""
+    from resdavenet_vq.evaluation import summary as tables
 
-    summary.summarise(scores, out, json.loads(seeds))
+    tables.summarize(scores, corpus, json.loads(seeds), out, summary)
 
 
 @app.command()
-def summarise_noise(
-    scores: Annotated[list[Path], typer.Argument(help="The scores of clean splits and of their noisy copies.")],
+def summarize_noise(
+    scores: Annotated[list[Path], typer.Argument(help="Score files of clean splits and of their noisy copies.")],
+    corpus: Corpus,
     conditions: Annotated[
         str, typer.Option(help="JSON: of each split, what it is a copy `of`, its `kind` of noise and `snr_db`.")
     ],
     out: Out,
-    seeds: Annotated[str, typer.Option(help="JSON: the seed of each trained lineage by its folder.")] = "{}",
+    seeds: Seeds = "{}",
 ) -> None:
     """Gather scores under noise into one table."""
-    import json
+    from resdavenet_vq.evaluation import summary as tables
 
-    from resdavenet_vq.evaluation import noise_table
+    tables.summarize_noise(scores, corpus, json.loads(conditions), json.loads(seeds), out)
 
-    noise_table.write(scores, json.loads(conditions), out, json.loads(seeds))
+
+@app.command()
+def compare(scores: Annotated[Path, typer.Argument(help="A scores.csv.")], out: Out) -> None:
+    """Compute mean, standard deviation, least and greatest of every score over seeds."""
+    from resdavenet_vq.evaluation import summary as tables
+
+    tables.write_comparison(scores, out)
+
+
+def _notation(folder: str) -> str:
+    """A lineage's folder as tables write it."""
+    try:
+        return notation(folder)
+    except ValueError as e:
+        raise InputError(f"--lineage: {e}") from None

@@ -1,8 +1,9 @@
 """The schema of `config.yaml`: every key, its type, its bounds and what it means.
 
-Values live in YAML; here are types, bounds and descriptions, and the defaults of what most
-people never change (always the published value). Unknown keys, missing keys and wrong types
-are errors with their dotted name; `read` gathers all of them in one `InputError`.
+Values are in YAML; here are types, bounds and descriptions, and the defaults of what most people never change (always
+the published value). Unknown keys, missing keys and wrong types are errors with their dotted name; `read` collects all
+of them in one `InputError`. Nothing here computes or reads a file: these modules hold values alone, which reach
+commands as parameters, so that no result depends on their code.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
@@ -27,20 +28,21 @@ from resdavenet_vq.config.evaluations import (
     SUBMISSION_KEYS,
     Abx,
     AbxScoring,
+    AddedNoise,
     Figures,
     Items,
+    Noise,
     Report,
     Retrieval,
     Submission,
     Words,
 )
 from resdavenet_vq.config.model import IMAGENET, RANDOM, AudioModel, ImageModel, Model, QuantizerModel
-from resdavenet_vq.config.noise import AddedNoise, Noise
-from resdavenet_vq.config.recipe import RECIPES, TRAINING_SWITCHES, Recipe
-from resdavenet_vq.config.section import Layer, LineageText, Name, Probability, Section, nearest, problems
+from resdavenet_vq.config.recipe import RECIPES, TRAINING_SWITCHES, Recipe, overlay
+from resdavenet_vq.config.section import Layer, LineageText, Name, Section, faults_of, nearest, repeated
 from resdavenet_vq.config.training import UNCUT, Compute, Preparation, Training, TrainingOverride
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.lineage import Lineage
+from resdavenet_vq.lineage import Lineage, layer_position
 
 __all__ = [
     "IMAGENET",
@@ -68,7 +70,6 @@ __all__ = [
     "Noise",
     "PlacesAudio",
     "Preparation",
-    "Probability",
     "QuantizerModel",
     "Recipe",
     "Report",
@@ -80,6 +81,7 @@ __all__ = [
     "Training",
     "TrainingOverride",
     "Words",
+    "overlay",
     "read",
     "read_corpus",
 ]
@@ -90,23 +92,24 @@ class Config(Section):
 
     corpus: Corpus
     lineages: tuple[LineageText, ...] = Field(
-        min_length=1, description="The models to train and evaluate, oldest stage first; parents come by themselves."
+        min_length=1,
+        description="The models to train and evaluate, oldest stage first. Their parents are trained, too.",
     )
     released: dict[LineageText, Path] = Field(
         default={},
-        description="Lineages that are imported instead of trained, and where from: an archive of the 2020 release, "
-        "or the folder of an experiment in its form. See docs/released_models.md.",
+        description="The lineages that are imported instead of trained, and their source: an archive of the 2020 "
+        "release, or the folder of an experiment in its form. See docs/released_models.md.",
     )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         default=(),
-        description="Each lineage is trained and evaluated with each of these, in place of `training.seed` alone; results then have a mean and "
-        "a spread. See docs/many_models.md.",
+        description="The seeds that each lineage is trained and evaluated with, instead of `training.seed` alone; "
+        "scores then have a mean and a spread. See docs/many_models.md.",
     )
     recipe: Annotated[
-        Recipe, BeforeValidator(lambda given: given, json_schema_input_type=Literal["published", "corrected"] | Recipe)
+        Recipe, BeforeValidator(lambda value: value, json_schema_input_type=Literal["published", "corrected"] | Recipe)
     ] = Recipe()
-    preparation: Preparation = Preparation()
     model: Model
+    preparation: Preparation = Preparation()
     training: Training
     retrieval: Retrieval
     abx: Abx = Abx()
@@ -116,64 +119,68 @@ class Config(Section):
     figures: Figures = Figures()
 
     @model_validator(mode="after")
-    def _splits_exist(self) -> Config:
-        known = self.corpus.splits
-        wanted = {
-            "training.split": [self.training.split],
-            "training.validation_split": [self.training.validation_split],
-            "retrieval.split": [self.retrieval.split],
-            "abx.splits": self.abx.splits,
-            "words.split": [self.words.split],
-            "words.held_out_split": [self.words.held_out_split],
-        }
-        wanted["preparation.parts"] = tuple(self.preparation.parts)
-        if isinstance(self.corpus, ImportedCorpus):
-            of_splits = ("items", "alignments", "release_hdf5")
-            wanted |= {f"corpus.{key}": tuple(getattr(self.corpus, key)) for key in of_splits}
+    def _check(self) -> Self:
         faults = [
-            f"{key}: the corpus has no split {split!r}; {nearest(split, known)}"
-            for key, splits in wanted.items()
-            for split in splits
-            if split not in known
+            *self._split_faults(),
+            *_lineage_faults("lineages", (*self.lineages, *self.training.overrides)),
+            *_lineage_faults("released", self.released, unique=True),
+            *(f"seeds: {seed} is listed twice" for seed in sorted(repeated(self.seeds))),
         ]
-        if self.preparation.reader == "release_2020":
-            used = {
-                split
-                for key, splits in wanted.items()
-                if not key.startswith(("corpus.", "preparation."))
-                for split in splits
-                if split in known
-            }
-            named = getattr(self.corpus, "release_hdf5", {})
-            faults += [
-                f"corpus.release_hdf5.{split}: missing; preparation.reader release_2020 needs it"
-                for split in sorted(used - set(named))
-            ]
-        faults += _lineage_faults("lineages", (*self.lineages, *self.training.overrides)) + _lineage_faults(
-            "released", self.released, once=True
-        )
-        faults += [
-            f"seeds: {seed} stands in it twice" for seed in sorted(set(self.seeds)) if self.seeds.count(seed) > 1
-        ]
-        faults += self.noise.faults(self.abx.splits)
+        faults = faults or self._layer_faults()
         if faults:
             raise ValueError("\n".join(faults))
         return self
 
+    def _layer_faults(self) -> list[str]:
+        """Layers that ABX compares although they are slower than `abx.scoring.slowest_layer`."""
+        slowest = self.abx.scoring.slowest_layer
+        quantized = (layer for lineage in self.lineages for layer in Lineage.parse(lineage).quantized_layers)
+        return [
+            f"abx.scoring.slowest_layer: {layer} is compared and slower than {slowest}; name the slowest layer"
+            for layer in dict.fromkeys((*self.abx.convolutional_layers, *quantized) if self.abx.splits else ())
+            if layer_position(layer) > layer_position(slowest)
+        ]
 
-def _lineage_faults(key: str, notations: Iterable[str], *, once: bool = False) -> list[str]:
-    """What is wrong with lineages in a key of the configuration, in which each may stand several times or once."""
-    faults, seen = [], set()
+    def _split_faults(self) -> list[str]:
+        """Splits that the corpus does not have, and those whose HDF5 files are missing for `release_2020`."""
+        splits = self.corpus.splits
+        uses = {
+            "training.split": (self.training.split,),
+            "training.validation_split": (self.training.validation_split,),
+            "retrieval.split": (self.retrieval.split,),
+            "abx.splits": self.abx.splits,
+            "words.split": (self.words.split,),
+            "words.held_out_split": (self.words.held_out_split,),
+        }
+        names = uses | {"preparation.parts": tuple(self.preparation.parts)}
+        if isinstance(self.corpus, ImportedCorpus):
+            keys = ("items", "alignments", "release_hdf5")
+            names |= {f"corpus.{key}": tuple(getattr(self.corpus, key)) for key in keys}
+        faults = [
+            f"{key}: the corpus has no split {split!r}; {nearest(split, splits)}"
+            for key, named in names.items()
+            for split in named
+            if split not in splits
+        ]
+        if self.preparation.reader == "release_2020":
+            files = getattr(self.corpus, "release_hdf5", {})
+            faults += [
+                f"corpus.release_hdf5.{split}: missing; preparation.reader release_2020 needs it"
+                for split in sorted({split for named in uses.values() for split in named})
+                if split in splits and split not in files
+            ]
+        return faults
+
+
+def _lineage_faults(key: str, notations: Iterable[str], *, unique: bool = False) -> list[str]:
+    """The faults of lineages in a key of the configuration, which may list each several times or once."""
+    faults, lineages = [], []
     for notation in notations:
         try:
-            lineage = Lineage.parse(notation)
+            lineages.append(Lineage.parse(notation))
         except ValueError as e:
             faults.append(f"{key}: {e}")
-            continue
-        if once and lineage in seen:
-            faults.append(f"{key}: {lineage} stands in it twice")
-        seen.add(lineage)
-    return faults
+    return [*faults, *(f"{key}: {lineage} is listed twice" for lineage in repeated(lineages) if unique)]
 
 
 def read(values: Mapping[str, Any]) -> Config:
@@ -181,4 +188,4 @@ def read(values: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate_json(json.dumps(values, default=str))
     except ValidationError as e:
-        raise InputError("The configuration has faults.\n" + "\n".join(problems(Config, e, values))) from None
+        raise InputError("The configuration has faults.\n" + "\n".join(faults_of(Config, e, values))) from None

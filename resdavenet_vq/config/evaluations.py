@@ -1,29 +1,30 @@
-"""The sections `retrieval`, `abx`, `words` and `report`."""
+"""The sections of evaluations and what is shown of them: `retrieval`, `abx`, `words`, `noise`, `report` and `figures`."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from resdavenet_vq.config.section import Layer, Name, Probability, Section
+from resdavenet_vq.config.section import Layer, Name, Probability, Section, repeated
 
 
 class Retrieval(Section):
     """Cross-modal retrieval."""
 
-    split: Name = Field(description="Split whose images and captions are matched.")
-    recall_at: tuple[PositiveInt, ...] = Field(default=(1, 5, 10), min_length=1, description="The k of R@k.")
+    split: Name = Field(description="The split whose images and captions are matched.")
+    recall_at: tuple[PositiveInt, ...] = Field(default=(1, 5, 10), min_length=1, description="The values of k in R@k.")
     similarities: tuple[Literal["pooled", "sisa", "misa", "sima"], ...] = Field(
         default=("pooled",),
-        description="`pooled`, the dot product of the vectors that training compares, always; beside it scores of the matchmap: `sisa`, `misa`, "
-        "`sima`. See docs/retrieval.md.",
+        description="The similarities that are scored: always `pooled`, the dot product of the vectors that training "
+        "compares; and `sisa`, `misa` and `sima`, scores of the matchmap. See docs/retrieval.md.",
     )
 
     @model_validator(mode="after")
-    def _pooled_always(self) -> Retrieval:
-        if "pooled" not in self.similarities or len(set(self.similarities)) < len(self.similarities):
-            raise ValueError("similarities: pooled must stand in it, and nothing twice")
+    def _check(self) -> Self:
+        if "pooled" not in self.similarities or repeated(self.similarities):
+            raise ValueError("similarities: pooled must be in it, and nothing twice")
         return self
 
     @property
@@ -36,30 +37,42 @@ class AbxScoring(Section):
     """How the ABX error is computed."""
 
     distance: Literal["angular", "euclidean", "kl_symmetric", "identical"] = Field(
-        default="angular", description="Between frames, under DTW."
+        default="angular", description="The distance between frames, under DTW."
     )
     max_size_group: PositiveInt | None = Field(
-        default=10, description="Most items of each phone in a context and speaker; null: all."
+        default=10,
+        description="The largest number of items of a phone in one context and speaker; null is no limit.",
     )
     max_x_across: PositiveInt | None = Field(
-        default=5, description="Most X speakers of a pair in the across-speaker score; null: all."
+        default=5,
+        description="The largest number of X speakers of a pair in the across-speaker score; null is no limit.",
     )
-    seed: int = Field(default=0, ge=0, description="Of the subsampling.")
+    seed: int = Field(default=0, ge=0, description="The seed of the subsampling of items.")
+    slowest_layer: Layer = Field(
+        default="quant3",
+        description="The slowest layer that is compared. Items that are shorter than one of its frames are dropped for "
+        "every layer, so that all layers are scored on the same items.",
+    )
 
 
 class Items(Section):
-    """How the ABX items of a split are made from its alignments, where `corpus.items` names no file. See docs/abx.md."""
+    """How ABX items are made from a split's alignments, where `corpus.items` has no file. See docs/abx.md."""
 
     of: Literal["phones", "words"] = Field(
         default="phones",
-        description="`phones`: each phone between two others, in their context; `words`: whole words, in no context.",
+        description="The kind of item: `phones`, each between two others, in their context; or whole `words`, in no "
+        "context.",
     )
-    shortest: float = Field(default=0.07, ge=0, description="Tokens that take less time are no items, in seconds.")
+    shortest: float = Field(
+        default=0.07, ge=0, description="The shortest duration of an item in seconds; shorter tokens are left out."
+    )
     ignore_stress: bool = Field(
-        default=True, description="ARPABET vowels lose their stress: AH0 and AH1 are AH, as in ZeroSpeech's items."
+        default=True,
+        description="Whether ARPABET vowels lose their stress: AH0 and AH1 are AH, as in ZeroSpeech's items.",
     )
     most_frequent_words: PositiveInt | None = Field(
-        default=100, description="Only so many words, the most frequent; null: all. Pairs grow with the square."
+        default=100,
+        description="The number of most frequent words that become items; null is all. Pairs grow with its square.",
     )
 
 
@@ -70,40 +83,44 @@ SUBMISSION_KEYS: dict[int, tuple[str, ...]] = {
     2020: ("author", "affiliation", "abx_distance"),
     2021: ("author", "affiliation", "metric", "train_set", "gpu_budget"),
 }
-"""What a submission of each edition depends on."""
+"""The keys of `abx.submission` that a submission of each edition depends on."""
 
 
 class Submission(Section):
-    """Which ZeroSpeech submissions are packed, and what they say of themselves. See docs/zerospeech.md."""
+    """Which ZeroSpeech submissions are packed, and their metadata. See docs/zerospeech.md."""
 
     editions: tuple[Edition, ...] = Field(
-        default=(2019,), description="Of the challenge; each has a layout of its own."
+        default=(2019,), description="The editions of the challenge; each has a layout of its own."
     )
-    author: str = Field(default="unnamed", min_length=1, description="Who submits.")
-    affiliation: str = Field(default="unnamed", min_length=1, description="Where from.")
+    author: str = Field(default="unnamed", min_length=1, description="The author of the submission.")
+    affiliation: str = Field(default="unnamed", min_length=1, description="The affiliation of the author.")
     abx_distance: Literal["dtw_cosine", "dtw_kl", "levenshtein"] = Field(
-        default="dtw_cosine", description="Distance that the evaluations of 2019 and 2020 are asked to use."
+        default="dtw_cosine", description="The distance that the evaluations of 2019 and 2020 are asked to use."
     )
     metric: Literal["cosine", "euclidean", "kl", "kl_symmetric"] = Field(
-        default="cosine", description="Distance that the evaluation of 2021 is asked to use."
+        default="cosine", description="The distance that the evaluation of 2021 is asked to use."
     )
     train_set: str = Field(
-        default="images and their spoken captions", min_length=1, description="What was trained on, for 2021."
+        default="images and their spoken captions",
+        min_length=1,
+        description="The training data that a submission of 2021 names.",
     )
-    gpu_budget: float = Field(default=0.0, ge=0, description="Hours of GPUs that training took, for 2021.")
+    gpu_budget: float = Field(
+        default=0.0, ge=0, description="The GPU hours of training that a submission of 2021 names."
+    )
 
 
 class Abx(Section):
-    """ZeroSpeech ABX: error and bitrate of a layer's features."""
+    """ZeroSpeech ABX: the error and bitrate of a layer's features."""
 
-    splits: tuple[Name, ...] = Field(default=(), description="Splits with an item file that are scored.")
+    splits: tuple[Name, ...] = Field(default=(), description="The splits that are scored.")
     convolutional_layers: tuple[Layer, ...] = Field(
-        default=("conv2", "conv3"), description="Layers scored beside the quantizers that are on."
+        default=("conv2", "conv3"), description="The layers that are scored besides the quantizers that are on."
     )
     variants: tuple[Literal["onehot", "segment"], ...] = Field(
         default=(),
-        description="Of each quantizer also scored: `onehot`, its codes, which are equal or not; `segment`, its code vectors with "
-        "repeats dropped, evenly over the utterance.",
+        description="Further representations that are scored of each quantizer: `onehot`, its codes, which are equal "
+        "or not; `segment`, its code vectors without repeats, spread evenly over the utterance.",
     )
     items: Items = Items()
     scoring: AbxScoring = AbxScoring()
@@ -114,48 +131,125 @@ class Words(Section):
     """Word detection by single codes."""
 
     split: Name = Field(
-        description="Split on which each word's code is chosen and, in the published protocol, also scored."
+        description="The split on which each word's code is chosen and, in the published protocol, also scored."
     )
-    held_out_split: Name = Field(description="Split on which the chosen codes are scored again.")
+    held_out_split: Name = Field(description="The split on which the chosen codes are scored again.")
     max_utterances: PositiveInt | None = Field(
-        default=20000, description="First so many utterances of the split; null: all. The published value."
+        default=20000,
+        description="The number of utterances of `words.split` that are used, the first ones; null is all. 20000 is "
+        "the published value.",
     )
-    half_window: PositiveFloat = Field(default=0.04, description="Half the window around a frame's centre, in seconds.")
-    min_occurrences: PositiveInt = Field(default=1, description="Words spoken less often are left out of the tables.")
-    f1_threshold: Probability = Field(default=0.5, description="Words with at least this F1 are counted as detected.")
-    precision_threshold: Probability = Field(default=0.35, description="Words with at least this precision are listed.")
-    best: PositiveInt = Field(default=250, description="Mean F1 is taken over so many best words.")
+    half_window: PositiveFloat = Field(
+        default=0.04, description="Half of the width of the window around a frame's center, in seconds."
+    )
+    min_occurrences: PositiveInt = Field(
+        default=1, description="The number of occurrences that a word needs to be in the tables."
+    )
+    f1_threshold: Probability = Field(default=0.5, description="The F1 that a word needs to count as detected.")
+    precision_threshold: Probability = Field(
+        default=0.35, description="The precision that a word needs to count as precisely detected."
+    )
+    best: PositiveInt = Field(default=250, description="The number of best words that the mean F1 is taken over.")
 
 
-class Figures(Section):
-    """Figures for a paper, made by the target `figures`. See docs/figures.md."""
+GENERATED = ("white", "babble")
+"""Kinds of noise that need no files."""
 
-    formats: tuple[Literal["pdf", "svg", "png"], ...] = Field(
-        default=("pdf",), min_length=1, description="What every figure is written as."
+
+class Noise(Section):
+    """Robustness to noise: the target `noise` scores noisy copies of the evaluation splits. See docs/noise.md."""
+
+    kinds: tuple[Name, ...] = Field(
+        default=GENERATED,
+        min_length=1,
+        description="The kinds of noise: `white`; `babble`, the voices of other speakers of the split; and names in "
+        "`noise.files`.",
     )
-    column_width: PositiveFloat = Field(default=3.3, description="Of charts, in inches.")
-    page_width: PositiveFloat = Field(default=7.0, description="Of spectrograms with their codes, in inches.")
-    utterances: tuple[str, ...] = Field(
-        default=(),
-        description="Ids of utterances of `words.held_out_split` that are drawn; without any, the first with aligned words.",
+    files: dict[Name, Path] = Field(
+        default={},
+        description="The recordings of further kinds of noise, by name: a folder of recordings (wav, flac, ogg), or a "
+        "text file with one path per line.",
     )
-    keywords: tuple[Annotated[str, Field(pattern=r"^[^\s/{}]+$")], ...] = Field(
-        default=(), description="Words of `words.held_out_split`: the places where each is spoken are drawn."
+    snr_db: tuple[Annotated[float, Field(ge=-60, le=100)], ...] = Field(
+        default=(20.0, 10.0, 0.0),
+        min_length=1,
+        description="The signal-to-noise ratios over whole utterances, in dB.",
     )
-    places: PositiveInt = Field(default=8, description="Of each keyword, drawn at most.")
+    scores: tuple[Literal["retrieval", "abx", "words"], ...] = Field(
+        default=("retrieval", "abx", "words"),
+        min_length=1,
+        description="The scores that are computed: retrieval on `retrieval.split`, ABX on `abx.splits`, and words on "
+        "`words.held_out_split`, detected by codes that were chosen without noise.",
+    )
+    babble_speakers: PositiveInt = Field(
+        default=6, description="The number of voices in the babble, each of another speaker."
+    )
+    seed: int = Field(
+        default=0, ge=0, description="The seed of the noise, together with the utterance's id and the kind."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        kinds = (*GENERATED, *self.files)
+        faults = [
+            f"noise.kinds: {kind!r} is none of {', '.join(kinds)}; name its recordings in noise.files"
+            for kind in self.kinds
+            if kind not in kinds
+        ]
+        faults += [
+            f"noise.files.{kind}: is generated, not read; give the recordings another name"
+            for kind in self.files
+            if kind in GENERATED
+        ]
+        for key, values in (("kinds", self.kinds), ("snr_db", self.snr_db), ("scores", self.scores)):
+            faults += [f"noise.{key}: {value} is listed twice" for value in repeated(values)]
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+
+class AddedNoise(Section):
+    """What is added to a split: all that one noisy copy depends on, besides the split."""
+
+    kind: Name
+    snr_db: float
+    seed: int
+    babble_speakers: PositiveInt | None = None
+    files: Path | None = None
 
 
 class Report(Section):
-    """The page that a person looks at."""
+    """The pages in `results/{corpus}/report`."""
 
     utterances: PositiveInt = Field(
         default=200,
-        description="Of `words.held_out_split`, with sound and picture; the others can be searched by their text.",
+        description="The number of utterances of `words.held_out_split` that have sound and an image in the report. "
+        "The text of the others can be searched.",
     )
     occurrences: PositiveInt = Field(
-        default=50, description="Of each code and word, to be heard and seen at most; all are counted."
+        default=50,
+        description="The largest number of occurrences of a code or word that can be heard and seen. All are counted.",
     )
     matchmaps: bool = Field(
-        default=True, description="Show where in the image, and when, a model finds likeness; writes its maps."
+        default=True, description="Whether the report shows where in an image, and when, a model finds likeness."
     )
-    seed: int = Field(default=0, ge=0, description="Of the choice of utterances and occurrences.")
+    noise: bool = Field(
+        default=False, description="Whether the report shows scores under noise, and so needs the target `noise`."
+    )
+
+
+class Figures(Section):
+    """Figures for a paper, which the target `figures` draws. See docs/figures.md."""
+
+    formats: tuple[Literal["pdf", "svg", "png"], ...] = Field(
+        default=("pdf",), min_length=1, description="The file formats of every figure."
+    )
+    utterances: tuple[str, ...] = Field(
+        default=(),
+        description="The ids of utterances of `words.held_out_split` that are drawn. Without any, the first one with "
+        "aligned words is drawn.",
+    )
+    keywords: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        default=(), description="Words of `words.held_out_split` whose occurrences are drawn."
+    )
+    places: PositiveInt = Field(default=8, description="The largest number of occurrences that is drawn per keyword.")

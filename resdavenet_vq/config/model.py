@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
@@ -11,75 +13,78 @@ from resdavenet_vq.config.section import Probability, Section
 from resdavenet_vq.lineage import N_POSITIONS
 
 RANDOM, IMAGENET = "random", "IMAGENET1K_V1"
-"""Weights of the image network that are no file."""
+"""Values of `model.image.weights` that are not a path."""
+
+FORMER_KEYS: dict[str, dict[str, Any]] = {"audio": {"n_mels": 40}}
+"""Keys that model.json files of earlier versions contain, with the only value that this version supports."""
 
 
 class AudioModel(Section):
     """The audio network: a stem and four stages of residual blocks."""
 
     widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
-        description="Channels after the stem and after each stage."
+        description="The number of channels after the stem and after each stage."
     )
-    blocks_per_stage: PositiveInt = Field(default=2, description="Residual blocks in each stage.")
-    kernel_size: PositiveInt = Field(default=9, description="Width of the convolutions in frames; odd.")
-    n_mels: PositiveInt = Field(default=40, description="Mel bands of the input.")
+    blocks_per_stage: PositiveInt = Field(default=2, description="The number of residual blocks in each stage.")
+    kernel_size: PositiveInt = Field(default=9, description="The width of the convolutions in frames; it must be odd.")
 
 
 class ImageModel(Section):
-    """The image network, a ResNet without its classifier, and how images reach it."""
+    """The image network, a ResNet without its classifier, and the preprocessing of its images."""
 
     architecture: Literal["resnet50", "thin_resnet"] = Field(
-        description="ResNet-50, or the demo's small relative with one basic block a stage."
+        description="ResNet-50, or the demo's small relative with one basic block per stage."
     )
     widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
-        default=(16, 32, 64, 128), description="Channels of the four stages of thin_resnet; resnet50 has its own."
+        default=(16, 32, 64, 128),
+        description="The number of channels of the four stages of thin_resnet; resnet50 ignores it.",
     )
     weights: str = Field(
         default=RANDOM,
-        description="Where the network's initial weights come from: `random`; `IMAGENET1K_V1`, torchvision's of ImageNet, as published "
-        "(resnet50 only; downloaded and its checksum verified); or the path of a .pth or .safetensors file with torchvision's names.",
+        description="The initial weights of the network: `random`; `IMAGENET1K_V1`, torchvision's ImageNet weights as "
+        "published (resnet50 only; downloaded and verified); or the path of a .pth or .safetensors file with "
+        "torchvision's names.",
     )
     train_embedder_only: bool = Field(
-        default=False, description="Keep the ResNet fixed and train the 1x1 convolution after it."
+        default=False, description="Whether the ResNet stays fixed and only the 1x1 convolution after it is trained."
     )
-    crop: PositiveInt = Field(default=224, description="Side of the square that the network sees, in pixels.")
+    crop: PositiveInt = Field(default=224, description="The side of the square that the network sees, in pixels.")
     resize: PositiveInt = Field(
         default=256,
-        description="Shorter side before the centre crop of evaluation (and before training crops that keep the scale).",
+        description="The shorter side before the center crop of evaluation, and before training crops that keep the "
+        "scale, in pixels.",
     )
     training_crop: Literal["resized", "same_scale"] = Field(
         default="resized",
-        description="A random part of the image resized to the crop, as published, or a random crop after the resize.",
+        description="The crop in training: a random part of the image resized to the crop, as published, or a random "
+        "crop after the resize.",
     )
-
-    @model_validator(mode="after")
-    def _crop_fits(self) -> ImageModel:
-        if self.crop > self.resize:
-            raise ValueError(f"crop ({self.crop}) is larger than resize ({self.resize})")
-        return self
 
     @property
     def weights_file(self) -> Path | None:
-        """The local file of the initial weights, if that is where they come from."""
+        """The local file of the initial weights, if they come from one."""
         return None if self.weights in {RANDOM, IMAGENET} else Path(self.weights)
 
     @model_validator(mode="after")
-    def _weights_fit(self) -> ImageModel:
+    def _check(self) -> Self:
+        if self.crop > self.resize:
+            raise ValueError(f"crop ({self.crop}) is larger than resize ({self.resize})")
         if self.weights == IMAGENET and self.architecture != "resnet50":
             raise ValueError(f"model.image.weights: {IMAGENET} are weights of resnet50, not of {self.architecture}")
         if self.weights_file and self.weights_file.suffix not in {".pth", ".pt", ".safetensors"}:
             raise ValueError(
-                f"model.image.weights: must be {RANDOM}, {IMAGENET}, or the path of a .pth or .safetensors file, not {self.weights!r}"
+                f"model.image.weights: must be {RANDOM}, {IMAGENET}, or the path of a .pth or .safetensors file, "
+                f"not {self.weights!r}"
             )
         return self
 
 
 def _one_or_five(sizes: Any) -> Any:
-    """A codebook size, or a tuple of five."""
+    """A codebook size, or a tuple of five that differ: five equal sizes mean the same as one."""
     several = tuple(sizes) if isinstance(sizes, list | tuple) and len(sizes) == N_POSITIONS else (sizes,)
     if any(type(size) is not int or size < 1 for size in several):
         raise ValueError(f"must be a positive whole number, or a list of {N_POSITIONS} of them, quant1's first")
-    return several if len(several) > 1 else sizes
+    return several if len(set(several)) > 1 else several[0]
 
 
 CodebookSize = Annotated[
@@ -88,24 +93,22 @@ CodebookSize = Annotated[
 
 
 class QuantizerModel(Section):
-    """The quantizers, all alike but for their codebooks' sizes."""
+    """The quantizers, which differ only in the sizes of their codebooks."""
 
     codebook_size: CodebookSize = Field(
         default=1024, description="K, the number of codes; a list of five, quant1's first, where they differ."
     )
-    decay: Probability = Field(default=0.99, description="Of the moving averages that the codebook follows.")
-    epsilon: PositiveFloat = Field(default=1e-8, description="Smoothing of the cluster sizes.")
-    commitment_weight: PositiveFloat = Field(default=1.0, description="Weight of the commitment loss.")
-    init_mass: PositiveFloat = Field(default=1.0, description="Initial cluster sizes.")
-    init_std: PositiveFloat = Field(default=1.0, description="Standard deviation of the initial codebook.")
-    init_nonnegative: bool = Field(
-        default=False, description="Clamp the initial codebook at 0, where the activations live."
+    decay: Probability = Field(
+        default=0.99, description="The decay of the exponential moving averages that update the codebook."
     )
-
-    def of(self, position: int) -> QuantizerModel:
-        """The settings of the quantizer at a position from 1 to 5, with its own codebook size alone."""
-        sizes = self.codebook_size
-        return self if isinstance(sizes, int) else self.model_copy(update={"codebook_size": sizes[position - 1]})
+    epsilon: PositiveFloat = Field(default=1e-8, description="The smoothing constant of the cluster sizes.")
+    commitment_weight: PositiveFloat = Field(default=1.0, description="The weight of the commitment loss.")
+    init_mass: PositiveFloat = Field(default=1.0, description="The initial size of each cluster.")
+    init_std: PositiveFloat = Field(default=1.0, description="The standard deviation of the initial codebook.")
+    init_nonnegative: bool = Field(
+        default=False,
+        description="Whether the initial codebook is clamped at 0, because activations are nonnegative.",
+    )
 
 
 class Model(Section):
@@ -114,3 +117,14 @@ class Model(Section):
     audio: AudioModel
     image: ImageModel
     quantizer: QuantizerModel = QuantizerModel()
+
+    @classmethod
+    def from_card(cls, values: Mapping[str, Any]) -> Self:
+        """The settings in a model.json, also of an earlier version whose keys no longer exist."""
+        current = {
+            name: {key: v for key, v in section.items() if (key, v) not in FORMER_KEYS.get(name, {}).items()}
+            if isinstance(section, Mapping)
+            else section
+            for name, section in values.items()
+        }
+        return cls.from_json(json.dumps(current))

@@ -1,11 +1,11 @@
-"""What all sections have in common: strict types, and faults told in plain lines with their dotted names."""
+"""What all sections have in common: strict types, and faults reported in plain lines with their dotted names."""
 
 from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
-from typing import Annotated, Any, get_args
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,67 +23,79 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     @classmethod
-    def from_json(cls, text: str) -> Any:
+    def from_json(cls, text: str) -> Self:
         """The section from the JSON text that a rule hands to a command."""
         try:
             return cls.model_validate_json(text)
         except ValidationError as e:
-            raise InputError("\n".join(problems(cls, e, json.loads(text) if text.strip() else {}))) from None
+            raise InputError("\n".join(faults_of(cls, e, json.loads(text) if text.strip() else {}))) from None
 
 
-def nearest(word: str, known: Any) -> str:
-    """The nearest right word, or all of them."""
-    near = difflib.get_close_matches(str(word), list(map(str, known)), n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(map(str, known))}"
+def nearest(word: object, names: Iterable[object]) -> str:
+    """The name most like a word, or all names."""
+    options = list(map(str, names))
+    near = difflib.get_close_matches(str(word), options, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(options)}"
+
+
+def repeated(values: Iterable[Any]) -> list[Any]:
+    """The values that are listed more than once, each of them once."""
+    values = tuple(values)
+    return [value for value in dict.fromkeys(values) if values.count(value) > 1]
+
+
+def faults_of(schema: type[Section], error: ValidationError, values: Any) -> list[str]:
+    """One line for each fault: the dotted name, what is wrong, and the nearest right key."""
+    return [line for fault in error.errors(include_url=False) for line in _lines(schema, fault, values)]
+
+
+def _lines(schema: type[Section], fault: Any, values: Any) -> list[str]:
+    name, sections = _resolve(schema, fault["loc"], values)
+    match fault["type"]:
+        case "extra_forbidden":
+            keys = [key for section in sections for key in section.model_fields]
+            return [f"{name}: no such key; {nearest(fault['loc'][-1], keys)}"]
+        case "missing":
+            return [f"{name}: missing; it must be given"]
+        case "value_error":  # from a validator of ours, whose lines may begin with a dotted name of their own
+            lines = str(fault["ctx"]["error"]).splitlines()
+            return [line if "." in line.split(":")[0] else f"{name}: {line}" for line in lines]
+        case kind:
+            value, message = fault["input"], fault["msg"]
+            text_for_number = kind in ("float_type", "int_type") and isinstance(value, str) and _is_number(value)
+            hint = " (YAML reads 1e-3 as text: write 1.0e-3)" if text_for_number else ""
+            return [f"{name}: {message[0].lower()}{message[1:]}, not {value!r}{hint}"]
+
+
+def _resolve(schema: type[Section], location: Iterable[int | str], value: Any) -> tuple[str, list[type[Section]]]:
+    """The dotted name of pydantic's location, and the sections that the last key belongs to.
+
+    Pydantic also puts the alternatives of unions into a location, which are no keys of the file.
+    """
+    dotted, here, above = [], [schema], [schema]
+    for step in location:
+        layouts = [s for s in here if "layout" in s.model_fields and step in _options(s.model_fields["layout"])]
+        if layouts and not (isinstance(value, Mapping) and step in value):
+            here = layouts
+            continue
+        if str(step).startswith(("constrained-", "dict[")):
+            continue
+        below = [s for h in here if step in h.model_fields for s in _sections(h.model_fields[str(step)].annotation)]
+        dotted.append(str(step))
+        value = value.get(step) if isinstance(value, Mapping) else None
+        above, here = here, below or here
+    return ".".join(dotted) or "the configuration", above
+
+
+def _options(field: Any) -> tuple[Any, ...]:
+    return get_args(field.annotation)
 
 
 def _sections(annotation: Any) -> list[type[Section]]:
-    """The sections that stand anywhere in a type annotation."""
+    """The sections in a type annotation, at any depth."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return [annotation]
-    return [s for a in get_args(annotation) for s in _sections(a)]
-
-
-def problems(schema: type[Section], error: ValidationError, values: Any) -> list[str]:
-    """One line for each fault: the dotted name, what is wrong, and the nearest right key."""
-    lines = []
-    for fault in error.errors(include_url=False):
-        candidates, dotted, value = [schema], [], values
-        for step in fault["loc"]:
-            below = [
-                s for c in candidates if step in c.model_fields for s in _sections(c.model_fields[str(step)].annotation)
-            ]
-            chosen = [
-                c
-                for c in candidates
-                if "layout" in c.model_fields and step in get_args(c.model_fields["layout"].annotation)
-            ]
-            if chosen and not (isinstance(value, Mapping) and step in value):
-                candidates = chosen  # the union's tag: no key of the file
-                continue
-            if str(step).startswith(("constrained-", "dict[")):  # a union's alternative: no key either
-                continue
-            dotted.append(str(step))
-            value = value.get(step) if isinstance(value, Mapping) else None
-            parents, candidates = candidates, below or candidates
-        name = ".".join(dotted) or "the configuration"
-        match fault["type"]:
-            case "extra_forbidden":
-                known = [k for c in parents for k in c.model_fields]
-                lines.append(f"{name}: no such key; {nearest(dotted[-1], known)}")
-            case "missing":
-                lines.append(f"{name}: missing; it must be given")
-            case "value_error":
-                lines += [
-                    line if line.split(":")[0].count(".") else f"{name}: {line}"
-                    for line in str(fault["ctx"]["error"]).splitlines()
-                ]
-            case _:
-                hint = ""
-                if isinstance(fault["input"], str) and fault["type"] in ("float_type", "int_type"):
-                    hint = " (YAML reads 1e-3 as text: write 1.0e-3)" if _is_number(fault["input"]) else ""
-                lines.append(f"{name}: {fault['msg'][0].lower()}{fault['msg'][1:]}, not {fault['input']!r}{hint}")
-    return lines
+    return [section for argument in get_args(annotation) for section in _sections(argument)]
 
 
 def _is_number(text: str) -> bool:

@@ -1,184 +1,226 @@
-"""The codes of a split taken elsewhere: TextGrids for Praat, JSONL for language models, arrays, and the folders of unit segmentation.
+"""Units and frames in the forms of other tools: TextGrids for Praat, JSONL for language models, arrays, text.
 
-The folders of unit segmentation are those that the duration-penalised dynamic programming of Kamper and van Niekerk (2021)
-reads: `embedding.npy`, the code vectors (K, C), and in the folder of the split `indices/{id}.txt`, a code a line, and
-`prequant/{id}.txt`, the frame before quantization a line, numbers separated by spaces. Frames i of both are the same moment;
-a frame spans as many 10 ms as the layer's stride (its `downsample_factor`): 2 for quant2, 4 for quant3.
+The folders for unit segmentation are those that the duration-penalized dynamic programming of Kamper and van Niekerk
+(2021) reads: `embedding.npy`, the code vectors (K, C), and in the folder of the split `indices/{id}.txt`, a code a
+line, and `prequant/{id}.txt`, the frame before quantization a line, numbers separated by spaces. Line i of both is the
+same frame; a frame spans the layer's stride in steps of 10 ms (its `downsample_factor`): 2 for quant2, 4 for quant3.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
-import h5py
 import numpy as np
 
 from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.corpus.manifest import Interval, Utterance
+from resdavenet_vq.encode.codes import CodesFile, SplitCodes
 from resdavenet_vq.encode.features import LayerFeatures
-from resdavenet_vq.encode.hdf5 import opened
-from resdavenet_vq.encode.units import Units
+from resdavenet_vq.encode.units import DECIMALS, FrameTime, Units
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.units import FrameTime
 from resdavenet_vq.files import atomic_folder, atomic_write
 from resdavenet_vq.progress import track
 
-type Format = Literal["textgrid", "jsonl", "npy", "segmentation"]
+type SplitFormat = Literal["textgrid", "jsonl", "npy", "segmentation"]
+type RecordingFormat = Literal["json", "jsonl", "textgrid", "npy"]
+
+LINES_REMEMBERED = 1 << 14
+"""Different frames whose text is remembered."""
 
 
 def export_units(
     codes: Path,
     layers: Sequence[str],
-    form: Format,
+    form: SplitFormat,
     out: Path,
     *,
     features: Path | None = None,
     arrays: Literal["txt", "npy"] = "txt",
     frame_time: FrameTime = "published",
 ) -> int:
-    """Writes the units of a codes file, whole or not at all; returns how many utterances.
+    """Writes the units of a codes file, whole or not at all; returns the number of utterances.
 
-    * `textgrid`: `{id}.TextGrid` with tiers of words and phones, where known, and one of runs of codes a layer;
+    * `textgrid`: `{id}.TextGrid` with tiers of words and phones, where the manifest has them, and one of code runs per
+      layer;
     * `jsonl`: the file `out`, a line for each utterance and layer with units and their durations;
     * `npy`: `{layer}/{id}.npy`, codes (F,) int32, and `{layer}/codebook.npy`, code vectors (K, C) float32;
-    * `segmentation`: `embedding.npy`, `{split}/indices` and `{split}/prequant` of one layer, where `split` is the name of the codes
-      file. `features` is the features file of the same split with the layer that enters the quantizer; `arrays` is the form of
-      `prequant` and `indices`.
+    * `segmentation`: `embedding.npy`, `{split}/indices` and `{split}/prequant` of one layer, where `split` is the name
+      of the codes file. `features` is the features file of the same split with the layer that enters the quantizer;
+      `arrays` is the form of `prequant` and `indices`.
 
-    Raises InputError for a layer that is not there, ids that cannot be file names, or features of other utterances.
+    Raises InputError for a layer that the file lacks, ids that cannot be file names, or features of other utterances.
     """
     if bool(features) != (form == "segmentation"):
         raise InputError(
-            "segmentation needs --features, a features file with the layer before the quantizer; other formats take none"
+            "segmentation needs --features, a features file with the layer before the quantizer; "
+            "other formats take none"
         )
     with ExitStack() as stack:
-        file = _Codes(stack.enter_context(opened(codes)), codes, layers, frame_time)
+        with SplitCodes(codes) as file:
+            names = list(dict.fromkeys(layers)) or file.layers
+        if not names:
+            raise InputError(f"{codes}: holds no codes; no quantizer is on in this model")
+        files = [stack.enter_context(CodesFile(codes, layer)) for layer in names]
+        n = len(files[0])
         if form == "jsonl":
-            beside = stack.enter_context(atomic_write(out))
-            with beside.open("w", encoding="utf-8") as lines:
-                for utterance, units in file:
+            tmp = stack.enter_context(atomic_write(out))
+            with tmp.open("w", encoding="utf-8") as lines:
+                for utterance, units in _utterances(files, frame_time):
                     lines.writelines(json.dumps(u.to_line(utterance.id), ensure_ascii=False) + "\n" for u in units)
-            return len(file)
-        names = file.names(flat=form == "segmentation")
+            return n
+        stems = _stems(files[0], flat=form == "segmentation")
         folder = stack.enter_context(atomic_folder(out))
         if form == "textgrid":
-            for name, (utterance, units) in zip(names, file, strict=True):
-                textgrid.write(folder / f"{name}.TextGrid", _tiers(utterance, units), 0.0)
+            for stem, (utterance, units) in zip(stems, _utterances(files, frame_time), strict=True):
+                textgrid.write(folder / f"{stem}.TextGrid", _tiers(utterance, units), 0.0)
         elif form == "npy":
-            _write_arrays(folder, file, names)
+            _write_arrays(folder, files, stems)
         else:
             assert features is not None, "checked above"
-            _write_segmentation(folder, file, names, features, arrays)
-        return len(file)
+            _write_segmentation(folder, files, stems, features, arrays)
+        return n
 
 
-class _Codes:
-    """A codes file, utterance by utterance: its record and its units in some layers."""
-
-    def __init__(self, file: h5py.File, path: Path, layers: Sequence[str], frame_time: FrameTime) -> None:
-        known = [name for name in file if isinstance(file[name], h5py.Group)]
-        if missing := [layer for layer in layers if layer not in known]:
-            raise InputError(f"{path}: holds no codes of {missing[0]!r} (layers: {', '.join(known) or 'none'})")
-        self.path, self.layers, self._file, self._frame_time = (
-            path,
-            list(dict.fromkeys(layers)) or known,
-            file,
-            frame_time,
-        )
-        if not self.layers:
-            raise InputError(f"{path}: holds no codes; no quantizer is on in this model")
-        try:
-            self._offsets = {layer: file[layer]["offsets"][:] for layer in self.layers}
-            self._codebooks = {layer: file[layer]["codebook"][:] for layer in self.layers}
-            self.ids: list[str] = list(file["ids"].asstr()[:])
-        except (KeyError, TypeError, AttributeError, ValueError, OSError) as e:
-            raise InputError(f"{path}: is no codes file of this software ({e}); encode the split again") from None
-
-    def codebook(self, layer: str) -> np.ndarray:
-        """Code vectors (K, C) float32."""
-        codebook: np.ndarray = self._codebooks[layer]
-        return codebook
-
-    def names(self, *, flat: bool) -> list[str]:
-        """What each utterance's file is called, without a suffix: its id, or if `flat` the id's last part. Raises InputError if that cannot be."""
-        if unsafe := [
-            name for name in self.ids if PurePosixPath(name).is_absolute() or {"..", ""} & set(name.split("/"))
-        ]:
-            raise InputError(f"{self.path}: the id {unsafe[0]!r} cannot be the name of a file")
-        names = [PurePosixPath(name).name if flat else name for name in self.ids]
-        if twice := [name for name, n in Counter(names).items() if n > 1]:
-            raise InputError(
-                f"{self.path}: two utterances would be written to {twice[0]}; ids must differ in their last part"
+def _utterances(files: Sequence[CodesFile], frame_time: FrameTime) -> Iterator[tuple[Utterance, list[Units]]]:
+    """Every utterance with its units in each layer."""
+    ids = files[0].ids
+    for i in track(range(len(ids)), f"export {files[0].path.stem}", unit="utterances"):
+        units = []
+        for file in files:
+            (codes,) = file.codes(i, i + 1)
+            duration = len(codes) * file.frame_period
+            units.append(
+                Units(Path(ids[i]), file.layer, file.frame_period, duration, codes, file.codebook_size, frame_time)
             )
-        return names
+        yield Utterance.from_dict(files[0].manifest(i, i + 1)[0]), units
 
-    def units(self, i: int, layer: str) -> Units:
-        """The units of utterance number i."""
-        group, offsets = self._file[layer], self._offsets[layer]
-        codes = group["codes"][offsets[i] : offsets[i + 1]]
-        period = float(group.attrs["frame_period"])
-        return Units(
-            Path(self.ids[i]), layer, period, len(codes) * period, codes, len(self._codebooks[layer]), self._frame_time
+
+def _stems(file: CodesFile, *, flat: bool) -> list[str]:
+    """The name of each utterance's file without suffix: its id, or if `flat` the last part of the id."""
+    if unsafe := [name for name in file.ids if PurePosixPath(name).is_absolute() or {"..", ""} & set(name.split("/"))]:
+        raise InputError(f"{file.path}: the id {unsafe[0]!r} cannot be the name of a file")
+    stems = [PurePosixPath(name).name if flat else name for name in file.ids]
+    if twice := [stem for stem, n in Counter(stems).items() if n > 1]:
+        raise InputError(
+            f"{file.path}: two utterances would be written to {twice[0]}; ids must differ in their last part"
         )
-
-    def __iter__(self) -> Iterator[tuple[Utterance, list[Units]]]:
-        manifest = self._file["manifest"]
-        for i in track(range(len(self)), f"export {self.path.stem}", unit="utterances"):
-            yield Utterance.from_dict(json.loads(manifest[i])), [self.units(i, layer) for layer in self.layers]
-
-    def __len__(self) -> int:
-        return len(self.ids)
+    return stems
 
 
 def _tiers(utterance: Utterance, units: Sequence[Units]) -> dict[str, Sequence[Interval]]:
-    spoken = {"words": utterance.words, "phones": utterance.phones}
+    aligned = {"words": utterance.words, "phones": utterance.phones}
     tiers: dict[str, Sequence[Interval]] = {
-        name: textgrid.as_tier(told) for name, told in spoken.items() if told is not None
+        name: textgrid.as_tier(intervals) for name, intervals in aligned.items() if intervals is not None
     }
     return tiers | {u.layer: u.tier() for u in units}
 
 
-def _write_arrays(folder: Path, file: _Codes, names: Sequence[str]) -> None:
-    for layer in file.layers:
-        (folder / layer).mkdir()
-        np.save(folder / layer / "codebook.npy", file.codebook(layer))
-    for name, (_, units) in zip(names, file, strict=True):
-        for u in units:
-            path = folder / u.layer / f"{name}.npy"
+def _write_arrays(folder: Path, files: Sequence[CodesFile], stems: Sequence[str]) -> None:
+    for file in files:
+        (folder / file.layer).mkdir()
+        np.save(folder / file.layer / "codebook.npy", file.codebook)
+        for i, stem in enumerate(track(stems, f"export {file.layer} of {file.path.stem}", unit="utterances")):
+            path = folder / file.layer / f"{stem}.npy"
             path.parent.mkdir(parents=True, exist_ok=True)
-            np.save(path, u.codes.astype(np.int32))
+            np.save(path, file.codes(i, i + 1)[0].astype(np.int32))
 
 
 def _write_segmentation(
-    folder: Path, file: _Codes, names: Sequence[str], features: Path, arrays: Literal["txt", "npy"]
+    folder: Path, files: Sequence[CodesFile], stems: Sequence[str], features: Path, arrays: Literal["txt", "npy"]
 ) -> None:
-    if len(file.layers) != 1:
-        raise InputError(f"segmentation is of one layer; choose among {', '.join(file.layers)}")
-    layer = file.layers[0]
-    np.save(folder / "embedding.npy", file.codebook(layer))
+    if len(files) != 1:
+        raise InputError(f"segmentation is of one layer; choose among {', '.join(file.layer for file in files)}")
+    file = files[0]
+    np.save(folder / "embedding.npy", file.codebook)
     indices, prequant = folder / file.path.stem / "indices", folder / file.path.stem / "prequant"
     indices.mkdir(parents=True)
     prequant.mkdir()
-    with LayerFeatures(features, layer.replace("quant", "conv")) as frames:
+    with LayerFeatures(features, file.layer.replace("quant", "conv")) as frames:
         number = {name: i for i, name in enumerate(frames.ids)}
         if missing := [name for name in file.ids if name not in number]:
             raise InputError(
-                f"{features}: lacks {len(missing)} utterances of {file.path}, the first {missing[0]}; encode the same split"
+                f"{features}: lacks {len(missing)} utterances of {file.path}, the first {missing[0]}; "
+                "encode the same split"
             )
-        for i in track(range(len(file)), f"export {file.path.stem}", unit="utterances"):
-            codes, before = file.units(i, layer).codes, frames.rows(number[file.ids[i]])
+        for i, name in enumerate(track(file.ids, f"export {file.path.stem}", unit="utterances")):
+            codes, before = file.codes(i, i + 1)[0], frames.rows(number[name])
             if len(codes) != len(before):
                 raise InputError(
-                    f"{features}: {file.ids[i]} has {len(before)} frames, and {len(codes)} codes in {file.path}; encode both again"
+                    f"{features}: {name} has {len(before)} frames, and {len(codes)} codes in {file.path}; "
+                    "encode both again"
                 )
             if arrays == "npy":
-                np.save(indices / f"{names[i]}.npy", codes.astype(np.int64))
-                np.save(prequant / f"{names[i]}.npy", before)
+                np.save(indices / f"{stems[i]}.npy", codes.astype(np.int64))
+                np.save(prequant / f"{stems[i]}.npy", before)
             else:
-                np.savetxt(indices / f"{names[i]}.txt", codes, fmt="%d")
-                np.savetxt(prequant / f"{names[i]}.txt", before, fmt="%.9g")  # all the digits that float32 has
+                np.savetxt(indices / f"{stems[i]}.txt", codes, fmt="%d")
+                np.savetxt(prequant / f"{stems[i]}.txt", before, fmt="%.9g")  # all the digits that float32 has
+
+
+def check_stems(files: Sequence[Path]) -> None:
+    """Raises InputError if two recordings have the same name without suffix: their results would have one name."""
+    if twice := [stem for stem, n in Counter(file.stem for file in files).items() if n > 1]:
+        raise InputError(
+            f"several files are called {twice[0]} without their suffix, so that results would overwrite each other; "
+            "rename them"
+        )
+
+
+def recording_text(file: Path, units: Mapping[str, Units], form: RecordingFormat) -> str:
+    """The units of a recording, by layer, as one JSON object, or as a line of JSON per layer."""
+    if form == "jsonl":
+        return "\n".join(json.dumps(u.to_line(file.stem), ensure_ascii=False) for u in units.values())
+    value: dict[str, Any] = {"file": str(file), "duration": round(next(iter(units.values())).duration, DECIMALS)}
+    value["layers"] = {layer: u.to_dict() for layer, u in units.items()}
+    return json.dumps(value, ensure_ascii=False)
+
+
+def write_recording(folder: Path, file: Path, units: Mapping[str, Units], form: RecordingFormat) -> None:
+    """Writes `NAME.json`, `.jsonl` or `.TextGrid` of a recording, or `NAME.LAYER.npy` with its codes (F,) int32."""
+    if form == "textgrid":
+        duration = next(iter(units.values())).duration
+        textgrid.write(folder / f"{file.stem}.TextGrid", {layer: u.tier() for layer, u in units.items()}, duration)
+    elif form == "npy":
+        for layer, u in units.items():
+            with atomic_write(folder / f"{file.stem}.{layer}.npy") as tmp, tmp.open("wb") as f:
+                np.save(f, u.codes)
+    else:
+        with atomic_write(folder / f"{file.stem}.{form}") as tmp:
+            tmp.write_text(recording_text(file, units, form) + "\n", encoding="utf-8")
+
+
+class FrameText:
+    """Frames as text, as the release of 2020 and ZeroSpeech write them: a line each, values with 3 decimals.
+
+    Never `-0.000`. Frames that agree to 3 decimals are one symbol to the challenge's bitrate. With `remember`, a frame
+    that was formatted before is not formatted again.
+    """
+
+    def __init__(self, *, remember: bool) -> None:
+        self._lines: dict[bytes, str] | None = {} if remember else None
+
+    def format(self, rows: np.ndarray) -> str:
+        """One line for each row of (frames, width)."""
+        if self._lines is None:
+            return "".join(map(_line, rows))
+        return "".join(self._remembered(self._lines, row) for row in rows)
+
+    @staticmethod
+    def _remembered(lines: dict[bytes, str], row: np.ndarray) -> str:
+        key = row.tobytes()
+        if (line := lines.get(key)) is None:
+            line = _line(row)
+            if len(lines) < LINES_REMEMBERED:
+                lines[key] = line
+        return line
+
+
+def _line(row: np.ndarray) -> str:
+    """Values with 3 decimals, rounded in double precision, zero without a sign."""
+    values = (row.astype(np.float64).round(3) + 0.0).tolist()
+    return " ".join(["%.3f"] * len(values)) % tuple(values) + "\n"

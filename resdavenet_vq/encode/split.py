@@ -1,49 +1,75 @@
-"""A model over a split: embeddings, maps, codes and layer features, in one pass; with `recordings` the only evaluation that runs a model.
+"""A model over a split: embeddings, maps, codes and features of layers, in one pass.
 
 Every utterance is encoded by itself: batches hold utterances of equal length, without padding (or with padding to
 one length for all, `recipe.context: padded`), so that no result depends on batch mates. All arithmetic is true float32
-(TF32 would change one code in a thousand). The HDF5 files (`encode_files`) appear whole or not at all; what is in memory
-is one batch.
+(TF32 would change one code in a thousand). What is in memory is one batch.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 
 from resdavenet_vq.config import UNCUT, Recipe
-from resdavenet_vq.data.dataset import equal_length_batches
-from resdavenet_vq.data.features import N_MELS, PAD_VALUE
+from resdavenet_vq.data.dataset import equal_length_batches, evaluation_images, without_traceback
+from resdavenet_vq.data.features import FRAME_PERIOD, HOP_LENGTH, N_MELS, PAD_VALUE, SAMPLE_RATE
 from resdavenet_vq.data.store import Store
-from resdavenet_vq.encode.encode_files import (
-    Embeddings,
-    Maps,
-    Rows,
-    code_rows,
-    new_file,
-    write_durations,
-    write_logmel,
-    write_manifest,
-)
-from resdavenet_vq.encode.features import is_quantized
+from resdavenet_vq.encode.codes import add_codes, create_codes
+from resdavenet_vq.encode.embeddings import EmbeddingsToFill, Pairs, create_embeddings
+from resdavenet_vq.encode.features import LOGMEL, add_features, create_features, is_quantized
+from resdavenet_vq.encode.hdf5 import Rows
+from resdavenet_vq.encode.maps import MapsToFill, create_maps
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.lineage import layer_position
+from resdavenet_vq.lineage import N_POSITIONS, frame_stride, layer_position
 from resdavenet_vq.model import checkpoint
-from resdavenet_vq.model.dual_encoder import DualEncoder
+from resdavenet_vq.model.audio import AudioOutput
+from resdavenet_vq.model.dual_encoder import DualEncoder, NoImageEncoder
+from resdavenet_vq.model.precision import true_float32
 from resdavenet_vq.progress import track
 
 FRAMES_AT_ONCE = 1 << 14
 """Log-mel frames in a batch, unless one utterance has more."""
 
+IMAGES_AT_ONCE = 64
+
+LAST = f"conv{N_POSITIONS}"
+"""The layer whose frames are compared with images."""
+
 CROPPED = Recipe()
 """Nothing around utterances."""
 
-type Sink = Embeddings | Maps | Rows
-"""What takes the model's output, batch by batch."""
+
+@dataclass
+class _Files:
+    """The open files of one pass."""
+
+    embeddings: EmbeddingsToFill | None = None
+    maps: MapsToFill | None = None
+    codes: dict[str, Rows] = field(default_factory=dict)
+    """By layer."""
+    features: dict[str, Rows] = field(default_factory=dict)
+
+    def write(self, output: AudioOutput, numbers: Sequence[int]) -> None:
+        """Writes the model's output for utterances of equal length, given by their numbers."""
+        if self.embeddings:
+            for i, vector in zip(numbers, _array(DualEncoder.embed_speech(output)), strict=True):
+                self.embeddings.speech[i] = vector
+        if self.maps:
+            frames = output.frames.float().transpose(1, 2)
+            self.maps.frames.write_each(numbers, _array(frames[:, : output.n_frames[0]]))
+        for layer, rows in self.codes.items():
+            codes = output.layers[layer].codes
+            assert codes is not None, "the layer is a quantizer"
+            rows.write_each(numbers, _array(codes[:, : output.layers[layer].n_frames[0]]))
+        for layer, rows in self.features.items():
+            vectors = output.layers[layer].vectors.transpose(1, 2)
+            rows.write_each(numbers, _array(vectors[:, : output.layers[layer].n_frames[0]]))
 
 
 def encode(
@@ -59,19 +85,19 @@ def encode(
     recipe: Recipe = CROPPED,
     frames_at_once: int = FRAMES_AT_ONCE,
 ) -> None:
-    """Encodes a store with the model in a folder and writes the files asked for, on the GPU if there is one.
+    """Encodes a store with the model in a folder and writes files, each with its digest; uses the GPU if there is one.
 
     Parameters
     ----------
     embeddings, maps, codes, features
-        Where the results go; None: not wanted.
+        Where the results go; None: this one is not written.
     feature_layers
         Layers written to `features`: `convN`, and `quantN` of quantizers that are on.
     limit
-        First so many utterances; 0: all.
+        Number of utterances, the first of the store; 0: all.
     recipe
-        Its `context` and `pad_value` count: in a padded context every utterance stands in as many frames as the store
-        allows, and only its own are written.
+        Only `context` and `pad_value` count: in a padded context every utterance is padded to the store's maximum
+        length, and only its own frames are written.
     frames_at_once
         Log-mel frames in a batch: changes speed and memory, not results.
 
@@ -79,48 +105,125 @@ def encode(
     """
     data = Store(store)
     network, _ = checkpoint.load(model, audio_only=not (embeddings or maps))
-    widths, quantized = network.settings.audio.widths, [f"quant{n}" for n in network.quantizers]
     _check_request(model, network, store, data, feature_layers, recipe)
     n = min(limit or len(data), len(data))
     network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     with ExitStack() as stack, torch.inference_mode(), true_float32():
-        sinks: list[Sink] = []
+        files = _Files()
         if embeddings:
-            sinks.append(Embeddings(new_file(stack, embeddings), network, data, n))
+            files.embeddings = _start_embeddings(stack, embeddings, network, data, n)
         if maps:
-            sinks.append(Maps(new_file(stack, maps), network, data, n))
+            files.maps = _start_maps(stack, maps, network, data, n)
         if codes:
-            file = new_file(stack, codes)
-            write_manifest(file, data, n)
-            sinks += [code_rows(file, network, layer, data.n_frames[:n]) for layer in quantized]
+            rows = (data.utterance(i).to_dict() for i in range(n))
+            file = stack.enter_context(create_codes(codes, data.ids[:n], rows))
+            for layer in [f"quant{number}" for number in network.quantizers]:
+                n_frames = layer_frames(data.n_frames[:n], layer)
+                files.codes[layer] = add_codes(file, layer, codebook(network, layer), n_frames, frame_period(layer))
         if features:
-            file = new_file(stack, features)
-            write_durations(file, data, n)
-            sinks += [
-                Rows(file, layer, data.n_frames[:n], widths[layer_position(layer) - 1])
-                for layer in dict.fromkeys(feature_layers)
-            ]
-        until = None if embeddings or maps else deepest([sink.layer for sink in sinks if isinstance(sink, Rows)])
-        if sinks:
-            for _ in track(
-                _speech(network, data, n, sinks, until, frames_at_once, model, recipe),
-                f"encode {store.stem}",
-                total=n,
-                unit="utterances",
-            ):
+            file = stack.enter_context(create_features(features, data.ids[:n], _durations(data, n)))
+            for layer in dict.fromkeys(feature_layers):
+                n_frames, width = layer_frames(data.n_frames[:n], layer), layer_width(network, layer)
+                files.features[layer] = add_features(file, layer, width, n_frames, frame_period(layer))
+        if files != _Files():
+            until = None if embeddings or maps else deepest([*files.codes, *files.features])
+            done = _encode_speech(network, data, n, files, until, frames_at_once, model, recipe)
+            for _ in track(done, f"encode {store.stem}", total=n, unit="utterances"):
                 pass
+
+
+def encode_logmel(store: Path, out: Path) -> None:
+    """Writes the log-mel features of a store as the layer `logmel` of a features file: a baseline without a model."""
+    data = Store(store)
+    with create_features(out, data.ids, _durations(data, len(data))) as file:
+        rows = add_features(file, LOGMEL, N_MELS, np.maximum(data.n_frames, 1), FRAME_PERIOD)
+        for i in track(range(len(data)), f"log-mel {data.path.stem}", unit="utterances"):
+            rows.write(i, data.logmel(i))
+
+
+def _start_embeddings(stack: ExitStack, path: Path, network: DualEncoder, data: Store, n: int) -> EmbeddingsToFill:
+    """An embeddings file with the vectors of the images."""
+    pairs = _pairs(network, data, n)
+    file = stack.enter_context(create_embeddings(path, pairs, layer_width(network, LAST)))
+    for image_maps, numbers in _image_maps(network, data, pairs):
+        for j, vector in zip(numbers, _array(network.embed_image(image_maps)), strict=True):
+            file.image[j] = vector
+    return file
+
+
+def _start_maps(stack: ExitStack, path: Path, network: DualEncoder, data: Store, n: int) -> MapsToFill:
+    """A maps file with the cells of the images."""
+    pairs, n_frames = _pairs(network, data, n), layer_frames(data.n_frames[:n], LAST)
+    file = stack.enter_context(create_maps(path, pairs, n_frames, layer_width(network, LAST), frame_period(LAST)))
+    for image_maps, numbers in _image_maps(network, data, pairs):
+        for j, cells in zip(numbers, _array(image_maps.float().permute(0, 2, 3, 1)), strict=True):
+            file.write_cells(j, cells)
+    return file
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    array: np.ndarray = tensor.cpu().numpy()
+    return array
+
+
+def _pairs(network: DualEncoder, data: Store, n: int) -> Pairs:
+    """The first n captions and their images; a model without an image branch has no images."""
+    if isinstance(network.image, NoImageEncoder):
+        return Pairs(data.ids[:n], [], np.full(n, -1), image_branch=False)
+    return Pairs(data.ids[:n], data.image_ids, data.image_index[:n], image_branch=True)
+
+
+def _image_maps(network: DualEncoder, data: Store, pairs: Pairs) -> Iterator[tuple[torch.Tensor, list[int]]]:
+    """Maps (b, D, H, W) of all images, with the images' numbers."""
+    if not pairs.image_ids:
+        return
+    device = next(network.parameters()).device
+    workers = min(8, len(os.sched_getaffinity(0)) - 1)
+    batches = evaluation_images(data, network.settings.image, IMAGES_AT_ONCE, workers)
+    try:
+        for pixels, numbers in track(batches, f"encode images of {data.path.stem}", unit="batches"):
+            yield network.image(pixels.to(device)), np.asarray(numbers).tolist()
+    except InputError as e:
+        raise without_traceback(e) from None
+
+
+def _durations(data: Store, n: int) -> np.ndarray:
+    """Seconds (n,) of audio, of a cut utterance up to the cut."""
+    seconds: np.ndarray = np.minimum(data.n_samples[:n], data.n_frames[:n] * HOP_LENGTH) / SAMPLE_RATE
+    return seconds
+
+
+def frame_period(layer: str) -> float:
+    """Seconds from one frame of a layer to the next."""
+    return round(FRAME_PERIOD * frame_stride(layer), 9)
+
+
+def layer_frames(n_frames: np.ndarray, layer: str) -> np.ndarray:
+    """The frames (N,) in a layer of utterances with (N,) log-mel frames, at least one each."""
+    frames: np.ndarray = np.maximum(n_frames // frame_stride(layer), 1)
+    return frames
+
+
+def layer_width(network: DualEncoder, layer: str) -> int:
+    """Values in a frame of a layer."""
+    return network.settings.audio.widths[layer_position(layer) - 1]
+
+
+def codebook(network: DualEncoder, layer: str) -> np.ndarray:
+    """The code vectors (K, C) float32 of a quantizer that is on."""
+    vectors: np.ndarray = network.audio.get_buffer(f"quantizers.{layer}.codebook").cpu().numpy()
+    return vectors
 
 
 def _check_request(
     model: Path, network: DualEncoder, store: Path, data: Store, feature_layers: Sequence[str], recipe: Recipe
 ) -> None:
-    """Raises InputError if the model does not fit the store, lacks a layer asked for, or the store has no length to pad to."""
+    """Raises InputError if the model does not fit the store or lacks a layer, or the store has no length to pad to."""
     quantized = [f"quant{n}" for n in network.quantizers]
-    if network.settings.audio.n_mels != N_MELS:
-        raise InputError(f"{model}: takes {network.settings.audio.n_mels} mel bands, the store {store} holds {N_MELS}")
     if recipe.context == "padded" and data.attributes["max_frames"] == UNCUT:
         raise InputError(
-            f"{store}: only ABX uses this split, so it was prepared uncut and has no length to pad to; set recipe.context to cropped"
+            f"{store}: only ABX uses this split, so it was prepared uncut and has no length to pad to; "
+            "set recipe.context to cropped"
         )
     for layer in feature_layers:
         if layer_position(layer) and is_quantized(layer) and layer not in quantized:
@@ -129,26 +232,17 @@ def _check_request(
             )
 
 
-def encode_logmel(store: Path, out: Path) -> None:
-    """Writes the log-mel features of a store as the layer `logmel` of a features file: a baseline without a model."""
-    data = Store(store)
-    with ExitStack() as stack:
-        file = new_file(stack, out)
-        write_durations(file, data, len(data))
-        write_logmel(file, data)
-
-
-def _speech(
+def _encode_speech(
     network: DualEncoder,
     data: Store,
     n: int,
-    sinks: Sequence[Sink],
+    files: _Files,
     until: str | None,
     frames_at_once: int,
     model: Path,
     recipe: Recipe,
 ) -> Iterator[int]:
-    """Encodes the first n utterances and hands every batch to the sinks; yields each utterance's number when it is done."""
+    """Encodes the first n utterances and writes every batch; yields the number of each utterance."""
     device = next(network.parameters()).device
     for logmel, numbers in _batches(data, n, frames_at_once, recipe):
         n_frames = torch.full((len(numbers),), int(data.n_frames[numbers[0]]), device=device)
@@ -158,18 +252,18 @@ def _speech(
             name for name, finite in zip(output.layers, torch.isfinite(totals).tolist(), strict=True) if not finite
         ]:
             raise InputError(
-                f"{model}: {bad[0]} is not finite for utterance {data.ids[numbers[0]]} or one of its length; was the model trained to divergence?"
+                f"{model}: {bad[0]} is not finite for utterance {data.ids[numbers[0]]} or one of its length; "
+                "was the model trained to divergence?"
             )
-        for sink in sinks:
-            sink.take(output, numbers)
+        files.write(output, numbers)
         yield from numbers
 
 
 def _batches(data: Store, n: int, frames_at_once: int, recipe: Recipe) -> Iterator[tuple[torch.Tensor, list[int]]]:
     """Features (b, M, T) and numbers of the first n utterances, batches of equal length, in the recipe's context."""
     most = int(data.attributes["max_frames"])
-    for logmel, found in equal_length_batches(data, frames_at_once, limit=n):
-        numbers = found.tolist()
+    for logmel, batch in equal_length_batches(data, frames_at_once, limit=n):
+        numbers = batch.tolist()
         if recipe.context == "cropped":
             yield logmel, numbers
             continue
@@ -184,20 +278,5 @@ def _batches(data: Store, n: int, frames_at_once: int, recipe: Recipe) -> Iterat
 
 
 def deepest(layers: Sequence[str]) -> str | None:
-    """The layer after which nothing needs to be computed; a quantizer comes after what enters it."""
+    """The last layer that must be computed; a quantizer comes after the layer that enters it."""
     return max(layers, key=lambda layer: (layer_position(layer), is_quantized(layer)), default=None)
-
-
-@contextmanager
-def true_float32() -> Iterator[None]:
-    """Neither TF32 nor bfloat16 inside float32 convolutions and matrix products."""
-    kinds: Any = torch.backends
-    backends = (kinds.cudnn.conv, kinds.cuda.matmul, kinds.mkldnn.conv, kinds.mkldnn.matmul)
-    before = [backend.fp32_precision for backend in backends]
-    try:
-        for backend in backends:
-            backend.fp32_precision = "ieee"
-        yield
-    finally:
-        for backend, precision in zip(backends, before, strict=True):
-            backend.fp32_precision = precision

@@ -1,26 +1,73 @@
-"""The units of one recording, and how they are written for other tools.
+"""Runs of equal codes and their times; the units of one recording.
 
-A unit is a run of equal codes, from the first frame's begin to the last frame's end. Frame f of period p lasts from f p to
-(f + 1) p seconds; with frame time `centred`, where the frame's receptive field is centred at f p, half a period earlier.
+A unit is a run of equal codes, from the begin of its first frame to the end of its last. Frame f of period p lasts from
+f p to (f + 1) p seconds, its center is at (f + 1/2) p: the frame time `published`. In truth its receptive field is
+centered at f p; the frame time `centred` places all frames half a period earlier.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from resdavenet_vq.corpus.manifest import Interval
-from resdavenet_vq.evaluation.units import FrameTime, frame_edges, runs
+
+type FrameTime = Literal["published", "centred"]
 
 DECIMALS = 6
 """Of seconds in JSON."""
 
 
+class Runs(NamedTuple):
+    """Stretches of equal rows, in order, never across utterances."""
+
+    utterance: np.ndarray  # (R,)
+    start: np.ndarray  # (R,) first frame, counted within the utterance
+    length: np.ndarray  # (R,) frames
+    code: np.ndarray  # (R,) or (R, C): the row that is repeated
+
+
+def runs(rows: np.ndarray, offsets: np.ndarray | None = None) -> Runs:
+    """The runs of equal rows of codes (F,) or vectors (F, C).
+
+    Utterance i is the rows offsets[i]:offsets[i + 1]; without `offsets` (n + 1,) there is one utterance.
+    """
+    edges = np.array([0, len(rows)]) if offsets is None else offsets
+    changes = rows[1:] != rows[:-1]
+    begins = np.zeros(len(rows) + 1, bool)
+    begins[1:-1] = changes.any(axis=1) if rows.ndim > 1 else changes
+    begins[edges] = True  # every utterance begins a run; the last mark closes the last run
+    bounds = np.flatnonzero(begins)
+    first = bounds[:-1]
+    utterance = np.searchsorted(edges, first, side="right") - 1
+    return Runs(utterance, first - edges[utterance], np.diff(bounds), rows[first])
+
+
+def frame_edges(frames: np.ndarray, frame_period: float, frame_time: FrameTime = "published") -> np.ndarray:
+    """Seconds at which frames begin, not before 0."""
+    return frames * frame_period if frame_time == "published" else np.maximum(frames - 0.5, 0) * frame_period
+
+
+def frame_centers(n_frames: int, frame_period: float, frame_time: FrameTime = "published") -> np.ndarray:
+    """Centers (n_frames,) of the first frames, in seconds."""
+    return (np.arange(n_frames) + (0.5 if frame_time == "published" else 0.0)) * frame_period
+
+
+def code_runs(codes: np.ndarray, frame_period: float, frame_time: FrameTime = "published") -> tuple[Interval, ...]:
+    """The runs of one utterance's codes (F,) as intervals in seconds, labelled with their codes."""
+    of_codes = runs(codes)
+    start, end = (
+        np.round(frame_edges(frames, frame_period, frame_time), DECIMALS).tolist()
+        for frames in (of_codes.start, of_codes.start + of_codes.length)
+    )
+    return tuple(Interval(a, b, str(code)) for a, b, code in zip(start, end, of_codes.code.tolist(), strict=True))
+
+
 class Unit(NamedTuple):
-    """A run of equal codes: seconds from the start of the recording, frames."""
+    """A run of equal codes; onset and offset are seconds from the start of the recording."""
 
     code: int
     onset: float
@@ -47,7 +94,7 @@ class Units:
     codebook_size : int
         Codes are 0 ... codebook_size - 1.
     frame_time : "published" or "centred"
-        Where frames lie in time.
+        The times of the frames, see above.
     """
 
     path: Path
@@ -60,28 +107,26 @@ class Units:
 
     @property
     def onsets(self) -> np.ndarray:
-        """(F,) seconds at which the frames begin."""
+        """(F,) seconds."""
         return frame_edges(np.arange(len(self.codes)), self.frame_period, self.frame_time)
 
     @property
     def offsets(self) -> np.ndarray:
-        """(F,) seconds at which the frames end."""
+        """(F,) seconds."""
         return frame_edges(np.arange(1, len(self.codes) + 1), self.frame_period, self.frame_time)
 
     @property
     def runs(self) -> tuple[Unit, ...]:
         """The runs of equal codes, in order of time."""
-        found = runs(self.codes, np.array([0, len(self.codes)]))
-        onsets = frame_edges(found.start, self.frame_period, self.frame_time)
-        offsets = frame_edges(found.start + found.length, self.frame_period, self.frame_time)
-        return tuple(map(Unit, found.code.tolist(), _rounded(onsets), _rounded(offsets), found.length.tolist()))
+        tier, lengths = self.tier(), runs(self.codes).length.tolist()
+        return tuple(Unit(int(run.label), run.start, run.end, n) for run, n in zip(tier, lengths, strict=True))
 
     def tier(self) -> tuple[Interval, ...]:
         """The runs as a tier of a TextGrid, labelled with their codes."""
-        return tuple(Interval(unit.onset, unit.offset, str(unit.code)) for unit in self.runs)
+        return code_runs(self.codes, self.frame_period, self.frame_time)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: frame by frame in `codes`, run by run in `units`."""
+        """As JSON: `codes` has a value a frame, `units` one a run."""
         return {
             "frame_period": self.frame_period,
             "frame_time": self.frame_time,
@@ -91,18 +136,13 @@ class Units:
         }
 
     def to_line(self, name: str) -> dict[str, Any]:
-        """A line of JSONL: `units` and their `durations` in seconds, one each; `frames` is how many each spans."""
-        found = self.runs
+        """As a line of JSONL: for each run its code in `units`, its duration in seconds, and its number of frames."""
+        units = self.runs
         return {
             "id": name,
             "layer": self.layer,
             "frame_period": self.frame_period,
-            "units": [unit.code for unit in found],
-            "durations": [round(unit.offset - unit.onset, DECIMALS) for unit in found],
-            "frames": [unit.frames for unit in found],
+            "units": [unit.code for unit in units],
+            "durations": [round(unit.offset - unit.onset, DECIMALS) for unit in units],
+            "frames": [unit.frames for unit in units],
         }
-
-
-def _rounded(seconds: np.ndarray) -> list[float]:
-    values: list[float] = np.round(seconds, DECIMALS).tolist()
-    return values

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from resdavenet_vq.encode.units import runs
 from resdavenet_vq.errors import InputError
 
 _COUNTED_AT_ONCE = 256
@@ -42,53 +43,46 @@ class Bitrate:
     """Seconds of audio."""
 
 
-def runs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Runs of equal rows of (T,) or (T, C): the row of each and its length."""
-    if len(rows) == 0:
-        return rows, np.zeros(0, np.int64)
-    changes = rows[1:] != rows[:-1]
-    starts = np.flatnonzero(np.concatenate([[True], changes.any(axis=1) if rows.ndim > 1 else changes]))
-    return rows[starts], np.diff(np.append(starts, len(rows)))
+def symbols(rows: np.ndarray, numbers: dict[bytes, int]) -> np.ndarray:
+    """Numbers the distinct rows of (T,) or (T, C) in the order of their first occurrence: (T,) int64.
 
-
-def symbols(rows: np.ndarray, known: dict[bytes, int]) -> np.ndarray:
-    """Numbers the distinct rows of (T,) or (T, C) in the order in which they are first met: (T,) int64.
-
-    `known` holds the numbers given so far and gains the new ones, so that equal rows of several
-    utterances get equal numbers. -0.0 equals 0.0.
+    `numbers` has those given so far and gains the new ones, so that equal rows of several utterances get equal numbers.
+    -0.0 equals 0.0.
     """
-    heads, lengths = runs(rows)
+    of_rows = runs(rows)
+    heads = of_rows.code
     distinct = np.ascontiguousarray(heads + heads.dtype.type(0))  # -0.0 + 0.0 is 0.0: bytes are equal where values are
-    numbers = np.fromiter((known.setdefault(row.tobytes(), len(known)) for row in distinct), np.int64, len(distinct))
-    return np.repeat(numbers, lengths)
+    number = (numbers.setdefault(row.tobytes(), len(numbers)) for row in distinct)
+    return np.repeat(np.fromiter(number, np.int64, len(distinct)), of_rows.length)
 
 
-def of(utterances: Iterable[tuple[str, np.ndarray]], durations: Mapping[str, float]) -> Bitrate:
-    """The bitrate of `utterances`: pairs of id and codes (T,) or vectors (T, C), streamed, nothing kept but counts.
+def measure(utterances: Iterable[tuple[str, np.ndarray]], durations: Mapping[str, float]) -> Bitrate:
+    """The bitrate of `utterances`: pairs of id and codes (T,) or vectors (T, C). Only counts are kept in memory.
 
-    `durations` (seconds) names every utterance of the corpus: one without rows, or rows of an utterance that is not
-    in it, raise InputError, for a corpus that got smaller by itself has another bitrate.
+    `durations` (seconds) has every utterance of the corpus. Raises InputError for an utterance without rows, and for
+    rows of an utterance that is not in it: a corpus that got smaller has another bitrate.
     """
-    seen: set[str] = set()
-    known: dict[bytes, int] = {}
+    ids: set[str] = set()
+    numbers: dict[bytes, int] = {}
     counts: Counter[tuple[int, int]] = Counter()  # of runs, by unit and length
-    waiting: list[np.ndarray] = []
+    pending: list[np.ndarray] = []
     for name, rows in utterances:
-        if name in seen:
-            raise InputError(f"bitrate: utterance {name} stands twice among the units; every utterance counts once")
-        seen.add(name)
-        waiting.append(np.stack(runs(symbols(rows, known))))
-        if len(waiting) == _COUNTED_AT_ONCE:
-            counts.update(_counted(waiting))
-            waiting.clear()
-    counts.update(_counted(waiting))
-    if faults := _differences(seen, set(durations)):
+        if name in ids:
+            raise InputError(f"bitrate: utterance {name} is listed twice among the units; every utterance counts once")
+        ids.add(name)
+        of_units = runs(symbols(rows, numbers))
+        pending.append(np.stack([of_units.code, of_units.length]))
+        if len(pending) == _COUNTED_AT_ONCE:
+            counts.update(_count(pending))
+            pending.clear()
+    counts.update(_count(pending))
+    if faults := _differences(ids, set(durations)):
         raise InputError("\n".join(faults))
-    return _of_counts(counts, float(sum(durations.values())))
+    return _from_counts(counts, float(sum(durations.values())))
 
 
-def _counted(parts: Sequence[np.ndarray]) -> dict[tuple[int, int], int]:
-    """How often each column (unit, length) stands in (2, R) arrays."""
+def _count(parts: Sequence[np.ndarray]) -> dict[tuple[int, int], int]:
+    """How often each column (unit, length) occurs in (2, R) arrays."""
     if not parts:
         return {}
     unit, length = np.concatenate(parts, axis=1)
@@ -97,13 +91,14 @@ def _counted(parts: Sequence[np.ndarray]) -> dict[tuple[int, int], int]:
     return dict(zip(zip(*(part.tolist() for part in np.divmod(both, base)), strict=True), times.tolist(), strict=True))
 
 
-def _of_counts(counts: Counter[tuple[int, int]], duration: float) -> Bitrate:
+def _from_counts(counts: Counter[tuple[int, int]], duration: float) -> Bitrate:
     """The bitrate of runs counted by unit and length."""
     unit, length, times = np.array(sorted((*run, n) for run, n in counts.items()), np.int64).reshape(-1, 3).T
     n_rows, n_runs = int((length * times).sum()), int(times.sum())
     if not (duration > 0 and n_rows):
         raise InputError(
-            f"bitrate: {n_rows} rows in {duration:g} s of audio have no bitrate; give the units of at least one utterance"
+            f"bitrate: {n_rows} rows in {duration:g} s of audio have no bitrate; "
+            "give the units of at least one utterance"
         )
     per_run = n_runs / duration
     of_units, of_lengths = _entropy(np.bincount(unit, times)), _entropy(np.bincount(length, times))
@@ -126,13 +121,14 @@ def _entropy(counts: np.ndarray) -> float:
     return float(max(0.0, -(p * np.log2(p)).sum()))
 
 
-def _differences(found: set[str], expected: set[str]) -> list[str]:
-    """One line for units that are missing, and one for units nobody expected."""
+def _differences(ids: set[str], expected: set[str]) -> list[str]:
+    """One line for units that are missing, and one for units of other utterances."""
     return [
-        f"bitrate: {len(names)} utterances {fault}: {', '.join(sorted(names)[:10])}{', ...' if len(names) > 10 else ''}; {remedy}"
+        f"bitrate: {len(names)} utterances {fault}: {', '.join(sorted(names)[:10])}"
+        f"{', ...' if len(names) > 10 else ''}; {remedy}"
         for names, fault, remedy in (
-            (expected - found, "have no units", "encode the whole split again"),
-            (found - expected, "have units but no duration", "take units and durations from one corpus"),
+            (expected - ids, "have no units", "encode the whole split again"),
+            (ids - expected, "have units but no duration", "take units and durations from one corpus"),
         )
         if names
     ]

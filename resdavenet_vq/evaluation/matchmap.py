@@ -1,4 +1,4 @@
-"""The matchmap, the dot products of every cell of an image with every frame of a caption, and the retrieval scores made from it.
+"""The matchmap, the dot products of every cell of an image with every frame of a caption, and retrieval scores from it.
 
 After Harwath et al. (2018), "Jointly discovering visual objects and spoken words": with M[p, t] the product of cell p
 and frame t,
@@ -9,16 +9,11 @@ and frame t,
 
 Only a caption's own frames count. Products are made in double precision, in blocks of bounded memory, and rounded as
 `retrieval` rounds them.
-
-The file `maps/{split}.h5`: `ids` (N,), `frames` (total frames, D) float32 with `offsets` (N + 1,), the attribute
-`frame_period` in seconds; `image_ids` (I,), `cells` (I, H, W, D) float32; `image_index` (N,), -1 where a caption has no
-image; the attribute `image_branch`, false of a model without one, whose file has no images.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -26,15 +21,23 @@ from typing import Literal
 import numpy as np
 
 from resdavenet_vq import config
-from resdavenet_vq.encode.hdf5 import EncodedFile
+from resdavenet_vq.encode.maps import MapsFile
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.retrieval import RetrievalScores, count_ranks, single, summarize
-from resdavenet_vq.evaluation.retrieval_files import NO_IMAGE_BRANCH, RANK, Paired, paired
+from resdavenet_vq.evaluation.retrieval import (
+    NO_IMAGE_BRANCH,
+    RANK,
+    Pairing,
+    RetrievalScores,
+    count_ranks,
+    pair,
+    single,
+    summarize,
+)
 from resdavenet_vq.files import write_json
 
 type Similarity = Literal["sisa", "misa", "sima"]
 
-MEANINGS: dict[Similarity, str] = {
+DESCRIPTIONS: dict[Similarity, str] = {
     "sisa": "matchmap, mean over cells and frames",
     "misa": "matchmap, mean over frames of the best cell",
     "sima": "matchmap, mean over cells of the best frame",
@@ -42,92 +45,6 @@ MEANINGS: dict[Similarity, str] = {
 
 CELLS_AT_ONCE, FRAMES_AT_ONCE = 2048, 4096
 """In a block of the matchmap, unless one image or one caption has more: 64 MB in double precision."""
-
-
-class Maps(EncodedFile):
-    """A maps file, open for reading; a context manager.
-
-    Attributes
-    ----------
-    ids, image_ids : of captions and of images, in the file's order
-    image_index : (N,) number of each caption's image, -1 for none
-    offsets : (N + 1,) first frame of each caption
-    frame_period : seconds between frames; frame t of a caption begins at t times that
-    shape : (H, W), rows and columns of cells; the first cell is the image's upper left
-    image_branch : whether the model has one; without, there are no images
-
-    Raises InputError where the file is missing, broken, or does not fit together.
-    """
-
-    def _open(self) -> None:
-        file = self._file
-        try:
-            self.ids, self.image_ids = (list(file[name].asstr()[:]) for name in ("ids", "image_ids"))
-            self.image_index: np.ndarray = file["image_index"][:].astype(np.int64)
-            self.offsets: np.ndarray = file["offsets"][:]
-            self.frame_period, self.image_branch = float(file.attrs["frame_period"]), bool(file.attrs["image_branch"])
-            self._frames, self._cells = file["frames"], file["cells"]
-            self.shape: tuple[int, int] = self._cells.shape[1:3]
-            n, o = len(self.ids), self.offsets
-            fits = (
-                (self._frames.ndim, self._cells.ndim, self._cells.shape[3:]) == (2, 4, self._frames.shape[1:])
-                and (len(self._cells), self.image_index.shape, o.shape) == (len(self.image_ids), (n,), (n + 1,))
-                and o[0] == 0
-                and o[-1] == len(self._frames)
-                and bool((np.diff(o) > 0).all())
-                and bool(((self.image_index >= -1) & (self.image_index < len(self._cells))).all())
-            )
-        except (KeyError, TypeError, AttributeError, ValueError, IndexError, OSError) as e:
-            raise InputError(
-                f"{self.path}: is no complete maps file ({e}); remove it and encode the split again"
-            ) from None
-        if not fits:
-            raise InputError(
-                f"{self.path}: ids, frames, cells and image_index do not fit together; remove it and encode the split again"
-            )
-
-    def cells(self, image_id: str) -> np.ndarray:
-        """The vectors (H, W, D) float32 of an image's cells. Raises InputError for an unknown image."""
-        return self.cells_of(self._number(self._image_numbers, "image", image_id))
-
-    def frames(self, utterance_id: str) -> np.ndarray:
-        """The vectors (T, D) float32 of a caption's frames. Raises InputError for an unknown caption."""
-        return self.frames_of(self._number(self._numbers, "utterance", utterance_id))
-
-    def matchmap(self, image_id: str, utterance_id: str) -> np.ndarray:
-        """The dot products (H, W, T) float64 of every cell of an image with every frame of a caption."""
-        products: np.ndarray = self.cells(image_id).astype(np.float64) @ self.frames(utterance_id).astype(np.float64).T
-        return products
-
-    def cells_of(self, number: int) -> np.ndarray:
-        """The same as `cells`, by the image's number."""
-        return self._finite(self._cells[number], "image", self.image_ids[number])
-
-    def frames_of(self, number: int) -> np.ndarray:
-        """The same as `frames`, by the caption's number."""
-        return self._finite(
-            self._frames[self.offsets[number] : self.offsets[number + 1]], "utterance", self.ids[number]
-        )
-
-    def _finite(self, vectors: np.ndarray, what: str, name: str) -> np.ndarray:
-        if not np.isfinite(vectors).all():
-            raise InputError(
-                f"{self.path}: vectors of {what} {name} are not finite: the model diverged, train it again"
-            )
-        return vectors
-
-    @cached_property
-    def _numbers(self) -> dict[str, int]:
-        return {name: number for number, name in enumerate(self.ids)}
-
-    @cached_property
-    def _image_numbers(self) -> dict[str, int]:
-        return {name: number for number, name in enumerate(self.image_ids)}
-
-    def _number(self, numbers: dict[str, int], what: str, name: str) -> int:
-        if (number := numbers.get(name)) is None:
-            raise InputError(f"{self.path}: has no {what} {name!r}")
-        return number
 
 
 def similarities(cells: np.ndarray, frames: np.ndarray, first: np.ndarray, similarity: Similarity) -> np.ndarray:
@@ -147,30 +64,30 @@ def similarities(cells: np.ndarray, frames: np.ndarray, first: np.ndarray, simil
 
 
 def evaluate(
-    maps: Maps,
+    maps: MapsFile,
     similarity: Similarity,
     recall_at: tuple[int, ...] = (1, 5, 10),
     at_once: tuple[int, int] = (CELLS_AT_ONCE, FRAMES_AT_ONCE),
-) -> tuple[RetrievalScores, Paired]:
-    """Scores of both directions, and which captions and images they are about; `at_once` are cells and frames in a block.
+) -> tuple[RetrievalScores, Pairing]:
+    """Scores of both directions, and the captions and images that have them; `at_once` are cells and frames in a block.
 
     Raises InputError without pairs and for values that are not finite.
     """
-    pairs = paired(maps.image_index, len(maps.image_ids))
+    pairs = pair(maps.image_index, len(maps.image_ids))
     if not len(pairs.captions):
         raise InputError(f"{maps.path}: there is no pair of image and caption to retrieve")
     own = [
         _scores(maps, pairs.images[i : i + 1], pairs.captions[j : j + 1], similarity)[0]
         for j, i in enumerate(pairs.image_of.tolist())
     ]
-    found = count_ranks(
+    ranks = count_ranks(
         _blocks(maps, pairs, similarity, at_once), np.concatenate(own), pairs.image_of, len(pairs.images)
     )
-    return summarize(found, pairs.image_of, recall_at), pairs
+    return summarize(ranks, pairs.image_of, recall_at), pairs
 
 
 def _blocks(
-    maps: Maps, pairs: Paired, similarity: Similarity, at_once: tuple[int, int]
+    maps: MapsFile, pairs: Pairing, similarity: Similarity, at_once: tuple[int, int]
 ) -> Iterator[tuple[int, int, np.ndarray]]:
     """Blocks of S with their first row and column."""
     images_at_once = max(1, at_once[0] // (maps.shape[0] * maps.shape[1]))
@@ -184,10 +101,10 @@ def _blocks(
             yield i, begin, _scores(maps, images, pairs.captions[begin:end], similarity)
 
 
-def _scores(maps: Maps, images: np.ndarray, captions: np.ndarray, similarity: Similarity) -> np.ndarray:
+def _scores(maps: MapsFile, images: np.ndarray, captions: np.ndarray, similarity: Similarity) -> np.ndarray:
     """Scores of some images with some captions, by their numbers, in single precision."""
-    cells = np.stack([maps.cells_of(i) for i in images.tolist()])
-    frames = [maps.frames_of(j) for j in captions.tolist()]
+    cells = np.stack([maps.cells(i) for i in images.tolist()])
+    frames = [maps.frames(j) for j in captions.tolist()]
     first = np.cumsum([0, *map(len, frames[:-1])])
     scores = similarities(cells.reshape(len(cells), -1, cells.shape[-1]), np.concatenate(frames), first, similarity)
     try:
@@ -199,15 +116,15 @@ def _scores(maps: Maps, images: np.ndarray, captions: np.ndarray, similarity: Si
 def score(
     maps: Path, similarity: Similarity, settings: config.Retrieval, out: Path, *, lineage: str
 ) -> RetrievalScores | None:
-    """Scores a maps file by one of the similarities and writes both directions and their conditions as JSON.
+    """Scores a maps file by one of the similarities and writes `out` (JSON): both directions and their conditions.
 
-    Captions without an image are left out and counted. Of a model without an image branch it writes that there are no
-    scores, and why. Raises InputError naming the file if it is missing, incomplete or without pairs.
+    Captions without an image are left out and counted. For a model without an image branch `out` says why there are
+    no scores. Raises InputError naming the file if it is missing, incomplete or without pairs.
     """
-    said = {"lineage": lineage, "matchmap": similarity}
-    with Maps(maps) as file:
+    value = {"lineage": lineage, "matchmap": similarity}
+    with MapsFile(maps) as file:
         if not file.image_branch:
-            write_json(out, said | {"not_available": NO_IMAGE_BRANCH, "conditions": {"split": settings.split}})
+            write_json(out, value | {"not_available": NO_IMAGE_BRANCH, "conditions": {"split": settings.split}})
             return None
         scores, pairs = evaluate(file, similarity, settings.recall_at)
         conditions = {
@@ -217,8 +134,8 @@ def score(
             **pairs.left_out,
             "cells": list(file.shape),
             "frame_period": file.frame_period,
-            "similarity": MEANINGS[similarity],
+            "similarity": DESCRIPTIONS[similarity],
             "rank": RANK,
         }
-    write_json(out, said | scores.to_dict() | {"conditions": conditions})
+    write_json(out, value | scores.to_dict() | {"conditions": conditions})
     return scores

@@ -4,16 +4,15 @@ Conventions. The similarity S[i, j] of image i and caption j is the dot product 
 vectors (`matchmap` has others); rows are images, columns captions. `image_index[j]` is the image of caption j, so an
 image may have several captions, its *positives*; a caption has one image.
 
-The *rank* of a query is the number of wrong items that stand before its best-scoring
-positive: those that score strictly higher, and of those that score the same (*ties*), the
-ones with a smaller index. That is the order of a stable sort, so rank 0 is the first place, and
-scores that are all the same earn what a fixed order earns by chance, never 100 %. The number of
-queries whose rank such a tie touches is reported. R@k is the share of queries with a rank below k;
-with fewer than k items it is 1.
+The *rank* of a query is the number of wrong items before its best-scoring positive: those that score strictly higher,
+and of those that score the same (*ties*), the ones with a smaller index. That is the order of a stable sort, so rank 0
+is the first place, and scores that are all the same earn what a fixed order earns by chance, never 100 %. The number of
+queries whose rank such a tie touches is reported. R@k is the share of queries with a rank below k; with fewer than k
+items it is 1.
 
 Vectors are multiplied in double precision and the scores rounded to single precision before
 they are compared: which scores tie then depends neither on the blocks nor on the BLAS. S is
-never whole in memory: `ranks` reads it in blocks.
+never whole in memory: `rank` makes it in blocks.
 """
 
 from __future__ import annotations
@@ -26,17 +25,45 @@ import numpy as np
 
 from resdavenet_vq.errors import InputError
 
+NO_IMAGE_BRANCH = "the model has no image branch"
+
+RANK = "wrong items before the best right one, 0 is the first place; ties in the order of the file"
+
 BLOCK = 1024
 """Images and captions in a block of S: 8 MB in double precision."""
 
 
 class Ranks(NamedTuple):
-    """Of every query: how many wrong items stand before its best positive, and whether a tie decides that."""
+    """Of every query: the number of wrong items before its best positive, and whether a tie decides it."""
 
     image_to_speech: np.ndarray  # (I,) int64
     speech_to_image: np.ndarray  # (N,) int64
     image_tied: np.ndarray  # (I,) bool
     speech_tied: np.ndarray  # (N,) bool
+
+
+class Pairing(NamedTuple):
+    """The captions that have an image, and the images that have a caption."""
+
+    captions: np.ndarray
+    """(N,) their numbers in the file"""
+    images: np.ndarray
+    """(I,) likewise"""
+    image_of: np.ndarray
+    """(N,) place among `images` of each caption's image"""
+    left_out: dict[str, int]
+    """Numbers of captions and of images that are left out."""
+
+
+def pair(image_index: np.ndarray, n_images: int) -> Pairing:
+    """The captions and images that can be retrieved; `image_index` (captions,) is -1 where there is no image."""
+    captions = np.flatnonzero(image_index >= 0)
+    images, image_of = np.unique(image_index[captions], return_inverse=True)
+    left_out = {
+        "captions_without_image": len(image_index) - len(captions),
+        "images_without_caption": n_images - len(images),
+    }
+    return Pairing(captions, images, image_of, left_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +107,8 @@ def validate(image: np.ndarray, speech: np.ndarray, image_index: np.ndarray) -> 
     """Raises InputError unless (I, D), (N, D) and (N,) belong together, are finite, and every image has a caption."""
     if image.ndim != 2 or speech.ndim != 2 or image.shape[1] != speech.shape[1] or image_index.shape != (len(speech),):
         raise InputError(
-            f"retrieval needs image vectors (I, D), speech vectors (N, D) and an image index (N,), not {image.shape}, {speech.shape} and {image_index.shape}"
+            "retrieval needs image vectors (I, D), speech vectors (N, D) and an image index (N,), "
+            f"not {image.shape}, {speech.shape} and {image_index.shape}"
         )
     for name, vectors in (("image", image), ("speech", speech)):
         bad = [
@@ -90,23 +118,21 @@ def validate(image: np.ndarray, speech: np.ndarray, image_index: np.ndarray) -> 
         ]
         if bad:
             raise InputError(
-                f"{len(bad)} of {len(vectors)} {name} vectors are not finite (the first is number {bad[0]}): the model diverged, train it again"
+                f"{len(bad)} of {len(vectors)} {name} vectors are not finite (the first is number {bad[0]}): "
+                "the model diverged, train it again"
             )
-    _validate_index(image_index, len(image))
-
-
-def _validate_index(image_index: np.ndarray, n_images: int) -> None:
+    n_images = len(image)
     if not len(image_index):
         raise InputError("there is no pair of image and caption to retrieve")
     if image_index.min() < 0 or image_index.max() >= n_images:
         raise InputError(
             f"image_index must lie in 0 ... {n_images - 1}, not {image_index.min()} ... {image_index.max()}"
         )
-    if alone := n_images - len(np.unique(image_index)):
-        raise InputError(f"{alone} of {n_images} images have no caption: leave them out")
+    if without := n_images - len(np.unique(image_index)):
+        raise InputError(f"{without} of {n_images} images have no caption: leave them out")
 
 
-def ranks(image: np.ndarray, speech: np.ndarray, image_index: np.ndarray, block: int = BLOCK) -> Ranks:
+def rank(image: np.ndarray, speech: np.ndarray, image_index: np.ndarray, block: int = BLOCK) -> Ranks:
     """Ranks of all queries in both directions from image (I, D), speech (N, D) and image_index (N,), in blocks of S."""
     validate(image, speech, image_index)
     positives = np.empty(len(speech), np.float32)
@@ -124,20 +150,6 @@ def ranks(image: np.ndarray, speech: np.ndarray, image_index: np.ndarray, block:
     return count_ranks(blocks(), positives, image_index, len(image))
 
 
-def ranks_of_similarity(similarity: np.ndarray, image_index: np.ndarray | None = None) -> Ranks:
-    """The same from S (I, N) itself; without `image_index`, caption j belongs to image j."""
-    n_images, n_captions = similarity.shape
-    index = np.arange(n_captions) if image_index is None else image_index
-    _validate_index(index, n_images)
-    if not np.isfinite(similarity).all():
-        raise InputError("the similarity matrix holds values that are not finite: the model diverged, train it again")
-    positives = similarity[index, np.arange(n_captions)]
-    corners = ((i, j) for i in range(0, n_images, BLOCK) for j in range(0, n_captions, BLOCK))
-    return count_ranks(
-        ((i, j, similarity[i : i + BLOCK, j : j + BLOCK].copy()) for i, j in corners), positives, index, n_images
-    )
-
-
 def single(scores: np.ndarray) -> np.ndarray:
     """Scores in single precision. Raises InputError if some leave its range."""
     with np.errstate(over="ignore"):
@@ -150,7 +162,7 @@ def single(scores: np.ndarray) -> np.ndarray:
 def count_ranks(
     blocks: Iterable[tuple[int, int, np.ndarray]], positives: np.ndarray, image_index: np.ndarray, n_images: int
 ) -> Ranks:
-    """Ranks from blocks `(first row, first column, scores)` that cover S, and each caption's score with its own image (N,).
+    """Ranks from blocks `(first row, first column, scores)` that cover S, and each caption's score (N,) with its image.
 
     Blocks are overwritten. `positives` must be rounded as the blocks are, see `single`.
     """
@@ -190,16 +202,16 @@ def count_ranks(
 
 
 def chance_recall(n_positives: np.ndarray, n_items: int, k: int) -> float:
-    """Expected R@k of a random order: the mean over queries, with `n_positives` (Q,) right answers each among `n_items`."""
+    """The expected R@k of a random order, a mean over queries; `n_positives` (Q,) are right answers of `n_items`."""
     missed = np.ones(len(n_positives))
     for place in range(min(k, n_items)):
         missed *= np.clip(n_items - n_positives - place, 0, None) / (n_items - place)
     return float(1 - missed.mean())
 
 
-def summarize(found: Ranks, image_index: np.ndarray, recall_at: Sequence[int] = (1, 5, 10)) -> RetrievalScores:
-    """R@k, median and mean rank of both directions; `image_index` (N,) as in `ranks`."""
-    n_images, n_captions = len(found.image_to_speech), len(found.speech_to_image)
+def summarize(ranks: Ranks, image_index: np.ndarray, recall_at: Sequence[int] = (1, 5, 10)) -> RetrievalScores:
+    """R@k, median and mean rank of both directions; `image_index` (N,) as in `rank`."""
+    n_images, n_captions = len(ranks.image_to_speech), len(ranks.speech_to_image)
     captions_of_image = np.bincount(image_index, minlength=n_images)
 
     def direction(rank: np.ndarray, tied: np.ndarray, n_positives: np.ndarray, n_items: int) -> Direction:
@@ -214,8 +226,8 @@ def summarize(found: Ranks, image_index: np.ndarray, recall_at: Sequence[int] = 
         )
 
     return RetrievalScores(
-        image_to_speech=direction(found.image_to_speech, found.image_tied, captions_of_image, n_captions),
-        speech_to_image=direction(found.speech_to_image, found.speech_tied, np.ones(n_captions, np.int64), n_images),
+        image_to_speech=direction(ranks.image_to_speech, ranks.image_tied, captions_of_image, n_captions),
+        speech_to_image=direction(ranks.speech_to_image, ranks.speech_tied, np.ones(n_captions, np.int64), n_images),
     )
 
 
@@ -226,4 +238,4 @@ def evaluate(
 
     Raises InputError for vectors that are not finite, shapes that do not fit, and images without a caption.
     """
-    return summarize(ranks(image, speech, image_index), image_index, recall_at)
+    return summarize(rank(image, speech, image_index), image_index, recall_at)

@@ -1,4 +1,8 @@
-"""From a file of embeddings to retrieval.json: scores in both directions, their conditions, a few hits and misses."""
+"""From a file of embeddings to retrieval/{split}.json: scores of both directions, their conditions, hits and misses.
+
+Apart from `retrieval`, so that training, which chooses its checkpoints by those scores, does not depend on file
+formats.
+"""
 
 from __future__ import annotations
 
@@ -6,68 +10,54 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 
 from resdavenet_vq import config
+from resdavenet_vq.encode.embeddings import EmbeddingsFile
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.retrieval import BLOCK, Ranks, RetrievalScores, ranks, single, summarize
+from resdavenet_vq.evaluation.retrieval import (
+    BLOCK,
+    NO_IMAGE_BRANCH,
+    RANK,
+    RetrievalScores,
+    pair,
+    rank,
+    single,
+    summarize,
+)
 from resdavenet_vq.files import write_json
 
-NO_IMAGE_BRANCH = "the model has no image branch"
-
-RANK = "wrong items before the best right one, 0 is the first place; ties in the order of the file"
-
 EXAMPLES, ANSWERS = 8, 5
-"""Hits, and misses, that `score` writes down in each direction, and the best answers of each."""
-
-
-class Paired(NamedTuple):
-    """The captions that have an image, and the images that have a caption."""
-
-    captions: np.ndarray
-    """(N,) their numbers in the file"""
-    images: np.ndarray
-    """(I,) likewise"""
-    image_of: np.ndarray
-    """(N,) place among `images` of each caption's image"""
-    left_out: dict[str, int]
-    """How many of both are left out."""
-
-
-def paired(image_index: np.ndarray, n_images: int) -> Paired:
-    """What can be retrieved; `image_index` (all captions,) is -1 where a caption has no image."""
-    captions = np.flatnonzero(image_index >= 0)
-    images, image_of = np.unique(image_index[captions], return_inverse=True)
-    left_out = {
-        "captions_without_image": len(image_index) - len(captions),
-        "images_without_caption": n_images - len(images),
-    }
-    return Paired(captions, images, image_of, left_out)
+"""Numbers of hits, and of misses, in each direction, and of the best answers to each."""
 
 
 def score(embeddings: Path, settings: config.Retrieval, out: Path, *, lineage: str) -> RetrievalScores | None:
-    """Scores an embeddings file and writes retrieval.json: both directions, their conditions, a few hits and misses.
+    """Scores an embeddings file and writes `out` (JSON).
 
-    Captions without an image are left out and counted. Of a model without an image branch it writes that there are no
-    scores, and why. Raises InputError naming the file if it is missing, incomplete or without pairs.
+    Captions without an image are left out and counted. For a model without an image branch `out` says why there are no
+    scores. Raises InputError naming the file if it is missing, incomplete or without pairs.
     """
-    if not _has_images(embeddings):
+    with EmbeddingsFile(embeddings) as file:
+        (ids, image_ids, image_index, image_branch), speech, image = file.pairs, file.speech, file.image
+    if not image_branch:
         write_json(out, {"lineage": lineage, "not_available": NO_IMAGE_BRANCH, "conditions": {"split": settings.split}})
         return None
-    ids, image_ids, image, speech, image_index = _read(embeddings)
-    pairs = paired(image_index, len(image_ids))
+    pairs = pair(image_index, len(image_ids))
     image_of = pairs.image_of
     if pairs.left_out["captions_without_image"]:
         ids, speech = [ids[j] for j in pairs.captions], speech[pairs.captions]
     if pairs.left_out["images_without_caption"]:
         image_ids, image = [image_ids[i] for i in pairs.images], image[pairs.images]
     try:
-        found = ranks(image, speech, image_of)
+        ranks = rank(image, speech, image_of)
     except InputError as e:
         raise InputError(f"{embeddings}: {e}") from None
-    scores = summarize(found, image_of, settings.recall_at)
-    conditions = {
+    scores = summarize(ranks, image_of, settings.recall_at)
+    captions_of = np.split(np.argsort(image_of, kind="stable"), np.cumsum(np.bincount(image_of))[:-1])
+    images, captions = _Side(image_ids, image, captions_of), _Side(ids, speech, list(image_of[:, None]))
+    miss_from = max(settings.recall_at)
+    value: dict[str, Any] = {"lineage": lineage} | scores.to_dict()
+    value["conditions"] = {
         "split": settings.split,
         "images": len(image),
         "captions": len(speech),
@@ -75,97 +65,41 @@ def score(embeddings: Path, settings: config.Retrieval, out: Path, *, lineage: s
         "similarity": "dot product, not normalized",
         "rank": RANK,
     }
-    write_json(
-        out,
-        {"lineage": lineage}
-        | scores.to_dict()
-        | {
-            "conditions": conditions,
-            "examples": _both_examples(found, image, speech, image_of, (image_ids, ids), max(settings.recall_at)),
-        },
-    )
+    value["examples"] = {
+        "image_to_speech": _examples(ranks.image_to_speech, images, captions, miss_from),
+        "speech_to_image": _examples(ranks.speech_to_image, captions, images, miss_from),
+    }
+    write_json(out, value)
     return scores
 
 
-def _both_examples(
-    found: Ranks,
-    image: np.ndarray,
-    speech: np.ndarray,
-    image_of: np.ndarray,
-    names: tuple[list[str], list[str]],
-    miss_from: int,
-) -> dict[str, Any]:
-    """Hits and misses of both directions; `names` are the ids of images and of captions."""
-    captions_of = np.split(np.argsort(image_of, kind="stable"), np.cumsum(np.bincount(image_of))[:-1])
-    return {
-        "image_to_speech": _examples(found.image_to_speech, image, speech, captions_of, names, miss_from),
-        "speech_to_image": _examples(
-            found.speech_to_image, speech, image, list(image_of[:, None]), names[::-1], miss_from
-        ),
-    }
+class _Side(NamedTuple):
+    """Images, or captions."""
+
+    ids: list[str]
+    vectors: np.ndarray
+    right: Sequence[np.ndarray]
+    """The numbers of what each should find on the other side."""
 
 
-def _examples(
-    rank: np.ndarray,
-    vectors: np.ndarray,
-    items: np.ndarray,
-    right: Sequence[np.ndarray],
-    names: Sequence[list[str]],
-    miss_from: int,
-) -> Any:
-    """The first queries that hit at once, and the first whose rank is at least `miss_from`, each with its best answers.
+def _examples(ranks: np.ndarray, queries: _Side, items: _Side, miss_from: int) -> dict[str, list[dict[str, Any]]]:
+    """The first queries of rank 0, and the first whose rank is at least `miss_from`, each with its best answers."""
 
-    Query q has the vector `vectors[q]` and the right items `right[q]`; `names` are the ids of queries and of items.
-    """
-
-    def told(query: int) -> dict[str, Any]:
-        scores = _scores(items, vectors[query])
-        answers = np.argsort(-scores, kind="stable")[:ANSWERS].tolist()
+    def example(query: int) -> dict[str, Any]:
+        scores = _scores(items.vectors, queries.vectors[query])
+        right, answers = queries.right[query], np.argsort(-scores, kind="stable")[:ANSWERS].tolist()
         return {
-            "query": names[0][query],
-            "rank": int(rank[query]),
-            "right": [names[1][i] for i in right[query]],
-            "answers": [{"id": names[1][i], "score": float(scores[i]), "right": i in right[query]} for i in answers],
+            "query": queries.ids[query],
+            "rank": int(ranks[query]),
+            "right": [items.ids[i] for i in right],
+            "answers": [{"id": items.ids[i], "score": float(scores[i]), "right": i in right} for i in answers],
         }
 
-    chosen = {"hits": np.flatnonzero(rank == 0), "misses": np.flatnonzero(rank >= miss_from)}
-    return {kind: [told(q) for q in queries[:EXAMPLES].tolist()] for kind, queries in chosen.items()}
+    chosen = {"hits": np.flatnonzero(ranks == 0), "misses": np.flatnonzero(ranks >= miss_from)}
+    return {kind: [example(query) for query in numbers[:EXAMPLES].tolist()] for kind, numbers in chosen.items()}
 
 
 def _scores(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """The scores (M,) of all vectors (M, D) for one query vector (D,), as `ranks` sees them."""
-    return np.concatenate(
-        [
-            single(vectors[i : i + BLOCK].astype(np.float64) @ query.astype(np.float64))
-            for i in range(0, len(vectors), BLOCK)
-        ]
-    )
-
-
-def _has_images(path: Path) -> bool:
-    """Whether the model behind an embeddings file has an image branch."""
-    try:
-        with h5py.File(path, "r") as f:
-            return bool(f.attrs.get("image_branch", True))
-    except OSError:
-        return True  # `_read` says what is wrong
-
-
-def _read(path: Path) -> tuple[list[str], list[str], np.ndarray, np.ndarray, np.ndarray]:
-    """Ids, image ids, image vectors, speech vectors and image index of an embeddings file."""
-    try:
-        with h5py.File(path, "r") as f:
-            names = [[text.decode() for text in f[key][:]] for key in ("ids", "image_ids")]
-            image, speech, image_index = (f[key][:] for key in ("image", "speech", "image_index"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; encode the split first") from None
-    except (OSError, KeyError) as e:
-        raise InputError(
-            f"{path}: is no complete embeddings file ({e}); remove it and encode the split again"
-        ) from None
-    fit = (len(speech), len(image)) == (len(names[0]), len(names[1])) and image_index.shape == (len(speech),)
-    if not fit or (image_index < -1).any() or (image_index >= len(image)).any():
-        raise InputError(
-            f"{path}: ids, vectors and image_index do not fit together; remove it and encode the split again"
-        )
-    return names[0], names[1], image, speech, image_index.astype(np.int64)
+    """The scores (M,) of all vectors (M, D) for one query vector (D,), as ranks are made from them."""
+    blocks = (vectors[i : i + BLOCK].astype(np.float64) for i in range(0, len(vectors), BLOCK))
+    return np.concatenate([single(block @ query.astype(np.float64)) for block in blocks])

@@ -1,196 +1,336 @@
-"""One table of every headline number: a row for each lineage, seed and layer, joined by what the score files say of themselves.
+"""The tables of scores: what each score file says, one score a row.
 
-Columns: `lineage`, `seed` (of the training; empty for imported models and the baseline), `layer`, `frame_period` (seconds); retrieval of the lineage (shares of 1, repeated in each of its
-rows): `retrieval_split`, `retrieval_images`, `retrieval_captions`, `mean_recall_at_10`, and for each direction
-`recall_at_k`, `chance_recall_at_k` and `median_rank`, of a score of the matchmap `matchmap_{similarity}_` with each recall; for each split of ABX `abx_{split}_within`, `_across` (percent),
-`_items`, for all of them `abx_representation` and `abx_distance`, and of quantized layers `bitrate_{split}` with `_run_length`, `_factored` and `_segment` (bit/s); words:
-the conditions, then `words_published_`, `words_held_out_` and `words_units_` with each number of the layer's summary. What was not scored is empty; `retrieval_not_available` says why a lineage has no retrieval.
-The log-mel baseline comes first, then the lineages in the order of the files given.
+`scores.csv` has the columns COLUMNS. The first eight are the key of a score: corpus, lineage in notation (`raw log-mel`
+for the baseline), seed of the training (empty for imported models and the baseline), and then
+
+=================  ========  ===================================  ======================================================
+task               layer     condition                            score
+=================  ========  ===================================  ======================================================
+retrieval          (none)    image_to_speech, speech_to_image,    recall_at_K, chance_recall_at_K, median_rank (not of
+                             mean                                 the mean); `retrieval_sisa` ... are by the matchmap
+abx                quant2 …  within, across                       error, in percent
+bitrate            quant2 …  plain, run_length, factored,         bits_per_second
+                             segment
+words              quant2 …  published, held_out                  words, words_above_f1, mean_f1, chance_words ...;
+                                                                  of published also words_above_precision
+units              quant2 …  (none), words, phones                perplexity, codes_used, top_share; purity ...
+layer              quant2 …  (none)                               frame_period, in seconds
+=================  ========  ===================================  ======================================================
+
+`split` is the split that is scored: of published words and of units that on which codes are chosen, of `layer` none.
+`value` is the score (shares of 1 unless said otherwise), `low` and `high` bound its 95 % interval where there is one,
+`n` counts what it is about: queries, items used, utterances. `summary.csv` is a pivot of it for people: a row for each
+lineage, seed and layer, a column for each task, split, condition and score. `comparison.csv` has the spread of each
+score over seeds, `noise.csv` the scores of splits and of their noisy copies with what was added to them.
+
+Rows begin with the baseline, then come the lineages in the order of the files.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping, Sequence
+import math
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from resdavenet_vq.encode.features import LOGMEL, is_quantized, source
-from resdavenet_vq.errors import InputError
+from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.files import atomic_write, read_json
 from resdavenet_vq.lineage import Lineage, layer_position
 
-WORD_CONDITIONS = (
-    "split",
-    "held_out_split",
-    "utterances",
-    "held_out_utterances",
-    "min_occurrences",
-    "f1_threshold",
-    "best",
-    "frame_time",
+KEYS = ("corpus", "lineage", "seed", "task", "layer", "split", "condition", "score")
+COLUMNS = (*KEYS, "value", "low", "high", "n")
+NOISE_COLUMNS = (*COLUMNS, "clean_split", "kind", "snr_db")
+SPREAD_KEYS = tuple(name for name in KEYS if name != "seed")
+SPREAD = ("mean", "std", "min", "max", "n")
+SPREAD_COLUMNS = (*SPREAD_KEYS, "seeds", *SPREAD)
+
+IMAGE_TO_SPEECH, SPEECH_TO_IMAGE, MEAN = "image_to_speech", "speech_to_image", "mean"
+PUBLISHED, HELD_OUT = "published", "held_out"
+CLEAN = "clean"
+"""The `kind` of a split without noise."""
+
+CONDITIONS = (
+    *("images", "captions", "similarity", "representation", "distance", "frame_period", "items_used"),
+    *("utterances", "held_out_utterances", "min_occurrences", "f1_threshold", "best", "frame_time"),
 )
+"""What a score file says of itself that must be the same for every seed of a lineage."""
 
-DIRECTIONS = ("image_to_speech", "speech_to_image")
+
+class Row(NamedTuple):
+    """A score, as its file has it."""
+
+    task: str
+    split: str
+    condition: str
+    score: str
+    value: float | None
+    n: int | None = None
 
 
-def summarise(scores: Sequence[Path], out: Path, seeds: Mapping[str, int] | None = None) -> None:
-    """Writes the table of some score files: retrieval.json, matchmap/{similarity}.json, abx/{split}/{layer}.json and words/{layer}/summary.json.
+# -- from files to rows -----------------------------------------------------------------------------------------------
 
-    `seeds` has the seed of each trained lineage by its folder. A folder that it does not name has the seed that it bears,
-    as in `none-2-seed7`, or none. Raises InputError listing the files that are no scores, and those that say different
-    things of one number.
+
+def retrieval_rows(value: Mapping[str, Any]) -> Iterator[Row]:
+    """The scores of a retrieval/{split}.json, or of a matchmap/{split}/{similarity}.json."""
+    task = f"retrieval_{value['matchmap']}" if "matchmap" in value else "retrieval"
+    if "not_available" in value:
+        return
+    forth, back = value[IMAGE_TO_SPEECH], value[SPEECH_TO_IMAGE]
+    for direction, scores in ((IMAGE_TO_SPEECH, forth), (SPEECH_TO_IMAGE, back)):
+        for name in scores:
+            if "recall_at_" in name or name == "median_rank":
+                yield Row(task, value["split"], direction, name, scores[name], scores["queries"])
+    for name in (name for name in forth if "recall_at_" in name):
+        n = forth["queries"] + back["queries"]
+        yield Row(task, value["split"], MEAN, name, (forth[name] + back[name]) / 2, n)
+
+
+def abx_rows(value: Mapping[str, Any]) -> Iterator[Row]:
+    """The scores of an abx/{split}/{layer}.json."""
+    split = value["split"]
+    yield Row("layer", "", "", "frame_period", value["frame_period"])
+    for condition in ("within", "across"):
+        yield Row("abx", split, condition, "error", value[f"{condition}_error"], value["items_used"])
+    for condition in ("plain", "run_length", "factored", "segment") if value["bitrate"] else ():
+        yield Row("bitrate", split, condition, "bits_per_second", value["bitrate"][condition])
+
+
+def words_rows(value: Mapping[str, Any]) -> Iterator[Row]:
+    """The scores of a words/{layer}/{split}/summary.json."""
+    yield Row("layer", "", "", "frame_period", value["frame_period"])
+    for condition, split, n in (
+        (PUBLISHED, value["split"], value["utterances"]),
+        (HELD_OUT, value["held_out_split"], value["held_out_utterances"]),
+    ):
+        scores = value[condition]
+        chance = {f"chance_{name}": number for name, number in (scores["chance"] or {}).items()}
+        for name, number in (scores | chance).items():
+            if name != "chance":
+                yield Row("words", split, condition, name, number, n)
+    units = {"": {name: part for name, part in value["units"].items() if not isinstance(part, dict)}}
+    units |= {tier: _flat(value["units"][tier]) for tier in ("words", "phones") if tier in value["units"]}
+    for tier, scores in units.items():
+        for name, number in scores.items():
+            yield Row("units", value["split"], tier, name, number, value["utterances"])
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested dictionaries under names that are joined by underscores."""
+    flat: dict[str, Any] = {}
+    for name, part in values.items():
+        flat |= {f"{name}_{key}": v for key, v in _flat(part).items()} if isinstance(part, dict) else {name: part}
+    return flat
+
+
+def _rows_of(value: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Iterator[Row]]:
+    """The function for this kind of score file."""
+    if {IMAGE_TO_SPEECH, "not_available"} & value.keys():
+        return retrieval_rows
+    return abx_rows if "within_error" in value else words_rows
+
+
+def collect(
+    files: Sequence[Path], corpus: str, seeds: Mapping[str, int], splits: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """The rows of score files, as in scores.csv; of `splits` alone, if they are given.
+
+    `seeds` has the seed of each trained lineage by its folder. A folder that it does not name has the seed of its name,
+    as in `none-2-seed7`, or none. Raises InputError listing the files that are no scores, those that disagree about a
+    score, and those whose conditions differ from another seed's.
     """
-    rows: dict[tuple[str, int | None, str], dict[str, Any]] = {}
-    whole_model: dict[tuple[str, int | None], dict[str, Any]] = {}
+    table: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    conditions: dict[tuple[Any, ...], tuple[Path, dict[str, Any]]] = {}
     faults = []
-    for path in scores:
+    for path in files:
         value = read_json(path)
         try:
-            said = value | value.get("conditions", {})
-            lineage, layer = said["lineage"], said.get("layer", "")
-            columns = dict(
-                _retrieval(said)
-                if {"image_to_speech", "not_available"} & said.keys()
-                else _abx(said)
-                if "within_error" in said
-                else _words(said)
+            value |= value.get("conditions", {})
+            lineage, layer, split = (
+                value["lineage"],
+                value.get("layer", ""),
+                value.get("held_out_split", value["split"]),
             )
+            rows = list(_rows_of(value)(value))
         except (KeyError, TypeError, AttributeError) as e:
             faults.append(f"{path}: is no score of this software (no {e}); score again")
             continue
-        seed = seed_of(path, lineage, seeds or {})
-        row = rows.setdefault((lineage, seed, layer), {}) if layer else whole_model.setdefault((lineage, seed), {})
-        if both := [name for name in columns.keys() & row.keys() if columns[name] != row[name]]:
-            which = f"{lineage} {layer}".rstrip() + (f" with seed {seed}" if seed is not None else "")
-            faults.append(f"{path}: another file says something else of {min(both)} of {which}")
-        row |= columns
+        if splits is not None and split not in splits:
+            faults.append(f"{path}: is no score of these splits (no {split!r}); score again")
+            continue
+        seed = seed_of(path, lineage, seeds)
+        for row in rows:
+            key = (corpus, lineage, seed, row.task, layer, row.split, row.condition, row.score)
+            if row.value is None or (splits is not None and row.split not in splits):
+                continue
+            if table.setdefault(key, (row.value, None, None, row.n))[0] != row.value:
+                what = " ".join(str(part) for part in key[1:] if part not in {"", None})
+                faults.append(f"{path}: another file says something else of {what}")
+        own = {name: value[name] for name in CONDITIONS if name in value}
+        first, others = conditions.setdefault((lineage, layer, rows[-1].task if rows else "", split), (path, own))
+        faults += [
+            f"{path}: {name} is {own.get(name)!r}, and {others.get(name)!r} in {first}, with another seed; score again"
+            for name in dict.fromkeys([*own, *others])
+            if own.get(name) != others.get(name)
+        ]
     if faults:
-        raise InputError("\n".join(faults))
-    for lineage, seed in whole_model:
-        if not any(scored[:2] == (lineage, seed) for scored in rows):
-            rows[lineage, seed, ""] = {}
-    _write(out, rows, whole_model)
+        raise InputError(listed(faults))
+    frame = pd.DataFrame([(*key, *number) for key, number in table.items()], columns=list(COLUMNS), dtype=object)
+    return frame.astype({"seed": "Int64", "n": "Int64"}).pipe(_in_order)
 
 
 def seed_of(path: Path, lineage: str, seeds: Mapping[str, int]) -> int | None:
     """The seed of the model whose folder a score file lies in: the nearest one named as the file's lineage is."""
     for folder in path.parent.parts[::-1]:
         try:
-            found = Lineage.from_folder(folder)
+            parsed = Lineage.from_folder(folder)
         except ValueError:
             continue
-        if str(found) == lineage:
-            return seeds.get(folder, found.seed)
+        if str(parsed) == lineage:
+            return seeds.get(folder, parsed.seed)
     return None
 
 
-def _write(
-    out: Path,
-    rows: dict[tuple[str, int | None, str], dict[str, Any]],
-    whole_model: dict[tuple[str, int | None], dict[str, Any]],
-) -> None:
-    """The table as CSV, numbers with all their digits."""
-    order = list(dict.fromkeys([*whole_model, *(key[:2] for key in rows)]))
-    keys = sorted(rows, key=lambda key: (key[2] != LOGMEL, order.index(key[:2]), _place(key[2])))
-    table = [
-        {"lineage": lineage, "seed": "" if seed is None else seed, "layer": layer}
-        | whole_model.get((lineage, seed), {})
-        | rows[lineage, seed, layer]
-        for lineage, seed, layer in keys
+def _in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """The baseline first, then the models in the order of their first rows, each from its lowest layer up."""
+    model = pd.factorize(table["lineage"].str.cat(table["seed"].astype("string").fillna(""), sep=" "))[0]
+    places = [
+        (layer != LOGMEL, place, *_place(layer)) for place, layer in zip(model.tolist(), table["layer"], strict=True)
     ]
-    found = list(dict.fromkeys(name for row in table for name in row))
-    groups = (
-        "lineage",
-        "seed",
-        "layer",
-        "frame_period",
-        "retrieval_",
-        "mean_",
-        *DIRECTIONS,
-        "matchmap_",
-        "abx_",
-        "bitrate_",
-        "words_",
-    )
-    columns = sorted(
-        found, key=lambda name: next((i for i, group in enumerate(groups) if name.startswith(group)), len(groups))
-    )
-    with atomic_write(out) as tmp, tmp.open("w", encoding="utf-8", newline="") as f:
-        writer = csv.DictWriter(f, columns or ["lineage", "seed", "layer"], restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table)
+    return table.iloc[sorted(range(len(table)), key=places.__getitem__)].reset_index(drop=True)
 
 
 def _place(layer: str) -> tuple[int, bool, bool, str]:
     """Layers in the order of the network; what is made of a layer comes after it."""
-    return (
-        layer_position(source(layer)) if layer not in {LOGMEL, ""} else 0,
-        is_quantized(layer),
-        layer != source(layer),
-        layer,
+    position = layer_position(source(layer)) if layer not in {LOGMEL, ""} else 0
+    return position, is_quantized(layer), layer != source(layer), layer
+
+
+# -- tables -----------------------------------------------------------------------------------------------------------
+
+
+def summarize(files: Sequence[Path], corpus: str, seeds: Mapping[str, int], out: Path, summary: Path) -> None:
+    """Writes the scores of retrieval, matchmap, ABX and word files as `out` (scores.csv), and their pivot `summary`."""
+    table = collect(files, corpus, seeds)
+    _write(table, out)
+    _write(pivot(table), summary)
+
+
+def pivot(scores: pd.DataFrame) -> pd.DataFrame:
+    """A row for each lineage, seed and layer; columns like `words test held_out mean_f1`."""
+    parts = scores[["task", "split", "condition", "score"]].itertuples(index=False, name=None)
+    named = scores.assign(
+        seed=scores["seed"].astype("string").fillna(""), column=[" ".join(filter(None, names)) for names in parts]
     )
+    return named.pivot_table("value", ["lineage", "seed", "layer"], "column", aggfunc="first", sort=False)
 
 
-def _retrieval(value: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Columns of a retrieval.json or a matchmap/{similarity}.json."""
-    yield "retrieval_split", value["split"]
-    if "not_available" in value:
-        yield "retrieval_not_available", value["not_available"]
-        return
-    if "matchmap" in value:
-        recalls = [
-            (direction, name) for direction in DIRECTIONS for name in value[direction] if name.startswith("recall_at")
+def compare(scores: pd.DataFrame) -> pd.DataFrame:
+    """The spread of each score over seeds: columns SPREAD_COLUMNS, in the order of the scores.
+
+    `seeds` are those that have the score, separated by spaces (none of imported models and the baseline, which have one
+    result); `std` is that of the sample (n - 1), empty for one seed: it tells what another seed does, and is no
+    standard error of the mean. Sums are exact: no order of seeds gives another mean, and that of one seed is its score.
+    """
+    rows = []
+    for key, group in scores.groupby(list(SPREAD_KEYS), sort=False):
+        values = [float(value) for value in group["value"]]
+        std = statistics.stdev(values) if len(values) > 1 else None
+        seeds = " ".join(str(seed) for seed in group["seed"].dropna())
+        rows.append((*key, seeds, statistics.fmean(values), std, min(values), max(values), len(values)))
+    return pd.DataFrame(rows, columns=list(SPREAD_COLUMNS))
+
+
+def write_comparison(scores: Path, out: Path) -> None:
+    """Writes `comparison.csv` of a `scores.csv`."""
+    _write(compare(read_scores(scores)), out)
+
+
+def summarize_noise(
+    files: Sequence[Path],
+    corpus: str,
+    conditions: Mapping[str, Mapping[str, Any]],
+    seeds: Mapping[str, int],
+    out: Path,
+) -> None:
+    """Writes `noise.csv` of the score files of splits and of their noisy copies, from clean to the loudest noise.
+
+    `conditions` says of each split `of` (the clean one), `kind` (`clean` for that itself) and `snr_db`.
+    """
+    table = collect(files, corpus, seeds, splits=list(conditions))
+    for name, key in (("clean_split", "of"), ("kind", "kind"), ("snr_db", "snr_db")):
+        table[name] = pd.Series([conditions[split][key] for split in table["split"]], dtype=object)
+    kinds = list(dict.fromkeys([CLEAN, *(condition["kind"] for condition in conditions.values())]))
+    noise = pd.DataFrame({"kind": table["kind"].map(kinds.index), "snr": [-_loud(x) for x in table["snr_db"]]})
+    _write(table.loc[noise.sort_values(["kind", "snr"], kind="stable").index].pipe(_in_order), out)
+
+
+def _loud(snr_db: float | None) -> float:
+    return math.inf if snr_db is None else snr_db
+
+
+def _write(table: pd.DataFrame, out: Path) -> None:
+    """A table as CSV, numbers with all their digits."""
+    with atomic_write(out) as tmp:
+        table.to_csv(tmp, index=table.index.name is not None or table.index.nlevels > 1, lineterminator="\n")
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """A `scores.csv`: `seed` and `n` are Int64, `value`, `low` and `high` float64, the rest text, "" where empty.
+
+    Raises InputError naming the file and what is wrong with it, as do the other two.
+    """
+    return _read(path, COLUMNS, KEYS)
+
+
+def read_comparison(path: Path) -> pd.DataFrame:
+    """A `comparison.csv`: `mean`, `std`, `min` and `max` are float64, `n` is Int64, the rest text."""
+    return _read(path, SPREAD_COLUMNS, SPREAD_KEYS)
+
+
+def read_noise(path: Path) -> pd.DataFrame:
+    """A `noise.csv`: as `read_scores`, and `snr_db` is float64, NaN without noise."""
+    return _read(path, NOISE_COLUMNS, KEYS)
+
+
+def _read(path: Path, columns: Sequence[str], keys: Sequence[str]) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run the target `report`, or summarize the scores first") from None
+    except (ValueError, UnicodeDecodeError) as e:
+        raise InputError(f"{path}: not a table ({e})") from None
+    if missing := [name for name in columns if name not in table]:
+        raise InputError(f"{path}: has no column {missing[0]!r}; summarize the scores again")
+    doubled = table[table.duplicated(list(keys))]
+    faults = [
+        f"{path}: line {line}: {' '.join(filter(None, key))} is listed twice"
+        for line, key in zip(doubled.index + 2, doubled[list(keys)].itertuples(index=False, name=None), strict=True)
+    ]
+    for name in {"value", "low", "high", *SPREAD, "snr_db", "seed"}.intersection(columns):
+        numbers = table[name].map(_number)
+        required = name in {"value", "mean", "min", "max"}
+        faults += [
+            f"{path}: line {line}: {name} is {text!r}, not a finite number"
+            for line, text, number in zip(table.index + 2, table[name], numbers, strict=True)
+            if math.isnan(number) and (text or required)
         ]
-        yield from (
-            (f"matchmap_{value['matchmap']}_{direction}_{name}", value[direction][name]) for direction, name in recalls
-        )
-        yield f"matchmap_{value['matchmap']}_mean_recall_at_10", _mean(value, "recall_at_10")
-        return
-    yield "retrieval_images", value["images"]
-    yield "retrieval_captions", value["captions"]
-    yield "mean_recall_at_10", _mean(value, "recall_at_10")
-    yield "mean_chance_recall_at_10", _mean(value, "chance_recall_at_10")
-    for direction in DIRECTIONS:
-        for name, number in value[direction].items():
-            if "recall_at" in name or name == "median_rank":
-                yield f"{direction}_{name}", number
+        table[name] = numbers.astype("float64")
+    if faults:
+        raise InputError(listed(sorted(faults)))
+    return table.astype({name: "Int64" for name in ("seed", "n") if name in columns})
 
 
-def _mean(value: dict[str, Any], name: str) -> float | None:
-    """The mean of both directions, if this k was asked for."""
-    both = [value[direction].get(name) for direction in DIRECTIONS]
-    return None if None in both else sum(both) / 2
-
-
-def _abx(value: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Columns of an abx/{split}/{layer}.json."""
-    split = value["split"]
-    yield "frame_period", value["frame_period"]
-    yield "abx_representation", value["representation"]
-    yield "abx_distance", value["distance"]
-    yield f"abx_{split}_within", value["within_error"]
-    yield f"abx_{split}_across", value["across_error"]
-    yield f"abx_{split}_items", value["items_used"]
-    if bits := value["bitrate"]:
-        yield f"bitrate_{split}", bits["plain"]
-        for kind in ("run_length", "factored", "segment"):
-            yield f"bitrate_{split}_{kind}", bits[kind]
-
-
-def _words(value: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Columns of a words/{layer}/summary.json."""
-    yield "frame_period", value["frame_period"]
-    for name in WORD_CONDITIONS:
-        yield f"words_{name}", value[name]
-    for part in ("published", "held_out", "units"):
-        yield from _flat(value[part], f"words_{part}")
-
-
-def _flat(value: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    """Numbers and texts in nested dictionaries, under the names on the way joined by underscores."""
-    for key, part in value.items():
-        if isinstance(part, dict):
-            yield from _flat(part, f"{prefix}_{key}")
-        elif not isinstance(part, list):
-            yield f"{prefix}_{key}", part
+def _number(text: str) -> float:
+    """NaN for anything but a finite number."""
+    try:
+        number = float(text)
+    except ValueError:
+        return math.nan
+    return number if math.isfinite(number) else math.nan

@@ -5,11 +5,11 @@ Conventions. Frame f of period p lasts from f p to (f + 1) p seconds with its ce
 half a period earlier. Frames in no token (a spoken word or phone) are silence.
 
 Agreement of codes and labels is counted over frames, by the label at the frame's centre:
-*purity* is the share of frames that bear their code's most frequent label; *homogeneity* I/H(label) (the
+*purity* is the share of frames that have their code's most frequent label; *homogeneity* I/H(label) (the
 phone-normalized mutual information of HuBERT), *completeness* I/H(code) and their harmonic mean, the *V-measure*
 (Rosenberg and Hirschberg 2007); *NMI* is I over the geometric mean of both entropies. Entropies are in nats.
 
-Boundaries of units stand where the code changes. One matches a reference boundary at most `tolerance` (20 ms)
+Boundaries of units are where the code changes. One matches a reference boundary at most `tolerance` (20 ms)
 away, each at most once, in order of time; the utterance's own two ends count on neither side. Over-segmentation is
 found / reference - 1; with the hit rate it gives the *R-value* (Räsänen, Laine and Altosaar 2009), which
 cannot be raised by placing more boundaries.
@@ -18,48 +18,17 @@ cannot be raised by placing more boundaries.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from resdavenet_vq.encode.codes import Block, Tokens
-
-type FrameTime = Literal["published", "centred"]
+from resdavenet_vq.encode.units import FrameTime, frame_centers, frame_edges, runs
+from resdavenet_vq.evaluation.word_counts import Block, Tokens, grown
 
 TOLERANCE = 0.02
 """Seconds between a boundary and the one it matches."""
 
 _EPSILON = 1e-6
-
-
-class Runs(NamedTuple):
-    """Stretches of equal codes, never across utterances."""
-
-    utterance: np.ndarray  # (R,)
-    start: np.ndarray  # (R,) first frame, counted within the utterance
-    length: np.ndarray  # (R,) frames
-    code: np.ndarray  # (R,)
-
-
-def runs(codes: np.ndarray, offsets: np.ndarray) -> Runs:
-    """The runs of a block, in order: `codes` (F,), `offsets` (n + 1,)."""
-    starts_here = np.zeros(len(codes) + 1, bool)
-    starts_here[1:-1] = codes[1:] != codes[:-1]
-    starts_here[offsets] = True  # every utterance begins a run; the last mark closes the last run
-    edges = np.flatnonzero(starts_here)
-    first = edges[:-1]
-    utterance = np.searchsorted(offsets, first, side="right") - 1
-    return Runs(utterance, first - offsets[utterance], np.diff(edges), codes[first])
-
-
-def frame_edges(frames: np.ndarray, frame_period: float, frame_time: FrameTime = "published") -> np.ndarray:
-    """Seconds at which frames begin, not before 0."""
-    return frames * frame_period if frame_time == "published" else np.maximum(frames - 0.5, 0) * frame_period
-
-
-def frame_centers(n_frames: int, frame_period: float, frame_time: FrameTime = "published") -> np.ndarray:
-    """Centres (n_frames,) of the first frames, in seconds."""
-    return (np.arange(n_frames) + (0.5 if frame_time == "published" else 0.0)) * frame_period
 
 
 def frame_labels(
@@ -82,7 +51,7 @@ def frame_labels(
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How a codebook is used: counts (K,) over frames, their perplexity, codes used at all, share of the most frequent."""
+    """Counts (K,) of frames with each code, their perplexity, the number of codes used, the share of the top code."""
 
     counts: np.ndarray
     perplexity: float
@@ -91,7 +60,7 @@ class Usage:
 
 
 def usage(counts: np.ndarray) -> Usage:
-    """Usage from the histogram (K,) of codes; no frame at all has perplexity 0."""
+    """Usage from the histogram (K,) of codes; without frames the perplexity is 0."""
     total = counts.sum()
     if not total:
         return Usage(counts, 0.0, 0, 0.0)
@@ -102,7 +71,7 @@ def usage(counts: np.ndarray) -> Usage:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How far codes and labels tell each other, each from 0 to 1."""
+    """How far codes and labels determine each other, each score from 0 to 1."""
 
     purity: float
     homogeneity: float
@@ -112,7 +81,7 @@ class Agreement:
 
 
 def agreement(table: np.ndarray) -> Agreement:
-    """Agreement from counts (codes, labels). One label alone is told perfectly; no counts at all give 0."""
+    """Agreement from counts (codes, labels). A single label is determined perfectly; without counts all are 0."""
     total = table.sum()
     if not total:
         return Agreement(0.0, 0.0, 0.0, 0.0, 0.0)
@@ -190,13 +159,13 @@ def match_boundaries(found: np.ndarray, reference: np.ndarray, tolerance: float 
 def boundaries(
     block: Block, spoken: Tokens, frame_period: float, frame_time: FrameTime = "published", tolerance: float = TOLERANCE
 ) -> Boundaries:
-    """Boundaries of the units of a block against those of its `words` or `phones`, over the utterances that have any."""
+    """Boundaries of a block's units against those of its `words` or `phones`, over the utterances that have any."""
     duration = np.diff(block.offsets) * frame_period
     apart = (
         duration.max(initial=0) + 1 + 2 * tolerance
-    )  # utterances side by side on one time line, out of each other's reach
+    )  # puts all utterances on one time line, too far apart to match each other
     found = runs(block.codes, block.offsets)
-    inner = (found.start > 0) & _told(block, spoken)[found.utterance]
+    inner = (found.start > 0) & _has_tokens(block, spoken)[found.utterance]
     at = found.utterance[inner] * apart + frame_edges(found.start[inner], frame_period, frame_time)
     edge, utterance = np.concatenate([spoken.start, spoken.end]), np.tile(spoken.utterance, 2)
     inner = (edge > 0) & (edge < duration[utterance])
@@ -204,13 +173,13 @@ def boundaries(
     return match_boundaries(at, edges, tolerance)
 
 
-def _told(block: Block, spoken: Tokens) -> np.ndarray:
+def _has_tokens(block: Block, spoken: Tokens) -> np.ndarray:
     """Which utterances (n,) of a block have any token."""
     return np.bincount(spoken.utterance, minlength=len(block.offsets) - 1) > 0
 
 
 class Description:
-    """What a layer's codes mean and how they are used, added up block by block."""
+    """Usage of a layer's codes, and their agreement with words and phones, added up block by block."""
 
     def __init__(self, codebook_size: int, frame_period: float, frame_time: FrameTime = "published") -> None:
         self._period, self._frame_time = frame_period, frame_time
@@ -218,17 +187,17 @@ class Description:
         self._boundaries = {tier: Boundaries() for tier in self._tables}
 
     def add(self, block: Block) -> None:
-        """Counts a block; without phones only the words."""
+        """Counts a block: its words, and its phones where it has some."""
         for tier, spoken in (("words", block.words), ("phones", block.phones)):
             if len(spoken.label):
                 label = frame_labels(block.offsets, spoken, self._period, self._frame_time) + 1
                 table = self._tables[tier] = grown(self._tables[tier], int(label.max(initial=0)) + 1)
-                told = np.repeat(_told(block, spoken), np.diff(block.offsets))
-                np.add.at(table.reshape(-1), (label * table.shape[1] + block.codes)[told], 1)
+                aligned = np.repeat(_has_tokens(block, spoken), np.diff(block.offsets))
+                np.add.at(table.reshape(-1), (label * table.shape[1] + block.codes)[aligned], 1)
                 self._boundaries[tier] += boundaries(block, spoken, self._period, self._frame_time)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: perplexity and codes used; for words and phones, where known, agreement and boundaries."""
+        """JSON values: perplexity and codes used; of aligned words and phones also agreement and boundaries."""
         used = usage(self._tables["words"].sum(axis=0))
         result: dict[str, Any] = {"perplexity": used.perplexity, "codes_used": used.used, "top_share": used.top_share}
         for tier, table in self._tables.items():
@@ -239,12 +208,3 @@ class Description:
                     "boundaries": {name: getattr(edges, name) for name in names}
                 }
         return result
-
-
-def grown(table: np.ndarray, rows: int) -> np.ndarray:
-    """A table with room for `rows` rows, the new ones 0: the same one if it is long enough, else at least doubled."""
-    if rows <= len(table):
-        return table
-    larger = np.zeros((max(rows, 2 * len(table)), *table.shape[1:]), table.dtype)
-    larger[: len(table)] = table
-    return larger

@@ -1,18 +1,89 @@
-"""How often words and codes meet: what precision and recall of `word_detection` are made of, as defined there.
+"""How often words and codes meet: what precision and recall of `words` are made of, as defined there.
 
-Counting is done block by block, so that memory depends on the words and codes that there are, not on the utterances.
+Counting is done block by block, so that memory depends on the numbers of words and codes, not on the number of
+utterances.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
+from operator import itemgetter
+from typing import NamedTuple
+
 import numpy as np
 
-from resdavenet_vq.encode.codes import Block, Vocabulary
-from resdavenet_vq.evaluation.units import FrameTime, frame_centers, grown
+from resdavenet_vq.corpus.manifest import is_silence
+from resdavenet_vq.encode.codes import CodesFile
+from resdavenet_vq.encode.units import FrameTime, frame_centers
+
+SILENCE = "<SIL>"
+"""The label of frames in which nothing is spoken."""
+
+
+class Tokens(NamedTuple):
+    """Spoken words or phones of a block, one entry each, in the order of its utterances."""
+
+    utterance: np.ndarray  # (W,) int64, number within the block
+    start: np.ndarray  # (W,) seconds
+    end: np.ndarray  # (W,) seconds
+    label: np.ndarray  # (W,) int64, as numbered by the vocabulary
+
+
+class Block(NamedTuple):
+    """Aligned utterances: codes end to end, utterance i at offsets[i]:offsets[i + 1], and what is spoken in them."""
+
+    codes: np.ndarray  # (F,) int
+    offsets: np.ndarray  # (n + 1,) int64
+    words: Tokens
+    phones: Tokens
+
+
+type Intervals = list[tuple[float, float, str]]
+
+
+class Vocabulary(dict[str, int]):
+    """Labels numbered in the order in which they are first looked up; pauses and noises have no place, and -1."""
+
+    def __missing__(self, label: str) -> int:
+        if is_silence(label):
+            return -1
+        self[label] = number = len(self)
+        return number
+
+
+def tokens(utterances: list[Intervals], vocabulary: Vocabulary) -> Tokens:
+    """The tokens of some utterances, without pauses and noises; new labels are added to `vocabulary`."""
+    flat, n = list(chain.from_iterable(utterances)), sum(map(len, utterances))
+    start, end = (np.fromiter(map(itemgetter(i), flat), np.float64, n) for i in (0, 1))
+    label = np.fromiter(map(vocabulary.__getitem__, map(itemgetter(2), flat)), np.int64, n)
+    every = Tokens(np.repeat(np.arange(len(utterances)), list(map(len, utterances))), start, end, label)
+    return every if (label >= 0).all() else Tokens(*(column[label >= 0] for column in every))
+
+
+def blocks(file: CodesFile, words: Vocabulary, *, shift: int = 0, size: int = 500) -> Iterator[Block]:
+    """Blocks of the utterances of a codes file that have aligned words, in order; new words are added to `words`.
+
+    With `shift`, utterance i gets the codes of utterance i + shift, after the last the first: a chance level.
+    """
+    n, phones = len(file), Vocabulary()
+    for start in range(0, n, size):
+        stop = min(start + size, n)
+        rows = file.manifest(start, stop)
+        a, b = (start + shift) % n, (stop - 1 + shift) % n + 1
+        codes = file.codes(a, b) if a < b else file.codes(a, n) + file.codes(0, b)
+        aligned = [i for i, row in enumerate(rows) if row["words"]]
+        parts = [codes[i] for i in aligned]
+        yield Block(
+            codes=np.concatenate(parts) if parts else np.zeros(0, np.int64),
+            offsets=np.cumsum([0, *map(len, parts)]),
+            words=tokens([rows[i]["words"] for i in aligned], words),
+            phones=tokens([rows[i]["phones"] or [] for i in aligned], phones),
+        )
 
 
 class Counts:
-    """Everything that precision and recall are made of, added up block by block (V words, K codes).
+    """The counts that precision and recall are made of, added up block by block (V words, K codes).
 
     Attributes
     ----------
@@ -38,7 +109,9 @@ class Counts:
     def add(self, block: Block) -> None:
         """Counts a block whose words are numbered by `self.vocabulary`."""
         codes, offsets, words, k = block.codes.astype(np.int32), block.offsets, block.words, len(self.frames)
-        self._grow(len(self.vocabulary))
+        self.tokens, self.touched, self.hit = (
+            grown(counts, len(self.vocabulary)) for counts in (self.tokens, self.touched, self.hit)
+        )
         self.utterances += len(offsets) - 1
         self.frames += np.bincount(codes, minlength=k)
         self.tokens += np.bincount(words.label, minlength=len(self.tokens))
@@ -46,13 +119,13 @@ class Counts:
         most, base = n_frames[words.utterance], offsets[words.utterance]
 
         centers = frame_centers(int(n_frames.max(initial=0)), self._frame_period, self._frame_time)
-        first = np.minimum(_reached(centers + self._half_window, words.start, self._frame_period), most)
-        stop = np.minimum(_reached(centers - self._half_window, words.end, self._frame_period), most)
+        first = np.minimum(_count_reached(centers + self._half_window, words.start, self._frame_period), most)
+        stop = np.minimum(_count_reached(centers - self._half_window, words.end, self._frame_period), most)
         change = np.bincount(first + base, minlength=len(codes) + 1) - np.bincount(
             np.maximum(first, stop) + base, minlength=len(codes) + 1
         )
         self.silent += np.bincount(codes[np.cumsum(change[:-1]) == 0], minlength=k)
-        # a frame counts once for a word, also between two of its tokens: what an earlier token touched is left to it
+        # a frame counts once for a word, also between two of its tokens: the earlier token keeps it
         utterance, label, first, stop = ordered(words.utterance, words.label, first, np.maximum(first, stop))
         group = np.cumsum(np.diff(utterance * len(self.tokens) + label, prepend=-1) != 0) * (len(codes) + 1)
         begin, end = group + first, group + stop
@@ -66,20 +139,13 @@ class Counts:
         stop = np.minimum(np.ceil(words.end / self._frame_period + shift), most).astype(np.int64)
         length = np.maximum(stop - first, 0)
         at = _ranges(first + base, length)
-        once = _previous(codes)[at] < np.repeat(
-            (first + base).astype(np.int32), length
-        )  # a code's first frame in the token
+        first_in_token = np.repeat((first + base).astype(np.int32), length)
+        once = _previous(codes)[at] < first_in_token  # a code's first frame in the token
         np.add.at(self.hit.reshape(-1), np.repeat(words.label * k, length) + codes[at], once.astype(np.int32))
 
-    def _grow(self, n_words: int) -> None:
-        """Room for `n_words`."""
-        self.tokens = grown(self.tokens, n_words)
-        self.touched = grown(self.touched, n_words)
-        self.hit = grown(self.hit, n_words)
 
-
-def _reached(edges: np.ndarray, times: np.ndarray, step: float) -> np.ndarray:
-    """How many of `edges`, which lie `step` apart, are not after each time: np.searchsorted(side="right"), by arithmetic first."""
+def _count_reached(edges: np.ndarray, times: np.ndarray, step: float) -> np.ndarray:
+    """The number of `edges`, `step` apart, that are not after each time: np.searchsorted(side="right"), faster."""
     if not len(edges):
         return np.zeros(len(times), np.int64)
     guess = np.clip((times - edges[0]) / step, 0, len(edges)).astype(np.int64)  # at most 1 off, where rounding decides
@@ -108,10 +174,10 @@ def _previous(codes: np.ndarray) -> np.ndarray:
     return previous
 
 
-def packed(*keys: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """One number a row that orders by the first key, then the second ...: it sorts fast. Keys are whole numbers from 0.
+def pack(*keys: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """One number a row that sorts by the first key, then the second ...: fast. Keys are whole numbers from 0.
 
-    Each key has its own bits, which are also returned; `ordered` unpacks them. Raises OverflowError where 63 do not suffice.
+    Also returns the number of bits of each key; `ordered` unpacks them. Raises OverflowError where 63 do not suffice.
     """
     bits = [int(key.max(initial=0)).bit_length() for key in keys]
     if sum(bits) > 63:
@@ -124,11 +190,27 @@ def packed(*keys: np.ndarray) -> tuple[np.ndarray, list[int]]:
 
 
 def ordered(*keys: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The same rows, ordered by the first key, then the second ..."""
-    numbers, bits = packed(*keys)
+    """The rows sorted by the first key, then the second ..."""
+    numbers, bits = pack(*keys)
     numbers.sort()
     columns = []
     for width in reversed(bits):
         columns.append(numbers & ((1 << width) - 1))
         numbers >>= width
     return tuple(reversed(columns))
+
+
+def f1(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
+    """The harmonic mean of precision and recall, 0 where both are 0."""
+    both = precision + recall
+    mean: np.ndarray = np.divide(2 * precision * recall, both, out=np.zeros(len(both)), where=both > 0)
+    return mean
+
+
+def grown(table: np.ndarray, rows: int) -> np.ndarray:
+    """A table with at least `rows` rows, the new ones 0: the same table if it is long enough, else at least doubled."""
+    if rows <= len(table):
+        return table
+    larger = np.zeros((max(rows, 2 * len(table)), *table.shape[1:]), table.dtype)
+    larger[: len(table)] = table
+    return larger

@@ -1,19 +1,20 @@
 """Word detection: which words single codes stand for.
 
-Conventions. A *token* is one spoken occurrence of a word. The centre of frame f of period p is (f + 1/2) p
-(`published`; `centred`: f p). Over the aligned utterances,
+Conventions. A *token* is one spoken occurrence of a word; pauses and noises are none. The center of frame f of period p
+is (f + 1/2) p (`published`; `centred`: f p). Over the aligned utterances,
 
 * *precision* of word w for code c is the share, among all frames with code c, of those whose window
-  [centre - half_window, centre + half_window] touches a token of w. It touches one that begins before the window's end
+  [center - half_window, center + half_window] touches a token of w. It touches one that begins before the window's end
   (strictly) and does not end before its start. A frame may touch several words; one that touches none counts for
   `<SIL>`. Stop words have no precision (their F1 is 0), yet their frames stay in the denominators;
 * *recall* is the share, among all tokens of w, of those in whose span c occurs; the span's start is floored
   and its end ceiled to frames;
 * *F1* is their harmonic mean, 0 where both are 0.
 
-A word's *detector* is its code of highest F1; ties go to the one that hits more tokens, then to the lower code. Words are
-listed by the F1 of their detector; ties go to the more frequent, then to the earlier in the alphabet. *Published* protocol: detectors are chosen and scored on the same split. *Held-out*:
-chosen there, scored on another. The *chance level* repeats each with the codes of another utterance, half the split away.
+A word's *detector* is its code of highest F1; ties go to the one that hits more tokens, then to the lower code. Words
+are listed by the F1 of their detector; ties go to the more frequent, then to the earlier in the alphabet. *Published*
+protocol: detectors are chosen and scored on the same split. *Held-out*: chosen there, scored on another. The *chance
+level* repeats each with the codes of another utterance, half the split away.
 """
 
 from __future__ import annotations
@@ -25,14 +26,16 @@ import numpy as np
 import pandas as pd
 
 from resdavenet_vq import config
-from resdavenet_vq.encode.codes import SILENCE, CodesFile
+from resdavenet_vq.encode.codes import CodesFile
+from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import units
-from resdavenet_vq.evaluation.units import FrameTime
-from resdavenet_vq.evaluation.word_counts import Counts, ordered
+from resdavenet_vq.evaluation.word_counts import SILENCE, Counts, blocks, f1, ordered
 from resdavenet_vq.files import atomic_write, write_json
 
-STOP_WORDS = frozenset("A AN THE AND OF <SPOKEN_NOISE> TO ON IN AT ARE IS IT HE SHE YOU THERE THIS".split())  # noqa: SIM905
+STOP_WORDS = frozenset(
+    "A AN THE AND OF <SPOKEN_NOISE> TO ON IN AT ARE IS IT HE SHE YOU THERE THIS".split()  # noqa: SIM905
+)
 """The published list."""
 
 WORDS_PER_CODE = 5
@@ -42,7 +45,7 @@ WORDS_PER_CODE = 5
 def detections(counts: Counts, stop_words: frozenset[str] = STOP_WORDS) -> pd.DataFrame:
     """One row for every word and code that occurs in one of its tokens, best code first within each word.
 
-    Columns: word, code, f1, precision, recall, hits (tokens hit). Words stand in the order of the vocabulary.
+    Columns: word, code, f1, precision, recall, hits (tokens hit). Words are in the order of the vocabulary.
     """
     names = list(counts.vocabulary)
     has_precision = np.array([name not in stop_words for name in names], bool)
@@ -50,18 +53,18 @@ def detections(counts: Counts, stop_words: frozenset[str] = STOP_WORDS) -> pd.Da
     hits = counts.hit.reshape(-1)[at]
     recall = hits / counts.tokens[word]
     precision = counts.touched.reshape(-1)[at] * has_precision[word] / counts.frames[code]
-    f1 = _f1(precision, recall)
-    o = _best_first(word, f1, hits, code)
-    columns = {"code": code[o], "f1": f1[o], "precision": precision[o], "recall": recall[o], "hits": hits[o]}
+    score = f1(precision, recall)
+    o = _best_first(word, score, hits, code)
+    columns = {"code": code[o], "f1": score[o], "precision": precision[o], "recall": recall[o], "hits": hits[o]}
     return pd.DataFrame(
         {"word": pd.Categorical.from_codes(word[o], pd.Index(names, dtype=object)), **columns}, copy=False
     )
 
 
 def precisions(counts: Counts, stop_words: frozenset[str] = STOP_WORDS) -> pd.DataFrame:
-    """One row for every code and word that it touches, `<SIL>` included and stop words left out: code, word, precision, frames.
+    """One row for every code and word that it touches, with `<SIL>`, without stop words; by code and falling precision.
 
-    Ordered by code, then precision (highest first), then word.
+    Columns: code, word, precision, frames. Words of equal precision are in alphabetical order.
     """
     names = sorted([*counts.vocabulary, SILENCE])
     number = {name: i for i, name in enumerate(names)}
@@ -87,7 +90,7 @@ def _nonzero(table: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _best_first(word: np.ndarray, f1: np.ndarray, hits: np.ndarray, code: np.ndarray) -> np.ndarray:
-    """The order of rows by word, then highest f1, then most hits, then code: one fast sort by a rounded key, ties of which are sorted in full."""
+    """The order of rows by word, highest f1, most hits, and code: a fast sort by a rounded key, then of its ties."""
     key = word - 0.5 * f1
     order = np.argsort(key)
     key = key[order]
@@ -99,19 +102,13 @@ def _best_first(word: np.ndarray, f1: np.ndarray, hits: np.ndarray, code: np.nda
     return order
 
 
-def _f1(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
-    both = precision + recall
-    f1: np.ndarray = np.divide(2 * precision * recall, both, out=np.zeros(len(both)), where=both > 0)
-    return f1
-
-
 def best(table: pd.DataFrame) -> pd.DataFrame:
     """The first row of each word, indexed by word: of `detections`, the words' detectors."""
     return table.drop_duplicates("word").set_index("word")
 
 
-def transferred(detectors: pd.Series, counts: Counts, stop_words: frozenset[str] = STOP_WORDS) -> pd.DataFrame:
-    """What codes chosen elsewhere (`detectors`: word -> code) are worth here, indexed by word.
+def transfer(detectors: pd.Series, counts: Counts, stop_words: frozenset[str] = STOP_WORDS) -> pd.DataFrame:
+    """The scores here of codes chosen elsewhere (`detectors`: word -> code), indexed by word.
 
     Columns: f1, precision, recall, occurrences (tokens of the word). Words that do not occur here are left out.
     """
@@ -124,7 +121,7 @@ def transferred(detectors: pd.Series, counts: Counts, stop_words: frozenset[str]
     touched = np.where([name in stop_words for name in names], 0, counts.touched[word, code])
     precision = touched / np.maximum(counts.frames[code], 1)
     columns = {
-        "f1": _f1(precision, recall),
+        "f1": f1(precision, recall),
         "precision": precision,
         "recall": recall,
         "occurrences": counts.tokens[word],
@@ -132,19 +129,20 @@ def transferred(detectors: pd.Series, counts: Counts, stop_words: frozenset[str]
     return pd.DataFrame(columns, index=pd.Index(names, name="word", dtype=object))
 
 
-def words_table(counts: Counts, found: pd.DataFrame, touched: pd.DataFrame, min_occurrences: int) -> pd.DataFrame:
+def words_table(counts: Counts, detected: pd.DataFrame, touched: pd.DataFrame, min_occurrences: int) -> pd.DataFrame:
     """One row a word, best first: its detector's code, f1, precision, recall and hits, and its occurrences.
 
     Also its highest precision with the code that has it, and whether it is a stop word or silence. `<SIL>` has no
-    tokens, so only a precision. `found` and `touched` are `detections` and `precisions`; words with fewer tokens are left out.
+    tokens, so only a precision. `detected` and `touched` are `detections` and `precisions`; words with fewer than
+    `min_occurrences` tokens are left out.
     """
     spoken = pd.Series(counts.tokens[: len(counts.vocabulary)], index=list(counts.vocabulary), name="occurrences")
-    table = best(found).join(spoken)
+    table = best(detected).join(spoken)
     table = table[table["occurrences"] >= min_occurrences]
     precise = best(touched.sort_values("precision", ascending=False, kind="stable"))[["precision", "code"]]
     precise.columns = pd.Index(["highest_precision", "highest_precision_code"])
-    kept = precise[precise.index.isin([*table.index, SILENCE])]
-    table = table.join(kept, how="outer").rename_axis("word").reset_index()
+    precise = precise[precise.index.isin([*table.index, SILENCE])]
+    table = table.join(precise, how="outer").rename_axis("word").reset_index()
     table["is_stop_word"] = table["word"].isin(STOP_WORDS)
     table["is_silence"] = table["word"] == SILENCE
     integers = ("code", "hits", "occurrences", "highest_precision_code")
@@ -152,28 +150,30 @@ def words_table(counts: Counts, found: pd.DataFrame, touched: pd.DataFrame, min_
     return table.sort_values(["f1", "occurrences", "word"], ascending=[False, False, True]).reset_index(drop=True)
 
 
-def codes_table(counts: Counts, found: pd.DataFrame, words: pd.DataFrame) -> pd.DataFrame:
-    """One row a code that occurs: its frames, their share, how many of them are silent, and its best word.
+def codes_table(counts: Counts, detected: pd.DataFrame, words: pd.DataFrame) -> pd.DataFrame:
+    """One row a code that occurs: its frames, their share of all, the share of them that is silent, and its best word.
 
-    `words` lists its best words of all, with their F1. Only words of the table `words` are named; stop words never.
+    The column `words` lists its best words with their F1, of those in the table `words`, without stop words.
     """
     table = pd.DataFrame({"code": np.arange(len(counts.frames)), "frames": counts.frames})
     table["share"] = counts.frames / np.maximum(counts.frames.sum(), 1)
     table["silence"] = counts.silent / np.maximum(counts.frames, 1)
-    named = found[found["word"].isin(words["word"]) & (found["f1"] > 0)].astype({"word": object})
+    named = detected[detected["word"].isin(words["word"]) & (detected["f1"] > 0)].astype({"word": object})
     named = named.sort_values(["code", "f1", "hits", "word"], ascending=[True, False, False, True])
     first = named.groupby("code").head(WORDS_PER_CODE)
-    told = (
-        (first["word"] + " " + first["f1"].map("{:.3f}".format)).groupby(first["code"]).agg("; ".join).rename("words")
-    )
-    table = table.join(named.drop_duplicates("code").set_index("code"), on="code").join(told, on="code")
+    texts = first["word"] + " " + first["f1"].map("{:.3f}".format)
+    texts = texts.groupby(first["code"]).agg("; ".join).rename("words")
+    table = table.join(named.drop_duplicates("code").set_index("code"), on="code").join(texts, on="code")
     return table[table["frames"] > 0].astype({"hits": "Int64"})
 
 
-def headline(f1: pd.Series, settings: config.Words) -> dict[str, float]:
-    """Words, how many of them reach the F1 threshold, and the mean F1 of the best; `f1` has one value a word, best detectors first."""
-    above = int((f1 >= settings.f1_threshold).sum())
-    return {"words": len(f1), "words_above_f1": above, "mean_f1": float(f1[: settings.best].mean()) if len(f1) else 0.0}
+def headline(scores: pd.Series, settings: config.Words) -> dict[str, float]:
+    """The number of words, of those that reach the F1 threshold, and the mean F1 of the best words.
+
+    `scores` has one F1 a word, best detectors first.
+    """
+    above, mean = int((scores >= settings.f1_threshold).sum()), scores[: settings.best].mean()
+    return {"words": len(scores), "words_above_f1": above, "mean_f1": float(mean) if len(scores) else 0.0}
 
 
 def score(
@@ -181,8 +181,8 @@ def score(
 ) -> dict[str, Any]:
     """Scores a layer of two codes files and writes words.csv, codes.csv and summary.json into the folder `out`.
 
-    Every utterance of the files counts (`settings.max_utterances` is for their encoding); those without alignment
-    are left out and counted. Raises InputError naming the file that is missing, broken, without the layer, of
+    All utterances of the files are used (`settings.max_utterances` limits their encoding) except those without
+    alignment, which are counted. Raises InputError naming the file that is missing, broken, without the layer, of
     another model, or without a single aligned utterance. Returns the summary.
     """
     with CodesFile(codes, layer) as file, CodesFile(held_out, layer) as other:
@@ -190,15 +190,15 @@ def score(
             raise InputError(f"{held_out}: its {layer} is not that of {codes}: encode both splits with the same model")
         described = units.Description(file.codebook_size, file.frame_period, frame_time)
         counts = _count(file, settings, frame_time, described=described)
-        found = detections(counts)
-        words = words_table(counts, found, precisions(counts), settings.min_occurrences)
-        by_code = codes_table(counts, found, words)
+        detected = detections(counts)
+        words = words_table(counts, detected, precisions(counts), settings.min_occurrences)
+        by_code = codes_table(counts, detected, words)
         spoken = words[~words["is_silence"]]
         detectors = spoken.set_index("word")["code"]
-        del found
+        del detected
 
         held_counts = _count(other, settings, frame_time)
-        held = transferred(detectors, held_counts)
+        held = transfer(detectors, held_counts)
         chance = chance_held = None
         if len(file) > 1:
             rotated = _count(file, settings, frame_time, shift=len(file) // 2)
@@ -206,7 +206,7 @@ def score(
             words["chance_f1"] = words["word"].map(chance)
         if len(other) > 1:
             rotated = _count(other, settings, frame_time, shift=len(other) // 2)
-            chance_held = headline(transferred(detectors, rotated)["f1"], settings)
+            chance_held = headline(transfer(detectors, rotated)["f1"], settings)
         words = words.join(held.add_prefix("held_out_").astype({"held_out_occurrences": "Int64"}), on="word")
         summary = {
             "lineage": lineage,
@@ -246,7 +246,7 @@ def _count(
     counts = Counts(
         file.codebook_size, frame_period=file.frame_period, half_window=settings.half_window, frame_time=frame_time
     )
-    for block in file.blocks(counts.vocabulary, shift=shift):
+    for block in blocks(file, counts.vocabulary, shift=shift):
         counts.add(block)
         if described is not None:
             described.add(block)

@@ -1,100 +1,126 @@
 """Models compared in figures, over lineages, layers and seeds: retrieval, ABX, bitrate against ABX, and words detected.
 
-Each function takes what `evaluation.comparison.read` gives of a summary.csv and returns a figure with its alternative text,
-or None where there are no such scores. A point is the model of one seed; where there are several, a mark with bars
-is their mean with one standard deviation (n - 1) to either side. `width` is in inches, for a paper; without it a
-figure has the size of a page on a screen.
+Each function takes the rows of a scores.csv and returns a figure with its description, or None without such scores. A point is the
+model of one seed; with several seeds, a mark with bars is their mean with one standard deviation (n - 1) to either side.
+`width` is in inches, for a paper; without it a figure has the size of a page on a screen.
 """
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from resdavenet_vq.encode.features import LOGMEL
-from resdavenet_vq.evaluation import comparison
-from resdavenet_vq.evaluation.comparison import Compared, Spread
-from resdavenet_vq.figures.style import LINES, legend_below, marker, readable_log, styled
+from resdavenet_vq.figures.style import LINES, Drawing, legend_below, marker, readable_log, styled
+from resdavenet_vq.results import shown
 
 
-class Drawn(NamedTuple):
-    """A figure, and what it shows in words."""
+class Spread(NamedTuple):
+    """One score over seeds."""
 
-    figure: Figure
-    alt: str
+    numbers: tuple[float, ...]
+
+    @property
+    def n(self) -> int:
+        """The number of seeds."""
+        return len(self.numbers)
+
+    @property
+    def mean(self) -> float:
+        """Exact: it does not depend on the order of seeds."""
+        return statistics.fmean(self.numbers)
+
+    @property
+    def std(self) -> float | None:
+        """The sample's standard deviation (n - 1); None for one seed."""
+        return statistics.stdev(self.numbers) if self.n > 1 else None
+
+
+type Layer = tuple[str, str]
+"""A lineage in notation and a layer; an empty layer for scores of the whole model."""
+
+
+def spreads(
+    scores: pd.DataFrame, task: str, condition: str, score: str, split: str | None = None, factor: float = 1.0
+) -> dict[Layer, Spread]:
+    """One score of every lineage and layer that has it, in the table's order; of all splits, or of one."""
+    rows = scores[(scores["task"] == task) & (scores["condition"] == condition) & (scores["score"] == score)]
+    rows = rows[rows["value"].notna() & ((rows["split"] == split) if split is not None else True)]
+    layers: dict[Layer, list[float]] = {}
+    for lineage, layer, value in zip(rows["lineage"], rows["layer"], rows["value"], strict=True):
+        layers.setdefault((lineage, layer), []).append(factor * value)
+    return {layer: Spread(tuple(values)) for layer, values in layers.items()}
+
+
+def abx_splits(scores: pd.DataFrame) -> list[str]:
+    """The splits on which ABX was scored, in the table's order."""
+    return list(dict.fromkeys(scores["split"][scores["task"] == "abx"]))
 
 
 class _Series(NamedTuple):
-    """One number of every row: its name, its column in the summary, and the factor to the axis's unit."""
+    """One score of every row of a figure."""
 
     name: str
-    column: str
-    factor: float = 1.0
-
-    def of(self, row: Compared) -> Spread | None:
-        found = row.numbers.get(self.column)
-        return None if found is None else Spread(tuple(self.factor * value for value in found.values))
+    spreads: dict[Layer, Spread]
 
 
-def splits_of_abx(compared: Iterable[Compared]) -> list[str]:
-    """The splits on which ABX was scored, in the summary's order."""
-    named = (name[4:].rpartition("_")[0] for c in compared for name in c.numbers if name.startswith("abx_"))
-    return list(dict.fromkeys(named))
-
-
-def retrieval(compared: Sequence[Compared], k: int = 10, width: float | None = None) -> Drawn | None:
-    """R@k of every lineage in percent: the mean of both directions, each direction, and what a random order earns."""
-    rows = comparison.of_lineages(compared)
+def retrieval(scores: pd.DataFrame, k: int = 10, width: float | None = None) -> Drawing | None:
+    """R@k of every lineage in percent: the mean of both directions, each direction, and a random order."""
+    conditions = (
+        ("mean", "mean"),
+        ("image finds caption", "image_to_speech"),
+        ("caption finds image", "speech_to_image"),
+    )
     series = [
-        _Series("mean", f"mean_recall_at_{k}", 100),
-        _Series("image finds caption", f"image_to_speech_recall_at_{k}", 100),
-        _Series("caption finds image", f"speech_to_image_recall_at_{k}", 100),
+        _Series(name, spreads(scores, "retrieval", condition, f"recall_at_{k}", factor=100))
+        for name, condition in conditions
     ]
-    found = [row.numbers.get(f"image_to_speech_chance_recall_at_{k}") for row in rows]
-    chance = next(({"by chance": 100 * spread.mean} for spread in found if spread), {})
-    return _dots(rows, series, f"R@{k} (%)", layers=False, levels=chance, limits=(0, 100), width=width)
+    chance = spreads(scores, "retrieval", "image_to_speech", f"chance_recall_at_{k}", factor=100)
+    levels = {"by chance": next(iter(chance.values())).mean} if chance else {}
+    return _dots(scores, series, f"R@{k} (%)", layers=False, levels=levels, limits=(0, 100), width=width)
 
 
-def abx(compared: Sequence[Compared], split: str, width: float | None = None) -> Drawn | None:
+def abx(scores: pd.DataFrame, split: str, width: float | None = None) -> Drawing | None:
     """ABX error of every layer in percent, within and across speakers; that of the raw log-mel features as lines."""
-    series = [_Series("within speakers", f"abx_{split}_within"), _Series("across speakers", f"abx_{split}_across")]
-    rows = [c for c in compared if c.layer != LOGMEL]
-    levels = {
-        f"log-mel, {s.name.split()[0]}": found.mean
-        for c in compared
-        if c.layer == LOGMEL
-        for s in series
-        if (found := s.of(c))
-    }
-    return _dots(rows, series, f"ABX error on {split} (%)", levels=levels, width=width)
+    series: list[_Series] = []
+    levels: dict[str, float] = {}
+    for condition in ("within", "across"):
+        errors = spreads(scores, "abx", condition, "error", split)
+        levels |= {f"log-mel, {condition}": s.mean for (_, layer), s in errors.items() if layer == LOGMEL}
+        series.append(_Series(f"{condition} speakers", {layer: s for layer, s in errors.items() if layer[1] != LOGMEL}))
+    return _dots(scores, series, f"ABX error on {split} (%)", levels=levels, width=width)
 
 
-def words(compared: Sequence[Compared], width: float | None = None) -> Drawn | None:
-    """How many words single codes detect in every layer: where the codes were chosen, held out, and by chance."""
+def words(scores: pd.DataFrame, thresholds: Iterable[float] = (), width: float | None = None) -> Drawing | None:
+    """Words detected by single codes of every layer: where the codes were chosen, held out, and by chance."""
     series = [
-        _Series("where codes were chosen", "words_published_words_above_f1"),
-        _Series("held out", "words_held_out_words_above_f1"),
-        _Series("by chance", "words_published_chance_words_above_f1"),
+        _Series(name, spreads(scores, "words", condition, score))
+        for name, condition, score in (
+            ("where codes were chosen", "published", "words_above_f1"),
+            ("held out", "held_out", "words_above_f1"),
+            ("by chance", "published", "chance_words_above_f1"),
+        )
     ]
-    thresholds = {c.conditions.get("words_f1_threshold", "") for c in compared} - {""}
-    unit = f"Words with an F1 of at least {' or '.join(sorted(thresholds))}" if thresholds else "Words detected"
-    return _dots(compared, series, unit, width=width)
+    f1 = " or ".join(f"{threshold}" for threshold in sorted(set(thresholds)))
+    return _dots(scores, series, f"Words with an F1 of at least {f1}" if f1 else "Words detected", width=width)
 
 
-def bitrate_against_abx(compared: Sequence[Compared], split: str, width: float | None = None) -> Drawn | None:
-    """What a code costs and what it tells: ABX error against bitrate (bit/s, plain) of every quantizer, within and across speakers."""
-    bits = _Series("", f"bitrate_{split}")
+def bitrate_against_abx(scores: pd.DataFrame, split: str, width: float | None = None) -> Drawing | None:
+    """Bitrate (bit/s, plain) against ABX error of every quantizer, within and across speakers."""
+    bits = spreads(scores, "bitrate", "plain", "bits_per_second", split)
     panels = [
-        p
-        for p in (_Series("within", f"abx_{split}_within"), _Series("across", f"abx_{split}_across"))
-        if any(map(p.of, compared))
+        panel
+        for condition in ("within", "across")
+        if (panel := _Series(condition, spreads(scores, "abx", condition, "error", split))).spreads
     ]
-    rows = [c for c in compared if bits.of(c) and any(p.of(c) for p in panels)]
+    rows = [layer for layer in bits if any(layer in panel.spreads for panel in panels)]
     if not rows:
         return None
     paper = width is not None
@@ -103,11 +129,10 @@ def bitrate_against_abx(compared: Sequence[Compared], split: str, width: float |
         all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axes, panel in zip(all_axes, panels, strict=True):
             for i, row in enumerate(rows):
-                x, y = bits.of(row), panel.of(row)
-                if x and y:
-                    _points(axes, x, y, i, paper=paper)
-            for baseline in compared:
-                if baseline.layer == LOGMEL and (level := panel.of(baseline)):
+                if row in panel.spreads:
+                    _points(axes, bits[row], panel.spreads[row], i, paper=paper)
+            for (_, layer), level in panel.spreads.items():
+                if layer == LOGMEL:
                     axes.axhline(level.mean, color="#777777", linewidth=1, linestyle=":")
                     axes.annotate(
                         "raw log-mel",
@@ -126,30 +151,31 @@ def bitrate_against_abx(compared: Sequence[Compared], split: str, width: float |
         legend_below(
             figure, names, paper=paper, handles=[_handle(i, name, paper=paper) for i, name in enumerate(names)]
         )
-    told = "; ".join(
-        f"{_name(row)} {_said(bits.of(row))} bit/s, {' and '.join(f'{_said(panel.of(row))} {panel.name}' for panel in panels)}"
+    text = "; ".join(
+        f"{_name(row)} {_text(bits.get(row))} bit/s, {' and '.join(f'{_text(panel.spreads.get(row))} {panel.name}' for panel in panels)}"
         for row in rows
     )
-    return Drawn(figure, f"ABX error in percent against bitrate on {split}: {told}.")
+    return Drawing(figure, f"ABX error in percent against bitrate on {split}: {text}.")
 
 
 def _dots(
-    compared: Sequence[Compared],
-    asked: Sequence[_Series],
+    scores: pd.DataFrame,
+    candidates: Sequence[_Series],
     unit: str,
     *,
     layers: bool = True,
     levels: Mapping[str, float] | None = None,
     limits: tuple[float, float] | None = None,
     width: float | None = None,
-) -> Drawn | None:
-    """A row for each lineage, or for each of its layers under its name, and the row's numbers as points along it."""
-    series = [s for s in asked if any(s.of(row) for row in compared)]
-    rows = [row for row in compared if any(s.of(row) for s in series)]
+) -> Drawing | None:
+    """A row for each lineage, or for each of its layers under its name, with the row's scores as points along it."""
+    series = [s for s in candidates if s.spreads]
+    order = dict.fromkeys(zip(scores["lineage"], scores["layer"], strict=True))
+    rows = [layer for layer in order if any(layer in s.spreads for s in series)]
     if not rows:
         return None
     paper = width is not None
-    headed = [layers and row.lineage not in [r.lineage for r in rows[:i]] for i, row in enumerate(rows)]
+    headed = [layers and lineage not in [other for other, _ in rows[:i]] for i, (lineage, _) in enumerate(rows)]
     heights = np.cumsum([1 + 0.9 * head for head in headed])
     one = (0.17 if paper else 0.26) * (1.2 if len(series) > 2 else 1)
     with styled(paper=paper):
@@ -162,18 +188,18 @@ def _dots(
                 axes.text(
                     0.0,
                     height - 0.85,
-                    shown(row.lineage),
+                    shown(row[0]),
                     transform=axes.get_yaxis_transform(),
                     va="center",
                     fontsize=7 if paper else 9.5,
                 )
             for i, s in enumerate(series):
-                if spread := s.of(row):
+                if row in s.spreads:
                     level = height + 0.24 * (i - (len(series) - 1) / 2)
-                    _points(axes, spread, Spread((level,)), i, paper=paper)
+                    _points(axes, s.spreads[row], Spread((level,)), i, paper=paper)
         for (name, value), dash in zip((levels or {}).items(), (":", "--", "-."), strict=False):
             axes.axvline(value, color="#777777", linewidth=1, linestyle=dash, label=name)
-        axes.set_yticks(heights, [row.layer if layers else shown(row.lineage) for row in rows])
+        axes.set_yticks(heights, [layer if layers else shown(lineage) for lineage, layer in rows])
         axes.set(ylim=(heights[-1] + 0.6, heights[0] - 0.6 - 0.9 * layers), xlabel=unit)
         axes.set(xlim=limits or (0, None))
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], integer=True))
@@ -187,19 +213,19 @@ def _dots(
             paper=paper,
             handles=[*(_handle(i, s.name, paper=paper) for i, s in enumerate(series)), *lines],
         )
-    told = "; ".join(
-        f"{_name(row, layers=layers)} {', '.join(f'{_said(s.of(row))} {s.name}' for s in series if s.of(row))}"
+    text = "; ".join(
+        f"{_name(row)} {', '.join(f'{_text(s.spreads[row])} {s.name}' for s in series if row in s.spreads)}"
         for row in rows
     )
-    lines_told = "".join(f"; {name} {value:.3g}" for name, value in (levels or {}).items())
-    return Drawn(figure, f"{unit}: {told}{lines_told}.")
+    level_text = "".join(f"; {name} {value:.3g}" for name, value in (levels or {}).items())
+    return Drawing(figure, f"{unit}: {text}{level_text}.")
 
 
 def _points(axes: Any, x: Spread, y: Spread, look: int, *, paper: bool) -> None:
-    """The points of all seeds; where there are several, also a mark at their mean, with its bars."""
-    size, colour = (3.0 if paper else 4.5), LINES[look % len(LINES)]
+    """The points of all seeds; of several, also a mark at their mean, with its bars."""
+    size, color = (3.0 if paper else 4.5), LINES[look % len(LINES)]
     n = max(x.n, y.n)
-    xs, ys = (spread.values * n if spread.n == 1 else spread.values for spread in (x, y))
+    xs, ys = (spread.numbers * n if spread.n == 1 else spread.numbers for spread in (x, y))
     faint = {"alpha": 0.55, "markeredgewidth": 0} if n > 1 else {"markersize": 1.2 * size}
     axes.plot(
         xs,
@@ -207,7 +233,7 @@ def _points(axes: Any, x: Spread, y: Spread, look: int, *, paper: bool) -> None:
         **{
             "linestyle": "none",
             "marker": marker(look),
-            "color": colour,
+            "color": color,
             "markersize": size,
             "gid": "seeds",
             "clip_on": False,
@@ -216,29 +242,25 @@ def _points(axes: Any, x: Spread, y: Spread, look: int, *, paper: bool) -> None:
     )
     if n > 1:
         bars = {name: spread.std for name, spread in (("xerr", x), ("yerr", y)) if spread.std is not None}
-        drawn = axes.errorbar(
-            x.mean, y.mean, fmt="|" if y.n == 1 else "+", color=colour, markersize=2.2 * size, linewidth=0.9, **bars
+        mean = axes.errorbar(
+            x.mean, y.mean, fmt="|" if y.n == 1 else "+", color=color, markersize=2.2 * size, linewidth=0.9, **bars
         )
-        drawn.lines[0].set_gid("mean")
+        mean.lines[0].set_gid("mean")
 
 
 def _handle(look: int, name: str, *, paper: bool) -> Line2D:
     """The legend's entry of a series."""
-    size, colour = (3.5 if paper else 5.0), LINES[look % len(LINES)]
-    return Line2D([], [], linestyle="none", marker=marker(look), color=colour, markersize=size, label=name)
+    size, color = (3.5 if paper else 5.0), LINES[look % len(LINES)]
+    return Line2D([], [], linestyle="none", marker=marker(look), color=color, markersize=size, label=name)
 
 
-def shown(lineage: str) -> str:
-    """A lineage in notation with proper arrows."""
-    return lineage.replace("->", " → ")
+def _name(row: Layer) -> str:
+    lineage, layer = row
+    return f"{shown(lineage)} {layer}".strip()
 
 
-def _name(row: Compared, *, layers: bool = True) -> str:
-    return f"{shown(row.lineage)} {row.layer}" if layers else shown(row.lineage)
-
-
-def _said(spread: Spread | None) -> str:
-    """A number in words, its spread with it."""
+def _text(spread: Spread | None) -> str:
+    """A score with three digits, and its spread."""
     if spread is None:
         return "unknown"
     return f"{spread.mean:.3g}" + ("" if spread.std is None else f" ± {spread.std:.2g} (n = {spread.n})")

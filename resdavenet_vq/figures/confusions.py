@@ -2,8 +2,8 @@
 
 The row is the phone of A and X, the column that of B: dark where X is as near to the other phone as to its own. Phones that are
 confused stand side by side (an average-linkage tree of the errors, its leaves in the order that joins the nearest). The
-colours go from white to dark blue, the same to colour-blind readers, and end at 50 %, chance; the larger errors are written out.
-A pair that no two tokens in the same context compare is grey with a dot.
+colors go from white to dark blue, safe for color-blind readers, and end at 50 %, chance; the larger errors are written out.
+A pair of phones without comparable tokens is grey with a dot.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.figures.comparison import Drawn
-from resdavenet_vq.figures.style import styled
+from resdavenet_vq.figures.style import Drawing, styled
 
 CHANCE = 50.0
 """Percent."""
 
 WRITTEN_FROM = 10.0
-"""Errors of at least so many percent are written into their cells."""
+"""Errors from this percentage on are written into their cells."""
 
 type Task = Literal["within", "across"]
 
@@ -43,8 +42,7 @@ class Confusions:
         """With confused phones side by side."""
         if len(self.phones) < 3:
             return self
-        known = np.nanmean(self.errors)
-        filled = np.where(np.isnan(self.errors), known, self.errors)
+        filled = np.where(np.isnan(self.errors), np.nanmean(self.errors), self.errors)
         apart = np.maximum(100 - (filled + filled.T) / 2, 0)
         np.fill_diagonal(apart, 0)
         order = hierarchy.leaves_list(
@@ -54,7 +52,7 @@ class Confusions:
 
 
 def read(table: Path, task: Task) -> Confusions:
-    """The errors of a task in a file abx/{split}/{layer}.phones.csv. Raises InputError if it is none, or has no error of that task."""
+    """The errors of a task in a file abx/{split}/{layer}.phones.csv. Raises InputError for another file, or without errors of that task."""
     try:
         rows = pd.read_csv(
             table, keep_default_na=False, na_values={f"{task}_error": [""]}
@@ -65,7 +63,7 @@ def read(table: Path, task: Task) -> Confusions:
     except (ValueError, KeyError, UnicodeDecodeError) as e:
         raise InputError(f"{table}: no table of ABX errors by phones ({e}); give an abx/*/*.phones.csv") from None
     if not np.isfinite(rows[f"{task}_error"].to_numpy(float)).any():
-        raise InputError(f"{table}: has no error {task} speakers, for no phones could be compared so")
+        raise InputError(f"{table}: has no error {task} speakers: no phones could be compared")
     phones = tuple(sorted({*rows["phone_ax"], *rows["phone_b"]}))
     number = {phone: i for i, phone in enumerate(phones)}
     errors = np.full((len(phones), len(phones)), np.nan)
@@ -86,10 +84,8 @@ def heat_map(confusions: Confusions, title: str = "", width: float | None = None
         text = min(10.0, 0.72 * inches * 72 / n * 0.62)
         for (i, j), error in np.ndenumerate(errors):
             if error >= WRITTEN_FROM:
-                colour = "white" if error > 0.55 * CHANCE else "black"
-                axes.text(
-                    j, i, f"{error:.0f}", ha="center", va="center", color=colour, fontsize=text * 0.9, gid="error"
-                )
+                color = "white" if error > 0.55 * CHANCE else "black"
+                axes.text(j, i, f"{error:.0f}", ha="center", va="center", color=color, fontsize=text * 0.9, gid="error")
         rows, columns = np.nonzero(np.isnan(errors))
         axes.scatter(columns, rows, s=text / 4, color="#AAAAAA", linewidths=0, gid="nothing compared")
         axes.set_xticks(np.arange(n - 1) + 0.5, minor=True)
@@ -118,12 +114,13 @@ def heat_map(confusions: Confusions, title: str = "", width: float | None = None
     return figure
 
 
-def drawn(table: Path, task: Task, title: str = "", width: float | None = None) -> Drawn:
-    """The picture of a table, and what it shows in words."""
-    found = read(table, task)
-    i, j = np.unravel_index(np.nanargmax(found.errors), found.errors.shape)
+def draw(table: Path, task: Task, title: str = "", width: float | None = None) -> Drawing:
+    """The heat map of a table, and its description."""
+    confusions = read(table, task)
+    phones, errors = confusions.phones, confusions.errors
+    i, j = np.unravel_index(np.nanargmax(errors), errors.shape)
     alt = (
-        f"ABX error {task} speakers of {len(found.phones)} phones, two by two, {np.nanmean(found.errors):.1f} % in the mean; the most "
-        f"confused is {found.phones[i]} with {found.phones[j]}, {found.errors[i, j]:.0f} %."
+        f"ABX error {task} speakers of {len(phones)} phones, two by two, {np.nanmean(errors):.1f} % in the mean; the most "
+        f"confused is {phones[i]} with {phones[j]}, {errors[i, j]:.0f} %."
     )
-    return Drawn(heat_map(found, title, width), alt)
+    return Drawing(heat_map(confusions, title, width), alt)

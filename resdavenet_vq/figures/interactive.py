@@ -1,4 +1,4 @@
-"""Charts that a page draws with Plotly: descriptions for it, as plain values. What they show stands in a table beside them as well."""
+"""Charts that Plotly draws on a page, where hovering tells more: their descriptions as plain values. A table beside each has the same numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.figures.charts import Panel
+from resdavenet_vq.figures.charts import F1_LEVELS, Panel, equal_f1
 from resdavenet_vq.figures.confusions import CHANCE, Confusions
 from resdavenet_vq.figures.style import LINES
 
@@ -30,7 +30,7 @@ class Chart(NamedTuple):
 
 
 def library() -> tuple[Path, Path]:
-    """Plotly's script and its licence, as installed. Raises InputError where they are not."""
+    """Plotly's script and its license, as installed. Raises InputError without them."""
     try:
         files = {Path(str(file)).name: Path(str(file.locate())) for file in metadata.files("plotly") or ()}
         return files["plotly.min.js"], files["LICENSE.txt"]
@@ -44,9 +44,9 @@ def curves(panel: Panel, alt: str) -> Chart:
     """Curves over epochs; only finite values are drawn."""
     data = []
     for number, line in enumerate(panel.lines):
-        known = np.isfinite(line.y)
+        finite = np.isfinite(line.y)
         data.append(
-            {"type": "scatter", "x": line.x[known].tolist(), "y": line.y[known].tolist()} | _look(line.name, number)
+            {"type": "scatter", "x": line.x[finite].tolist(), "y": line.y[finite].tolist()} | _look(line.name, number)
         )
     vertical: dict[str, Any] = {"title": {"text": panel.unit}, "type": "log" if panel.log else "linear"}
     if panel.y_limits and None not in panel.y_limits:
@@ -63,35 +63,30 @@ def curves(panel: Panel, alt: str) -> Chart:
     return Chart(f"chart-{panel.name}", {"data": data, "layout": layout}, alt, 340 + 12 * len(data))
 
 
-def precision_recall(words: Mapping[str, tuple[pd.DataFrame, int | None]], best: int, alt: str) -> Chart:
-    """A point a word; hovering names it, a click opens it in the explorer. `words`: detectors, best first, and the layer's number there."""
+def precision_recall(words: Mapping[str, pd.DataFrame], numbers: Mapping[str, int], alt: str) -> Chart:
+    """A point for each word; hovering names it, a click opens it in the explorer. `numbers`: those of the layers in the explorer."""
     data: list[dict[str, Any]] = []
-    for f1 in (0.2, 0.4, 0.5, 0.6, 0.8):
-        recall = np.linspace(f1 / (2 - f1), 1, 60)
+    for f1 in F1_LEVELS:
+        recall, precision = equal_f1(f1, points=60)
         line = {"color": "#999999", "width": 2 if f1 == 0.5 else 1}
         data.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "x": recall.round(4).tolist(),
-                "y": (f1 * recall / (2 * recall - f1)).round(4).tolist(),
-            }
+            {"type": "scatter", "mode": "lines", "x": recall.round(4).tolist(), "y": precision.round(4).tolist()}
             | {"line": line, "hoverinfo": "skip", "showlegend": False}
         )
-    for number, (name, (table, layer)) in enumerate(words.items()):
-        shown = table.head(best)
+    for number, (name, table) in enumerate(words.items()):
+        layer = numbers.get(name)
         data.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": plain(name),
-                "x": shown["recall"].tolist(),
-                "y": shown["precision"].tolist(),
+                "x": table["recall"].tolist(),
+                "y": table["precision"].tolist(),
                 "text": [
                     f"{plain(word)}: F1 {100 * f1:.1f} %, code {code}"
-                    for word, f1, code in zip(shown["word"], shown["f1"], shown["code"], strict=True)
+                    for word, f1, code in zip(table["word"], table["f1"], table["code"], strict=True)
                 ],
-                "customdata": [None if layer is None else opened(layer, word) for word in shown["word"]],
+                "customdata": [None if layer is None else explorer_address(layer, word) for word in table["word"]],
                 "hovertemplate": "%{text}<br>precision %{y:.3f}, recall %{x:.3f}<extra></extra>",
                 "marker": {
                     "symbol": f"{_MARKERS[number % len(_MARKERS)]}-open",
@@ -102,7 +97,7 @@ def precision_recall(words: Mapping[str, tuple[pd.DataFrame, int | None]], best:
         )
     notes = [
         {"x": 1, "y": f1 / (2 - f1), "text": f"F1 {f1}", "showarrow": False, "xanchor": "left", "font": {"size": 11}}
-        for f1 in (0.2, 0.4, 0.5, 0.6, 0.8)
+        for f1 in F1_LEVELS
     ]
     layout = {
         "xaxis": {"title": {"text": "Recall"}, "range": [0, 1.01]},
@@ -112,28 +107,6 @@ def precision_recall(words: Mapping[str, tuple[pd.DataFrame, int | None]], best:
         "margin": {"r": 52},
     }
     return Chart("chart-precision-recall", {"data": data, "layout": layout}, alt, 460)
-
-
-def words_above(f1: Mapping[str, np.ndarray], threshold: float, alt: str) -> Chart:
-    """How many words of each model and layer have at least a given F1."""
-    data = []
-    for number, (name, values) in enumerate(f1.items()):
-        descending = np.sort(values)[::-1]
-        line = {
-            "type": "scatter",
-            "x": [0, *descending[::-1].tolist()],
-            "y": [len(descending), *range(len(descending), 0, -1)],
-        }
-        data.append(line | _look(name, number) | {"mode": "lines", "hovertemplate": "%{y} words with F1 ≥ %{x:.2f}"})
-        data[-1]["line"] |= {"shape": "vh"}
-    mark = {"type": "line", "x0": threshold, "x1": threshold, "y0": 0, "y1": 1, "yref": "paper"}
-    layout = {
-        "xaxis": {"title": {"text": "F1 threshold"}, "range": [0, 1]},
-        "yaxis": {"title": {"text": "Words with at least this F1"}, "type": "log"}
-        | _log_ticks(np.array([1, *map(len, f1.values())])),
-        "shapes": [mark | {"line": {"color": "#888888", "dash": "dot", "width": 1}}],
-    }
-    return Chart("chart-words-above", {"data": data, "layout": layout}, alt, 460)
 
 
 def phone_errors(confusions: Confusions, alt: str) -> Chart:
@@ -162,22 +135,22 @@ def phone_errors(confusions: Confusions, alt: str) -> Chart:
     return Chart("chart-phones", {"data": [trace], "layout": layout}, alt, max(420, 15 * len(phones) + 120))
 
 
-def opened(layer: int, word: str) -> str:
+def explorer_address(layer: int, word: str) -> str:
     """The address of a word in the explorer."""
     return "units.html#" + urlencode({"layer": layer, "word": word})
 
 
 def plain(text: str) -> str:
-    """Text of a corpus where Plotly would read tags, or its own codes, in it."""
+    """Text of a corpus without the tags and codes that Plotly would interpret."""
     return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("%{", "% {")
 
 
 def _log_ticks(values: np.ndarray) -> dict[str, Any]:
     """Ticks of a logarithmic axis at 1, 2, 5, 10, ... and its range, a little more than that of the values (base 10, as Plotly wants it)."""
-    known = values[np.isfinite(values) & (values > 0)]
-    if not len(known):
+    positive = values[np.isfinite(values) & (values > 0)]
+    if not len(positive):
         return {}
-    low, high = np.log10(known.min()) - 0.06, np.log10(known.max()) + 0.06
+    low, high = np.log10(positive.min()) - 0.06, np.log10(positive.max()) + 0.06
     ticks = [m * 10.0**e for e in range(int(np.floor(low)), int(np.ceil(high)) + 1) for m in (1, 2, 5)]
     if high - low < 0.5:
         ticks = [m * 10.0**e for e in range(int(np.floor(low)), int(np.ceil(high)) + 1) for m in range(1, 10)]
@@ -185,10 +158,10 @@ def _log_ticks(values: np.ndarray) -> dict[str, Any]:
 
 
 def _look(name: str, number: int) -> dict[str, Any]:
-    colour = LINES[number % len(LINES)]
+    color = LINES[number % len(LINES)]
     return {
         "mode": "lines+markers",
         "name": plain(name),
-        "line": {"color": colour, "dash": _DASHES[number % len(_DASHES)]},
-        "marker": {"color": colour, "symbol": _MARKERS[number % len(_MARKERS)], "size": 6},
+        "line": {"color": color, "dash": _DASHES[number % len(_DASHES)]},
+        "marker": {"color": color, "symbol": _MARKERS[number % len(_MARKERS)], "size": 6},
     }

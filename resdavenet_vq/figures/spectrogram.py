@@ -1,12 +1,11 @@
-"""The figures of the report and of papers: aligned spectrograms here, and the charts of the neighbouring modules by name.
+"""Spectrograms under aligned rows of labels: of an utterance, of a part of it, or many side by side.
 
-Pure functions of arrays that return a matplotlib Figure; only `save` touches the disk. Nothing here needs a display.
-Conventions: times in seconds, frequencies in Hz, scores between 0 and 1, sizes in inches. `figures.style` says how figures look.
+Pure functions of arrays that return a matplotlib Figure. Times are in seconds, frequencies in Hz, sizes in inches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -16,33 +15,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
-from resdavenet_vq.corpus.manifest import Interval
-from resdavenet_vq.evaluation import units
-from resdavenet_vq.evaluation.units import FrameTime
-from resdavenet_vq.figures.charts import Line, Panel, curves, precision_recall, words_above
-from resdavenet_vq.figures.style import BOXES, COLUMN, LINES, PAGE, code_colour, save, styled
-
-__all__ = [
-    "BOXES",
-    "COLUMN",
-    "INCHES_PER_SECOND",
-    "LINES",
-    "MARGIN_LEFT",
-    "MARGIN_RIGHT",
-    "PAGE",
-    "Line",
-    "Panel",
-    "Row",
-    "Segment",
-    "aligned_spectrogram",
-    "code_colour",
-    "code_runs",
-    "contact_sheet",
-    "curves",
-    "precision_recall",
-    "save",
-    "words_above",
-]
+from resdavenet_vq.corpus.manifest import Interval, Utterance
+from resdavenet_vq.encode.codes import SplitCodes
+from resdavenet_vq.encode.units import FrameTime, code_runs
+from resdavenet_vq.figures.registry import PAGE
+from resdavenet_vq.figures.style import LINES, code_color, styled
 
 INCHES_PER_SECOND = 4.0
 """Time scale of an aligned spectrogram on a screen: the shortest run of codes at 20 ms a frame still holds its number."""
@@ -56,12 +33,12 @@ class Row(NamedTuple):
 
     name: str
     intervals: Sequence[Interval]
-    coloured: bool = False
-    """Whether boxes are coloured by their label: for runs of codes."""
+    colored: bool = False
+    """Whether a box has the color of its code."""
 
 
 class Segment(NamedTuple):
-    """A part of an utterance: what a contact sheet shows many of."""
+    """A part of an utterance, one of many on a contact sheet."""
 
     title: str
     spectrogram: np.ndarray
@@ -69,7 +46,7 @@ class Segment(NamedTuple):
     start: float
     end: float
     marked: Interval
-    """The stretch that the segment is shown for."""
+    """The word or run of a code between the dashed lines."""
 
 
 class _Layout(NamedTuple):
@@ -88,7 +65,7 @@ class _Layout(NamedTuple):
     name_size: float
 
     def heights(self, rows: Sequence[Row]) -> list[float]:
-        return [self.code_row if row.coloured else self.label_row for row in rows]
+        return [self.code_row if row.colored else self.label_row for row in rows]
 
     def height(self, rows: Sequence[Row]) -> float:
         return self.above + sum(self.heights(rows)) + self.gap * bool(rows) + self.picture + self.below
@@ -98,16 +75,21 @@ _SCREEN = _Layout(MARGIN_LEFT, MARGIN_RIGHT, 0.08, 0.48, 2.0, 0.3, 0.46, 0.06, 9
 _PAPER = _Layout(0.78, 0.06, 0.04, 0.34, 1.0, 0.17, 0.24, 0.03, 7, 5, 6.5)
 
 
-def code_runs(codes: np.ndarray, frame_period: float, frame_time: FrameTime = "published") -> tuple[Interval, ...]:
-    """Runs of equal codes of one utterance (T,), in time order, labelled by their code; for frame times see `evaluation.units`."""
-    runs = units.runs(codes, np.array([0, len(codes)]))
-    start, end = (
-        np.round(units.frame_edges(frames, frame_period, frame_time), 6)
-        for frames in (runs.start, runs.start + runs.length)
-    )
-    return tuple(
-        Interval(a, b, str(code)) for a, b, code in zip(start.tolist(), end.tolist(), runs.code.tolist(), strict=True)
-    )
+def aligned_rows(
+    utterance: Utterance, codes: Sequence[tuple[str, SplitCodes, Collection[str]]], frame_time: FrameTime
+) -> list[Row]:
+    """Words and phones of an utterance, where aligned, and its runs of codes: for each model, with its name, those of some layers."""
+    rows = [
+        Row(name, intervals)
+        for name, intervals in (("words", utterance.words), ("phones", utterance.phones))
+        if intervals
+    ]
+    return rows + [
+        Row(f"{model}\n{layer}", code_runs(layer_codes, frame_period, frame_time), colored=True)
+        for model, file, layers in codes
+        for layer, layer_codes, frame_period in file.read_all(utterance.id)
+        if layer in layers
+    ]
 
 
 def aligned_spectrogram(
@@ -122,9 +104,9 @@ def aligned_spectrogram(
 ) -> Figure:
     """A spectrogram in grey with rows of aligned labels above it, for an utterance or a part of one.
 
-    `spectrogram` (bins, frames) is in decibels, dark is loud; frame f is centred at f hops (seconds), bins go from 0 to
-    `highest_frequency` Hz. Shown are the times from `start` to `end`; an interval that reaches over an edge is cut there.
-    The first row is the topmost. With a `width` (inches) the figure is for a paper; a label that finds no room is left out.
+    `spectrogram` (bins, frames) is in decibels, dark is loud; frame f is centered at f hops (seconds), bins go from 0 to
+    `highest_frequency` Hz. An interval that crosses `start` or `end` is cut there.
+    The first row is the topmost. With a `width` (inches) the figure is for a paper; a label that does not fit is left out.
     """
     layout = _SCREEN if width is None else _PAPER
     wide = width or max(3.0, (end - start) * INCHES_PER_SECOND) + layout.left + layout.right
@@ -147,7 +129,7 @@ def contact_sheet(
 ) -> Figure:
     """Many segments side by side, each an aligned spectrogram under its title; all have the same time scale and the same rows' heights.
 
-    Segments must have as many rows, of the same kinds, each. The stretch that a segment is shown for lies between two lines.
+    All segments must have the same number and kinds of rows. Dashed lines stand at both ends of what is `marked`.
     """
     layout, title, foot = _PAPER._replace(picture=0.7, below=0.22), 0.18, 0.14
     columns = columns or max(1, min(len(segments), int(width / 1.7)))
@@ -202,15 +184,15 @@ def _draw_aligned(
     across = ((left + layout.left) / width, inner / width)
     axes = figure.add_axes((across[0], (bottom + layout.below) / height, across[1], layout.picture / height))
     first = max(0, int(start / hop) - 1)  # frames beside the segment only make files larger
-    shown = spectrogram[:, first : int(np.ceil(end / hop)) + 2]
+    frames = spectrogram[:, first : int(np.ceil(end / hop)) + 2]
     axes.imshow(
-        shown,
+        frames,
         origin="lower",
         aspect="auto",
         cmap="Greys",
         vmin=-80,
         vmax=0,
-        extent=((first - 0.5) * hop, (first + shown.shape[1] - 0.5) * hop, 0, highest_frequency),
+        extent=((first - 0.5) * hop, (first + frames.shape[1] - 0.5) * hop, 0, highest_frequency),
     )
     axes.set(xlim=span, ylim=(0, highest_frequency))
     axes.xaxis.set_major_locator(MaxNLocator(max(2, int(inner / 0.5)), steps=[1, 2, 2.5, 5, 10]))
@@ -247,11 +229,11 @@ def _draw_rows(
             left, right = max(interval.start, span[0]), min(interval.end, span[1])
             if right <= left:
                 continue
-            colour = code_colour(int(interval.label)) if row.coloured else "white"
+            color = code_color(int(interval.label)) if row.colored else "white"
             axes.add_patch(
-                Rectangle((left, top), right - left, height, facecolor=colour, edgecolor="#666666", linewidth=0.5)
+                Rectangle((left, top), right - left, height, facecolor=color, edgecolor="#666666", linewidth=0.5)
             )
-            largest = layout.code_size if row.coloured else layout.label_size
+            largest = layout.code_size if row.colored else layout.label_size
             fit = _fitting(interval.label, (right - left) * inches_per_second * 72 - 1.5, height * 72 - 2, largest)
             if fit:
                 size, rotation = fit
@@ -269,7 +251,7 @@ def _draw_rows(
 
 
 def _fitting(label: str, width: float, height: float, largest: int) -> tuple[int, int] | None:
-    """The largest size and the rotation at which a label fits a box (all in points); lying first, then standing, or None."""
+    """The largest size and the rotation at which a label fits a box (all in points): 0 degrees before 90, else None."""
     for rotation, along, across, smallest in ((0, width, height, min(6, largest)), (90, height, width, 5)):
         for size in range(largest, smallest - 1, -1):
             if _width(label) * size <= along and 0.75 * size <= across:

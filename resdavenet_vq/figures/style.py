@@ -1,15 +1,15 @@
 """How every figure looks: palettes, sizes of text, legends, and files with the same bytes for the same figure.
 
-Every figure has a white background, so that it reads the same on a light and on a dark page. Colour never carries
-meaning alone: runs of codes bear their number, lines and points differ in marker and dash as well. The palettes are
-Okabe and Ito's (lines) and Paul Tol's "light" (boxes under black text), both told apart by colour-blind readers.
+Every figure has a white background, so that it reads the same on a light and on a dark page. Color never carries
+meaning alone: runs of codes have their number, lines and points differ in marker and dash as well. The palettes are
+Okabe and Ito's (lines) and Paul Tol's "light" (boxes under black text), both safe for color-blind readers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -18,16 +18,21 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from resdavenet_vq.files import atomic_write
 
 BOXES = ("#77AADD", "#EE8866", "#EEDD88", "#FFAABB", "#99DDFF", "#44BB99", "#BBCC33", "#AAAA00", "#DDDDDD")
-"""Colours of codes: nine light ones, each readable under black text."""
+"""Colors of codes: nine light ones, each readable under black text."""
 
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
-"""Colours of models and layers."""
+"""Colors of models and layers."""
 
 MARKERS = "osD^vPX"
 DASHES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
 
-COLUMN, PAGE = 3.3, 7.0
-"""Inches: one column, and the whole width, of a paper in two columns."""
+
+class Drawing(NamedTuple):
+    """A figure and its description in words."""
+
+    figure: Figure
+    alt: str
+
 
 _STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
@@ -69,7 +74,7 @@ _PAPER: dict[str, Any] = {
 
 
 def marker(number: int) -> str:
-    """The marker of a series: with LINES it tells 49 apart, though colours come again after seven."""
+    """The marker of a series: together with LINES it distinguishes 49 series, though colors repeat after seven."""
     return MARKERS[(number + number // len(LINES)) % len(MARKERS)]
 
 
@@ -79,13 +84,13 @@ def styled(*, paper: bool = False) -> Any:
 
 
 FORMATS = ("pdf", "svg", "png")
-"""What a figure can be written as."""
+"""File formats of figures."""
 
 
 def save(figure: Figure, path: Path, dpi: int = 150, alt: str = "") -> None:
     """Writes a figure as SVG, PDF or PNG, by the file's suffix; whole, and with the same bytes for the same figure.
 
-    `dpi` is that of a PNG, and of the pictures inside the others; `alt` says in words what is seen, and stays in the file.
+    `dpi` is that of a PNG, and of the pictures inside the others; `alt` is stored in the file as its description.
     """
     kind = path.suffix.removeprefix(".")
     metadata: dict[str, dict[str, str | None]] = {
@@ -97,8 +102,8 @@ def save(figure: Figure, path: Path, dpi: int = 150, alt: str = "") -> None:
         figure.savefig(tmp, format=kind, dpi=dpi, metadata=metadata[kind])
 
 
-def code_colour(code: int) -> str:
-    """The colour of a code's boxes, in every row and figure the same."""
+def code_color(code: int) -> str:
+    """The color of a code's boxes: the same in every row and figure."""
     return BOXES[code % len(BOXES)]
 
 

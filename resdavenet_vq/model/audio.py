@@ -15,12 +15,15 @@ from torch import Tensor, nn
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import frame_stride
-from resdavenet_vq.model.quantizer import Quantizer
+from resdavenet_vq.model.quantizer import Quantizer, settings_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from resdavenet_vq.config import AudioModel, QuantizerModel
+
+N_MELS = 40
+"""Mel bands of the input."""
 
 JITTERED_POSITIONS = (1, 2)
 """Temporal jitter follows these positions, whether a quantizer is on there or not."""
@@ -120,7 +123,7 @@ class AudioEncoder(nn.Module):
         self.jitter = jitter
         self.jitter_offsets = JITTER_OFFSETS[jitter_offsets]
         stem = nn.Sequential(
-            nn.Conv2d(1, audio.widths[0], (audio.n_mels, 1), bias=False), nn.BatchNorm2d(audio.widths[0]), nn.ReLU()
+            nn.Conv2d(1, audio.widths[0], (N_MELS, 1), bias=False), nn.BatchNorm2d(audio.widths[0]), nn.ReLU()
         )
         self.memory_format = memory_format(audio.widths)
         self.stages = nn.ModuleList([stem])
@@ -134,7 +137,7 @@ class AudioEncoder(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         self.quantizers = nn.ModuleDict(
-            {f"quant{n}": Quantizer(audio.widths[n - 1], quantizer.of(n)) for n in sorted(quantizers)}
+            {f"quant{n}": Quantizer(audio.widths[n - 1], settings_at(quantizer, n)) for n in sorted(quantizers)}
         )
 
     def forward(

@@ -6,7 +6,6 @@ The JSON holds the SHA-256 of the weights, which is checked before anything pars
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import safetensors
@@ -110,7 +109,7 @@ def differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> 
 
 def _settings(described: dict[str, Any], folder: Path) -> Model:
     try:
-        settings: Model = Model.from_json(json.dumps(described))
+        settings = Model.from_card(described)
     except InputError as e:
         raise InputError(f"{folder / CARD}: 'model' has faults\n{e}") from None
     return settings

@@ -34,6 +34,12 @@ class Quantized(NamedTuple):
     """(K,) int64: how many of this process's valid frames took each code; the sum is the weight of the loss among processes."""
 
 
+def settings_at(settings: QuantizerModel, position: int) -> QuantizerModel:
+    """The settings of the quantizer at a position from 1 to 5, with the size of its own codebook alone."""
+    sizes = settings.codebook_size
+    return settings if isinstance(sizes, int) else settings.model_copy(update={"codebook_size": sizes[position - 1]})
+
+
 class Quantizer(nn.Module):
     """Replaces each frame by the nearest vector of a codebook, and in training moves the codebook after its frames.
 
@@ -71,7 +77,7 @@ class Quantizer(nn.Module):
         super().__init__()
         size = settings.codebook_size
         if not isinstance(size, int):
-            raise TypeError(f"a quantizer has one codebook size, not {size}: pass settings.of(position)")
+            raise TypeError(f"a quantizer has one codebook size, not {size}: pass settings_at(settings, position)")
         codebook = torch.randn(size, dim) * settings.init_std
         if settings.init_nonnegative:
             codebook.clamp_(min=0)

@@ -22,7 +22,7 @@ from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import atomic_write
 from resdavenet_vq.lineage import N_POSITIONS, Lineage
 from resdavenet_vq.model import checkpoint
-from resdavenet_vq.model.audio import AudioEncoder
+from resdavenet_vq.model.audio import N_MELS, AudioEncoder
 from resdavenet_vq.model.dual_encoder import DualEncoder
 from resdavenet_vq.model.image import ImageEncoder
 from resdavenet_vq.release.archives import ARCHIVES, md5_of
@@ -188,11 +188,12 @@ def _described(state: Mapping[str, Tensor]) -> _Described:
         raise InputError(
             "no released audio model: it has no four-dimensional conv1.weight and layer1.0.conv1.weight to layer4.0.conv1.weight"
         )
+    if shapes[0][2] != N_MELS:
+        raise InputError(f"{AUDIO}: takes {shapes[0][2]} mel bands, and the features have {N_MELS}")
     audio = AudioModel(
         widths=(shapes[0][0], shapes[1][0], shapes[2][0], shapes[3][0], shapes[4][0]),
         blocks_per_stage=sum(re.fullmatch(r"layer1\.\d+\.conv1\.weight", name) is not None for name in state),
         kernel_size=shapes[1][3],
-        n_mels=shapes[0][2],
     )
     sizes = {
         n: len(state[f"quant{n}._embedding.weight"])

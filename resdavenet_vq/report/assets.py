@@ -1,24 +1,30 @@
-"""The report's folder: what the pages show, copied in once and named plainly, and the whole of it at once or not at all."""
+"""The report's folder, written whole or not at all: sounds, images and figures copied in once, and data in pieces.
+
+A page opened from disk may not fetch files, but it may add scripts. So every piece of data is a file `data/NAME.js` that hands one JSON
+value to `report.receive`. The text is safe inside a script element as well: `<` never occurs in it.
+"""
 
 from __future__ import annotations
 
 import io
+import json
+import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import soundfile
 from PIL import Image
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.figures import spectrogram as figures
+from resdavenet_vq.figures.style import save
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from resdavenet_vq.figures.style import Drawing
 
 PIXELS_PER_INCH = 96
 """Of a web page."""
@@ -28,13 +34,12 @@ COMPRESSED = frozenset({".flac", ".mp3", ".ogg", ".opus", ".m4a"})
 
 
 class Picture(NamedTuple):
-    """A picture in the folder: its relative path, its size in pixels of the page, and its words."""
+    """A picture in the folder: its relative path, its size in pixels of the page, and its description."""
 
     file: str
     width: int
     height: int
     alt: str = ""
-    caption: str = ""
 
 
 class Folder:
@@ -47,18 +52,22 @@ class Folder:
         self._copied: dict[Path, str] = {}
 
     def path(self, *parts: str) -> Path:
-        """A path in the folder, its parent made."""
+        """A path in the folder; creates its parent."""
         path = self.root.joinpath(*parts)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def figure(self, name: str, figure: Figure, alt: str, caption: str = "") -> Picture:
+    def figure(self, name: str, drawing: Drawing) -> Picture:
         """Saves a figure as SVG."""
-        figures.save(figure, self.path("figures", f"{name}.svg"))
-        width, height = figure.get_size_inches()
-        return Picture(
-            f"figures/{name}.svg", round(width * PIXELS_PER_INCH), round(height * PIXELS_PER_INCH), alt, caption
-        )
+        save(drawing.figure, self.path("figures", f"{name}.svg"))
+        width, height = drawing.figure.get_size_inches() * PIXELS_PER_INCH
+        return Picture(f"figures/{name}.svg", round(width), round(height), drawing.alt)
+
+    def data(self, name: str, value: Any) -> str:
+        """Writes a piece of data and returns its name."""
+        text = f"report.receive({as_script(name)},{as_script(value)});\n"
+        self.path("data", f"{name}.js").write_text(text, encoding="utf-8")
+        return name
 
     def sound(self, source: Path) -> str:
         """Copies an audio file in, as FLAC unless it is compressed already. Raises InputError naming it where it cannot be read."""
@@ -90,8 +99,8 @@ class Folder:
             raise InputError(f"{source}: cannot be copied into the report ({e.strerror or e})") from None
         return name
 
-    def once(self, source: Path, name: str) -> str:
-        """Copies a file in under a name that gets a number; the same file only once."""
+    def copy_once(self, source: Path, name: str) -> str:
+        """Copies a file in under a name with a number, unless it was copied before."""
         if source not in self._copied:
             self._copied[source] = self.copy(source, f"{name}-{len(self._copied) + 1}{source.suffix}")
         return self._copied[source]
@@ -108,30 +117,59 @@ class Folder:
                 with Image.open(io.BytesIO(data)) as image:
                     kind, (width, height) = str(image.format).lower(), image.size
             except (OSError, ValueError, Image.DecompressionBombError) as e:
-                raise InputError(f"image {key}: cannot be shown ({e}); prepare the split again") from None
+                raise InputError(f"image {key}: cannot be decoded ({e}); prepare the split again") from None
             name = f"images/{len(self._images) + 1:04d}.{'jpg' if kind == 'jpeg' else kind}"
             self.path(*name.split("/")).write_bytes(data)
             self._images[key] = Picture(name, width, height)
         return self._images[key]
 
 
+def as_script(value: Any) -> str:
+    """A value as JSON without `<`, `>` and `&`, for a script element; NaN and infinity become null."""
+    text = json.dumps(_finite(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def pieces(values: Sequence[Any], size: int) -> Iterator[tuple[int, Sequence[Any]]]:
+    """Pieces of at most `size` values with their numbers from 0."""
+    for number, start in enumerate(range(0, len(values), size)):
+        yield number, values[start : start + size]
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case dict():
+            return {str(key): _finite(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+        case np.ndarray():
+            return _finite(value.tolist())
+        case np.generic():
+            return _finite(value.item())
+        case float() if not math.isfinite(value):
+            return None
+    return value
+
+
 @contextmanager
-def atomic_write(out: Path) -> Iterator[Folder]:
-    """A folder beside `out` to fill; it takes the place of `out`, and of all that was there, only when the block ends well."""
+def replace_folder(out: Path) -> Iterator[Folder]:
+    """A folder beside `out` to fill; it replaces `out` only when the block ends without an error."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    beside, old = (out.with_name(f".{out.name}.{os.getpid()}.{what}") for what in ("new", "old"))
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
+    new, old = (out.with_name(f".{out.name}.{os.getpid()}.{suffix}") for suffix in ("new", "old"))
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir()
     try:
-        yield Folder(beside)
+        yield Folder(new)
         if out.exists():
             out.rename(old)
         try:
-            beside.rename(out)
+            new.rename(out)
         except OSError:
             if old.exists():
                 old.rename(out)
             raise
         shutil.rmtree(old, ignore_errors=True)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)

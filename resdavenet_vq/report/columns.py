@@ -1,6 +1,6 @@
 """What the numbers mean: their names on the page, how they are rounded, and an explanation in plain words.
 
-Names of columns are matched whole against patterns; a column that no pattern knows is shown under its own name.
+A score is named by its task, condition and score, as in scores.csv; a score that the table does not have is shown under its own name.
 """
 
 from __future__ import annotations
@@ -9,31 +9,25 @@ import math
 import re
 from typing import Any, NamedTuple
 
+from resdavenet_vq.lineage import N_POSITIONS
 
-class Meaning(NamedTuple):
-    """A column as it is shown."""
+FURTHER = "Further numbers"
+"""The group of scores without an explanation."""
 
-    column: str
+
+class Column(NamedTuple):
+    """How a score is shown."""
+
     label: str
     style: str = "plain"
     """How `rounded` rounds it."""
-    group: str = "Further numbers"
-    """Columns that are explained and shown together."""
+    group: str = FURTHER
+    """Scores that are explained and shown together."""
     headline: bool = False
-    """Whether it stands in the first table."""
-
-    @property
-    def of_whole_model(self) -> bool:
-        """Whether every layer of a model bears the same number."""
-        return self.group == "Retrieval"
-
-    @property
-    def text(self) -> str:
-        """What the numbers of its group mean."""
-        return _GROUPS.get(self.group, "")
+    """Whether it is in the first table."""
 
 
-_GROUPS = {
+TEXTS = {
     "Retrieval": (
         "An image must find its own spoken caption among all captions of the split, and a caption its image. R@10 is the share of queries "
         "whose right answer is among the first ten, in percent; higher is better. Chance is what a random order earns. R@10 can rise above chance only because "
@@ -64,72 +58,130 @@ _GROUPS = {
     ),
 }
 
-_DIRECTIONS = {"image_to_speech": "image → caption", "speech_to_image": "caption → image", "mean": "mean"}
-_WAY = "(?P<way>image_to_speech|speech_to_image|mean)"
+_SHARE, _COUNT = "share", "count"
 
-_SHARES = "f1|precision|recall|r_value|purity|homogeneity|completeness|v_measure|nmi|top_share|data_wait"
+_RETRIEVAL = {
+    ("mean", "recall_at_k"): ("R@{k} (%)", _SHARE, True),
+    ("mean", "chance_recall_at_k"): ("R@{k} by chance (%)", _SHARE, True),
+    ("image_to_speech", "recall_at_k"): ("R@{k} image → caption (%)", _SHARE, False),
+    ("image_to_speech", "chance_recall_at_k"): ("R@{k} image → caption by chance (%)", _SHARE, False),
+    ("image_to_speech", "median_rank"): ("median rank image → caption", "plain", False),
+    ("speech_to_image", "recall_at_k"): ("R@{k} caption → image (%)", _SHARE, False),
+    ("speech_to_image", "chance_recall_at_k"): ("R@{k} caption → image by chance (%)", _SHARE, False),
+    ("speech_to_image", "median_rank"): ("median rank caption → image", "plain", False),
+}
 
-# pattern of the column, label, style, group, headline
-_PATTERNS: tuple[tuple[str, str, str, str, bool], ...] = (
-    (r"mean_recall_at_(?P<k>\d+)", "R@{k} (%)", "share", "Retrieval", True),
-    (r"mean_chance_recall_at_(?P<k>\d+)", "by chance (%)", "share", "Retrieval", True),
-    (rf"{_WAY}_recall_at_(?P<k>\d+)", "R@{k} {way} (%)", "share", "Retrieval", False),
-    (rf"{_WAY}_chance_recall_at_(?P<k>\d+)", "R@{k} {way} by chance (%)", "share", "Retrieval", False),
-    (rf"{_WAY}_median_rank", "median rank {way}", "plain", "Retrieval", False),
-    (r"retrieval_(?P<rest>.+)", "{rest}", "plain", "Retrieval", False),
-    (r"abx_(?P<split>.+)_(?P<how>within|across)", "{split}, {how} (%)", "tenth", "ABX error", True),
-    (r"abx_(?P<split>.+)_items", "{split}, items", "count", "ABX error", False),
-    (r"abx_(?P<rest>.+)", "{rest}", "plain", "ABX error", False),
-    (
-        r"bitrate_(?P<split>.+)_(?P<kind>run_length|factored|segment)",
-        "{split}, {kind} (bit/s)",
-        "count",
-        "Bitrate",
-        False,
-    ),
-    (r"bitrate_(?P<split>.+)", "{split} (bit/s)", "count", "Bitrate", True),
-    (r"words_published_words_above_f1", "detected", "count", "Words", True),
-    (r"words_published_chance_words_above_f1", "detected by chance", "count", "Words", True),
-    (r"words_held_out_words_above_f1", "held out, detected", "count", "Words", True),
-    (r"words_published_(?P<rest>.*mean_f1)", "{rest} (%)", "share", "Words", False),
-    (r"words_published_(?P<rest>.+)", "{rest}", "count", "Words", False),
-    (r"words_held_out_(?P<rest>.*mean_f1)", "held out, {rest} (%)", "share", "Words", False),
-    (r"words_held_out_(?P<rest>chance_.+|words.*)", "held out, {rest}", "count", "Words", False),
-    (r"words_units_codes_used", "codes used", "count", "Units", False),
-    (r"words_units_perplexity", "perplexity", "count", "Units", True),
-    (rf"words_units_(?P<rest>{_SHARES})", "{rest} (%)", "share", "Units", False),
-    (
-        rf"words_units_(?P<tier>words|phones)_(?P<rest>(?:boundaries_)?(?:{_SHARES}))",
-        "{tier}, {rest} (%)",
-        "share",
-        "Units",
-        False,
-    ),
-    (r"words_units_(?P<tier>words|phones)_(?P<rest>.+)", "{tier}, {rest}", "plain", "Units", False),
-    (r"words_(?:conditions_)?(?P<rest>.+)", "{rest}", "plain", "Words", False),
-    (rf"(?P<rest>(?:\w+_)?(?:{_SHARES}))", "{rest} (%)", "share", "", False),
-    (r"lineage|seed|layer", "", "text", "", False),
-    (r"frame_period", "frame (s)", "plain", "", True),
-)
+_OTHERS = {
+    ("abx", "within", "error"): ("{split}, within (%)", "tenth", "ABX error", True),
+    ("abx", "across", "error"): ("{split}, across (%)", "tenth", "ABX error", True),
+    ("bitrate", "plain", "bits_per_second"): ("{split} (bit/s)", _COUNT, "Bitrate", True),
+    ("bitrate", "run_length", "bits_per_second"): ("{split}, run length (bit/s)", _COUNT, "Bitrate", False),
+    ("bitrate", "factored", "bits_per_second"): ("{split}, factored (bit/s)", _COUNT, "Bitrate", False),
+    ("bitrate", "segment", "bits_per_second"): ("{split}, segment (bit/s)", _COUNT, "Bitrate", False),
+    ("words", "published", "words"): ("words", _COUNT, "Words", False),
+    ("words", "published", "words_above_f1"): ("detected", _COUNT, "Words", True),
+    ("words", "published", "mean_f1"): ("mean F1 (%)", _SHARE, "Words", False),
+    ("words", "published", "words_above_precision"): ("words above precision", _COUNT, "Words", False),
+    ("words", "published", "chance_words"): ("chance words", _COUNT, "Words", False),
+    ("words", "published", "chance_words_above_f1"): ("detected by chance", _COUNT, "Words", True),
+    ("words", "published", "chance_mean_f1"): ("chance mean F1 (%)", _SHARE, "Words", False),
+    ("words", "held_out", "words"): ("held out, words", _COUNT, "Words", False),
+    ("words", "held_out", "words_above_f1"): ("held out, detected", _COUNT, "Words", True),
+    ("words", "held_out", "mean_f1"): ("held out, mean F1 (%)", _SHARE, "Words", False),
+    ("words", "held_out", "chance_words"): ("held out, chance words", _COUNT, "Words", False),
+    ("words", "held_out", "chance_words_above_f1"): ("held out, detected by chance", _COUNT, "Words", False),
+    ("words", "held_out", "chance_mean_f1"): ("held out, chance mean F1 (%)", _SHARE, "Words", False),
+    ("retrieval", "image_to_speech", "n"): ("image queries", _COUNT, "Retrieval", False),
+    ("retrieval", "speech_to_image", "n"): ("caption queries", _COUNT, "Retrieval", False),
+    ("abx", "within", "n"): ("{split}, items", _COUNT, "ABX error", False),
+    ("words", "published", "n"): ("utterances", _COUNT, "Words", False),
+    ("words", "held_out", "n"): ("held out, utterances", _COUNT, "Words", False),
+    ("units", "", "perplexity"): ("perplexity", _COUNT, "Units", True),
+    ("units", "", "codes_used"): ("codes used", _COUNT, "Units", False),
+    ("units", "", "top_share"): ("top share (%)", _SHARE, "Units", False),
+    ("layer", "", "frame_period"): ("frame (s)", "plain", "", True),
+}
+
+_AGREEMENT = {
+    "purity": ("purity (%)", _SHARE),
+    "homogeneity": ("homogeneity (%)", _SHARE),
+    "completeness": ("completeness (%)", _SHARE),
+    "v_measure": ("V-measure (%)", _SHARE),
+    "nmi": ("NMI (%)", _SHARE),
+    "boundaries_found": ("boundaries found", "plain"),
+    "boundaries_reference": ("boundaries reference", "plain"),
+    "boundaries_precision": ("boundaries precision (%)", _SHARE),
+    "boundaries_recall": ("boundaries recall (%)", _SHARE),
+    "boundaries_f1": ("boundaries F1 (%)", _SHARE),
+    "boundaries_over_segmentation": ("boundaries over segmentation", "plain"),
+    "boundaries_r_value": ("boundaries R-value (%)", _SHARE),
+}
+"""Scores of units that compare them with words or phones."""
+
+_COLUMNS = {
+    **{("retrieval", *key): (label, style, "Retrieval", first) for key, (label, style, first) in _RETRIEVAL.items()},
+    **{
+        (f"retrieval_{name}", *key): (f"{name.upper()}, {label}", style, "Retrieval", False)
+        for name in ("sisa", "misa", "sima")
+        for key, (label, style, _) in _RETRIEVAL.items()
+    },
+    **_OTHERS,
+    **{
+        ("units", tier, score): (f"{tier}, {label}", style, "Units", False)
+        for tier in ("words", "phones")
+        for score, (label, style) in _AGREEMENT.items()
+    },
+}
+"""By task, condition and score: label, style, group, and whether it is a headline."""
+
+_HEADLINE_K = "10"
+"""The k of R@k in the first table."""
 
 
-def of(column: str) -> Meaning:
-    """The meaning of a column of a results table; one that no pattern knows bears its own name."""
-    for pattern, label, style, group, headline in _PATTERNS:
-        if match := re.fullmatch(pattern, column):
-            parts = {key: _DIRECTIONS.get(value, value.replace("_", " ")) for key, value in match.groupdict().items()}
-            return Meaning(column, _sentence(label.format(**parts)), style, group, headline)
-    return Meaning(column, _sentence(column.replace("_", " ")))
+def column(task: str, split: str, condition: str, score: str) -> Column:
+    """How a score of scores.csv is shown; one that the table does not have, under its own name."""
+    name, at, k = score.rpartition("_at_")
+    known = _COLUMNS.get((task, condition, f"{name}_at_k" if at else score))
+    if known is None:
+        return Column(_sentence(" ".join(filter(None, (task, condition, score)))))
+    label, style, group, headline = known
+    return Column(_sentence(label.format(k=k, split=split)), style, group, headline and (not at or k == _HEADLINE_K))
+
+
+def has_n(task: str, condition: str) -> bool:
+    """Whether the number that a score is about is shown too, as the score `n`."""
+    return (task, condition, "n") in _COLUMNS
 
 
 def _sentence(text: str) -> str:
-    """With capitals where they belong."""
-    text = re.sub(
-        r"\b(?:f1|nmi|r value|v measure)\b",
-        lambda found: {"r value": "R-value", "v measure": "V-measure"}.get(found[0], found[0].upper()),
-        text,
-    )
+    """A name with spaces and capitals."""
+    text = re.sub(r"\bf1\b", "F1", text.replace("_", " "))
     return text[:1].upper() + text[1:]
+
+
+_HISTORY = {
+    f"{condition}_{score[:-1]}{k}": Column(label.format(k=k), style)
+    for (condition, score), (label, style, _) in _RETRIEVAL.items()
+    if score.endswith("_k")
+    for k in (1, 5, 10)
+}
+_HISTORY |= {f"quant{n}_top_share": Column(f"Quant{n} top share (%)", _SHARE) for n in range(1, N_POSITIONS + 1)}
+_HISTORY |= {"data_wait": Column("Data wait (%)", _SHARE)}
+
+
+def history_column(name: str) -> Column:
+    """How a column of history.csv is shown."""
+    return _HISTORY.get(name, Column(_sentence(name)))
+
+
+_WORD_SHARES = {
+    f"{prefix}{score}" for prefix in ("", "held_out_", "chance_", "highest_") for score in ("f1", "precision", "recall")
+}
+
+
+def word_column(name: str) -> Column:
+    """How a column of words.csv is shown."""
+    return Column(_sentence(f"{name} (%)"), "share") if name in _WORD_SHARES else Column(_sentence(name))
 
 
 def is_number(value: Any) -> bool:

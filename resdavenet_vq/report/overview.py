@@ -1,82 +1,147 @@
-"""The overview: every headline number, models and seeds compared, noise, and published figures beside."""
+"""The overview: every score, models and seeds compared, noise, and published figures beside."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-from resdavenet_vq.evaluation import comparison
-from resdavenet_vq.figures import comparison as comparison_figures
-from resdavenet_vq.figures import noise as noise_figure
-from resdavenet_vq.report import columns as meanings
-from resdavenet_vq.report import published
-from resdavenet_vq.report.assets import Folder
-from resdavenet_vq.report.columns import Meaning
-from resdavenet_vq.results import Findings
+import pandas as pd
+
+from resdavenet_vq.figures import comparison, noise, registry
+from resdavenet_vq.figures.registry import Request
+from resdavenet_vq.report import columns, published
+from resdavenet_vq.report.assets import Folder, Picture
+from resdavenet_vq.report.columns import Column
+from resdavenet_vq.results import Results, Task
+
+type Key = tuple[str, str, str, str]
+"""Task, split, condition and score."""
+
+TASKS = ("layer", "retrieval", "retrieval_sisa", "retrieval_misa", "retrieval_sima", "abx", "bitrate", "words", "units")
+"""In the order of the page; others come last."""
+
+CONDITIONS: dict[str, tuple[Task, tuple[str, ...]]] = {
+    "Retrieval": ("retrieval", ("split", "images", "captions")),
+    "ABX error": ("abx", ("distance",)),
+    "Words": ("words", ("split", "held_out_split", "min_occurrences", "f1_threshold", "best", "frame_time")),
+}
+"""By group: the task and the conditions that are shown if they are the same for all models."""
 
 
-def content(found: Findings, folder: Folder) -> dict[str, Any]:
-    """What the overview shows: the headline numbers, a row per lineage and layer, and below them every number with what it means."""
-    columns, rows = found.summary
-    known = [meanings.of(column) for column in columns]
+class Row(NamedTuple):
+    """The scores of one layer of one model; those of the whole model are in each of its layers' rows."""
+
+    lineage: str
+    layer: str
+    scores: dict[Key, Any]
+    seeds: int = 1
+
+
+def content(results: Results, folder: Folder, *, with_noise: bool) -> dict[str, Any]:
+    """What the overview shows: the headline scores, a row per lineage and layer, and below them every score with what it means."""
+    rows = _rows(results)
+    keys = _keys(rows)
+    headline = [(key, c) for key, c in keys if c.headline]
     return {
-        "models": found.models,
-        "headline": [c for c in known if c.headline],
-        "rows": [row for row in rows if any(row[c.column] for c in known if c.headline)] or rows,
+        "models": results.models,
+        "headline": headline,
+        "rows": [row for row in rows if any(key in row.scores for key, _ in headline)] or rows,
         "groups": [
-            _group(title, [c for c in known if c.group == title], rows)
-            for title in dict.fromkeys(c.group for c in known if c.group)
+            _group(results, title, [(key, c) for key, c in keys if c.group == title], rows)
+            for title in dict.fromkeys(c.group for _, c in keys if c.group)
         ],
-        "csv": folder.copy(found.root / "summary.csv", "tables/summary.csv"),
+        "without_retrieval": [(m.name, reason) for m in results.models if (reason := m.no_retrieval)],
+        "csv": folder.copy(results.root / "summary.csv", "tables/summary.csv"),
         "published": published.GROUPS,
-    } | _compared(found, folder, known)
+        "spread": _spread(results),
+        "pictures": list(_pictures(results, folder, "scores", comparison.abx_splits(results.scores))),
+        "noise": list(_pictures(results, folder, "noise", noise.abx_splits(results.noise))) if with_noise else [],
+    }
 
 
-def _compared(found: Findings, folder: Folder, known: Sequence[Meaning]) -> dict[str, Any]:
-    """Figures of lineages, layers and seeds side by side, and the spread over seeds where there are several."""
-    noisy = (
-        noise_figure.every(noise_figure.read(found.root / "noise.csv")) if (found.root / "noise.csv").is_file() else {}
-    )
-    noise = [
-        (name.replace("_", " "), folder.figure(f"noise-{name}", drawn.figure, drawn.alt))
-        for name, drawn in noisy.items()
+def _rows(results: Results) -> list[Row]:
+    """Every model and layer; a lineage of several seeds is named with the seed."""
+    scores = results.scores
+    seeds = scores.groupby("lineage")["seed"].nunique(dropna=False)
+    entries = []
+    for s in scores.to_dict("records"):
+        name = f"{s['lineage']} (seed {s['seed']})" if seeds[s["lineage"]] > 1 else s["lineage"]
+        key = (s["task"], s["split"], s["condition"])
+        entries.append((name, s["layer"], (*key, s["score"]), s["value"]))
+        if columns.has_n(s["task"], s["condition"]) and not pd.isna(s["n"]):
+            entries.append((name, s["layer"], (*key, "n"), s["n"]))
+    return [Row(*layer, values) for layer, values in _by_layer(entries)]
+
+
+def _by_layer(entries: Iterable[tuple[str, str, Key, Any]]) -> Iterator[tuple[tuple[str, str], dict[Key, Any]]]:
+    """The scores of each lineage and layer, those of the whole model added to each layer."""
+    models: dict[str, dict[str, dict[Key, Any]]] = {}
+    for name, layer, key, value in entries:
+        models.setdefault(name, {"": {}}).setdefault(layer, {})[key] = value
+    for name, layers in models.items():
+        whole = layers.pop("")
+        for layer, values in (layers or {"": {}}).items():
+            yield (name, layer), whole | values
+
+
+def _keys(rows: Iterable[Row]) -> list[tuple[Key, Column]]:
+    """The scores that some row has, task by task, and how they are shown."""
+    keys = list(dict.fromkeys(key for row in rows for key in row.scores))
+    keys.sort(key=lambda key: TASKS.index(key[0]) if key[0] in TASKS else len(TASKS))
+    return [(key, columns.column(*key)) for key in keys]
+
+
+def _spread(results: Results) -> dict[str, Any] | None:
+    """Mean and standard deviation of the headline scores of lineages with several seeds."""
+    table = results.comparison
+    several = table[table["n"] > 1]
+    if several.empty:
+        return None
+    entries = [
+        (s["lineage"], s["layer"], (s["task"], s["split"], s["condition"], s["score"]), (s["mean"], s["std"], s["n"]))
+        for s in several.to_dict("records")
     ]
-    if "seed" not in found.summary[0]:
-        return {"spread": None, "pictures": [], "noise": noise}
-    rows = comparison.read(found.root / "summary.csv")
-    several = [row for row in rows if len(row.seeds) > 1]
-    columns = [c for c in known if c.headline and any(c.column in row.numbers for row in several)]
-    asked = [
-        ("Retrieval", "compared-retrieval", comparison_figures.retrieval(rows)),
-        ("Words detected", "compared-words", comparison_figures.words(rows)),
-    ]
-    for split in comparison_figures.splits_of_abx(rows):
-        asked += [
-            (f"ABX error, {split}", f"compared-abx-{split}", comparison_figures.abx(rows, split)),
-            (
-                f"Bitrate and ABX error, {split}",
-                f"compared-bitrate-{split}",
-                comparison_figures.bitrate_against_abx(rows, split),
-            ),
-        ]
-    pictures = [(title, folder.figure(name, drawn.figure, drawn.alt)) for title, name, drawn in asked if drawn]
-    return {"spread": {"rows": several, "columns": columns} if several else None, "pictures": pictures, "noise": noise}
+    rows = [Row(*layer, values, max(n for *_, n in values.values())) for layer, values in _by_layer(entries)]
+    return {"rows": rows, "columns": [(key, c) for key, c in _keys(rows) if c.headline and c.group]}
 
 
-def _group(title: str, columns: list[Meaning], rows: list[dict[str, str]]) -> dict[str, Any]:
-    """A table of the columns that belong together: what is the same in all rows is told once, and rows without any number are left out."""
-    rows = [row for row in rows if any(row[c.column] for c in columns)]
-    values = {c: {row[c.column] for row in rows} for c in columns}
-    constant = [c for c in columns if len(values[c]) == 1 and len(rows) > 1]
-    rest = [c for c in columns if c not in constant]
-    whole = columns[0].of_whole_model
+def _pictures(
+    results: Results, folder: Folder, source: registry.Source, splits: Sequence[str]
+) -> Iterator[tuple[str, Picture]]:
+    """The figures of the registry that compare models, with their titles."""
+    figures = [figure for figure in registry.FIGURES.values() if figure.on_page and figure.reads == source]
+    cases = [(figure, "") for figure in figures if not figure.per_split]
+    cases += [(figure, split) for split in splits for figure in figures if figure.per_split]
+    for figure, split in cases:
+        if drawing := registry.draw(figure.name, Request(results, split=split)):
+            name = "-".join(filter(None, ("compared", figure.name, split)))
+            yield ", ".join(filter(None, (figure.title, split))), folder.figure(name, drawing)
+
+
+def _group(results: Results, title: str, keys: list[tuple[Key, Column]], rows: list[Row]) -> dict[str, Any]:
+    """A table of the scores that belong together; what is the same in all rows stands above it, and rows without a score are left out."""
+    rows = [row for row in rows if any(key in row.scores for key, _ in keys)]
+    whole = title == "Retrieval"
     if whole:
-        rows = list({row["lineage"]: row for row in rows}.values())
+        rows = list({row.lineage: row for row in rows}.values())
+    constant = [(key, c) for key, c in keys if len(rows) > 1 and len({row.scores.get(key) for row in rows}) == 1]
+    rest = [key for key in keys if key not in constant]
     return {
         "title": title,
-        "text": columns[0].text,
-        "constant": [(c, rows[0][c.column]) for c in constant],
+        "text": columns.TEXTS.get(title, ""),
+        "constant": [*_conditions(results, title), *((c.label, rows[0].scores[key], c.style) for key, c in constant)],
         "columns": rest,
         "rows": rows if rest else [],
         "whole": whole,
     }
+
+
+def _conditions(results: Results, title: str) -> Iterator[tuple[str, Any, str]]:
+    """The conditions of a group that all its score files share: label, value and style."""
+    if title in CONDITIONS:
+        task, names = CONDITIONS[title]
+        files = results.conditions(task)
+        for name in names:
+            values = {str(value[name]): value[name] for value in files if name in value}
+            if len(values) == 1:
+                yield name.replace("_", " ").replace("f1", "F1"), next(iter(values.values())), "plain"

@@ -1,8 +1,7 @@
 """The report: a folder of pages that opens from disk, without a server or a network.
 
-`write` gathers what a results folder holds, draws the figures, copies in the sounds and images that are shown, and
-fills the templates beside this module. Text from the corpus is escaped; file names in the report are our own. Pages
-whose data were not computed are left out.
+`write` draws the figures of a results folder, copies in sounds and images, and fills the templates beside this module.
+Text from the corpus is escaped; file names in the report are our own. Pages whose data were not computed are left out.
 """
 
 from __future__ import annotations
@@ -21,51 +20,31 @@ from markupsafe import Markup
 
 import resdavenet_vq
 from resdavenet_vq import config
-from resdavenet_vq import results as findings
-from resdavenet_vq.evaluation.units import FrameTime
-from resdavenet_vq.figures import confusions, histories
-from resdavenet_vq.figures import interactive as plots
-from resdavenet_vq.report import (
-    chunks,
-    examples,
-    maps,
-    overview,
-)
-from resdavenet_vq.report import (
-    columns as meanings,
-)
-from resdavenet_vq.report import (
-    units as explorer,
-)
-from resdavenet_vq.report import (
-    utterances as shown,
-)
-from resdavenet_vq.report.assets import Folder, atomic_write
-from resdavenet_vq.results import Findings
+from resdavenet_vq.encode.units import FrameTime
+from resdavenet_vq.figures import charts, confusions, interactive, paper, registry
+from resdavenet_vq.report import columns, maps, overview, units, utterances
+from resdavenet_vq.report.assets import Folder, as_script, replace_folder
+from resdavenet_vq.results import Results, find, shown
 
 TEMPLATES = Path(__file__).with_name("templates")
-
-BEST_WORDS = 250
-"""Words in the scatter of precision and recall, and rows of the tables of words."""
 
 TASKS: tuple[confusions.Task, ...] = ("within", "across")
 
 WORST_PAIRS = 100
 """Rows of the tables of phones."""
 
-
 PLOTLY = "plotly.min.js"
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page: its file, its title and what its template shows."""
+    """One page: its file, its title and the values for its template."""
 
     file: str
     title: str
     content: dict[str, Any]
     scripts: tuple[str, ...] = ()
-    """Beside `report.js`, in this order."""
+    """Loaded after `report.js`, in this order."""
 
 
 def write(
@@ -75,40 +54,46 @@ def write(
     settings: config.Report,
     out: Path,
     frame_time: FrameTime = "published",
+    noise: Path | None = None,
 ) -> None:
-    """Writes the report of a results/{corpus} folder, whole or not at all; a report that was there is replaced.
+    """Writes the report of a results/{corpus} folder, whole or not at all; an earlier report is replaced.
 
     Parameters
     ----------
     results
-        The folder results/{corpus}, with at least `summary.csv`.
+        The folder results/{corpus}, with at least `scores.csv`, `summary.csv` and `comparison.csv`.
     lineages
-        Shown in this order, in notation (`{}->{2}`) or as folders (`none-2`).
+        Folders (`none-2`) of the models on the pages, in this order; the overview has the scores of all.
     split
-        Where the utterances and occurrences shown come from: `data/{split}.h5`, and `codes/{split}.h5` of each lineage.
+        The held-out split of word detection; utterances and occurrences are from its `data/{split}.h5` and `codes/{split}.h5`.
     settings
-        How many utterances are shown, how many occurrences of each code, and the seed of their choice.
+        The number of utterances, and of occurrences of each code.
     out
         The report's folder; `index.html` is its first page.
     frame_time
-        When a frame of codes is drawn, as word detection was told; see `evaluation.units`.
+        The frame time of word detection; see `encode.units`.
+    noise
+        A noise.csv, whose scores are drawn too.
 
     Raises InputError naming the file for anything that is there and cannot be read.
     """
-    found = findings.find(results, lineages)
+    data = find(results, lineages, noise)
     templates = _templates()
-    with atomic_write(out) as folder:
-        seen = shown.find(found, split, settings, frame_time)
-        made = (
-            _overview(found, folder),
-            _training(found, folder),
-            _words(found, folder, seen),
-            _units(found, folder, seen),
-            _utterances(folder, seen),
-            _retrieval(found, folder, split),
-            _abx(found, folder),
-        )
-        pages = [page for page in made if page is not None]
+    with replace_folder(out) as folder:
+        opened = utterances.open_split(data, split, settings, frame_time)
+        pages = [
+            page
+            for page in (
+                Page("index.html", "Overview", overview.content(data, folder, with_noise=noise is not None)),
+                _training(data, folder),
+                _words(data, folder, split, opened),
+                _units(data, folder, opened),
+                _utterances(folder, opened),
+                _retrieval(data, folder, with_maps=settings.matchmaps),
+                _abx(data, folder),
+            )
+            if page is not None
+        ]
         _assets(folder, pages)
         for page in pages:
             values = {"title": page.title, "file": page.file, "scripts": page.scripts, "plotly": PLOTLY in page.scripts}
@@ -119,7 +104,7 @@ def write(
 
 
 def _templates() -> jinja2.Environment:
-    """The templates, with what they use to write numbers and data."""
+    """The templates, and their filters for numbers and data."""
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -128,185 +113,172 @@ def _templates() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     templates.filters |= {
-        "rounded": meanings.rounded,
-        "exact": meanings.exact,
-        "shown": findings.shown,
-        "runs_of_groups": lambda columns: [
-            (group, list(members)) for group, members in itertools.groupby(columns, lambda c: c.group)
+        "rounded": columns.rounded,
+        "exact": columns.exact,
+        "shown": shown,
+        "runs_of_groups": lambda pairs: [
+            (group, list(members)) for group, members in itertools.groupby(pairs, lambda pair: pair[1].group)
         ],
         "standard_error": lambda share, n: f"{100 * math.sqrt(share * (1 - share) / n):.1f}",
-        "script": lambda value: Markup(chunks.as_script(value)),  # noqa: S704 - as_script leaves nothing that ends a script
+        "script": lambda value: Markup(as_script(value)),  # noqa: S704 - as_script leaves nothing that ends a script
     }
-    templates.tests["numeric"] = meanings.is_number
+    templates.tests["numeric"] = columns.is_number
     return templates
 
 
 def _assets(folder: Folder, pages: Sequence[Page]) -> None:
-    """Styles and scripts that some page uses, and the library of charts with its licence."""
+    """Styles and scripts that some page uses, and the library of charts with its license."""
     scripts = {script for page in pages for script in page.scripts}
     for name in ("style.css", "report.js", *sorted(scripts - {PLOTLY})):
         folder.copy(TEMPLATES / name, f"assets/{name}")
     if PLOTLY in scripts:
-        script, licence = plots.library()
+        script, license_file = interactive.library()
         folder.copy(script, f"assets/{PLOTLY}")
-        folder.copy(licence, "assets/plotly-license.txt")
+        folder.copy(license_file, "assets/plotly-license.txt")
 
 
 # -- the pages ------------------------------------------------------------------------------------------------
 
 
-def _overview(found: Findings, folder: Folder) -> Page:
-    """The headline numbers, comparisons, and every number with what it means."""
-    return Page("index.html", "Overview", overview.content(found, folder))
-
-
-def _training(found: Findings, folder: Folder) -> Page | None:
+def _training(results: Results, folder: Folder) -> Page | None:
     """Losses, retrieval on validation and use of the codebooks over epochs."""
-    trained = [(model, model.history) for model in found.models if model.history is not None]
+    trained = [(model, model.history) for model in results.models if model.history is not None]
     if not trained:
         return None
-
-    panels = histories.panels([(m.name, h) for m, h in trained])
-    charts = [(panel.title, plots.curves(panel, histories.told(panel))) for panel in panels]
+    panels = charts.panels([(m.name, h) for m, h in trained])
+    plots = [(panel.title, interactive.curves(panel, charts.describe(panel))) for panel in panels]
     csvs = [
         (m.name, folder.copy(m.folder / "model/history.csv", f"tables/history-{n}.csv"))
         for n, (m, _) in enumerate(trained, 1)
     ]
-    last = [{"model": m.name} | h.loc[_best(h)].to_dict() for m, h in trained]
-    columns = [meanings.of(c) for c in dict.fromkeys(c for row in last for c in row) if c != "model"]
-    return Page(
-        "training.html", "Training", {"charts": charts, "csvs": csvs, "best": last, "columns": columns}, (PLOTLY,)
-    )
+    best = [{"model": m.name} | h.loc[_best_epoch(h)].to_dict() for m, h in trained]
+    names = [name for name in dict.fromkeys(name for row in best for name in row) if name != "model"]
+    heads = [(name, columns.history_column(name)) for name in names]
+    return Page("training.html", "Training", {"charts": plots, "csvs": csvs, "best": best, "columns": heads}, (PLOTLY,))
 
 
-def _best(history: pd.DataFrame) -> Any:
+def _best_epoch(history: pd.DataFrame) -> Any:
     """The epoch whose weights were kept: the first of highest R@10."""
     return history["mean_recall_at_10"].idxmax() if "mean_recall_at_10" in history else history.index[-1]
 
 
-def _words(found: Findings, folder: Folder, seen: shown.Split | None) -> Page | None:
+def _words(results: Results, folder: Folder, split: str, opened: utterances.Split | None) -> Page | None:
     """Word detection: precision and recall, words above each threshold, and the table of words."""
-    scored = {f"{model.name} {words.layer}": words for model in found.models for words in model.words}
+    scored = paper.word_layers(results, split)
     if not scored:
         return None
-    threshold = next(iter(scored.values())).f1_threshold
-    detectors = {name: words.detectors for name, words in scored.items()}
-    above = {name: int((t["f1"] >= threshold).sum()) for name, t in detectors.items()}
-    told = ", ".join(f"{name}: {n} words" for name, n in above.items())
-    numbers = {layer.title: layer.number for layer in seen.layers} if seen else {}
+    numbers = {layer.title: layer.number for layer in opened.layers} if opened else {}
     layers = [
         {
             "name": name,
             "number": numbers.get(name),
             "conditions": list(_flat(words.summary)),
             "columns": [
-                meanings.of(c) for c in map(str, words.table) if c not in {"word", "is_stop_word", "is_silence"}
+                (column, columns.word_column(column))
+                for column in map(str, words.table)
+                if column not in {"word", "is_stop_word", "is_silence"}
             ],
-            "rows": words.table.head(BEST_WORDS)
+            "rows": words.table.head(words.best)
             .convert_dtypes()
             .astype(object)
             .where(lambda t: t.notna(), None)
             .to_dict("records"),
             "n_words": len(words.table),
-            "n_detectors": len(detectors[name]),
-            "above": above[name],
+            "n_detectors": len(words.detectors),
+            "above": words.n_detected,
             "csv": folder.copy(words.file, f"tables/words-{number}.csv"),
             "csv_by_code": folder.copy(words.file.with_name("codes.csv"), f"tables/codes-{number}.csv"),
         }
         for number, (name, words) in enumerate(scored.items(), 1)
     ]
-    best = {name: (table, numbers.get(name)) for name, table in detectors.items()}
-    points = f"Precision against recall of each word's best code. F1 of at least {threshold:g}: {told}."
-    curve = f"Number of words above each F1 threshold. At {threshold:g}: {told}."
+    alt = f"Precision against recall of each word's best code. {paper.describe_words(scored)}"
+    above = registry.draw("words-above", registry.Request(results, split=split))
     content = {
-        "threshold": threshold,
-        "scatter": plots.precision_recall(best, BEST_WORDS, points),
-        "above": plots.words_above({n: t["f1"].to_numpy() for n, t in detectors.items()}, threshold, curve),
+        "threshold": next(iter(scored.values())).f1_threshold,
+        "scatter": interactive.precision_recall(paper.best_words(scored), numbers, alt),
+        "above": folder.figure("words-above", above) if above else None,
         "layers": layers,
     }
     return Page("words.html", "Words", content, (PLOTLY,))
 
 
-def _units(found: Findings, folder: Folder, seen: shown.Split | None) -> Page | None:
+def _units(results: Results, folder: Folder, opened: utterances.Split | None) -> Page | None:
     """Codes with their words, phones and occurrences, and words with their codes."""
-    if not seen or not seen.layers:
+    if not opened or not opened.layers:
         return None
-    return Page(
-        "units.html",
-        "Units",
-        {"about": shown.about(seen) | explorer.write(seen, found, folder)},
-        ("viewer.js", "units.js"),
-    )
+    about = utterances.about(opened) | units.write(opened, results, folder)
+    return Page("units.html", "Units", {"about": about}, ("viewer.js", "units.js"))
 
 
-def _utterances(folder: Folder, seen: shown.Split | None) -> Page | None:
-    """Utterances to see and to hear, and a search over all of the split."""
-    if not seen:
+def _utterances(folder: Folder, opened: utterances.Split | None) -> Page | None:
+    """Utterances with sound and picture, and a search over all of the split."""
+    if not opened:
         return None
-    shown.write(seen, folder)
-    return Page("utterances.html", "Utterances", {"about": shown.about(seen)}, ("viewer.js", "utterances.js"))
+    utterances.write(opened, folder)
+    about = utterances.about(opened)
+    return Page("utterances.html", "Utterances", {"about": about}, ("viewer.js", "utterances.js"))
 
 
-def _retrieval(found: Findings, folder: Folder, split: str) -> Page | None:
+def _retrieval(results: Results, folder: Folder, *, with_maps: bool) -> Page | None:
     """Scores of both directions, a few hits and misses of each lineage, and matchmaps where they were written."""
-    scored = [
-        (model, model.retrieval) for model in found.models if model.retrieval and "not_available" not in model.retrieval
-    ]
+    split = next(iter(results.splits("retrieval")), "")
+    scored = [(model, result) for model in results.models if (result := model.retrieval(split))]
+    scored = [(model, result) for model, result in scored if "not_available" not in result]
     if not scored:
         return None
     models = []
+    store = results.store(split)
     for model, result in scored:
-        store = found.store(result["conditions"]["split"])
         directions = [
-            (key, title, result[key], examples.cases(store, folder, key, result["examples"][key]) if store else [])
+            (key, title, result[key], utterances.cases(store, folder, key, result["examples"][key]) if store else [])
             for key, title in (("image_to_speech", "Image finds caption"), ("speech_to_image", "Caption finds image"))
         ]
         models.append({"name": model.name, "conditions": _flat(result["conditions"]), "directions": directions})
     recalls = {key for _, result in scored for key in result["image_to_speech"] if key.startswith("recall_at_")}
-    mapped = maps.write(found, folder, next((result["conditions"]["split"] for _, result in scored), split))
+    models_with_maps = maps.write(results, folder, split) if with_maps else []
     content = {
         "models": models,
         "recalls": sorted(recalls, key=lambda key: (len(key), key)),
-        "about": {"maps": mapped} if mapped else None,
+        "about": {"maps": models_with_maps} if models_with_maps else None,
     }
-    return Page("retrieval.html", "Retrieval", content, ("maps.js",) if mapped else ())
+    return Page("retrieval.html", "Retrieval", content, ("maps.js",) if models_with_maps else ())
 
 
-def _abx(found: Findings, folder: Folder) -> Page | None:
+def _abx(results: Results, folder: Folder) -> Page | None:
     """ABX errors and bitrates of every layer, split by split, and which phones each confuses."""
-    if not found.abx:
+    if not results.abx:
         return None
-    known = [
+    tables = [
         (f"{result['model']} {result['layer']}, {split}, {task} speakers", result["phones"], task)
-        for split, results in found.abx.items()
-        for result in results
+        for split, layers in results.abx.items()
+        for result in layers
         for task in TASKS
         if result["phones"] and result[f"{task}_error"] is not None
     ]
-    for number, (title, table, task) in enumerate(known):
-        chunks.write(folder, f"phones-{number}", _confused(folder, title, table, task))
-    content = {"splits": found.abx, "phones": [title for title, _, _ in known]}
-    return Page("abx.html", "ABX", content, (PLOTLY, "phones.js") if known else ())
+    for number, (title, table, task) in enumerate(tables):
+        folder.data(f"phones-{number}", _phones(folder, title, table, task))
+    content = {"splits": results.abx, "phones": [title for title, _, _ in tables]}
+    return Page("abx.html", "ABX", content, (PLOTLY, "phones.js") if tables else ())
 
 
-def _confused(folder: Folder, title: str, table: Path, task: confusions.Task) -> dict[str, Any]:
+def _phones(folder: Folder, title: str, table: Path, task: confusions.Task) -> dict[str, Any]:
     """The heat map of the phones of one layer, and the pairs with the largest errors."""
     read = confusions.read(table, task)
-    rows, columns = np.nonzero(np.isfinite(read.errors))
-    errors = read.errors[rows, columns]
+    rows, others = np.nonzero(np.isfinite(read.errors))
+    errors = read.errors[rows, others]
     worst = np.argsort(-errors, kind="stable")[:WORST_PAIRS].tolist()
-    told = f"ABX error of {len(read.phones)} phones, two by two, {errors.mean():.1f} % in the mean; the table below has the largest."
+    alt = f"ABX error of {len(read.phones)} phones, two by two, {errors.mean():.1f} % in the mean; the table below has the largest."
     return {
         "title": title,
-        "chart": plots.phone_errors(read, told)._asdict(),
-        "worst": [[read.phones[rows[i]], read.phones[columns[i]], float(errors[i])] for i in worst],
+        "chart": interactive.phone_errors(read, alt)._asdict(),
+        "worst": [[read.phones[rows[i]], read.phones[others[i]], float(errors[i])] for i in worst],
         "pairs": len(errors),
-        "csv": folder.once(table, "tables/phones"),
+        "csv": folder.copy_once(table, "tables/phones"),
     }
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Named values of a nested JSON object, in reading order."""
+    """Named values of a nested JSON object, in its order."""
     for key, value in values.items():
         name = f"{prefix}{key}".replace("_", " ")
         if isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""Tables for a paper, from `summary.csv`: retrieval, ABX and words, as LaTeX, Markdown or CSV.
+"""Tables for a paper, from comparison.csv: retrieval, ABX and words, as LaTeX, Markdown or CSV.
 
-A cell is the number, or mean ± standard deviation where a lineage was trained with several seeds. The conditions that the
-numbers hold under stand above a table (LaTeX: as comments). LaTeX needs the package booktabs, and nothing else.
+A cell is the score, or mean ± standard deviation where a lineage was trained with several seeds. The conditions of the
+scores stand above a table (LaTeX: as comments). LaTeX needs the package booktabs, and nothing else.
 """
 
 from __future__ import annotations
@@ -9,144 +9,176 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import pandas as pd
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation import comparison
-from resdavenet_vq.evaluation.comparison import Compared, Spread
+from resdavenet_vq.results import Results, Task
 
-Kind = Literal["retrieval", "abx", "words"]
 Format = Literal["latex", "markdown", "csv"]
+
+type Key = tuple[str, str, str, str]
+"""Task, split, condition and score."""
+
+
+class Spread(NamedTuple):
+    """A score over seeds."""
+
+    mean: float
+    std: float
+    n: int
 
 
 class Column(NamedTuple):
-    """One number in a table: its group and its name in the head, the summary's column, and how it is written."""
+    """One score in a table: its group and its name in the head, and how it is written."""
 
     group: str
     name: str
-    number: str
+    key: Key
     factor: float = 1.0
     decimals: int = 1
 
 
-class Table(NamedTuple):
-    """What a table says, before it is written in a format."""
+class Row(NamedTuple):
+    """The cells that name a row (lineage, perhaps layer and frame in milliseconds), and its scores."""
 
     names: tuple[str, ...]
-    """Heads of the columns that name a row: model, and perhaps layer and frame."""
+    scores: dict[Key, Spread]
+
+
+class Table(NamedTuple):
+    """The content of a table, whatever its format."""
+
+    names: tuple[str, ...]
+    """Heads of the columns that name a row."""
     columns: tuple[Column, ...]
-    rows: tuple[Compared, ...]
+    rows: tuple[Row, ...]
     conditions: tuple[str, ...]
 
 
-def table(summary: Path, kind: Kind, form: Format) -> str:
-    """The text of a table of a `summary.csv`. Raises InputError where it has no such scores."""
-    compared = comparison.read(summary)
-    made = {"retrieval": _retrieval, "abx": _abx, "words": _words}[kind](compared)
-    if not made.rows:
-        raise InputError(f"{summary}: has no scores of {kind}; run the target `{kind}`, and summarise again")
-    return {"latex": _latex, "markdown": _markdown, "csv": _csv}[form](made)
+def table(results: Results, kind: Task, form: Format) -> str:
+    """The text of a table of some results. Raises InputError where there are no such scores."""
+    return text(results.comparison, results.conditions(kind), kind, form)
+
+
+def text(comparison: pd.DataFrame, conditions: Sequence[dict[str, Any]], kind: Task, form: Format) -> str:
+    """The text of a table of a comparison.csv; `conditions` are those of the score files."""
+    content = {"retrieval": _retrieval, "abx": _abx, "words": _words}[kind](comparison, conditions)
+    if not content.rows:
+        raise InputError(f"comparison.csv: has no scores of {kind}; run the target `{kind}`, and summarize again")
+    return {"latex": _latex, "markdown": _markdown, "csv": _csv}[form](content)
 
 
 # -- what the tables show -------------------------------------------------------------------------------------
 
 
-def _retrieval(compared: Sequence[Compared]) -> Table:
+def _retrieval(comparison: pd.DataFrame, conditions: Sequence[dict[str, Any]]) -> Table:
     """A row for each lineage; R@k in percent."""
-    directions = (("Image → speech", "image_to_speech"), ("Speech → image", "speech_to_image"), ("Mean", "mean"))
-    ks = sorted(
-        {int(n) for c in compared for name in c.numbers for n in re.findall(r"^\w+_to_\w+?_recall_at_(\d+)$", name)}
-    )
-    wanted = [Column(title, f"R@{k}", f"{way}_recall_at_{k}", 100) for title, way in directions for k in ks]
-    conditions = _said(
-        compared, "{retrieval_images} images and {retrieval_captions} captions of the split {retrieval_split}"
-    )
-    return _table(("Model",), wanted, comparison.of_lineages(compared), ["R@k in percent", *conditions])
+    rows = comparison[comparison["task"] == "retrieval"]
+    names = sorted({s for s in rows["score"] if s.startswith("recall_at_")}, key=lambda name: (len(name), name))
+    cells = [
+        (title, condition, name)
+        for title, condition in (("Image → speech", "image_to_speech"), ("Speech → image", "speech_to_image"))
+        for name in names
+    ]
+    columns = [
+        Column(title, f"R@{name.removeprefix('recall_at_')}", ("retrieval", split, condition, name), 100)
+        for split in dict.fromkeys(rows["split"])
+        for title, condition, name in (*cells, ("Mean", "mean", "recall_at_10"))
+    ]
+    said = _texts(conditions, "{images} images and {captions} captions of the split {split}")
+    return _table(("Model",), columns, comparison, ["R@k in percent", *said])
 
 
-def _abx(compared: Sequence[Compared]) -> Table:
+def _abx(comparison: pd.DataFrame, conditions: Sequence[dict[str, Any]]) -> Table:
     """A row for each lineage and layer, the raw log-mel features first; errors in percent, bitrates in bit/s."""
-    splits = dict.fromkeys(
-        name[4:].rpartition("_")[0] for c in compared for name in c.numbers if name.startswith("abx_")
-    )
-    wanted = [
+    columns = [
         column
-        for split in splits
+        for split in dict.fromkeys(comparison["split"][comparison["task"] == "abx"])
         for column in (
-            Column(split, "within", f"abx_{split}_within", 1, 2),
-            Column(split, "across", f"abx_{split}_across", 1, 2),
-            Column(split, "bit/s", f"bitrate_{split}", 1, 1),
+            Column(split, "within", ("abx", split, "within", "error"), 1, 2),
+            Column(split, "across", ("abx", split, "across", "error"), 1, 2),
+            Column(split, "bit/s", ("bitrate", split, "plain", "bits_per_second"), 1, 1),
         )
     ]
-    return _table(
-        ("Model", "Layer", "Frame (ms)"), wanted, compared, ["ABX error in percent", *_said(compared, "{abx_distance}")]
-    )
+    distances = _texts(conditions, "{distance}")
+    return _table(("Model", "Layer", "Frame (ms)"), columns, comparison, ["ABX error in percent", *distances])
 
 
-def _words(compared: Sequence[Compared]) -> Table:
+def _words(comparison: pd.DataFrame, conditions: Sequence[dict[str, Any]]) -> Table:
     """A row for each lineage and quantizer; counts of words, F1 in percent."""
-    wanted = [
-        Column(title, name, f"words_{part}_{number}", factor, decimals)
-        for title, part in (("", "published"), ("Held out", "held_out"), ("By chance", "published_chance"))
-        for name, number, factor, decimals in (("detected", "words_above_f1", 1.0, 0), ("mean F1", "mean_f1", 100.0, 1))
+    keys = comparison[["task", "split", "condition", "score"]].drop_duplicates().itertuples(index=False, name=None)
+    parts = {
+        ("words", "published", "words_above_f1"): ("", "detected", 1.0, 0),
+        ("words", "published", "mean_f1"): ("", "mean F1", 100.0, 1),
+        ("words", "held_out", "words_above_f1"): ("Held out", "detected", 1.0, 0),
+        ("words", "held_out", "mean_f1"): ("Held out", "mean F1", 100.0, 1),
+        ("words", "published", "chance_words_above_f1"): ("By chance", "detected", 1.0, 0),
+        ("words", "published", "chance_mean_f1"): ("By chance", "mean F1", 100.0, 1),
+        ("units", "", "codes_used"): ("Codes", "used", 1.0, 0),
+        ("units", "", "perplexity"): ("Codes", "perplexity", 1.0, 0),
+    }
+    by_part = {(task, condition, score): (task, split, condition, score) for task, split, condition, score in keys}
+    columns = [
+        Column(group, name, by_part[part], factor, decimals)
+        for part, (group, name, factor, decimals) in parts.items()
+        if part in by_part
     ]
-    wanted += [
-        Column("Codes", "used", "words_units_codes_used", 1, 0),
-        Column("Codes", "perplexity", "words_units_perplexity", 1, 0),
-    ]
-    said = "detected: F1 of at least {words_f1_threshold}; mean F1 in percent over the best {words_best} words; split {words_split}, held out {words_held_out_split}"
-    return _table(("Model", "Layer", "Frame (ms)"), wanted, compared, _said(compared, said))
+    said = _texts(
+        conditions,
+        "detected: F1 of at least {f1_threshold}; mean F1 in percent over the best {best} words; split {split}, held out {held_out_split}",
+    )
+    return _table(("Model", "Layer", "Frame (ms)"), columns, comparison, said)
 
 
 def _table(
-    names: Sequence[str], wanted: Iterable[Column], compared: Iterable[Compared], conditions: Iterable[str]
+    names: tuple[str, ...], candidates: Sequence[Column], comparison: pd.DataFrame, conditions: Iterable[str]
 ) -> Table:
-    """Rows and columns that have a number."""
-    asked = tuple(wanted)
-    rows = tuple(c for c in compared if any(column.number in c.numbers for column in asked))
-    columns = tuple(column for column in asked if any(column.number in c.numbers for c in rows))
-    seeds = sorted({c.numbers[column.number].n for c in rows for column in columns if column.number in c.numbers} - {1})
+    """The rows and columns that have a score."""
+    layers: dict[tuple[str, str], dict[Key, Spread]] = {}
+    for s in comparison.to_dict("records"):
+        layer = layers.setdefault((s["lineage"], s["layer"]), {})
+        layer[s["task"], s["split"], s["condition"], s["score"]] = Spread(s["mean"], s["std"], s["n"])
+    rows = []
+    for (lineage, name), scores in layers.items():
+        if any(column.key in scores for column in candidates):
+            period = scores.get(("layer", "", "", "frame_period"))
+            rows.append(Row((lineage, name, f"{1000 * period.mean:g}" if period else "")[: len(names)], scores))
+    columns = tuple(column for column in candidates if any(column.key in row.scores for row in rows))
+    seeds = sorted({row.scores[c.key].n for row in rows for c in columns if c.key in row.scores} - {1})
     spread = [f"mean ± standard deviation (n - 1) over {' or '.join(map(str, seeds))} seeds"] if seeds else []
-    return Table(tuple(names), columns, rows, (*conditions, *spread))
+    return Table(names, columns, tuple(rows), (*conditions, *spread))
 
 
-def _said(compared: Iterable[Compared], text: str) -> list[str]:
-    """The conditions of the rows that have them, each text once."""
+def _texts(conditions: Iterable[dict[str, Any]], text: str) -> list[str]:
+    """The conditions of the score files that have them, each text once."""
     names = re.findall(r"{(\w+)}", text)
-    return list(
-        dict.fromkeys(text.format(**c.conditions) for c in compared if all(c.conditions.get(name) for name in names))
-    )
+    return list(dict.fromkeys(text.format(**c) for c in conditions if all(name in c for name in names)))
 
 
 # -- how they are written -------------------------------------------------------------------------------------
 
 
-def _cell(column: Column, row: Compared, plus_minus: str, missing: str) -> str:
-    """A number as it is read."""
-    spread = row.numbers.get(column.number)
+def _cell(column: Column, row: Row, plus_minus: str, missing: str) -> str:
+    """A score as it is read."""
+    spread = row.scores.get(column.key)
     if spread is None:
         return missing
     decimals = column.decimals if spread.n == 1 else max(1, column.decimals)
-    values = [spread.mean] if spread.std is None else [spread.mean, spread.std]
-    return plus_minus.join(f"{column.factor * value:.{decimals}f}" for value in values)
+    numbers = [spread.mean] if spread.n == 1 else [spread.mean, spread.std]
+    return plus_minus.join(f"{column.factor * number:.{decimals}f}" for number in numbers)
 
 
-def _named(made: Table, row: Compared) -> list[str]:
-    """The cells that name a row: notation, layer, and milliseconds."""
-    frame = f"{1000 * float(row.frame_period):g}" if row.frame_period else ""
-    return [row.lineage, row.layer, frame][: len(made.names)]
-
-
-def _latex(made: Table) -> str:
-    width = len(made.names)
-    lines = [f"% {' '.join(line.split())}" for line in made.conditions]
+def _latex(table: Table) -> str:
+    width = len(table.names)
+    lines = [f"% {' '.join(line.split())}" for line in table.conditions]
     lines += [
-        r"\begin{tabular}{" + "l" * min(2, width) + "r" * max(0, width - 2) + "r" * len(made.columns) + "}",
+        r"\begin{tabular}{" + "l" * min(2, width) + "r" * max(0, width - 2) + "r" * len(table.columns) + "}",
         r"\toprule",
     ]
-    groups = _groups(made.columns)
+    groups = _groups(table.columns)
     if any(group for group, _ in groups):
         lines.append(
             " & ".join([""] * width + [rf"\multicolumn{{{n}}}{{c}}{{{latex(group)}}}" for group, n in groups]) + r" \\"
@@ -156,20 +188,18 @@ def _latex(made: Table) -> str:
             rules += [rf"\cmidrule(lr){{{start}-{start + n - 1}}}"] if group else []
             start += n
         lines.append(" ".join(rules))
-    lines += [" & ".join(map(latex, (*made.names, *(column.name for column in made.columns)))) + r" \\", r"\midrule"]
-    for before, row in zip([None, *made.rows], made.rows, strict=False):
-        if before is not None and len(made.names) > 1 and before.lineage != row.lineage:
+    lines += [" & ".join(map(latex, (*table.names, *(column.name for column in table.columns)))) + r" \\", r"\midrule"]
+    for before, row in zip([None, *table.rows], table.rows, strict=False):
+        same = before is not None and before.names[0] == row.names[0]
+        if before is not None and len(table.names) > 1 and not same:
             lines.append(r"\addlinespace")
-        named = [
-            "" if i == 0 and before is not None and before.lineage == row.lineage else latex(n)
-            for i, n in enumerate(_named(made, row))
-        ]
-        lines.append(" & ".join([*named, *(_cell(column, row, r" $\pm$ ", "--") for column in made.columns)]) + r" \\")
+        names = ["" if i == 0 and same else latex(name) for i, name in enumerate(row.names)]
+        lines.append(" & ".join([*names, *(_cell(column, row, r" $\pm$ ", "--") for column in table.columns)]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
 def latex(text: str) -> str:
-    """Plain text as LaTeX: what means something there is escaped, and arrows, of `->` too, and ± become mathematics."""
+    """Plain text as LaTeX: special characters are escaped; →, -> and ± become mathematics."""
     special = (
         {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
         | {c: f"\\{c}" for c in "&%$#_{}"}
@@ -184,38 +214,34 @@ def latex(text: str) -> str:
     )
 
 
-def _markdown(made: Table) -> str:
-    heads = [*made.names, *(f"{column.group} {column.name}".strip() for column in made.columns)]
-    body = [[*_named(made, row), *(_cell(column, row, " ± ", "–") for column in made.columns)] for row in made.rows]
-    marks = ["---"] * len(made.names) + ["---:"] * len(made.columns)
+def _markdown(table: Table) -> str:
+    heads = [*table.names, *(f"{column.group} {column.name}".strip() for column in table.columns)]
+    body = [[*row.names, *(_cell(column, row, " ± ", "–") for column in table.columns)] for row in table.rows]
+    marks = ["---"] * len(table.names) + ["---:"] * len(table.columns)
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (heads, marks, *body)]
-    return "\n".join([*(f"{line}  " for line in made.conditions), "", *lines, ""])
+    return "\n".join([*(f"{line}  " for line in table.conditions), "", *lines, ""])
 
 
-def _csv(made: Table) -> str:
-    """Numbers with all their digits; beside a mean of several seeds its spread and how many."""
-    several = any(
-        _spread(row, column).n > 1 for row in made.rows for column in made.columns if column.number in row.numbers
-    )
-    parts: dict[str, Callable[[Spread], object]] = {"": lambda spread: spread.mean}
-    if several:
-        parts |= {"_std": lambda spread: "" if spread.std is None else spread.std, "_n": lambda spread: spread.n}
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    names = [name.split()[0].lower() for name in made.names]
-    writer.writerow([*names, *(column.number + part for column in made.columns for part in parts)])
-    for row in made.rows:
-        numbers = [row.numbers.get(column.number) for column in made.columns]
-        writer.writerow([*_named(made, row), *("" if n is None else of(n) for n in numbers for of in parts.values())])
-    return text.getvalue()
-
-
-def _spread(row: Compared, column: Column) -> Spread:
-    return row.numbers[column.number]
+def _csv(table: Table) -> str:
+    """Scores with all their digits; beside the means of several seeds their spread and number."""
+    several = any(row.scores[c.key].n > 1 for row in table.rows for c in table.columns if c.key in row.scores)
+    parts = ("", "std", "n") if several else ("",)
+    output = io.StringIO()
+    writer = csv.writer(output, lineterminator="\n")
+    heads = [" ".join(filter(None, (*column.key, part))) for column in table.columns for part in parts]
+    writer.writerow([*(name.split()[0].lower() for name in table.names), *heads])
+    for row in table.rows:
+        cells: list[object] = []
+        for column in table.columns:
+            spread = row.scores.get(column.key)
+            values = (spread.mean, "" if spread.n == 1 else spread.std, spread.n) if spread else ("", "", "")
+            cells += values[: len(parts)]
+        writer.writerow([*row.names, *cells])
+    return output.getvalue()
 
 
 def _groups(columns: Iterable[Column]) -> list[tuple[str, int]]:
-    """Neighbouring columns of one group: its name and how many they are."""
+    """Adjacent columns of one group: its name and their number."""
     groups: list[tuple[str, int]] = []
     for column in columns:
         if groups and groups[-1][0] == column.group:

@@ -1,7 +1,7 @@
-"""The utterances that can be seen and heard, and the texts of all others.
+"""The utterances of a split: some with sound and picture, of all others the texts, and hits and misses of retrieval.
 
-Those shown come with sound (FLAC, as heard), spectrogram (the stored log-mel features as a grey picture, 10 ms and one band a pixel),
-image, and rows of words, phones and codes. Of all others the report has the text alone, to be searched.
+The utterances with audio have a sound (FLAC, as recorded), a spectrogram (the stored log-mel features as a grey picture, 10 ms and one
+band a pixel), an image, and rows of words, phones and codes. Of all others the report has the text alone, to be searched.
 """
 
 from __future__ import annotations
@@ -19,14 +19,19 @@ from resdavenet_vq.corpus.manifest import Interval, Utterance
 from resdavenet_vq.data import features
 from resdavenet_vq.data.audio import read_wav
 from resdavenet_vq.data.store import Store
-from resdavenet_vq.evaluation.units import FrameTime
-from resdavenet_vq.figures import spectrogram as figures
-from resdavenet_vq.report import chunks
-from resdavenet_vq.report.assets import Folder, Picture
-from resdavenet_vq.results import Codes, Findings
+from resdavenet_vq.encode.codes import SplitCodes
+from resdavenet_vq.encode.units import FrameTime, code_runs
+from resdavenet_vq.report.assets import Folder, Picture, pieces
+from resdavenet_vq.results import Results
 
-UTTERANCES_A_PIECE, TEXTS_A_PIECE = 20, 5000
-"""How many stand in one piece of data."""
+UTTERANCES_PER_PIECE, TEXTS_PER_PIECE = 20, 5000
+"""Of data."""
+
+CASES = 4
+"""Hits, and misses, of each lineage and direction."""
+
+SEED = 0
+"""Of the choice of utterances and occurrences."""
 
 TICKS = (500, 1000, 2000, 4000)
 """Frequencies marked beside a spectrogram, in Hz."""
@@ -40,17 +45,17 @@ class Layer:
     model: str
     folder: str
     name: str
-    codes: Codes
+    codes: SplitCodes
 
     @property
     def title(self) -> str:
-        """As it is shown."""
+        """Its name on the pages."""
         return f"{self.model} {self.name}"
 
 
 @dataclass(frozen=True)
 class Split:
-    """One split as the pages show it."""
+    """A split on the pages."""
 
     name: str
     store: Store | None
@@ -62,14 +67,14 @@ class Split:
         return len(self.store) if self.store else len(self.layers[0].codes.utterances) if self.layers else 0
 
     def utterance(self, number: int) -> Utterance:
-        """By its place in the split."""
+        """By its number in the split."""
         return self.store.utterance(number) if self.store else self.layers[0].codes.utterances[number]
 
     @cached_property
-    def heard(self) -> list[Utterance]:
-        """Those with sound and picture: drawn at random, those with aligned words first; then in the split's order."""
+    def with_audio(self) -> list[Utterance]:
+        """The utterances with sound and picture: drawn at random, if possible with aligned words; in the split's order."""
         n = self.settings.utterances
-        order = np.random.default_rng(self.settings.seed).permutation(len(self)).tolist()
+        order = np.random.default_rng(SEED).permutation(len(self)).tolist()
 
         def first(fits: Callable[[Utterance], bool]) -> Iterator[int]:
             return (i for i in order if fits(self.utterance(i)))
@@ -78,38 +83,38 @@ class Split:
         return [self.utterance(i) for i in sorted(aligned or order[:n])]
 
 
-def find(found: Findings, split: str, settings: config.Report, frame_time: FrameTime) -> Split | None:
-    """What there is of a split; None without store and codes."""
-    known = [(model, codes) for model in found.models if (codes := model.codes(split))]
-    layers = [(model, codes, layer) for model, codes in known for layer in codes.layers]
+def open_split(results: Results, split: str, settings: config.Report, frame_time: FrameTime) -> Split | None:
+    """A split's store and codes; None without either."""
+    models = [(model, codes) for model in results.models if (codes := model.codes(split))]
+    layers = [(model, codes, layer) for model, codes in models for layer in codes.layers]
     numbered = (
         Layer(number, model.name, model.folder.name, layer, codes)
         for number, (model, codes, layer) in enumerate(layers)
     )
-    shown = Split(split, found.store(split), tuple(numbered), settings, frame_time)
-    return shown if len(shown) else None
+    opened = Split(split, results.store(split), tuple(numbered), settings, frame_time)
+    return opened if len(opened) else None
 
 
 def write(split: Split, folder: Folder) -> None:
-    """Copies in what is seen and heard, and writes the pieces `heard`, `utterances-N` and `texts-N`."""
-    written = [_written(split, folder, number, utterance) for number, utterance in enumerate(split.heard)]
-    for number, piece in chunks.parts(written, UTTERANCES_A_PIECE):
-        chunks.write(folder, f"utterances-{number}", piece)
-    chunks.write(folder, "heard", [[utterance.id, utterance.text] for utterance in split.heard])
-    place = {utterance.id: number for number, utterance in enumerate(split.heard)}
-    texts = [_searched(utterance, place.get(utterance.id)) for utterance in map(split.utterance, range(len(split)))]
-    for number, piece in chunks.parts(texts, TEXTS_A_PIECE):
-        chunks.write(folder, f"texts-{number}", piece)
+    """Copies in sounds and images, and writes the pieces `with-audio`, `utterances-N` and `texts-N`."""
+    entries = [_entry(split, folder, number, utterance) for number, utterance in enumerate(split.with_audio)]
+    for number, piece in pieces(entries, UTTERANCES_PER_PIECE):
+        folder.data(f"utterances-{number}", piece)
+    folder.data("with-audio", [[utterance.id, utterance.text] for utterance in split.with_audio])
+    numbers = {utterance.id: number for number, utterance in enumerate(split.with_audio)}
+    texts = [_text(utterance, numbers.get(utterance.id)) for utterance in map(split.utterance, range(len(split)))]
+    for number, piece in pieces(texts, TEXTS_PER_PIECE):
+        folder.data(f"texts-{number}", piece)
 
 
 def about(split: Split) -> dict[str, Any]:
-    """What every page that shows utterances needs to know."""
+    """The split and its layers, for the scripts of the pages with utterances."""
     return {
         "split": split.name,
         "utterances": len(split),
-        "heard": len(split.heard),
-        "utterancesAPiece": UTTERANCES_A_PIECE,
-        "textPieces": math.ceil(len(split) / TEXTS_A_PIECE),
+        "withAudio": len(split.with_audio),
+        "utterancesPerPiece": UTTERANCES_PER_PIECE,
+        "textPieces": math.ceil(len(split) / TEXTS_PER_PIECE),
         "layers": [{"number": x.number, "title": x.title, "model": x.model, "name": x.name} for x in split.layers],
         "hop": features.FRAME_PERIOD,
         "ticks": [[hz, round(_height(hz), 4)] for hz in TICKS],
@@ -125,24 +130,24 @@ def spectrogram(logmel: np.ndarray) -> np.ndarray:
 
 
 def _height(hz: float) -> float:
-    """The place of a frequency on Slaney's mel scale, from 0 at the bottom to 1."""
-    bottom, top = map(features.hz_to_mel, (features.MEL_FMIN, features.MEL_FMAX))
-    return (features.hz_to_mel(hz) - bottom) / (top - bottom)
+    """Where a frequency lies on the mel scale of the features, from 0 at the bottom to 1."""
+    low, here, high = map(features.hz_to_mel, (features.MEL_FMIN, hz, features.MEL_FMAX))
+    return (here - low) / (high - low)
 
 
-def _written(split: Split, folder: Folder, number: int, utterance: Utterance) -> dict[str, Any]:
-    """One utterance with all that is shown of it; its files are copied in."""
+def _entry(split: Split, folder: Folder, number: int, utterance: Utterance) -> dict[str, Any]:
+    """One utterance as the scripts read it; its files are copied in."""
     store = split.store
-    place = store.index(utterance.id) if store else -1
-    logmel = store.logmel(place) if store else features.log_mel(read_wav(utterance.wav))
-    duration = int(store.n_samples[place]) / features.SAMPLE_RATE if store else len(logmel) * features.FRAME_PERIOD
+    index = store.index(utterance.id) if store else -1
+    logmel = store.logmel(index) if store else features.log_mel(read_wav(utterance.wav))
+    duration = int(store.n_samples[index]) / features.SAMPLE_RATE if store else len(logmel) * features.FRAME_PERIOD
     duration = max(duration, features.FRAME_PERIOD)
     runs = {
-        layer: figures.code_runs(*of, split.frame_time)
+        layer: code_runs(*codes, split.frame_time)
         for layer in split.layers
-        if (of := layer.codes.layer_of(layer.name, utterance.id))
+        if (codes := layer.codes.read(layer.name, utterance.id))
     }
-    image = picture_of(store, folder, utterance) if store else None
+    image = image_of(store, folder, utterance) if store else None
     return {
         "number": number,
         "id": utterance.id,
@@ -153,30 +158,63 @@ def _written(split: Split, folder: Folder, number: int, utterance: Utterance) ->
         "spectrogram": folder.grey(f"spectrograms/{number + 1:04d}.png", spectrogram(logmel)),
         "frames": len(logmel),
         "image": image._asdict() if image else None,
-        "words": plain(utterance.words),
-        "phones": plain(utterance.phones),
-        "codes": {layer.number: _runs(intervals) for layer, intervals in runs.items()},
+        "words": intervals(utterance.words),
+        "phones": intervals(utterance.phones),
+        "codes": {layer.number: _runs(tier) for layer, tier in runs.items()},
     }
 
 
-def plain(labelled: Sequence[Interval] | None) -> list[list[Any]] | None:
+def intervals(tier: Sequence[Interval] | None) -> list[list[Any]] | None:
     """Start and end in seconds, and label."""
-    return None if labelled is None else [[round(start, 4), round(end, 4), label] for start, end, label in labelled]
+    return None if tier is None else [[round(start, 4), round(end, 4), label] for start, end, label in tier]
 
 
-def _runs(intervals: Sequence[Interval]) -> dict[str, list[Any]]:
+def _runs(tier: Sequence[Interval]) -> dict[str, list[Any]]:
     """Runs of codes in fewer characters: code by code, and the seconds at which each begins and the last one ends."""
-    edges = [i.start for i in intervals] + [i.end for i in intervals[-1:]]
-    return {"code": [int(i.label) for i in intervals], "edge": [round(edge, 4) for edge in edges]}
+    edges = [i.start for i in tier] + [i.end for i in tier[-1:]]
+    return {"code": [int(i.label) for i in tier], "edge": [round(edge, 4) for edge in edges]}
 
 
-def _searched(utterance: Utterance, heard: int | None) -> list[Any]:
-    """Id, speaker, text, and the number under which an utterance can be heard. Without a text its aligned words stand for it."""
+def _text(utterance: Utterance, number: int | None) -> list[Any]:
+    """Id, speaker, text, and number among the utterances with audio. Without a text its aligned words are searched."""
     text = utterance.text or " ".join(word.label for word in utterance.words or ())
-    return [utterance.id, utterance.speaker, text, heard]
+    return [utterance.id, utterance.speaker, text, number]
 
 
-def picture_of(store: Store, folder: Folder, utterance: Utterance) -> Picture | None:
+def image_of(store: Store, folder: Folder, utterance: Utterance) -> Picture | None:
     """The utterance's image, if it has one."""
     number = int(store.image_index[store.index(utterance.id)])
     return None if number < 0 else folder.image(f"{store.path}: {store.image_ids[number]}", store.image(number))
+
+
+def cases(
+    store: Store, folder: Folder, direction: str, examples: dict[str, list[dict[str, Any]]]
+) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The first hits and misses of a direction, as a retrieval file lists them, with sounds and images."""
+
+    def caption(name: str) -> dict[str, Any]:
+        utterance = store.utterance(store.index(name))
+        return {"text": utterance.text, "speaker": utterance.speaker, "sound": folder.sound(utterance.wav)}
+
+    def image(name: str) -> dict[str, Any]:
+        number = store.image_ids.index(name)
+        caption_number = int(np.flatnonzero(store.image_index == number)[0])
+        return {
+            "image": folder.image(f"{store.path}: {name}", store.image(number)),
+            "caption": store.utterance(caption_number).text,
+        }
+
+    query, answer = (image, caption) if direction == "image_to_speech" else (caption, image)
+    return [(kind, [_case(example, query, answer) for example in some[:CASES]]) for kind, some in examples.items()]
+
+
+def _case(
+    example: dict[str, Any], query: Callable[[str], dict[str, Any]], answer: Callable[[str], dict[str, Any]]
+) -> dict[str, Any]:
+    """One query with its best answers, and the right one if it is not among them."""
+    return {
+        "query": query(example["query"]),
+        "rank": example["rank"],
+        "answers": [answer(a["id"]) | {"is_right": a["right"]} for a in example["answers"]],
+        "right": [] if any(a["right"] for a in example["answers"]) else [answer(name) for name in example["right"][:1]],
+    }

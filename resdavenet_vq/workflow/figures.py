@@ -1,58 +1,89 @@
-"""Which figures the target `figures` makes: of each, the arguments of `resdavenet-vq figure` and the files that it is made of.
+"""The figures of the target `figures`: for each file the arguments of `resdavenet-vq figure`, and the files that it reads.
 
 Like the plan, it reads no file and imports nothing heavy.
 """
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from resdavenet_vq.figures.registry import FIGURES, Figure
 from resdavenet_vq.workflow.plan import Plan, as_json
 
 
-class Drawing(NamedTuple):
+class PlannedFigure(NamedTuple):
     """One figure."""
 
-    arguments: str
-    inputs: tuple[str, ...]
+    arguments: list[str]
+    inputs: list[str]
+    data: list[str]
+    """Large files, with a digest beside each."""
 
 
-def drawings(plan: Plan) -> dict[str, Drawing]:
+def planned_figures(plan: Plan) -> dict[str, PlannedFigure]:
     """The figures of a configuration, by the names of their files.
 
-    Comparisons and trainings show all seeds; words and utterances are shown of the plan's examples.
+    Comparisons and trainings are of all seeds; words and utterances of the plan's examples. A name has the number of an utterance
+    or keyword in the configuration, since either may hold any character.
     """
+    return {
+        "-".join(filter(None, (figure.name, suffix))): PlannedFigure(
+            [figure.name, *_options(plan, figure), *options], *_inputs(plan, figure)
+        )
+        for figure in FIGURES.values()
+        if _is_scored(plan, figure)
+        for suffix, options in _cases(plan, figure)
+    }
+
+
+def _is_scored(plan: Plan, figure: Figure) -> bool:
+    """Whether the configuration has models and splits for a figure."""
+    if figure.reads in {"noise", "phones"}:
+        return False
+    of_codes = figure.reads == "words" or figure.name in {"words", "bitrate-abx", "codebooks"}
+    return not of_codes or any(lineage.quantizers for lineage in plan.lineages)
+
+
+def _cases(plan: Plan, figure: Figure) -> Iterator[tuple[str, list[str]]]:
+    """The end of the file's name, and the options, of each figure that is drawn with this entry of the registry."""
     settings = plan.config.figures
-    summary: tuple[str, ...] = (str(plan.root / "summary.csv"),)
-    column = ["--width", str(settings.column_width)]
-    shown = ["--lineages", ",".join(lineage.folder for lineage in plan.examples)]
-    every = ["--lineages", ",".join(lineage.folder for lineage in plan.lineages)]
-    quantized = any(lineage.quantizers for lineage in plan.lineages)
-    planned = {"retrieval": (["retrieval", *column], summary)}
-    for split in plan.config.abx.splits:
-        planned[f"abx-{split}"] = (["abx", "--split", split, *column], summary)
-        if quantized:
-            planned[f"bitrate-abx-{split}"] = (["bitrate-abx", "--split", split, *column], summary)
-    planned["training"] = (["training", *every, *column], tuple(plan.models))
-    if quantized:
-        scored = tuple(plan.words_of(plan.examples))
-        planned["words"] = (["words", *column], summary)
-        planned["precision-recall"] = (["precision-recall", *shown, *column], scored)
-        planned["words-above"] = (["words-above", *shown, *column], scored)
-        planned["codebooks"] = (["codebooks", *every, *column], tuple(plan.models))
-    planned |= _utterances(plan, [*shown, "--width", str(settings.page_width)])
-    return {name: Drawing(shlex.join(arguments), inputs) for name, (arguments, inputs) in planned.items()}
+    if figure.per_split:
+        yield from ((split, ["--split", split]) for split in plan.config.abx.splits)
+    elif figure.name == "utterance":
+        yield from (
+            (str(number), [f"--utterance={utterance_id}"]) for number, utterance_id in enumerate(settings.utterances, 1)
+        )
+        if not settings.utterances:
+            yield "1", []
+    elif figure.name == "keyword":
+        for number, word in enumerate(settings.keywords, 1):
+            yield str(number), [f"--word={word}", "--places", str(settings.places)]
+    else:
+        yield "", []
 
 
-def _utterances(plan: Plan, options: list[str]) -> dict[str, tuple[list[str], tuple[str, ...]]]:
-    """Spectrograms with codes: of utterances, and of the places of keywords."""
-    settings, split = plan.config.figures, plan.config.words.held_out_split
-    inputs = (str(plan.root / f"data/{split}.h5"), *plan.shown_codes)
-    common = ["--split", split, "--recipe", as_json(plan.config.recipe, "frame_time"), *options]
-    planned = {"utterance-1": (["utterance", *common], inputs)}
-    for number, identity in enumerate(settings.utterances, 1):
-        planned[f"utterance-{number}"] = (["utterance", "--utterance", identity, *common], inputs)
-    for word in settings.keywords:
-        planned[f"keyword-{word}"] = (["keyword", "--word", word, "--places", str(settings.places), *common], inputs)
-    return planned
+def _options(plan: Plan, figure: Figure) -> list[str]:
+    """The options that all figures of an entry share."""
+    lineages = plan.lineages if figure.reads == "histories" else plan.examples
+    values = {
+        "lineages": ",".join(lineage.folder for lineage in lineages),
+        "recipe": as_json(plan.config.recipe, "frame_time"),
+    }
+    if figure.reads in {"words", "codes"}:
+        values["split"] = plan.config.words.held_out_split
+    return [part for name in figure.options if name in values for part in (f"--{name}", values[name])]
+
+
+def _inputs(plan: Plan, figure: Figure) -> tuple[list[str], list[str]]:
+    """The small and the large files that a figure reads."""
+    match figure.reads:
+        case "histories":
+            return plan.models, []
+        case "words":
+            return plan.words_of(plan.examples), []
+        case "codes":
+            return [], [*plan.stores(plan.config.words.held_out_split), *plan.shown_codes]
+        case _:
+            thresholds = plan.words if figure.name == "words" else []
+            return [str(plan.root / "scores.csv"), *thresholds], []

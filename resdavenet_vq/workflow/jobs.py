@@ -1,15 +1,15 @@
-"""How jobs are started, what they are given, and what is said of those that failed."""
+"""How a training is started, and the advice after a failure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 
 def launcher(resources: Mapping[str, Any]) -> str:
-    """What starts a training's processes, from the resources that its job was granted.
+    """The command that starts a training's processes, from the resources of its job.
 
     One process for a CPU or a GPU, torchrun for several GPUs of one machine. With `mpi` (`srun`), which needs `nodes` and
     `tasks_per_node`, or `tasks` in all, the cluster starts a process for each GPU of each node, and ends all when one fails.
@@ -22,18 +22,8 @@ def launcher(resources: Mapping[str, Any]) -> str:
     return f"torchrun --standalone --nproc-per-node {gpus}" if gpus > 1 else "python"
 
 
-def growing(amount: int | str) -> Callable[[object, int], int | str]:
-    """A resource of which a job gets more with each try: 8000 MB, then 16000; `4h`, then `8h`."""
-    first, unit = (amount, "") if isinstance(amount, int) else (int(amount[:-1]), amount[-1])
-
-    def of_try(wildcards: object, attempt: int) -> int | str:  # noqa: ARG001 - Snakemake names them
-        return f"{first * attempt}{unit}" if unit else first * attempt
-
-    return of_try
-
-
-def what_to_do(log: str, root: Path) -> str:
-    """After a failure: the logs to read, from Snakemake's own, and what to do next. `root` is where the results are."""
+def advice(log: str, root: Path) -> str:
+    """What to do after a failure: the logs to read, taken from Snakemake's own log. `root` is the folder of results."""
     failed = dict.fromkeys(
         re.findall(r"^Error in rule (\w+):(?:\n    .*)*?\n    log: (.+?)(?: \(check log file.*)?$", log, re.MULTILINE)
     )
@@ -42,8 +32,9 @@ def what_to_do(log: str, root: Path) -> str:
     ]
     return "\n".join(
         [
-            "Not finished. Why is in the logs of the jobs that failed:",
+            "Not finished. These logs of failed jobs say why:",
             *named,
-            "Mend what they name, then give the same command again: what is done stays, and an unfinished training goes on where it stopped.",
+            "Fix what they name, then run the same command again: finished results are kept, and an unfinished training",
+            "resumes where it stopped.",
         ]
     )

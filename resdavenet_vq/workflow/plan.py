@@ -7,10 +7,13 @@ values that its result depends on, as JSON, so that a changed value re-runs exac
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from resdavenet_vq.config import (
     SUBMISSION_KEYS,
@@ -22,19 +25,28 @@ from resdavenet_vq.config import (
     Section,
     SpokenCoco,
     SpokenScenes,
+    Training,
 )
 from resdavenet_vq.corpus.reader import files_of
-from resdavenet_vq.lineage import FOLDER_PATTERN, Lineage, frame_stride
+from resdavenet_vq.lineage import BASELINE, Lineage
 from resdavenet_vq.workflow.digests import Digests
 
-FRAME_PERIOD = 0.01
-"""Seconds between feature frames."""
-
 EDITION_PATTERN = r"|\.zerospeech20(?:20|21)"
-"""What stands between the layer and `.zip` in the name of a submission: nothing for the edition of 2019."""
+"""What is between the layer and `.zip` in the name of a submission: nothing for the edition of 2019."""
 
-BASELINE = "baseline"
-"""Stands in a lineage's place in the paths of scores of the raw log-mel features."""
+RELEASED_FILES = ("args.pkl", "progress.pkl", "models/best_audio_model.pth", "models/best_image_model.pth")
+"""The files that an imported experiment of the 2020 release may have in its folder."""
+
+
+class Copy(NamedTuple):
+    """A noisy copy of a split, scored by the rules that score the split."""
+
+    name: str
+    """As in paths: `test.white_10dB`."""
+    split: str
+    """What it is a copy of."""
+    kind: str
+    snr_db: float
 
 
 @dataclass(frozen=True)
@@ -51,11 +63,11 @@ class Plan:
     @cached_property
     def lineages(self) -> tuple[Lineage, ...]:
         """Lineages to evaluate, in the order of the configuration; each once for every seed, imported ones once."""
-        asked = dict.fromkeys(Lineage.parse(text) for text in self.config.lineages)
-        return tuple(lineage.with_seed(seed) for lineage in asked for seed in self._suffixes(lineage))
+        lineages = dict.fromkeys(Lineage.parse(text) for text in self.config.lineages)
+        return tuple(lineage.with_seed(seed) for lineage in lineages for seed in self._folder_seeds(lineage))
 
-    def _suffixes(self, lineage: Lineage) -> list[int | None]:
-        """The seeds of a lineage as its folders bear them: `training.seed` is that of the folder that bears none."""
+    def _folder_seeds(self, lineage: Lineage) -> list[int | None]:
+        """The seeds in the names of a lineage's folders; a folder without a seed has `training.seed`."""
         if lineage.folder in self.released:
             return [None]
         return [
@@ -65,16 +77,16 @@ class Plan:
 
     @cached_property
     def examples(self) -> tuple[Lineage, ...]:
-        """What the report shows examples of: each lineage with `training.seed`, or its first seed. Numbers are shown of all."""
-        chosen: dict[str, Lineage] = {}
+        """The models that the report shows examples of: each lineage with `training.seed`, or else its first seed."""
+        examples: dict[str, Lineage] = {}
         for lineage in self.lineages:
-            if lineage.seed is None or str(lineage) not in chosen:
-                chosen[str(lineage)] = lineage
-        return tuple(chosen.values())
+            if lineage.seed is None or str(lineage) not in examples:
+                examples[str(lineage)] = lineage
+        return tuple(examples.values())
 
     @cached_property
     def seeds(self) -> str:
-        """The seed of every trained lineage evaluated, by its folder; those of imported models are not known."""
+        """The seed of every trained lineage by its folder, as JSON; imported models have no known seed."""
         trained = (lineage for lineage in self.lineages if lineage.folder not in self.released)
         return json.dumps(
             {lineage.folder: self.config.training.seed if lineage.seed is None else lineage.seed for lineage in trained}
@@ -84,7 +96,7 @@ class Plan:
 
     def corpus_files(self, split: str) -> list[str]:
         """The files that list a split's utterances, aligned words included."""
-        corpus = self._read_as(split)
+        corpus = self._imported(split)
         return [
             str(path) for path in (*files_of(corpus, split), *corpus.alignments.values(), *corpus.release_hdf5.values())
         ]
@@ -107,34 +119,36 @@ class Plan:
         return Digests(self.root / "digests.json")
 
     def import_options(self, split: str) -> str:
-        """What decides how a split is read: the section of an imported corpus with nothing but this split's."""
-        return as_json(self._read_as(split))
+        """What decides how a split is read: the section of an imported corpus, without the keys of other splits."""
+        return as_json(self._imported(split))
 
     def import_code(self, split: str) -> tuple[str, ...]:
         """The modules that read a split."""
-        corpus = self._read_as(split)
+        corpus = self._imported(split)
         return (f"corpus.{corpus.layout}", *(["corpus.alignments"] if corpus.alignments else []))
 
-    def _read_as(self, split: str) -> PlacesAudio | SpokenCoco | Flickr8k:
-        """The demo corpus is written in the layout of Places Audio."""
+    def _imported(self, split: str) -> PlacesAudio | SpokenCoco | Flickr8k:
+        """The corpus of a split as it is read: the demo corpus is written in the layout of Places Audio."""
         corpus = self.config.corpus
         if isinstance(corpus, SpokenScenes):
             return PlacesAudio(layout="places", name=corpus.name, metadata={split: self.root / f"corpus/{split}.json"})
-        read_as = corpus.of(split)
-        return (
-            read_as
-            if self.config.preparation.reader == "release_2020"
-            else read_as.model_copy(update={"release_hdf5": {}})
-        )
+        of_split = corpus.for_split(split)
+        if self.config.preparation.reader == "release_2020":
+            return of_split
+        return of_split.model_copy(update={"release_hdf5": {}})
 
     def items(self, split: str) -> str:
-        """The ABX item file of a split; without one of its own it is made from the split's alignments."""
+        """The ABX item file of a split; without one of its own it is made from the split's alignments.
+
+        Noise moves no phone: a noisy copy has the items of its split.
+        """
+        split = self.copies[split].split if split in self.copies else split
         if isinstance(self.config.corpus, SpokenScenes):
             return str(self.root / f"corpus/{split}.item")
         return str(self.config.corpus.items.get(split, self.root / f"items/{split}.item"))
 
     def corpus_of(self, split: str) -> str:
-        """What decides one split of the demo corpus: of other splits only which pairs stand before it, not how many nor how they are made."""
+        """What decides one split of the demo corpus: of other splits only which pairs come before it."""
         corpus = self.config.corpus
         if not isinstance(corpus, SpokenScenes):
             raise TypeError(f"the corpus {corpus.name} is not made here")
@@ -184,9 +198,8 @@ class Plan:
         return ("demo.corpus",) if self._is_made_here else ()
 
     def preparation(self, split: str) -> str:
-        """How a split is prepared. One that only ABX uses keeps its utterances whole: the cut belongs to training and retrieval."""
-        settings = self.config.preparation
-        training, words = self.config.training, self.config.words
+        """How a split is prepared. Only training, retrieval and words cut utterances; ABX alone keeps them whole."""
+        settings, training, words = self.config.preparation, self.config.training, self.config.words
         cut = {
             training.split,
             training.validation_split,
@@ -194,68 +207,95 @@ class Plan:
             words.split,
             words.held_out_split,
         }
-        return as_json(
-            settings if split in cut else settings.model_copy(update={"max_frames": UNCUT}),
-            exclude=("rows_per_part", "parts"),
-        )
-
-    def notation(self, folder: str) -> str:
-        """How a lineage's folder, or the baseline's, is written in tables."""
-        return "raw log-mel" if folder == BASELINE else str(Lineage.from_folder(folder))
+        if split not in cut:
+            settings = settings.model_copy(update={"max_frames": UNCUT})
+        return as_json(settings, exclude=("rows_per_part", "parts"))
 
     # -- models -------------------------------------------------------------------------------------------
 
     def model(self, lineage: Lineage) -> str:
-        """The model card of a lineage, which stands for its whole folder."""
+        """The model card of a lineage; it contains the digest of the weights beside it."""
         return str(self.root / lineage.folder / "model/model.json")
 
-    def parent(self, folder: str) -> list[str]:
-        """The model that a lineage starts from: one, or none for a first stage. An imported one is the parent for every seed."""
+    def parent(self, folder: str) -> Lineage | None:
+        """The model that a lineage starts from; None for a first stage. An imported one is the parent for every seed."""
         parent = Lineage.from_folder(folder).parent
-        if parent and parent.with_seed(None).folder in self.released:
-            parent = parent.with_seed(None)
-        return [self.model(parent)] if parent else []
+        plain = parent and parent.with_seed(None)
+        return plain if plain and plain.folder in self.released else parent
+
+    def parent_files(self, folder: str) -> list[str]:
+        """The card and the weights of the model that a lineage starts from; none for a first stage."""
+        parent = self.parent(folder)
+        return [self.model(parent), self.model(parent).replace(".json", ".safetensors")] if parent else []
+
+    def parent_option(self, folder: str) -> str:
+        """The option that names the model that a lineage starts from; empty for a first stage."""
+        parent = self.parent(folder)
+        return f"--parent {shlex.quote(self.model(parent))}" if parent else ""
 
     @cached_property
     def released(self) -> dict[str, Path]:
-        """Where lineages, by their folders, are imported from instead of being trained."""
+        """The archives and folders that lineages are imported from, by the lineages' folders."""
         return {Lineage.parse(notation).folder: path for notation, path in self.config.released.items()}
 
-    def released_files(self, folder: str) -> list[str]:
-        """The files that an imported model is made of: an archive, or those that matter in an experiment's folder."""
+    def released_contents(self, folder: str) -> str:
+        """The digests of what an imported model is made of: an archive, or the files of an experiment's folder."""
         path = self.released[folder]
-        found = sorted(file for pattern in ("*.pkl", "models/best_*.pth") for file in path.glob(pattern))
-        return [str(file) for file in found or [path]]
+        return self.digests.of(str(path / name) for name in RELEASED_FILES) or self.digests.of([str(path)])
+
+    @cached_property
+    def trained(self) -> dict[str, Lineage]:
+        """The lineages that are trained, ancestors included, by their folders; parents come first."""
+        trained: dict[str, Lineage] = {}
+        for lineage in self.lineages:
+            chain: list[Lineage] = []
+            ancestor: Lineage | None = lineage
+            while ancestor and ancestor.folder not in self.released:
+                chain.insert(0, ancestor)
+                ancestor = self.parent(ancestor.folder)
+            trained |= {stage.folder: stage for stage in chain}
+        return trained
+
+    @cached_property
+    def trained_pattern(self) -> str:
+        """A regular expression for the folders of trained lineages."""
+        return any_of(self.trained)
 
     @cached_property
     def released_pattern(self) -> str:
         """A regular expression for the folders of imported lineages."""
-        return "|".join(self.released) or "(?!)"
+        return any_of(self.released)
 
     @cached_property
-    def trained_pattern(self) -> str:
-        """A regular expression for the folders of all other lineages, where a slash follows."""
-        return rf"(?!(?:{self.released_pattern})/){FOLDER_PATTERN}"
+    def lineage_pattern(self) -> str:
+        """A regular expression for the folders of all lineages."""
+        return any_of({**self.trained, **self.released})
+
+    @cached_property
+    def scored_pattern(self) -> str:
+        """A regular expression for the folders of everything that ABX scores: lineages, and the raw log-mel features."""
+        return any_of((BASELINE, *self.trained, *self.released))
 
     def image_weights(self, folder: str) -> list[str]:
         """The local file that a first stage's image network starts from, if there is one."""
         file = self.config.model.image.weights_file
         return [str(file)] if file and Lineage.from_folder(folder).parent is None else []
 
+    def image_weights_contents(self, folder: str) -> str:
+        """The digest of that file."""
+        return self.digests.of(self.image_weights(folder))
+
     def training(self, folder: str) -> str:
-        """What decides a training beside its data, its parent and its code."""
-        lineage = Lineage.from_folder(folder)
-        settings = self.config.training.of(str(lineage))
-        if lineage.seed is not None:
-            settings = settings.model_copy(update={"seed": lineage.seed})
+        """What decides a training besides its data, its parent and its code."""
+        settings = training_of(self.config.training, Lineage.from_folder(folder))
         return as_json(settings, exclude=("workers", "threads", "gpus"))
 
     def training_recipe(self, folder: str) -> str:
         """The switches that matter to a training: those of codebooks only where it has some, or new ones."""
         lineage = Lineage.from_folder(folder)
-        started = set(lineage.quantizers) - set(lineage.parent.quantizers) if lineage.parent else set()
-        without = {"dead_codes": not lineage.quantizers, "new_codebooks": not started}
-        return as_json(self.config.recipe, *(switch for switch in TRAINING_SWITCHES if not without.get(switch)))
+        new = set(lineage.quantizers) - set(lineage.parent.quantizers) if lineage.parent else set()
+        unused = {"dead_codes": not lineage.quantizers, "new_codebooks": not new}
+        return as_json(self.config.recipe, *(switch for switch in TRAINING_SWITCHES if not unused.get(switch)))
 
     def encoding_recipe(self) -> str:
         """The switches that matter to codes and embeddings: the value of padding only where there is some."""
@@ -274,10 +314,32 @@ class Plan:
         return (*self.abx_layers(lineage), *variants)
 
     @cached_property
-    def slowest_abx_period(self) -> float:
-        """Frame period of the slowest layer compared, in seconds: shorter items are dropped alike for all layers."""
-        layers = {layer for lineage in self.lineages for layer in self.abx_layers(lineage)}
-        return FRAME_PERIOD * max((frame_stride(layer) for layer in layers), default=1)
+    def copies(self) -> dict[str, Copy]:
+        """The noisy copies of splits, by their names."""
+        noise = self.config.noise
+        splits = dict.fromkeys(split for score in noise.scores for split in self.splits_of(score))
+        copies = (
+            Copy(f"{split}.{kind}_{snr_db:g}dB", split, kind, snr_db)
+            for kind in noise.kinds
+            for snr_db in noise.snr_db
+            for split in splits
+        )
+        return {copy.name: copy for copy in copies}
+
+    def splits_of(self, score: str) -> tuple[str, ...]:
+        """The splits on which retrieval, abx or words are scored."""
+        config = self.config
+        splits = {"retrieval": (config.retrieval.split,), "words": (config.words.held_out_split,)}
+        return splits.get(score, config.abx.splits)
+
+    def retrieval_settings(self, split: str) -> str:
+        """How retrieval is scored on a split."""
+        return as_json(self.config.retrieval.model_copy(update={"split": split}), "split", "recall_at")
+
+    def words_settings(self, held_out_split: str) -> str:
+        """How words are detected, and scored again on a held-out split."""
+        settings = self.config.words.model_copy(update={"held_out_split": held_out_split})
+        return as_json(settings, exclude=("max_utterances",))
 
     def code_limit(self, split: str) -> int:
         """How many utterances of a split are encoded to codes; 0 for all."""
@@ -302,13 +364,18 @@ class Plan:
     @cached_property
     def retrieval(self) -> list[str]:
         """Every retrieval score."""
-        return [str(self.root / lineage.folder / "retrieval.json") for lineage in self.lineages]
+        return self.retrieval_on(self.config.retrieval.split)
+
+    def retrieval_on(self, split: str) -> list[str]:
+        """The retrieval scores of all lineages on a split."""
+        return [str(self.root / lineage.folder / f"retrieval/{split}.json") for lineage in self.lineages]
 
     @cached_property
     def matchmaps(self) -> list[str]:
         """Every retrieval score of the matchmap."""
+        split = self.config.retrieval.split
         return [
-            str(self.root / lineage.folder / f"matchmap/{similarity}.json")
+            str(self.root / lineage.folder / f"matchmap/{split}/{similarity}.json")
             for lineage in self.lineages
             for similarity in self.config.retrieval.matchmaps
         ]
@@ -345,10 +412,11 @@ class Plan:
         """The summary of every word detection."""
         return self.words_of(self.lineages)
 
-    def words_of(self, lineages: Iterable[Lineage]) -> list[str]:
-        """The summary of every word detection of some lineages."""
+    def words_of(self, lineages: Iterable[Lineage], held_out_split: str | None = None) -> list[str]:
+        """The summary of every word detection of some lineages; on `words.held_out_split`, if no other is given."""
+        split = held_out_split or self.config.words.held_out_split
         return [
-            str(self.root / lineage.folder / f"words/{layer}/summary.json")
+            str(self.root / lineage.folder / f"words/{layer}/{split}/summary.json")
             for lineage in lineages
             for layer in lineage.quantized_layers
         ]
@@ -370,6 +438,11 @@ class Plan:
         asked = self.examples if self.config.report.matchmaps else ()
         return [str(self.root / lineage.folder / f"maps/{self.config.retrieval.split}.h5") for lineage in asked]
 
+    @property
+    def shown_splits(self) -> list[str]:
+        """The splits that the report has utterances and pairs of."""
+        return list(dict.fromkeys((self.config.words.held_out_split, self.config.retrieval.split)))
+
     @cached_property
     def shown_codes(self) -> list[str]:
         """Codes that the report draws above its utterances."""
@@ -380,7 +453,21 @@ class Plan:
         ]
 
 
+def training_of(training: Training, lineage: Lineage) -> Training:
+    """The settings of one lineage: its overrides applied and removed, and its own seed."""
+    changes = {} if lineage.seed is None else {"seed": lineage.seed}
+    for notation, override in training.overrides.items():
+        if Lineage.parse(notation) == lineage.with_seed(None):
+            changes |= override.model_dump(exclude_none=True)
+    return training.model_copy(update=changes | {"overrides": {}})
+
+
+def any_of(names: Iterable[str]) -> str:
+    """A regular expression for some names and nothing else."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
 def as_json(section: Section, *keys: str, exclude: Iterable[str] = ()) -> str:
-    """A section, or some of its keys where it has them, as the JSON text that a command takes."""
+    """A section, or some of its keys, as the JSON text that a command takes."""
     values = section.model_dump(mode="json", include=set(keys) if keys else None, exclude=set(exclude))
     return json.dumps(values)  # the order of keys may mean something

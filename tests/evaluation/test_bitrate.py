@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resdavenet_vq.encode.units import runs
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import bitrate
 
@@ -39,7 +40,7 @@ def twin(utterances, duration):
 
 
 def test_the_methods_own_example():
-    b = bitrate.of([("a", np.array(METHOD))], {"a": 2.0})
+    b = bitrate.measure([("a", np.array(METHOD))], {"a": 2.0})
     assert (b.rows, b.runs, b.symbols, b.duration) == (12, 5, 3, 2.0)
     h_unit = entropy([1, 3, 2, 3, 2])
     assert b.segment == pytest.approx(2.5 * h_unit)
@@ -53,12 +54,12 @@ def test_vectors_are_symbols_by_being_equal():
     codebook[1] = 0.0
     vectors = codebook[METHOD]
     vectors[2] = -0.0  # equal to the zeros around it
-    assert bitrate.of([("a", vectors)], {"a": 2.0}) == bitrate.of([("a", np.array(METHOD))], {"a": 2.0})
+    assert bitrate.measure([("a", vectors)], {"a": 2.0}) == bitrate.measure([("a", np.array(METHOD))], {"a": 2.0})
 
 
 def test_pooling_counts_over_all_files_and_keeps_runs_apart():
     utterances = [("a", np.array([7, 7, 8])), ("b", np.array([8, 8, 9]))]
-    b = bitrate.of(iter(utterances), {"b": 0.5, "a": 1.0})
+    b = bitrate.measure(iter(utterances), {"b": 0.5, "a": 1.0})
     assert b.runs == 4  # the two 8s meet at the border of two files: two runs
     assert (b.plain, b.run_length, b.factored, b.segment) == pytest.approx(
         twin([u.tolist() for _, u in utterances], 1.5)
@@ -69,7 +70,7 @@ def test_pooling_counts_over_all_files_and_keeps_runs_apart():
 @given(st.lists(st.lists(st.integers(0, 3), max_size=12), min_size=1, max_size=5).filter(any))
 def test_laws(utterances):
     named = [(str(i), np.array(u, dtype=np.int64)) for i, u in enumerate(utterances)]
-    b = bitrate.of(named, {name: 0.5 for name, _ in named})
+    b = bitrate.measure(named, {name: 0.5 for name, _ in named})
     assert (b.plain, b.run_length, b.factored, b.segment) == pytest.approx(twin(utterances, 0.5 * len(utterances)))
     assert b.segment <= b.factored + 1e-9
     assert b.run_length <= b.factored + 1e-9
@@ -82,11 +83,9 @@ def test_laws(utterances):
 )
 def test_without_repeats_nothing_but_segments_is_left(utterances, names):
     durations = {str(i): 0.5 for i in range(len(utterances))}
-    whole = bitrate.of(((str(i), np.array(u, np.int64)) for i, u in enumerate(utterances)), durations)
-    heads = (
-        (str(i), bitrate.runs(np.array([names[code] for code in u], np.int64))[0]) for i, u in enumerate(utterances)
-    )
-    rest = bitrate.of(heads, durations)
+    whole = bitrate.measure(((str(i), np.array(u, np.int64)) for i, u in enumerate(utterances)), durations)
+    heads = ((str(i), runs(np.array([names[code] for code in u], np.int64)).code) for i, u in enumerate(utterances))
+    rest = bitrate.measure(heads, durations)
     assert rest.rows == rest.runs == whole.runs
     assert (rest.plain, rest.run_length, rest.factored, rest.segment) == pytest.approx(
         [whole.segment] * 4
@@ -97,21 +96,21 @@ def test_a_long_corpus_is_counted_in_parts(monkeypatch):
     rng = np.random.default_rng(1)
     utterances = [(str(i), rng.integers(0, 5, 30)) for i in range(11)]
     durations = dict.fromkeys(map(str, range(11)), 0.5)
-    whole = bitrate.of(utterances, durations)
+    whole = bitrate.measure(utterances, durations)
     monkeypatch.setattr(bitrate, "_COUNTED_AT_ONCE", 3)
-    assert bitrate.of(utterances, durations) == whole
+    assert bitrate.measure(utterances, durations) == whole
 
 
 def test_a_missing_file_is_an_error_not_a_smaller_corpus():
     with pytest.raises(InputError, match=r"1 utterances have no units: b;") as e:
-        bitrate.of([("a", np.array([1])), ("c", np.array([1]))], {"a": 1.0, "b": 1.0})
+        bitrate.measure([("a", np.array([1])), ("c", np.array([1]))], {"a": 1.0, "b": 1.0})
     assert "1 utterances have units but no duration: c" in str(e.value)
 
 
 @pytest.mark.parametrize(
     ("utterances", "durations", "message"),
     [
-        ([("a", [1]), ("a", [2])], {"a": 1.0}, "utterance a stands twice"),
+        ([("a", [1]), ("a", [2])], {"a": 1.0}, "utterance a is listed twice"),
         ([], {}, "no bitrate"),
         ([("a", [])], {"a": 1.0}, "no bitrate"),
         ([("a", [1])], {"a": 0.0}, "no bitrate"),
@@ -119,9 +118,9 @@ def test_a_missing_file_is_an_error_not_a_smaller_corpus():
 )
 def test_what_has_no_bitrate_is_refused(utterances, durations, message):
     with pytest.raises(InputError, match=message):
-        bitrate.of([(name, np.array(u, dtype=np.int64)) for name, u in utterances], durations)
+        bitrate.measure([(name, np.array(u, dtype=np.int64)) for name, u in utterances], durations)
 
 
 def test_one_symbol_costs_nothing():
-    b = bitrate.of([("a", np.zeros(10, np.int32))], {"a": 1.0})
+    b = bitrate.measure([("a", np.zeros(10, np.int32))], {"a": 1.0})
     assert (b.plain, b.run_length, b.factored, b.segment) == (0.0, 0.0, 0.0, 0.0)

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resdavenet_vq import config
+from resdavenet_vq.encode.maps import MapsFile
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import matchmap, retrieval
-from resdavenet_vq.evaluation.matchmap import Maps
 
 GOLDEN = Path(__file__).parents[1] / "golden/losses/expected.npz"
 KINDS = ("sisa", "misa", "sima")
@@ -84,7 +84,7 @@ def test_the_oracle_agrees_with_ties_with_several_captions_and_in_any_blocks(
     cells, frames, index = problem
     path = maps_file(tmp_path_factory.mktemp("maps") / "a.h5", cells, frames, index)
     S = slow(cells, frames, kind)[:, index >= 0].astype(np.float32)
-    with Maps(path) as maps:
+    with MapsFile(path) as maps:
         scores, pairs = matchmap.evaluate(maps, kind, (k,), at_once)
     assert pairs.left_out == {"captions_without_image": (index < 0).sum(), "images_without_caption": 0}
     assert (scores.image_to_speech.recall[k], scores.speech_to_image.recall[k]) == pytest.approx(
@@ -104,7 +104,7 @@ def real(n_images=30, n_captions=45, dim=16, seed=0):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_blocks_change_nothing_on_real_numbers(tmp_path, kind):
-    with Maps(maps_file(tmp_path / "a.h5", *real())) as maps:
+    with MapsFile(maps_file(tmp_path / "a.h5", *real())) as maps:
         whole, _ = matchmap.evaluate(maps, kind)
         assert whole.image_to_speech.ties + whole.speech_to_image.ties
         for at_once in ((1, 1), (30, 25), (100, 400)):
@@ -118,7 +118,7 @@ def test_sisa_is_the_dot_product_of_the_pooled_vectors(tmp_path):
         np.stack([rows.astype(float).mean(axis=0) for rows in frames]),
     )
     path = maps_file(tmp_path / "a.h5", cells, frames, index)
-    with Maps(path) as maps:
+    with MapsFile(path) as maps:
         found, _ = matchmap.evaluate(maps, "sisa")
         assert found == retrieval.evaluate(image, speech, index)
         other, _ = matchmap.evaluate(maps, "misa")
@@ -139,24 +139,24 @@ def test_a_maximum_is_no_less_than_a_mean_and_the_same_where_there_is_one():
 
 def test_the_reader_joins_by_id(tmp_path):
     cells, frames, index = real()
-    with Maps(maps_file(tmp_path / "a.h5", cells, frames, index)) as maps:
+    with MapsFile(maps_file(tmp_path / "a.h5", cells, frames, index)) as maps:
         assert (maps.frame_period, maps.shape, maps.image_branch) == (0.16, (3, 4), True)
-        np.testing.assert_array_equal(maps.cells("i2.png"), cells[2])
-        np.testing.assert_array_equal(maps.frames("u44"), frames[44])
+        np.testing.assert_array_equal(maps.cells(2), cells[2])
+        np.testing.assert_array_equal(maps.frames(44), frames[44])
         found = maps.matchmap("i2.png", "u44")
         assert found.shape == (3, 4, len(frames[44]))
         assert found[1, 3, 0] == pytest.approx(float(cells[2, 1, 3] @ frames[44][0]), rel=1e-5)
         with pytest.raises(InputError, match=r"a\.h5: has no image 'i99\.png'"):
-            maps.cells("i99.png")
+            maps.matchmap("i99.png", "u44")
         with pytest.raises(InputError, match=r"a\.h5: has no utterance 'x'"):
-            maps.frames("x")
+            maps.matchmap("i2.png", "x")
 
 
 def test_memory_grows_with_the_block_not_with_the_pairs(tmp_path):
     n = 400
     rng = np.random.default_rng(0)
     frames = list(rng.normal(size=(n, 8, 2)))
-    with Maps(maps_file(tmp_path / "a.h5", rng.normal(size=(n, 2, 2, 2)), frames, np.arange(n))) as maps:
+    with MapsFile(maps_file(tmp_path / "a.h5", rng.normal(size=(n, 2, 2, 2)), frames, np.arange(n))) as maps:
         tracemalloc.start()
         matchmap.evaluate(maps, "misa", at_once=(64, 128))
         _, peak = tracemalloc.get_traced_memory()
@@ -219,8 +219,8 @@ def test_what_is_refused(tmp_path, changes, message):
 
 def test_missing_and_foreign_files_are_named(tmp_path):
     with pytest.raises(InputError, match=r"absent\.h5: no such file"):
-        Maps(tmp_path / "absent.h5")
+        MapsFile(tmp_path / "absent.h5")
     with h5py.File(tmp_path / "foreign.h5", "w") as f:
         f["speech"] = [1]
     with pytest.raises(InputError, match=r"foreign\.h5: is no complete maps file"):
-        Maps(tmp_path / "foreign.h5")
+        MapsFile(tmp_path / "foreign.h5")

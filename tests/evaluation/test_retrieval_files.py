@@ -2,24 +2,19 @@ from __future__ import annotations
 
 import json
 
-import h5py
 import numpy as np
 import pytest
 
 from resdavenet_vq import config
+from resdavenet_vq.encode.embeddings import Pairs, create_embeddings
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import retrieval_files
 
 
 def embeddings_file(path, image, speech, image_index):
-    with h5py.File(path, "w") as f:
-        f["ids"] = [f"u{j}" for j in range(len(speech))]
-        f["image_ids"] = [f"i{i}.png" for i in range(len(image))]
-        f["image"], f["speech"], f["image_index"] = (
-            image.astype(np.float32),
-            speech.astype(np.float32),
-            np.asarray(image_index, np.int64),
-        )
+    ids = [f"u{j}" for j in range(len(speech))], [f"i{i}.png" for i in range(len(image))]
+    with create_embeddings(path, Pairs(*ids, np.asarray(image_index), image_branch=True), image.shape[1]) as file:
+        file.speech[:], file.image[:] = speech, image
     return path
 
 
@@ -27,10 +22,8 @@ def test_score_writes_conditions_scores_and_examples(tmp_path):
     image = np.eye(4)
     speech = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0], [9, 9, 9, 9], [0, 0, 0.1, 1]])
     path = embeddings_file(tmp_path / "test.h5", image, speech, [0, 1, 1, -1, 2])
-    retrieval_files.score(
-        path, config.Retrieval(split="test", recall_at=(1, 2)), tmp_path / "retrieval.json", lineage="{}"
-    )
-    value = json.loads((tmp_path / "retrieval.json").read_text())
+    retrieval_files.score(path, config.Retrieval(split="test", recall_at=(1, 2)), tmp_path / "test.json", lineage="{}")
+    value = json.loads((tmp_path / "test.json").read_text())
     assert (
         value["conditions"]
         | {"split": "test", "images": 3, "captions": 4, "captions_without_image": 1, "images_without_caption": 1}
@@ -49,21 +42,21 @@ def test_score_writes_conditions_scores_and_examples(tmp_path):
 def test_score_shows_misses(tmp_path):
     path = embeddings_file(tmp_path / "test.h5", np.eye(4), -np.eye(4), range(4))
     scores = retrieval_files.score(
-        path, config.Retrieval(split="test", recall_at=(1,)), tmp_path / "retrieval.json", lineage="{}"
+        path, config.Retrieval(split="test", recall_at=(1,)), tmp_path / "test.json", lineage="{}"
     )
     assert scores.mean_recall(1) == 0
-    misses = json.loads((tmp_path / "retrieval.json").read_text())["examples"]["speech_to_image"]["misses"]
+    misses = json.loads((tmp_path / "test.json").read_text())["examples"]["speech_to_image"]["misses"]
     assert [m["query"] for m in misses] == ["u0", "u1", "u2", "u3"]
     assert misses[0]["right"] == ["i0.png"]
     assert misses[0]["answers"][0]["right"] is False
 
 
 def test_files_that_are_missing_broken_or_empty_of_pairs_are_named(tmp_path):
-    settings_, out = config.Retrieval(split="test"), tmp_path / "retrieval.json"
+    settings_, out = config.Retrieval(split="test"), tmp_path / "test.json"
     with pytest.raises(InputError, match=r"absent\.h5: no such file"):
         retrieval_files.score(tmp_path / "absent.h5", settings_, out, lineage="{}")
     (tmp_path / "broken.h5").write_bytes(b"\x89HDF")
-    with pytest.raises(InputError, match=r"broken\.h5: is no complete embeddings file"):
+    with pytest.raises(InputError, match=r"broken\.h5: cannot be read as HDF5"):
         retrieval_files.score(tmp_path / "broken.h5", settings_, out, lineage="{}")
     speech_only = embeddings_file(tmp_path / "speech.h5", np.zeros((0, 2)), np.ones((2, 2)), [-1, -1])
     with pytest.raises(InputError, match=r"speech\.h5: there is no pair"):

@@ -1,185 +1,301 @@
-"""The table of all scores, from files like those the scorers write."""
+"""The tables of scores, from files like those the scorers write."""
 
-import csv
 import json
+import math
 
+import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.summary import WORD_CONDITIONS, summarise
+from resdavenet_vq.evaluation import summary
+from resdavenet_vq.evaluation.summary import COLUMNS, KEYS, SPREAD, SPREAD_KEYS, compare, read_scores
+
+NOISE = {
+    "test": {"of": "test", "kind": "clean", "snr_db": None},
+    "test.white_20dB": {"of": "test", "kind": "white", "snr_db": 20.0},
+    "test.white_0dB": {"of": "test", "kind": "white", "snr_db": 0.0},
+    "test.babble_0dB": {"of": "test", "kind": "babble", "snr_db": 0.0},
+}
 
 
-def direction(recall):
-    return {f"recall_at_{k}": recall for k in (1, 5, 10)} | {
-        "chance_recall_at_10": 0.05,
-        "median_rank": 7.0,
-        "mean_rank": 9.0,
-        "ties": 0,
+def retrieval(lineage, forth=0.5, back=0.6, split="test", **more):
+    directions = {
+        name: {"recall_at_1": recall / 2, "recall_at_10": recall, "chance_recall_at_10": 0.05}
+        | {"median_rank": 7.0, "mean_rank": 9.0, "queries": 200, "ties": 0}
+        for name, recall in (("image_to_speech", forth), ("speech_to_image", back))
     }
+    return {"lineage": lineage} | directions | {"conditions": {"split": split, "images": 200}, "examples": {}} | more
 
 
-def retrieval(lineage, there=0.5, back=0.6):
-    conditions = {"split": "test", "images": 200, "captions": 201, "similarity": "dot product"}
+def abx(lineage, layer, split="test", within=1.5, **more):
+    bits = {"plain": 100.0, "run_length": 90.0, "factored": 95.0, "segment": 60.0, "rows": 1}
     return {
-        "lineage": lineage,
-        "image_to_speech": direction(there),
-        "speech_to_image": direction(back),
-        "conditions": conditions,
-        "examples": {},
-    }
+        **dict(zip(("lineage", "layer", "split"), (lineage, layer, split), strict=True)),
+        "distance": "angular, DTW",
+        "frame_period": 0.02,
+        "within_error": within,
+        "across_error": None,
+        "items_used": 6000,
+        "bitrate": bits if layer.startswith("quant") else None,
+    } | more
 
 
-def abx(lineage, layer, split, within=1.5):
-    bits = (
-        {"plain": 100.0, "run_length": 90.0, "factored": 95.0, "segment": 60.0, "rows": 1}
-        if layer.startswith("quant")
-        else None
-    )
-    common = {"lineage": lineage, "layer": layer, "split": split, "distance": "angular, DTW", "frame_period": 0.02}
-    common["representation"] = f"what {layer} is"
-    return common | {"within_error": within, "across_error": None, "items_used": 6000, "bitrate": bits}
+def words(lineage, layer, held_out_split="test", above=20, **more):
+    published = {"words": 80, "words_above_f1": 30, "mean_f1": 0.4, "words_above_precision": 9}
+    return {
+        **dict(zip(("lineage", "layer", "held_out_split"), (lineage, layer, held_out_split), strict=True)),
+        "split": "train",
+        "frame_period": 0.02,
+        "utterances": 300,
+        "held_out_utterances": 100,
+        "best": 250,
+        "published": published | {"chance": {"words": 80, "words_above_f1": 1, "mean_f1": 0.5}},
+        "held_out": {"words": 40, "words_above_f1": above, "mean_f1": above / 40, "chance": None},
+        "units": {"perplexity": 30.5, "words": {"purity": 0.25, "boundaries": {"found": 7}}},
+    } | more
 
 
-def words(lineage, layer):
-    conditions = {"layer": layer, "frame_period": 0.02, "stop_words": ["A"], "codebook_size": 1024} | dict.fromkeys(
-        WORD_CONDITIONS, 3
-    )
-    parts = {
-        "published": {"detected": 28, "chance": {"detected": 0}},
-        "held_out": {"mean_f1_of_best": 0.45, "chance": None},
-        "units": {"used": 300},
-    }
-    return {"lineage": lineage, "conditions": conditions} | parts
+def write(folder, files):
+    for name, value in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(json.dumps(value))
+    return [folder / name for name in files]
 
 
 @pytest.fixture
-def table(tmp_path):
-    def write(values):
-        paths = [tmp_path / f"{i}.json" for i in range(len(values))]
-        for path, value in zip(paths, values, strict=True):
-            path.write_text(json.dumps(value))
-        summarise(paths, tmp_path / "out/summary.csv")
-        with (tmp_path / "out/summary.csv").open(newline="") as f:
-            return list(csv.DictReader(f))
+def tables(tmp_path):
+    """scores.csv and its pivot, of some score files."""
 
-    return write
+    def summarize(files, seeds=None):
+        named = files if isinstance(files, dict) else {f"{i}.json": value for i, value in enumerate(files)}
+        paths = write(tmp_path, named)
+        summary.summarize(paths, "places", seeds or {}, tmp_path / "out/scores.csv", tmp_path / "out/summary.csv")
+        return read_scores(tmp_path / "out/scores.csv"), pd.read_csv(
+            tmp_path / "out/summary.csv", keep_default_na=False
+        )
+
+    return summarize
 
 
-def test_scores_of_the_matchmap_have_columns_of_their_own(table):
-    (row,) = table([retrieval("{}"), retrieval("{}", 0.25, 0.75) | {"matchmap": "misa"}])
-    assert float(row["mean_recall_at_10"]) == pytest.approx(0.55)
-    assert (row["matchmap_misa_image_to_speech_recall_at_5"], row["matchmap_misa_speech_to_image_recall_at_1"]) == (
-        "0.25",
-        "0.75",
+def number(scores, lineage, layer, split, *rest):
+    """The value and n of the one row with these keys."""
+    keys = dict(
+        zip(("lineage", "layer", "split", "task", "condition", "score"), (lineage, layer, split, *rest), strict=True)
     )
-    assert float(row["matchmap_misa_mean_recall_at_10"]) == 0.5
-    assert row["retrieval_images"] == "200"
+    (row,) = scores[np.logical_and.reduce([scores[name] == key for name, key in keys.items()])].itertuples()
+    return row.value, None if row.n is pd.NA else row.n
 
 
-def test_one_row_for_each_lineage_and_layer(table):
-    rows = table(
+def test_every_score_has_its_row(tables):
+    scores, _ = tables(
         [
-            retrieval("{}"),
-            retrieval("{}->{2}", there=0.25, back=0.75),
-            *(abx("{}->{2}", layer, split) for layer in ("quant2", "conv3", "conv2") for split in ("test", "abx")),
-            abx("{}", "conv2", "test", within=9.25),
-            abx("raw log-mel", "logmel", "test"),
-            words("{}->{2}", "quant2"),
+            *(retrieval("{}"), retrieval("{}", 0.25, 0.75, matchmap="misa"), abx("{}", "conv2", within=9.25)),
+            *(abx("{2}", layer, split) for layer in ("quant2", "conv3", "conv2") for split in ("test", "abx")),
+            *(abx("raw log-mel", "logmel"), words("{2}", "quant2")),
         ]
     )
-    assert [(row["lineage"], row["layer"]) for row in rows] == [
-        ("raw log-mel", "logmel"),
-        ("{}", "conv2"),
-        ("{}->{2}", "conv2"),
-        ("{}->{2}", "quant2"),
-        ("{}->{2}", "conv3"),
+    assert list(scores.columns) == list(COLUMNS)
+    assert set(scores["corpus"]) == {"places"}
+    assert list(dict.fromkeys(zip(scores["lineage"], scores["layer"], strict=True))) == [
+        *(("raw log-mel", "logmel"), ("{}", ""), ("{}", "conv2")),
+        *(("{2}", "conv2"), ("{2}", "quant2"), ("{2}", "conv3")),
     ]
-    logmel, first, _, quant2, _ = rows
-    assert (first["mean_recall_at_10"], first["image_to_speech_recall_at_1"], first["abx_test_within"]) == (
-        "0.55",
-        "0.5",
-        "9.25",
-    )
-    assert (quant2["mean_recall_at_10"], quant2["mean_chance_recall_at_10"], quant2["retrieval_split"]) == (
-        "0.5",
-        "0.05",
-        "test",
-    )
-    assert (quant2["abx_abx_within"], quant2["abx_test_across"], quant2["abx_test_items"]) == ("1.5", "", "6000")
-    assert (quant2["bitrate_test"], quant2["bitrate_abx_segment"], first["bitrate_test"]) == ("100.0", "60.0", "")
-    assert (
-        quant2["words_published_detected"],
-        quant2["words_published_chance_detected"],
-        quant2["words_units_used"],
-    ) == ("28", "0", "300")
-    assert (quant2["words_held_out_mean_f1_of_best"], quant2["words_held_out_chance"], quant2["words_best"]) == (
-        "0.45",
-        "",
-        "3",
-    )
-    assert (logmel["mean_recall_at_10"], logmel["words_published_detected"], logmel["frame_period"]) == ("", "", "0.02")
-    groups = [name.split("_")[0] for name in rows[0]]
-    assert sorted(groups, key=groups.index) == groups  # columns of one kind stand together
+    for expected, *key in (
+        ((0.25, 200), "{}", "", "test", "retrieval", "image_to_speech", "recall_at_1"),
+        ((7.0, 200), "{}", "", "test", "retrieval", "speech_to_image", "median_rank"),
+        ((0.55, 400), "{}", "", "test", "retrieval", "mean", "recall_at_10"),
+        ((0.05, 400), "{}", "", "test", "retrieval", "mean", "chance_recall_at_10"),
+        ((0.75, 200), "{}", "", "test", "retrieval_misa", "speech_to_image", "recall_at_10"),
+        ((9.25, 6000), "{}", "conv2", "test", "abx", "within", "error"),
+        ((100.0, None), "{2}", "quant2", "abx", "bitrate", "plain", "bits_per_second"),
+        ((9, 300), "{2}", "quant2", "train", "words", "published", "words_above_precision"),
+        ((0.5, 300), "{2}", "quant2", "train", "words", "published", "chance_mean_f1"),
+        ((20, 100), "{2}", "quant2", "test", "words", "held_out", "words_above_f1"),
+        ((30.5, 300), "{2}", "quant2", "train", "units", "", "perplexity"),
+        ((0.25, 300), "{2}", "quant2", "train", "units", "words", "purity"),
+        ((7, 300), "{2}", "quant2", "train", "units", "words", "boundaries_found"),
+        ((0.02, None), "{2}", "quant2", "", "layer", "", "frame_period"),
+    ):
+        assert number(scores, *key) == expected
+    assert not (scores["condition"] == "across").any()  # not a number: no row
 
 
-def test_a_lineage_with_retrieval_alone_has_a_row(table):
-    (row,) = table([retrieval("{}")])
-    assert (row["lineage"], row["layer"], row["speech_to_image_recall_at_5"]) == ("{}", "", "0.6")
+def test_the_summary_has_a_row_a_layer_and_a_column_a_score(tables):
+    _, wide = tables([retrieval("{2}"), words("{2}", "quant2"), abx("{2}", "conv2")])
+    assert wide[["lineage", "layer"]].to_numpy().tolist() == [["{2}", ""], ["{2}", "conv2"], ["{2}", "quant2"]]
+    assert wide["retrieval test mean recall_at_10"].tolist() == ["0.55", "", ""]
+    assert wide["words test held_out words_above_f1"].tolist() == ["", "", "20"]
+    assert wide["units train perplexity"].tolist() == ["", "", "30.5"]
 
 
-def test_models_that_differ_in_their_seed_have_their_own_rows(tmp_path):
-    found = {
-        "none/retrieval.json": retrieval("{}", there=0.5),
-        "none-seed3/retrieval.json": retrieval("{}", there=0.7),
-        "none-seed3/abx/2/conv2.json": abx("{}", "conv2", "2", within=7.0),  # a split may be called what a lineage is
-        "2/abx/test/conv2.json": abx("{2}", "conv2", "test"),
-        "baseline/abx/test/logmel.json": abx("raw log-mel", "logmel", "test"),
+def test_models_that_differ_in_their_seed_have_their_own_rows(tables):
+    files = {
+        "23-seed5/none/retrieval/test.json": retrieval("{}", 0.5),
+        "23-seed5/none-seed3/retrieval/test.json": retrieval("{}", 0.7),
+        "23-seed5/none-seed3/abx/2/conv2.json": abx("{}", "conv2", "2"),  # a split may be called what a lineage is
+        "23-seed5/2/abx/test/conv2.json": abx("{2}", "conv2"),
+        "23-seed5/baseline/abx/test/logmel.json": abx("raw log-mel", "logmel"),
     }
-    for name, value in found.items():
-        path = tmp_path / "results/23-seed5" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(value))
 
-    def rows(seeds, order=1):
-        summarise(
-            [tmp_path / "results/23-seed5" / name for name in list(found)[::order]], tmp_path / "summary.csv", seeds
-        )
-        with (tmp_path / "summary.csv").open(newline="") as f:
-            return {
-                (r["lineage"], r["seed"], r["layer"]): (r["mean_recall_at_10"], r.get("abx_2_within"))
-                for r in csv.DictReader(f)
-            }
+    def values(seeds, order=1):
+        scores, wide = tables(dict(list(files.items())[::order]), seeds)
+        assert set(wide["seed"]) == set(scores["seed"].astype("string").fillna(""))
+        recall = scores[(scores["condition"] == "image_to_speech") & (scores["score"] == "recall_at_10")]
+        return set(scores["seed"].dropna()), dict(zip(recall["seed"].fillna(-1), recall["value"], strict=True))
 
-    expected = {
-        ("raw log-mel", "", "logmel"): ("", ""),
-        ("{}", "42", ""): ("0.55", ""),
-        ("{}", "3", "conv2"): ("0.6499999999999999", "7.0"),
-        ("{2}", "", "conv2"): ("", ""),
+    assert values({"none": 42, "none-seed3": 3}) == ({3, 42}, {42: 0.5, 3: 0.7})
+    assert values({"none": 42}, order=-1) == ({3, 42}, {42: 0.5, 3: 0.7})
+    assert values(None) == ({3}, {-1: 0.5, 3: 0.7})
+
+
+def test_no_scores_no_rows(tables):
+    scores, wide = tables([{"lineage": "{}", "not_available": "no images", "conditions": {"split": "test"}}])
+    assert (len(scores), len(wide), len(compare(scores))) == (0, 0, 0)
+
+
+def test_one_number_may_be_in_two_files(tables):
+    scores, _ = tables([words("{2}", "quant2"), words("{2}", "quant2", "test.white_0dB", above=3)])
+    assert (scores["condition"] == "published").sum() == 7
+
+
+def test_faults_are_all_reported(tables, tmp_path):
+    files = {
+        "0.json": {},
+        "2/1.json": abx("{2}", "quant2"),
+        "2/2.json": abx("{2}", "quant2", within=3.0),
+        "3.json": [1],
+        "4.json": retrieval("{2}") | {"conditions": None},
+        "2-seed5/5.json": abx("{2}", "quant2", distance="identical, DTW"),
+        "2/6.json": words("{2}", "quant2"),
+        "2-seed5/6.json": words("{2}", "quant2", f1_threshold=0.4),
     }
-    assert rows({"none": 42, "none-seed3": 3}) == rows({"none": 42, "none-seed3": 3}, order=-1) == expected
-    assert rows(None).keys() == {(lineage, seed.replace("42", ""), layer) for lineage, seed, layer in expected}
-
-
-def test_no_scores_no_rows(table):
-    assert table([]) == []
-
-
-def test_faults_are_all_reported(table, tmp_path):
     with pytest.raises(InputError) as e:
-        table(
-            [
-                {},
-                abx("{2}", "quant2", "test"),
-                abx("{2}", "quant2", "test", within=3.0),
-                [1],
-                retrieval("{2}") | {"conditions": None},
-            ]
-        )
+        tables(files)
     text = str(e.value)
-    assert "0.json: is no score" in text
-    assert "2.json: another file says something else of abx_test_within of {2} quant2" in text
-    assert "3.json: is no score" in text
-    assert "4.json: is no score" in text
-    assert not (tmp_path / "out/summary.csv").exists()
+    for name in ("0", "3", "4"):
+        assert f"{name}.json: is no score of this software" in text
+    assert "2/2.json: another file says something else of {2} abx quant2 test within error" in text
+    assert "2-seed5/5.json: distance is 'identical, DTW', and 'angular, DTW' in" in text
+    assert "2-seed5/6.json: f1_threshold is 0.4, and None in" in text
+    assert len(text.splitlines()) == 6
+    assert not (tmp_path / "out/scores.csv").exists()
     with pytest.raises(InputError, match="no such file"):
-        summarise([tmp_path / "absent.json"], tmp_path / "summary.csv")
+        summary.collect([tmp_path / "absent.json"], "places", {})
+
+
+# -- over seeds -------------------------------------------------------------------------------------------------------
+
+SCORES = [
+    ("raw log-mel", "", "abx", "logmel", "within", 14.5),
+    ("{}", "1", "retrieval", "", "mean", 0.1),
+    ("{}", "2", "retrieval", "", "mean", 0.3),
+    ("{}", "3", "retrieval", "", "mean", 0.7),
+    ("{}", "1", "abx", "conv2", "within", 8.25),
+    ("{}", "2", "abx", "conv2", "within", 7.0),
+    ("{2}", "", "abx", "quant2", "within", 0.12345678901234567),
+]
+
+
+def table(rows):
+    keys = [("places", lineage, seed, task, layer, "test", how, "s") for lineage, seed, task, layer, how, _ in rows]
+    return pd.DataFrame(
+        [(*key, row[-1], "", "", 24) for key, row in zip(keys, rows, strict=True)], columns=list(COLUMNS)
+    )
+
+
+def comparison(folder, rows):
+    table(rows).to_csv(folder / "scores.csv", index=False)
+    summary.write_comparison(folder / "scores.csv", folder / "comparison.csv")
+    return summary.read_comparison(folder / "comparison.csv").set_index(list(SPREAD_KEYS))
+
+
+def test_every_score_has_its_mean_and_spread(tmp_path):
+    spread = comparison(tmp_path, SCORES)
+    assert list(spread.columns) == ["seeds", *SPREAD]
+    several, values = spread.loc[("places", "{}", "retrieval", "", "test", "mean", "s")], np.array([0.1, 0.3, 0.7])
+    assert several["seeds"] == "1 2 3"
+    assert several[list(SPREAD)].tolist() == pytest.approx([values.mean(), values.std(ddof=1), 0.1, 0.7, 3])
+    one = spread.loc[("places", "{2}", "abx", "quant2", "test", "within", "s")]
+    assert one[["seeds", "mean", "min", "max", "n"]].tolist() == ["", *[0.12345678901234567] * 3, 1]
+    assert math.isnan(one["std"])
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.permutations(SCORES))
+def test_no_order_of_rows_changes_a_spread(rows):
+    by_key = [
+        compare(table(some).replace("", pd.NA)).set_index(list(SPREAD_KEYS))[list(SPREAD)].sort_index()
+        for some in (SCORES, rows)
+    ]
+    pd.testing.assert_frame_equal(*by_key, check_exact=True)
+
+
+def test_faults_of_a_table_are_all_named(tmp_path):
+    rows = table([*SCORES, SCORES[1]]).astype(object)
+    rows.loc[0, "value"], rows.loc[1, "value"], rows.loc[2, "seed"] = "nan", "many", "first"
+    rows.to_csv(tmp_path / "scores.csv", index=False)
+    with pytest.raises(InputError) as e:
+        read_scores(tmp_path / "scores.csv")
+    text = str(e.value)
+    assert "line 2: value is 'nan', not a finite number" in text
+    assert "line 3: value is 'many'" in text
+    assert "line 4: seed is 'first'" in text
+    assert "line 9: places {} 1 retrieval test mean s is listed twice" in text
+    rows.drop(columns="seed").to_csv(tmp_path / "old.csv", index=False)
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
+    for name, fault in (
+        ("old", "has no column 'seed'; summarize the scores again"),
+        ("absent", "no such file"),
+        ("binary", "not a table"),
+    ):
+        with pytest.raises(InputError, match=fault):
+            read_scores(tmp_path / f"{name}.csv")
+
+
+# -- under noise ------------------------------------------------------------------------------------------------------
+
+
+def noise_table(folder, files, **seeds):
+    summary.summarize_noise(write(folder, files), "places", NOISE, seeds, folder / "noise.csv")
+    return summary.read_noise(folder / "noise.csv")
+
+
+def test_noisy_copies_follow_their_split_from_clean_to_the_loudest(tmp_path):
+    files = {
+        "2/retrieval/c.json": retrieval("{2}", 0.2, 0.3, "test.white_0dB"),
+        "2/retrieval/b.json": retrieval("{2}", 0.4, 0.5, "test.white_20dB"),
+        "2/retrieval/a.json": retrieval("{2}", 0.5, 0.7),
+        "2/words/b.json": words("{2}", "quant2", "test.babble_0dB", above=3),
+        "2/words/a.json": words("{2}", "quant2"),
+        "2-seed7/retrieval/a.json": retrieval("{2}"),
+        "baseline/abx.json": abx("raw log-mel", "logmel", "test.white_0dB"),
+    }
+    noise = noise_table(tmp_path, files, **{"2": 3})
+    assert not noise.duplicated(list(KEYS)).any()
+    assert set(noise["clean_split"]) == {"test"}
+    condition = noise[["lineage", "seed", "task", "kind", "snr_db"]].astype(object)
+    assert list(dict.fromkeys(condition.fillna("").itertuples(index=False, name=None))) == [
+        ("raw log-mel", "", "abx", "white", 0.0),
+        ("{2}", 3, "retrieval", "clean", ""),
+        ("{2}", 3, "retrieval", "white", 20.0),
+        ("{2}", 3, "retrieval", "white", 0.0),
+        ("{2}", 3, "words", "clean", ""),
+        ("{2}", 3, "words", "babble", 0.0),
+        ("{2}", 7, "retrieval", "clean", ""),
+    ]
+    above = noise[noise["score"] == "words_above_f1"]
+    assert above[["condition", "kind", "value"]].to_numpy().tolist() == [
+        ["held_out", "clean", 20.0],
+        ["held_out", "babble", 3.0],
+    ]
+
+
+def test_all_that_is_no_score_of_these_splits_is_named(tmp_path):
+    files = {"a.json": [1], "b.json": retrieval("{2}", split="test.pink_3dB"), "c.json": retrieval("{2}")}
+    with pytest.raises(InputError, match=r"(?s)a\.json: is no score .*b\.json: is no score .*'test.pink_3dB'") as e:
+        noise_table(tmp_path, files)
+    assert "c.json" not in str(e.value)
+    assert not (tmp_path / "noise.csv").exists()

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resdavenet_vq.encode.codes import Block, CodesFile, Vocabulary, tokens
-from resdavenet_vq.errors import InputError
+from resdavenet_vq.corpus.manifest import Interval
+from resdavenet_vq.corpus.triphones import triphones
+from resdavenet_vq.encode.codes import CodesFile
 from resdavenet_vq.evaluation import units
+from resdavenet_vq.evaluation.word_counts import Block, Counts, Vocabulary, blocks, tokens
 
 PERIODS = [0.01, 0.02, 0.04, 0.08, 0.16]
-
-utterances = st.lists(st.lists(st.integers(0, 4), max_size=12), min_size=1, max_size=5)
 
 
 @st.composite
@@ -23,16 +23,6 @@ def alignments(draw, period=0.04, n_frames=12):
     """Words in order of time, none overlapping, on a grid of 10 ms; some frames' edges among the times."""
     edges = sorted(draw(st.lists(st.integers(0, int(n_frames * period * 100) + 5), max_size=8, unique=True)))
     return [(a / 100, b / 100, draw(st.sampled_from("ABC"))) for a, b in zip(edges[::2], edges[1::2], strict=False)]
-
-
-@given(utterances)
-@settings(deadline=None)
-def test_runs_are_those_of_the_oracle_and_never_cross_utterances(codes):
-    flat = np.concatenate([np.array(c, np.int64) for c in codes])
-    found = units.runs(flat, np.cumsum([0, *map(len, codes)]))
-    want = [(u, *run) for u, c in enumerate(codes) for run in oracle.runs(c)]
-    assert list(zip(*(column.tolist() for column in found), strict=True)) == want
-    assert found.length.sum() == len(flat)
 
 
 @given(st.sampled_from(PERIODS), st.sampled_from(["published", "centred"]), st.data())
@@ -47,13 +37,6 @@ def test_frame_labels_are_those_of_the_oracle(period, frame_time, data):
         label for n, s in zip(n_frames, spoken, strict=True) for label in oracle.frame_labels(n, s, period, frame_time)
     ]
     assert [None if label < 0 else list(vocabulary)[label] for label in got] == want
-
-
-def test_frame_times():
-    assert units.frame_centers(3, 0.04).tolist() == pytest.approx([0.02, 0.06, 0.1])
-    assert units.frame_centers(3, 0.04, "centred").tolist() == pytest.approx([0, 0.04, 0.08])
-    assert units.frame_edges(np.arange(3), 0.04).tolist() == pytest.approx([0, 0.04, 0.08])
-    assert units.frame_edges(np.arange(3), 0.04, "centred").tolist() == pytest.approx([0, 0.02, 0.06])
 
 
 def test_usage():
@@ -175,11 +158,21 @@ def test_utterances_without_phones_are_not_silence():
     assert described.to_dict()["phones"]["boundaries"]["found"] == 0
 
 
-def test_pauses_are_no_tokens():
-    vocabulary = Vocabulary()
-    found = tokens([[(0, 1, "A"), (1, 2, "SIL"), (2, 3, "B")], [(0, 1, "<SIL>"), (1, 2, "A")]], vocabulary)
-    assert vocabulary == {"A": 0, "B": 1}
-    assert [column.tolist() for column in found] == [[0, 0, 1], [0, 2, 1], [1, 3, 2], [0, 1, 0]]
+@pytest.mark.parametrize("label", ["SIL", "<SIL>", "SPN", "spn", "NSN", "<eps>", "sp", "sil", "<unk>", ""])
+def test_a_pause_or_noise_is_silence_to_items_purity_boundaries_and_words(label):
+    tier = [(0.0, 0.08, "A"), (0.08, 0.16, "B"), (0.16, 0.28, label), (0.28, 0.36, "C"), (0.36, 0.44, "A")]
+    spoken = [interval for interval in tier if interval[2] in "ABC" and interval[2]]
+    codes, offsets = np.array([0, 0, 1, 1, 2, 2, 2, 3, 3, 0, 0]), np.array([0, 11])
+    results = []
+    for intervals in (tier, spoken):
+        description, counts = units.Description(4, 0.04), Counts(4, frame_period=0.04, half_window=0.02)
+        words, phones = tokens([intervals], counts.vocabulary), tokens([intervals], Vocabulary())
+        description.add(Block(codes, offsets, words, phones))
+        counts.add(Block(codes, offsets, words, phones))
+        results.append((description.to_dict(), counts.silent.tolist(), counts.frames.tolist(), dict(counts.vocabulary)))
+    assert results[0] == results[1]
+    assert results[0][3] == {"A": 0, "B": 1, "C": 2}
+    assert list(triphones(Interval(*interval) for interval in tier)) == []
 
 
 def codes_file(path, rows, layer="quant3", size=5):
@@ -202,33 +195,9 @@ def test_blocks_hold_aligned_utterances_and_rotated_codes(tmp_path):
         for size in (1, 2, 3, 10):
             for shift in range(5):
                 vocabulary = Vocabulary()
-                blocks = list(file.blocks(vocabulary, shift=shift, size=size))
+                parts = list(blocks(file, vocabulary, shift=shift, size=size))
                 got = [
-                    b.codes[b.offsets[i] : b.offsets[i + 1]].tolist() for b in blocks for i in range(len(b.offsets) - 1)
+                    b.codes[b.offsets[i] : b.offsets[i + 1]].tolist() for b in parts for i in range(len(b.offsets) - 1)
                 ]
                 assert got == [rows[(i + shift) % 5][0] for i in (0, 2, 3, 4)]
                 assert list(vocabulary) == ["W0", "W2", "W3", "W4"]
-
-
-def test_codes_files_that_are_wrong_are_named(tmp_path):
-    path = codes_file(tmp_path / "c.h5", [([0, 1], None, None)])
-    with pytest.raises(InputError, match=r"c\.h5: holds no codes of 'quant2' \(layers: quant3\)"):
-        CodesFile(path, "quant2")
-    with pytest.raises(InputError, match=r"absent\.h5: no such file"):
-        CodesFile(tmp_path / "absent.h5", "quant3")
-    (tmp_path / "broken.h5").write_bytes(path.read_bytes()[:100])
-    with pytest.raises(InputError, match=r"broken\.h5: cannot be read"):
-        CodesFile(tmp_path / "broken.h5", "quant3")
-    with (
-        CodesFile(codes_file(tmp_path / "range.h5", [([0, 9], None, None)]), "quant3") as file,
-        pytest.raises(InputError, match=r"codes outside 0 \.\.\. 4"),
-    ):
-        file.codes(0, 1)
-    with h5py.File(path, "a") as f:
-        f["quant3/offsets"][...] = [0, 7]
-    with pytest.raises(InputError, match=r"c\.h5: .* do not fit together"):
-        CodesFile(path, "quant3")
-    with h5py.File(path, "a") as f:
-        del f["quant3/codebook"]
-    with pytest.raises(InputError, match=r"c\.h5: is no codes file"):
-        CodesFile(path, "quant3")

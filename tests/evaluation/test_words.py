@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from resdavenet_vq import config
 from resdavenet_vq.corpus.manifest import parse_alignment
-from resdavenet_vq.encode.codes import Block, CodesFile, tokens
+from resdavenet_vq.encode.codes import CodesFile
+from resdavenet_vq.encode.units import runs
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation import units, word_counts
+from resdavenet_vq.evaluation import word_counts
 from resdavenet_vq.evaluation import words as word_detection
+from resdavenet_vq.evaluation.word_counts import Block, blocks, tokens
 
 DATA = Path(__file__).parents[1] / "golden" / "words"
 GOLDEN = json.loads((DATA / "input.json").read_text())
@@ -93,9 +95,9 @@ def test_golden_headlines(golden):
 
 def test_golden_runs():
     codes = np.array(GOLDEN["codes"][0])
-    runs = units.runs(codes, np.array([0, len(codes)]))
+    found = runs(codes)
     period = GOLDEN["second_per_frame"]
-    got = [[f * period, (f + n) * period, c] for f, n, c in zip(runs.start, runs.length, runs.code, strict=True)]
+    got = [[f * period, (f + n) * period, c] for f, n, c in zip(found.start, found.length, found.code, strict=True)]
     want = EXPECTED["sparse_codes_utt0"]
     assert [c for *_, c in got] == [c for *_, c in want]
     np.testing.assert_allclose([g[:2] for g in got], [w[:2] for w in want], rtol=1e-12)
@@ -162,7 +164,9 @@ def test_reached_is_searchsorted(step, half_window):
     times = np.concatenate(
         [np.arange(0, 40, 0.01), edges, np.nextafter(edges, 99), np.nextafter(edges, -99), [1e6, -1.0]]
     )
-    np.testing.assert_array_equal(word_counts._reached(edges, times, step), np.searchsorted(edges, times, side="right"))
+    np.testing.assert_array_equal(
+        word_counts._count_reached(edges, times, step), np.searchsorted(edges, times, side="right")
+    )
 
 
 def test_a_window_that_starts_at_a_word_s_end_touches_it_and_one_that_ends_at_its_start_does_not():
@@ -309,7 +313,7 @@ def test_memory_does_not_grow_with_utterances(tmp_path):
         with CodesFile(path, LAYER) as file:
             counts = word_counts.Counts(8, frame_period=0.04, half_window=0.04)
             tracemalloc.start()
-            for block in file.blocks(counts.vocabulary, size=200):
+            for block in blocks(file, counts.vocabulary, size=200):
                 counts.add(block)
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()

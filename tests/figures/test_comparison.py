@@ -2,52 +2,47 @@
 
 from __future__ import annotations
 
-import random
-
 import numpy as np
+import pandas as pd
 import pytest
 
-from resdavenet_vq.evaluation.comparison import Compared, Spread
-from resdavenet_vq.figures import comparison as comparison_figures
-from resdavenet_vq.figures.style import COLUMN
+from resdavenet_vq.evaluation.summary import COLUMNS
+from resdavenet_vq.figures import comparison
+from resdavenet_vq.figures.registry import COLUMN
+
+KEYS = {
+    "recall": ("retrieval", "mean", "recall_at_10"),
+    "chance_recall": ("retrieval", "image_to_speech", "chance_recall_at_10"),
+    "within": ("abx", "within", "error"),
+    "across": ("abx", "across", "error"),
+    "bits": ("bitrate", "plain", "bits_per_second"),
+    "words": ("words", "published", "words_above_f1"),
+    "chance_words": ("words", "published", "chance_words_above_f1"),
+}
 
 
-def row(lineage, layer, **numbers):
-    return Compared(
-        lineage, layer, "0.02", (), {k: Spread(tuple(v)) for k, v in numbers.items()}, {"words_f1_threshold": "0.5"}
-    )
+def rows(lineage, layer, split="test", **numbers):
+    """Rows of scores.csv, one for each seed."""
+    return [
+        dict.fromkeys(COLUMNS, "")
+        | {"lineage": lineage, "seed": seed, "task": task, "layer": "" if task == "retrieval" else layer}
+        | {"split": split, "condition": condition, "score": score, "value": float(value)}
+        for name, values in numbers.items()
+        for task, condition, score in [KEYS[name]]
+        for seed, value in enumerate(values)
+    ]
 
 
-ROWS = [
-    row("raw log-mel", "logmel", abx_test_within=[14.0], abx_test_across=[20.0]),
-    row(
-        "{}",
-        "conv2",
-        mean_recall_at_10=[0.5],
-        image_to_speech_chance_recall_at_10=[0.05],
-        abx_test_within=[8.0],
-        abx_test_across=[12.0],
-    ),
-    row(
-        "{}->{2}",
-        "quant2",
-        mean_recall_at_10=[0.6, 0.7, 0.8],
-        abx_test_within=[9.0, 10.0, 14.0],
-        abx_test_across=[12.0, 13.0, 17.0],
-        bitrate_test=[400.0, 410.0, 450.0],
-        words_published_words_above_f1=[20, 30, 28],
-        words_published_chance_words_above_f1=[0, 0, 0],
-    ),
-    row("{}->{2}", "conv3", mean_recall_at_10=[0.6, 0.7, 0.8], abx_test_within=[9.0, 9.0, 9.0]),
-    row(
-        "{2}",
-        "quant2",
-        abx_test_within=[7.0],
-        abx_test_across=[9.0],
-        bitrate_test=[200.0],
-        words_published_words_above_f1=[3],
-    ),
-]
+SCORES = pd.DataFrame(
+    [
+        *rows("raw log-mel", "logmel", within=[14], across=[20]),
+        *rows("{}", "conv2", recall=[0.5], chance_recall=[0.05], within=[8], across=[12]),
+        *rows("{}->{2}", "quant2", recall=[0.6, 0.7, 0.8], within=[9, 10, 14], across=[12, 13, 17]),
+        *rows("{}->{2}", "quant2", bits=[400, 410, 450], words=[20, 30, 28], chance_words=[0, 0, 0]),
+        *rows("{}->{2}", "conv3", within=[9, 9, 9]),
+        *rows("{2}", "quant2", within=[7], across=[9], bits=[200], words=[3]),
+    ]
+)
 
 
 def drawn(axes, gid):
@@ -60,7 +55,7 @@ def labels(figure):
 
 @pytest.mark.parametrize("width", [None, COLUMN])
 def test_retrieval_has_a_row_a_lineage_with_all_seeds_and_their_mean(width):
-    figure, alt = comparison_figures.retrieval(ROWS, width=width)
+    figure, alt = comparison.retrieval(SCORES, width=width)
     (axes,) = figure.axes
     assert [t.get_text() for t in axes.get_yticklabels()] == ["{}", "{} → {2}"]
     first, second = drawn(axes, "seeds")
@@ -79,7 +74,7 @@ def test_retrieval_has_a_row_a_lineage_with_all_seeds_and_their_mean(width):
 
 
 def test_layers_stand_under_their_lineage_and_the_raw_features_are_lines():
-    figure, alt = comparison_figures.abx(ROWS, "test")
+    figure, alt = comparison.abx(SCORES, "test")
     (axes,) = figure.axes
     assert [t.get_text() for t in axes.get_yticklabels()] == ["conv2", "quant2", "conv3", "quant2"]
     assert [t.get_text() for t in axes.texts] == ["{}", "{} → {2}", "{2}"]
@@ -94,7 +89,7 @@ def test_layers_stand_under_their_lineage_and_the_raw_features_are_lines():
 
 
 def test_bitrate_against_abx_shows_quantizers_alone_on_a_logarithmic_axis():
-    figure, alt = comparison_figures.bitrate_against_abx(ROWS, "test", COLUMN)
+    figure, alt = comparison.bitrate_against_abx(SCORES, "test", COLUMN)
     within, across = figure.axes
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["within speakers", "across speakers"]
     assert within.get_xscale() == "log"
@@ -111,43 +106,31 @@ def test_bitrate_against_abx_shows_quantizers_alone_on_a_logarithmic_axis():
 
 
 def test_words():
-    figure, alt = comparison_figures.words(ROWS)
+    figure, alt = comparison.words(SCORES, [0.5, 0.5])
     assert figure.axes[0].get_xlabel() == "Words with an F1 of at least 0.5"
     assert labels(figure) == ["where codes were chosen", "by chance"]
     assert "{2} quant2 3 where codes were chosen" in alt
 
 
 def test_what_was_not_scored_has_no_figure():
-    assert comparison_figures.retrieval(ROWS[:1]) is None
-    assert comparison_figures.abx(ROWS[:1], "test") is None
-    assert comparison_figures.abx(ROWS, "other") is None
-    assert comparison_figures.bitrate_against_abx(ROWS[:2], "test") is None
-    assert comparison_figures.words([]) is None
+    logmel = SCORES[SCORES["layer"] == "logmel"]
+    assert comparison.retrieval(logmel) is None
+    assert comparison.abx(logmel, "test") is None
+    assert comparison.abx(SCORES, "other") is None
+    assert comparison.bitrate_against_abx(SCORES[SCORES["lineage"] == "{}"], "test") is None
+    assert comparison.words(SCORES[:0]) is None
 
 
-def test_the_order_of_seeds_changes_no_word():
-    shuffled = [
-        Compared(
-            r.lineage,
-            r.layer,
-            r.frame_period,
-            r.seeds,
-            {k: Spread(v.values[::-1]) for k, v in r.numbers.items()},
-            r.conditions,
-        )
-        for r in ROWS
-    ]
-    for draw in (comparison_figures.retrieval, comparison_figures.words):
-        assert draw(ROWS).alt == draw(shuffled).alt
-    other = random.Random(1).sample(ROWS, len(ROWS))
-    facts = [
-        set(comparison_figures.abx(rows, "test").alt.removesuffix(".").partition(": ")[2].split("; "))
-        for rows in (ROWS, other)
-    ]
-    assert facts[0] == facts[1]
+def test_the_order_of_seeds_and_rows_changes_no_number():
+    reverse, shuffled = SCORES[::-1], SCORES.sample(frac=1, random_state=1)
+    for draw in (comparison.retrieval, comparison.words, lambda scores: comparison.abx(scores, "test")):
+        facts = [
+            set(draw(scores).alt.removesuffix(".").partition(": ")[2].split("; "))
+            for scores in (SCORES, reverse, shuffled)
+        ]
+        assert facts[0] == facts[1] == facts[2]
 
 
 def test_splits_of_abx():
-    assert comparison_figures.splits_of_abx(
-        [row("{}", "conv2", abx_a_b_within=[1], abx_a_b_across=[1], abx_c_across=[2])]
-    ) == ["a_b", "c"]
+    scores = [*rows("{}", "conv2", "a_b", within=[1], across=[1]), *rows("{}", "conv2", "c", across=[2])]
+    assert comparison.abx_splits(pd.DataFrame(scores)) == ["a_b", "c"]

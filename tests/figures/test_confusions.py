@@ -50,19 +50,19 @@ def cells(figure):
 
 
 def test_the_picture_shows_each_error_in_its_place(table):
-    drawn = confusions.drawn(table, "across", "quant2")
-    seen = cells(drawn.figure)
-    assert seen["AA", "B"] == (12.25, "12")
-    assert seen["AA", "NA"] == (55.5, "56")
-    assert seen["B", "AA"] == (8.0, "")  # below what is written out
-    assert seen["NA", "AA"] == (0.0, "")
-    assert seen["B", "NA"] == seen["AA", "AA"] == (None, "")
-    image = drawn.figure.axes[0].images[0]
+    drawing = confusions.draw(table, "across", "quant2")
+    values = cells(drawing.figure)
+    assert values["AA", "B"] == (12.25, "12")
+    assert values["AA", "NA"] == (55.5, "56")
+    assert values["B", "AA"] == (8.0, "")  # below what is written out
+    assert values["NA", "AA"] == (0.0, "")
+    assert values["B", "NA"] == values["AA", "AA"] == (None, "")
+    image = drawing.figure.axes[0].images[0]
     assert image.get_clim() == (0, 50)
     assert image.cmap(0.0)[:3] > image.cmap(0.5)[:3] > image.cmap(1.0)[:3]  # ever darker: no hue is needed to read it
-    assert "AA with NA, 56 %" in drawn.alt
+    assert "AA with NA, 56 %" in drawing.alt
     assert (
-        len(drawn.figure.axes[0].collections[0].get_offsets()) == 5
+        len(drawing.figure.axes[0].collections[0].get_offsets()) == 5
     )  # dots: three of the diagonal, two that nothing compares
 
 
@@ -90,19 +90,23 @@ def test_confused_phones_stand_side_by_side():
 
 def test_files_are_reproducible(table, tmp_path):
     for name in ("a.svg", "b.svg", "a.png", "b.png"):
-        save(confusions.drawn(table, "across").figure, tmp_path / name)
+        save(confusions.draw(table, "across").figure, tmp_path / name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-def test_the_command(table, tmp_path):
+def test_the_command(tmp_path):
+    file = tmp_path / "results/none-2/abx/test/quant2.phones.csv"
+    file.parent.mkdir(parents=True)
+    file.write_text(TABLE)
+    arguments = ["figure", "confusions", f"--results={tmp_path / 'results'}", "--split=test", "--task=within"]
     outs = [f"--out={tmp_path / name}" for name in ("c.pdf", "c.png")]
-    result = CliRunner().invoke(
-        app, ["figure", "confusions", f"--phones={table}", "--task=within", "--title=quant2", *outs]
-    )
+    result = CliRunner().invoke(app, [*arguments, "--layers=none-2/quant2", "--title=quant2", *outs])
     assert result.exit_code == 0, result.output
     assert (tmp_path / "c.pdf").read_bytes().startswith(b"%PDF")
     assert (tmp_path / "c.png").stat().st_size
+    result = CliRunner().invoke(app, [*arguments, "--layers=quant2", *outs])
+    assert "give one layer and its folder" in str(result.exception)
 
 
 @pytest.mark.parametrize(

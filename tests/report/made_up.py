@@ -25,7 +25,7 @@ FOLDERS = ("none", "none-2", "none-2-23")
 def utterances(folder, n):
     """Utterances of noise with words, every third without phones, and two captions to an image; texts as nasty as texts can be."""
     rng = np.random.default_rng(1)
-    made = []
+    rows = []
     for i in range(n):
         seconds = 0.6 + 0.05 * i
         wav, image = folder / f"{i}.wav", folder / f"{i // 2}.png"
@@ -33,7 +33,7 @@ def utterances(folder, n):
         Image.new("RGB", (48, 32), (20 * i % 255, 90, 160)).save(image)
         words = (Interval(0.1, 0.3, "RED"), Interval(0.3, seconds - 0.1, ("TREE<b>", "NULL", "BOAT", "LAKE")[i % 4]))
         phones = None if i % 3 == 0 else (Interval(0.1, 0.2, "R"), Interval(0.2, 0.3, "EH"))
-        made.append(
+        rows.append(
             Utterance(
                 f"u{i}<i>",
                 wav,
@@ -45,16 +45,16 @@ def utterances(folder, n):
                 phones,
             )
         )
-    return made
+    return rows
 
 
-def write_codes(path, made, layers):
+def write_codes(path, rows, layers):
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(2)
     with h5py.File(path, "w") as f:
-        f["manifest"] = np.array([json.dumps(u.to_dict()) for u in made], dtype=h5py.string_dtype())
+        f["manifest"] = np.array([json.dumps(u.to_dict()) for u in rows], dtype=h5py.string_dtype())
         for layer, period in layers.items():
-            lengths = [1 + int(soundfile.info(u.wav).frames / 16000 / period) for u in made]
+            lengths = [1 + int(soundfile.info(u.wav).frames / 16000 / period) for u in rows]
             codes = [np.repeat(rng.integers(0, 1024, length), 2)[:length] for length in lengths]
             f[f"{layer}/codes"] = np.concatenate(codes).astype(np.int32)
             f[f"{layer}/offsets"] = np.cumsum([0, *lengths])
@@ -62,16 +62,16 @@ def write_codes(path, made, layers):
             f[layer].attrs["frame_period"] = period
 
 
-def write_maps(path, made, image_ids, index):
+def write_maps(path, rows, image_ids, index):
     """Of 3 rows and 2 columns; the likeness grows with time in the cell at row 2, column 1 (from 0), and is 0 elsewhere."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lengths = [1 + int(soundfile.info(u.wav).frames / 16000 / 0.16) for u in made]
+    lengths = [1 + int(soundfile.info(u.wav).frames / 16000 / 0.16) for u in rows]
     frames = np.concatenate([np.arange(1, n + 1, dtype=np.float32) for n in lengths])
     cells = np.zeros((len(image_ids), 3, 2, 4), np.float32)
     cells[:, 2, 1, 0] = 1
     with h5py.File(path, "w") as f:
         f["ids"], f["image_ids"] = (
-            np.array(ids, dtype=h5py.string_dtype()) for ids in ([u.id for u in made], image_ids)
+            np.array(ids, dtype=h5py.string_dtype()) for ids in ([u.id for u in rows], image_ids)
         )
         f["frames"], f["cells"] = np.pad(frames[:, None], ((0, 0), (0, 3))), cells
         f["offsets"], f["image_index"] = np.cumsum([0, *lengths]), index
@@ -108,29 +108,29 @@ def write_json(path, value):
     path.write_text(json.dumps(value))
 
 
-def build(results: Path, made: list[Utterance]) -> None:
+def build(results: Path, rows: list[Utterance]) -> None:
     """Writes everything that the report reads, for three lineages; the first has no quantizer."""
     rng = np.random.default_rng(3)
     prepare(
-        Manifest(made), config.Preparation(), results / "data/test.h5", results / "data/test.report.json", workers=1
+        Manifest(rows), config.Preparation(), results / "data/test.h5", results / "data/test.report.json", workers=1
     )
-    image_ids = list(dict.fromkeys(u.image_id for u in made))
-    index = np.array([image_ids.index(u.image_id) for u in made])
+    image_ids = list(dict.fromkeys(u.image_id for u in rows))
+    index = np.array([image_ids.index(u.image_id) for u in rows])
     for number, (lineage, folder) in enumerate(zip(LINEAGES, FOLDERS, strict=True)):
         layers = {2: {"quant2": 0.02}, 3: {"quant2": 0.02, "quant3": 0.04}}.get(number + 1, {})
         image = rng.standard_normal((len(image_ids), 16))
         embeddings = {
             "image": image,
-            "speech": image[index] + (3 - number) * 0.4 * rng.standard_normal((len(made), 16)),
+            "speech": image[index] + (3 - number) * 0.4 * rng.standard_normal((len(rows), 16)),
             "image_index": index,
         }
         (results / folder / "embeddings").mkdir(parents=True)
         with h5py.File(results / folder / "embeddings/test.h5", "w") as f:
             for key, value in embeddings.items():
                 f[key] = value
-            f["ids"] = np.array([u.id for u in made], dtype=h5py.string_dtype())
+            f["ids"] = np.array([u.id for u in rows], dtype=h5py.string_dtype())
             f["image_ids"] = np.array(image_ids, dtype=h5py.string_dtype())
-        embedded, scored = results / folder / "embeddings/test.h5", results / folder / "retrieval.json"
+        embedded, scored = results / folder / "embeddings/test.h5", results / folder / "retrieval/test.json"
         retrieval_files.score(embedded, config.Retrieval(split="test"), scored, lineage=lineage)
         history = []
         for epoch in range(1, 7):
@@ -149,11 +149,11 @@ def build(results: Path, made: list[Utterance]) -> None:
                 }
             history.append(row)
         write_table(results / folder / "model/history.csv", history)
-        write_maps(results / folder / "maps/test.h5", made, image_ids, index)
+        write_maps(results / folder / "maps/test.h5", rows, image_ids, index)
         if layers:
-            write_codes(results / folder / "codes/test.h5", made, layers)
+            write_codes(results / folder / "codes/test.h5", rows, layers)
         for layer in layers:
-            codes, words = results / folder / "codes/test.h5", results / folder / f"words/{layer}"
+            codes, words = results / folder / "codes/test.h5", results / folder / f"words/{layer}/test"
             settings = config.Words(split="test", held_out_split="test")
             word_detection.score(codes, codes, layer, settings, words, frame_time="published", lineage=lineage)
         for layer in ("conv2", *layers):
@@ -162,9 +162,15 @@ def build(results: Path, made: list[Utterance]) -> None:
                 results / folder / f"abx/test/{layer}.json", abx(lineage, layer, 9 - number, layer.startswith("quant"))
             )
     write_json(results / "baseline/abx/test/logmel.json", abx("raw log-mel", "logmel", 14, quantized=False))
-    scores = [results / folder / "retrieval.json" for folder in FOLDERS]
-    scores += [f for pattern in ("*/abx/*/*.json", "*/words/*/summary.json") for f in sorted(results.glob(pattern))]
-    summary.summarise(scores, results / "summary.csv")
+    summarize(results)
+
+
+def summarize(results: Path) -> None:
+    """Writes the tables of scores."""
+    patterns = ("*/retrieval/*.json", "*/abx/*/*.json", "*/words/*/*/summary.json")
+    scores = [file for pattern in patterns for file in sorted(results.glob(pattern))]
+    summary.summarize(scores, results.name, {}, results / "scores.csv", results / "summary.csv")
+    summary.write_comparison(results / "scores.csv", results / "comparison.csv")
 
 
 def abx(lineage, layer, within, quantized):

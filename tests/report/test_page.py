@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import html.parser
 import json
 import math
@@ -22,8 +21,9 @@ from resdavenet_vq import config
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import CodesFile
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.figures import interactive as plots
-from resdavenet_vq.report import chunks, page
+from resdavenet_vq.evaluation.summary import COLUMNS, read_scores, summarize_noise, write_comparison
+from resdavenet_vq.figures import interactive
+from resdavenet_vq.report import assets, page
 
 PAGES = ["index.html", "training.html", "words.html", "units.html", "utterances.html", "retrieval.html", "abx.html"]
 
@@ -85,7 +85,7 @@ class Reader(html.parser.HTMLParser):
 @pytest.fixture(scope="module")
 def report(results, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "report"
-    page.write(results, made.LINEAGES, "test", config.Report(utterances=3), out)
+    page.write(results, made.FOLDERS, "test", config.Report(utterances=3), out)
     return out
 
 
@@ -94,27 +94,72 @@ def read(report):
     return {name: Reader((report / name).read_text()) for name in PAGES}
 
 
-def test_the_overview_has_every_number_of_the_summary(results, read):
-    with (results / "summary.csv").open() as f:
-        rows = list(csv.DictReader(f))
-    shown = read["index.html"]
-    values = [v for row in rows for k, v in row.items() if k not in ("lineage", "seed", "layer") and v]
-    assert values
-    text = "".join(shown.words)
-    assert [v for v in values if v not in shown.numbers and v not in text] == []
-    assert not any(v in text and v not in shown.numbers for v in values if v[0].isdigit())
-    assert "Further numbers" not in text, "every column of the summary is explained"
-    assert all(row["lineage"].replace("->", " → ") in text and row["layer"] in text for row in rows)
+def test_the_overview_has_every_score(results, read):
+    scores = read_scores(results / "scores.csv")
+    page_numbers, text = {float(number) for number in read["index.html"].numbers}, "".join(read["index.html"].words)
+    assert set(scores["value"]) - page_numbers == set()
+    assert set(scores["n"][scores["condition"] != "mean"].dropna()) - page_numbers == set()
+    assert "Further numbers" not in text, "every score is explained"
+    assert all(lineage.replace("->", " → ") in text for lineage in scores["lineage"])
+    assert all(layer in text for layer in scores["layer"])
+    for condition in ("distance angular, DTW", "best 250", "held out split test"):
+        assert condition in " ".join(text.split())
 
 
-def test_a_column_that_nobody_explained_is_shown_all_the_same(results, tmp_path):
+def test_a_score_that_nobody_explained_is_shown_all_the_same(tmp_path):
     folder = tmp_path / "results"
     folder.mkdir()
-    (folder / "summary.csv").write_text("lineage,layer,something_new\n{},,0.000123456\n")
+    row = dict.fromkeys(COLUMNS, "") | {"lineage": "{}", "task": "new", "score": "something_else", "value": "0.000123456"}
+    made.write_table(folder / "scores.csv", [row])
+    (folder / "summary.csv").write_text("lineage,new something_else\n{},0.000123456\n")
+    write_comparison(folder / "scores.csv", folder / "comparison.csv")
     page.write(folder, ["none"], "test", config.Report(), tmp_path / "report")
-    shown = Reader((tmp_path / "report/index.html").read_text())
-    assert shown.numbers == ["0.000123456"]
-    assert "Something new" in "".join(shown.words)
+    read = Reader((tmp_path / "report/index.html").read_text())
+    assert read.numbers == ["0.000123456"]
+    assert "New something else" in "".join(read.words)
+
+
+def test_words_best_bounds_the_scatter_and_the_tables(results, tmp_path):
+    folder = tmp_path / "results"
+    shutil.copytree(results, folder)
+    for file in folder.glob("*/words/*/*/summary.json"):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"best": 2}))
+    page.write(folder, made.FOLDERS, "test", config.Report(utterances=1), tmp_path / "report")
+    text = (tmp_path / "report/words.html").read_text()
+    points = [t for t in in_page(text, "chart-precision-recall-data")["data"] if t["mode"] == "markers"]
+    assert [len(trace["x"]) for trace in points] == [2, 2, 2]
+    assert text.count("The best 2 are listed.") == 3
+
+
+def test_a_lineage_of_several_seeds_is_named_with_them_and_has_its_spread(results, tmp_path):
+    folder = tmp_path / "results"
+    shutil.copytree(results, folder)
+    shutil.copytree(folder / "none-2", folder / "none-2-seed3")
+    made.summarize(folder)
+    page.write(folder, ["none-2"], "test", config.Report(utterances=1), tmp_path / "report")
+    text = "".join(Reader((tmp_path / "report/index.html").read_text()).words)
+    assert "{} → {2} (seed 3)" in text
+    assert "Over seeds" in text
+    assert " ± 0" in " ".join(text.split())
+
+
+def test_scores_under_noise_are_drawn_only_from_the_table_given(results, tmp_path):
+    folder = tmp_path / "results"
+    shutil.copytree(results, folder)
+    noisy = folder / "none-2/retrieval/test.white_10dB.json"
+    score = json.loads((folder / "none-2/retrieval/test.json").read_text())
+    noisy.write_text(json.dumps(score | {"conditions": score["conditions"] | {"split": "test.white_10dB"}}))
+    conditions = {
+        "test": {"of": "test", "kind": "clean", "snr_db": None},
+        "test.white_10dB": {"of": "test", "kind": "white", "snr_db": 10.0},
+    }
+    clean = folder / "none-2/retrieval/test.json"
+    summarize_noise([clean, noisy], "spoken_scenes", conditions, {}, folder / "noise.csv")
+    for name, noise in (("without", None), ("with", folder / "noise.csv")):
+        page.write(folder, ["none-2"], "test", config.Report(utterances=1), tmp_path / name, noise=noise)
+        text = (tmp_path / name / "index.html").read_text()
+        assert ("Under noise" in text) == (noise is not None)
+        assert (tmp_path / name / "figures/compared-noise-retrieval.svg").exists() == (noise is not None)
 
 
 def test_other_pages_have_the_numbers_of_their_files(read):
@@ -160,7 +205,7 @@ def test_every_reference_is_a_file_of_the_folder_and_none_leads_outside(report, 
 
 
 def test_the_library_of_charts_is_the_installed_one_with_its_licence(report):
-    script, licence = plots.library()
+    script, licence = interactive.library()
     assert (report / "assets/plotly.min.js").read_bytes() == script.read_bytes()
     assert "MIT" in (report / "assets/plotly-license.txt").read_text()
     assert licence.read_bytes() == (report / "assets/plotly-license.txt").read_bytes()
@@ -191,14 +236,14 @@ def test_text_of_the_corpus_is_escaped(report, read):
     )
 )
 def test_data_come_back_as_they_were_and_never_leave_their_script(value):
-    text = chunks.as_script(value)
+    text = assets.as_script(value)
     assert json.loads(text) == value
     assert not set("<>&\u2028\u2029") & set(text)
 
 
 def test_numbers_that_are_none_become_null():
     value = {1: [np.float64("nan"), math.inf, np.int64(3)], "a": np.array([0.5, np.nan]), "b": (True, None)}
-    assert json.loads(chunks.as_script(value)) == {"1": [None, None, 3], "a": [0.5, None], "b": [True, None]}
+    assert json.loads(assets.as_script(value)) == {"1": [None, None, 3], "a": [0.5, None], "b": [True, None]}
 
 
 def test_pages_are_readable_without_seeing(report, read):
@@ -251,21 +296,20 @@ def test_utterances_come_with_sound_image_spectrogram_and_codes(results, report)
 
 def test_all_others_can_be_searched_and_the_page_says_so(report):
     texts = [row for piece in pieces(report, "texts-*").values() for row in piece]
-    heard = pieces(report, "heard")["heard"]
+    heard = pieces(report, "with-audio")["with-audio"]
     assert len(texts) == 12
     assert [texts[i][0] for i in range(12) if texts[i][3] is not None] == [identity for identity, _ in heard]
     assert [row[3] for row in texts if row[3] is not None] == [0, 1, 2]
     assert "3 of the 12 utterances" in (report / "utterances.html").read_text()
 
 
-def test_the_same_choice_each_time_and_another_with_another_seed(results, tmp_path):
+def test_the_same_choice_each_time(results, tmp_path):
     texts = []
-    for number, seed in enumerate((0, 0, 1)):
+    for number in range(2):
         out = tmp_path / str(number)
-        page.write(results, ["none"], "test", config.Report(utterances=3, seed=seed), out)
+        page.write(results, ["none"], "test", config.Report(utterances=3), out)
         texts.append({p.name: p.read_bytes() for p in out.rglob("*") if p.is_file()})
     assert texts[0] == texts[1]
-    assert texts[0]["heard.js"] != texts[2]["heard.js"]
 
 
 def remove(folder, *patterns):
@@ -279,12 +323,12 @@ def remove(folder, *patterns):
     [
         (["*/abx"], {"abx.html"}),
         (["*/words"], {"words.html"}),
-        (["*/retrieval.json"], {"retrieval.html"}),
+        (["*/retrieval"], {"retrieval.html"}),
         (["*/model"], {"training.html"}),
         (["data", "*/codes"], {"units.html", "utterances.html"}),
         (["data"], set()),
         (["*/codes"], {"units.html"}),
-        (["*/abx", "*/words", "*/retrieval.json", "*/model", "data", "*/codes"], set(PAGES) - {"index.html"}),
+        (["*/abx", "*/words", "*/retrieval", "*/model", "data", "*/codes"], set(PAGES) - {"index.html"}),
     ],
 )
 def test_what_was_not_computed_has_no_page(results, tmp_path, patterns, missing):
@@ -309,10 +353,10 @@ def test_an_old_report_is_replaced_and_nothing_is_left_beside(results, tmp_path)
 @pytest.mark.parametrize(
     ("damage", "named"),
     [
-        (lambda r: (r / "summary.csv").unlink(), "summary.csv"),
-        (lambda r: (r / "none-2/retrieval.json").write_text("{"), "retrieval.json"),
+        (lambda r: (r / "scores.csv").unlink(), "scores.csv"),
+        (lambda r: (r / "none-2/retrieval/test.json").write_text("{"), "test.json"),
         (lambda r: (r / "none-2/codes/test.h5").write_bytes(b"nothing"), "test.h5"),
-        (lambda r: (r / "none-2/words/quant2/words.csv").write_text("a,b\n1,2\n"), "words.csv"),
+        (lambda r: (r / "none-2/words/quant2/test/words.csv").write_text("a,b\n1,2\n"), "words.csv"),
         (lambda r: (r / "none-2/model/history.csv").write_text(""), "history.csv"),
         (lambda r: (r / "data/test.h5").write_bytes(b"nothing"), "test.h5"),
     ],

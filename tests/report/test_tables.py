@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation.summary import compare, read_scores
+from resdavenet_vq.files import read_json
 from resdavenet_vq.report import tables
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden/tables"
@@ -19,17 +21,22 @@ KINDS = ("retrieval", "abx", "words")
 FORMATS = {"latex": "tex", "markdown": "md", "csv": "csv"}
 
 
+def golden_table(kind, form):
+    comparison = compare(read_scores(GOLDEN / "scores.csv"))
+    return tables.text(comparison, read_json(GOLDEN / "conditions.json")[kind], kind, form)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("form", FORMATS)
 def test_the_text_is_the_golden_one(kind, form):
-    assert tables.table(GOLDEN / "summary.csv", kind, form) == (GOLDEN / f"{kind}.{FORMATS[form]}").read_text(
+    assert golden_table(kind, form) == (GOLDEN / f"{kind}.{FORMATS[form]}").read_text(
         encoding="utf-8"
     )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_latex_takes_the_table(kind):
-    text = tables.table(GOLDEN / "summary.csv", kind, "latex")
+    text = golden_table(kind, "latex")
     body = [line for line in text.splitlines() if not line.startswith("%")]
     assert "".join(body).isascii()
     (columns,) = re.findall(r"\\begin\{tabular\}\{([lr]+)\}", text)
@@ -61,18 +68,19 @@ def test_latex_of_any_text_has_no_bare_special_character(text):
 
 
 def test_a_mean_has_its_spread_and_an_only_number_has_none():
-    text = tables.table(GOLDEN / "summary.csv", "abx", "markdown")
+    text = golden_table("abx", "markdown")
     assert "| {}->{2} | quant2 | 20 | 9.50 ± 0.71 | 12.00 | 405.0 ± 7.1 |" in text
     assert "mean ± standard deviation (n - 1) over 2 seeds" in text
     assert "| {}_{a%b} |" in text  # a text of another's making stays what it is
-    rows = list(csv.DictReader(io.StringIO(tables.table(GOLDEN / "summary.csv", "abx", "csv"))))
+    rows = list(csv.DictReader(io.StringIO(golden_table("abx", "csv"))))
     (several,) = [row for row in rows if row["model"] == "{}->{2}"]
-    assert (several["abx_test_within"], several["abx_test_within_n"], several["abx_test_across_n"]) == ("9.5", "2", "1")
-    assert float(several["abx_test_within_std"]) == pytest.approx(0.5**0.5)
+    assert (several["abx test within error"], several["abx test within error n"], several["abx test across error n"]) == ("9.5", "2", "1")
+    assert float(several["abx test within error std"]) == pytest.approx(0.5**0.5)
 
 
-def test_a_table_without_scores_is_refused(tmp_path):
-    (tmp_path / "summary.csv").write_text("lineage,seed,layer,abx_test_within\n{},1,conv2,5\n")
-    assert "| {} | conv2 |  | 5.00 |" in tables.table(tmp_path / "summary.csv", "abx", "markdown")
+def test_a_table_without_scores_is_refused():
+    scores = read_scores(GOLDEN / "scores.csv")
+    abx = compare(scores[scores["task"] == "abx"])
+    assert "| {} | conv2 |  | 8.00 |" in tables.text(abx, [], "abx", "markdown")
     with pytest.raises(InputError, match="no scores of words; run the target `words`"):
-        tables.table(tmp_path / "summary.csv", "words", "latex")
+        tables.text(abx, [], "words", "latex")

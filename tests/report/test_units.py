@@ -22,7 +22,7 @@ LAYERS = (("none-2", "quant2", 0.02), ("none-2-23", "quant2", 0.02), ("none-2-23
 @pytest.fixture(scope="module")
 def report(results, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "report"
-    page.write(results, made.LINEAGES, "test", config.Report(utterances=4, occurrences=2), out)
+    page.write(results, made.FOLDERS, "test", config.Report(utterances=4, occurrences=2), out)
     return out
 
 
@@ -102,7 +102,7 @@ def test_precision_recall_and_hits_are_those_of_a_plain_count(results, data, num
 @pytest.mark.parametrize("number", range(3))
 def test_places_are_occurrences_in_what_can_be_heard_and_no_more_than_asked_for(results, data, number):
     folder, layer, period = LAYERS[number]
-    heard = [identity for identity, _ in data["heard"]]
+    heard = [identity for identity, _ in data["with-audio"]]
     there = {
         (code, heard.index(i), round(a * period, 4), round(b * period, 4))
         for i, _, _, codes in utterances(results, folder, layer)
@@ -113,8 +113,8 @@ def test_places_are_occurrences_in_what_can_be_heard_and_no_more_than_asked_for(
     for name, piece in data.items():
         if name.startswith(f"layer-{number}-codes"):
             for code, told in piece.items():
-                assert told["heard"] == counted[int(code)]
-                assert len(told["places"]) == min(2, told["heard"])
+                assert told["withAudio"] == counted[int(code)]
+                assert len(told["places"]) == min(2, told["withAudio"])
                 assert {(int(code), *place) for place in told["places"]} <= there
 
 
@@ -125,7 +125,7 @@ def test_words_have_their_codes_in_every_layer_and_their_places(results, report,
         "{} → {2} → {2,3} quant2",
         "{} → {2} → {2,3} quant3",
     ]
-    spoken = dict(data["spoken"])
+    spoken = dict(data["vocabulary"])
     everything = utterances(results, *LAYERS[0][:2])
     assert spoken == Counter(word for _, words, _, _ in everything for *_, word in words)
     details = dict(data["words-0"])
@@ -138,7 +138,7 @@ def test_words_have_their_codes_in_every_layer_and_their_places(results, report,
         for number, start, end in told["places"]:
             u = data["utterances-0"][number]
             assert [start, end, word] in u["words"]
-        assert len(told["places"]) == min(2, told["heard"])
+        assert len(told["places"]) == min(2, told["withAudio"])
 
 
 def test_matchmaps_are_the_products_of_cells_and_frames(data):

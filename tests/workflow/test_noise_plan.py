@@ -12,6 +12,7 @@ from resdavenet_vq import config
 from resdavenet_vq.workflow.noise import NoisePlan
 from resdavenet_vq.workflow.plan import Plan
 
+LAYERS = [("baseline", "logmel"), ("none-2", "quant2"), ("none-2-23", "quant2"), ("none-2-23", "quant3")]
 DEFAULT = yaml.safe_load((Path(__file__).resolve().parents[2] / "config.yaml").read_text())
 
 
@@ -22,50 +23,39 @@ def planned(noise=None, **sections):
     return NoisePlan(Plan(config.read(values)))
 
 
+def names(**options):
+    return list(planned(**options).plan.copies)
+
+
 def test_copies_are_named_by_what_was_added():
-    plan = planned({"kinds": ["white"], "snr_db": [10, -2.5]})
-    assert list(plan.copies) == ["test.white_10dB", "abx.white_10dB", "test.white_-2.5dB", "abx.white_-2.5dB"]
-    assert [name for name in (*plan.copies, "test", "test.white_5dB") if re.fullmatch(plan.pattern, name)] == list(
-        plan.copies
-    )
-    assert len(planned().copies) == 2 * 3 * 2
+    noise = {"kinds": ["white"], "snr_db": [10, -2.5]}
+    assert names(noise=noise) == ["test.white_10dB", "abx.white_10dB", "test.white_-2.5dB", "abx.white_-2.5dB"]
+    assert len(names()) == 2 * 3 * 2
 
 
-def test_only_splits_of_wanted_scores_have_copies():
-    assert set(planned({"scores": ["abx"], "abx_splits": ["abx"], "kinds": ["white"], "snr_db": [0]}).copies) == {
-        "abx.white_0dB"
+def test_only_splits_that_are_scored_have_copies():
+    noise = {"kinds": ["white"], "snr_db": [0]}
+    assert names(noise=noise | {"scores": ["abx"]}, abx={"splits": ["abx"]}) == ["abx.white_0dB"]
+    assert names(noise=noise | {"scores": ["words"]}, words={"held_out_split": "val"}) == ["val.white_0dB"]
+
+
+def test_a_copy_is_scored_where_splits_are_and_as_its_split():
+    noise = planned({"kinds": ["white"], "snr_db": [0]}, abx={"splits": ["test"]})
+    plan = noise.plan
+    assert {path.removeprefix("results/spoken_scenes/") for path in noise.scores} == {
+        place.format(split=split)
+        for split in ("test", "test.white_0dB")
+        for place in (
+            *(f"{folder}/retrieval/{{split}}.json" for folder in ("none", "none-2", "none-2-23")),
+            *(f"{folder}/abx/{{split}}/{layer}.json" for folder, layer in LAYERS),
+            *(f"{folder}/words/{layer}/{{split}}/summary.json" for folder, layer in LAYERS[1:]),
+        )
     }
-    assert set(
-        planned({"scores": ["words"], "kinds": ["white"], "snr_db": [0]}, words={"held_out_split": "val"}).copies
-    ) == {"val.white_0dB"}
-
-
-def test_scores_without_noise_keep_their_places():
-    plan = planned({"kinds": ["white"], "snr_db": [0]}, abx={"splits": ["test"]})
-    root = "results/spoken_scenes"
-    assert set(plan.scores) == {
-        *(
-            f"{root}/{folder}/{part}retrieval.json"
-            for folder in ("none", "none-2", "none-2-23")
-            for part in ("", "noise/test.white_0dB/")
-        ),
-        *(
-            f"{root}/{folder}/{place.format(layer=layer)}"
-            for folder, layer in (("none-2", "quant2"), ("none-2-23", "quant2"), ("none-2-23", "quant3"))
-            for place in (
-                "abx/test/{layer}.json",
-                "noise/test.white_0dB/abx/{layer}.json",
-                "words/{layer}/summary.json",
-                "noise/test.white_0dB/words/{layer}/summary.json",
-            )
-        ),
-        f"{root}/baseline/abx/test/logmel.json",
-        f"{root}/baseline/noise/test.white_0dB/abx/logmel.json",
-    }
-    assert set(plan.plan.retrieval + plan.plan.words) <= set(plan.scores), (
-        "what the rest of the workflow makes is used, not made again"
-    )
-    assert set(json.loads(plan.conditions)) == {"test", "test.white_0dB"}
+    assert set(plan.retrieval + plan.words) <= set(noise.scores), "clean scores are used, not made again"
+    assert set(json.loads(noise.conditions)) == {"test", "test.white_0dB"}
+    assert plan.items("test.white_0dB") == plan.items("test")
+    for settings, key in ((plan.retrieval_settings, "split"), (plan.words_settings, "held_out_split")):
+        assert json.loads(settings("test.white_0dB")) == json.loads(settings("test")) | {key: "test.white_0dB"}
 
 
 def test_what_is_added_depends_on_its_own_settings_alone():
@@ -86,7 +76,7 @@ def test_what_is_added_depends_on_its_own_settings_alone():
 
 def test_a_copy_is_prepared_as_its_split_but_into_a_store_of_its_own():
     plan = planned(preparation={"reader": "files", "bad_rows": "skip"})
-    for name, noisy in plan.copies.items():
+    for name, noisy in plan.plan.copies.items():
         assert json.loads(plan.preparation(name)) == json.loads(plan.plan.preparation(noisy.split)) | {
             "reader": "store"
         }
@@ -96,17 +86,9 @@ def test_a_copy_is_prepared_as_its_split_but_into_a_store_of_its_own():
     )
 
 
-def test_words_and_retrieval_are_scored_on_the_copy():
-    plan = planned()
-    words = json.loads(plan.words("test.white_0dB"))
-    assert (words["split"], words["held_out_split"]) == ("train", "test.white_0dB")
-    assert json.loads(plan.retrieval("test.white_0dB")) == {"split": "test.white_0dB", "recall_at": [1, 5, 10]}
-
-
 def test_recordings_are_inputs(tmp_path):
-    (tmp_path / "a.wav").touch()
     plan = planned({"kinds": ["cafe", "white"], "files": {"cafe": str(tmp_path)}, "snr_db": [0]})
-    assert plan.files("test.cafe_0dB") == [*plan.plan.corpus_files("test"), str(tmp_path / "a.wav")]
+    assert plan.files("test.cafe_0dB") == [*plan.plan.corpus_files("test"), str(tmp_path)]
     assert plan.files("test.white_0dB") == plan.plan.corpus_files("test")
     assert json.loads(plan.added("test.cafe_0dB"))["files"] == str(tmp_path)
     assert json.loads(plan.added("test.white_0dB"))["files"] is None
@@ -116,10 +98,9 @@ def test_recordings_are_inputs(tmp_path):
     ("noise", "message"),
     [
         ({"kinds": ["pink"]}, "noise.kinds: 'pink' is none of white, babble; name its recordings in noise.files"),
-        ({"kinds": ["white", "white"]}, "noise.kinds: white stands in it twice"),
-        ({"snr_db": [0, 10, 0]}, "noise.snr_db: 0.0 stands in it twice"),
-        ({"files": {"babble": "x"}}, "noise.files.babble: is made, not read"),
-        ({"abx_splits": ["val"]}, "noise.abx_splits: 'val' does not stand in abx.splits"),
+        ({"kinds": ["white", "white"]}, "noise.kinds: white is listed twice"),
+        ({"snr_db": [0, 10, 0]}, "noise.snr_db: 0.0 is listed twice"),
+        ({"files": {"babble": "x"}}, "noise.files.babble: is generated, not read"),
         ({"snr_db": ["loud"]}, "noise.snr_db.0: input should be a valid number, not 'loud'"),
         ({"snr": [0]}, "noise.snr: no such key; did you mean 'snr_db'?"),
         ({"scores": ["words", "bitrate"]}, "noise.scores.1: input should be"),

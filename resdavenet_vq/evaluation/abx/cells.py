@@ -1,12 +1,19 @@
-"""Scores the cells of an ABX task with fastabx: the one place where ABX touches torch.
+"""The cells of an ABX task, scored with fastabx, and the error from them: the one place where ABX touches torch.
 
-A cell is all triples of one pair of phones (A and X bear the first, B the second), one context and one speaker of
-A and B, in the across-speaker task also one speaker of X. Its score is the share of its triples in which X is not nearer
-to A than to B, ties counting one half.
+A cell is all triples of one pair of phones (A and X are tokens of the first, B of the second), one context and one
+speaker of A and B, in the across-speaker task also one speaker of X. Its score is the share of its triples in which X
+is not nearer to A than to B, ties counting one half.
+
+Errors are averaged over the cells (contexts, and across speakers also the speakers of X) of a speaker of A and B, then
+over these speakers, then over pairs of phones, as in the ZeroSpeech challenges. So each cell has a weight in the error:
+1 / (pairs of phones x speakers of its pair x cells of its pair and speaker). The error of any group of cells is their
+mean by these weights, and the mean of the groups, each by the sum of its weights, is the error again. All pairs of
+phones weigh the same.
 
 Memory: fastabx gathers a bounded number of items at a time. On a CPU, continuous frames are read where they lie in the
-features file, and those of a large layer are normalised as they are gathered, so that memory grows with the items and cells
-but not with the frames; on a GPU the layer is copied there once. Of quantized frames a number each is kept, and the table of distances between the units.
+features file, and those of a large layer are normalized as they are gathered, so that memory grows with the items and
+cells but not with the frames; on a GPU the layer is copied there once. Of quantized frames a number each is kept, and
+the table of distances between the units.
 """
 
 from __future__ import annotations
@@ -18,11 +25,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from fastabx import Dataset, InMemoryAccessor, Score, Subsampler, Task
-from fastabx.accessor import Batch, normalize_with_singularity
-from fastabx.distance import distance_function
-from fastabx.utils import resolve_device
-from fastabx.verify import EmptyTaskError
+from fastabx import Batch, Dataset, EmptyTaskError, InMemoryAccessor, Score, Subsampler, Task
+from fastabx.distance import distance_function  # not public: a test names the version that it is known to fit
 
 from resdavenet_vq.config import AbxScoring
 from resdavenet_vq.errors import InputError
@@ -30,6 +34,7 @@ from resdavenet_vq.evaluation.abx.frames import Sequences
 from resdavenet_vq.evaluation.abx.items import Item
 
 CONTEXT = ("prev-phone", "next-phone")
+PHONES = ("#phone", "#phone_b")
 
 TASKS: Mapping[str, tuple[list[str], list[str]]] = {
     "within": ([*CONTEXT, "speaker"], []),
@@ -38,16 +43,19 @@ TASKS: Mapping[str, tuple[list[str], list[str]]] = {
 """What all three of a triple share, and in what X differs from A and B."""
 
 NORMALIZED_AT_ONCE = 256 << 20
-"""Bytes of a layer that are copied to normalise it: faster than to do it at every gathering."""
+"""Bytes of a layer that are copied to normalize it: faster than to do it at every gathering."""
 
 
-def scored(sequences: Sequences, items: Sequence[Item], distance: str, settings: AbxScoring) -> dict[str, pl.DataFrame]:
+def score_cells(
+    sequences: Sequences, items: Sequence[Item], distance: str, settings: AbxScoring
+) -> dict[str, pl.DataFrame]:
     """The cells of each task that has any.
 
     Columns: `#phone` of A and X, `#phone_b`, `prev-phone`, `next-phone`, `speaker` of A and B, across also `speaker_x`;
-    `score` between 0 and 1, and `size`, the number of triples. Raises InputError where the distance is not for these frames.
+    `score` between 0 and 1; `size`, the number of triples; `error` in percent, and `weight`, which sums to 1.
+    Raises InputError where the distance is not for these frames.
     """
-    device = resolve_device(None)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     measure: Any = distance
     if sequences.units is None:
         if distance == "kl_symmetric":
@@ -76,18 +84,18 @@ def scored(sequences: Sequences, items: Sequence[Item], distance: str, settings:
     }
     dataset = Dataset(pl.DataFrame(labels), accessor)
     subsampler = _Ordered(settings.max_size_group, settings.max_x_across, settings.seed)
-    found = {}
+    cells = {}
     for name, (by, across) in TASKS.items():
         try:
             task = Task(dataset, on="#phone", by=by, across=across, subsampler=subsampler)
         except EmptyTaskError:
             continue
-        found[name] = Score(task, measure, progress=sys.stderr.isatty()).cells
-    return found
+        cells[name] = _weighted(Score(task, measure, progress=sys.stderr.isatty()).cells)
+    return cells
 
 
 class _Ordered(Subsampler):
-    """Subsamples cells in a fixed order: fastabx's own changes from run to run, and with it, whatever the seed, the choice of X."""
+    """Subsamples cells in a fixed order: with fastabx's own, the choice of X changes from run to run for any seed."""
 
     def __call__(self, lazy_cells: pl.LazyFrame, *, with_across: bool) -> pl.LazyFrame:
         keys = [name for name in lazy_cells.collect_schema().names() if not name.startswith("index_")]
@@ -96,13 +104,13 @@ class _Ordered(Subsampler):
 
 
 class _LateNormalized(InMemoryAccessor):
-    """Frames that, where they are many, are normalised as they are gathered, so that no normalised copy of all of them is made."""
+    """Frames that are normalized as they are gathered, where there are many: without a normalized copy of them all."""
 
     is_normalized: bool
     _late = False
 
     def normalize_(self) -> None:
-        """From now on, what is gathered is normalised."""
+        """From now on, what is gathered is normalized."""
         if self.is_normalized or self.data.nbytes <= NORMALIZED_AT_ONCE:
             super().normalize_()
             return
@@ -112,7 +120,8 @@ class _LateNormalized(InMemoryAccessor):
     def batched(self, indices: Any) -> Batch:
         """The padded frames (n, longest, width) of some items, and their lengths.
 
-        A null frame, which has no direction, gets that of equal values from fastabx, and a border that makes all frames one wider.
+        A null frame, which has no direction, gets that of equal values from fastabx, and a border that makes all frames
+        one wider.
         """
         batch = super().batched(indices)
         frames = batch.data
@@ -120,10 +129,18 @@ class _LateNormalized(InMemoryAccessor):
             return batch
         if self._has_null:
             n, longest, width = frames.shape
-            return Batch(normalize_with_singularity(frames.view(-1, width)).view(n, longest, width + 1), batch.sizes)
+            return Batch(_normalized(frames.view(-1, width)).view(n, longest, width + 1), batch.sizes)
         norm = frames.norm(dim=2, keepdim=True)
         frames.div_(norm.masked_fill_(norm == 0, 1))  # padding stays 0
         return batch
+
+
+def _normalized(vectors: torch.Tensor) -> torch.Tensor:
+    """Vectors (K, C) as fastabx normalizes them for angular distances, with a border for null vectors: (K, C + 1)."""
+    accessor = InMemoryAccessor({0: (0, len(vectors))}, vectors, vectors.device)
+    accessor.normalize_()
+    normalized: torch.Tensor = accessor.data
+    return normalized
 
 
 def _check_probabilities(sequences: Sequences) -> None:
@@ -132,7 +149,8 @@ def _check_probabilities(sequences: Sequences) -> None:
         rows = sequences.data[start:end]
         if rows.min() < 0 or np.abs(rows.sum(axis=1) - 1).max() > 1e-3:
             raise InputError(
-                "abx.distance: 'kl_symmetric' compares probabilities, and these frames are none; use 'angular' or 'euclidean'"
+                "abx.scoring.distance: 'kl_symmetric' compares probabilities, and these frames are none; "
+                "use 'angular' or 'euclidean'"
             )
 
 
@@ -141,7 +159,78 @@ def _distance_table(vectors: torch.Tensor, distance: str) -> torch.Tensor:
     if distance == "identical":
         table = vectors.new_ones(len(vectors), len(vectors))
     else:
-        vectors = normalize_with_singularity(vectors) if distance == "angular" else vectors
+        vectors = _normalized(vectors) if distance == "angular" else vectors
         kind: Any = distance
         table = distance_function(kind)(vectors[None], vectors[None])[0, 0]
     return table.fill_diagonal_(0)
+
+
+# -- from cells to errors ---------------------------------------------------------------------------------------------
+
+
+def _weighted(cells: pl.DataFrame) -> pl.DataFrame:
+    """Cells with two more columns: `error` in percent, and `weight`, which sums to 1."""
+    of_speaker = [*PHONES, "speaker"]
+    return cells.with_columns(
+        error=100 * pl.col("score").cast(pl.Float64),
+        weight=1
+        / (pl.struct(PHONES).n_unique() * pl.col("speaker").n_unique().over(PHONES) * pl.len().over(of_speaker)),
+    )
+
+
+def mean_error(cells: pl.DataFrame) -> float:
+    """The error of a task, in percent."""
+    return float(cells.select(pl.col("error").dot("weight") / pl.col("weight").sum()).item())
+
+
+def by_phones(cells: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    """A row for each ordered pair of phones: the mean of `within_error` is the error within, likewise across.
+
+    Columns `phone_ax`, `phone_b`, `within_error`, `within_cells`, `across_error`, `across_cells`; errors are in
+    percent, and empty where the task has no cell of the pair.
+    """
+    tables = [
+        _grouped(cells[task], *PHONES).select(
+            *PHONES, pl.col("error").alias(f"{task}_error"), pl.col("cells").alias(f"{task}_cells")
+        )
+        for task in ("within", "across")
+        if task in cells
+    ]
+    table = tables[0] if len(tables) == 1 else tables[0].join(tables[1], on=PHONES, how="full", coalesce=True)
+    missing = [
+        pl.lit(value, kind).alias(f"{task}_{name}")
+        for task in ("within", "across")
+        if task not in cells
+        for name, value, kind in (("error", None, pl.Float64), ("cells", 0, pl.UInt32))
+    ]
+    return (
+        table.with_columns(missing)
+        .with_columns(pl.col("within_cells", "across_cells").fill_null(0))
+        .select(
+            pl.col("#phone").alias("phone_ax"),
+            pl.col("#phone_b").alias("phone_b"),
+            *("within_error", "within_cells", "across_error", "across_cells"),
+        )
+        .sort("phone_ax", "phone_b")
+    )
+
+
+def by_speakers(cells: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    """A row for each speaker of A and B and each of X; rows in which they are one speaker make up the error within.
+
+    Columns `speaker_ab`, `speaker_x`, `error` in percent, `weight` and `cells`. Weights sum to 1 over the rows of
+    one speaker, and to 1 over those of two: the mean of the errors by their weights is the error within, or across.
+    """
+    tables = [
+        _grouped(
+            table if "speaker_x" in table.columns else table.with_columns(speaker_x="speaker"), "speaker", "speaker_x"
+        )
+        for table in cells.values()
+    ]
+    return pl.concat(tables).rename({"speaker": "speaker_ab"}).sort("speaker_ab", "speaker_x")
+
+
+def _grouped(cells: pl.DataFrame, *keys: str) -> pl.DataFrame:
+    """Error, weight and number of the weighted cells of each group."""
+    weight = pl.col("weight").sum()
+    return cells.group_by(keys).agg(error=pl.col("error").dot("weight") / weight, weight=weight, cells=pl.len())

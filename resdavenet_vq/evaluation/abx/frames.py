@@ -1,13 +1,13 @@
 """Which frames an ABX item is made of, in each representation of a layer.
 
-Frame f of a layer with period p stands for the time (f + 1/2)p, and an item is the frames whose times lie in
-[onset, offset]. Where an item reaches beyond the last frame of its utterance it ends there.
+The time of frame f of a layer with period p is (f + 1/2)p, and an item is the frames whose times are in [onset,
+offset]. Where an item reaches beyond the last frame of its utterance it ends there.
 
-Segments are runs of equal codes: of R in an audio of D seconds, number i stands at iD/R, wherever its run began, as
+Segments are runs of equal codes: of R in an audio of D seconds, number i is at iD/R, wherever its run began, as
 ZeroSpeech places units that come without times. They are few, so an item may have none in it.
 
 An item with nothing in it is the frame, or segment, before it: the last one of the utterance for an item wholly
-beyond it, the one that stands there for an item between two segments.
+beyond it, the preceding one for an item between two segments.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from decimal import Decimal
 import numpy as np
 
 from resdavenet_vq.encode.features import LayerFeatures, is_quantized
+from resdavenet_vq.encode.units import runs
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import bitrate
 from resdavenet_vq.evaluation.abx.items import Item
@@ -31,7 +32,7 @@ BEYOND = "beyond the end of the audio"
 
 @dataclass(frozen=True)
 class Sequences:
-    """Item i is `data[start:end]` of its range: frames (F, C) float32, or numbers (F,) of units, whose vectors are (K, C)."""
+    """Item i is `data[start:end]` of its range: frames (F, C) float32, or numbers (F,) of `units` (K, C)."""
 
     data: np.ndarray
     ranges: list[tuple[int, int]]
@@ -73,26 +74,25 @@ def gather(features: LayerFeatures, items: Sequence[Item], *, segmented: bool = 
     Raises InputError for an utterance that has items and no frame.
     """
     number = {name: i for i, name in enumerate(features.ids)}
-    wanted = sorted({number[item.file] for item in items})
-    if empty := [features.ids[i] for i in wanted if features.offsets[i] == features.offsets[i + 1]]:
+    utterances = sorted({number[item.file] for item in items})
+    if empty := [features.ids[i] for i in utterances if features.offsets[i] == features.offsets[i + 1]]:
         raise InputError(
             f"{features.path}: {features.layer} has no frame of utterance {empty[0]}; encode the split again"
         )
     if not is_quantized(features.layer):
         offsets, data, units = features.offsets.tolist(), features.mapped(), None
-        first, length = {i: offsets[i] for i in wanted}, {i: offsets[i + 1] - offsets[i] for i in wanted}
-        for i in wanted:
+        first, length = {i: offsets[i] for i in utterances}, {i: offsets[i + 1] - offsets[i] for i in utterances}
+        for i in utterances:
             if not np.isfinite(data[offsets[i] : offsets[i + 1]]).all():
-                features.rows(i)  # says which, and what to do
+                features.rows(i)  # raises with the utterance, and what to do
     else:
-        known: dict[bytes, int] = {}
-        parts = [
-            bitrate.symbols(bitrate.runs(rows)[0] if segmented else rows, known) for rows in map(features.rows, wanted)
-        ]
+        numbers: dict[bytes, int] = {}
+        rows_of = map(features.rows, utterances)
+        parts = [bitrate.symbols(runs(rows).code if segmented else rows, numbers) for rows in rows_of]
         edges = np.cumsum([0, *map(len, parts)]).tolist()
-        first, length = dict(zip(wanted, edges, strict=False)), dict(zip(wanted, map(len, parts), strict=True))
+        first, length = dict(zip(utterances, edges, strict=False)), dict(zip(utterances, map(len, parts), strict=True))
         data = np.concatenate(parts)
-        units = np.frombuffer(b"".join(known), np.float32).reshape(len(known), -1).copy()
+        units = np.frombuffer(b"".join(numbers), np.float32).reshape(len(numbers), -1).copy()
     period, audio = decimal(features.frame_period), [decimal(seconds) for seconds in features.durations.tolist()]
     ranges, borrowed = [], 0
     for item in items:

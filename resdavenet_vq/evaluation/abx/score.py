@@ -2,20 +2,21 @@
 
 A and X are two tokens of one triphone, B is a token of a triphone that differs from it in the middle phone; the
 error is the share of triples in which X is not nearer to A than to B, ties counting one half. Within: A, B and X of
-one speaker; across: X of another. Errors are percentages: 50 is chance. How they are averaged says `abx_pairs`.
+one speaker; across: X of another. Errors are percentages: 50 is chance. `cells` describes how they are averaged.
 
 What is compared, by the name of the layer: `logmel`; `convN`, what enters quantizer N; `quantN`, its code vectors;
-`onehotN`, its codes as such, two frames being equal or not (of one-hot vectors every distance is 0 or one and the same, so
-that all distances give the error of `identical`); `segmentN`, its code vectors with repeats dropped.
+`onehotN`, its codes as such, two frames being equal or not (of one-hot vectors every distance is 0 or one and the same,
+so that all distances give the error of `identical`); `segmentN`, its code vectors with repeats dropped.
 
-The distance of two items is the mean frame distance along the cheapest DTW path. Which frames an item is made of says
-`abx_frames`: which items are left out depends on times alone, and is the same for all layers that are compared. Left out and
-counted are those shorter than a frame of the slowest of these layers, or that end later than such a frame after the audio (as after a cut).
+The distance of two items is the mean frame distance along the cheapest DTW path. Which frames an item is made of is in
+`frames`. Which items are left out depends on times alone, and is the same for all layers: those shorter than a frame of
+`slowest_layer`, and those that end later than such a frame after the audio (as after a cut). They are counted.
 
-Of a quantized layer the frames are looked up in the table of distances between its code vectors: the same
-distances, but equal sequences of codes tie exactly, which rounding in a product of vectors would decide by chance.
+Frames of a quantized layer are looked up in the table of distances between its code vectors: the same distances, but
+equal sequences of codes tie exactly, which rounding in a product of vectors would decide by chance.
 
-Beside the scores `LAYER.json` stand `LAYER.phones.csv` and `LAYER.speakers.csv`: the same error by pairs of phones and of speakers.
+Beside the scores `LAYER.json` are `LAYER.phones.csv` and `LAYER.speakers.csv`: the same error by pairs of phones and of
+speakers.
 """
 
 from __future__ import annotations
@@ -25,20 +26,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from resdavenet_vq import files
 from resdavenet_vq.config import AbxScoring
 from resdavenet_vq.encode.features import LOGMEL, LayerFeatures, is_quantized, source
+from resdavenet_vq.encode.units import runs
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import bitrate
 from resdavenet_vq.evaluation.abx.frames import gather, usable
 from resdavenet_vq.evaluation.abx.items import Item, read_items
+from resdavenet_vq.files import atomic_write, write_json
+from resdavenet_vq.lineage import frame_stride
 
 if TYPE_CHECKING:
     import polars as pl
 
 
 class Tables(NamedTuple):
-    """Where an error comes from; columns as in `abx_pairs`."""
+    """Where an error comes from; columns as in `cells`."""
 
     phones: pl.DataFrame
     speakers: pl.DataFrame
@@ -48,7 +51,8 @@ class Tables(NamedTuple):
 class Result:
     """The ABX error of a layer and every condition of it; the JSON's keys.
 
-    Errors are None where no speaker (or pair of speakers) has a triple; `within_cells` and `across_cells` say how many cells they average.
+    Errors are None where no speaker (or pair of speakers) has a triple; they average over `within_cells` and
+    `across_cells`.
     """
 
     lineage: str
@@ -81,43 +85,40 @@ def validate(items: Sequence[Item], features: LayerFeatures, settings: AbxScorin
         )
     if settings.distance == "identical" and not is_quantized(features.layer):
         raise InputError(
-            f"abx.distance: 'identical' compares units, and {features.layer} has none; score a quantized layer or use 'angular'"
+            f"abx.scoring.distance: 'identical' compares units, and {features.layer} has none; "
+            "score a quantized layer or use 'angular'"
         )
     for key in ("max_size_group", "max_x_across"):
         if getattr(settings, key) == 1:
-            raise InputError(f"abx.{key}: 1 leaves no A beside X; give at least 2, or null for all")
+            raise InputError(f"abx.scoring.{key}: 1 leaves no A beside X; give at least 2, or null for all")
+    if _stride(features.layer) > _stride(settings.slowest_layer):
+        raise InputError(
+            f"abx.scoring.slowest_layer: {features.layer} is slower than {settings.slowest_layer}; "
+            "name the slowest layer that is compared"
+        )
 
 
 def evaluate(
-    features: LayerFeatures,
-    items: Sequence[Item],
-    settings: AbxScoring,
-    slowest_period: float,
-    *,
-    lineage: str,
-    split: str,
-    layer: str = "",
+    features: LayerFeatures, items: Sequence[Item], settings: AbxScoring, *, lineage: str, split: str, layer: str = ""
 ) -> tuple[Result, Tables]:
-    """Scores checked items in a representation `layer` made of the frames of `features`, by default these themselves."""
+    """Scores checked items in a representation `layer` of the frames of `features`, by default these themselves."""
     from resdavenet_vq.evaluation.abx import (
         cells as abx_cells,
-    )  # they take two seconds to load, and bad input should not wait for them
-    from resdavenet_vq.evaluation.abx import pairs as abx_pairs
+    )  # torch takes two seconds, which bad input need not wait for
 
     layer = layer or features.layer
     segmented, distance = layer.startswith("segment"), "identical" if layer.startswith("onehot") else settings.distance
+    slowest_period = features.frame_period / _stride(features.layer) * _stride(settings.slowest_layer)
     durations = dict(zip(features.ids, features.durations.tolist(), strict=True))
     used, dropped = usable(items, durations, slowest_period)
     if not used:
         raise InputError(f"{split}: no item is left to score ({dropped}); is it the item file of this split?")
     sequences = gather(features, used, segmented=segmented)
-    cells = {
-        task: abx_pairs.weighted(found) for task, found in abx_cells.scored(sequences, used, distance, settings).items()
-    }
+    cells = abx_cells.score_cells(sequences, used, distance, settings)
     if not cells:
         raise InputError(f"{split}: no two of {len(used)} items differ in their phone alone; ABX needs more utterances")
-    errors = {task: abx_pairs.mean(found) for task, found in cells.items()}
-    units = ((name, bitrate.runs(rows)[0]) for name, rows in features) if segmented else features
+    errors = {task: abx_cells.mean_error(of_task) for task, of_task in cells.items()}
+    units = ((name, runs(rows).code) for name, rows in features) if segmented else features
     result = Result(
         lineage=lineage,
         layer=layer,
@@ -134,10 +135,15 @@ def evaluate(
         items_used=len(used),
         items_dropped=dropped,
         items_without_own_frame=sequences.borrowed,
-        bitrate=bitrate.of(units, durations) if is_quantized(layer) else None,
-        settings=settings.model_dump(mode="json"),
+        bitrate=bitrate.measure(units, durations) if is_quantized(layer) else None,
+        settings=settings.model_dump(mode="json", exclude={"slowest_layer"}),
     )
-    return result, Tables(abx_pairs.by_phones(cells), abx_pairs.by_speakers(cells))
+    return result, Tables(abx_cells.by_phones(cells), abx_cells.by_speakers(cells))
+
+
+def _stride(layer: str) -> int:
+    """How many log-mel frames a frame of the layer spans."""
+    return 1 if layer == LOGMEL else frame_stride(layer)
 
 
 def _representation(layer: str) -> str:
@@ -152,31 +158,14 @@ def _representation(layer: str) -> str:
 
 
 def score(
-    features: Path,
-    items: Path,
-    layer: str,
-    settings: AbxScoring,
-    out: Path,
-    *,
-    lineage: str,
-    split: str,
-    slowest_period: float,
+    features: Path, items: Path, layer: str, settings: AbxScoring, out: Path, *, lineage: str, split: str
 ) -> None:
-    """Scores one layer of a features file against an item file and writes `out` (JSON), after the two tables beside it.
-
-    `slowest_period` is the frame period, in seconds, of the slowest of the layers that are to be compared.
-    """
+    """Scores one layer of a features file on an item file; writes `out` (JSON), after the two tables beside it."""
     with LayerFeatures(features, source(layer)) as layer_features:
-        if slowest_period < layer_features.frame_period:
-            raise InputError(
-                f"{layer}: its frame period {layer_features.frame_period:g} s is longer than the slowest compared, {slowest_period:g} s"
-            )
         tokens = read_items(items)
         validate(tokens, layer_features, settings)
-        result, tables = evaluate(
-            layer_features, tokens, settings, slowest_period, lineage=lineage, split=split, layer=layer
-        )
+        result, tables = evaluate(layer_features, tokens, settings, lineage=lineage, split=split, layer=layer)
     for name, table in tables._asdict().items():
-        with files.atomic_write(out.with_suffix(f".{name}.csv")) as tmp:
+        with atomic_write(out.with_suffix(f".{name}.csv")) as tmp:
             table.write_csv(tmp)
-    files.write_json(out, asdict(result))
+    write_json(out, asdict(result))

@@ -16,12 +16,12 @@
     choose: (entry) => go(entry.state),
   });
 
-  let current = {}, asked = 0, listed = "";
+  let current = {}, latest = 0, listed = "";
   const modeOf = (values) => (values.word !== undefined ? "words" : "codes");
 
   async function entries(mode, layer) {
     if (mode === "words") {
-      return (await need("spoken")).map(([word, n]) => ({ key: word, cells: [word, `${grouped(n)}×`], state: { layer, word }, text: word }));
+      return (await need("vocabulary")).map(([word, n]) => ({ key: word, cells: [word, `${grouped(n)}×`], state: { layer, word }, text: word }));
     }
     const { codes, frames } = await need(`layer-${layer}`);
     const by = $("order").value;
@@ -35,16 +35,16 @@
   }
 
   function filtered() {
-    const wanted = $("filter").value.trim().toLowerCase();
-    const exact = /^\d+$/.test(wanted);
-    const n = list.fill((entry) => (!wanted ? true : exact && current.code !== undefined ? entry.key.startsWith(wanted) : entry.text.toLowerCase().includes(wanted)));
-    $("found").textContent = wanted ? `${n} fit` : "";
+    const query = $("filter").value.trim().toLowerCase();
+    const exact = /^\d+$/.test(query);
+    const n = list.fill((entry) => (!query ? true : exact && current.code !== undefined ? entry.key.startsWith(query) : entry.text.toLowerCase().includes(query)));
+    $("matches").textContent = query ? `${n} fit` : "";
   }
 
   function go(values) { state.write(values); show().catch(report.fail); }
 
   async function show() {
-    const turn = ++asked;
+    const turn = ++latest;
     const values = state.read();
     const layer = layerOf(values.layer) ? Number(values.layer) : about.layers[about.layers.length - 1].number;
     const mode = modeOf(values);
@@ -56,7 +56,7 @@
     $("layer-field").hidden = mode === "words";
     const shape = `${mode} ${layer} ${$("order").value}`;
     const all = await entries(mode, layer);
-    if (turn !== asked) return;
+    if (turn !== latest) return;
     if (listed !== shape) { list.set(all); listed = shape; filtered(); }
     const key = mode === "words" ? values.word : values.code;
     if (key === undefined || !all.some((entry) => entry.key === key)) {
@@ -71,7 +71,7 @@
     }
     list.mark(key);
     const built = mode === "words" ? await word(key) : await code(layer, Number(key));
-    if (turn !== asked) return;
+    if (turn !== latest) return;
     $("detail").replaceChildren(...built);
     $("status").textContent = $("detail").querySelector("h2").textContent;
   }
@@ -82,48 +82,48 @@
   const wordLink = (word, layer) => make("span", {}, make("a", { href: state.link({ layer, word }) }, word), stopWords.has(word) && make("span", { class: "quiet" }, " (stop)"));
 
   async function code(layer, number) {
-    const [{ codes, frames, phones }, details] = await Promise.all([need(`layer-${layer}`), need(`layer-${layer}-codes-${Math.floor(number / about.codesAPiece)}`)]);
+    const [{ codes, frames, phones }, details] = await Promise.all([need(`layer-${layer}`), need(`layer-${layer}-codes-${Math.floor(number / about.codesPerPiece)}`)]);
     const [, n, occurrences] = codes.find((row) => row[0] === number);
     const rank = codes.filter((row) => row[1] > n).length + 1;
-    const told = details[number];
+    const detail = details[number];
     const rows = (labels, link) => labels.map(([label, , p, r, f, hits]) => [link(label), scored(f), percent(p), percent(r), grouped(hits)]);
     const cut = (labels) => labels.map(([label, p, r, f, hits]) => [label, null, p, r, f, hits]);
     const heads = (what) => [what, "F1 (%)", "Precision", "Recall", "Tokens"];
     const places = make("div");
     const built = [
       make("h2", {}, `Code ${number} of ${layerOf(layer).title}`),
-      make("p", {}, `${several(n, "frame", "frames")}, ${percent(n / frames)} % of the split ${about.split}, in ${several(occurrences, "occurrence", "occurrences")}; number ${rank} by frequency of ${codes.length} codes that occur. ${percent(told.silence)} % of its frames touch no word.`),
+      make("p", {}, `${several(n, "frame", "frames")}, ${percent(n / frames)} % of the split ${about.split}, in ${several(occurrences, "occurrence", "occurrences")}; number ${rank} by frequency of ${codes.length} codes that occur. ${percent(detail.silence)} % of its frames touch no word.`),
     ];
-    if (told.detects.length) {
-      built.push(make("p", {}, "Chosen as the detector of ", ...told.detects.flatMap(([w, f1, held], i) => [i ? ", " : "", wordLink(w, layer), ` (F1 ${percent(f1)} % where it was chosen${held === null ? "" : `, ${percent(held)} % held out`})`]), "."));
+    if (detail.detects.length) {
+      built.push(make("p", {}, "Chosen as the detector of ", ...detail.detects.flatMap(([w, f1, held], i) => [i ? ", " : "", wordLink(w, layer), ` (F1 ${percent(f1)} % where it was chosen${held === null ? "" : `, ${percent(held)} % held out`})`]), "."));
     }
     built.push(make("div", { class: "pair" },
-      told.words.length ? table(`Words of code ${number}`, heads("Word"), rows(cut(told.words), (w) => wordLink(w, layer))) : make("p", { class: "quiet" }, "It meets no aligned word."),
-      told.phones.length ? table(`Phones of code ${number}`, heads("Phone"), rows(cut(told.phones), (p) => p)) : phones.length ? make("p", { class: "quiet" }, "It meets no aligned phone.") : null));
-    built.push(make("h3", {}, "Occurrences"), make("p", { class: "quiet" }, heard(told.places.length, told.heard, occurrences)), places);
-    report.places(places, told.places, { focus: { layer, code: number } });
+      detail.words.length ? table(`Words of code ${number}`, heads("Word"), rows(cut(detail.words), (w) => wordLink(w, layer))) : make("p", { class: "quiet" }, "It meets no aligned word."),
+      detail.phones.length ? table(`Phones of code ${number}`, heads("Phone"), rows(cut(detail.phones), (p) => p)) : phones.length ? make("p", { class: "quiet" }, "It meets no aligned phone.") : null));
+    built.push(make("h3", {}, "Occurrences"), make("p", { class: "quiet" }, occurrenceText(detail.places.length, detail.withAudio, occurrences)), places);
+    report.places(places, detail.places, { focus: { layer, code: number } });
     return built.filter(Boolean);
   }
 
-  const heard = (shown, audible, all) => (shown ? `${shown === all ? `All ${grouped(all)}` : `${grouped(shown)} of ${grouped(all)}, drawn at random from the ${grouped(audible)} in utterances that can be heard`}. ` : `None of ${grouped(all)} is in an utterance that can be heard. `)
+  const occurrenceText = (shown, audible, all) => (shown ? `${shown === all ? `All ${grouped(all)}` : `${grouped(shown)} of ${grouped(all)}, drawn at random from the ${grouped(audible)} in utterances that can be heard`}. ` : `None of ${grouped(all)} is in an utterance that can be heard. `)
     + (shown ? "The dashed lines mark where it begins and ends; sound and picture begin 0.3 s before." : "");
 
   async function word(label) {
-    const spoken = await need("spoken");
-    const place = spoken.findIndex((row) => row[0] === label);
-    const [, n] = spoken[place];
-    const [, told] = (await need(`words-${Math.floor(place / about.wordsAPiece)}`))[place % about.wordsAPiece];
+    const vocabulary = await need("vocabulary");
+    const place = vocabulary.findIndex((row) => row[0] === label);
+    const [, n] = vocabulary[place];
+    const [, detail] = (await need(`words-${Math.floor(place / about.wordsPerPiece)}`))[place % about.wordsPerPiece];
     const places = make("div");
-    const tables = about.layers.filter((layer) => told.codes[layer.number]).map((layer) => make("section", {},
+    const tables = about.layers.filter((layer) => detail.codes[layer.number]).map((layer) => make("section", {},
       table(`${label} in ${layer.title}`, ["Code", "F1 (%)", "Precision", "Recall", "Tokens"],
-        told.codes[layer.number].slice(0, 6).map(([c, p, r, f, hits]) => [make("a", { href: state.link({ layer: layer.number, code: c }) }, String(c)), scored(f), percent(p), percent(r), `${grouped(hits)} of ${grouped(n)}`]))));
+        detail.codes[layer.number].slice(0, 6).map(([c, p, r, f, hits]) => [make("a", { href: state.link({ layer: layer.number, code: c }) }, String(c)), scored(f), percent(p), percent(r), `${grouped(hits)} of ${grouped(n)}`]))));
     const built = [
       make("h2", {}, `The word ${label}`),
       make("p", {}, `Spoken ${grouped(n)} ${n === 1 ? "time" : "times"} in the aligned utterances of the split ${about.split}${stopWords.has(label) ? "; a stop word, which word detection leaves out" : ""}. Its best codes in each layer, side by side:`),
       make("div", { class: "side-by-side" }, ...tables),
-      make("h3", {}, "Where it is spoken"), make("p", { class: "quiet" }, heard(told.places.length, told.heard, n)), places,
+      make("h3", {}, "Where it is spoken"), make("p", { class: "quiet" }, occurrenceText(detail.places.length, detail.withAudio, n)), places,
     ];
-    report.places(places, told.places, { focus: { word: label } });
+    report.places(places, detail.places, { focus: { word: label } });
     return built;
   }
 
@@ -135,7 +135,7 @@
   }
   const follow = async () => {
     const values = state.read();
-    if (values.word === "") state.write({ layer: values.layer, word: (await need("spoken"))[0][0] }, { replace: true });
+    if (values.word === "") state.write({ layer: values.layer, word: (await need("vocabulary"))[0][0] }, { replace: true });
     await show();
   };
   go = (values) => { state.write(values); follow().catch(report.fail); };

@@ -6,13 +6,13 @@
   const about = report.about();
   const $ = (id) => document.getElementById(id);
   report.layerBoxes($("rows"));
-  const heard = await need("heard");
+  const withAudio = await need("with-audio");
   const list = report.listbox($("list"), {
     label: "Utterances with sound and picture",
     show: (entry) => [make("span", { class: "cell-0" }, entry.key), make("span", { class: "cell-1" }, entry.text)],
     choose: (entry) => { state.write({ id: entry.key }); show().catch(report.fail); },
   });
-  list.set(heard.map(([id, text], number) => ({ key: id, text: text || "", number })));
+  list.set(withAudio.map(([id, text], number) => ({ key: id, text: text || "", number })));
 
   function save(name, text) {
     const link = make("a", { href: URL.createObjectURL(new Blob([text], { type: "text/plain" })), download: name });
@@ -20,18 +20,18 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
 
-  let asked = 0;
+  let latest = 0;
   async function show() {
-    const turn = ++asked;
+    const turn = ++latest;
     const values = state.read();
     if (values.search !== undefined) {
       $("search").value = values.search;
       await search(values.search);
       return;
     }
-    const number = Math.max(0, heard.findIndex(([id]) => id === values.id));
+    const number = Math.max(0, withAudio.findIndex(([id]) => id === values.id));
     const u = await report.utterance(number);
-    if (turn !== asked) return;
+    if (turn !== latest) return;
     list.mark(u.id);
     $("results").replaceChildren();
     const player = make("div");
@@ -99,7 +99,7 @@
     event.preventDefault();
     const query = $("search").value.trim();
     $("searched").textContent = "";
-    state.write(query ? { search: query } : { id: heard[0][0] });
+    state.write(query ? { search: query } : { id: withAudio[0][0] });
     show().catch(report.fail);
   });
   state.watch(() => show().catch(report.fail));

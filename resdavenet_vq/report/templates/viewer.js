@@ -9,7 +9,7 @@
   const about = report.about();
   const shownLayers = new Set(about.layers.map((layer) => layer.number));
   report.shownLayers = shownLayers;
-  report.utterance = async (number) => (await need(`utterances-${Math.floor(number / about.utterancesAPiece)}`))[number % about.utterancesAPiece];
+  report.utterance = async (number) => (await need(`utterances-${Math.floor(number / about.utterancesPerPiece)}`))[number % about.utterancesAPiece];
 
   // Check boxes for the rows of codes; whoever draws codes listens for "layers".
   report.layerBoxes = (host) => {
@@ -33,9 +33,9 @@
   }
 
   // What is at a time, in words.
-  report.told = (u, time) => {
+  report.describe = (u, time) => {
     const here = rowsOf(u).map(([name, intervals]) => [name, intervals.find(([start, end]) => start <= time && time < end)]);
-    return `${time.toFixed(2)} s: ${here.map(([name, found]) => `${name.replace(/s$/, "")} ${found ? found[2] : "–"}`).join(" · ")}`;
+    return `${time.toFixed(2)} s: ${here.map(([name, interval]) => `${name.replace(/s$/, "")} ${interval ? interval[2] : "–"}`).join(" · ")}`;
   };
 
   // The rows shown as a Praat TextGrid: tiers without gaps and overlaps, from 0 to the end of all.
@@ -136,7 +136,7 @@
       move(now);
       const x = now * scale;
       if (x < scroll.scrollLeft || x > scroll.scrollLeft + scroll.clientWidth - 8) scroll.scrollLeft = x - scroll.clientWidth * 0.1;
-      const text = report.told(u, now);
+      const text = report.describe(u, now);
       stage.setAttribute("aria-valuenow", now.toFixed(2));
       stage.setAttribute("aria-valuetext", text);
       said.setAttribute("aria-live", speak ? "polite" : "off");

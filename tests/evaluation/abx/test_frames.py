@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import oracles.abx as oracle
 import pytest
-from evaluation.abx.made_abx import write_features
+from evaluation.abx.synthetic import write_features
 from hypothesis import given
 from hypothesis import strategies as st
 

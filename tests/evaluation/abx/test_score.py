@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import oracles.abx as oracle
 import pytest
-from evaluation.abx.made_abx import ALL, HEADER, by_hand, made, score, write_features
+from evaluation.abx.synthetic import ALL, HEADER, by_hand, random_task, score, write_features
 
 from resdavenet_vq.config import AbxScoring
 from resdavenet_vq.errors import InputError
@@ -15,7 +15,7 @@ from resdavenet_vq.evaluation.abx.items import read_items
 
 @pytest.mark.parametrize("distance", ["angular", "euclidean"])
 def test_continuous_frames_agree_with_loops(tmp_path, distance):
-    features, item, vectors, rows = made(np.random.default_rng(1), tmp_path)
+    features, item, vectors, rows = random_task(np.random.default_rng(1), tmp_path)
     result = score(features, item, "conv2", ALL.model_copy(update={"distance": distance}))
     assert (result["within_error"], result["across_error"]) == pytest.approx(
         by_hand(vectors, rows, getattr(oracle, distance)), abs=1e-4
@@ -29,7 +29,7 @@ def test_continuous_frames_agree_with_loops(tmp_path, distance):
 @pytest.mark.parametrize("distance", ["angular", "identical"])
 def test_quantized_frames_agree_with_loops_ties_included(tmp_path, distance):
     codes = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)  # distances 0 and 1/2 only: ties everywhere
-    features, item, vectors, rows = made(np.random.default_rng(2), tmp_path, layer="quant2", codes=codes)
+    features, item, vectors, rows = random_task(np.random.default_rng(2), tmp_path, layer="quant2", codes=codes)
     result = score(features, item, "quant2", ALL.model_copy(update={"distance": distance}))
     assert (result["within_error"], result["across_error"]) == pytest.approx(
         by_hand(vectors, rows, getattr(oracle, distance)), abs=1e-4
@@ -44,7 +44,7 @@ def test_fastabx_fed_from_folders_of_files_says_the_same(tmp_path, size):
     import fastabx
     import torch
 
-    features, item, vectors, _ = made(np.random.default_rng(3), tmp_path, items=20)
+    features, item, vectors, _ = random_task(np.random.default_rng(3), tmp_path, items=20)
     for name, frames in vectors.items():
         torch.save(torch.from_numpy(np.concatenate([frames, frames[-1:]])), tmp_path / f"{name}.pt")
     result = score(features, item, "conv2", AbxScoring(max_size_group=size, max_x_across=None))
@@ -85,7 +85,9 @@ def test_items_are_dropped_alike_for_all_layers_and_counted(tmp_path):
     counts = []
     for layer, period in (("conv1", 0.01), ("conv3", 0.04)):
         vectors = {f"u{u}": rng.normal(size=(round(1 / period), 3)) for u in range(2)}
-        result = score(write_features(tmp_path / "split.h5", layer, vectors, period), item, layer, slowest_period=0.04)
+        result = score(
+            write_features(tmp_path / "split.h5", layer, vectors, period), item, layer, slowest_layer="quant3"
+        )
         counts.append((result["items"], result["items_used"], result["items_dropped"]))
     assert counts == [(21, 18, {abx_frames.TOO_SHORT: 2, abx_frames.BEYOND: 1})] * 2
 
@@ -120,11 +122,11 @@ def test_bad_item_files(tmp_path, text, message):
 
 
 def test_items_that_are_not_the_features(tmp_path):
-    features, item, _, _ = made(np.random.default_rng(8), tmp_path)
+    features, item, _, _ = random_task(np.random.default_rng(8), tmp_path)
     with pytest.raises(InputError, match=r"no layer 'quant3' \(layers: conv2\)"):
         score(features, item, "quant3")
-    with pytest.raises(InputError, match="longer than the slowest compared"):
-        score(features, item, "conv2", slowest_period=0.01)
+    with pytest.raises(InputError, match=r"abx\.scoring\.slowest_layer: conv2 is slower than quant1"):
+        score(features, item, "conv2", slowest_layer="quant1")
     with pytest.raises(InputError, match="compares units"):
         score(features, item, "conv2", AbxScoring(distance="identical"))
     with pytest.raises(InputError, match="compares probabilities"):
@@ -142,7 +144,7 @@ def test_items_that_are_not_the_features(tmp_path):
 
 
 def test_frames_that_are_not_finite_are_refused(tmp_path):
-    features, item, vectors, _ = made(np.random.default_rng(9), tmp_path)
+    features, item, vectors, _ = random_task(np.random.default_rng(9), tmp_path)
     vectors["u3"][4, 1] = np.nan
     with pytest.raises(InputError, match="conv2 of utterance u3 holds values that are not finite"):
         score(write_features(features, "conv2", vectors, 0.02), item, "conv2")

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import soundfile
-from evaluation.abx.made_abx import HEADER
+from evaluation.abx.synthetic import HEADER
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +15,7 @@ from resdavenet_vq.corpus.manifest import Interval, Manifest, Utterance
 from resdavenet_vq.data.preparation import prepare
 from resdavenet_vq.demo import corpus as spoken_scenes
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.abx import item_making
+from resdavenet_vq.evaluation.abx import items as abx_items
 from resdavenet_vq.evaluation.abx.items import read_items
 
 GRID = """File type = "ooTextFile"
@@ -72,7 +72,7 @@ def store(folder, *utterances):
 def made(data, **values):
     """The lines of the item file after its header, and the report."""
     out, report = data.with_suffix(".item"), data.with_suffix(".items.json")
-    item_making.make(data, Items(**values), out, report)
+    abx_items.make(data, Items(**values), out, report)
     header, *lines = out.read_text().splitlines()
     assert header + "\n" == HEADER
     assert len(read_items(out)) == len(lines)

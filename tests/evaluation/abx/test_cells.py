@@ -1,13 +1,14 @@
-"""The tables of pairs: they take the error apart, and it can be put together again."""
+"""The tables of pairs: they take the error apart, and it can be put together again. And what is borrowed from fastabx."""
 
 from collections import defaultdict
 from fractions import Fraction
+from importlib.metadata import version
 
 import numpy as np
 import oracles.abx as oracle
 import pandas as pd
 import pytest
-from evaluation.abx.made_abx import HEADER, made, score, tokens, write_features
+from evaluation.abx.synthetic import HEADER, random_task, score, tokens, write_features
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -44,7 +45,7 @@ def speakers_by_hand(found):
 @pytest.mark.parametrize("codes", [None, VECTORS])
 def test_tables_like_the_oracle(tmp_path, codes):
     layer = "conv2" if codes is None else "quant2"
-    features, item, vectors, rows = made(np.random.default_rng(1), tmp_path, layer=layer, codes=codes)
+    features, item, vectors, rows = random_task(np.random.default_rng(1), tmp_path, layer=layer, codes=codes)
     score(features, item, layer)
     phones, speakers = tables(item)
     cells = oracle.cells(tokens(vectors, rows), oracle.angular)
@@ -68,7 +69,7 @@ def test_tables_like_the_oracle(tmp_path, codes):
 @given(st.integers(0, 2**32 - 1), st.integers(2, 12))
 def test_the_mean_of_the_pairs_is_the_error(tmp_path, seed, utterances):
     layer = ("conv2", "quant2", "segment2")[seed % 3]
-    features, item, _, _ = made(
+    features, item, _, _ = random_task(
         np.random.default_rng(seed),
         tmp_path,
         layer=layer.replace("segment", "quant"),
@@ -114,3 +115,8 @@ def test_phones_named_like_nothing_stay_phones(tmp_path):
         "conv2",
     )
     assert set(tables(item)[0]["phone_ax"]) <= set(names)
+
+
+def test_what_is_borrowed_from_fastabx_is_of_a_known_version():
+    """`distance_function` and the attribute `data` of an accessor are not public: look at both before this line changes."""
+    assert version("fastabx") == "0.9.0"

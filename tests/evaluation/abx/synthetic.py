@@ -1,4 +1,4 @@
-"""Made-up features and items, and their scores by the package and by hand."""
+"""Random features and items, and their scores by the package and by hand."""
 
 import json
 
@@ -25,7 +25,7 @@ def write_features(path, layer, utterances, period, durations=None):
     return path
 
 
-def made(rng, tmp_path, *, layer="conv2", utterances=6, items=8, period=0.02, codes=None):
+def random_task(rng, tmp_path, *, layer="conv2", utterances=6, items=8, period=0.02, codes=None):
     """Random features and items: two speakers, two contexts, three phones."""
     vectors = {}
     rows = []
@@ -52,9 +52,9 @@ def made(rng, tmp_path, *, layer="conv2", utterances=6, items=8, period=0.02, co
     return write_features(tmp_path / "split.h5", layer, vectors, period), item, vectors, rows
 
 
-def score(features, item, layer, settings=ALL, slowest_period=0.02):
-    out = item.parent / "result.json"
-    abx.score(features, item, layer, settings, out, lineage="{2}", split="split", slowest_period=slowest_period)
+def score(features, item, layer, settings=ALL, slowest_layer="quant2"):
+    out, settings = item.parent / "result.json", settings.model_copy(update={"slowest_layer": slowest_layer})
+    abx.score(features, item, layer, settings, out, lineage="{2}", split="split")
     return json.loads(out.read_text())
 
 

@@ -1,0 +1,87 @@
+"""The embeddings of a split, `embeddings/{split}.h5`: writing, opening, checking and reading them.
+
+Layout: `ids` (N,), `speech` (N, D) float32, `image_ids` (I,), `image` (I, D) float32, `image_index` (N,) int64, -1
+where a caption has no image; the attribute `image_branch` is false for a model without one, whose file has no images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+
+from resdavenet_vq.encode.hdf5 import EncodedFile, create, texts, write_texts
+
+
+class Pairs(NamedTuple):
+    """Captions, images, and which image each caption has: what files of embeddings and of maps have in common."""
+
+    ids: list[str]
+    """(N,) of captions"""
+    image_ids: list[str]
+    """(I,)"""
+    image_index: np.ndarray
+    """(N,) number of each caption's image, -1 for none"""
+    image_branch: bool
+    """Whether the model has one; without, there are no images."""
+
+    @classmethod
+    def read(cls, file: h5py.File) -> Pairs:
+        """The pairs in an open file."""
+        index = file["image_index"][:].astype(np.int64)
+        return cls(texts(file, "ids"), texts(file, "image_ids"), index, bool(file.attrs.get("image_branch", True)))
+
+    def write(self, file: h5py.File) -> None:
+        """Writes the pairs into an open file."""
+        file.attrs["image_branch"] = self.image_branch
+        write_texts(file, "ids", self.ids)
+        write_texts(file, "image_ids", self.image_ids)
+        file["image_index"] = self.image_index.astype(np.int64)
+
+    def fit(self) -> bool:
+        """Whether every caption has an image of the file, or none."""
+        index = self.image_index
+        return index.shape == (len(self.ids),) and bool(((index >= -1) & (index < len(self.image_ids))).all())
+
+
+class EmbeddingsToFill(NamedTuple):
+    """Datasets of an embeddings file, to be filled row by row: `image[j] = vector`."""
+
+    speech: Any
+    image: Any
+
+
+@contextmanager
+def create_embeddings(path: Path, pairs: Pairs, width: int) -> Iterator[EmbeddingsToFill]:
+    """A new embeddings file with vectors of `width` values."""
+    with create(path) as file:
+        pairs.write(file)
+        yield EmbeddingsToFill(
+            file.create_dataset("speech", (len(pairs.ids), width), np.float32),
+            file.create_dataset("image", (len(pairs.image_ids), width), np.float32),
+        )
+
+
+class EmbeddingsFile(EncodedFile):
+    """An embeddings file.
+
+    Attributes
+    ----------
+    pairs : captions, images and which belong together
+    speech : (N, D)
+    image : (I, D)
+    """
+
+    kind = "embeddings"
+
+    def _read(self, file: h5py.File) -> None:
+        self.pairs = Pairs.read(file)
+        self.speech: np.ndarray = file["speech"][:]
+        self.image: np.ndarray = file["image"][:]
+        sizes = len(self.speech), len(self.image)
+        fits = sizes == (len(self.pairs.ids), len(self.pairs.image_ids)) and self.pairs.fit()
+        self._check(fits, "ids, vectors and image_index")

@@ -1,0 +1,124 @@
+"""The matchmaps of a split in two factors, `maps/{split}.h5`: writing, opening, checking and reading them.
+
+Layout: `ids` (N,), `frames` (total frames, D) float32 with `offsets` (N + 1,), the attribute `frame_period` in seconds;
+`image_ids` (I,), `cells` (I, H, W, D) float32; `image_index` (N,), -1 where a caption has no image; the attribute
+`image_branch` is false for a model without one, whose file has no images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from resdavenet_vq.encode.embeddings import Pairs
+from resdavenet_vq.encode.hdf5 import EncodedFile, Rows, create, offsets_divide
+from resdavenet_vq.errors import InputError
+
+
+class MapsToFill:
+    """A maps file that is being written: `frames` of the captions, and the cells of the images."""
+
+    def __init__(self, file: h5py.File, pairs: Pairs, n_frames: np.ndarray, width: int, frame_period: float) -> None:
+        pairs.write(file)
+        file.attrs["frame_period"] = frame_period
+        self.frames = Rows(file, "frames", n_frames, width)
+        self._file, self._n_images, self._width = file, len(pairs.image_ids), width
+
+    def write_cells(self, j: int, cells: np.ndarray) -> None:
+        """Writes the cells (H, W, D) of image number j; all images have the same shape."""
+        self._cells(cells.shape[:2])[j] = cells
+
+    def close(self) -> None:
+        """Ends the writing, of a file without images too."""
+        self._cells((0, 0))
+
+    def _cells(self, shape: tuple[int, ...]) -> h5py.Dataset:
+        if "cells" not in self._file:
+            self._file.create_dataset("cells", (self._n_images, *shape, self._width), np.float32)
+        return self._file["cells"]
+
+
+@contextmanager
+def create_maps(
+    path: Path, pairs: Pairs, n_frames: np.ndarray, width: int, frame_period: float
+) -> Iterator[MapsToFill]:
+    """A new maps file with vectors of `width` values; `n_frames` (N,) are the captions' frames in the last layer."""
+    with create(path) as file:
+        maps = MapsToFill(file, pairs, n_frames, width, frame_period)
+        yield maps
+        maps.close()
+
+
+class MapsFile(EncodedFile):
+    """A maps file.
+
+    Attributes
+    ----------
+    ids, image_ids : of captions and of images, in the file's order
+    image_index : (N,) number of each caption's image, -1 for none
+    offsets : (N + 1,) first frame of each caption
+    frame_period : seconds between frames; frame t of a caption begins at t times that
+    shape : (H, W), rows and columns of cells; the first cell is the image's upper left
+    image_branch : whether the model has one; without, there are no images
+    """
+
+    kind = "maps"
+
+    def _read(self, file: h5py.File) -> None:
+        pairs = Pairs.read(file)
+        self.ids, self.image_ids, self.image_index, self.image_branch = pairs
+        self.offsets: np.ndarray = file["offsets"][:]
+        self.frame_period = float(file.attrs["frame_period"])
+        self._frames, self._cells = file["frames"], file["cells"]
+        self.shape: tuple[int, int] = self._cells.shape[1:3]
+        fits = (
+            (self._frames.ndim, self._cells.ndim, self._cells.shape[3:]) == (2, 4, self._frames.shape[1:])
+            and len(self._cells) == len(self.image_ids)
+            and pairs.fit()
+            and offsets_divide(self.offsets, len(self._frames), len(self.ids))
+            and bool((np.diff(self.offsets) > 0).all())
+        )
+        self._check(fits, "ids, frames, cells and image_index")
+
+    def matchmap(self, image_id: str, utterance_id: str) -> np.ndarray:
+        """The dot products (H, W, T) float64 of every cell of an image with every frame of a caption.
+
+        Raises InputError for an image or a caption that is not in the file.
+        """
+        cells = self.cells(self._number(self._image_numbers, "image", image_id))
+        frames = self.frames(self._number(self._numbers, "utterance", utterance_id))
+        products: np.ndarray = cells.astype(np.float64) @ frames.astype(np.float64).T
+        return products
+
+    def cells(self, j: int) -> np.ndarray:
+        """The vectors (H, W, D) float32 of the cells of image number j."""
+        return self._finite(self._cells[j], "image", self.image_ids[j])
+
+    def frames(self, i: int) -> np.ndarray:
+        """The vectors (T, D) float32 of the frames of caption number i."""
+        return self._finite(self._frames[self.offsets[i] : self.offsets[i + 1]], "utterance", self.ids[i])
+
+    def _finite(self, vectors: np.ndarray, what: str, name: str) -> np.ndarray:
+        if not np.isfinite(vectors).all():
+            raise InputError(
+                f"{self.path}: vectors of {what} {name} are not finite: the model diverged, train it again"
+            )
+        return vectors
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.ids)}
+
+    @cached_property
+    def _image_numbers(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.image_ids)}
+
+    def _number(self, numbers: dict[str, int], what: str, name: str) -> int:
+        if (number := numbers.get(name)) is None:
+            raise InputError(f"{self.path}: has no {what} {name!r}")
+        return number

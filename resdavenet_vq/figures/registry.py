@@ -1,0 +1,94 @@
+"""All figures of the report and of papers: their names, what they read, and the options that they take.
+
+Each figure is drawn by the function of its name in `figures.paper` (`bitrate-abx` by `bitrate_abx`). This module imports
+nothing heavy, since the workflow reads it in every dry run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from resdavenet_vq.figures.style import Drawing
+    from resdavenet_vq.results import Results
+
+COLUMN, PAGE = 3.3, 7.0
+"""Inches: one column, and the whole width, of a paper in two columns."""
+
+type Source = Literal["scores", "noise", "histories", "words", "codes", "phones"]
+
+
+class Figure(NamedTuple):
+    """One figure."""
+
+    name: str
+    title: str
+    reads: Source
+    """Which files of a results folder it is drawn from."""
+    options: tuple[str, ...] = ()
+    width: float = COLUMN
+    """In a paper, in inches."""
+    on_page: bool = False
+    """Whether the report's overview shows it."""
+
+    @property
+    def reads_models(self) -> bool:
+        """Whether it is drawn from the folders of models."""
+        return self.reads in {"histories", "words", "codes"}
+
+    @property
+    def per_split(self) -> bool:
+        """Whether a comparison has one figure for each split of ABX."""
+        return self.reads in {"scores", "noise"} and "split" in self.options
+
+
+_CODES = ("split", "lineages", "layers", "recipe")
+
+FIGURES = {
+    figure.name: figure
+    for figure in (
+        Figure("retrieval", "Retrieval", "scores", on_page=True),
+        Figure("words", "Words detected", "scores", on_page=True),
+        Figure("abx", "ABX error", "scores", ("split",), on_page=True),
+        Figure("bitrate-abx", "Bitrate and ABX error", "scores", ("split",), on_page=True),
+        Figure("noise-retrieval", "Retrieval", "noise", on_page=True),
+        Figure("noise-abx", "ABX error", "noise", ("split",), on_page=True),
+        Figure("noise-words", "Words detected", "noise", on_page=True),
+        Figure("training", "Training", "histories", ("lineages",)),
+        Figure("codebooks", "Codebooks", "histories", ("lineages",)),
+        Figure("precision-recall", "Precision and recall", "words", ("lineages", "split")),
+        Figure("words-above", "Words above each threshold", "words", ("lineages", "split")),
+        Figure("confusions", "Confusions of phones", "phones", ("split", "layers", "task", "title"), PAGE),
+        Figure("utterance", "Utterance", "codes", (*_CODES, "utterance", "start", "end"), PAGE),
+        Figure("keyword", "Keyword", "codes", (*_CODES, "word", "places", "sounds"), PAGE),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a figure is drawn of; a figure ignores the options that it does not take."""
+
+    results: Results
+    width: float | None = None
+    """In inches, for a paper; None for the size of a page on a screen."""
+    split: str = ""
+    layers: tuple[str, ...] = ()
+    """`quant2`, or `none-2/quant2` for one model's; none for all."""
+    utterance: str | None = None
+    start: float = 0.0
+    end: float | None = None
+    word: str = ""
+    places: int = 8
+    task: Literal["within", "across"] = "across"
+    title: str = ""
+    frame_time: Literal["published", "centred"] = "published"
+
+
+def draw(name: str, request: Request) -> Drawing | None:
+    """Draws a figure; None where it shows what was not scored."""
+    from resdavenet_vq.figures import paper
+
+    drawing: Drawing | None = getattr(paper, name.replace("-", "_"))(request)
+    return drawing
