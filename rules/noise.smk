@@ -26,7 +26,6 @@ rule prepare_noisy:
         clean=lambda wildcards: plan.copies[wildcards.split].split,
         corpus=lambda wildcards: plan.import_options(plan.copies[wildcards.split].split),
         contents=lambda wildcards: noise.contents(wildcards.split),
-        media=lambda wildcards: plan.media(plan.copies[wildcards.split].split),
         noise=lambda wildcards: noise.added(wildcards.split),
         settings=lambda wildcards: noise.preparation(wildcards.split),
         code=lambda wildcards: " ".join(
