@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from resdavenet_vq import config
-from resdavenet_vq.corpus.manifest import Interval, Utterance
+from resdavenet_vq.corpus.manifest import SILENCE_LABELS, Interval, Utterance
 from resdavenet_vq.data import features
 from resdavenet_vq.data.audio import read_wav
 from resdavenet_vq.data.store import Store
@@ -117,6 +117,7 @@ def about(split: Split) -> dict[str, Any]:
         "textPieces": math.ceil(len(split) / TEXTS_PER_PIECE),
         "layers": [{"number": x.number, "title": x.title, "model": x.model, "name": x.name} for x in split.layers],
         "hop": features.FRAME_PERIOD,
+        "silence": sorted(SILENCE_LABELS),
         "ticks": [[hz, round(_height(hz), 4)] for hz in TICKS],
     }
 

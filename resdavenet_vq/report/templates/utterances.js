@@ -79,7 +79,7 @@
     const places = [], unplaced = [];
     for (const hit of audible) {
       const u = await report.utterance(hit.number);
-      const words = (u.words || []).filter(([, , label]) => !["SIL", "<SIL>"].includes(label));
+      const words = (u.words || []).filter(([, , label]) => !about.silence.includes(label.trim().toLowerCase()));
       const found = starts(words.map(([, , label]) => label.toUpperCase()), wanted);
       for (const i of found) places.push([hit.number, words[i][0], words[i + wanted.length - 1][1]]);
       if (!found.length) unplaced.push(hit);
