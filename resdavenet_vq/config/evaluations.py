@@ -249,7 +249,7 @@ class Figures(Section):
         description="The ids of utterances of `words.held_out_split` that are drawn. Without any, the first one with "
         "aligned words is drawn.",
     )
-    keywords: tuple[Annotated[str, Field(pattern=r"^[^\s/{}]+$")], ...] = Field(
+    keywords: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=(), description="Words of `words.held_out_split` whose occurrences are drawn."
     )
     places: PositiveInt = Field(default=8, description="The largest number of occurrences that is drawn per keyword.")

@@ -83,8 +83,7 @@ def _inputs(plan: Plan, figure: Figure) -> tuple[list[str], list[str]]:
         case "words":
             return plan.words_of(plan.examples), []
         case "codes":
-            store = str(plan.root / f"data/{plan.config.words.held_out_split}.h5")
-            return [], [store, *plan.shown_codes]
+            return [], [*plan.stores(plan.config.words.held_out_split), *plan.shown_codes]
         case _:
             thresholds = plan.words if figure.name == "words" else []
             return [str(plan.root / "scores.csv"), *thresholds], []

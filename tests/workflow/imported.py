@@ -20,17 +20,11 @@ def loaded():
 
 
 def callbacks():
-    """The function of each command, `figure words` for one in a group."""
+    """The function of each command."""
     from resdavenet_vq import __main__  # noqa: F401 - adds the commands
     from resdavenet_vq.commands import app
 
-    def of(group, prefix):
-        for command in group.registered_commands:
-            yield prefix + (command.name or command.callback.__name__.replace("_", "-")), command.callback
-        for below in group.registered_groups:
-            yield from of(below.typer_instance, f"{prefix}{below.name} ")
-
-    return dict(of(app, ""))
+    return {c.name or c.callback.__name__.replace("_", "-"): c.callback for c in app.registered_commands}
 
 
 def main():

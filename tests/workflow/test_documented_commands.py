@@ -75,7 +75,7 @@ def test_a_documented_command_works_as_written(page, command, checkout):
             run = [sys.executable, "-m", "snakemake", "-n", "-q", "rules", *(a for a in arguments if a != "-n")]
         case "resdavenet-vq" | "python":
             tail = arguments if program == "resdavenet-vq" else arguments[2:]
-            run = [sys.executable, "-m", "resdavenet_vq", *tail[: 2 if tail[0] == "figure" else 1], "--help"]
+            run = [sys.executable, "-m", "resdavenet_vq", tail[0], "--help"]
         case "bash":
             assert (REPO / arguments[0]).is_file()
             run = ["bash", "-n", REPO / arguments[0]]

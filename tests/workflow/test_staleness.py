@@ -132,7 +132,7 @@ def watched(jobs):
     found = {}
     for job in jobs:
         if job["shellcmd"]:
-            command = re.search(r"-m resdavenet_vq ((?:figure )?[\w-]+)", job["shellcmd"])[1]
+            command = re.search(r"-m resdavenet_vq ([\w-]+)", job["shellcmd"])[1]
             found.setdefault((job["rule"], command), {}).update(
                 token.split(":") for token in job["params"]["code"].split()
             )
@@ -196,7 +196,7 @@ def test_a_changed_module_re_runs_the_rules_that_watch_it_alone(checkout, made, 
     some = (
         "evaluation.abx.score",
         "files",
-        "training.loop",
+        "training.train",
         "report.page",
         "demo.corpus",
         "corpus.flickr8k",
