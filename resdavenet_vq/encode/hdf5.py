@@ -52,7 +52,7 @@ class EncodedFile(ABC):
         if layer not in self._file:
             layers = ", ".join(layer_names(self._file)) or "none"
             raise InputError(
-                f"{self.path}: holds no layer {layer!r} (layers: {layers}); "
+                f"{self.path}: holds no {self.kind} of {layer!r} (layers: {layers}); "
                 "encode the split with this layer, if the model has it"
             )
         return self._file[layer]

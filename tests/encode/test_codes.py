@@ -28,7 +28,7 @@ def test_codes_come_back_as_they_were_written(tmp_path):
 
 def test_codes_files_that_are_wrong_are_named(tmp_path):
     path = codes_file(tmp_path / "c.h5", [[0, 1]])
-    with pytest.raises(InputError, match=r"c\.h5: holds no layer 'quant2' \(layers: quant3\)"):
+    with pytest.raises(InputError, match=r"c\.h5: holds no codes of 'quant2' \(layers: quant3\)"):
         CodesFile(path, "quant2")
     with pytest.raises(InputError, match=r"absent\.h5: no such file"):
         CodesFile(tmp_path / "absent.h5", "quant3")

@@ -116,7 +116,7 @@ def test_segmentation_needs_fitting_features(codes, tmp_path):
         export_units(codes, ["quant2"], "npy", out, features=fitting)
     with pytest.raises(InputError, match="segmentation is of one layer; choose among quant2, quant3"):
         export_units(codes, [], "segmentation", out, features=fitting)
-    with pytest.raises(InputError, match="holds no layer 'conv3'"):
+    with pytest.raises(InputError, match="holds no features of 'conv3'"):
         export_units(codes, ["quant3"], "segmentation", out, features=fitting)
     with pytest.raises(InputError, match=r"lacks 1 utterances of .*dev\.h5, the first sub/b"):
         export_units(
@@ -149,7 +149,7 @@ def test_ids_that_would_share_a_file(codes, tmp_path):
 
 
 def test_layers_and_files_that_are_not_there(codes, tmp_path):
-    with pytest.raises(InputError, match=r"holds no layer 'quant4' \(layers: quant2, quant3\)"):
+    with pytest.raises(InputError, match=r"holds no codes of 'quant4' \(layers: quant2, quant3\)"):
         export_units(codes, ["quant4"], "npy", tmp_path / "out")
     with pytest.raises(InputError, match="no such file"):
         export_units(tmp_path / "none.h5", [], "npy", tmp_path / "out")

@@ -119,55 +119,74 @@ def without(edition, name):
 
 
 def changed(edition, name, **change):
-    files = good(edition)
-    return files | {
-        name: yaml.safe_dump(
-            yaml.safe_load(files[name]) | {key.replace("_", " "): value for key, value in change.items()}
-        )
-    }
+    """A good submission with other entries in a YAML file."""
+    values = yaml.safe_load(good(edition)[name])
+    change = {key if edition == 2021 else key.replace("_", " "): value for key, value in change.items()}
+    return good(edition) | {name: yaml.safe_dump(values | change)}
 
 
-def meta(**change):
-    return good(2021) | {"meta.yaml": yaml.safe_dump(META | change)}
+def phonetic(**values):
+    return changed(2021, "meta.yaml", parameters={"phonetic": values})
 
 
+NO_NUMBERS = "is not made of numbers separated by single spaces"
+TEXTS = {  # of a file of 2019
+    "empty": ("", "is empty"),
+    "blank": ("\n\n", "is empty"),
+    "one column": ("1\n2\n", "has fewer than two columns"),
+    "ragged": ("1 2\n1 2 3\n", "its lines have 2, 3 values"),
+    "nan": ("1 2\n1 nan\n", f"line 2 {NO_NUMBERS}"),
+    "two spaces": ("1  2\n", f"line 1 {NO_NUMBERS}"),
+    "space at the end": ("1 2 \n", f"line 1 {NO_NUMBERS}"),
+    "python's numbers": ("1_0 2\n", f"line 1 {NO_NUMBERS}"),
+    "commas": ("1,2 3\n", f"line 1 {NO_NUMBERS}"),
+    "endless line": (
+        "1 2\n" + "0 " * (submission.LONGEST_LINE // 2 + 9),
+        "line 2 has more than 1048576 bytes; the file was read no further",
+    ),
+}
+YAMLS = {  # a whole metadata.yaml of 2019
+    "a list": ("[1, 2]", "the file must be a mapping, not [1, 2]"),
+    "no yaml": ("a: [", "is no YAML (while parsing"),
+    "yaml that grows": ("a: &a [x]\nb: [*a, *a]", "is no YAML (an alias"),
+    "yaml too deep": ("[" * 2000, "is no YAML (nested too deeply)"),
+    "yaml too long": ("a: " + "x" * 70_000, "has more than 65536 bytes"),
+}
+ENTRIES = {  # of metadata.yaml
+    "author is empty": ({"author": " "}, "'author': string should have at least 1 character, not ' '"),
+    "affiliation is none": ({"affiliation": None}, "'affiliation': input should be a valid string, not None"),
+    "flag is a text": ({"open_source": "yes"}, "'open source': input should be a valid boolean, not 'yes'"),
+    "unknown entry": ({"colour": "red"}, "'colour' is not known"),
+}
 BROKEN = {
-    "no metadata": (without(2019, "metadata.yaml"), "metadata.yaml: is missing"),
-    "no task metadata": (without(2020, "2019/metadata.yaml"), "2019/metadata.yaml: is missing"),
-    "no meta": (without(2021, "meta.yaml"), "meta.yaml: is missing"),
-    "metadata is a list": (
-        good(2019) | {"metadata.yaml": "[1, 2]"},
-        "metadata.yaml: the file must be a mapping, not [1, 2]",
-    ),
-    "metadata is no yaml": (good(2019) | {"metadata.yaml": "a: ["}, "metadata.yaml: is no YAML (while parsing"),
-    "yaml that grows": (
-        good(2019) | {"metadata.yaml": "a: &a [x]\nb: [*a, *a]"},
-        "metadata.yaml: is no YAML (an alias",
-    ),
-    "yaml too deep": (good(2019) | {"metadata.yaml": "[" * 2000}, "metadata.yaml: is no YAML (nested too deeply)"),
-    "yaml too long": (good(2019) | {"metadata.yaml": "a: " + "x" * 70_000}, "metadata.yaml: has more than 65536 bytes"),
-    "author is empty": (
-        changed(2019, "metadata.yaml", author=" "),
-        "metadata.yaml: 'author': string should have at least 1 character, not ' '",
-    ),
-    "affiliation is none": (
-        changed(2020, "metadata.yaml", affiliation=None),
-        "metadata.yaml: 'affiliation': input should be a valid string, not None",
-    ),
+    **{
+        f"{kind}: metadata": (good(2019) | {"metadata.yaml": a}, f"metadata.yaml: {b}")
+        for kind, (a, b) in YAMLS.items()
+    },
+    **{
+        f"{kind} in {edition}": (changed(edition, "metadata.yaml", **change), f"metadata.yaml: {reason}")
+        for kind, (change, reason) in ENTRIES.items()
+        for edition in (2019, 2020)
+    },
+    **{
+        f"{kind} file": (good(2019) | {f: a}, f"{f}: {b}")
+        for f in ["english/test/a.txt"]
+        for kind, (a, b) in TEXTS.items()
+    },
+    **{
+        f"no {name} in {edition}": (without(edition, name), f"{name}: is missing")
+        for edition in (2019, 2020, 2021)
+        for name in good(edition)
+        if name.endswith(".yaml")
+    },
     "unknown distance": (
         changed(2019, "metadata.yaml", abx_distance="cosine"),
         "metadata.yaml: 'abx distance': input should be 'dtw_cosine', 'dtw_kl' or 'levenshtein', not 'cosine'",
-    ),
-    "flag is a text": (
-        changed(2019, "metadata.yaml", open_source="yes"),
-        "metadata.yaml: 'open source': input should be a valid boolean, not 'yes'",
     ),
     "flag is a number": (
         changed(2020, "2019/metadata.yaml", using_parallel_train=0),
         "2019/metadata.yaml: 'using parallel train': input should be a valid boolean, not 0",
     ),
-    "unknown entry": (changed(2019, "metadata.yaml", colour="red"), "metadata.yaml: 'colour' is not known"),
-    "unknown root entry": (changed(2020, "metadata.yaml", colour="red"), "metadata.yaml: 'colour' is not known"),
     "no hyperparameters": (
         good(2020) | {"2019/metadata.yaml": yaml.safe_dump(TASK)},
         "2019/metadata.yaml: 'hyperparameters' is missing",
@@ -177,20 +196,17 @@ BROKEN = {
         "2019/metadata.yaml: 'hyperparameters': must not be empty, not None",
     ),
     "no parameters": (good(2021) | {"meta.yaml": yaml.safe_dump(WHO)}, "meta.yaml: 'parameters' is missing"),
-    "no frame shift": (
-        meta(parameters={"phonetic": {"metric": "kl"}}),
-        "meta.yaml: 'parameters.phonetic.frame_shift' is missing",
-    ),
+    "no frame shift": (phonetic(metric="kl"), "meta.yaml: 'parameters.phonetic.frame_shift' is missing"),
     "frame shift is a text": (
-        meta(parameters={"phonetic": {"metric": "kl", "frame_shift": "10 ms"}}),
+        phonetic(metric="kl", frame_shift="10 ms"),
         "meta.yaml: 'parameters.phonetic.frame_shift': input should be a valid number, not '10 ms'",
     ),
     "unknown metric": (
-        meta(parameters={"phonetic": {"metric": "l1", "frame_shift": 0.01}}),
-        "meta.yaml: 'parameters.phonetic.metric': input should be 'cosine', 'euclidean', 'kl' or 'kl_symmetric', not 'l1'",
+        phonetic(metric="l1", frame_shift=0.01),
+        "meta.yaml: 'parameters.phonetic.metric': input should be 'cosine', 'euclidean', 'kl' or 'kl_symmetric'",
     ),
     "phonetic is a list": (
-        meta(parameters={"phonetic": [1]}),
+        changed(2021, "meta.yaml", parameters={"phonetic": [1]}),
         "meta.yaml: 'parameters.phonetic' must be a mapping, not [1]",
     ),
     "no features": ({"metadata.yaml": good(2019)["metadata.yaml"]}, "english/test/: holds no file"),
@@ -199,10 +215,6 @@ BROKEN = {
         "2019/english/test/: holds no file",
     ),
     "no features of 2021": ({"meta.yaml": good(2021)["meta.yaml"]}, "phonetic/: holds no file"),
-    "empty file": (good(2019) | {"english/test/a.txt": ""}, "english/test/a.txt: is empty"),
-    "blank file": (good(2019) | {"english/test/a.txt": "\n\n"}, "english/test/a.txt: is empty"),
-    "one column": (good(2019) | {"english/test/a.txt": "1\n2\n"}, "english/test/a.txt: has fewer than two columns"),
-    "ragged": (good(2019) | {"english/test/a.txt": "1 2\n1 2 3\n"}, "english/test/a.txt: its lines have 2, 3 values"),
     "other width": (
         good(2019) | {"english/test/b.txt": "1 2 3\n"},
         "english/test/b.txt: has 3 columns, other files have 2",
@@ -211,37 +223,17 @@ BROKEN = {
         good(2021) | {"phonetic/dev-other/b.txt": "1 2 3\n" * 2},
         "phonetic/dev-other/b.txt: has 3 columns, other files have 2",
     ),
-    "nan": (
-        good(2019) | {"english/test/a.txt": "1 2\n1 nan\n"},
-        "english/test/a.txt: line 2 is not made of numbers separated by single spaces",
-    ),
     "infinite": (
         good(2021) | {"phonetic/dev-clean/a.txt": "1 2\n-inf 1\ninf 1\n"},
-        "phonetic/dev-clean/a.txt: line 2 is not made of numbers separated by single spaces (and 1 more lines)",
+        f"phonetic/dev-clean/a.txt: line 2 {NO_NUMBERS} (and 1 more lines)",
     ),
-    "two spaces": (
-        good(2019) | {"english/test/a.txt": "1  2\n"},
-        "english/test/a.txt: line 1 is not made of numbers separated by single spaces",
-    ),
-    "space at the end": (
+    "space at the end in 2020": (
         good(2020) | {"2019/english/test/a.txt": "1 2 \n"},
-        "2019/english/test/a.txt: line 1 is not made of numbers separated by single spaces",
-    ),
-    "python's numbers": (
-        good(2019) | {"english/test/a.txt": "1_0 2\n"},
-        "english/test/a.txt: line 1 is not made of numbers separated by single spaces",
-    ),
-    "commas": (
-        good(2019) | {"english/test/a.txt": "1,2 3\n"},
-        "english/test/a.txt: line 1 is not made of numbers separated by single spaces",
+        f"2019/english/test/a.txt: line 1 {NO_NUMBERS}",
     ),
     "one frame in 2021": (
         good(2021) | {"phonetic/dev-clean/a.txt": "1 2\n"},
         "phonetic/dev-clean/a.txt: has 1 frame, and at least 2 are needed",
-    ),
-    "endless line": (
-        good(2019) | {"english/test/a.txt": "1 2\n" + "0 " * (submission.LONGEST_LINE // 2 + 9)},
-        "english/test/a.txt: line 2 has more than 1048576 bytes; the file was read no further",
     ),
     "a file too many": (good(2019) | {"notes.txt": "x"}, "notes.txt: is neither metadata.yaml nor english/test/*.txt"),
     "a folder too deep": (
