@@ -64,12 +64,12 @@ class Model:
 
     @property
     def name(self) -> str:
-        """As it is shown: `{2} → {2,3}`, and the seed where the folder bears one."""
+        """For people: `{2} → {2,3}`, with the seed where the folder has one."""
         return shown(str(self.lineage)) + ("" if self.lineage.seed is None else f" (seed {self.lineage.seed})")
 
     @cached_property
     def history(self) -> pd.DataFrame | None:
-        """A row per epoch; None too of an imported model of which no epoch is known."""
+        """A row per epoch; None also for an imported model without history."""
         table = _table(self.folder / "model/history.csv")
         return None if table is None or table.empty else table
 
@@ -132,7 +132,7 @@ class Results:
         return list(dict.fromkeys(self.scores["split"][self.scores["task"] == task]))
 
     def conditions(self, task: Task) -> list[dict[str, Any]]:
-        """The conditions of a task's scores, which only its files have: file by file, of the lineages and splits in scores.csv."""
+        """The conditions of a task's scores, file by file, of the lineages and splits in scores.csv."""
         pattern = {"retrieval": "*/retrieval/{}.json", "abx": "*/abx/{}/*.json", "words": "*/words/*/{}/summary.json"}[
             task
         ]
@@ -164,7 +164,7 @@ class Results:
 
 
 def find(folder: Path, lineages: Sequence[str], noise: Path | None = None) -> Results:
-    """The results of `lineages` (folders like `none-2`) in results/{corpus}. Raises InputError for a name that is none."""
+    """The results of `lineages` (folders like `none-2`) in results/{corpus}. Raises InputError for any other name."""
     try:
         models = tuple(Model(Lineage.from_folder(name), folder / name) for name in lineages)
     except ValueError as e:
