@@ -21,7 +21,7 @@ PICTURES = {
     "overview": ("index", "", 620, "h1"),
     "words": ("words", "", 570, ".pair"),
     "units": ("units", "", 860, ".explorer"),
-    "utterance": ("utterances", "", 700, "#shown"),
+    "utterance": ("utterances", "", 700, "#utterance"),
     "matchmap": ("retrieval", "", 800, "#where"),
 }
 

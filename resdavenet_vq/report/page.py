@@ -24,7 +24,7 @@ from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.figures import charts, confusions, interactive, paper, registry
 from resdavenet_vq.report import columns, maps, overview, units, utterances
 from resdavenet_vq.report.assets import Folder, as_script, replace_folder
-from resdavenet_vq.results import Results, find, shown
+from resdavenet_vq.results import Results, find, with_arrows
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -65,7 +65,8 @@ def write(
     lineages
         Folders (`none-2`) of the models on the pages, in this order; the overview has the scores of all.
     split
-        The held-out split of word detection; utterances and occurrences are from its `data/{split}.h5` and `codes/{split}.h5`.
+        The held-out split of word detection; utterances and occurrences are from its `data/{split}.h5` and
+        `codes/{split}.h5`.
     settings
         The number of utterances, and of occurrences of each code.
     out
@@ -115,7 +116,7 @@ def _templates() -> jinja2.Environment:
     templates.filters |= {
         "rounded": columns.rounded,
         "exact": columns.exact,
-        "shown": shown,
+        "arrows": with_arrows,
         "runs_of_groups": lambda pairs: [
             (group, list(members)) for group, members in itertools.groupby(pairs, lambda pair: pair[1].group)
         ],
@@ -267,7 +268,10 @@ def _phones(folder: Folder, title: str, table: Path, task: confusions.Task) -> d
     rows, others = np.nonzero(np.isfinite(read.errors))
     errors = read.errors[rows, others]
     worst = np.argsort(-errors, kind="stable")[:WORST_PAIRS].tolist()
-    alt = f"ABX error of {len(read.phones)} phones, two by two, {errors.mean():.1f} % in the mean; the table below has the largest."
+    alt = (
+        f"ABX error of {len(read.phones)} phones, two by two, {errors.mean():.1f} % in the mean; "
+        "the table below has the largest."
+    )
     return {
         "title": title,
         "chart": interactive.phone_errors(read, alt)._asdict(),

@@ -1,7 +1,8 @@
 """The utterances of a split: some with sound and picture, of all others the texts, and hits and misses of retrieval.
 
-The utterances with audio have a sound (FLAC, as recorded), a spectrogram (the stored log-mel features as a grey picture, 10 ms and one
-band a pixel), an image, and rows of words, phones and codes. Of all others the report has the text alone, to be searched.
+The utterances with audio have a sound (FLAC, as recorded), a spectrogram (the stored log-mel features as a grey
+picture, 10 ms and one band a pixel), an image, and rows of words, phones and codes. Of all others the report has the
+text alone, to be searched.
 """
 
 from __future__ import annotations
@@ -72,7 +73,10 @@ class Split:
 
     @cached_property
     def with_audio(self) -> list[Utterance]:
-        """The utterances with sound and picture: drawn at random, if possible with aligned words; in the split's order."""
+        """The utterances with sound and picture: drawn at random, if possible with aligned words.
+
+        In the split's order.
+        """
         n = self.settings.utterances
         order = np.random.default_rng(SEED).permutation(len(self)).tolist()
 

@@ -1,4 +1,4 @@
-"""The figures of the target `figures`: for each file the arguments of `resdavenet-vq figure`, and the files that it reads.
+"""The figures of the target `figures`: the arguments of `resdavenet-vq figure` and the inputs of each.
 
 Like the plan, it reads no file and imports nothing heavy.
 """
@@ -24,8 +24,8 @@ class PlannedFigure(NamedTuple):
 def planned_figures(plan: Plan) -> dict[str, PlannedFigure]:
     """The figures of a configuration, by the names of their files.
 
-    Comparisons and trainings are of all seeds; words and utterances of the plan's examples. A name has the number of an utterance
-    or keyword in the configuration, since either may hold any character.
+    Comparisons and trainings are of all seeds; words and utterances of the plan's examples. A name has the number of an
+    utterance or keyword in the configuration, since either may hold any character.
     """
     return {
         "-".join(filter(None, (figure.name, suffix))): PlannedFigure(
@@ -46,7 +46,7 @@ def _is_scored(plan: Plan, figure: Figure) -> bool:
 
 
 def _cases(plan: Plan, figure: Figure) -> Iterator[tuple[str, list[str]]]:
-    """The end of the file's name, and the options, of each figure that is drawn with this entry of the registry."""
+    """The end of the file's name, and the options, of each figure of an entry of the registry."""
     settings = plan.config.figures
     if figure.per_split:
         yield from ((split, ["--split", split]) for split in plan.config.abx.splits)

@@ -21,7 +21,7 @@ from resdavenet_vq import config
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import CodesFile
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.summary import COLUMNS, read_scores, summarize_noise, write_comparison
+from resdavenet_vq.evaluation.summary import read_scores, summarize_noise
 from resdavenet_vq.figures import interactive
 from resdavenet_vq.report import assets, page
 
@@ -44,7 +44,8 @@ def in_page(text, identity):
 
 
 class Reader(html.parser.HTMLParser):
-    """Collects what a page refers to, its exact numbers, its headings, its images' alternative texts, its text and its scripts."""
+    """Collects what a page refers to, its exact numbers, its headings, its images' alternative texts, its text and its
+    scripts."""
 
     def __init__(self, text):
         super().__init__()
@@ -109,10 +110,7 @@ def test_the_overview_has_every_score(results, read):
 def test_a_score_that_nobody_explained_is_shown_all_the_same(tmp_path):
     folder = tmp_path / "results"
     folder.mkdir()
-    row = dict.fromkeys(COLUMNS, "") | {"lineage": "{}", "task": "new", "score": "something_else", "value": "0.000123456"}
-    made.write_table(folder / "scores.csv", [row])
-    (folder / "summary.csv").write_text("lineage,new something_else\n{},0.000123456\n")
-    write_comparison(folder / "scores.csv", folder / "comparison.csv")
+    made.write_one_score(folder, task="new", score="something_else", value="0.000123456")
     page.write(folder, ["none"], "test", config.Report(), tmp_path / "report")
     read = Reader((tmp_path / "report/index.html").read_text())
     assert read.numbers == ["0.000123456"]
