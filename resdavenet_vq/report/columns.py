@@ -86,34 +86,30 @@ _RETRIEVAL = {
 }
 
 _OTHERS = {
+    ("retrieval", "image_to_speech", "n"): ("image queries", _COUNT, "Retrieval", False),
+    ("retrieval", "speech_to_image", "n"): ("caption queries", _COUNT, "Retrieval", False),
+    ("abx", "within", "n"): ("{split}, items", _COUNT, "ABX error", False),
     ("abx", "within", "error"): ("{split}, within (%)", "tenth", "ABX error", True),
     ("abx", "across", "error"): ("{split}, across (%)", "tenth", "ABX error", True),
     ("bitrate", "plain", "bits_per_second"): ("{split} (bit/s)", _COUNT, "Bitrate", True),
     ("bitrate", "run_length", "bits_per_second"): ("{split}, run length (bit/s)", _COUNT, "Bitrate", False),
     ("bitrate", "factored", "bits_per_second"): ("{split}, factored (bit/s)", _COUNT, "Bitrate", False),
     ("bitrate", "segment", "bits_per_second"): ("{split}, segment (bit/s)", _COUNT, "Bitrate", False),
-    ("words", "published", "words"): ("words", _COUNT, "Words", False),
-    ("words", "published", "words_above_f1"): ("detected", _COUNT, "Words", True),
-    ("words", "published", "mean_f1"): ("mean F1 (%)", _SHARE, "Words", False),
-    ("words", "published", "words_above_precision"): ("words above precision", _COUNT, "Words", False),
-    ("words", "published", "chance_words"): ("chance words", _COUNT, "Words", False),
-    ("words", "published", "chance_words_above_f1"): ("detected by chance", _COUNT, "Words", True),
-    ("words", "published", "chance_mean_f1"): ("chance mean F1 (%)", _SHARE, "Words", False),
-    ("words", "held_out", "words"): ("held out, words", _COUNT, "Words", False),
-    ("words", "held_out", "words_above_f1"): ("held out, detected", _COUNT, "Words", True),
-    ("words", "held_out", "mean_f1"): ("held out, mean F1 (%)", _SHARE, "Words", False),
-    ("words", "held_out", "chance_words"): ("held out, chance words", _COUNT, "Words", False),
-    ("words", "held_out", "chance_words_above_f1"): ("held out, detected by chance", _COUNT, "Words", False),
-    ("words", "held_out", "chance_mean_f1"): ("held out, chance mean F1 (%)", _SHARE, "Words", False),
-    ("retrieval", "image_to_speech", "n"): ("image queries", _COUNT, "Retrieval", False),
-    ("retrieval", "speech_to_image", "n"): ("caption queries", _COUNT, "Retrieval", False),
-    ("abx", "within", "n"): ("{split}, items", _COUNT, "ABX error", False),
-    ("words", "published", "n"): ("utterances", _COUNT, "Words", False),
-    ("words", "held_out", "n"): ("held out, utterances", _COUNT, "Words", False),
     ("units", "", "perplexity"): ("perplexity", _COUNT, "Units", True),
     ("units", "", "codes_used"): ("codes used", _COUNT, "Units", False),
     ("units", "", "top_share"): ("top share (%)", _SHARE, "Units", False),
     ("layer", "", "frame_period"): ("frame (s)", "plain", "", True),
+}
+
+_WORDS = {
+    "words": ("words", _COUNT, False),
+    "words_above_f1": ("detected", _COUNT, True),
+    "mean_f1": ("mean F1 (%)", _SHARE, False),
+    "words_above_precision": ("words above precision", _COUNT, False),
+    "chance_words": ("chance words", _COUNT, False),
+    "chance_words_above_f1": ("detected by chance", _COUNT, False),
+    "chance_mean_f1": ("chance mean F1 (%)", _SHARE, False),
+    "n": ("utterances", _COUNT, False),
 }
 
 _AGREEMENT = {
@@ -140,6 +136,12 @@ _COLUMNS = {
         for key, (label, style, _) in _RETRIEVAL.items()
     },
     **_OTHERS,
+    **{
+        ("words", condition, score): (f"{prefix}{label}", style, "Words", first)
+        for condition, prefix in (("published", ""), ("held_out", "held out, "))
+        for score, (label, style, first) in _WORDS.items()
+    },
+    ("words", "published", "chance_words_above_f1"): ("detected by chance", _COUNT, "Words", True),
     **{
         ("units", tier, score): (f"{tier}, {label}", style, "Units", False)
         for tier in ("words", "phones")

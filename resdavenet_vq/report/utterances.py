@@ -8,9 +8,10 @@ text alone, to be searched.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -79,11 +80,7 @@ class Split:
         """
         n = self.settings.utterances
         order = np.random.default_rng(SEED).permutation(len(self)).tolist()
-
-        def first(fits: Callable[[Utterance], bool]) -> Iterator[int]:
-            return (i for i in order if fits(self.utterance(i)))
-
-        aligned = [i for i, _ in zip(first(lambda u: bool(u.words)), range(n), strict=False)]
+        aligned = list(islice((i for i in order if self.utterance(i).words), n))
         return [self.utterance(i) for i in sorted(aligned or order[:n])]
 
 
