@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from resdavenet_vq.encode.codes import Block, Tokens, tokens
 from resdavenet_vq.evaluation import word_counts
 from resdavenet_vq.evaluation import words as word_detection
+from resdavenet_vq.evaluation.word_counts import SILENCE, Block, Tokens, tokens
 
 PERIOD, HALF_WINDOW, CODES, WORDS = 0.04, 0.04, 1024, 9387
 NOTHING = Tokens(*(np.zeros(0, np.int64) for _ in range(4)))
@@ -72,7 +72,7 @@ def baseline(spoken: list[list[tuple[float, float, str]]], codes: list[np.ndarra
                 found.add(words[reached][2])
                 reached += 1
             frames[code] += 1
-            for word in found or (word_detection.SILENCE,):
+            for word in found or (SILENCE,):
                 touched[code][word] += 1
         for start, end, word in words:
             total[word] += 1

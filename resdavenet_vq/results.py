@@ -161,9 +161,9 @@ class Results:
         return results
 
     def store(self, split: str) -> Store | None:
-        """The prepared split, if it is still there."""
-        file = self.root / f"data/{split}.h5"
-        return Store(file) if file.is_file() else None
+        """The prepared split, one file or the folder of its parts, if it is still there."""
+        places = (self.root / f"data/{split}.h5", self.root / "data" / split)
+        return next((Store(place) for place in places if place.exists()), None)
 
 
 def find(folder: Path, lineages: Sequence[str], noise: Path | None = None) -> Results:

@@ -38,9 +38,9 @@ rule prepare_part:
         files=lambda wildcards: ancient(plan.corpus_files(wildcards.split)),
         digests=lambda wildcards: plan.corpus_digests(wildcards.split),
     output:
-        store=update(plan.root / "data/{split}/{part}.h5"),
-        digest=update(plan.root / "data/{split}/{part}.h5.sha256"),
-        report=update(plan.root / "data/{split}/{part}.report.json"),
+        store=plan.root / "data/{split}/{part}.h5",
+        digest=plan.root / "data/{split}/{part}.h5.sha256",
+        report=plan.root / "data/{split}/{part}.report.json",
     log:
         plan.root / "logs/prepare_part/{split}/{part}.log",
     benchmark:

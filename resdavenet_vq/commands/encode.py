@@ -79,7 +79,9 @@ def encode(
         list[str] | None,
         typer.Option(help="quant2, ...; may be given several times. Without it, all quantizers that are on."),
     ] = None,
-    format: Annotated[Literal["json", "jsonl", "textgrid", "npy"], typer.Option(help="Of the units.")] = "json",  # noqa: A002 - its name
+    format: Annotated[  # noqa: A002 - its name
+        Literal["json", "jsonl", "textgrid", "npy"], typer.Option(help="Of the units.")
+    ] = "json",
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results; without it, JSON goes to standard output.")
     ] = None,
@@ -140,7 +142,9 @@ def encode_folder(
 @app.command()
 def export_units(
     codes: Annotated[Path, typer.Option(help="A codes file, of encode-codes or encode-folder.")],
-    format: Annotated[Literal["textgrid", "jsonl", "npy", "segmentation"], typer.Option(help="Of the units.")],  # noqa: A002 - its name
+    format: Annotated[  # noqa: A002 - its name
+        Literal["textgrid", "jsonl", "npy", "segmentation"], typer.Option(help="Of the units.")
+    ],
     out: Annotated[Path, typer.Option(help="A new folder; for jsonl, a file.")],
     layers: Annotated[
         str, typer.Option(help="Comma-separated: quant2,quant3. Without it, all layers of the file.")

@@ -2,13 +2,13 @@
 
 Three forms, by the path:
 
-- a folder of TextGrids, `ID.TextGrid`, in subfolders as one likes, with a tier `words` and, where there is one, `phones`
-  (any case; `word`, `phone`, `phonemes` and `SPEAKER - words` are understood too);
-- a `.ctm` file with rows `id channel start duration word`, maybe with more fields; `;;` begins a comment;
+- a folder of TextGrids, `ID.TextGrid`, in any subfolders, with a tier `words` and perhaps `phones` (any case;
+  `word`, `phone`, `phonemes` and `SPEAKER - words` are understood too);
+- a `.ctm` file with rows `id channel start duration word` and perhaps more fields; `;;` begins a comment;
 - a `.txt` file with rows `id start end word`.
 
-Words are upper case as in Places Audio. Pauses and noises (`sil`, `sp`, `spn`, `<eps>`, `<unk>`, ...) are no words; among
-phones pauses are labelled SIL and noises SPN. Times are seconds.
+Words are upper case as in Places Audio. Pauses and noises (`sil`, `sp`, `spn`, `<eps>`, `<unk>`, ...) are no words;
+among phones pauses are labelled SIL and noises SPN. Times are seconds.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def _from_textgrid(utterance_id: str, paths: list[Path], manifest: Manifest) -> 
 
 
 def _find(folder: Path, ids: set[str]) -> tuple[dict[str, list[Path]], set[str]]:
-    """The TextGrids of each utterance (one with its whole id as path wins over the same name elsewhere), and other names."""
+    """The TextGrids of each utterance, and other names. A whole id as path wins over the same name elsewhere."""
     files: dict[str, list[Path]] = {}
     exact: dict[str, list[Path]] = {}
     unmatched_ids: set[str] = set()

@@ -48,20 +48,20 @@ def read(json_path: Path, audio_base_path: Path | None = None, image_base_path: 
         wav, image = fields.path("wav"), fields.path("image")
         if row.get("wav") is None:
             fields.faults.append("wav: missing")
-        identity = fields.identity(wav)
-        if identity and row_of_id.setdefault(identity, number) != number:
-            fields.faults.append(f"id: row {row_of_id[identity]} has the same")
+        utterance_id = fields.utterance_id(wav)
+        if utterance_id and row_of_id.setdefault(utterance_id, number) != number:
+            fields.faults.append(f"id: row {row_of_id[utterance_id]} has the same")
         asr_text, text, speaker = fields.text("asr_text"), fields.text("text"), fields.text("speaker")
         words, bad_words = fields.alignment("text_alignment")
         phones, bad_phones = fields.alignment("phone_alignment")
         if fields.faults or wav is None:
-            manifest.refused.append(Refusal(number, identity, printable(row.get("wav")), "; ".join(fields.faults)))
+            manifest.refused.append(Refusal(number, utterance_id, printable(row.get("wav")), "; ".join(fields.faults)))
             continue
         manifest.counted[BAD_TOKENS] += bad_words + bad_phones
         manifest.counted[NO_ALIGNMENT] += words is None
         manifest.utterances.append(
             Utterance(
-                id=identity,
+                id=utterance_id,
                 wav=audio_base / wav,
                 image=None if image is None else image_base / image,
                 image_id=image,

@@ -39,12 +39,12 @@ class Fields:
             return None
         return text
 
-    def identity(self, wav: str | None) -> str:
+    def utterance_id(self, wav: str | None) -> str:
         """The utterance's id, else its wav path without suffix; empty where neither is sound."""
-        identity = self.path("uttid")
-        if identity is None and wav is not None and self.row.get("uttid") is None:
-            identity = str(PurePosixPath(wav).with_suffix(""))
-        return identity or ""
+        utterance_id = self.path("uttid")
+        if utterance_id is None and wav is not None and self.row.get("uttid") is None:
+            utterance_id = str(PurePosixPath(wav).with_suffix(""))
+        return utterance_id or ""
 
     def alignment(self, key: str) -> tuple[tuple[Interval, ...] | None, int]:
         """The intervals in a field, and how many of its tokens were bad."""
@@ -65,7 +65,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a UTF-8 text file that are not blank, each with its number from 1. Raises InputError naming the file."""
+    """The non-blank lines of a UTF-8 text file, with their numbers from 1. Raises InputError naming the file."""
     try:
         with path.open(encoding="utf-8-sig", newline="\n") as file:
             for number, line in enumerate(file, 1):

@@ -42,7 +42,7 @@ def read(corpus: SpokenCoco, split: str) -> Manifest:
     """The utterances of one split, in the order of the files.
 
     Base paths of the configuration replace those of the files, as in `places.read`. Rows are captions, numbered
-    from 0 within the split; the reason of a refusal says where in its file the caption stands.
+    from 0 within the split; the reason of a refusal names the place of the caption in its file.
 
     A caption is refused if it is no object, has no `wav`, a field that is no text, a path that is absolute or
     has a `..`, or an id that an earlier one has; an image, as one row, if it is no object, has no sound path
@@ -52,7 +52,7 @@ def read(corpus: SpokenCoco, split: str) -> Manifest:
     """
     manifest = Manifest(counted={NO_ALIGNMENT: 0})
     split_of = None if corpus.karpathy_splits is None else _karpathy_splits(corpus.karpathy_splits, corpus)
-    seen: set[str] = set()
+    images: set[str] = set()
     place_of_id: dict[str, str] = {}
     for entry in _entries(corpus, split):
         image, captions, fault = _image(entry.content)
@@ -62,14 +62,14 @@ def read(corpus: SpokenCoco, split: str) -> Manifest:
         elif split_of is not None and name not in split_of:
             manifest.notice(IN_NO_SPLIT, image)
         elif split_of is None or split_of[name] == split:
-            if image in seen or not captions:
-                manifest.notice(LISTED_TWICE if image in seen else NO_CAPTIONS, image)
-            seen.add(image)
+            if image in images or not captions:
+                manifest.notice(LISTED_TWICE if image in images else NO_CAPTIONS, image)
+            images.add(image)
             for number, caption in enumerate(captions):
                 _add(manifest, entry, f"{entry.place}.captions[{number}]", image, caption, place_of_id)
     if split_of is not None:
-        wanted = [name for name, belongs in split_of.items() if belongs == split]
-        _notice_absent(corpus, split, wanted, {PurePosixPath(image).name for image in seen}, manifest)
+        names = [name for name, of_split in split_of.items() if of_split == split]
+        _notice_absent(corpus, split, names, {PurePosixPath(image).name for image in images}, manifest)
     return manifest
 
 
@@ -120,17 +120,17 @@ def _add(
     wav = fields.path("wav")
     if caption.get("wav") is None:
         fields.faults.append("wav: missing")
-    identity = fields.identity(wav)
-    if identity and place_of_id.setdefault(identity, place) != place:
-        fields.faults.append(f"id: {place_of_id[identity]} has the same")
+    utterance_id = fields.utterance_id(wav)
+    if utterance_id and place_of_id.setdefault(utterance_id, place) != place:
+        fields.faults.append(f"id: {place_of_id[utterance_id]} has the same")
     speaker, text = fields.text("speaker"), fields.text("text")
     if fields.faults or wav is None:
-        _refuse(manifest, identity, printable(caption.get("wav")), f"{place}: {'; '.join(fields.faults)}")
+        _refuse(manifest, utterance_id, printable(caption.get("wav")), f"{place}: {'; '.join(fields.faults)}")
         return
     manifest.counted[NO_ALIGNMENT] += 1
     manifest.utterances.append(
         Utterance(
-            id=identity,
+            id=utterance_id,
             wav=entry.audio_base / wav,
             image=entry.image_base / image,
             image_id=image,
@@ -142,13 +142,13 @@ def _add(
     )
 
 
-def _refuse(manifest: Manifest, identity: str, file: str, reason: str) -> None:
+def _refuse(manifest: Manifest, utterance_id: str, file: str, reason: str) -> None:
     row = len(manifest.utterances) + len(manifest.refused)
-    manifest.refused.append(Refusal(row, identity, file, reason))
+    manifest.refused.append(Refusal(row, utterance_id, file, reason))
 
 
 def _karpathy_splits(path: Path, corpus: SpokenCoco) -> dict[str, str]:
-    """The split of every image by its file name; "" for those left out. Raises InputError with all faults of the file."""
+    """The split of every image by its file name. Raises InputError with all faults of the file."""
     content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         raise InputError(f'{path}: not in the layout of Karpathy\'s splits; it must be an object with a list "images"')
@@ -166,23 +166,26 @@ def _karpathy_splits(path: Path, corpus: SpokenCoco) -> dict[str, str]:
         if split not in names:
             fields.faults.append(f"split: {printable(split)!r} is none of {', '.join(names)}")
         elif name is not None and split_of.setdefault(PurePosixPath(name).name, names[split]) != names[split]:
-            fields.faults.append(f"{name!r} stands in two splits")
+            fields.faults.append(f"{name!r} is in two splits")
         faults += [f"images[{number}]: {fault}" for fault in fields.faults]
     if faults:
-        raise InputError("\n".join([f"{path}: {len(faults)} faults; mend or remove these rows:", *faults]))
+        raise InputError("\n".join([f"{path}: {len(faults)} faults; correct or remove these rows:", *faults]))
     return split_of
 
 
-def _notice_absent(corpus: SpokenCoco, split: str, wanted: Sequence[str], found: set[str], manifest: Manifest) -> None:
+def _notice_absent(
+    corpus: SpokenCoco, split: str, names: Sequence[str], corpus_names: set[str], manifest: Manifest
+) -> None:
     """Counts what only Karpathy's file has. Raises InputError if that is everything."""
-    if not wanted:
+    if not names:
         raise InputError(f"{corpus.karpathy_splits}: no image is in the split {split!r}")
-    if not found and not manifest.refused:
+    if not corpus_names and not manifest.refused:
         theirs = manifest.noticed.get(IN_NO_SPLIT)
-        known = f"which has such as {theirs[0]!r}" if theirs else "which has those of other splits alone"
+        others = f"which has such as {theirs[0]!r}" if theirs else "which has those of other splits alone"
         raise InputError(
-            f"{corpus.karpathy_splits}: none of its {len(wanted)} images of {split!r}, such as {wanted[0]!r}, is in the corpus, {known}"
+            f"{corpus.karpathy_splits}: none of its {len(names)} images of {split!r}, such as {names[0]!r},"
+            f" is in the corpus, {others}"
         )
-    for name in wanted:
-        if name not in found:
+    for name in names:
+        if name not in corpus_names:
             manifest.notice(NOT_IN_CORPUS, name)

@@ -24,7 +24,8 @@ def write(path: Path, tiers: Mapping[str, Sequence[Interval]], duration: float) 
     """Writes a TextGrid with the tiers in their order, whole or not at all.
 
     `duration` in seconds; a tier that reaches beyond it (the last frame of codes may) makes the file longer.
-    Raises InputError naming tier and time for intervals that Praat cannot hold: empty, overlapping, unordered or not finite.
+    Raises InputError naming tier and time for intervals that Praat cannot hold: empty, overlapping, unordered or
+    not finite.
     """
     end = max([duration, *(interval.end for intervals in tiers.values() for interval in intervals)])
     if not (math.isfinite(end) and end > 0):
@@ -74,7 +75,9 @@ def as_tier(intervals: Sequence[Interval]) -> tuple[Interval, ...]:
 
 
 def read(path: Path) -> dict[str, tuple[Interval, ...]]:
-    """The interval tiers of a TextGrid in Praat's long or short text format, intervals of empty text and tiers of points left out.
+    """The interval tiers of a TextGrid in Praat's long or short text format.
+
+    Intervals of empty text and tiers of points are left out.
 
     Raises InputError where the file cannot be read, is no such TextGrid, or has two interval tiers of one name.
     """
@@ -122,8 +125,9 @@ def _filled(path: Path, tier: str, intervals: Sequence[Interval], end: float) ->
     for interval in intervals:
         if not (math.isfinite(interval.start) and before <= interval.start < interval.end):
             raise InputError(
-                f"{path}: tier {tier!r}: {interval.label!r} from {interval.start} to {interval.end} s is empty or begins before {before} s, "
-                "where its predecessor ends; intervals of a tier must be in time order and must not overlap"
+                f"{path}: tier {tier!r}: {interval.label!r} from {interval.start} to {interval.end} s is empty or"
+                f" begins before {before} s, where its predecessor ends; intervals of a tier must be in time order and"
+                " must not overlap"
             )
         if interval.start > before:
             yield Interval(before, interval.start, "")

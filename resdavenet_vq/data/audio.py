@@ -57,7 +57,7 @@ def length_of_wav(path: Path) -> int:
 
 @contextmanager
 def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
-    """An open audio file. Raises InputError naming it, here or while it is read: missing, unreadable, of an unlikely rate."""
+    """An open audio file. Raises InputError naming it: missing, unreadable even later, or of an unlikely rate."""
     with _opening(path), soundfile.SoundFile(path) as audio:
         if audio.samplerate not in _SAMPLE_RATES:
             raise InputError(
@@ -77,9 +77,9 @@ def read_mono(audio: soundfile.SoundFile, limit: int = -1) -> np.ndarray:
 class Recording:
     """One audio file of any length, read a block at a time: the memory needed does not grow with it.
 
-    Samples, features and refusals are those of `read_wav` and `log_mel`, bit for bit. A recording longer than `WHOLE` is
-    read three times: for its length, mean and faults; for its loudest moment, which its decibels refer to; and for its
-    features.
+    Samples, features and refusals are those of `read_wav` and `log_mel`, bit for bit. A recording longer than `WHOLE`
+    is read three times: for its length, mean and faults; for its loudest moment, which its decibels refer to; and for
+    its features.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Batches from a store: what is drawn, in which order and how it is cropped follows from seeds alone.
+"""Batches from a store: choice, order and crops follow from seeds alone.
 
 Shape legend: B batch, M mel bands, T frames. Order is a function of (seed, epoch), a crop of (seed,
 epoch, utterance), so that batches are the same for any number of workers, and the parts of all ranks
@@ -38,7 +38,7 @@ class Batch(NamedTuple):
     """(B,) int64: frames before padding."""
     images: Tensor
     """(B, 3, crop, crop) uint8."""
-    index: Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody asks a batch
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index, which a batch does not need
     """(B,) int64: the utterances' numbers in the store."""
 
 
@@ -57,7 +57,9 @@ def training_batches(
     start_step: int = 0,
     last_epoch: int | None = None,
 ) -> Iterable[Batch]:
-    """The batches of an epoch, counted from 1, in random order, beginning at `start_step`; utterances without an image are left out.
+    """The batches of an epoch, counted from 1, in random order, beginning at `start_step`.
+
+    Utterances without an image are left out.
 
     With `last_epoch` those of the following epochs come after them, read ahead by the same workers.
     `batch_size` is the global batch's; rank r of `world` gets every world-th pair beginning with
@@ -78,7 +80,7 @@ def training_batches(
 def evaluation_images(
     store: Store, image: ImageModel, batch_size: int, workers: int
 ) -> Iterable[tuple[Tensor, np.ndarray]]:
-    """Every image of the store once, in order: centre crops (b, 3, crop, crop) uint8 and the images' numbers (b,) int64."""
+    """Every image of the store once, in order: center crops (b, 3, crop, crop) uint8 and image numbers (b,) int64."""
     numbers = np.arange(len(store.image_ids))
     batches = [numbers[start : start + batch_size] for start in range(0, len(numbers), batch_size)]
     return _load(_EvaluationImages(store, image, batches), range(len(batches)), workers)
@@ -87,7 +89,7 @@ def evaluation_images(
 def equal_length_batches(
     store: Store, max_frames_in_batch: int, limit: int | None = None
 ) -> Iterator[tuple[Tensor, np.ndarray]]:
-    """Every utterance, or the first `limit`, once, shortest first: features (b, M, T) float32 and the utterances' numbers (b,) int64.
+    """Every utterance, or the first `limit`, once, shortest first: features (b, M, T) float32 and numbers (b,) int64.
 
     Only utterances of equal length share a batch, so that there is no padding and no result depends on
     batch mates. A batch has at most `max_frames_in_batch` frames, and at least one utterance.
@@ -102,7 +104,7 @@ def equal_length_batches(
 
 
 def without_traceback(error: InputError) -> InputError:
-    """What a data worker refused, without that worker's traceback, which comes in the error's text."""
+    """The error of a data worker without that worker's traceback, which is part of the error's text."""
     return InputError(str(error).rpartition("InputError: ")[2].strip())
 
 
@@ -127,7 +129,7 @@ class _TrainingBatches(Dataset[Batch]):
         return math.ceil(len(self.pairs) / self.batch_size)
 
     def order(self, epoch: int) -> np.ndarray:
-        """The pairs in the order of an epoch; the last one asked for is kept."""
+        """The pairs in the order of an epoch; that of the latest epoch is cached."""
         if self._order is None or self._order[0] != epoch:
             self._order = epoch, np.random.default_rng([self.seed, epoch]).permutation(self.pairs)
         return self._order[1]
@@ -173,7 +175,7 @@ def _decode(store: Store, number: int) -> Image.Image:
 
 
 def _load[T](dataset: Dataset[T], steps: Sequence[int], workers: int) -> Iterable[T]:
-    """What the dataset holds for each step, in order, read ahead by worker processes; leaves the global random state alone."""
+    """The dataset's items, in order, read ahead by worker processes. The global random state does not change."""
     return DataLoader(
         dataset,
         batch_size=None,

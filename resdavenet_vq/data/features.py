@@ -30,7 +30,7 @@ PREEMPHASIS = 0.97
 AMIN = 1e-10
 TOP_DB = 80.0
 PAD_VALUE = {"zero": 0.0, "floor": -TOP_DB}
-"""What `recipe.pad_value` means in dB."""
+"""Meaning of `recipe.pad_value`, in dB."""
 
 EMPTY_LENGTH = 200
 """Zeros that stand for empty audio."""
@@ -85,16 +85,16 @@ def log_mel(samples: np.ndarray) -> np.ndarray:
 
 
 def mel_power(blocks: Iterable[np.ndarray], n_samples: int, mean: np.float32) -> Iterator[np.ndarray]:
-    """Mel power (frames, 40) of audio too long to hold: `decibels` of it, with the largest power of all, is `log_mel` bit for bit.
+    """Mel power (frames, 40) of audio too long to hold.
+
+    `decibels` of it, with the largest power of all, is `log_mel` bit for bit.
 
     The audio comes in `blocks`, the first of them longer than half a window; `mean` is that of all `n_samples`.
     """
     total, done, buffer = frame_count(n_samples), 0, np.empty(0, np.float32)
     for part in _padded(blocks, mean):
         buffer = np.concatenate([buffer, part])
-        whole = (
-            max(0, (len(buffer) - N_FFT) // HOP_LENGTH + 1) // _BLOCK * _BLOCK
-        )  # the transform sees the blocks that log_mel shows it
+        whole = max(0, (len(buffer) - N_FFT) // HOP_LENGTH + 1) // _BLOCK * _BLOCK  # in blocks as log_mel has them
         if whole:
             yield _mel_power(sliding_window_view(buffer, N_FFT)[: whole * HOP_LENGTH : HOP_LENGTH])
             done, buffer = done + whole, buffer[whole * HOP_LENGTH :]
@@ -103,7 +103,7 @@ def mel_power(blocks: Iterable[np.ndarray], n_samples: int, mean: np.float32) ->
 
 
 def decibels(power: np.ndarray, loudest: float | None = None) -> np.ndarray:
-    """Decibels below the maximum, or below the `loudest` power of a whole of which this is a part, at least -80; in place."""
+    """Decibels below the maximum, or below the `loudest` power of a whole of which this is a part; in place."""
     np.maximum(power, AMIN, out=power)
     power /= power.max() if loudest is None else np.float32(max(loudest, AMIN))
     np.log(power, out=power)
@@ -181,7 +181,7 @@ def _window(length: int, n_fft: int) -> np.ndarray:
 
 @cache
 def _mel_bands() -> scipy.sparse.csr_array:
-    """Triangular filters (40, 201) on Slaney's mel scale, each of unit area; sparse, as each bin feeds at most two bands."""
+    """Triangular filters (40, 201) on Slaney's mel scale, each of unit area; sparse: a bin feeds at most two bands."""
     edges = _mel_to_hz(np.linspace(hz_to_mel(MEL_FMIN), hz_to_mel(MEL_FMAX), N_MELS + 2))
     bins = np.fft.rfftfreq(N_FFT, 1 / SAMPLE_RATE)
     rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]

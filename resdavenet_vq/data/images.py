@@ -1,7 +1,7 @@
-"""Image files to the square uint8 crops that the image network sees.
+"""Image files to the square uint8 crops that the image network gets.
 
-The crops are bit for bit those of torchvision's PIL transforms; scaling and normalisation
-happen where the model is. Shapes: images are Pillow's, crops (3, crop, crop) uint8.
+The crops are bit for bit those of torchvision's PIL transforms; scaling and normalization
+happen in the model. Shapes: images are Pillow's, crops (3, crop, crop) uint8.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from resdavenet_vq.errors import InputError
 
 FORMATS = ("JPEG", "PNG")
 MAX_PIXELS = 89_478_485
-"""Larger images are taken for decompression bombs; Pillow's own limit, at which it only warns."""
+"""Larger images count as decompression bombs; Pillow's own limit, at which it only warns."""
 
 MAX_ASPECT = 50
-"""A longer side of more than so many shorter ones would be a bomb once resized."""
+"""Largest ratio of the sides: a longer image would be a bomb once resized."""
 
 CROP_SCALE = (0.08, 1.0)
 CROP_RATIO = (3 / 4, 4 / 3)
@@ -58,8 +58,8 @@ def decode(data: bytes) -> Image.Image:
 def check(data: bytes) -> None:
     """Raises InputError exactly where `decode` does, in half the time.
 
-    A JPEG is decoded at an eighth of its size: every coded coefficient is read all the same, in which a fault shows, but
-    only one of 64 pixels is computed from them.
+    A JPEG is decoded at an eighth of its size: every coded coefficient is read all the same, which shows any fault, but
+    only one of 64 pixels is computed.
     """
     with _decoding(data):
         image = _open(data)
@@ -100,7 +100,7 @@ def evaluation_crop(image: Image.Image, settings: ImageModel) -> np.ndarray:
 
 
 def training_crop(image: Image.Image, settings: ImageModel, random: np.random.Generator) -> np.ndarray:
-    """A random part: resized to the crop, or, with `training_crop: same_scale`, as large as the crop after the resize."""
+    """A random part: resized to the crop, or, with `training_crop: same_scale`, of its size after the resize."""
     if settings.training_crop == "resized":
         left, top, width, height = random_part(*image.size, random)
         part = image.crop((left, top, left + width, top + height))

@@ -1,15 +1,15 @@
 """Noisy copies of a split: noise is added to the waveform, and the features are made of the sum.
 
 Conventions. The signal-to-noise ratio is 10 log10(E_speech / E_noise) dB with the energies of whole utterances, pauses
-included and before any cut, each about its own mean, which the features take away too. Waveforms are floats at 16 kHz and
-nothing is clipped. The noise of an utterance follows from the seed, its id and the kind alone, and is only scaled for
-the ratio: neither other utterances' order nor workers change it. Kinds are
+included and before any cut, each about its own mean, which the features subtract too. Waveforms are floats at 16 kHz
+and nothing is clipped. The noise of an utterance follows from the seed, its id and the kind alone, and the ratio only
+scales it: neither other utterances' order nor workers change it. Kinds are
 
 * *white*: Gaussian, with the same power at all frequencies;
-* *babble*: the voices of some other speakers of the split, one utterance each, equally loud, never the utterance's own speaker;
+* *babble*: voices of other speakers of the split, one utterance each, equally loud, never the utterance's own speaker;
 * any other: one recording of a list.
 
-A voice or recording begins at a random place and goes round at its end.
+A voice or recording begins at a random place and is continued from its start.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SUFFIXES = frozenset({".wav", ".flac", ".ogg"})
 def prepare(
     manifest: Manifest, settings: Preparation, added: AddedNoise, out: Path, report: Path, workers: int
 ) -> None:
-    """Writes the store and the report of a split with noise, see `preparation.prepare`; features and images go into the store.
+    """Writes the store and the report of a split with noise, see `preparation.prepare`; the store holds all data.
 
     Raises InputError also where babble lacks speakers, and where there are no recordings.
     """
@@ -148,17 +148,19 @@ def _checked(files: Sequence[Path]) -> list[str]:
 
 def _by_speaker(utterances: Sequence[Utterance], voices: int) -> dict[str, list[_Voice]]:
     """Everyone's utterances, speakers and utterances in the order of their names."""
-    if unknown := [u.id for u in utterances if u.speaker is None]:
+    if without_speaker := [u.id for u in utterances if u.speaker is None]:
         raise InputError(
-            f"babble needs the speakers of all utterances; leave it out of noise.kinds. {len(unknown)} have none:\n"
-            + listed(unknown)
+            "babble needs the speakers of all utterances; leave it out of noise.kinds."
+            f" {len(without_speaker)} have none:\n"
+            + listed(without_speaker)
         )
     voices_of: dict[str, list[_Voice]] = {}
     for u in sorted(utterances, key=lambda u: (u.speaker or "", u.id)):
         voices_of.setdefault(u.speaker or "", []).append(_Voice(u.id, u.speaker, str(u.wav)))
     if len(voices_of) <= voices:
         raise InputError(
-            f"babble of {voices} other speakers needs {voices + 1} in the split, which has {len(voices_of)}; lower noise.babble_speakers"
+            f"babble of {voices} other speakers needs {voices + 1} in the split, which has {len(voices_of)};"
+            " lower noise.babble_speakers"
         )
     return voices_of
 
@@ -169,8 +171,8 @@ def _babble(
     """The sum (n,) of the voices of `number` other speakers, each of unit power; one without energy is left out."""
     total = np.zeros(n)
     for speaker in rng.choice([name for name in voices if name != own], number, replace=False).tolist():
-        chosen = voices[speaker][int(rng.integers(len(voices[speaker])))]
-        voice = read_wav(Path(chosen.wav)).astype(np.float64)
+        utterance = voices[speaker][int(rng.integers(len(voices[speaker])))]
+        voice = read_wav(Path(utterance.wav)).astype(np.float64)
         if len(voice) and (power := voice.var()):
             total += _stretch(rng, (voice - voice.mean()) / power**0.5, n)
     return total

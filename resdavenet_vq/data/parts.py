@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
 from resdavenet_vq import files
 from resdavenet_vq.config import Preparation
 from resdavenet_vq.corpus.manifest import Manifest
-from resdavenet_vq.data import preparation
+from resdavenet_vq.data import preparation, sources
 from resdavenet_vq.data.store_format import PART, Header
 from resdavenet_vq.errors import InputError
 
-_SUFFIXES = (".h5", ".h5.sha256", ".report.json")
+_SUFFIXES = (".h5", ".report.json", ".h5.sha256")
+_KEPT = ".kept"
 
 
 class Part(NamedTuple):
@@ -42,18 +45,19 @@ def prepare_part(
 ) -> None:
     """Writes a part of a split, `folder/{number}.h5`, with its digest and its report; see `preparation.prepare`.
 
-    A part that is there already is left as it is if it was made from the same rows with the same settings and the
-    same `code`. The report of the last part has the counts of the whole split's reading. Files of parts beyond the
-    last one are removed.
+    A finished part is kept in `folder/.kept`, too, as hard links, which take no room on the disk: Snakemake removes the
+    outputs of a job before it runs. If it was made from the same rows with the same settings and the same `code`, it is
+    put back instead of being prepared again, unless a refused row has become usable. To prepare everything again, for
+    example with other audio files of the same names, remove the folder.
 
-    Raises InputError for another number of parts than the split needs.
+    The report of the last part has the counts of the whole split's reading. Files of parts beyond the last one are
+    removed. Raises InputError for another number of parts than the split needs.
     """
     _check_number(manifest.rows, part, folder.name)
     rows = manifest.part(range(part.number * part.rows_per_part, (part.number + 1) * part.rows_per_part))
     if part.is_last:
         rows.counted, rows.noticed = manifest.counted, manifest.noticed
         _remove_further_parts(folder, part.parts)
-    out, digest, report = (folder / f"{part.number}{suffix}" for suffix in _SUFFIXES)
     source, release_attributes = preparation.open_source(manifest, settings, release)
     command = f"prepare-part --settings '{preparation.command_settings(settings, 'bad_rows')}'"
     attribute = {
@@ -62,10 +66,18 @@ def prepare_part(
         "last": part.is_last,
         "made_from": _digest_of(rows, [command, code, release_attributes]),
     }
-    if _is_current(out, report, attribute, settings.bad_rows):
+    names = [f"{part.number}{suffix}" for suffix in _SUFFIXES]
+    if _is_current(folder / _KEPT, names, attribute) and _is_refused_still(
+        folder / _KEPT / names[1], rows, settings, source
+    ):
+        _link(folder / _KEPT, folder, names)
         return
-    digest.unlink(missing_ok=True)
+    for name in names:
+        (folder / _KEPT / name).unlink(missing_ok=True)
+    out, report, _ = (folder / name for name in names)
     preparation.prepare_from(source, rows, settings, out, report, workers, command, release_attributes, attribute)
+    with contextlib.suppress(OSError):  # a file system without hard links keeps no parts
+        _link(folder, folder / _KEPT, names)
 
 
 def _check_number(rows: int, part: Part, split: str) -> None:
@@ -84,18 +96,42 @@ def _digest_of(rows: Manifest, others: list[object]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _is_current(out: Path, report: Path, attribute: dict[str, object], bad_rows: str) -> bool:
-    """Whether a part is complete and as it would be made again: its digest is written last."""
+def _is_current(kept: Path, names: list[str], attribute: dict[str, object]) -> bool:
+    """Whether a part is complete, undamaged, and as it would be made again."""
+    store, _, digest = (kept / name for name in names)
+    if not digest.exists():
+        return False
     try:
-        if not out.with_name(f"{out.name}.sha256").exists() or Header.read(out).attributes.get(PART) != attribute:
-            return False
-        return bad_rows == "skip" or not files.read_json(report)["refused"]
+        is_same = Header.read(store).attributes.get(PART) == attribute
     except InputError:
         return False
+    return is_same and digest.read_text().startswith(files.sha256(store))
+
+
+def _is_refused_still(report: Path, rows: Manifest, settings: Preparation, source: sources.Source) -> bool:
+    """Whether all refused rows of a report are as bad as before, and may be skipped."""
+    refused = {refusal["row"] for refusal in files.read_json(report)["refused"]}
+    if refused and settings.bad_rows == "stop":
+        return False
+    numbered = zip(rows.row_numbers(), rows.utterances, strict=True)
+    return not any(preparation.is_usable(u, row, settings, source) for row, u in numbered if row in refused)
+
+
+def _link(source: Path, target: Path, names: list[str]) -> None:
+    """Makes hard links to files in another folder, in their order: the digest is the last."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            if (target / name).samefile(source / name):
+                continue
+        tmp = target / f".{name}.{os.getpid()}.tmp"
+        tmp.unlink(missing_ok=True)
+        tmp.hardlink_to(source / name)
+        tmp.replace(target / name)
 
 
 def _remove_further_parts(folder: Path, parts: int) -> None:
-    for file in folder.glob("*"):
+    for file in [*folder.glob("*"), *(folder / _KEPT).glob("*")]:
         number, _, suffix = file.name.partition(".")
         if number.isdecimal() and int(number) >= parts and f".{suffix}" in _SUFFIXES:
             file.unlink(missing_ok=True)

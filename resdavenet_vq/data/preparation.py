@@ -6,8 +6,6 @@ of workers, and equal input makes an equal file.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -20,7 +18,7 @@ import numpy as np
 
 from resdavenet_vq import files
 from resdavenet_vq.config import Preparation
-from resdavenet_vq.corpus.manifest import Manifest, Refusal, refusals
+from resdavenet_vq.corpus.manifest import Manifest, Refusal, Utterance, refusals
 from resdavenet_vq.data import audio, features, images, release_2020, sources
 from resdavenet_vq.data.store_writer import StoreWriter
 from resdavenet_vq.data.workers import in_parallel
@@ -86,7 +84,8 @@ def open_source(
         return sources.Media(settings.precision, settings.max_frames), {}
     if release is None:
         raise InputError(
-            "preparation.reader: release_2020 needs corpus.release_hdf5, the JSON file that names the HDF5 files of the split"
+            "preparation.reader: release_2020 needs corpus.release_hdf5,"
+            " the JSON file that names the HDF5 files of the split"
         )
     source = release_2020.Release2020(release, manifest.rows, settings.precision, settings.max_frames)
     source.check(with_images=any(utterance.image for utterance in manifest.utterances))
@@ -106,7 +105,7 @@ def prepare_from(
 ) -> None:
     """As `prepare`, of the features and images of any source. `command` says how the store was made.
 
-    With `part` the manifest is a part of a split, which may have no usable rows; that is then an attribute of the store.
+    With `part`, an attribute of the store, the manifest is a part of a split, which may have no usable rows.
     """
     try:
         with alone(out, report), StoreWriter(out.parent, settings.precision, settings.reader, release) as writer:
@@ -235,6 +234,12 @@ def _convert_one(settings: Preparation, source: sources.Source, task: _Task) -> 
     return result
 
 
+def is_usable(utterance: Utterance, row: int, settings: Preparation, source: sources.Source) -> bool:
+    """Whether the audio and the image of an utterance can be read and pass all checks."""
+    result = _convert_one(settings, source, _Task(row, utterance.wav, utterance.image))
+    return not (result.audio_fault or result.image_fault)
+
+
 def _length(wav: Path, least: int) -> tuple[int, str]:
     """The length of audio whose features the release has, at least `least` samples, and what there is to notice."""
     n_frames = features.frame_count(least)
@@ -254,31 +259,10 @@ def _length(wav: Path, least: int) -> tuple[int, str]:
 def alone(out: Path, report: Path) -> Iterator[None]:
     """Locks `out` for writing, and removes what a killed run has left beside it.
 
-    The lock goes with the process, so a stale file does not block. Raises InputError naming the
-    process that holds it.
+    Raises InputError naming the process that holds it.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    path = out.with_name(f".{out.name}.lock")
-    while True:
-        lock = path.open("a+")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise InputError(
-                f"{out}: is being prepared by process {lock.read().strip() or 'unknown'}; wait for it or stop it"
-            ) from None
-        if path.exists() and path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
-            break
-        lock.close()  # its holder has just removed it
-    try:
-        lock.truncate(0)
-        lock.write(f"{os.getpid()} on {os.uname().nodename}")
-        lock.flush()
+    with files.lock(out.with_name(f".{out.name}.lock"), f"{out}: is being prepared"):
         for file in (out, report):
             for leftover in file.parent.glob(f".{file.name}.*.tmp"):
                 leftover.unlink(missing_ok=True)
         yield
-    finally:
-        path.unlink(missing_ok=True)
-        lock.close()

@@ -34,7 +34,7 @@ class Release2020:
 
     A JSON file names them by `audio_hdf5_path` and `image_hdf5_path`, relative to its own folder. The first
     has `melspec` float32 (rows, 40, 2048) in dB and `melspec_len` int64 (rows,), the second `image`, variable-length
-    uint8 (rows,). They are opened when something is first read, by each process for itself. As anyone may have made them,
+    uint8 (rows,). Each process opens them when it first reads. As anyone may have made them,
     links, data kept in other files and compressed data are refused, and nothing is read before its size is known.
 
     Parameters
@@ -119,7 +119,7 @@ class Release2020:
         return whole
 
     def _dataset(self, name: str) -> tuple[Any, Any]:
-        """`melspec` with the lengths (rows,) of its rows, or `image` with its place in the file; opened once in a process."""
+        """`melspec` with the lengths (rows,) of its rows, or `image` with its place in the file; opened once."""
         if self._pid != os.getpid():
             self._pid, self._opened = os.getpid(), {}
         if name not in self._opened:
@@ -133,7 +133,8 @@ class Release2020:
             lengths = self._checked(file, "melspec_len", (self.rows,))
             if melspec.dtype != np.float32 or lengths.dtype.kind not in "iu":
                 raise InputError(
-                    f"{self.audio_path}: melspec must be float32 and melspec_len int64, not {melspec.dtype}, {lengths.dtype}"
+                    f"{self.audio_path}: melspec must be float32 and melspec_len int64,"
+                    f" not {melspec.dtype}, {lengths.dtype}"
                 )
             return melspec, lengths[:]
 
@@ -148,7 +149,8 @@ class Release2020:
             offset = image.id.get_offset()
             if offset is None or image.id.get_storage_size() != self.rows * _VLEN_BYTES:
                 raise InputError(
-                    f"{self.image_path}: image is not contiguous, or was never written; h5repack -l image:CONTI makes it contiguous"
+                    f"{self.image_path}: image is not contiguous, or was never written;"
+                    " h5repack -l image:CONTI makes it contiguous"
                 )
             return image, offset
 

@@ -27,7 +27,7 @@ class Source(Protocol):
     """
 
     def logmel(self, wav: Path, row: int) -> tuple[np.ndarray, int]:
-        """Features (T, 40) in dB at the store's precision, cut to its max_frames, and the audio's length in 16 kHz samples."""
+        """Features (T, 40) in dB at the store's precision, cut to its max_frames, and the number of 16 kHz samples."""
 
     def image(self, image: Path, row: int) -> bytes:
         """The encoded file of an image; whether it decodes is not checked."""

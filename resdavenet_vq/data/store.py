@@ -1,7 +1,7 @@
 """The store of a split: one file (see `store_file`), or a folder of parts that read as if they were one.
 
-Part i of a split is `folder/i.h5`. Utterances and images have the numbers that they have in the undivided split: utterances
-in the order of the parts, images in the order of the first utterance that shows them, each once.
+Part i of a split is `folder/i.h5`. Utterances and images have the numbers that they have in the undivided split:
+utterances in the order of the parts, images in the order of the first utterance with each of them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Store:
     precision
         The type of the features, float16 or float32.
     attributes
-        reader, release (of the reader `release_2020`: where its JSON file is, and rows), precision, features (settings),
+        reader, release (of the reader `release_2020`: its JSON file, and rows), precision, features (settings),
         features_hash, max_frames, command, versions, complete.
     """
 

@@ -94,7 +94,7 @@ class StoreWriter:
         self._add(utterance, n_samples, zlib.crc32(data), -1)
 
     def add_outside(self, utterance: Utterance, n_frames: int, n_samples: int, crc32: int, row: int) -> None:
-        """Adds an utterance whose features stay outside: how many frames they have, and the CRC32 and row of their source."""
+        """Adds an utterance whose features stay outside: their number, and the CRC32 and row of their source."""
         self._columns["logmel"].leave_out(n_frames * self._precision.itemsize * features.N_MELS)
         self._add(utterance, n_samples, crc32, row)
 

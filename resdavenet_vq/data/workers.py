@@ -13,16 +13,16 @@ from resdavenet_vq.errors import InputError
 from resdavenet_vq.processes import end_with_parent
 
 TASKS_AT_ONCE = 8
-"""Tasks that a worker is handed together."""
+"""Tasks that a worker gets together."""
 
 CHUNKS_PER_WORKER = 4
-"""So many are begun before the first result is taken: bounds memory."""
+"""Chunks that are submitted before the first result is taken: bounds memory."""
 
 
 def in_parallel[T, R](
     tasks: Iterable[T], convert: Callable[[tuple[T, ...]], list[R]], workers: int, preload: str
 ) -> Generator[R]:
-    """The results of `convert` in the order of the tasks; only so many are under way as keep the workers busy.
+    """The results of `convert` in the order of the tasks.
 
     `preload` names the module of `convert`, which the workers import once. Raises InputError if a worker is killed.
     """
@@ -44,7 +44,8 @@ def in_parallel[T, R](
                 yield from pending.popleft().result()
         except BrokenProcessPool:
             raise InputError(
-                "a worker process of the preparation was killed, perhaps for want of memory; run it again with fewer workers"
+                "a worker process of the preparation was killed, perhaps for lack of memory;"
+                " run it again with fewer workers"
             ) from None
         finally:
             pool.shutdown(cancel_futures=True)

@@ -68,13 +68,14 @@ _TIME_IS_SAID = 0.85
 WORDS_IN_A_LIST = 8
 
 OTHER_WORDS = tuple(
-    """pit bit kit sit hit fit wit lit pat bat mat hat fat rat sat pot dot got hot lot not pet bet get let met net wet pack
-    back tack lack sack pick tick kick sick lick seat beat heat meat feet boot loot root suit coat goat note vote late gate
-    wait date fate bite fight site bad mad dad sad had pin bin tin sin win fin thin pan ban tan man fan van ran pen ten den
-    men hen bun gun run fun ton bag tag rag dig pig wig fig hug rug lip tip chip zip cap map tap gap top hop shop thing sing
-    king ring judge much such rich which watch match catch boy toy join coin safe save leaf leave rice rise buzz pool tool
-    fool rule cool peel deal feel wheel meal pail tail sail mail bone tone phone cone zone loan thumb come gum mouth south
-    path both teeth youth zoo shoe chew view few cow now how bow mow jam ham lamb yam bed head said dead led""".split()  # noqa: SIM905
+    """pit bit kit sit hit fit wit lit pat bat mat hat fat rat sat pot dot got hot lot not pet bet get let met net wet
+    pack back tack lack sack pick tick kick sick lick seat beat heat meat feet boot loot root suit coat goat
+    note vote late gate wait date fate bite fight site bad mad dad sad had pin bin tin sin win fin thin pan ban
+    tan man fan van ran pen ten den men hen bun gun run fun ton bag tag rag dig pig wig fig hug rug lip tip chip
+    zip cap map tap gap top hop shop thing sing king ring judge much such rich which watch match catch boy toy
+    join coin safe save leaf leave rice rise buzz pool tool fool rule cool peel deal feel wheel meal pail tail
+    sail mail bone tone phone cone zone loan thumb come gum mouth south path both teeth youth zoo shoe chew view
+    few cow now how bow mow jam ham lamb yam bed head said dead led""".split()  # noqa: SIM905
 )
 """Short words that no caption has, with many pairs that differ in one phone."""
 

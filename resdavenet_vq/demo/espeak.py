@@ -40,14 +40,14 @@ _STRESS_MARKS = "',%=_:|"
 _MODIFIER = ";"  # of the phoneme before it, with no length of its own
 
 PHONES = {
-    "0": "AA", "A:": "AA", "A@": "AAR", "a": "AE", "aa": "AE", "a#": "AH", "@": "AH", "@2": "AH", "V": "AH", "@L": "AHL",
-    "3": "ER", "3:": "ER", "E": "EH", "e@": "EHR", "eI": "EY", "I": "IH", "I#": "IH", "I2": "IH", "i": "IY", "i:": "IY",
+    "0": "AA", "A:": "AA", "A@": "AAR", "a": "AE", "aa": "AE", "a#": "AH", "@": "AH", "@2": "AH", "V": "AH",
+    "@L": "AHL", "3": "ER", "3:": "ER", "E": "EH", "e@": "EHR", "eI": "EY", "I": "IH", "I#": "IH", "I2": "IH", "i": "IY", "i:": "IY",
     "i@3": "IHR", "O2": "AO", "O": "AO", "O:": "AO", "o@": "AOR", "O@": "AOR", "oU": "OW", "U": "UH", "u:": "UW",
     "aI": "AY", "aU": "AW", "OI": "OY", "D": "DH", "T": "TH", "S": "SH", "Z": "ZH", "tS": "CH", "dZ": "JH", "N": "NG",
     "t": "T", "t2": "T", "t#": "DX", "d": "D", "p": "P", "b": "B", "k": "K", "g": "G", "f": "F", "v": "V", "s": "S",
     "z": "Z", "h": "HH", "m": "M", "n": "N", "l": "L", "r": "R", "r-": "R", "w": "W", "j": "Y",
 }  # fmt: skip
-"""espeak-ng's mnemonics in American English and our labels, close to ARPABET; vowels with R or L are one phone there."""
+"""espeak-ng's mnemonics in American English and our labels, close to ARPABET; a vowel with R or L is one phone."""
 
 STOPS = frozenset({"P", "B", "T", "D", "K", "G", "CH", "JH", "DX"})
 _LONGEST_ZERO_RUN_IN_A_PHONE = 0.002  # seconds; longer ones are a closure, whatever phone follows
@@ -73,7 +73,7 @@ class Segment(NamedTuple):
 
 
 class Synthesis(NamedTuple):
-    """Samples (n,) int16 at `sample_rate` Hz, and the segments that tile them; the first and the last are pauses, maybe empty."""
+    """Samples (n,) int16 at `sample_rate` Hz, and the segments that tile them, with pauses first and last."""
 
     samples: np.ndarray
     sample_rate: int
@@ -161,7 +161,7 @@ def _library_paths() -> tuple[str, str]:
 
 @contextmanager
 def _fresh_library() -> Iterator[tuple[ctypes.CDLL, int]]:
-    """A newly loaded copy of the library and its sample rate; unloaded afterwards, so that the next one is new again."""
+    """A newly loaded copy of the library and its sample rate, unloaded afterwards."""
     path, data = _library_paths()
     library = ctypes.CDLL(path)
     try:

@@ -1,7 +1,7 @@
 """The codes of a split, `codes/{split}.h5`: writing, opening, checking and reading them.
 
-Layout: `ids` (N,), `manifest` (N,) the JSON of each utterance's manifest row, and for every quantizer a group `quantN` with
-`codes` (total frames,) int32, all utterances one after another in the manifest's order, `offsets` (N + 1,) int64,
+Layout: `ids` (N,), `manifest` (N,) the JSON of each utterance's manifest row, and for every quantizer a group `quantN`
+with `codes` (total frames,) int32, all utterances one after another in the manifest's order, `offsets` (N + 1,) int64,
 `codebook` (K, C) float32 and the attributes `frame_period` in seconds, `stride` in log-mel frames and `codebook_size`.
 """
 
@@ -96,22 +96,6 @@ class CodesFile(EncodedFile):
         return len(self._manifest)
 
 
-class _Contents(EncodedFile):
-    """The layers and utterances of a codes file."""
-
-    kind = "codes"
-
-    def _read(self, file: h5py.File) -> None:
-        self.layers = layer_names(file)
-        self.utterances = [Utterance.from_dict(json.loads(row)) for row in file["manifest"][:]]
-
-
-def layers_of(path: Path) -> list[str]:
-    """The layers that a codes file holds."""
-    with _Contents(path) as file:
-        return file.layers
-
-
 class LayerCodes(NamedTuple):
     """All codes of a layer: utterance i has offsets[i]:offsets[i + 1]."""
 
@@ -122,15 +106,23 @@ class LayerCodes(NamedTuple):
     codebook_size: int
 
 
-class SplitCodes:
-    """The codes of a split in all layers, by the utterances' ids; a layer is read when it is first used."""
+class SplitCodes(EncodedFile):
+    """A codes file in all its `layers`, by the utterances' ids; a layer is read as a whole when it is first used."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with _Contents(path) as file:
-            self.layers, self.utterances = file.layers, file.utterances
-        self._numbers = {utterance.id: i for i, utterance in enumerate(self.utterances)}
-        self._layers: dict[str, LayerCodes] = {}
+    kind = "codes"
+
+    def _read(self, file: h5py.File) -> None:
+        self.layers, self._manifest = layer_names(file), file["manifest"]
+        self._whole: dict[str, LayerCodes] = {}
+
+    @cached_property
+    def utterances(self) -> list[Utterance]:
+        """The manifest."""
+        return [Utterance.from_dict(json.loads(row)) for row in self._manifest[:]]
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {utterance.id: i for i, utterance in enumerate(self.utterances)}
 
     def read_all(self, utterance_id: str) -> Iterator[tuple[str, np.ndarray, float]]:
         """Layer, codes (T,) and frame period of one utterance; nothing if it was not encoded."""
@@ -147,8 +139,8 @@ class SplitCodes:
 
     def layer(self, name: str) -> LayerCodes:
         """All codes of a layer."""
-        if name not in self._layers:
+        if name not in self._whole:
             with CodesFile(self.path, name) as file:
                 codes = np.concatenate([np.zeros(0, np.int32), *file.codes(0, len(file))])
-                self._layers[name] = LayerCodes(codes, file.offsets, file.frame_period, file.codebook_size)
-        return self._layers[name]
+                self._whole[name] = LayerCodes(codes, file.offsets, file.frame_period, file.codebook_size)
+        return self._whole[name]

@@ -1,9 +1,9 @@
 """Units and frames in the forms of other tools: TextGrids for Praat, JSONL for language models, arrays, text.
 
-The folders for unit segmentation are those that the duration-penalized dynamic programming of Kamper and van Niekerk (2021)
-reads: `embedding.npy`, the code vectors (K, C), and in the folder of the split `indices/{id}.txt`, a code a line, and
-`prequant/{id}.txt`, the frame before quantization a line, numbers separated by spaces. Line i of both is the same frame;
-a frame spans the layer's stride in steps of 10 ms (its `downsample_factor`): 2 for quant2, 4 for quant3.
+The folders for unit segmentation are those that the duration-penalized dynamic programming of Kamper and van Niekerk
+(2021) reads: `embedding.npy`, the code vectors (K, C), and in the folder of the split `indices/{id}.txt`, a code a
+line, and `prequant/{id}.txt`, the frame before quantization a line, numbers separated by spaces. Line i of both is the
+same frame; a frame spans the layer's stride in steps of 10 ms (its `downsample_factor`): 2 for quant2, 4 for quant3.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.corpus.manifest import Interval, Utterance
-from resdavenet_vq.encode.codes import CodesFile, layers_of
+from resdavenet_vq.encode.codes import CodesFile, SplitCodes
 from resdavenet_vq.encode.features import LayerFeatures
 from resdavenet_vq.encode.units import DECIMALS, FrameTime, Units
 from resdavenet_vq.errors import InputError
@@ -45,21 +45,24 @@ def export_units(
 ) -> int:
     """Writes the units of a codes file, whole or not at all; returns the number of utterances.
 
-    * `textgrid`: `{id}.TextGrid` with tiers of words and phones, where the manifest has them, and one of code runs per layer;
+    * `textgrid`: `{id}.TextGrid` with tiers of words and phones, where the manifest has them, and one of code runs per
+      layer;
     * `jsonl`: the file `out`, a line for each utterance and layer with units and their durations;
     * `npy`: `{layer}/{id}.npy`, codes (F,) int32, and `{layer}/codebook.npy`, code vectors (K, C) float32;
-    * `segmentation`: `embedding.npy`, `{split}/indices` and `{split}/prequant` of one layer, where `split` is the name of
-      the codes file. `features` is the features file of the same split with the layer that enters the quantizer; `arrays`
-      is the form of `prequant` and `indices`.
+    * `segmentation`: `embedding.npy`, `{split}/indices` and `{split}/prequant` of one layer, where `split` is the name
+      of the codes file. `features` is the features file of the same split with the layer that enters the quantizer;
+      `arrays` is the form of `prequant` and `indices`.
 
     Raises InputError for a layer that the file lacks, ids that cannot be file names, or features of other utterances.
     """
     if bool(features) != (form == "segmentation"):
         raise InputError(
-            "segmentation needs --features, a features file with the layer before the quantizer; other formats take none"
+            "segmentation needs --features, a features file with the layer before the quantizer; "
+            "other formats take none"
         )
     with ExitStack() as stack:
-        names = list(dict.fromkeys(layers)) or layers_of(codes)
+        with SplitCodes(codes) as file:
+            names = list(dict.fromkeys(layers)) or file.layers
         if not names:
             raise InputError(f"{codes}: holds no codes; no quantizer is on in this model")
         files = [stack.enter_context(CodesFile(codes, layer)) for layer in names]
@@ -141,13 +144,15 @@ def _write_segmentation(
         number = {name: i for i, name in enumerate(frames.ids)}
         if missing := [name for name in file.ids if name not in number]:
             raise InputError(
-                f"{features}: lacks {len(missing)} utterances of {file.path}, the first {missing[0]}; encode the same split"
+                f"{features}: lacks {len(missing)} utterances of {file.path}, the first {missing[0]}; "
+                "encode the same split"
             )
         for i, name in enumerate(track(file.ids, f"export {file.path.stem}", unit="utterances")):
             codes, before = file.codes(i, i + 1)[0], frames.rows(number[name])
             if len(codes) != len(before):
                 raise InputError(
-                    f"{features}: {name} has {len(before)} frames, and {len(codes)} codes in {file.path}; encode both again"
+                    f"{features}: {name} has {len(before)} frames, and {len(codes)} codes in {file.path}; "
+                    "encode both again"
                 )
             if arrays == "npy":
                 np.save(indices / f"{stems[i]}.npy", codes.astype(np.int64))
@@ -192,8 +197,8 @@ def write_recording(folder: Path, file: Path, units: Mapping[str, Units], form: 
 class FrameText:
     """Frames as text, as the release of 2020 and ZeroSpeech write them: a line each, values with 3 decimals.
 
-    Never `-0.000`. Frames that agree to 3 decimals are one symbol to the challenge's bitrate. With `remember`, a frame that
-    was formatted before is not formatted again.
+    Never `-0.000`. Frames that agree to 3 decimals are one symbol to the challenge's bitrate. With `remember`, a frame
+    that was formatted before is not formatted again.
     """
 
     def __init__(self, *, remember: bool) -> None:

@@ -1,8 +1,8 @@
 """The features of a split, `features/{split}.h5`: writing, opening, checking and reading the frames of layers.
 
-Layout: `ids` (N,) text, `durations` (N,) float64 seconds of audio, and for every layer (`quantN`, `convN`,
-`logmel`) a group with `vectors` (total frames, width) float32, all utterances one after another in the order of
-`ids`, `offsets` (N + 1,) int64 (utterance i is rows offsets[i]:offsets[i + 1]) and the attribute `frame_period` in seconds.
+Layout: `ids` (N,) text, `durations` (N,) float64 seconds of audio, and for every layer (`quantN`, `convN`, `logmel`) a
+group with `vectors` (total frames, width) float32, all utterances one after another in the order of `ids`, `offsets`
+(N + 1,) int64 (utterance i is rows offsets[i]:offsets[i + 1]) and the attribute `frame_period` in seconds.
 
 Two more representations are computed from a quantizer's frames where they are scored: `onehotN`, its codes as such, and
 `segmentN`, its code vectors with repeats dropped.

@@ -6,7 +6,7 @@ folder without the suffix, `dev-clean/1272-128104-0000`, or the last part of tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
@@ -36,9 +36,6 @@ type BadRows = Literal["stop", "skip"]
 
 type Recordings = Sequence[tuple[str, Recording]]
 """With their ids."""
-
-type Writer = Callable[[int, dict[str, Part]], None]
-"""Writes some frames of a recording, given by its number; those of one recording come in order."""
 
 
 def audio_files(folder: Path, ids: Ids = "path") -> dict[str, Path]:
@@ -97,9 +94,50 @@ def encode_folder(
     frames_at_once
         Log-mel frames in a batch or piece: changes speed and memory, not results.
 
-    Returns the reasons of the files left out. Raises InputError with all of them at once, if the model has no such layer,
-    or if there is nothing to write.
+    Returns the reasons of the files left out. Raises InputError with all of them at once, if the model has no such
+    layer, or if there is nothing to write.
     """
+    _check_request(layers, features=features, codes=codes, text=text)
+    encoder = load(model, precision=precision)
+    layers = encoder.check_layers(layers)
+    quantizers = encoder.check_quantizers(encoder.layers) if codes else []
+    recordings, refused = _read_through(audio_files(wavs, ids), wavs, bad_rows)
+    names = [name for name, _ in recordings]
+    n_frames = np.array([recording.n_frames for _, recording in recordings])
+    with ExitStack() as stack:
+        feature_rows, code_rows, texts = dict[str, Rows](), dict[str, Rows](), dict[str, FrameText]()
+        if features:
+            durations = np.array([recording.duration for _, recording in recordings])
+            file = stack.enter_context(create_features(features, names, durations))
+            for layer in layers:
+                width, n = layer_width(encoder.network, layer), layer_frames(n_frames, layer)
+                feature_rows[layer] = add_features(file, layer, width, n, frame_period(layer))
+        if codes:
+            rows = (_manifest_row(*recording) for recording in recordings)
+            file = stack.enter_context(create_codes(codes, names, rows))
+            for layer in quantizers:
+                n = layer_frames(n_frames, layer)
+                code_rows[layer] = add_codes(file, layer, encoder.codebook(layer), n, frame_period(layer))
+        if text:
+            folder = stack.enter_context(atomic_folder(text))
+            texts = {layer: FrameText(remember=is_quantized(layer)) for layer in layers}
+        chosen = list(dict.fromkeys([*layers, *quantizers]))
+        encoded = _encode_all(encoder, recordings, chosen, frames_at_once)
+        for i, parts in track(encoded, f"encode {wavs.name}", unit="pieces"):
+            for layer, out in feature_rows.items():
+                out.write(i, parts[layer].vectors, parts[layer].start)
+            for layer, out in code_rows.items():
+                out.write(i, parts[layer].quantized, parts[layer].start)
+            for layer, lines in texts.items():
+                path = folder / layer / f"{names[i]}.txt"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("a", encoding="ascii") as file:
+                    file.write(lines.format(parts[layer].vectors))
+    return refused
+
+
+def _check_request(layers: Sequence[str], *, features: Path | None, codes: Path | None, text: Path | None) -> None:
+    """Raises InputError if there is nothing to write, or layers and files do not go together."""
     if not (features or codes or text):
         raise InputError("say where the result goes: a features file, a codes file, or a folder for text")
     if bool(layers) != bool(features or text):
@@ -108,38 +146,6 @@ def encode_folder(
             if features or text
             else "layers: nothing to write them to"
         )
-    encoder = load(model, precision=precision)
-    layers = encoder.check_layers(layers)
-    quantizers = encoder.check_quantizers(encoder.layers) if codes else []
-    recordings, refused = _read_through(audio_files(wavs, ids), wavs, bad_rows)
-    names = [name for name, _ in recordings]
-    n_frames = np.array([recording.n_frames for _, recording in recordings])
-    with ExitStack() as stack:
-        writers: list[Writer] = []
-        if features:
-            durations = np.array([recording.duration for _, recording in recordings])
-            file = stack.enter_context(create_features(features, names, durations))
-            for layer in layers:
-                width, n = layer_width(encoder.network, layer), layer_frames(n_frames, layer)
-                writers.append(_frames_writer(layer, add_features(file, layer, width, n, frame_period(layer))))
-        if codes:
-            file = stack.enter_context(
-                create_codes(codes, names, (_manifest_row(*recording) for recording in recordings))
-            )
-            for layer in quantizers:
-                n = layer_frames(n_frames, layer)
-                writers.append(
-                    _codes_writer(layer, add_codes(file, layer, encoder.codebook(layer), n, frame_period(layer)))
-                )
-        if text:
-            folder = stack.enter_context(atomic_folder(text))
-            writers += [_text_writer(layer, folder / layer, names) for layer in layers]
-        chosen = list(dict.fromkeys([*layers, *quantizers]))
-        parts_of_all = _encode_all(encoder, recordings, chosen, frames_at_once)
-        for i, parts in track(parts_of_all, f"encode {wavs.name}", unit="pieces"):
-            for write in writers:
-                write(i, parts)
-    return refused
 
 
 def _read_through(files: Mapping[str, Path], wavs: Path, bad_rows: BadRows) -> tuple[Recordings, list[str]]:
@@ -178,29 +184,3 @@ def _encode_all(
 
 def _manifest_row(name: str, recording: Recording) -> dict[str, object]:
     return Utterance(name, recording.path.absolute(), None, None, None, None, None, None).to_dict()
-
-
-def _frames_writer(layer: str, rows: Rows) -> Writer:
-    return lambda i, parts: rows.write(i, parts[layer].vectors, parts[layer].start)
-
-
-def _codes_writer(layer: str, rows: Rows) -> Writer:
-    def write(i: int, parts: dict[str, Part]) -> None:
-        codes = parts[layer].codes
-        assert codes is not None, "the layer is a quantizer"
-        rows.write(i, codes, parts[layer].start)
-
-    return write
-
-
-def _text_writer(layer: str, folder: Path, names: Sequence[str]) -> Writer:
-    """A writer of `{id}.txt` in the folder of a layer."""
-    text = FrameText(remember=is_quantized(layer))
-
-    def write(i: int, parts: dict[str, Part]) -> None:
-        path = folder / f"{names[i]}.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="ascii") as file:
-            file.write(text.format(parts[layer].vectors))
-
-    return write

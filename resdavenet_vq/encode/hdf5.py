@@ -52,7 +52,7 @@ class EncodedFile(ABC):
         if layer not in self._file:
             layers = ", ".join(layer_names(self._file)) or "none"
             raise InputError(
-                f"{self.path}: holds no {self.kind} of {layer!r} (layers: {layers}); "
+                f"{self.path}: holds no layer {layer!r} (layers: {layers}); "
                 "encode the split with this layer, if the model has it"
             )
         return self._file[layer]
@@ -78,7 +78,7 @@ def layer_names(file: h5py.File) -> list[str]:
 
 def texts(file: h5py.File, name: str) -> list[str]:
     """A dataset of texts."""
-    return list(file[name].asstr()[:])
+    return [text.decode() for text in file[name][:]]
 
 
 def offsets_divide(offsets: np.ndarray, n_rows: int, n_utterances: int) -> bool:
@@ -108,7 +108,8 @@ def write_texts(file: h5py.File, name: str, values: Sequence[str]) -> None:
 class Rows:
     """The rows of all utterances, one utterance after another, on their way into a group of an HDF5 file.
 
-    `n_rows` (N,) is the number of rows of each utterance. With a `width` they are (total, width) float32, else (total,) int32.
+    `n_rows` (N,) is the number of rows of each utterance. Rows are (total, width) float32, or without a `width`
+    (total,) int32.
     """
 
     def __init__(self, group: h5py.Group, name: str, n_rows: np.ndarray, width: int | None = None) -> None:
@@ -123,3 +124,8 @@ class Rows:
         first = self._offsets[i] + start
         assert first + len(rows) <= self._offsets[i + 1], "rows reach into the next utterance"
         self._rows[first : first + len(rows)] = rows
+
+    def write_each(self, numbers: Sequence[int], rows: np.ndarray) -> None:
+        """Writes the rows (utterances, rows, ...) of some utterances, given by their numbers."""
+        for i, of_one in zip(numbers, rows, strict=True):
+            self.write(i, of_one)

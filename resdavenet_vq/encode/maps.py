@@ -85,28 +85,23 @@ class MapsFile(EncodedFile):
         )
         self._check(fits, "ids, frames, cells and image_index")
 
-    def cells(self, image_id: str) -> np.ndarray:
-        """The vectors (H, W, D) float32 of an image's cells. Raises InputError for an unknown image."""
-        return self.cells_of(self._number(self._image_numbers, "image", image_id))
-
-    def frames(self, utterance_id: str) -> np.ndarray:
-        """The vectors (T, D) float32 of a caption's frames. Raises InputError for an unknown caption."""
-        return self.frames_of(self._number(self._numbers, "utterance", utterance_id))
-
     def matchmap(self, image_id: str, utterance_id: str) -> np.ndarray:
-        """The dot products (H, W, T) float64 of every cell of an image with every frame of a caption."""
-        products: np.ndarray = self.cells(image_id).astype(np.float64) @ self.frames(utterance_id).astype(np.float64).T
+        """The dot products (H, W, T) float64 of every cell of an image with every frame of a caption.
+
+        Raises InputError for an image or a caption that is not in the file.
+        """
+        cells = self.cells(self._number(self._image_numbers, "image", image_id))
+        frames = self.frames(self._number(self._numbers, "utterance", utterance_id))
+        products: np.ndarray = cells.astype(np.float64) @ frames.astype(np.float64).T
         return products
 
-    def cells_of(self, number: int) -> np.ndarray:
-        """The same as `cells`, by the image's number."""
-        return self._finite(self._cells[number], "image", self.image_ids[number])
+    def cells(self, j: int) -> np.ndarray:
+        """The vectors (H, W, D) float32 of the cells of image number j."""
+        return self._finite(self._cells[j], "image", self.image_ids[j])
 
-    def frames_of(self, number: int) -> np.ndarray:
-        """The same as `frames`, by the caption's number."""
-        return self._finite(
-            self._frames[self.offsets[number] : self.offsets[number + 1]], "utterance", self.ids[number]
-        )
+    def frames(self, i: int) -> np.ndarray:
+        """The vectors (T, D) float32 of the frames of caption number i."""
+        return self._finite(self._frames[self.offsets[i] : self.offsets[i + 1]], "utterance", self.ids[i])
 
     def _finite(self, vectors: np.ndarray, what: str, name: str) -> np.ndarray:
         if not np.isfinite(vectors).all():

@@ -1,9 +1,9 @@
 """A recording to its units, of any length and without a corpus: `resdavenet_vq.load_model`.
 
-A long recording goes through the network in pieces. Each piece has, on both sides, the frames that its own frames depend on
-(`model.reach`), and these are cut away again: the codes are those of one pass, and only one piece is in memory. The
-features are rounded as those of the store that the model was trained from (float16 unless prepared otherwise; float32 for
-the models of 2020), so that the codes are also those of `encode-codes`.
+A long recording goes through the network in pieces. Each piece has, on both sides, the frames that its own frames
+depend on (`model.audio.receptive_field`), and these are cut away again: the codes are those of one pass, and only one piece is in
+memory. The features are rounded as those of the store that the model was trained from (float16 unless prepared
+otherwise; float32 for the models of 2020), so that the codes are also those of `encode-codes`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from resdavenet_vq.config import Preparation
 from resdavenet_vq.data.audio import Recording
 from resdavenet_vq.data.features import N_MELS
 from resdavenet_vq.encode.features import is_quantized
-from resdavenet_vq.encode.split import FRAMES_AT_ONCE, codebook, deepest, frame_period, true_float32
+from resdavenet_vq.encode.split import FRAMES_AT_ONCE, codebook, deepest, frame_period
 from resdavenet_vq.encode.units import FrameTime, Units
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import frame_stride, layer_position
 from resdavenet_vq.model import checkpoint
+from resdavenet_vq.model.audio import receptive_field
 from resdavenet_vq.model.dual_encoder import DualEncoder
-from resdavenet_vq.model.reach import reach
+from resdavenet_vq.model.precision import true_float32
 
 type Precision = Literal["float16", "float32"]
 
@@ -39,6 +40,12 @@ class Part(NamedTuple):
     """(n, C) float32."""
     codes: np.ndarray | None
     """(n,) int32, of quantizers."""
+
+    @property
+    def quantized(self) -> np.ndarray:
+        """The codes of a quantizer."""
+        assert self.codes is not None, "the layer is a quantizer"
+        return self.codes
 
 
 class SpeechEncoder:
@@ -68,8 +75,8 @@ class SpeechEncoder:
     ) -> Units:
         """The units of an audio file in one layer: by default, in the first quantizer that is on.
 
-        Any sample rate and number of channels: channels are averaged and resampled as preparation does it, nothing is cut.
-        Raises InputError if the file cannot be used, the model has no quantizers, or the layer has no codes.
+        Any sample rate and number of channels: channels are averaged and resampled as preparation does it, nothing is
+        cut. Raises InputError if the file cannot be used, the model has no quantizers, or the layer has no codes.
         """
         chosen = self.check_quantizers([layer] if layer else self.layers[:1])
         return self.encode_layers(path, chosen, frame_time=frame_time, allow_silent=allow_silent)[chosen[0]]
@@ -88,9 +95,7 @@ class SpeechEncoder:
         pieces_of: dict[str, list[np.ndarray]] = {layer: [] for layer in chosen}
         for parts in self.parts(recording, chosen):
             for layer in chosen:
-                codes = parts[layer].codes
-                assert codes is not None, "the layer is a quantizer"
-                pieces_of[layer].append(codes)
+                pieces_of[layer].append(parts[layer].quantized)
         return {
             layer: Units(
                 path=Path(path),
@@ -143,7 +148,7 @@ class SpeechEncoder:
         """
         last = deepest(layers)
         assert last is not None, "layers are not empty"
-        stride, around = frame_stride(last), reach(self.network.audio, last)
+        stride, around = frame_stride(last), receptive_field(self.network.audio, last)
         step = max(1, frames_at_once // stride) * stride
         before = -(around.first // stride) * stride  # a piece begins where a frame of every layer does
         for piece in pieces(recording, step, before, around.last):

@@ -8,10 +8,10 @@ one length for all, `recipe.context: padded`), so that no result depends on batc
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,15 +21,16 @@ from resdavenet_vq.data.dataset import equal_length_batches, evaluation_images, 
 from resdavenet_vq.data.features import FRAME_PERIOD, HOP_LENGTH, N_MELS, PAD_VALUE, SAMPLE_RATE
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import add_codes, create_codes
-from resdavenet_vq.encode.embeddings import Pairs, create_embeddings
+from resdavenet_vq.encode.embeddings import EmbeddingsToFill, Pairs, create_embeddings
 from resdavenet_vq.encode.features import LOGMEL, add_features, create_features, is_quantized
 from resdavenet_vq.encode.hdf5 import Rows
-from resdavenet_vq.encode.maps import create_maps
+from resdavenet_vq.encode.maps import MapsToFill, create_maps
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import N_POSITIONS, frame_stride, layer_position
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import AudioOutput
 from resdavenet_vq.model.dual_encoder import DualEncoder, NoImageEncoder
+from resdavenet_vq.model.precision import true_float32
 from resdavenet_vq.progress import track
 
 FRAMES_AT_ONCE = 1 << 14
@@ -37,11 +38,38 @@ FRAMES_AT_ONCE = 1 << 14
 
 IMAGES_AT_ONCE = 64
 
+LAST = f"conv{N_POSITIONS}"
+"""The layer whose frames are compared with images."""
+
 CROPPED = Recipe()
 """Nothing around utterances."""
 
-type Writer = Callable[[AudioOutput, Sequence[int]], None]
-"""Writes the model's output for a batch of utterances, given by their numbers."""
+
+@dataclass
+class _Files:
+    """The open files of one pass."""
+
+    embeddings: EmbeddingsToFill | None = None
+    maps: MapsToFill | None = None
+    codes: dict[str, Rows] = field(default_factory=dict)
+    """By layer."""
+    features: dict[str, Rows] = field(default_factory=dict)
+
+    def write(self, output: AudioOutput, numbers: Sequence[int]) -> None:
+        """Writes the model's output for utterances of equal length, given by their numbers."""
+        if self.embeddings:
+            for i, vector in zip(numbers, _array(DualEncoder.embed_speech(output)), strict=True):
+                self.embeddings.speech[i] = vector
+        if self.maps:
+            frames = output.frames.float().transpose(1, 2)
+            self.maps.frames.write_each(numbers, _array(frames[:, : output.n_frames[0]]))
+        for layer, rows in self.codes.items():
+            codes = output.layers[layer].codes
+            assert codes is not None, "the layer is a quantizer"
+            rows.write_each(numbers, _array(codes[:, : output.layers[layer].n_frames[0]]))
+        for layer, rows in self.features.items():
+            vectors = output.layers[layer].vectors.transpose(1, 2)
+            rows.write_each(numbers, _array(vectors[:, : output.layers[layer].n_frames[0]]))
 
 
 def encode(
@@ -68,8 +96,8 @@ def encode(
     limit
         Number of utterances, the first of the store; 0: all.
     recipe
-        Only `context` and `pad_value` count: in a padded context every utterance is padded to the store's maximum length,
-        and only its own frames are written.
+        Only `context` and `pad_value` count: in a padded context every utterance is padded to the store's maximum
+        length, and only its own frames are written.
     frames_at_once
         Log-mel frames in a batch: changes speed and memory, not results.
 
@@ -81,29 +109,25 @@ def encode(
     n = min(limit or len(data), len(data))
     network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     with ExitStack() as stack, torch.inference_mode(), true_float32():
-        writers: list[Writer] = []
-        layers: list[str] = []
+        files = _Files()
         if embeddings:
-            writers.append(_embeddings_writer(stack, embeddings, network, data, n))
+            files.embeddings = _start_embeddings(stack, embeddings, network, data, n)
         if maps:
-            writers.append(_maps_writer(stack, maps, network, data, n))
+            files.maps = _start_maps(stack, maps, network, data, n)
         if codes:
             rows = (data.utterance(i).to_dict() for i in range(n))
             file = stack.enter_context(create_codes(codes, data.ids[:n], rows))
             for layer in [f"quant{number}" for number in network.quantizers]:
                 n_frames = layer_frames(data.n_frames[:n], layer)
-                out = add_codes(file, layer, codebook(network, layer), n_frames, frame_period(layer))
-                writers.append(_codes_writer(out, layer))
-                layers.append(layer)
+                files.codes[layer] = add_codes(file, layer, codebook(network, layer), n_frames, frame_period(layer))
         if features:
             file = stack.enter_context(create_features(features, data.ids[:n], _durations(data, n)))
             for layer in dict.fromkeys(feature_layers):
-                width, n_frames = layer_width(network, layer), layer_frames(data.n_frames[:n], layer)
-                writers.append(_features_writer(add_features(file, layer, width, n_frames, frame_period(layer)), layer))
-                layers.append(layer)
-        if writers:
-            until = None if embeddings or maps else deepest(layers)
-            done = _encode_speech(network, data, n, writers, until, frames_at_once, model, recipe)
+                n_frames, width = layer_frames(data.n_frames[:n], layer), layer_width(network, layer)
+                files.features[layer] = add_features(file, layer, width, n_frames, frame_period(layer))
+        if files != _Files():
+            until = None if embeddings or maps else deepest([*files.codes, *files.features])
+            done = _encode_speech(network, data, n, files, until, frames_at_once, model, recipe)
             for _ in track(done, f"encode {store.stem}", total=n, unit="utterances"):
                 pass
 
@@ -117,55 +141,29 @@ def encode_logmel(store: Path, out: Path) -> None:
             rows.write(i, data.logmel(i))
 
 
-def _embeddings_writer(stack: ExitStack, path: Path, network: DualEncoder, data: Store, n: int) -> Writer:
-    """A writer of speech embeddings; those of the images are written at once."""
+def _start_embeddings(stack: ExitStack, path: Path, network: DualEncoder, data: Store, n: int) -> EmbeddingsToFill:
+    """An embeddings file with the vectors of the images."""
     pairs = _pairs(network, data, n)
-    out = stack.enter_context(create_embeddings(path, pairs, layer_width(network, f"conv{N_POSITIONS}")))
+    file = stack.enter_context(create_embeddings(path, pairs, layer_width(network, LAST)))
     for image_maps, numbers in _image_maps(network, data, pairs):
-        for j, vector in zip(numbers, network.embed_image(image_maps).cpu().numpy(), strict=True):
-            out.image[j] = vector
-
-    def write(output: AudioOutput, numbers: Sequence[int]) -> None:
-        for i, vector in zip(numbers, DualEncoder.embed_speech(output).cpu().numpy(), strict=True):
-            out.speech[i] = vector
-
-    return write
+        for j, vector in zip(numbers, _array(network.embed_image(image_maps)), strict=True):
+            file.image[j] = vector
+    return file
 
 
-def _maps_writer(stack: ExitStack, path: Path, network: DualEncoder, data: Store, n: int) -> Writer:
-    """A writer of the last layer's frames; the cells of the images are written at once."""
-    pairs, last = _pairs(network, data, n), f"conv{N_POSITIONS}"
-    n_frames = layer_frames(data.n_frames[:n], last)
-    out = stack.enter_context(create_maps(path, pairs, n_frames, layer_width(network, last), frame_period(last)))
+def _start_maps(stack: ExitStack, path: Path, network: DualEncoder, data: Store, n: int) -> MapsToFill:
+    """A maps file with the cells of the images."""
+    pairs, n_frames = _pairs(network, data, n), layer_frames(data.n_frames[:n], LAST)
+    file = stack.enter_context(create_maps(path, pairs, n_frames, layer_width(network, LAST), frame_period(LAST)))
     for image_maps, numbers in _image_maps(network, data, pairs):
-        for j, cells in zip(numbers, image_maps.float().permute(0, 2, 3, 1).cpu().numpy(), strict=True):
-            out.write_cells(j, cells)
-
-    def write(output: AudioOutput, numbers: Sequence[int]) -> None:
-        frames = output.frames.float().transpose(1, 2)[:, : output.n_frames[0]].cpu().numpy()
-        for i, rows in zip(numbers, frames, strict=True):
-            out.frames.write(i, rows)
-
-    return write
+        for j, cells in zip(numbers, _array(image_maps.float().permute(0, 2, 3, 1)), strict=True):
+            file.write_cells(j, cells)
+    return file
 
 
-def _codes_writer(out: Rows, layer: str) -> Writer:
-    def write(output: AudioOutput, numbers: Sequence[int]) -> None:
-        codes = output.layers[layer].codes
-        assert codes is not None, "the layer is a quantizer"
-        for i, row in zip(numbers, codes[:, : output.layers[layer].n_frames[0]].cpu().numpy(), strict=True):
-            out.write(i, row)
-
-    return write
-
-
-def _features_writer(out: Rows, layer: str) -> Writer:
-    def write(output: AudioOutput, numbers: Sequence[int]) -> None:
-        vectors = output.layers[layer].vectors.transpose(1, 2)
-        for i, rows in zip(numbers, vectors[:, : output.layers[layer].n_frames[0]].cpu().numpy(), strict=True):
-            out.write(i, rows)
-
-    return write
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    array: np.ndarray = tensor.cpu().numpy()
+    return array
 
 
 def _pairs(network: DualEncoder, data: Store, n: int) -> Pairs:
@@ -238,13 +236,13 @@ def _encode_speech(
     network: DualEncoder,
     data: Store,
     n: int,
-    writers: Sequence[Writer],
+    files: _Files,
     until: str | None,
     frames_at_once: int,
     model: Path,
     recipe: Recipe,
 ) -> Iterator[int]:
-    """Encodes the first n utterances and hands every batch to the writers; yields the number of each utterance."""
+    """Encodes the first n utterances and writes every batch; yields the number of each utterance."""
     device = next(network.parameters()).device
     for logmel, numbers in _batches(data, n, frames_at_once, recipe):
         n_frames = torch.full((len(numbers),), int(data.n_frames[numbers[0]]), device=device)
@@ -257,8 +255,7 @@ def _encode_speech(
                 f"{model}: {bad[0]} is not finite for utterance {data.ids[numbers[0]]} or one of its length; "
                 "was the model trained to divergence?"
             )
-        for write in writers:
-            write(output, numbers)
+        files.write(output, numbers)
         yield from numbers
 
 
@@ -283,18 +280,3 @@ def _batches(data: Store, n: int, frames_at_once: int, recipe: Recipe) -> Iterat
 def deepest(layers: Sequence[str]) -> str | None:
     """The last layer that must be computed; a quantizer comes after the layer that enters it."""
     return max(layers, key=lambda layer: (layer_position(layer), is_quantized(layer)), default=None)
-
-
-@contextmanager
-def true_float32() -> Iterator[None]:
-    """Neither TF32 nor bfloat16 inside float32 convolutions and matrix products."""
-    kinds: Any = torch.backends
-    backends = (kinds.cudnn.conv, kinds.cuda.matmul, kinds.mkldnn.conv, kinds.mkldnn.matmul)
-    before = [backend.fp32_precision for backend in backends]
-    try:
-        for backend in backends:
-            backend.fp32_precision = "ieee"
-        yield
-    finally:
-        for backend, precision in zip(backends, before, strict=True):
-            backend.fp32_precision = precision

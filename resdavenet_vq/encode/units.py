@@ -1,7 +1,8 @@
-"""The units of one recording, and how they are written for other tools.
+"""Runs of equal codes and their times; the units of one recording.
 
-A unit is a run of equal codes, from the first frame's begin to the last frame's end. Frame f of period p lasts from f p to
-(f + 1) p seconds; with frame time `centred`, where the frame's receptive field is centred at f p, half a period earlier.
+A unit is a run of equal codes, from the begin of its first frame to the end of its last. Frame f of period p lasts from
+f p to (f + 1) p seconds, its center is at (f + 1/2) p: the frame time `published`. In truth its receptive field is
+centered at f p; the frame time `centred` places all frames half a period earlier.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def code_runs(codes: np.ndarray, frame_period: float, frame_time: FrameTime = "p
 
 
 class Unit(NamedTuple):
-    """A run of equal codes: seconds from the start of the recording, frames."""
+    """A run of equal codes; onset and offset are seconds from the start of the recording."""
 
     code: int
     onset: float
@@ -93,7 +94,7 @@ class Units:
     codebook_size : int
         Codes are 0 ... codebook_size - 1.
     frame_time : "published" or "centred"
-        Where frames lie in time.
+        The times of the frames, see above.
     """
 
     path: Path
@@ -106,12 +107,12 @@ class Units:
 
     @property
     def onsets(self) -> np.ndarray:
-        """(F,) seconds at which the frames begin."""
+        """(F,) seconds."""
         return frame_edges(np.arange(len(self.codes)), self.frame_period, self.frame_time)
 
     @property
     def offsets(self) -> np.ndarray:
-        """(F,) seconds at which the frames end."""
+        """(F,) seconds."""
         return frame_edges(np.arange(1, len(self.codes) + 1), self.frame_period, self.frame_time)
 
     @property
@@ -125,7 +126,7 @@ class Units:
         return code_runs(self.codes, self.frame_period, self.frame_time)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: frame by frame in `codes`, run by run in `units`."""
+        """As JSON: `codes` has a value a frame, `units` one a run."""
         return {
             "frame_period": self.frame_period,
             "frame_time": self.frame_time,
@@ -135,13 +136,13 @@ class Units:
         }
 
     def to_line(self, name: str) -> dict[str, Any]:
-        """A line of JSONL: `units` and their `durations` in seconds, one each; `frames` is how many each spans."""
-        found = self.runs
+        """As a line of JSONL: for each run its code in `units`, its duration in seconds, and its number of frames."""
+        units = self.runs
         return {
             "id": name,
             "layer": self.layer,
             "frame_period": self.frame_period,
-            "units": [unit.code for unit in found],
-            "durations": [round(unit.offset - unit.onset, DECIMALS) for unit in found],
-            "frames": [unit.frames for unit in found],
+            "units": [unit.code for unit in units],
+            "durations": [round(unit.offset - unit.onset, DECIMALS) for unit in units],
+            "frames": [unit.frames for unit in units],
         }

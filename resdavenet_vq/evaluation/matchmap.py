@@ -103,8 +103,8 @@ def _blocks(
 
 def _scores(maps: MapsFile, images: np.ndarray, captions: np.ndarray, similarity: Similarity) -> np.ndarray:
     """Scores of some images with some captions, by their numbers, in single precision."""
-    cells = np.stack([maps.cells_of(i) for i in images.tolist()])
-    frames = [maps.frames_of(j) for j in captions.tolist()]
+    cells = np.stack([maps.cells(i) for i in images.tolist()])
+    frames = [maps.frames(j) for j in captions.tolist()]
     first = np.cumsum([0, *map(len, frames[:-1])])
     scores = similarities(cells.reshape(len(cells), -1, cells.shape[-1]), np.concatenate(frames), first, similarity)
     try:

@@ -36,7 +36,7 @@ def planned_figures(plan: Plan) -> dict[str, PlannedFigure]:
         "scores": PlannedFigure([], [str(plan.root / "scores.csv")], []),
         "histories": PlannedFigure(every, plan.models, []),
         "words": PlannedFigure(words, plan.words_of(plan.examples), []),
-        "codes": PlannedFigure(codes, [], [str(plan.root / f"data/{split}.h5"), *plan.shown_codes]),
+        "codes": PlannedFigure(codes, [], [*plan.stores(split), *plan.shown_codes]),
     }
     numbered = {
         "utterance": [[f"--utterance={utterance_id}"] for utterance_id in settings.utterances] or [[]],

@@ -1,7 +1,7 @@
 """How noisy copies of splits are made, and which scores stand in their table.
 
-A copy of the split `test` is named by what was added to it: `test.white_10dB`. It is a split like any other: it has a
-store, is encoded, and its scores lie where those of any split lie.
+A copy of the split `test` is named by what was added to it: `test.white_10dB`. It is a split like any other: it has a store,
+is encoded, and its scores lie where those of any split lie.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class NoisePlan:
         return [str(path)] if path else []
 
     def preparation(self, copy: str) -> str:
-        """How a copy is prepared: as its split, but always with its own features in the store."""
+        """How a copy is prepared: as its split, but with features of its own in the store, wherever the split's are read from."""
         values = json.loads(self.plan.preparation(self.plan.copies[copy].split))
         return as_json(Preparation.from_json(json.dumps(values | {"reader": "store"})), *values)
 
@@ -69,7 +69,7 @@ class NoisePlan:
         return [path for score in self.plan.config.noise.scores for path in self._scores(score)]
 
     def _scores(self, score: str) -> Iterator[str]:
-        """The paths of one kind of score, for ABX those of quantizers and of the raw log-mel features."""
+        """The paths of one kind of score: of all models, and for ABX of every quantizer and the raw log-mel features."""
         splits = dict.fromkeys(self.plan.splits_of(score))
         for split in [*splits, *(copy.name for copy in self.plan.copies.values() if copy.split in splits)]:
             if score == "retrieval":

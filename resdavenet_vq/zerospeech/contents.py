@@ -1,7 +1,7 @@
-"""The files of somebody else's submission, folder or zip, read without trust.
+"""The files of an untrusted submission, a folder or a zip.
 
-Nothing is unpacked. A zip whose files would expand beyond `MOST_BYTES`, whose names lead outside, or that is packed in
-ways no submission needs is told to be so, and such files are not opened. What is read at once is bounded.
+Nothing is unpacked. A zip that would expand beyond `MOST_BYTES`, has names that lead outside, or is packed in ways that
+no submission needs is reported, and such files are not opened. The amount that is read at once is bounded.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Contents:
         with self._archive.open(name) if self._archive else (self._path / name).open("rb") as file:
             yield cast(
                 "BinaryIO", io.BufferedReader(cast("io.RawIOBase", file), BUFFER)
-            )  # a zip's own lines are slow, and not bounded
+            )  # reading lines of a zip is slow, and they are not bounded
 
     def head(self, name: str, most: int) -> bytes:
         """The first bytes of a file."""
@@ -87,7 +87,7 @@ class Contents:
                 if stat.S_ISREG(path.lstat().st_mode):
                     self.names.append(name)
                 else:
-                    self.problems.append(f"{shown(name)}: is a link or no regular file")
+                    self.problems.append(f"{printable(name)}: is a link or no regular file")
 
     def _list(self, archive: zipfile.ZipFile) -> None:
         entries = archive.infolist()
@@ -98,15 +98,15 @@ class Contents:
                 f"more than the {MOST_FILES} files of {MOST_BYTES} bytes that are read"
             )
             return
-        seen = set()
+        names = set()
         for entry in entries:
             if fault := _fault(entry):
-                self.problems.append(f"{shown(entry.orig_filename)}: {fault}")
-            elif entry.filename in seen:
-                self.problems.append(f"{shown(entry.filename)}: stands in the zip twice")
+                self.problems.append(f"{printable(entry.orig_filename)}: {fault}")
+            elif entry.filename in names:
+                self.problems.append(f"{printable(entry.filename)}: is in the zip twice")
             elif not entry.is_dir():
                 self.names.append(entry.filename)
-            seen.add(entry.filename)
+            names.add(entry.filename)
 
     def __enter__(self) -> Self:
         return self
@@ -115,7 +115,7 @@ class Contents:
         self._stack.close()
 
 
-def shown(name: str) -> str:
+def printable(name: str) -> str:
     """A file's name, fit for a terminal."""
     return (name if name.isprintable() else ascii(name))[:200]
 

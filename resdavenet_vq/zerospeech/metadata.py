@@ -1,81 +1,108 @@
-"""What a submission says of itself: the entries of its YAML files by edition, written and checked."""
+"""The YAML files of a submission, written and checked: their entries by edition."""
 
 from __future__ import annotations
 
-import math
 import reprlib
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
 import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import PydanticCustomError
 
 from resdavenet_vq.config import Submission
-
-ABX_DISTANCES = ("dtw_cosine", "dtw_kl", "levenshtein")
-METRICS = ("cosine", "euclidean", "kl", "kl_symmetric")
-POOLINGS = ("min", "max", "mean", "sum", "last", "lastlast")
 
 MOST_BYTES = 1 << 16
 """Of a YAML file."""
 
 
-class Entry(NamedTuple):
-    """What an entry may be."""
-
-    kind: Literal["a text", "true or false", "a number", "a mapping", "given"]
-    needed: bool = True
-    values: tuple[str, ...] = ()
-    """One of these, if there are any."""
-    entries: Mapping[str, Entry] = {}
-    """Of a mapping."""
+def _not_null(value: Any) -> Any:
+    if value is None:
+        raise PydanticCustomError("null", "must not be empty")
+    return value
 
 
-TEXT, FLAG = Entry("a text"), Entry("true or false")
-WHO = {"author": TEXT, "affiliation": TEXT}
-TASK_2019 = {
-    "abx distance": Entry("a text", values=ABX_DISTANCES),
-    "system description": TEXT,
-    "using parallel train": FLAG,
-    "using external data": FLAG,
-    "auxiliary1 description": Entry("a text", needed=False),
-    "auxiliary2 description": Entry("a text", needed=False),
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Anything = Annotated[Any, AfterValidator(_not_null)]
+
+
+class _Entries(BaseModel):
+    """A mapping of known entries. Those with a default may be missing: the challenges' tools differ in them."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class _Spaced(_Entries):
+    """Entries whose names have spaces."""
+
+    model_config = ConfigDict(alias_generator=lambda name: name.replace("_", " "))
+
+
+class _Who(_Spaced):
+    author: Text
+    affiliation: Text
+    open_source: bool
+
+
+class _Task2019(_Spaced):
+    abx_distance: Literal["dtw_cosine", "dtw_kl", "levenshtein"]
+    system_description: Text
+    using_parallel_train: bool
+    using_external_data: bool
+    auxiliary1_description: Text = ""
+    auxiliary2_description: Text = ""
+
+
+class _Submission2019(_Who, _Task2019):
+    pass
+
+
+class _Task2019In2020(_Task2019):
+    hyperparameters: Anything
+    author: Text = ""
+    affiliation: Text = ""
+    open_source: bool = False
+
+
+class _Phonetic(_Entries):
+    metric: Literal["cosine", "euclidean", "kl", "kl_symmetric"]
+    frame_shift: Number
+
+
+class _Semantic(_Entries):
+    metric: Text
+    pooling: Literal["min", "max", "mean", "sum", "last", "lastlast"]
+
+
+class _Parameters(_Entries):
+    phonetic: _Phonetic
+    semantic: _Semantic = Field(default_factory=lambda: _Semantic(metric="cosine", pooling="mean"))
+
+
+class _Submission2021(_Entries):
+    author: Text
+    affiliation: Text
+    description: Text
+    open_source: bool
+    train_set: Text
+    parameters: _Parameters
+    gpu_budget: Number = 0
+    visually_grounded: bool = False
+
+
+FILES: dict[int, dict[str, type[BaseModel]]] = {
+    2019: {"metadata.yaml": _Submission2019},
+    2020: {"metadata.yaml": _Who, "2019/metadata.yaml": _Task2019In2020},
+    2021: {"meta.yaml": _Submission2021},
 }
-PHONETIC = {"metric": Entry("a text", values=METRICS), "frame_shift": Entry("a number")}
-SEMANTIC = {"metric": TEXT, "pooling": Entry("a text", values=POOLINGS)}
-
-ENTRIES: dict[int, dict[str, dict[str, Entry]]] = {
-    2019: {"metadata.yaml": WHO | {"open source": FLAG} | TASK_2019},
-    2020: {
-        "metadata.yaml": WHO | {"open source": FLAG},
-        "2019/metadata.yaml": TASK_2019
-        | {"hyperparameters": Entry("given")}
-        | {key: entry._replace(needed=False) for key, entry in (WHO | {"open source": FLAG}).items()},
-    },
-    2021: {
-        "meta.yaml": WHO
-        | {
-            "description": TEXT,
-            "open_source": FLAG,
-            "train_set": TEXT,
-            "gpu_budget": Entry("a number", needed=False),
-            "visually_grounded": FLAG._replace(needed=False),
-            "parameters": Entry(
-                "a mapping",
-                entries={
-                    "phonetic": Entry("a mapping", entries=PHONETIC),
-                    "semantic": Entry("a mapping", needed=False, entries=SEMANTIC),
-                },
-            ),
-        }
-    },
-}
-"""The YAML files of each edition and their entries. An entry that is not needed was asked for by some versions of the challenge's tool."""
+"""The YAML files of each edition and their entries."""
 
 
-def written(
+def describe(
     edition: int, settings: Submission, *, lineage: str, layer: str, frame_period: float, width: int
 ) -> dict[str, dict[str, Any]]:
-    """The content of each YAML file of a submission."""
+    """The content of each YAML file of a submission of ours."""
     description = f"ResDAVEnet-VQ {lineage}, layer {layer}, trained on images and their spoken captions"
     who: dict[str, Any] = {"author": settings.author, "affiliation": settings.affiliation}
     distance = {"abx distance": settings.abx_distance, "system description": description}
@@ -96,13 +123,13 @@ def written(
     }
     parameters = {
         "phonetic": {"metric": settings.metric, "frame_shift": frame_period},
-        "semantic": {"metric": "cosine", "pooling": "mean"},  # the organisers' tool wants it of all
+        "semantic": {"metric": "cosine", "pooling": "mean"},  # the organizers' tool requires it
     }
     return {"meta.yaml": who | about | {"visually_grounded": True, "parameters": parameters}}
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values, and no aliases: a few lines of them can stand for gigabytes."""
+    """Plain values, and no aliases: a few lines of them can expand to gigabytes."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -122,48 +149,33 @@ def parse(text: bytes) -> Any:
         raise ValueError(f"is no YAML ({' '.join(str(e).split())[:200]})") from None
 
 
-def problems(name: str, found: Any, entries: Mapping[str, Entry]) -> Iterator[str]:
-    """What is wrong with the entries of a YAML file, or of a mapping in one."""
-    if not isinstance(found, dict):
-        yield f"{name}: is no mapping"
-        return
-    for key, entry in entries.items():
-        if key in found:
-            yield from _entry_problems(name, key, found[key], entry)
-        elif entry.needed:
-            yield f"{name}: '{key}' is missing"
-    for key in sorted(found.keys() - entries.keys(), key=_shown):
-        yield f"{name}: {_shown(key)} is not known"
+def problems(name: str, value: Any, entries: type[BaseModel]) -> Iterator[str]:
+    """What is wrong with the value of a YAML file: a line a fault, with the file and the key."""
+    try:
+        entries.model_validate(value)
+    except ValidationError as e:
+        for fault in e.errors(include_url=False):
+            key = f"'{'.'.join(map(_key, fault['loc']))}'"
+            match fault["type"]:
+                case "missing":
+                    yield f"{name}: {key} is missing"
+                case "extra_forbidden" | "invalid_key":
+                    yield f"{name}: {key} is not known"
+                case "model_type":
+                    mapping = key if fault["loc"] else "the file"
+                    yield f"{name}: {mapping} must be a mapping, not {_short(fault['input'])}"
+                case _:
+                    message = f"{fault['msg'][0].lower()}{fault['msg'][1:]}"
+                    yield f"{name}: {key}: {message}, not {_short(fault['input'])}"
 
 
-def _entry_problems(name: str, key: str, value: Any, entry: Entry) -> Iterator[str]:
-    if entry.values and value not in entry.values:
-        yield f"{name}: '{key}' must be one of {', '.join(entry.values)}, not {_shown(value)}"
-    elif entry.kind == "given" and value is None:
-        yield f"{name}: '{key}' is empty"
-    elif not _is(value, entry.kind):
-        yield f"{name}: '{key}' must be {entry.kind}, not {_shown(value)}"
-    elif entry.entries:
-        yield from problems(f"{name}: {key}", value, entry.entries)
+def _key(part: str | int) -> str:
+    return part if isinstance(part, str) and part.isprintable() and len(part) < 40 else _short(part)
 
 
-def _shown(value: Any) -> str:
-    """A value in a few words."""
+def _short(value: Any) -> str:
+    """A value in a few printable words."""
     try:
         return reprlib.repr(value)
     except ValueError:  # Python writes no numbers of thousands of digits
         return "a number of thousands of digits"
-
-
-def _is(value: Any, kind: str) -> bool:
-    match kind:
-        case "a text":
-            return isinstance(value, str) and bool(value.strip())
-        case "true or false":
-            return isinstance(value, bool)
-        case "a number":
-            return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
-        case "a mapping":
-            return isinstance(value, dict)
-        case _:
-            return True

@@ -1,7 +1,8 @@
-"""Checking a submission, of this software or of anybody: accepted, or rejected with every reason.
+"""Checking anybody's submission: it is accepted, or rejected with every reason.
 
-Files are read one after another and line by line, so that size is a matter of time, not of memory. What the organisers'
-tools ask for beyond the layout, such as a folder of code from whoever declares open source, is a note and rejects nothing.
+Files are read one after another and line by line, so that large ones take time, not memory. What the organizers' tools
+require beyond the layout, such as a folder of code of a submission that declares open source, is a note, no reason to
+reject it.
 """
 
 from __future__ import annotations
@@ -12,42 +13,40 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from resdavenet_vq.encode.audio_files import audio_files
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.abx.items import read_items
 from resdavenet_vq.zerospeech import metadata
-from resdavenet_vq.zerospeech.contents import FAULTS, Contents, shown
-from resdavenet_vq.zerospeech.frames import Reader
+from resdavenet_vq.zerospeech.contents import FAULTS, Contents, printable
+from resdavenet_vq.zerospeech.submission import FrameReader
 
-EDITIONS = tuple(metadata.ENTRIES)
+EDITIONS = tuple(metadata.FILES)
 
-MOST_TOLD = 50
-"""Problems; the others are counted."""
+MOST_LISTED = 50
+"""Number of problems that are listed; the others are counted."""
 
 
 class Layout(NamedTuple):
-    """Where the files of an edition stand, as patterns of their whole names."""
+    """Where the files of an edition are, as patterns of their full names."""
 
     features: str
     """With the group `set`: files of one set have one width."""
     scored: str
-    """The set that must be there, and that expected files are looked for in."""
-    besides: str
-    """What may be there and is not looked into."""
-    described: str
-    """The same two, in words."""
+    """The set that must be there, and that has the expected files."""
+    unchecked: str
+    """Files that may be there and are not checked."""
+    in_words: str
+    """The files that an edition has."""
     fewest_frames: int = 1
 
 
 _TASK_2019 = r"(?P<set>(?:english|surprise)/(?:test|auxiliary_embedding[12]))/[^/]+\.txt"
-_BESIDES_2019 = r"(?:english|surprise)/test/[^/]+\.wav|code/.+"
+_UNCHECKED_2019 = r"(?:english|surprise)/test/[^/]+\.wav|code/.+"
 
 LAYOUTS = {
-    2019: Layout(_TASK_2019, "english/test", _BESIDES_2019, "metadata.yaml nor english/test/*.txt"),
+    2019: Layout(_TASK_2019, "english/test", _UNCHECKED_2019, "metadata.yaml nor english/test/*.txt"),
     2020: Layout(
         "2019/" + _TASK_2019,
         "english/test",
-        rf"2017/.+|2019/(?:{_BESIDES_2019})",
+        rf"2017/.+|2019/(?:{_UNCHECKED_2019})",
         "metadata.yaml nor 2019/metadata.yaml nor 2019/english/test/*.txt",
     ),
     2021: Layout(
@@ -65,22 +64,12 @@ class Expected(NamedTuple):
 
     ids: Sequence[str]
     source: str
-    """Who says so."""
-
-    @classmethod
-    def by_items(cls, path: Path) -> Expected:
-        """Those of an ABX item file."""
-        return cls(sorted({item.file for item in read_items(path)}), str(path))
-
-    @classmethod
-    def by_wavs(cls, folder: Path) -> Expected:
-        """Those of the audio files below a folder."""
-        return cls([*audio_files(folder)], str(folder))
+    """The file or folder that names them."""
 
 
 @dataclass
 class Verdict:
-    """What a check found. `problems` are at most `MOST_TOLD`; `more` counts the others."""
+    """The result of a check. `problems` are at most `MOST_LISTED`; `more` counts the others."""
 
     edition: int | None = None
     problems: list[str] = field(default_factory=list)
@@ -97,7 +86,7 @@ class Verdict:
 
     def add(self, problem: str) -> None:
         """Keeps a problem, or counts it if there are many."""
-        if len(self.problems) < MOST_TOLD:
+        if len(self.problems) < MOST_LISTED:
             self.problems.append(problem)
         else:
             self.more += 1
@@ -118,7 +107,7 @@ class Verdict:
 
 
 def validate(path: Path, edition: int | None = None, expected: Expected | None = None) -> Verdict:
-    """Checks a submission, a folder or a zip, of an edition or of the one that its files look like.
+    """Checks a submission, a folder or a zip, of the given edition, else of the one that its files look like.
 
     With `expected`, exactly those utterances must be there. Names are compared by their last part, as item files
     name them; of 2021, whose files keep the folders of the wavs, by the whole path if `expected` has folders.
@@ -133,7 +122,7 @@ def validate(path: Path, edition: int | None = None, expected: Expected | None =
             return verdict
         verdict.edition = edition or _edition(contents.names)
         if verdict.edition is None:
-            verdict.add(_unrecognised(contents.names))
+            verdict.add(_unrecognized(contents.names))
             return verdict
         for problem in _metadata_problems(contents, verdict):
             verdict.add(problem)
@@ -155,11 +144,11 @@ def _edition(names: Sequence[str]) -> int | None:
     return 2019 if top & {"metadata.yaml", "english", "surprise"} else None
 
 
-def _unrecognised(names: Sequence[str]) -> str:
-    """Why no edition was recognised."""
+def _unrecognized(names: Sequence[str]) -> str:
+    """Why no edition was recognized."""
     top = {name.partition("/")[0] for name in names}
     if len(top) == 1 and _edition([name.partition("/")[2] for name in names]):
-        return f"everything stands in the folder {shown(top.pop())}/; submit what is in it, not the folder"
+        return f"everything is in the folder {printable(top.pop())}/; submit what is in it, not the folder"
     return f"looks like no edition of {', '.join(map(str, EDITIONS))}: there is neither metadata.yaml nor meta.yaml"
 
 
@@ -167,60 +156,61 @@ def _metadata_problems(contents: Contents, verdict: Verdict) -> Iterator[str]:
     """Problems of the YAML files."""
     assert verdict.edition is not None
     names = set(contents.names)
-    for name, entries in metadata.ENTRIES[verdict.edition].items():
+    for name, entries in metadata.FILES[verdict.edition].items():
         if name not in names:
             yield f"{name}: is missing"
             continue
         try:
-            said = metadata.parse(contents.head(name, metadata.MOST_BYTES + 1))
+            value = metadata.parse(contents.head(name, metadata.MOST_BYTES + 1))
         except ValueError as e:
             yield f"{name}: {e}"
             continue
         except FAULTS as e:
             yield f"{name}: cannot be read ({e})"
             continue
-        yield from metadata.problems(name, said, entries)
+        yield from metadata.problems(name, value, entries)
         folder = "2019/code/" if verdict.edition == 2020 else "code/"
         if (
-            isinstance(said, dict)
-            and said.get("open source") is True
+            isinstance(value, dict)
+            and value.get("open source") is True
             and not any(file.startswith(folder) for file in names)
         ):
             verdict.notes.append(
-                f"{name} declares open source, but there is no {folder}; the organisers asked for the code or where it is"
+                f"{name} declares open source, but there is no {folder}; "
+                "the organizers asked for the code or where it is"
             )
 
 
 def _feature_problems(contents: Contents, layout: Layout, verdict: Verdict) -> Iterator[str]:
     """Problems of the feature files, which must have one width in each set, and of files that belong nowhere."""
-    known = metadata.ENTRIES[verdict.edition or 0]
-    reader, widths = Reader(any_space=verdict.edition == 2021), dict[str, int]()
+    described = metadata.FILES[verdict.edition or 0]
+    reader, widths = FrameReader(any_space=verdict.edition == 2021), dict[str, int]()
     unread = set()
     for name in contents.names:
         kind = _set(name, layout)
         if kind is None:
-            if re.fullmatch(layout.besides, name):
+            if re.fullmatch(layout.unchecked, name):
                 unread.add(re.sub(r"[^/]*$", "", name))
-            elif name not in known:
-                yield f"{shown(name)}: is neither {layout.described}"
+            elif name not in described:
+                yield f"{printable(name)}: is neither {layout.in_words}"
             continue
         try:
             with contents.open(name) as file:
-                found = reader.read(file)
+                frames = reader.read(file)
         except FAULTS as e:
-            yield f"{shown(name)}: cannot be read ({e})"
+            yield f"{printable(name)}: cannot be read ({e})"
             continue
-        yield from found.problems(shown(name), layout.fewest_frames)
-        verdict.files, verdict.frames = verdict.files + 1, verdict.frames + found.frames
-        if found.width > 1:
-            usual = widths.setdefault(kind, found.width)
-            if found.width != usual:
-                yield f"{shown(name)}: has {found.width} columns, other files have {usual}"
+        yield from frames.problems(printable(name), layout.fewest_frames)
+        verdict.files, verdict.frames = verdict.files + 1, verdict.frames + frames.frames
+        if frames.width > 1:
+            usual = widths.setdefault(kind, frames.width)
+            if frames.width != usual:
+                yield f"{printable(name)}: has {frames.width} columns, other files have {usual}"
     verdict.width = widths.get(layout.scored, 0)
     if not any(_set(name, layout) == layout.scored for name in contents.names):
         yield f"{'2019/' if verdict.edition == 2020 else ''}{layout.scored}/: holds no file"
     tasks = sorted({folder.split("/")[0] for folder in unread} & {"2017", "lexical", "syntactic", "semantic"})
-    verdict.notes += [f"{task}/ was not looked into" for task in tasks]
+    verdict.notes += [f"{task}/ was not checked" for task in tasks]
 
 
 def _set(name: str, layout: Layout) -> str | None:
@@ -237,15 +227,17 @@ def _differences(names: Sequence[str], edition: int, expected: Expected) -> Iter
         name.removeprefix(f"{folder}/").removesuffix(".txt") for name in names if _set(name, layout) == layout.scored
     ]
     whole = edition == 2021 and any("/" in name for name in expected.ids)
-    wanted = {name: _key(name, whole=whole) for name in expected.ids}
-    if len(set(wanted.values())) != len(wanted):
-        raise InputError(f"{expected.source}: two utterances have one name, so that their files cannot be told apart")
-    found = {_key(name, whole=whole): name for name in there}
-    for name, key in wanted.items():
-        if key not in found:
-            yield f"{folder}/{shown(name if whole else key)}.txt: is missing; {expected.source} asks for it"
-    for key in sorted(found.keys() - set(wanted.values())):
-        yield f"{folder}/{shown(found[key])}.txt: {expected.source} does not ask for it"
+    keys = {name: _key(name, whole=whole) for name in expected.ids}
+    if len(set(keys.values())) != len(keys):
+        raise InputError(
+            f"{expected.source}: two utterances have one name, so that their files cannot be distinguished"
+        )
+    present = {_key(name, whole=whole): name for name in there}
+    for name, key in keys.items():
+        if key not in present:
+            yield f"{folder}/{printable(name if whole else key)}.txt: is missing; {expected.source} lists it"
+    for key in sorted(present.keys() - set(keys.values())):
+        yield f"{folder}/{printable(present[key])}.txt: {expected.source} does not list it"
 
 
 def _key(name: str, *, whole: bool) -> str:

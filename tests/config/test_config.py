@@ -1,6 +1,9 @@
 """The schema: what it accepts, and that every fault is named with its dotted key."""
 
+import ast
 import copy
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -53,17 +56,17 @@ def test_shipped_configurations_are_valid():
         ("training.batch_size", 0, "training.batch_size: input should be greater than 0, not 0"),
         ("training.split", None, "training.split: missing; it must be given"),
         ("retrieval.split", "tset", "retrieval.split: the corpus has no split 'tset'; did you mean 'test'?"),
-        ("retrieval.similarities", ["misa"], "retrieval: similarities: pooled must stand in it, and nothing twice"),
+        ("retrieval.similarities", ["misa"], "retrieval: similarities: pooled must be in it, and nothing twice"),
         (
             "retrieval.similarities",
             ["pooled", "mesa"],
             "retrieval.similarities.1: input should be 'pooled', 'sisa', 'misa' or 'sima'",
         ),
         ("abx.splits", ["abx", "vall"], "abx.splits: the corpus has no split 'vall'; did you mean 'val'?"),
-        ("recipe.jitter", "centered", "recipe.jitter: input should be 'published' or 'centred', not 'centered'"),
+        ("recipe", {"jitter": "centered"}, "recipe.jitter: input should be 'published' or 'centred', not 'centered'"),
         ("model.image.crop", 80, "crop (80) is larger than resize (72)"),
         ("corpus.layout", "plces", "'spoken_scenes', 'places'"),
-        ("lineages", ["{2,2}"], "a quantizer stands twice"),
+        ("lineages", ["{2,2}"], "a quantizer is listed twice"),
         ("lineages", ["{6}"], "lineages.0:"),
     ],
 )
@@ -134,13 +137,48 @@ def test_faults_of_a_recipe(recipe, message):
     assert message in fault(("recipe", recipe))
 
 
-def test_shipped_configurations_name_every_switch():
+def test_shipped_configurations_say_published():
     for file in [REPO / "config.yaml", *(REPO / "configs").glob("*.yaml")]:
-        assert yaml.safe_load(file.read_text())["recipe"] == config.RECIPES["published"], file
+        assert yaml.safe_load(file.read_text())["recipe"] == "published", file
+
+
+PUBLISHED, CORRECTED = config.RECIPES.values()
+
+
+@pytest.mark.parametrize(
+    ("layers", "recipe"),
+    [
+        (["published", {"jitter": "centred"}], PUBLISHED | {"jitter": "centred"}),
+        (["corrected", {"jitter": "published"}], CORRECTED | {"jitter": "published"}),
+        (["corrected", None, {"jitter": "published"}, {"pad_value": "zero"}], CORRECTED | {"jitter": "published", "pad_value": "zero"}),
+        (["published", {"base": "corrected", "jitter": "published"}], CORRECTED | {"jitter": "published"}),
+        (["published", CORRECTED], CORRECTED),
+        ([{"jitter": "centred"}, "published"], PUBLISHED),
+        ([None, {"jitter": "centred"}], PUBLISHED | {"jitter": "centred"}),
+    ],
+)  # fmt: skip
+def test_a_recipe_is_laid_over_another(layers, recipe):
+    assert config.read(changed(("recipe", config.overlay(layers)))).recipe.model_dump() == recipe
+
+
+def test_five_equal_codebook_sizes_are_one():
+    one, five, other = (
+        config.read(changed(("model.quantizer.codebook_size", size))).model
+        for size in (32, [32] * 5, [32, 32, 32, 32, 16])
+    )
+    assert five.model_dump_json() == one.model_dump_json()
+    assert other.quantizer.codebook_size == (32, 32, 32, 32, 16)
+
+
+def test_models_of_earlier_versions_still_open():
+    card = json.loads((REPO / "tests/golden/model_0.1.0.json").read_text())["model"]
+    assert config.Model.from_card(card).audio.widths == (8, 8, 16, 16, 32)
+    with pytest.raises(InputError, match="n_mels: no such key"):
+        config.Model.from_card({**card, "audio": {**card["audio"], "n_mels": 80}})
 
 
 def test_a_released_lineage_is_named_once_and_rightly():
-    assert "released: {2,3} stands in it twice" in fault(("released", {"{2,3}": "a.tar", "{3, 2}": "b"}))
+    assert "released: {2,3} is listed twice" in fault(("released", {"{2,3}": "a.tar", "{3, 2}": "b"}))
     assert "released" in fault(("released", {"{2,7}": "a.tar"}))
 
 
@@ -151,13 +189,6 @@ def test_all_faults_are_reported_at_once():
         "words.half_window",
         "retrieval.split",
     }
-
-
-def test_overrides_apply_to_their_lineage_alone():
-    training = config.read(DEFAULT).training
-    assert training.of("{}").epochs == 12
-    assert training.of("{}->{2}").epochs == 6
-    assert training.of("{}").overrides == {}
 
 
 def test_a_section_reads_its_own_json_and_refuses_others():
@@ -187,3 +218,48 @@ def test_every_field_is_described():
     schema = config.Config.model_json_schema()
     found = [field for name, section in schema["$defs"].items() for field in undescribed(section, name)]
     assert found == []
+
+
+# What the fingerprints of code leave out
+
+
+ARITHMETIC = (ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.LShift, ast.RShift, ast.MatMult)
+IMPORTS = {"__future__", "collections", "difflib", "json", "pathlib", "pydantic", "resdavenet_vq", "typing"}
+ROOMS = {"config", "errors", "lineage"}
+READING = re.compile(
+    r"open|read_\w+|write_\w+|exists|is_file|is_dir|stat|iterdir|r?glob|resolve|absolute|cwd|home|mkdir"
+)
+
+
+def computing(file):
+    """What a module has beyond values, checks and choices: arithmetic, looks at the disk, and other imports."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        match node:
+            case ast.BinOp(op=op) | ast.AugAssign(op=op) if isinstance(op, ARITHMETIC):
+                yield node.lineno, type(op).__name__
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if READING.fullmatch(name):
+                yield node.lineno, name
+            case ast.Import(names=names) if any(alias.name.split(".")[0] not in IMPORTS for alias in names):
+                yield node.lineno, names[0].name
+            case ast.ImportFrom(module=module):
+                package, _, rest = module.partition(".")
+                if package not in IMPORTS or (package == "resdavenet_vq" and rest.split(".")[0] not in ROOMS):
+                    yield node.lineno, module
+
+
+@pytest.mark.parametrize("file", sorted((REPO / "resdavenet_vq/config").glob("*.py")), ids=lambda file: file.stem)
+def test_nothing_in_the_configuration_computes(file):
+    """The fingerprints of code leave these modules out: what they do with values must not decide any result."""
+    assert list(computing(file)) == []
+
+
+def test_what_counts_as_computing(tmp_path):
+    (tmp_path / "x.py").write_text(
+        "import math\nfrom resdavenet_vq.data import store\na = 2 * b\nc = p.read_text()\nd = x | y\n"
+    )
+    assert list(computing(tmp_path / "x.py")) == [
+        (1, "math"),
+        (2, "resdavenet_vq.data"),
+        (3, "Mult"),
+        (4, "read_text"),
+    ]

@@ -157,7 +157,7 @@ def test_the_whole_path_wins_over_a_name(tmp_path):
     write(tmp_path, "b/u.TextGrid", LONG.replace('"cat"', '"dog"'))
     result = joined(tmp_path, "a/u", "b/u")
     assert [u.words[-1].label for u in result.utterances] == ["CAT", "DOG"]
-    with pytest.raises(InputError, match=r"u: which one is it, .*a/u\.TextGrid or .*b/u\.TextGrid\?"):
+    with pytest.raises(InputError, match=r"u: which is the right one, .*a/u\.TextGrid or .*b/u\.TextGrid\?"):
         joined(tmp_path, "u")
 
 

@@ -31,7 +31,7 @@ def section(folder):
 
 
 def write(folder, **changes):
-    """The files; a change by the file's stem (`wav2capt`, `token`, `trainImages`, ...) is new text, None for no file, or added lines (a list)."""
+    """The files. A change by a file's stem (`wav2capt`, `trainImages`, ...) is new text, None, or added lines."""
     for name, text in FILES.items():
         change = changes.get(name.removesuffix(".txt").split("/")[1].split(".")[-1], text)
         path = folder / name
@@ -89,8 +89,8 @@ def test_rows_that_cannot_be_used(read):
         "wav: '../x.wav' leads upwards with '..'; it must stand below the base path",
         "image: '/a.jpg' is absolute; it must stand below the base path",
         "'1' is no caption's number such as #0",
-        "the utterance 'a_0' stands on line 1 already",
-        "the caption 'b.jpg#4' stands on line 10 already",
+        "the utterance 'a_0' is on line 1 already",
+        "the caption 'b.jpg#4' is on line 10 already",
     ]
     assert manifest.refused[0].reason.startswith("wav2capt.txt line 21: ")
     assert manifest.refused[4].file == "a_0.wav"

@@ -1,4 +1,4 @@
-"""Every layout on its whole way: a section of the configuration, files in the corpus's own layout, a manifest, a store."""
+"""Every layout all the way: a section of the configuration, the corpus's own files, a manifest, a store."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Audio files: what is read, what is refused, and recordings in blocks, which are the recording at once, bit for bit."""
+"""Audio files: what is read and refused; recordings in blocks are the recording at once, bit for bit."""
 
 import contextlib
 import struct

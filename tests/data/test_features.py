@@ -1,19 +1,14 @@
-import contextlib
-import struct
 from pathlib import Path
 
 import librosa
 import numpy as np
 import oracles.data as oracle_data
 import pytest
-import soundfile
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from resdavenet_vq.data import features
 from resdavenet_vq.data.audio import read_wav
-from resdavenet_vq.data.wav import read_plain
-from resdavenet_vq.errors import InputError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "features"
 EXPECTED = np.load(GOLDEN / "expected.npz")

@@ -50,7 +50,7 @@ def test_report_and_store(manifest, tmp_path):
     }
     assert verify(store.path) == []
     assert names(tmp_path) == ["a.report.json", "new"]
-    assert names(tmp_path / "new") == ["a.h5"]
+    assert names(tmp_path / "new") == ["a.h5", "a.h5.sha256"]
     assert str(tmp_path) not in json.dumps(store.attributes)
 
 
@@ -118,7 +118,7 @@ def bad_media(tmp_path):
     row(
         "header-only", wav=whole[:44], bad=("wav", "truncated, its header promises 8000 bytes of audio and 0 are there")
     )
-    row("no-samples", wav=audio(sound[:0]), bad=("wav", "no samples; set allow_silent to accept empty audio"))
+    row("no-samples", wav=audio(sound[:0]), bad=("wav", "no samples"))
     row("short", wav=audio(sound[:100]))
     row(
         "truncated",
@@ -129,7 +129,7 @@ def bad_media(tmp_path):
     row("8-bit", wav=audio(sound, subtype="PCM_U8"))
     row("stereo", wav=audio(np.stack([sound, -0.5 * sound], 1)))
     row("44.1k", wav=audio(sound, 44100))
-    row("silent", wav=audio(0 * sound), bad=("wav", "silent, all samples are equal; set allow_silent to accept it"))
+    row("silent", wav=audio(0 * sound), bad=("wav", "silent, all samples are equal"))
     row("no-wav", wav=False, bad=("wav", "no such file"))
     row("html-wav", wav=b"<html>", bad=("wav", "cannot be read as audio (Format not recognised)"))
     row("cmyk", image=encoded(noise(40, 40).convert("CMYK")))
@@ -189,17 +189,6 @@ def test_stop_names_every_row_and_writes_nothing(bad_media, tmp_path):
     assert lines[3].startswith("row 3 (empty): "), "rows count those that the corpus refused"
     assert "preparation.bad_rows" in lines[-1]
     assert names(tmp_path) == ["media"]
-
-
-def test_silence_can_be_allowed(bad_media, tmp_path):
-    manifest, _ = bad_media
-    prepare(
-        manifest, Preparation(bad_rows="skip", allow_silent=True), tmp_path / "a.h5", tmp_path / "a.json", workers=1
-    )
-    store = Store(tmp_path / "a.h5")
-    assert not store.logmel(store.index("silent")).any()
-    assert store.n_frames[store.index("no-samples")] == 2
-    assert store.n_samples[store.index("no-samples")] == 0
 
 
 def test_a_split_without_a_usable_row_is_an_error(tmp_path):
@@ -331,7 +320,7 @@ def test_kill_9_leaves_nothing_and_the_next_run_is_as_if_it_had_not_been(tmp_pat
     report.with_name(".a.json.12345.tmp").write_text("of a killed run")
     prepare(manifest, Preparation(), out, report, workers=2)
     assert out.read_bytes() == expected
-    assert names(out.parent) == ["a.h5", "a.json"]
+    assert names(out.parent) == ["a.h5", "a.h5.sha256", "a.json"]
 
 
 def test_two_at_once(manifest, tmp_path, monkeypatch):
@@ -340,7 +329,7 @@ def test_two_at_once(manifest, tmp_path, monkeypatch):
 
     def second(items, *_):
         start = time.monotonic()
-        with pytest.raises(InputError, match=f"is being prepared by process {os.getpid()} on "):
+        with pytest.raises(InputError, match=rf"a\.h5: is being prepared by process {os.getpid()} on "):
             prepare(manifest, Preparation(), out, report, workers=1)
         seen.append(time.monotonic() - start)
         return items
@@ -351,4 +340,4 @@ def test_two_at_once(manifest, tmp_path, monkeypatch):
     assert seen[0] < 2
     out.with_name(".a.h5.lock").write_text("a stale lock")
     prepare(manifest, Preparation(), out, report, workers=1)
-    assert names(tmp_path) == ["a.h5", "a.json"]
+    assert names(tmp_path) == ["a.h5", "a.h5.sha256", "a.json"]

@@ -18,7 +18,7 @@ from resdavenet_vq.config import ImageModel, Preparation
 from resdavenet_vq.corpus.manifest import Manifest, Refusal
 from resdavenet_vq.data.dataset import equal_length_batches, evaluation_images, training_batches
 from resdavenet_vq.data.preparation import prepare
-from resdavenet_vq.data.sources import MAX_IMAGE_BYTES
+from resdavenet_vq.data.release_2020 import MAX_IMAGE_BYTES
 from resdavenet_vq.data.store import Store, verify
 from resdavenet_vq.data.store_format import HEADER_LENGTH, Header
 from resdavenet_vq.errors import InputError
@@ -236,7 +236,7 @@ def test_the_json_must_be_given_and_name_both_files(corpus, tmp_path):
 
 
 def replace(name, make):
-    """Puts something else in the place of a dataset; `make` gets the file, the old dataset and the folder of a canary."""
+    """Replaces a dataset; `make` gets the file, the old dataset and the folder of a canary."""
 
     def change(file, folder):
         old = file[name][()]

@@ -47,22 +47,6 @@ def test_two_workers_make_the_same_bytes(folder, tmp_path):
     assert contents(tmp_path) == contents(folder)
 
 
-@pytest.mark.parametrize("shards", [1, 4, 9])
-def test_shards_make_the_same_bytes(folder, tmp_path, shards):
-    for split, number in (("train", N), ("abx", 4)):
-        parts = [tmp_path / split / f"{shard}.json" for shard in range(shards)]
-        for shard in reversed(range(shards)):
-            own = settings(pairs={"train": 1}) if split == "train" else settings()
-            spoken_scenes.make_shard(
-                own, split, range(shard, number, shards), tmp_path, parts[shard], workers=1 + shard % 2
-            )
-        assert not (tmp_path / f"{split}.json").exists()
-        spoken_scenes.gather(parts, split, tmp_path)
-        for part in parts:
-            part.unlink()
-    assert contents(tmp_path) == contents(folder)
-
-
 def test_a_rerun_over_leftovers_makes_the_same_bytes(folder, tmp_path):
     leftover = tmp_path / "train/wavs/000/train-000000.wav"
     leftover.parent.mkdir(parents=True)

@@ -9,7 +9,7 @@ import oracles.report as oracle_report
 import pytest
 from typer.testing import CliRunner
 
-from resdavenet_vq.commands import app, units  # noqa: F401 - adds its commands
+from resdavenet_vq.commands import app, encode  # noqa: F401 - adds its commands
 from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.corpus.manifest import Interval, Utterance
 from resdavenet_vq.encode.exports import export_units
@@ -158,7 +158,7 @@ def test_ids_that_would_share_a_file(codes, tmp_path):
 
 
 def test_layers_and_files_that_are_not_there(codes, tmp_path):
-    with pytest.raises(InputError, match=r"holds no codes of 'quant4' \(layers: quant2, quant3\)"):
+    with pytest.raises(InputError, match=r"holds no layer 'quant4' \(layers: quant2, quant3\)"):
         export_units(codes, ["quant4"], "npy", tmp_path / "out")
     with pytest.raises(InputError, match="no such file"):
         export_units(tmp_path / "none.h5", [], "npy", tmp_path / "out")

@@ -1,4 +1,4 @@
-"""Units of recordings and trees: against the workflow's own codes, the network asked directly, and the dump of the release."""
+"""Units of recordings: against the workflow's own codes, the network asked directly, and the dump of the release."""
 
 import json
 import re
@@ -6,79 +6,25 @@ import subprocess
 import sys
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 import soundfile
 import torch
-from typer.testing import CliRunner
+from encode.recordings import LAYERS, LENGTHS, codes_of, model_of, run
 
 from resdavenet_vq import load_model
-from resdavenet_vq.commands import app, units  # noqa: F401 - adds its commands
-from resdavenet_vq.config import AudioModel, ImageModel, Model, Preparation, QuantizerModel
+from resdavenet_vq.commands import app, encode  # noqa: F401 - adds its commands
 from resdavenet_vq.corpus import textgrid
-from resdavenet_vq.corpus.manifest import Manifest, Utterance
 from resdavenet_vq.data import features
-from resdavenet_vq.data.preparation import prepare
 from resdavenet_vq.data.audio import Recording, read_wav
 from resdavenet_vq.encode import recording as recordings
-from resdavenet_vq.encode.features import LayerFeatures
-from resdavenet_vq.encode.folder import encode_tree
 from resdavenet_vq.encode.recording import load
-from resdavenet_vq.encode.split import encode
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.model import checkpoint
-from resdavenet_vq.model.dual_encoder import DualEncoder
-from resdavenet_vq.model.reach import Reach
-from resdavenet_vq.release.importing import import_released
+from resdavenet_vq.model.audio import ReceptiveField
 
 REPO = Path(__file__).resolve().parents[2]
 DATA = REPO / "tests/golden"
-LENGTHS = {"a": 30_000, "b": 4000, "sub/c": 30_000, "sub/d": 100, "sub/deep/e.x": 61_234}
-LAYERS = ("conv2", "quant2", "quant3", "conv5")
-
-
-def model_of(quantizers):
-    torch.manual_seed(0)
-    settings = Model(
-        audio=AudioModel(widths=(4, 6, 6, 8, 10), blocks_per_stage=1),
-        image=ImageModel(architecture="thin_resnet", widths=(4, 4, 4, 4), crop=16, resize=20),
-        quantizer=QuantizerModel(codebook_size=12, init_nonnegative=True),
-    )
-    return DualEncoder(settings, quantizers)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A tree of wavs, a store of them, and models with and without quantizers."""
-    folder = tmp_path_factory.mktemp("recordings")
-    rng = np.random.default_rng(0)
-    for name, n in LENGTHS.items():
-        path = folder / "wavs" / f"{name}.wav"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        loudness = np.interp(np.arange(n), np.linspace(0, n, 40), rng.uniform(0.001, 0.4, 40))
-        soundfile.write(path, (rng.normal(size=n) * loudness).clip(-1, 1), 16000)
-    utterances = [
-        Utterance(name, folder / "wavs" / f"{name}.wav", None, None, None, None, None, None) for name in LENGTHS
-    ]
-    prepare(Manifest(utterances), Preparation(), folder / "split.h5", folder / "split.json", 1)
-    checkpoint.save(folder / "model", model_of((2, 3)), {"lineage": "{}->{2,3}"})
-    checkpoint.save(folder / "none", model_of(()), {})
-    return folder
-
-
-@pytest.fixture(scope="module")
-def workflows(folder):
-    """What `encode-codes` and `encode-features` write of the same recordings."""
-    encode(
-        folder / "model", folder / "split.h5", codes=folder / "c.h5", features=folder / "f.h5", feature_layers=LAYERS
-    )
-    return folder / "c.h5", folder / "f.h5"
-
-
-def codes_of(path, layer):
-    with h5py.File(path) as f:
-        return dict(zip(f["ids"].asstr(), np.split(f[layer]["codes"][:], f[layer]["offsets"][1:-1]), strict=True))
 
 
 def test_units_are_those_of_the_workflow(folder, workflows):
@@ -132,7 +78,7 @@ def test_pieces_without_their_context_would_differ(folder, monkeypatch):
     """So that the test above can fail."""
     model, recording = load(folder / "model"), Recording(folder / "wavs/sub/deep/e.x.wav")
     right = np.concatenate([part["quant3"].codes for part in model.parts(recording, ["quant3"], 64)])
-    monkeypatch.setattr(recordings, "reach", lambda *_: Reach(0, 0))
+    monkeypatch.setattr(recordings, "receptive_field", lambda *_: ReceptiveField(0, 0))
     wrong = np.concatenate([part["quant3"].codes for part in model.parts(recording, ["quant3"], 64)])
     assert (right != wrong).any()
 
@@ -194,110 +140,7 @@ def test_models_and_files_that_cannot_be_used(folder, tmp_path):
         load(tmp_path / "broken").encode(folder / "wavs/a.wav")
 
 
-# Trees
-
-
-def test_a_tree_gives_the_features_and_codes_of_the_workflow(folder, workflows, tmp_path):
-    for frames_at_once in (1 << 14, 130, 64):
-        encode_tree(
-            folder / "model",
-            folder / "wavs",
-            layers=LAYERS,
-            features=tmp_path / "f.h5",
-            codes=tmp_path / "c.h5",
-            frames_at_once=frames_at_once,
-        )
-        for layer in LAYERS:
-            with LayerFeatures(tmp_path / "f.h5", layer) as found, LayerFeatures(workflows[1], layer) as expected:
-                assert found.ids == sorted(LENGTHS)
-                wanted = dict(expected)
-                assert found.frame_period == expected.frame_period
-                assert found.durations.tolist() == [LENGTHS[name] / 16000 for name in found.ids]
-                for name, rows in found:
-                    np.testing.assert_allclose(rows, wanted[name], rtol=1e-5, atol=1e-5)
-        for layer in ("quant2", "quant3"):
-            expected = codes_of(workflows[0], layer)
-            for name, codes in codes_of(tmp_path / "c.h5", layer).items():
-                np.testing.assert_array_equal(codes, expected[name])
-
-
-def test_the_dump_of_the_release(tmp_path):
-    """`utt1` agrees to the 3 decimals printed; the release padded the two others, so that their ends differ."""
-    import_released(DATA / "reference_experiment", tmp_path / "model", allow_unknown=False)
-    layers = ("quant2", "quant3", "conv2", "conv3", "conv4")
-    encode_tree(tmp_path / "model", DATA / "abx_dump/wavs", layers=layers, text=tmp_path / "text")
-    for layer in layers:
-        assert {path.name for path in (tmp_path / "text" / layer).iterdir()} == {"utt0.txt", "utt1.txt", "utt2.txt"}
-        found, expected = (
-            np.loadtxt(folder / layer / "utt1.txt", ndmin=2) for folder in (tmp_path / "text", DATA / "abx_dump")
-        )
-        assert found.shape == expected.shape
-        assert abs(found - expected).max() < 0.0011  # a unit in the last decimal
-        assert re.fullmatch(r"(-?\d+\.\d{3}[ \n])+", (tmp_path / "text" / layer / "utt1.txt").read_text())
-
-
-def test_long_recordings_are_not_cut(folder, tmp_path):
-    rng = np.random.default_rng(0)
-    (tmp_path / "wavs").mkdir()
-    soundfile.write(tmp_path / "wavs/long.wav", rng.normal(size=30 * 16000) * 0.1, 16000)
-    encode_tree(folder / "model", tmp_path / "wavs", layers=["quant2"], features=tmp_path / "f.h5")
-    with LayerFeatures(tmp_path / "f.h5", "quant2") as found:
-        assert found.offsets.tolist() == [0, 1500]
-
-
-def test_all_bad_files_are_told_at_once(folder, tmp_path):
-    wavs = tmp_path / "wavs"
-    wavs.mkdir()
-    for i in range(25):
-        (wavs / f"bad{i:02}.wav").write_bytes(b"RIFF")
-    (wavs / "good.wav").write_bytes((folder / "wavs/a.wav").read_bytes())
-    with pytest.raises(InputError) as caught:
-        encode_tree(folder / "model", wavs, layers=["quant2"], features=tmp_path / "f.h5")
-    lines = str(caught.value).splitlines()
-    assert lines[0] == f"{wavs}: 25 of 26 files cannot be used:"
-    assert "bad00.wav: cannot be read as audio" in lines[1]
-    assert lines[-2] == "... and 5 more"
-    assert not (tmp_path / "f.h5").exists()
-    left_out = encode_tree(folder / "model", wavs, layers=["quant2"], features=tmp_path / "f.h5", bad_files="skip")
-    assert len(left_out) == 25
-    with LayerFeatures(tmp_path / "f.h5", "quant2") as found:
-        assert found.ids == ["good"]
-
-
-def test_ids_and_requests_that_do_not_fit(folder, tmp_path):
-    wavs = tmp_path / "wavs"
-    (wavs / "x").mkdir(parents=True)
-    for name in ("a.wav", "x/a.wav", "a.WAV"):
-        (wavs / name).write_bytes((folder / "wavs/a.wav").read_bytes())
-    model = folder / "model"
-    with pytest.raises(InputError, match="would have one id"):
-        encode_tree(model, wavs, layers=["quant2"], features=tmp_path / "f.h5")
-    (wavs / "a.WAV").unlink()
-    with pytest.raises(InputError, match="would have one id"):
-        encode_tree(model, wavs, layers=["quant2"], features=tmp_path / "f.h5", ids="name")
-    encode_tree(model, wavs / "x", layers=["quant2"], features=tmp_path / "f.h5", ids="name")
-    with pytest.raises(InputError, match="no such folder"):
-        encode_tree(model, tmp_path / "none", layers=["quant2"], features=tmp_path / "g.h5")
-    with pytest.raises(InputError, match="holds no audio"):
-        encode_tree(model, model, layers=["quant2"], features=tmp_path / "g.h5")
-    with pytest.raises(InputError, match="say where the result goes"):
-        encode_tree(model, wavs, layers=["quant2"])
-    with pytest.raises(InputError, match="go together"):
-        encode_tree(model, wavs, features=tmp_path / "g.h5")
-    with pytest.raises(InputError, match="quant4 is off"):
-        encode_tree(model, wavs, layers=["quant4"], features=tmp_path / "g.h5")
-    (tmp_path / "text").mkdir()
-    (tmp_path / "text/mine.txt").write_text("")
-    with pytest.raises(InputError, match="text: is there already"):
-        encode_tree(model, wavs, layers=["quant2"], text=tmp_path / "text")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["f.h5", "text", "wavs"]
-
-
 # The command line and the front door
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 def test_encode_prints_json(folder, workflows):
@@ -351,32 +194,13 @@ def test_encode_refuses_results_that_would_overwrite_each_other_or_have_no_place
     assert "needs --out" in str(run("encode", files[0], "--model", folder / "model", "--format", "npy").exception)
 
 
-def test_encode_tree_on_the_command_line(folder, tmp_path):
-    (tmp_path / "wavs").mkdir()
-    (tmp_path / "wavs/bad.wav").write_text("")
-    (tmp_path / "wavs/a.wav").write_bytes((folder / "wavs/a.wav").read_bytes())
-    arguments = (
-        "encode-tree",
-        "--model",
-        folder / "model",
-        "--wavs",
-        tmp_path / "wavs",
-        "--layers",
-        "conv2,quant2",
-        "--out",
-        tmp_path / "f.h5",
-    )
-    assert "1 of 2 files cannot be used" in str(run(*arguments).exception)
-    done = run(*arguments, "--bad-files", "skip", "--text", tmp_path / "text")
-    assert done.exit_code == 0
-    assert "left out" in done.stderr
-    assert (tmp_path / "text/conv2/a.txt").is_file()
-
-
 def test_importing_the_package_is_light():
     code = (
         "import sys, resdavenet_vq; resdavenet_vq.load_model\n"
-        "assert not {'torch', 'numpy', 'h5py', 'pydantic'} & set(sys.modules), sys.modules.keys()"
+        "assert not {'torch', 'numpy', 'h5py', 'pydantic'} & set(sys.modules), sys.modules.keys()\n"
+        "from resdavenet_vq.encode import codes, embeddings, exports, features, maps, units\n"
+        "from resdavenet_vq.zerospeech import submission, validation\n"
+        "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=REPO, check=True)
 

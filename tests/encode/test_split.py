@@ -17,12 +17,11 @@ from resdavenet_vq.data import images
 from resdavenet_vq.data.dataset import evaluation_images
 from resdavenet_vq.data.preparation import prepare
 from resdavenet_vq.data.store import Store
-from resdavenet_vq.encode import split as module
 from resdavenet_vq.encode.features import LayerFeatures
+from resdavenet_vq.encode.maps import MapsFile
 from resdavenet_vq.encode.split import encode, encode_logmel
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import matchmap, retrieval
-from resdavenet_vq.evaluation.matchmap import Maps
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import AudioEncoder
 from resdavenet_vq.model.dual_encoder import DualEncoder
@@ -100,18 +99,16 @@ def test_embeddings(encoded):
 def test_maps_are_what_embeddings_are_the_means_of(folder, encoded, tmp_path):
     paths, store, model, alone = encoded
     encode(folder / "model", folder / "split.h5", maps=tmp_path / "m.h5")
-    with Maps(tmp_path / "m.h5") as maps, h5py.File(paths["embeddings"]) as f:
+    with MapsFile(tmp_path / "m.h5") as maps, h5py.File(paths["embeddings"]) as f:
         assert (maps.ids, maps.image_ids, maps.frame_period) == (store.ids, store.image_ids, 0.16)
         assert maps.image_index.tolist() == store.image_index.tolist()
         for i, out in enumerate(alone):
-            np.testing.assert_allclose(
-                maps.frames(f"u{i}"), out.frames[0, :, : out.n_frames[0]].T, rtol=1e-5, atol=1e-6
-            )
-            np.testing.assert_allclose(maps.frames(f"u{i}").mean(axis=0), f["speech"][i], rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(maps.frames(i), out.frames[0, :, : out.n_frames[0]].T, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(maps.frames(i).mean(axis=0), f["speech"][i], rtol=1e-5, atol=1e-6)
         for pixels, (j,) in evaluation_images(store, model.settings.image, 1, 0):
             with torch.inference_mode():
                 expected = model.image(pixels)[0].permute(1, 2, 0)
-            np.testing.assert_allclose(maps.cells(store.image_ids[j]), expected, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(maps.cells(j), expected, rtol=1e-5, atol=1e-6)
         assert maps.shape == expected.shape[:2]
         pooled = retrieval.evaluate(
             f["image"][:], f["speech"][:][store.image_index >= 0], store.image_index[store.image_index >= 0]
@@ -342,10 +339,3 @@ def test_errors_leave_no_file(folder, tmp_path):
             feature_layers=("quant2",),
         )
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
-
-
-def test_precision_is_true_float32_and_put_back():
-    before = torch.backends.cudnn.conv.fp32_precision
-    with module.true_float32():
-        assert torch.backends.cudnn.conv.fp32_precision == torch.backends.cuda.matmul.fp32_precision == "ieee"
-    assert torch.backends.cudnn.conv.fp32_precision == before

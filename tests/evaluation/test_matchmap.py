@@ -141,15 +141,15 @@ def test_the_reader_joins_by_id(tmp_path):
     cells, frames, index = real()
     with MapsFile(maps_file(tmp_path / "a.h5", cells, frames, index)) as maps:
         assert (maps.frame_period, maps.shape, maps.image_branch) == (0.16, (3, 4), True)
-        np.testing.assert_array_equal(maps.cells("i2.png"), cells[2])
-        np.testing.assert_array_equal(maps.frames("u44"), frames[44])
+        np.testing.assert_array_equal(maps.cells(2), cells[2])
+        np.testing.assert_array_equal(maps.frames(44), frames[44])
         found = maps.matchmap("i2.png", "u44")
         assert found.shape == (3, 4, len(frames[44]))
         assert found[1, 3, 0] == pytest.approx(float(cells[2, 1, 3] @ frames[44][0]), rel=1e-5)
         with pytest.raises(InputError, match=r"a\.h5: has no image 'i99\.png'"):
-            maps.cells("i99.png")
+            maps.matchmap("i99.png", "u44")
         with pytest.raises(InputError, match=r"a\.h5: has no utterance 'x'"):
-            maps.frames("x")
+            maps.matchmap("i2.png", "x")
 
 
 def test_memory_grows_with_the_block_not_with_the_pairs(tmp_path):

@@ -72,8 +72,8 @@ class World:
     def leaves(self) -> dict[str, tuple[Steps, Any, Any]]:
         """Of each key of the world's sections the steps to it, its type and its value."""
         found = {".".join(steps): (steps, kind, value) for steps, kind, value in _leaves(config.read(self.values), ())}
-        asked = tuple(f"{section}." for section in self.sections)
-        return {key: leaf for key, leaf in found.items() if not asked or f"{key}.".startswith(asked)}
+        prefixes = tuple(f"{section}." for section in self.sections)
+        return {key: leaf for key, leaf in found.items() if not prefixes or f"{key}.".startswith(prefixes)}
 
     def changed(self, key: str, entry: Entry) -> dict[str, Any]:
         """The configuration with another value of a key."""
@@ -98,7 +98,8 @@ def merged(below: Any, above: Any) -> Any:
 
 def _with(values: Mapping[str, Any], steps: Steps, new: Any) -> dict[str, Any]:
     key, *below = steps
-    return {**values, key: _with(values.get(key, {}), tuple(below), new) if below else new}
+    section = values.get(key) if isinstance(values.get(key), Mapping) else {}  # `recipe: published` is the default
+    return {**values, key: _with(section, tuple(below), new) if below else new}
 
 
 def _leaves(section: Section, steps: Steps) -> Iterator[tuple[Steps, Any, Any]]:

@@ -67,7 +67,7 @@ def test_everything_is_planned_under_the_hosts_names(host):
     said = snakemake(
         host, "--configfile", "small.yaml", "-n", "-q", "rules", "--", "vq_all", "vq_figures", "vq_tables", "vq_noise"
     )
-    for rule in ("vq_train", "vq_detect_words", "vq_score_noisy_retrieval", "vq_draw_figure", "vq_write_report"):
+    for rule in ("vq_train", "vq_detect_words", "vq_prepare_noisy", "vq_draw_figure", "vq_write_report"):
         assert rule in said
 
 

@@ -98,9 +98,9 @@ def test_recordings_are_inputs(tmp_path):
     ("noise", "message"),
     [
         ({"kinds": ["pink"]}, "noise.kinds: 'pink' is none of white, babble; name its recordings in noise.files"),
-        ({"kinds": ["white", "white"]}, "noise.kinds: white stands in it twice"),
-        ({"snr_db": [0, 10, 0]}, "noise.snr_db: 0.0 stands in it twice"),
-        ({"files": {"babble": "x"}}, "noise.files.babble: is made, not read"),
+        ({"kinds": ["white", "white"]}, "noise.kinds: white is listed twice"),
+        ({"snr_db": [0, 10, 0]}, "noise.snr_db: 0.0 is listed twice"),
+        ({"files": {"babble": "x"}}, "noise.files.babble: is generated, not read"),
         ({"snr_db": ["loud"]}, "noise.snr_db.0: input should be a valid number, not 'loud'"),
         ({"snr": [0]}, "noise.snr: no such key; did you mean 'snr_db'?"),
         ({"scores": ["words", "bitrate"]}, "noise.scores.1: input should be"),

@@ -1,7 +1,6 @@
 """What the rules hand to commands: all that a result depends on, and nothing else."""
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,8 @@ import yaml
 
 from resdavenet_vq import config
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.workflow.plan import Plan
+from resdavenet_vq.lineage import Lineage
+from resdavenet_vq.workflow.plan import Plan, training_of
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -66,7 +66,7 @@ def test_the_demo_corpus_is_read_in_the_layout_of_places():
     section = json.loads(plan().import_options("val"))
     assert (section["layout"], section["metadata"]) == ("places", {"val": "results/spoken_scenes/corpus/val.json"})
     assert plan().corpus_files("val") == ["results/spoken_scenes/corpus/val.json"]
-    assert plan().import_code("val") == ("corpus.places",)
+    assert plan().import_code("val") == ("corpus.places", "demo.corpus")
 
 
 # Corpora that are imported
@@ -95,20 +95,35 @@ def test_alignments_are_an_input_of_their_split():
     assert config.read_corpus(aligned.import_options("val")).alignments == {"val": Path("val.ctm")}
 
 
-def folders(pattern):
-    known = ["none", "2", "none-2", "none-2-23", "2-none", "23"]
-    return [folder for folder in known if re.fullmatch(f"({pattern})/model", f"{folder}/model")]
-
-
 def test_a_lineage_is_either_trained_or_imported():
-    values = yaml.safe_load((REPO / "config.yaml").read_text())
+    values = yaml.safe_load((REPO / "config.yaml").read_text()) | {"lineages": ["{}->{2}->{2,3}", "{3}"]}
     trained = Plan(config.read(values))
-    assert folders(trained.released_pattern) == []
-    assert folders(trained.trained_pattern) == ["none", "2", "none-2", "none-2-23", "2-none", "23"]
-    some = Plan(config.read(values | {"released": {"{} -> {2}": "a.tar", "{2}": "nowhere"}}))
-    assert folders(some.released_pattern) == ["2", "none-2"]
-    assert folders(some.trained_pattern) == ["none", "none-2-23", "2-none", "23"]
-    assert some.released_files("none-2") == ["a.tar"]
+    assert list(trained.trained) == ["none", "none-2", "none-2-23", "3"]
+    assert (trained.trained_pattern, trained.released_pattern) == (r"none|none\-2|none\-2\-23|3", "(?!)")
+    some = Plan(config.read(values | {"released": {"{} -> {2}": "a.tar", "{3}": "nowhere"}}))
+    assert list(some.trained) == ["none-2-23"]
+    assert (some.trained_pattern, some.released_pattern) == (r"none\-2\-23", r"none\-2|3")
+    assert some.lineage_pattern == r"none\-2\-23|none\-2|3"
+    assert some.scored_pattern.startswith("baseline|")
+
+
+def test_what_an_imported_model_is_made_of(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    values = yaml.safe_load((REPO / "config.yaml").read_text())
+    some = Plan(config.read(values | {"released": {"{}": "a.tar", "{2}": "experiment"}}))
+    assert some.released_contents("2") == ""
+    for name in ("a.tar", "experiment/args.pkl", "experiment/models/best_audio_model.pth", "experiment/models/9.pth"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    files = [line.split("  ")[1] for folder in ("none", "2") for line in some.released_contents(folder).splitlines()]
+    assert files == ["a.tar", "experiment/args.pkl", "experiment/models/best_audio_model.pth"]
+
+
+def test_overrides_apply_to_their_lineage_alone():
+    training = config.read(yaml.safe_load((REPO / "config.yaml").read_text())).training
+    first, second = (training_of(training, Lineage.parse(text)) for text in ("{}", "{}->{2}"))
+    assert (first.epochs, second.epochs, first.overrides) == (12, 6, {})
+    assert training_of(training, Lineage.parse("{}").with_seed(3)) == first.model_copy(update={"seed": 3})
 
 
 def seeded(*seeds, **changes):
@@ -137,12 +152,12 @@ def test_a_seed_reaches_its_own_trainings_and_nothing_that_was_there():
     one, several = seeded(), seeded(1, 2, one_more := 8675309)
     for folder in ("none", "none-2"):
         assert several.training(folder) == one.training(folder)
-        assert several.parent(folder) == one.parent(folder)
+        assert several.parent_files(folder) == one.parent_files(folder)
         with_seed = json.loads(several.training(f"{folder}-seed2"))
         assert with_seed["seed"] == 2
         assert with_seed | {"seed": one_more} == json.loads(one.training(folder))
         assert several.training_recipe(f"{folder}-seed2") == one.training_recipe(folder)
-    assert several.parent("none-2-seed2") == ["results/spoken_scenes/none-seed2/model/model.json"]
+    assert several.parent("none-2-seed2").folder == "none-seed2"
     for targets in ("models", "retrieval", "abx", "words", "submissions", "shown_codes"):
         assert set(getattr(one, targets)) <= set(getattr(several, targets)), targets
     assert len(several.models) == 3 * len(one.models)
@@ -151,12 +166,15 @@ def test_a_seed_reaches_its_own_trainings_and_nothing_that_was_there():
 def test_an_imported_model_has_no_seed_and_is_the_parent_of_all():
     some = seeded(1, 2, released={"{}": "a.tar"})
     assert [lineage.folder for lineage in some.lineages] == ["none", "none-2-seed1", "none-2-seed2"]
-    assert some.parent("none-2-seed2") == ["results/spoken_scenes/none/model/model.json"]
+    files = [f"results/spoken_scenes/none/model/model.{suffix}" for suffix in ("json", "safetensors")]
+    assert some.parent_files("none-2-seed2") == files
+    assert some.parent_option("none-2-seed2") == f"--parent {files[0]}"
+    assert some.parent_option("none") == ""
     assert json.loads(some.seeds) == {"none-2-seed1": 1, "none-2-seed2": 2}
 
 
 def test_a_seed_twice_or_below_zero_is_refused():
-    with pytest.raises(InputError, match="seeds: 1 stands in it twice"):
+    with pytest.raises(InputError, match="seeds: 1 is listed twice"):
         seeded(1, 2, 1)
     with pytest.raises(InputError, match=r"seeds\.0"):
         seeded(-1)
@@ -173,7 +191,7 @@ def test_a_local_file_of_weights_is_an_input_of_first_stages_alone():
 
 def with_recipe(**switches):
     values = yaml.safe_load((REPO / "config.yaml").read_text())
-    values["recipe"] |= switches
+    values["recipe"] = switches
     return Plan(config.read(values))
 
 

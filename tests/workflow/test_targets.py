@@ -9,7 +9,7 @@ import pytest
 from workflow import planner
 from workflow.staleness import REPO, World
 
-from resdavenet_vq.workflow.jobs import what_to_do
+from resdavenet_vq.workflow.jobs import advice
 
 DEMO = World.named("demo")
 ROOT = "results/scenes"
@@ -21,9 +21,9 @@ TARGETS = {
     "words": ENCODED | {"encode_codes", "detect_words"},
     f"{ROOT}/summary.csv": ENCODED
     | {"encode_embeddings", "encode_maps", "encode_codes", "encode_features", "encode_logmel"}
-    | {"score_retrieval", "score_matchmap", "score_abx", "detect_words", "summarise"},
+    | {"score_retrieval", "score_matchmap", "score_abx", "detect_words", "summarize"},
     f"{ROOT}/none-2/model/model.json": ENCODED,
-    f"{ROOT}/none/retrieval.json": ENCODED | {"encode_embeddings", "score_retrieval"},
+    f"{ROOT}/none/retrieval/test.json": ENCODED | {"encode_embeddings", "score_retrieval"},
     f"{ROOT}/data/test.h5": {"make_corpus", "prepare"},
     f"{ROOT}/figures/words.pdf": None,
 }
@@ -63,7 +63,7 @@ def test_a_lineage_asked_for_by_its_path_trains_its_parents_alone(answers):
         if "/model/" in output
     }
     assert models == {"none", "none-2"}
-    assert not any("none-2/" in output for output in answers[f"{ROOT}/none/retrieval.json"]["stale"])
+    assert not any("none-2/" in output for output in answers[f"{ROOT}/none/retrieval/test.json"]["stale"])
 
 
 def test_two_corpora_in_one_folder_leave_each_other_alone(answers):
@@ -115,13 +115,13 @@ Error in rule prepare:
     jobid: 5
     log: results/x/logs/prepare/val.log (check log file(s) for error details)
 """
-    said = what_to_do(log, Path("results/x"))
+    said = advice(log, Path("results/x"))
     assert "  train: results/x/logs/train/none.log\n  prepare: results/x/logs/prepare/val.log\n" in said
     assert "same command again" in said
-    assert "results/x/logs" in what_to_do("nothing was started", Path("results/x"))
+    assert "results/x/logs" in advice("nothing was started", Path("results/x"))
 
 
-def test_a_run_that_fails_says_which_log_to_read_and_what_to_do(tmp_path):
+def test_a_run_that_fails_says_which_log_to_read_and_advice(tmp_path):
     """A corpus whose JSON is cut short: real jobs, a real failure."""
     (tmp_path / "mine.yaml").write_text(
         "corpus: {layout: places, name: mine, metadata: {train: bad.json, val: bad.json}}\n"
@@ -141,4 +141,4 @@ def test_a_run_that_fails_says_which_log_to_read_and_what_to_do(tmp_path):
         check=False,
     )
     assert run.returncode != 0
-    assert "prepare: results/mine/logs/prepare/val.log\nMend what they name" in run.stdout + run.stderr
+    assert "prepare: results/mine/logs/prepare/val.log\nFix what they name" in run.stdout + run.stderr

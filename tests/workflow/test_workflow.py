@@ -72,10 +72,10 @@ def finished(tmp_path_factory):
 def test_a_complete_run_makes_every_result(finished):
     root = finished / "results/spoken_scenes"
     for lineage in LINEAGES:
-        for name in ("model/model.safetensors", "model/model.json", "model/history.csv", "retrieval.json"):
+        for name in ("model/model.safetensors", "model/model.json", "model/history.csv", "retrieval/test.json"):
             assert (root / lineage / name).stat().st_size, (lineage, name)
     assert (root / "none-2-23/abx/test/quant3.zip").stat().st_size
-    assert (root / "none-2-23/words/quant3/words.csv").stat().st_size
+    assert (root / "none-2-23/words/quant3/test/words.csv").stat().st_size
     table = pd.read_csv(root / "summary.csv")
     assert {"{}", "{}->{2}", "{}->{2}->{2,3}", "raw log-mel"} == set(table["lineage"])
     page = (root / "report/index.html").read_text()
@@ -103,16 +103,16 @@ def test_nothing_is_left_to_do_after_a_run_nor_after_touching_files(finished):
 @pytest.mark.parametrize(
     ("changes", "rules"),
     [
-        ({"words": {"min_occurrences": 3}}, {"detect_words", "summarise", "compare", "write_report"}),
+        ({"words": {"min_occurrences": 3}}, {"detect_words", "summarize", "compare", "write_report"}),
         (
             {"retrieval": {"recall_at": [1, 10]}},
-            {"score_retrieval", "score_matchmap", "summarise", "compare", "write_report"},
+            {"score_retrieval", "score_matchmap", "summarize", "compare", "write_report"},
         ),
-        ({"abx": {"scoring": {"seed": 1}}}, {"score_abx", "summarise", "compare", "write_report"}),
+        ({"abx": {"scoring": {"seed": 1}}}, {"score_abx", "summarize", "compare", "write_report"}),
         ({"abx": {"submission": {"author": "A. N. Author"}}}, {"pack_submission"}),
         ({"abx": {"items": {"shortest": 0.1}}}, set()),  # the demo corpus has items of its own
         ({"report": {"utterances": 3}}, {"write_report"}),
-        ({"recipe": {"frame_time": "centred"}}, {"detect_words", "summarise", "compare", "write_report"}),
+        ({"recipe": {"frame_time": "centred"}}, {"detect_words", "summarize", "compare", "write_report"}),
         (
             {"recipe": {"context": "padded"}},
             {
@@ -122,7 +122,7 @@ def test_nothing_is_left_to_do_after_a_run_nor_after_touching_files(finished):
                 "score_retrieval",
                 "score_matchmap",
                 "detect_words",
-                "summarise",
+                "summarize",
                 "compare",
                 "write_report",
             },
@@ -138,7 +138,7 @@ def test_another_seed_of_a_finished_project_trains_and_scores_that_seed_alone(fi
     two = {"seeds": [8675309, 1]}
     made = pending(finished, changes=two)
     of_both = {rule for file, rule in made if "-seed1/" not in file}
-    assert of_both == {"summarise", "compare", "write_report"}
+    assert of_both == {"summarize", "compare", "write_report"}
     trained = {file.split("/")[2] for file, rule in made if rule == "train"}
     assert trained == {f"{lineage}-seed1" for lineage in LINEAGES}
     reordered = pending(finished, changes={"seeds": [1, 8675309]})

@@ -14,7 +14,7 @@ from resdavenet_vq import config
 from resdavenet_vq.config import Submission
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.workflow.plan import EDITION_PATTERN, Plan
-from resdavenet_vq.zerospeech import submission as packing
+from resdavenet_vq.zerospeech import submission
 from resdavenet_vq.zerospeech.validation import validate
 
 DUMP = Path(__file__).parents[1] / "golden/abx_dump"
@@ -41,7 +41,7 @@ def utterances():
 
 def pack(tmp_path, utterances, layer="quant2", settings=SETTINGS, name="submission.zip", **options):
     out = tmp_path / "out" / name
-    packing.pack(
+    submission.pack(
         write_features(tmp_path / "f.h5", utterances, layer), layer, settings, out, lineage="{2}->{2,3}", **options
     )
     return out
@@ -84,7 +84,7 @@ def test_zero_has_no_sign(tmp_path, layer):
 def test_what_cannot_be_submitted(tmp_path):
     with pytest.raises(InputError, match="1 value a frame"):
         pack(tmp_path, {"a": np.ones((3, 1))})
-    with pytest.raises(InputError, match=r"a.txt would stand in the submission twice"):
+    with pytest.raises(InputError, match=r"a.txt would be in the submission twice"):
         pack(tmp_path, {"a": np.ones((3, 2)), "x/a": np.ones((3, 2))})
     with pytest.raises(InputError, match="utterance b holds values that are not finite"):
         pack(tmp_path, {"a": np.ones((3, 2)), "b": np.full((3, 2), np.inf)})
@@ -176,9 +176,9 @@ def test_what_2021_cannot_have(tmp_path, utterances):
 # In the workflow
 
 
-def plan(**submission):
+def plan(**settings):
     values = yaml.safe_load((Path(__file__).resolve().parents[2] / "config.yaml").read_text())
-    values["abx"]["submission"] = submission
+    values["abx"]["submission"] = settings
     return Plan(config.read(values))
 
 

@@ -1,4 +1,5 @@
-"""Other people's submissions: good ones of every edition are accepted, each broken one is rejected for its own reason."""
+"""Other people's submissions: good ones of every edition are accepted, each broken one is rejected for its own
+reason."""
 
 import os
 import random
@@ -15,10 +16,10 @@ import soundfile
 import yaml
 from typer.testing import CliRunner
 
-from resdavenet_vq.commands import app, units  # noqa: F401 - adds its commands
+from resdavenet_vq.commands import app, encode  # noqa: F401 - adds its commands
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.zerospeech import contents, frames
-from resdavenet_vq.zerospeech.validation import MOST_TOLD, Expected, validate
+from resdavenet_vq.zerospeech import contents, submission
+from resdavenet_vq.zerospeech.validation import MOST_LISTED, Expected, validate
 
 TASK = {
     "abx distance": "dtw_kl",
@@ -109,7 +110,7 @@ def test_notes_reject_nothing(tmp_path):
     assert "declares open source, but there is no code/" in verdict.notes[0]
     assert validate(zipped(tmp_path / "s.zip", files | {"code/x": "1"})).notes == []
     assert validate(zipped(tmp_path / "s.zip", good(2021) | {"lexical/dev.txt": "?"})).notes == [
-        "lexical/ was not looked into"
+        "lexical/ was not checked"
     ]
 
 
@@ -134,7 +135,10 @@ BROKEN = {
     "no metadata": (without(2019, "metadata.yaml"), "metadata.yaml: is missing"),
     "no task metadata": (without(2020, "2019/metadata.yaml"), "2019/metadata.yaml: is missing"),
     "no meta": (without(2021, "meta.yaml"), "meta.yaml: is missing"),
-    "metadata is a list": (good(2019) | {"metadata.yaml": "[1, 2]"}, "metadata.yaml: is no mapping"),
+    "metadata is a list": (
+        good(2019) | {"metadata.yaml": "[1, 2]"},
+        "metadata.yaml: the file must be a mapping, not [1, 2]",
+    ),
     "metadata is no yaml": (good(2019) | {"metadata.yaml": "a: ["}, "metadata.yaml: is no YAML (while parsing"),
     "yaml that grows": (
         good(2019) | {"metadata.yaml": "a: &a [x]\nb: [*a, *a]"},
@@ -142,22 +146,25 @@ BROKEN = {
     ),
     "yaml too deep": (good(2019) | {"metadata.yaml": "[" * 2000}, "metadata.yaml: is no YAML (nested too deeply)"),
     "yaml too long": (good(2019) | {"metadata.yaml": "a: " + "x" * 70_000}, "metadata.yaml: has more than 65536 bytes"),
-    "author is empty": (changed(2019, "metadata.yaml", author=" "), "metadata.yaml: 'author' must be a text, not ' '"),
+    "author is empty": (
+        changed(2019, "metadata.yaml", author=" "),
+        "metadata.yaml: 'author': string should have at least 1 character, not ' '",
+    ),
     "affiliation is none": (
         changed(2020, "metadata.yaml", affiliation=None),
-        "metadata.yaml: 'affiliation' must be a text, not None",
+        "metadata.yaml: 'affiliation': input should be a valid string, not None",
     ),
     "unknown distance": (
         changed(2019, "metadata.yaml", abx_distance="cosine"),
-        "metadata.yaml: 'abx distance' must be one of dtw_cosine, dtw_kl, levenshtein, not 'cosine'",
+        "metadata.yaml: 'abx distance': input should be 'dtw_cosine', 'dtw_kl' or 'levenshtein', not 'cosine'",
     ),
     "flag is a text": (
         changed(2019, "metadata.yaml", open_source="yes"),
-        "metadata.yaml: 'open source' must be true or false, not 'yes'",
+        "metadata.yaml: 'open source': input should be a valid boolean, not 'yes'",
     ),
     "flag is a number": (
         changed(2020, "2019/metadata.yaml", using_parallel_train=0),
-        "2019/metadata.yaml: 'using parallel train' must be true or false, not 0",
+        "2019/metadata.yaml: 'using parallel train': input should be a valid boolean, not 0",
     ),
     "unknown entry": (changed(2019, "metadata.yaml", colour="red"), "metadata.yaml: 'colour' is not known"),
     "unknown root entry": (changed(2020, "metadata.yaml", colour="red"), "metadata.yaml: 'colour' is not known"),
@@ -167,24 +174,24 @@ BROKEN = {
     ),
     "hyperparameters are empty": (
         changed(2020, "2019/metadata.yaml", hyperparameters=None),
-        "2019/metadata.yaml: 'hyperparameters' is empty",
+        "2019/metadata.yaml: 'hyperparameters': must not be empty, not None",
     ),
     "no parameters": (good(2021) | {"meta.yaml": yaml.safe_dump(WHO)}, "meta.yaml: 'parameters' is missing"),
     "no frame shift": (
         meta(parameters={"phonetic": {"metric": "kl"}}),
-        "meta.yaml: parameters: phonetic: 'frame_shift' is missing",
+        "meta.yaml: 'parameters.phonetic.frame_shift' is missing",
     ),
     "frame shift is a text": (
         meta(parameters={"phonetic": {"metric": "kl", "frame_shift": "10 ms"}}),
-        "meta.yaml: parameters: phonetic: 'frame_shift' must be a number, not '10 ms'",
+        "meta.yaml: 'parameters.phonetic.frame_shift': input should be a valid number, not '10 ms'",
     ),
     "unknown metric": (
         meta(parameters={"phonetic": {"metric": "l1", "frame_shift": 0.01}}),
-        "meta.yaml: parameters: phonetic: 'metric' must be one of cosine, euclidean, kl, kl_symmetric, not 'l1'",
+        "meta.yaml: 'parameters.phonetic.metric': input should be 'cosine', 'euclidean', 'kl' or 'kl_symmetric', not 'l1'",
     ),
     "phonetic is a list": (
         meta(parameters={"phonetic": [1]}),
-        "meta.yaml: parameters: 'phonetic' must be a mapping, not [1]",
+        "meta.yaml: 'parameters.phonetic' must be a mapping, not [1]",
     ),
     "no features": ({"metadata.yaml": good(2019)["metadata.yaml"]}, "english/test/: holds no file"),
     "no features of 2020": (
@@ -230,10 +237,10 @@ BROKEN = {
     ),
     "one frame in 2021": (
         good(2021) | {"phonetic/dev-clean/a.txt": "1 2\n"},
-        "phonetic/dev-clean/a.txt: has 1 frame, and at least 2 are wanted",
+        "phonetic/dev-clean/a.txt: has 1 frame, and at least 2 are needed",
     ),
     "endless line": (
-        good(2019) | {"english/test/a.txt": "1 2\n" + "0 " * (frames.LONGEST_LINE // 2 + 9)},
+        good(2019) | {"english/test/a.txt": "1 2\n" + "0 " * (submission.LONGEST_LINE // 2 + 9)},
         "english/test/a.txt: line 2 has more than 1048576 bytes; the file was read no further",
     ),
     "a file too many": (good(2019) | {"notes.txt": "x"}, "notes.txt: is neither metadata.yaml nor english/test/*.txt"),
@@ -244,7 +251,7 @@ BROKEN = {
     "not text": (good(2021) | {"phonetic/a.npy": "x"}, "phonetic/a.npy: is neither meta.yaml nor phonetic/**/*.txt"),
     "the folder was zipped": (
         {f"mine/{name}": text for name, text in good(2020).items()},
-        "everything stands in the folder mine/; submit what is in it, not the folder",
+        "everything is in the folder mine/; submit what is in it, not the folder",
     ),
     "something else": (
         {"holiday.jpg": "x"},
@@ -283,11 +290,11 @@ def test_the_wrong_edition_is_told_by_its_files(tmp_path):
 
 
 def test_many_problems_are_counted(tmp_path):
-    files = good(2019) | {f"english/test/x{i}.txt": "1 x\n" for i in range(MOST_TOLD + 312)}
+    files = good(2019) | {f"english/test/x{i}.txt": "1 x\n" for i in range(MOST_LISTED + 312)}
     verdict = validate(zipped(tmp_path / "s.zip", files))
-    assert (len(verdict.problems), verdict.more) == (MOST_TOLD, 312)
+    assert (len(verdict.problems), verdict.more) == (MOST_LISTED, 312)
     lines = verdict.report("s.zip").splitlines()
-    assert lines[0] == f"s.zip: rejected as ZeroSpeech 2019 for {MOST_TOLD + 312} reasons"
+    assert lines[0] == f"s.zip: rejected as ZeroSpeech 2019 for {MOST_LISTED + 312} reasons"
     assert lines[-1] == "... and 312 more"
 
 
@@ -295,28 +302,38 @@ def test_many_problems_are_counted(tmp_path):
 
 
 def test_exactly_the_expected_files_must_be_there(tmp_path):
-    (tmp_path / "wavs/sub").mkdir(parents=True)
-    for name in ("a.wav", "sub/c.wav"):
-        soundfile.write(tmp_path / "wavs" / name, np.zeros(10), 16000)
-    item = "#file onset offset #phone prev-phone next-phone speaker\na 0.1 0.2 AA B C s\nc 0.1 0.2 AA B C s\na 0.3 0.4 AA B C s\n"
-    (tmp_path / "x.item").write_text(item)
     for edition, folder in ((2019, "english/test"), (2020, "2019/english/test")):
-        submission = zipped(tmp_path / "s.zip", good(edition) | {folder.replace("english", "surprise") + "/c.txt": A})
-        for expected in (Expected.by_items(tmp_path / "x.item"), Expected.by_wavs(tmp_path / "wavs")):
-            assert validate(submission, expected=expected).problems == [
-                f"{folder}/c.txt: is missing; {expected.source} asks for it",
-                f"{folder}/b.txt: {expected.source} does not ask for it",
-            ]
-        assert validate(submission, expected=Expected(["x/a", "b"], "me")).problems == []
-    submission = zipped(tmp_path / "s.zip", good(2021))
-    assert validate(submission, expected=Expected(["dev-clean/a", "dev-other/b"], "me")).problems == []
-    assert validate(submission, expected=Expected(["a", "b"], "me")).problems == []
-    assert validate(submission, expected=Expected(["dev-clean/a", "dev-clean/b"], "me")).problems == [
-        "phonetic/dev-clean/b.txt: is missing; me asks for it",
-        "phonetic/dev-other/b.txt: me does not ask for it",
+        path = zipped(tmp_path / "s.zip", good(edition) | {folder.replace("english", "surprise") + "/c.txt": A})
+        assert validate(path, expected=Expected(["a", "c"], "me")).problems == [
+            f"{folder}/c.txt: is missing; me lists it",
+            f"{folder}/b.txt: me does not list it",
+        ]
+        assert validate(path, expected=Expected(["x/a", "b"], "me")).problems == []
+    path = zipped(tmp_path / "s.zip", good(2021))
+    assert validate(path, expected=Expected(["dev-clean/a", "dev-other/b"], "me")).problems == []
+    assert validate(path, expected=Expected(["a", "b"], "me")).problems == []
+    assert validate(path, expected=Expected(["dev-clean/a", "dev-clean/b"], "me")).problems == [
+        "phonetic/dev-clean/b.txt: is missing; me lists it",
+        "phonetic/dev-other/b.txt: me does not list it",
     ]
     with pytest.raises(InputError, match="two utterances have one name"):
         validate(zipped(tmp_path / "s.zip", good(2019)), expected=Expected(["x/a", "y/a"], "me"))
+
+
+def test_an_item_file_or_a_folder_lists_the_expected_files(tmp_path):
+    (tmp_path / "wavs/sub").mkdir(parents=True)
+    for name in ("a.wav", "sub/c.wav"):
+        soundfile.write(tmp_path / "wavs" / name, np.zeros(10), 16000)
+    lines = ["#file onset offset #phone prev-phone next-phone speaker"]
+    lines += [f"{name} {onset} AA B C s" for name, onset in (("a", "0.1 0.2"), ("c", "0.1 0.2"), ("a", "0.3 0.4"))]
+    (tmp_path / "x.item").write_text("\n".join(lines) + "\n")
+    path = zipped(tmp_path / "s.zip", good(2019))
+    for option, source in (("--items", tmp_path / "x.item"), ("--wavs", tmp_path / "wavs")):
+        result = CliRunner().invoke(app, ["validate-submission", str(path), option, str(source)])
+        assert str(result.exception).splitlines()[1:] == [
+            f"english/test/c.txt: is missing; {source} lists it",
+            f"english/test/b.txt: {source} does not list it",
+        ]
 
 
 # Hostile and damaged ones
@@ -354,7 +371,7 @@ def test_links_encryption_duplicates_and_other_packing(tmp_path):
     data[entry + 8] |= 1
     path.write_bytes(data)
     assert sorted(validate(path).problems) == [
-        "english/test/a.txt: stands in the zip twice",
+        "english/test/a.txt: is in the zip twice",
         "english/test/b.txt: is encrypted",
         "english/test/l.txt: is a link",
         "english/test/z.txt: is packed in a way other than deflate",
@@ -405,7 +422,7 @@ def test_a_big_file_is_never_whole_in_memory(tmp_path):
             for _ in range(200_000_000 // len(block)):
                 f.write(block)
     code = (
-        "import sys, resource; from pathlib import Path; from resdavenet_vq.evaluation.zerospeech.validation import validate\n"
+        "import sys, resource; from pathlib import Path; from resdavenet_vq.zerospeech.validation import validate\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         f"v = validate(Path({str(path)!r})); assert v.accepted, v.problems; assert v.width == 181, v\n"
         "after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; assert after - before < 50_000, (before, after)"
@@ -439,8 +456,8 @@ def test_a_number_of_thousands_of_digits(tmp_path):
     problems = validate(
         zipped(tmp_path / "s.zip", good(2019) | {"metadata.yaml": f"author: {huge}\n? {huge}\n: 1\n"})
     ).problems
-    assert "metadata.yaml: 'author' must be a text, not a number of thousands of digits" in problems
-    assert "metadata.yaml: a number of thousands of digits is not known" in problems
+    assert "metadata.yaml: 'author': input should be a valid string, not a number of thousands of digits" in problems
+    assert "metadata.yaml: '<unprintable int object>' is not known" in problems
 
 
 # The command line
@@ -448,10 +465,13 @@ def test_a_number_of_thousands_of_digits(tmp_path):
 
 def test_the_command_says_accepted_or_rejected(tmp_path):
     path = str(zipped(tmp_path / "s.zip", good(2020)))
-    done = CliRunner().invoke(app, ["validate-submission", path])
-    assert (done.exit_code, done.stdout) == (0, f"{path}: accepted as ZeroSpeech 2020: 2 files, 5 frames of 2 values\n")
-    done = CliRunner().invoke(app, ["validate-submission", path, "--edition", "2019"])
-    assert isinstance(done.exception, InputError)
-    assert "rejected as ZeroSpeech 2019 for 8 reasons" in str(done.exception)
+    result = CliRunner().invoke(app, ["validate-submission", path])
+    assert (result.exit_code, result.stdout) == (
+        0,
+        f"{path}: accepted as ZeroSpeech 2020: 2 files, 5 frames of 2 values\n",
+    )
+    result = CliRunner().invoke(app, ["validate-submission", path, "--edition", "2019"])
+    assert isinstance(result.exception, InputError)
+    assert "rejected as ZeroSpeech 2019 for 8 reasons" in str(result.exception)
     both = CliRunner().invoke(app, ["validate-submission", path, "--items", "x", "--wavs", "y"])
     assert "not both" in str(both.exception)

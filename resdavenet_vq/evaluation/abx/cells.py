@@ -139,7 +139,8 @@ def _normalized(vectors: torch.Tensor) -> torch.Tensor:
     """Vectors (K, C) as fastabx normalizes them for angular distances, with a border for null vectors: (K, C + 1)."""
     accessor = InMemoryAccessor({0: (0, len(vectors))}, vectors, vectors.device)
     accessor.normalize_()
-    return accessor.data
+    normalized: torch.Tensor = accessor.data
+    return normalized
 
 
 def _check_probabilities(sequences: Sequences) -> None:

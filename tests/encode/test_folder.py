@@ -1,0 +1,134 @@
+"""Folders of recordings, against the workflow's own features and codes, and the dump of the release."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from encode.recordings import LAYERS, LENGTHS, codes_of, run
+
+from resdavenet_vq.encode.features import LayerFeatures
+from resdavenet_vq.encode.folder import encode_folder
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.release.importing import import_released
+
+DATA = Path(__file__).parents[1] / "golden"
+
+
+def test_a_folder_gives_the_features_and_codes_of_the_workflow(folder, workflows, tmp_path):
+    for frames_at_once in (1 << 14, 130, 64):
+        encode_folder(
+            folder / "model",
+            folder / "wavs",
+            layers=LAYERS,
+            features=tmp_path / "f.h5",
+            codes=tmp_path / "c.h5",
+            frames_at_once=frames_at_once,
+        )
+        for layer in LAYERS:
+            with LayerFeatures(tmp_path / "f.h5", layer) as found, LayerFeatures(workflows[1], layer) as expected:
+                assert found.ids == sorted(LENGTHS)
+                wanted = dict(expected)
+                assert found.frame_period == expected.frame_period
+                assert found.durations.tolist() == [LENGTHS[name] / 16000 for name in found.ids]
+                for name, rows in found:
+                    np.testing.assert_allclose(rows, wanted[name], rtol=1e-5, atol=1e-5)
+        for layer in ("quant2", "quant3"):
+            expected = codes_of(workflows[0], layer)
+            for name, codes in codes_of(tmp_path / "c.h5", layer).items():
+                np.testing.assert_array_equal(codes, expected[name])
+
+
+def test_the_dump_of_the_release(tmp_path):
+    """`utt1` agrees to the 3 decimals printed; the release padded the two others, so that their ends differ."""
+    import_released(DATA / "reference_experiment", tmp_path / "model", allow_unknown=False)
+    layers = ("quant2", "quant3", "conv2", "conv3", "conv4")
+    encode_folder(tmp_path / "model", DATA / "abx_dump/wavs", layers=layers, text=tmp_path / "text")
+    for layer in layers:
+        assert {path.name for path in (tmp_path / "text" / layer).iterdir()} == {"utt0.txt", "utt1.txt", "utt2.txt"}
+        found, expected = (
+            np.loadtxt(folder / layer / "utt1.txt", ndmin=2) for folder in (tmp_path / "text", DATA / "abx_dump")
+        )
+        assert found.shape == expected.shape
+        assert abs(found - expected).max() < 0.0011  # a unit in the last decimal
+        assert re.fullmatch(r"(-?\d+\.\d{3}[ \n])+", (tmp_path / "text" / layer / "utt1.txt").read_text())
+
+
+def test_long_recordings_are_not_cut(folder, tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "wavs").mkdir()
+    soundfile.write(tmp_path / "wavs/long.wav", rng.normal(size=30 * 16000) * 0.1, 16000)
+    encode_folder(folder / "model", tmp_path / "wavs", layers=["quant2"], features=tmp_path / "f.h5")
+    with LayerFeatures(tmp_path / "f.h5", "quant2") as found:
+        assert found.offsets.tolist() == [0, 1500]
+
+
+def test_all_bad_rows_are_told_at_once(folder, tmp_path):
+    wavs = tmp_path / "wavs"
+    wavs.mkdir()
+    for i in range(25):
+        (wavs / f"bad{i:02}.wav").write_bytes(b"RIFF")
+    (wavs / "good.wav").write_bytes((folder / "wavs/a.wav").read_bytes())
+    with pytest.raises(InputError) as caught:
+        encode_folder(folder / "model", wavs, layers=["quant2"], features=tmp_path / "f.h5")
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"{wavs}: 25 of 26 files cannot be used:"
+    assert "bad00.wav: cannot be read as audio" in lines[1]
+    assert lines[-2] == "... and 5 more"
+    assert not (tmp_path / "f.h5").exists()
+    left_out = encode_folder(folder / "model", wavs, layers=["quant2"], features=tmp_path / "f.h5", bad_rows="skip")
+    assert len(left_out) == 25
+    with LayerFeatures(tmp_path / "f.h5", "quant2") as found:
+        assert found.ids == ["good"]
+
+
+def test_ids_and_requests_that_do_not_fit(folder, tmp_path):
+    wavs = tmp_path / "wavs"
+    (wavs / "x").mkdir(parents=True)
+    for name in ("a.wav", "x/a.wav", "a.WAV"):
+        (wavs / name).write_bytes((folder / "wavs/a.wav").read_bytes())
+    model = folder / "model"
+    with pytest.raises(InputError, match="would have one id"):
+        encode_folder(model, wavs, layers=["quant2"], features=tmp_path / "f.h5")
+    (wavs / "a.WAV").unlink()
+    with pytest.raises(InputError, match="would have one id"):
+        encode_folder(model, wavs, layers=["quant2"], features=tmp_path / "f.h5", ids="name")
+    encode_folder(model, wavs / "x", layers=["quant2"], features=tmp_path / "f.h5", ids="name")
+    with pytest.raises(InputError, match="no such folder"):
+        encode_folder(model, tmp_path / "none", layers=["quant2"], features=tmp_path / "g.h5")
+    with pytest.raises(InputError, match="holds no audio"):
+        encode_folder(model, model, layers=["quant2"], features=tmp_path / "g.h5")
+    with pytest.raises(InputError, match="say where the result goes"):
+        encode_folder(model, wavs, layers=["quant2"])
+    with pytest.raises(InputError, match="go together"):
+        encode_folder(model, wavs, features=tmp_path / "g.h5")
+    with pytest.raises(InputError, match="quant4 is off"):
+        encode_folder(model, wavs, layers=["quant4"], features=tmp_path / "g.h5")
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text/mine.txt").write_text("")
+    with pytest.raises(InputError, match="text: is there already"):
+        encode_folder(model, wavs, layers=["quant2"], text=tmp_path / "text")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f.h5", "f.h5.sha256", "text", "wavs"]
+
+
+def test_on_the_command_line(folder, tmp_path):
+    (tmp_path / "wavs").mkdir()
+    (tmp_path / "wavs/bad.wav").write_text("")
+    (tmp_path / "wavs/a.wav").write_bytes((folder / "wavs/a.wav").read_bytes())
+    arguments = (
+        "encode-folder",
+        "--model",
+        folder / "model",
+        "--wavs",
+        tmp_path / "wavs",
+        "--layers",
+        "conv2,quant2",
+        "--out",
+        tmp_path / "f.h5",
+    )
+    assert "1 of 2 files cannot be used" in str(run(*arguments).exception)
+    done = run(*arguments, "--bad-rows", "skip", "--text", tmp_path / "text")
+    assert done.exit_code == 0
+    assert "left out" in done.stderr
+    assert (tmp_path / "text/conv2/a.txt").is_file()

@@ -1,0 +1,33 @@
+"""What a folder of results holds, by the path convention."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from resdavenet_vq import results
+from resdavenet_vq.errors import InputError
+
+
+def test_a_split_is_one_file_or_the_folder_of_its_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "Store", Path)
+    (tmp_path / "data/train").mkdir(parents=True)
+    (tmp_path / "data/test.h5").touch()
+    holder = results.find(tmp_path, [])
+    stores = [holder.store(split) for split in ("train", "test", "val")]
+    assert stores == [tmp_path / "data/train", tmp_path / "data/test.h5", None]
+
+
+def test_scores_are_those_of_a_split_and_a_noisy_copy_is_another(tmp_path):
+    for split, recall in (("test", 0.5), ("test.white_0dB", 0.1)):
+        file = tmp_path / f"none/retrieval/{split}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"recall": recall}))
+    (model,) = results.find(tmp_path, ["none"]).models
+    scores = [model.retrieval(split) for split in ("test", "test.white_0dB", "val")]
+    assert scores == [{"recall": 0.5}, {"recall": 0.1}, None]
+
+
+def test_a_name_that_no_lineage_has_is_refused(tmp_path):
+    with pytest.raises(InputError, match="lineage '32'"):
+        results.find(tmp_path, ["none", "32"])
