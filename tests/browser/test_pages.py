@@ -150,8 +150,8 @@ def test_searches(browser, report, query, places):
         "document.querySelector('#searched').textContent && !document.querySelector('#searched').textContent.endsWith('…')"
     )
     assert browser.evaluate("document.querySelectorAll('.place').length") == places
-    found = browser.evaluate("document.querySelector('#searched').textContent")
-    assert found.startswith("12 utterances of 12") == (query in {"RED TREE", "re*"}), (
+    result = browser.evaluate("document.querySelector('#searched').textContent")
+    assert result.startswith("12 utterances of 12") == (query in {"RED TREE", "re*"}), (
         "the text has both words in a row, the alignment has not"
     )
 
