@@ -58,25 +58,9 @@ def write(
 ) -> None:
     """Writes the report of a results/{corpus} folder, whole or not at all; an earlier report is replaced.
 
-    Parameters
-    ----------
-    results
-        The folder results/{corpus}, with at least `scores.csv`, `summary.csv` and `comparison.csv`.
-    lineages
-        Folders (`none-2`) of the models on the pages, in this order; the overview has the scores of all.
-    split
-        The held-out split of word detection; utterances and occurrences are from its `data/{split}.h5` and
-        `codes/{split}.h5`.
-    settings
-        The number of utterances, and of occurrences of each code.
-    out
-        The report's folder; `index.html` is its first page.
-    frame_time
-        The frame time of word detection; see `encode.units`.
-    noise
-        A noise.csv, whose scores are drawn too.
-
-    Raises InputError naming the file for anything that is there and cannot be read.
+    The pages are of the models in the folders `lineages`, in this order; the overview has the scores of all. `split` is
+    the held-out split of word detection, whose utterances and codes are on the pages, with codes at `frame_time`. The
+    scores of a table `noise` (noise.csv) are drawn too. Raises InputError naming a file that cannot be read.
     """
     data = find(results, lineages, noise)
     templates = _templates()

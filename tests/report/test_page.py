@@ -49,16 +49,8 @@ class Reader(html.parser.HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.references, self.numbers, self.headings, self.alts, self.words, self.scripts, self.unlabelled, self.ids = (
-            [],
-            [],
-            [],
-            [],
-            [],
-            0,
-            0,
-            [],
-        )
+        self.references, self.numbers, self.headings, self.alts, self.words, self.ids = ([] for _ in range(6))
+        self.scripts = self.unlabelled = 0
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
