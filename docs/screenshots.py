@@ -1,4 +1,4 @@
-"""Remakes the pictures of docs/pictures from a finished report: `python docs/screenshots.py results/spoken_scenes/report`.
+"""Makes the pictures of docs/pictures from a finished report: `python docs/screenshots.py results/spoken_scenes/report`.
 
 Needs a Chromium (see tests/browser/chromium.py). With --all FOLDER it takes every page, wide and narrow, light and dark, into that folder.
 """
@@ -16,12 +16,12 @@ from browser.chromium import Chromium  # noqa: E402 - from the folder above
 
 PAGES = ("index", "training", "words", "units", "utterances", "retrieval", "abx")
 
-# name: page, address within it, height in pixels, and what is scrolled to
+# name: page, address within it, height in pixels, and the element at the top
 PICTURES = {
     "overview": ("index", "", 620, "h1"),
     "words": ("words", "", 570, ".pair"),
     "units": ("units", "", 860, ".explorer"),
-    "utterance": ("utterances", "", 700, "#shown"),
+    "utterance": ("utterances", "", 700, "#utterance"),
     "matchmap": ("retrieval", "", 800, "#where"),
 }
 
@@ -29,11 +29,13 @@ PICTURES = {
 def take(report: Path, out: Path) -> None:
     """The pictures of the README and the docs."""
     with Chromium() as browser:
-        for name, (page, fragment, height, shown) in PICTURES.items():
+        for name, (page, fragment, height, element) in PICTURES.items():
             browser.size(1280, height)
             browser.open(report / f"{page}.html", fragment)
             time.sleep(2)
-            browser.evaluate(f"window.scrollTo(0, document.querySelector({shown!r}).getBoundingClientRect().top - 16)")
+            browser.evaluate(
+                f"window.scrollTo(0, document.querySelector({element!r}).getBoundingClientRect().top - 16)"
+            )
             time.sleep(2)
             browser.screenshot(out / f"{name}.png")
 
@@ -46,9 +48,7 @@ def take_all(report: Path, out: Path) -> None:
             for width, dark in ((1280, False), (390, False), (1280, True), (390, True)):
                 browser.size(width, 900, dark=dark, mobile=width < 500)
                 browser.open(report / f"{page}.html")
-                browser.size(
-                    width, 6000, dark=dark, mobile=width < 500
-                )  # what is drawn when it comes into view comes into view
+                browser.size(width, 6000, dark=dark, mobile=width < 500)  # everything is in view, and so is drawn
                 time.sleep(2)
                 browser.screenshot(out / f"{page}-{width}{'-dark' if dark else ''}.png", whole=True)
         for problem in browser.problems:

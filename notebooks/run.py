@@ -1,6 +1,6 @@
 """Runs explore.ipynb on a folder of results and keeps what a web page can show of it: python notebooks/run.py results/spoken_scenes.
 
-Tables and pictures stay in the file, the pictures in few colours; sounds do not: they would be most of the file, and no page that shows
+Tables and pictures stay in the file, the pictures in few colors; sounds do not: they would be most of the file, and no page that shows
 notebooks plays them. The same results give the same file. What the prose says of the run should be read again afterwards.
 """
 
@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 from PIL import Image
 
 NOTEBOOK = Path(__file__).with_name("explore.ipynb")
-COLOURS = 128
+COLORS = 128
 """Of a kept picture: no pixel is then off by more than a fifteenth of its range, and files are a third as large."""
 
 SECONDS_A_CELL = 600
@@ -59,9 +59,9 @@ def _keep(output: NotebookNode) -> None:
 
 
 def _small(png: str) -> str:
-    """A picture of few colours, in base64 as it came."""
+    """A picture of few colors, in base64 as it came."""
     with Image.open(io.BytesIO(base64.b64decode(png))) as picture:
-        few = picture.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few = picture.convert("RGB").quantize(COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     small = io.BytesIO()
     few.save(small, format="PNG", optimize=True)
     return base64.b64encode(small.getvalue()).decode()

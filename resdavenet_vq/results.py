@@ -64,12 +64,12 @@ class Model:
 
     @property
     def name(self) -> str:
-        """As it is shown: `{2} → {2,3}`, and the seed where the folder bears one."""
-        return shown(str(self.lineage)) + ("" if self.lineage.seed is None else f" (seed {self.lineage.seed})")
+        """Its name on pages and figures: `{2} → {2,3}`, with the seed if the folder has one."""
+        return with_arrows(str(self.lineage)) + ("" if self.lineage.seed is None else f" (seed {self.lineage.seed})")
 
     @cached_property
     def history(self) -> pd.DataFrame | None:
-        """A row per epoch; None too of an imported model of which no epoch is known."""
+        """A row per epoch; None for an imported model without epochs."""
         table = _table(self.folder / "model/history.csv")
         return None if table is None or table.empty else table
 
@@ -132,7 +132,7 @@ class Results:
         return list(dict.fromkeys(self.scores["split"][self.scores["task"] == task]))
 
     def conditions(self, task: Task) -> list[dict[str, Any]]:
-        """The conditions of a task's scores, which only its files have: file by file, of the lineages and splits in scores.csv."""
+        """The conditions of a task's scores, which only its files have: one entry per file."""
         pattern = {"retrieval": "*/retrieval/{}.json", "abx": "*/abx/{}/*.json", "words": "*/words/*/{}/summary.json"}[
             task
         ]
@@ -153,7 +153,10 @@ class Results:
             for name, folder in folders:
                 for file in sorted(folder.glob(f"abx/{split}/*.json"), key=lambda f: f.stem[-1:] + f.stem):
                     result, phones = _json(file), file.with_suffix(".phones.csv")
-                    more = {"model": name or shown(result["lineage"]), "phones": phones if phones.is_file() else None}
+                    more = {
+                        "model": name or with_arrows(result["lineage"]),
+                        "phones": phones if phones.is_file() else None,
+                    }
                     results.setdefault(split, []).append(result | more)
         return results
 
@@ -164,7 +167,10 @@ class Results:
 
 
 def find(folder: Path, lineages: Sequence[str], noise: Path | None = None) -> Results:
-    """The results of `lineages` (folders like `none-2`) in results/{corpus}. Raises InputError for a name that is none."""
+    """The results of `lineages` (folders like `none-2`) in results/{corpus}.
+
+    Raises InputError for a name that is none.
+    """
     try:
         models = tuple(Model(Lineage.from_folder(name), folder / name) for name in lineages)
     except ValueError as e:
@@ -172,7 +178,7 @@ def find(folder: Path, lineages: Sequence[str], noise: Path | None = None) -> Re
     return Results(folder, models, noise or folder / "noise.csv")
 
 
-def shown(lineage: str) -> str:
+def with_arrows(lineage: str) -> str:
     """A lineage in notation with proper arrows."""
     return lineage.replace("->", " → ")
 

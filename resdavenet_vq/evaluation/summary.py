@@ -50,6 +50,7 @@ PUBLISHED, HELD_OUT = "published", "held_out"
 CLEAN = "clean"
 """The `kind` of a split without noise."""
 
+
 def pivot(scores: pd.DataFrame) -> pd.DataFrame:
     """A row for each lineage, seed and layer; columns like `words test held_out mean_f1`."""
     parts = scores[["task", "split", "condition", "score"]].itertuples(index=False, name=None)
@@ -63,8 +64,9 @@ def compare(scores: pd.DataFrame) -> pd.DataFrame:
     """The spread of each score over seeds: columns SPREAD_COLUMNS, in the order of the scores.
 
     `seeds` are those that have the score, separated by spaces (none of imported models and the baseline, which have one
-    result); `std` is that of the sample (n - 1), empty for one seed: it tells what another seed does, and is no
-    standard error of the mean. Sums are exact: no order of seeds gives another mean, and that of one seed is its score.
+    result); `std` is that of the sample (n - 1), empty for one seed: it says how far another seed moves the score, and
+    is no standard error of the mean. Sums are exact: no order of seeds gives another mean, and that of one seed is its
+    score.
     """
     rows = []
     for key, group in scores.groupby(list(SPREAD_KEYS), sort=False):

@@ -1,10 +1,10 @@
 """What codes are in time, what they mean, and how they are used.
 
-Conventions. Frame f of period p lasts from f p to (f + 1) p seconds with its centre at (f + 1/2) p: the
-`published` frame time. In truth its receptive field is centred at f p; frame time `centred` moves everything
+Conventions. Frame f of period p lasts from f p to (f + 1) p seconds with its center at (f + 1/2) p: the
+`published` frame time. In truth its receptive field is centered at f p; frame time `centred` moves everything
 half a period earlier. Frames in no token (a spoken word or phone) are silence.
 
-Agreement of codes and labels is counted over frames, by the label at the frame's centre:
+Agreement of codes and labels is counted over frames, by the label at the frame's center:
 *purity* is the share of frames that have their code's most frequent label; *homogeneity* I/H(label) (the
 phone-normalized mutual information of HuBERT), *completeness* I/H(code) and their harmonic mean, the *V-measure*
 (Rosenberg and Hirschberg 2007); *NMI* is I over the geometric mean of both entropies. Entropies are in nats.
@@ -34,7 +34,7 @@ _EPSILON = 1e-6
 def frame_labels(
     offsets: np.ndarray, spoken: Tokens, frame_period: float, frame_time: FrameTime = "published"
 ) -> np.ndarray:
-    """The label (F,) of the token in which each frame's centre lies, -1 for silence; of overlapping tokens the last."""
+    """The label (F,) of the token at each frame's center, -1 for silence; of overlapping tokens the last."""
     n_frames = np.diff(offsets)
     centers = frame_centers(int(n_frames.max(initial=0)), frame_period, frame_time)
     labels = np.full(int(offsets[-1]), -1)
@@ -113,12 +113,12 @@ class Boundaries:
 
     @property
     def precision(self) -> float:
-        """Share of the found that match."""
+        """The share of the units' boundaries that match."""
         return self.matched / self.found if self.found else 0.0
 
     @property
     def recall(self) -> float:
-        """Share of the reference that is matched, the hit rate."""
+        """The share of the reference that is matched, the hit rate."""
         return self.matched / self.reference if self.reference else 0.0
 
     @property
@@ -164,9 +164,9 @@ def boundaries(
     apart = (
         duration.max(initial=0) + 1 + 2 * tolerance
     )  # puts all utterances on one time line, too far apart to match each other
-    found = runs(block.codes, block.offsets)
-    inner = (found.start > 0) & _has_tokens(block, spoken)[found.utterance]
-    at = found.utterance[inner] * apart + frame_edges(found.start[inner], frame_period, frame_time)
+    units = runs(block.codes, block.offsets)
+    inner = (units.start > 0) & _has_tokens(block, spoken)[units.utterance]
+    at = units.utterance[inner] * apart + frame_edges(units.start[inner], frame_period, frame_time)
     edge, utterance = np.concatenate([spoken.start, spoken.end]), np.tile(spoken.utterance, 2)
     inner = (edge > 0) & (edge < duration[utterance])
     edges = np.unique(np.round(utterance[inner] * apart + edge[inner], 6))

@@ -1,7 +1,7 @@
 """Charts of word detection, and of trainings over epochs.
 
-What a chart shows is computed once, for matplotlib here and for Plotly in `figures.interactive`. Scores are between 0 and 1.
-`width` is in inches, for a paper; without it a chart has the size of a page on a screen.
+What a chart shows is computed once, for matplotlib here and for Plotly in `figures.interactive`. Scores are between 0
+and 1. `width` is in inches, for a paper; without it a chart has the size of a page on a screen.
 """
 
 from __future__ import annotations
@@ -72,7 +72,10 @@ def precision_recall(words: Mapping[str, pd.DataFrame], width: float | None = No
 
 
 def words_above(f1: Mapping[str, np.ndarray], threshold: float, width: float | None = None) -> Figure:
-    """The number of words of each model and layer with at least a given F1, on a logarithmic axis; `threshold` is marked."""
+    """The number of words of each model and layer with at least a given F1, on a logarithmic axis.
+
+    `threshold` is marked.
+    """
     paper = width is not None
     with styled(paper=paper):
         figure = Figure(figsize=(width or 5.4, 0.72 * width if width else 4.0), layout="constrained")
@@ -151,7 +154,10 @@ CODEBOOKS = ("perplexity", "codes-used", "live-codes", "top-share")
 
 
 def panels(histories: Sequence[tuple[str, pd.DataFrame]], names: Sequence[str] = tuple(PANELS)) -> list[Panel]:
-    """The panels that some histories, each with its model's name, have values for. Histories of one name differ in their seed."""
+    """The panels that some histories, each with its model's name, have values for.
+
+    Histories of one name differ in their seed.
+    """
     drawable = []
     for name in names:
         title, unit, column, axis = PANELS[name]
@@ -171,7 +177,7 @@ def describe(panel: Panel) -> str:
 
 
 def _lines(model: str, history: pd.DataFrame, column: str) -> list[Line]:
-    """The curves of one model: of a column, of the mean of both directions without such a column, or of each quantizer."""
+    """The curves of one model: of a column, of the mean of both directions, or of each quantizer."""
     epochs = history["epoch"].to_numpy(float)
     if column.startswith("quant*"):
         names = [

@@ -1,8 +1,8 @@
 """Models compared in figures, over lineages, layers and seeds: retrieval, ABX, bitrate against ABX, and words detected.
 
-Each function takes the rows of a scores.csv and returns a figure with its description, or None without such scores. A point is the
-model of one seed; with several seeds, a mark with bars is their mean with one standard deviation (n - 1) to either side.
-`width` is in inches, for a paper; without it a figure has the size of a page on a screen.
+Each function takes the rows of a scores.csv and returns a figure with its description, or None without such scores. A
+point is the model of one seed; with several seeds, a mark with bars is their mean with one standard deviation (n - 1)
+to either side. `width` is in inches, for a paper; without it a figure has the size of a page on a screen.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 
 from resdavenet_vq.encode.features import LOGMEL
 from resdavenet_vq.figures.style import LINES, Drawing, legend_below, marker, readable_log, styled
-from resdavenet_vq.results import shown
+from resdavenet_vq.results import with_arrows
 
 
 class Spread(NamedTuple):
@@ -151,10 +151,8 @@ def bitrate_against_abx(scores: pd.DataFrame, split: str, width: float | None = 
         legend_below(
             figure, names, paper=paper, handles=[_handle(i, name, paper=paper) for i, name in enumerate(names)]
         )
-    text = "; ".join(
-        f"{_name(row)} {_text(bits.get(row))} bit/s, {' and '.join(f'{_text(panel.spreads.get(row))} {panel.name}' for panel in panels)}"
-        for row in rows
-    )
+    errors = {row: " and ".join(f"{_text(panel.spreads.get(row))} {panel.name}" for panel in panels) for row in rows}
+    text = "; ".join(f"{_name(row)} {_text(bits.get(row))} bit/s, {errors[row]}" for row in rows)
     return Drawing(figure, f"ABX error in percent against bitrate on {split}: {text}.")
 
 
@@ -188,7 +186,7 @@ def _dots(
                 axes.text(
                     0.0,
                     height - 0.85,
-                    shown(row[0]),
+                    with_arrows(row[0]),
                     transform=axes.get_yaxis_transform(),
                     va="center",
                     fontsize=7 if paper else 9.5,
@@ -199,7 +197,7 @@ def _dots(
                     _points(axes, s.spreads[row], Spread((level,)), i, paper=paper)
         for (name, value), dash in zip((levels or {}).items(), (":", "--", "-."), strict=False):
             axes.axvline(value, color="#777777", linewidth=1, linestyle=dash, label=name)
-        axes.set_yticks(heights, [layer if layers else shown(lineage) for lineage, layer in rows])
+        axes.set_yticks(heights, [layer if layers else with_arrows(lineage) for lineage, layer in rows])
         axes.set(ylim=(heights[-1] + 0.6, heights[0] - 0.6 - 0.9 * layers), xlabel=unit)
         axes.set(xlim=limits or (0, None))
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], integer=True))
@@ -256,7 +254,7 @@ def _handle(look: int, name: str, *, paper: bool) -> Line2D:
 
 def _name(row: Layer) -> str:
     lineage, layer = row
-    return f"{shown(lineage)} {layer}".strip()
+    return f"{with_arrows(lineage)} {layer}".strip()
 
 
 def _text(spread: Spread | None) -> str:

@@ -1,9 +1,9 @@
 """Which phones a layer confuses: the ABX error of every pair of phones as a heat map.
 
-The row is the phone of A and X, the column that of B: dark where X is as near to the other phone as to its own. Phones that are
-confused stand side by side (an average-linkage tree of the errors, its leaves in the order that joins the nearest). The
-colors go from white to dark blue, safe for color-blind readers, and end at 50 %, chance; the larger errors are written out.
-A pair of phones without comparable tokens is grey with a dot.
+The row is the phone of A and X, the column that of B: dark where X is as near to the other phone as to its own. Phones
+that are confused stand side by side (an average-linkage tree of the errors, its leaves in the order that joins the
+nearest). The colors go from white to dark blue, safe for color-blind readers, and end at 50 %, chance; the larger
+errors are written out. A pair of phones without comparable tokens is grey with a dot.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ type Task = Literal["within", "across"]
 
 @dataclass(frozen=True)
 class Confusions:
-    """`errors[i, j]` (P, P) in percent, of A and X with `phones[i]` and B with `phones[j]`; NaN where nothing was compared."""
+    """`errors[i, j]` (P, P) in percent, of A and X with `phones[i]` and B with `phones[j]`.
+
+    NaN where nothing was compared.
+    """
 
     phones: tuple[str, ...]
     errors: np.ndarray
@@ -52,7 +55,10 @@ class Confusions:
 
 
 def read(table: Path, task: Task) -> Confusions:
-    """The errors of a task in a file abx/{split}/{layer}.phones.csv. Raises InputError for another file, or without errors of that task."""
+    """The errors of a task in a file abx/{split}/{layer}.phones.csv.
+
+    Raises InputError for another file, or without errors of that task.
+    """
     try:
         rows = pd.read_csv(
             table, keep_default_na=False, na_values={f"{task}_error": [""]}
@@ -120,7 +126,7 @@ def draw(table: Path, task: Task, title: str = "", width: float | None = None) -
     phones, errors = confusions.phones, confusions.errors
     i, j = np.unravel_index(np.nanargmax(errors), errors.shape)
     alt = (
-        f"ABX error {task} speakers of {len(phones)} phones, two by two, {np.nanmean(errors):.1f} % in the mean; the most "
-        f"confused is {phones[i]} with {phones[j]}, {errors[i, j]:.0f} %."
+        f"ABX error {task} speakers of {len(phones)} phones, two by two, {np.nanmean(errors):.1f} % in the mean; "
+        f"the most confused is {phones[i]} with {phones[j]}, {errors[i, j]:.0f} %."
     )
     return Drawing(heat_map(confusions, title, width), alt)

@@ -1,4 +1,7 @@
-"""Charts that Plotly draws on a page, where hovering tells more: their descriptions as plain values. A table beside each has the same numbers."""
+"""Charts that Plotly draws on a page, for hovering: their descriptions as plain values.
+
+A table beside each has the same numbers.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,10 @@ def curves(panel: Panel, alt: str) -> Chart:
 
 
 def precision_recall(words: Mapping[str, pd.DataFrame], numbers: Mapping[str, int], alt: str) -> Chart:
-    """A point for each word; hovering names it, a click opens it in the explorer. `numbers`: those of the layers in the explorer."""
+    """A point for each word; hovering names it, a click opens it in the explorer.
+
+    `numbers`: those of the layers in the explorer.
+    """
     data: list[dict[str, Any]] = []
     for f1 in F1_LEVELS:
         recall, precision = equal_f1(f1, points=60)
@@ -146,7 +152,10 @@ def plain(text: str) -> str:
 
 
 def _log_ticks(values: np.ndarray) -> dict[str, Any]:
-    """Ticks of a logarithmic axis at 1, 2, 5, 10, ... and its range, a little more than that of the values (base 10, as Plotly wants it)."""
+    """Ticks of a logarithmic axis at 1, 2, 5, 10, ...
+
+    And its range, a little more than that of the values (base 10, as Plotly wants it).
+    """
     positive = values[np.isfinite(values) & (values > 0)]
     if not len(positive):
         return {}

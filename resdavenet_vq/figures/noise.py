@@ -1,8 +1,9 @@
-"""Scores against noise: a figure for each score, with a panel for each kind of noise and a line for each lineage and layer.
+"""Scores against noise: a figure for each score, with a panel for each kind of noise.
 
-Each function takes the rows of a noise.csv and returns a figure with its description, or None without such scores. The leftmost
-point of a line is the score without noise; then the noise grows to the right. Of several seeds a line is the mean, and each seed a
-dot. `width` is in inches, for a paper; without it a figure has the size of a page on a screen.
+Each function takes the rows of a noise.csv and returns a figure with its description, or None without such scores.
+There is a line for each lineage and layer. Its leftmost point is the score without noise; then the noise grows to the
+right. Of several seeds a line is the mean, and each seed a dot. `width` is in inches, for a paper; without it a figure
+has the size of a page on a screen.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from matplotlib.figure import Figure
 from resdavenet_vq.encode.features import LOGMEL
 from resdavenet_vq.evaluation.summary import CLEAN
 from resdavenet_vq.figures.style import DASHES, LINES, Drawing, legend_below, marker, styled
-from resdavenet_vq.results import shown
+from resdavenet_vq.results import with_arrows
 
 type Point = tuple[str, float]
 """A kind of noise and a signal-to-noise ratio in dB, infinite without noise."""
@@ -116,7 +117,7 @@ def _draw(axes: Any, number: int, name: str, values: Sequence[Sequence[float]], 
 
 
 def _name(lineage: str, layer: str) -> str:
-    return lineage if layer == LOGMEL else f"{shown(lineage)} {layer}".strip()
+    return lineage if layer == LOGMEL else f"{with_arrows(lineage)} {layer}".strip()
 
 
 def _text(point: Point, values: Sequence[float]) -> str:

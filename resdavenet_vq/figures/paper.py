@@ -19,14 +19,17 @@ from resdavenet_vq.figures.registry import Request
 from resdavenet_vq.figures.style import FORMATS, Drawing, save, styled
 from resdavenet_vq.figures.utterances import keyword, utterance  # noqa: F401 - figures of the registry
 from resdavenet_vq.lineage import Lineage
-from resdavenet_vq.results import Results, Words, find, shown
+from resdavenet_vq.results import Results, Words, find, with_arrows
 
 RESOLUTION = 300
 """Dots per inch of a figure for a paper."""
 
 
 def write(drawing: Drawing, outs: Sequence[Path]) -> None:
-    """Writes a figure to every one of the files, by their suffixes. Raises InputError for a suffix that is none of FORMATS."""
+    """Writes a figure to every one of the files, by their suffixes.
+
+    Raises InputError for a suffix that is none of FORMATS.
+    """
     if wrong := [str(out) for out in outs if out.suffix.removeprefix(".") not in FORMATS]:
         raise InputError("\n".join(f"{out}: a figure is written as {', '.join(FORMATS)}" for out in wrong))
     for out in outs:
@@ -43,7 +46,9 @@ def draw(name: str, request: Request) -> Drawing:
 
 
 def open_results(folder: Path, lineages: Sequence[str] = (), *, models: bool = True) -> Results:
-    """The results of some lineages, by their folders; of all that were trained or imported, if none is named; or without `models`.
+    """The results of some lineages, by their folders; of all that were trained or imported, if none is named.
+
+    Or without `models`.
 
     Raises InputError for a model that is not there.
     """
@@ -123,11 +128,13 @@ def codebooks(request: Request) -> Drawing:
 def _curves(request: Request, names: Sequence[str]) -> Drawing:
     """Some panels; the runs of a lineage that differ in their seed look the same."""
     histories = [
-        (shown(str(model.lineage)), model.history) for model in request.results.models if model.history is not None
+        (with_arrows(str(model.lineage)), model.history)
+        for model in request.results.models
+        if model.history is not None
     ]
     panels = charts.panels(histories, names)
     if not panels:
-        return _blank("No epoch of a training is known.", request)
+        return _blank("There is no epoch of a training.", request)
     return Drawing(charts.curves(panels, request.width), " ".join(map(charts.describe, panels)))
 
 

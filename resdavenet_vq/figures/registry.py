@@ -1,7 +1,7 @@
 """All figures of the report and of papers: their names, what they read, and the options that they take.
 
-Each figure is drawn by the function of its name in `figures.paper` (`bitrate-abx` by `bitrate_abx`). This module imports
-nothing heavy, since the workflow reads it in every dry run.
+Each figure is drawn by the function of its name in `figures.paper` (`bitrate-abx` by `bitrate_abx`). This module
+imports nothing heavy, since the workflow reads it in every dry run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class Figure(NamedTuple):
     width: float = COLUMN
     """In a paper, in inches."""
     on_page: bool = False
-    """Whether the report's overview shows it."""
+    """Whether it is on the report's overview."""
+    of_codes: bool = False
+    """Whether it needs a model with quantizers."""
 
     @property
     def reads_models(self) -> bool:
@@ -49,16 +51,16 @@ FIGURES = {
     figure.name: figure
     for figure in (
         Figure("retrieval", "Retrieval", "scores", on_page=True),
-        Figure("words", "Words detected", "scores", on_page=True),
+        Figure("words", "Words detected", "scores", on_page=True, of_codes=True),
         Figure("abx", "ABX error", "scores", ("split",), on_page=True),
-        Figure("bitrate-abx", "Bitrate and ABX error", "scores", ("split",), on_page=True),
+        Figure("bitrate-abx", "Bitrate and ABX error", "scores", ("split",), on_page=True, of_codes=True),
         Figure("noise-retrieval", "Retrieval", "noise", on_page=True),
         Figure("noise-abx", "ABX error", "noise", ("split",), on_page=True),
         Figure("noise-words", "Words detected", "noise", on_page=True),
         Figure("training", "Training", "histories", ("lineages",)),
-        Figure("codebooks", "Codebooks", "histories", ("lineages",)),
-        Figure("precision-recall", "Precision and recall", "words", ("lineages", "split")),
-        Figure("words-above", "Words above each threshold", "words", ("lineages", "split")),
+        Figure("codebooks", "Codebooks", "histories", ("lineages",), of_codes=True),
+        Figure("precision-recall", "Precision and recall", "words", ("lineages", "split"), of_codes=True),
+        Figure("words-above", "Words above each threshold", "words", ("lineages", "split"), of_codes=True),
         Figure("confusions", "Confusions of phones", "phones", ("split", "layers", "task", "title"), PAGE),
         Figure("utterance", "Utterance", "codes", (*_CODES, "utterance", "start", "end"), PAGE),
         Figure("keyword", "Keyword", "codes", (*_CODES, "word", "places", "sounds"), PAGE),

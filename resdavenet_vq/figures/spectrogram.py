@@ -22,7 +22,8 @@ from resdavenet_vq.figures.registry import PAGE
 from resdavenet_vq.figures.style import LINES, code_color, styled
 
 INCHES_PER_SECOND = 4.0
-"""Time scale of an aligned spectrogram on a screen: the shortest run of codes at 20 ms a frame still holds its number."""
+"""Time scale of an aligned spectrogram on a screen: the shortest run of codes at 20 ms a frame still holds its number.
+"""
 
 MARGIN_LEFT, MARGIN_RIGHT = 1.2, 0.12
 """Inches beside an aligned spectrogram, whatever its length; the page's playhead counts on them."""
@@ -78,7 +79,7 @@ _PAPER = _Layout(0.78, 0.06, 0.04, 0.34, 1.0, 0.17, 0.24, 0.03, 7, 5, 6.5)
 def aligned_rows(
     utterance: Utterance, codes: Sequence[tuple[str, SplitCodes, Collection[str]]], frame_time: FrameTime
 ) -> list[Row]:
-    """Words and phones of an utterance, where aligned, and its runs of codes: for each model, with its name, those of some layers."""
+    """Words and phones of an utterance, if aligned, and for each model the runs of codes of some layers."""
     rows = [
         Row(name, intervals)
         for name, intervals in (("words", utterance.words), ("phones", utterance.phones))
@@ -104,9 +105,9 @@ def aligned_spectrogram(
 ) -> Figure:
     """A spectrogram in grey with rows of aligned labels above it, for an utterance or a part of one.
 
-    `spectrogram` (bins, frames) is in decibels, dark is loud; frame f is centered at f hops (seconds), bins go from 0 to
-    `highest_frequency` Hz. An interval that crosses `start` or `end` is cut there.
-    The first row is the topmost. With a `width` (inches) the figure is for a paper; a label that does not fit is left out.
+    `spectrogram` (bins, frames) is in decibels, dark is loud; frame f is centered at f hops (seconds), bins go from 0
+    to `highest_frequency` Hz. An interval that crosses `start` or `end` is cut there. The first row is the topmost.
+    With a `width` (inches) the figure is for a paper; a label that does not fit is left out.
     """
     layout = _SCREEN if width is None else _PAPER
     wide = width or max(3.0, (end - start) * INCHES_PER_SECOND) + layout.left + layout.right
@@ -127,9 +128,10 @@ def contact_sheet(
     width: float = PAGE,
     columns: int | None = None,
 ) -> Figure:
-    """Many segments side by side, each an aligned spectrogram under its title; all have the same time scale and the same rows' heights.
+    """Many segments side by side, each an aligned spectrogram under its title.
 
-    All segments must have the same number and kinds of rows. Dashed lines stand at both ends of what is `marked`.
+    All have the same time scale and the same rows' heights. All segments must have the same number and kinds of rows.
+    Dashed lines stand at both ends of what is `marked`.
     """
     layout, title, foot = _PAPER._replace(picture=0.7, below=0.22), 0.18, 0.14
     columns = columns or max(1, min(len(segments), int(width / 1.7)))

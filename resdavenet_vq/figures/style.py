@@ -79,7 +79,7 @@ def marker(number: int) -> str:
 
 
 def styled(*, paper: bool = False) -> Any:
-    """The context in which a figure is drawn: for a page on a screen, or in the smaller text of a paper."""
+    """The context for drawing a figure: for a page on a screen, or in the smaller text of a paper."""
     return mpl.rc_context(_STYLE | (_PAPER if paper else {}))
 
 
@@ -108,7 +108,7 @@ def code_color(code: int) -> str:
 
 
 def legend_below(figure: Figure, names: Sequence[str], *, paper: bool = False, **more: Any) -> None:
-    """A legend under the axes, and the figure made higher by it: never over a line, however many there are.
+    """A legend under the axes, which makes the figure higher: it never covers a line, however many there are.
 
     Two entries stand side by side where the longest of `names` leaves room.
     """
@@ -121,7 +121,10 @@ def legend_below(figure: Figure, names: Sequence[str], *, paper: bool = False, *
 
 
 def readable_log(axis: Any) -> None:
-    """Ticks of a logarithmic axis written out: at 1, 2, 5, 10, ... or, within a decade, at a few round numbers. Call it last."""
+    """Ticks of a logarithmic axis written out: at 1, 2, 5, 10, ... or, within a decade, at a few round numbers.
+
+    Call it last.
+    """
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high >= 10 * low else MaxNLocator(5, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -27,7 +27,7 @@ from resdavenet_vq.figures.style import Drawing
 from resdavenet_vq.files import atomic_write
 
 MARGIN = 0.15
-"""Seconds drawn and heard before and after a place of a keyword."""
+"""Seconds before and after a place of a keyword, in the picture and the sound."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,10 @@ class _Split:
 
     @cached_property
     def codes(self) -> list[tuple[str, SplitCodes, list[str]]]:
-        """Name, codes and requested layers of every model that has some. Raises InputError naming a layer that none has."""
+        """Name, codes and requested layers of every model that has some.
+
+        Raises InputError naming a layer that none has.
+        """
         split, layers = self.request.split, set(self.request.layers)
         models = [(model, codes) for model in self.request.results.models if (codes := model.codes(split))]
         names = {f"{model.folder.name}/{layer}": layer for model, codes in models for layer in codes.layers}
@@ -86,7 +89,8 @@ def utterance(request: Request) -> Drawing:
         by_id = {u.id: u for u in split.utterances}
         if request.utterance not in by_id:
             raise InputError(
-                f"utterance {request.utterance}: is not in the split {request.split}; {_near(request.utterance, list(by_id))}"
+                f"utterance {request.utterance}: is not in the split {request.split}; "
+                f"{_near(request.utterance, list(by_id))}"
             )
         chosen = by_id[request.utterance]
     samples = read_wav(chosen.wav)
@@ -141,9 +145,7 @@ def keyword_places(request: Request) -> tuple[list[Place], int]:
     split, word = _Split(request), request.word
     aligned = [u for u in split.utterances if u.words]
     if not aligned:
-        raise InputError(
-            f"split {request.split}: no utterance has aligned words, by which words are found; give the corpus alignments"
-        )
+        raise InputError(f"split {request.split}: no utterance has aligned words; give the corpus alignments")
     spoken = [(u, i) for u in aligned for i in u.words or () if i.label.casefold() == word.casefold()]
     if not spoken:
         vocabulary = sorted({i.label for u in aligned for i in u.words or ()})

@@ -1,7 +1,7 @@
 """The report's folder, written whole or not at all: sounds, images and figures copied in once, and data in pieces.
 
-A page opened from disk may not fetch files, but it may add scripts. So every piece of data is a file `data/NAME.js` that hands one JSON
-value to `report.receive`. The text is safe inside a script element as well: `<` never occurs in it.
+A page opened from disk may not fetch files, but it may add scripts. So every piece of data is a file `data/NAME.js`
+that hands one JSON value to `report.receive`. The text is safe inside a script element as well: `<` never occurs in it.
 """
 
 from __future__ import annotations
@@ -70,7 +70,10 @@ class Folder:
         return name
 
     def sound(self, source: Path) -> str:
-        """Copies an audio file in, as FLAC unless it is compressed already. Raises InputError naming it where it cannot be read."""
+        """Copies an audio file in, as FLAC unless it is compressed already.
+
+        Raises InputError naming it where it cannot be read.
+        """
         if source not in self._sounds:
             number = len(self._sounds) + 1
             compressed = source.suffix.lower() in COMPRESSED

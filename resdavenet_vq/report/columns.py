@@ -1,6 +1,6 @@
 """What the numbers mean: their names on the page, how they are rounded, and an explanation in plain words.
 
-A score is named by its task, condition and score, as in scores.csv; a score that the table does not have is shown under its own name.
+The key of a score is its task, condition and score, as in scores.csv; a score without an entry here has its own name.
 """
 
 from __future__ import annotations
@@ -16,44 +16,58 @@ FURTHER = "Further numbers"
 
 
 class Column(NamedTuple):
-    """How a score is shown."""
+    """The label and style of a score."""
 
     label: str
     style: str = "plain"
     """How `rounded` rounds it."""
     group: str = FURTHER
-    """Scores that are explained and shown together."""
+    """Scores of one table and explanation."""
     headline: bool = False
     """Whether it is in the first table."""
 
 
 TEXTS = {
     "Retrieval": (
-        "An image must find its own spoken caption among all captions of the split, and a caption its image. R@10 is the share of queries "
-        "whose right answer is among the first ten, in percent; higher is better. Chance is what a random order earns. R@10 can rise above chance only because "
-        "the model has learned what spoken words look like. It depends on the number of pairs: compare it only with results on as many."
+        "An image must find its own spoken caption among all captions of the split, and a caption its image. R@10 is "
+        "the share of queries "
+        "whose right answer is among the first ten, in percent; higher is better. Chance is what a random order "
+        "earns. R@10 can rise above chance only because "
+        "the model has learned what spoken words look like. It depends on the number of pairs: compare it only with "
+        "results on as many."
     ),
     "ABX error": (
-        "Of two spoken items that differ in one phone, is a third nearer to the one it matches? The error in percent; lower is better, 50 is chance. "
-        "Within: all by one speaker. Across: the third by another. The row of the raw log-mel features says what is possible without learning anything. "
-        "A quantizer gives up detail, and units that have become words no longer tell phones apart: an error above that of the raw features is a finding, "
+        "Of two spoken items that differ in one phone, is a third nearer to the one it matches? The error in percent;"
+        " lower is better, 50 is chance. "
+        "Within: all by one speaker. Across: the third by another. The row of the raw log-mel features says what is "
+        "possible without learning anything. "
+        "A quantizer gives up detail, and units that have become words no longer tell phones apart: an error above "
+        "that of the raw features is a finding, "
         "not a fault."
     ),
     "Bitrate": (
-        "Bits a second that it takes to tell which code comes when, from the entropy of what occurs; lower is more compact. Plain counts every frame. "
-        "The others count runs of equal codes: run length with their durations, factored with durations apart, segment without them. "
+        "Bits a second that it takes to tell which code comes when, from the entropy of what occurs; lower is more "
+        "compact. Plain counts every frame. "
+        "The others count runs of equal codes: run length with their durations, factored with durations apart, "
+        "segment without them. "
         "Read it together with the ABX error: either alone is easily made good."
     ),
     "Words": (
-        "For each word, the one code that detects it best: its F1 from the share of the code's frames at the word (precision) and the share of the word's tokens "
-        "that have the code (recall). Detected are the words whose F1 reaches the threshold. Scored on the split on which the codes were chosen it is a little optimistic, held out it is not; chance is what the codes "
-        "of another utterance reach. That codes go with words does not by itself show that images taught them: with few words and few voices, clusters of plain "
+        "For each word, the one code that detects it best: its F1 from the share of the code's frames at the word "
+        "(precision) and the share of the word's tokens "
+        "that have the code (recall). Detected are the words whose F1 reaches the threshold. Scored on the split on "
+        "which the codes were chosen it is a little optimistic, held out it is not; chance is what the codes "
+        "of another utterance reach. That codes go with words does not by itself show that images taught them: with "
+        "few words and few voices, clusters of plain "
         "acoustic features do it as well."
     ),
     "Units": (
-        "How the codes are used and what they go with, frame by frame. Perplexity is the number of codes that, used equally often, would be as hard to guess; the top "
-        "share is that of the most frequent code. Purity is the share of frames with their code's most frequent label; homogeneity says how far codes tell labels, "
-        "completeness how far labels tell codes, V-measure and NMI are means of both. Boundaries of units are matched with those of words and phones; the R-value "
+        "How the codes are used and what they go with, frame by frame. Perplexity is the number of codes that, used "
+        "equally often, would be as hard to guess; the top "
+        "share is that of the most frequent code. Purity is the share of frames with their code's most frequent "
+        "label; homogeneity says how far codes tell labels, "
+        "completeness how far labels tell codes, V-measure and NMI are means of both. Boundaries of units are matched"
+        " with those of words and phones; the R-value "
         "does not grow by placing more of them."
     ),
 }
@@ -72,34 +86,30 @@ _RETRIEVAL = {
 }
 
 _OTHERS = {
+    ("retrieval", "image_to_speech", "n"): ("image queries", _COUNT, "Retrieval", False),
+    ("retrieval", "speech_to_image", "n"): ("caption queries", _COUNT, "Retrieval", False),
+    ("abx", "within", "n"): ("{split}, items", _COUNT, "ABX error", False),
     ("abx", "within", "error"): ("{split}, within (%)", "tenth", "ABX error", True),
     ("abx", "across", "error"): ("{split}, across (%)", "tenth", "ABX error", True),
     ("bitrate", "plain", "bits_per_second"): ("{split} (bit/s)", _COUNT, "Bitrate", True),
     ("bitrate", "run_length", "bits_per_second"): ("{split}, run length (bit/s)", _COUNT, "Bitrate", False),
     ("bitrate", "factored", "bits_per_second"): ("{split}, factored (bit/s)", _COUNT, "Bitrate", False),
     ("bitrate", "segment", "bits_per_second"): ("{split}, segment (bit/s)", _COUNT, "Bitrate", False),
-    ("words", "published", "words"): ("words", _COUNT, "Words", False),
-    ("words", "published", "words_above_f1"): ("detected", _COUNT, "Words", True),
-    ("words", "published", "mean_f1"): ("mean F1 (%)", _SHARE, "Words", False),
-    ("words", "published", "words_above_precision"): ("words above precision", _COUNT, "Words", False),
-    ("words", "published", "chance_words"): ("chance words", _COUNT, "Words", False),
-    ("words", "published", "chance_words_above_f1"): ("detected by chance", _COUNT, "Words", True),
-    ("words", "published", "chance_mean_f1"): ("chance mean F1 (%)", _SHARE, "Words", False),
-    ("words", "held_out", "words"): ("held out, words", _COUNT, "Words", False),
-    ("words", "held_out", "words_above_f1"): ("held out, detected", _COUNT, "Words", True),
-    ("words", "held_out", "mean_f1"): ("held out, mean F1 (%)", _SHARE, "Words", False),
-    ("words", "held_out", "chance_words"): ("held out, chance words", _COUNT, "Words", False),
-    ("words", "held_out", "chance_words_above_f1"): ("held out, detected by chance", _COUNT, "Words", False),
-    ("words", "held_out", "chance_mean_f1"): ("held out, chance mean F1 (%)", _SHARE, "Words", False),
-    ("retrieval", "image_to_speech", "n"): ("image queries", _COUNT, "Retrieval", False),
-    ("retrieval", "speech_to_image", "n"): ("caption queries", _COUNT, "Retrieval", False),
-    ("abx", "within", "n"): ("{split}, items", _COUNT, "ABX error", False),
-    ("words", "published", "n"): ("utterances", _COUNT, "Words", False),
-    ("words", "held_out", "n"): ("held out, utterances", _COUNT, "Words", False),
     ("units", "", "perplexity"): ("perplexity", _COUNT, "Units", True),
     ("units", "", "codes_used"): ("codes used", _COUNT, "Units", False),
     ("units", "", "top_share"): ("top share (%)", _SHARE, "Units", False),
     ("layer", "", "frame_period"): ("frame (s)", "plain", "", True),
+}
+
+_WORDS = {
+    "words": ("words", _COUNT, False),
+    "words_above_f1": ("detected", _COUNT, True),
+    "mean_f1": ("mean F1 (%)", _SHARE, False),
+    "words_above_precision": ("words above precision", _COUNT, False),
+    "chance_words": ("chance words", _COUNT, False),
+    "chance_words_above_f1": ("detected by chance", _COUNT, False),
+    "chance_mean_f1": ("chance mean F1 (%)", _SHARE, False),
+    "n": ("utterances", _COUNT, False),
 }
 
 _AGREEMENT = {
@@ -127,6 +137,12 @@ _COLUMNS = {
     },
     **_OTHERS,
     **{
+        ("words", condition, score): (f"{prefix}{label}", style, "Words", first)
+        for condition, prefix in (("published", ""), ("held_out", "held out, "))
+        for score, (label, style, first) in _WORDS.items()
+    },
+    ("words", "published", "chance_words_above_f1"): ("detected by chance", _COUNT, "Words", True),
+    **{
         ("units", tier, score): (f"{tier}, {label}", style, "Units", False)
         for tier in ("words", "phones")
         for score, (label, style) in _AGREEMENT.items()
@@ -139,17 +155,17 @@ _HEADLINE_K = "10"
 
 
 def column(task: str, split: str, condition: str, score: str) -> Column:
-    """How a score of scores.csv is shown; one that the table does not have, under its own name."""
+    """The column of a score of scores.csv; a score without an entry has its own name."""
     name, at, k = score.rpartition("_at_")
-    known = _COLUMNS.get((task, condition, f"{name}_at_k" if at else score))
-    if known is None:
+    entry = _COLUMNS.get((task, condition, f"{name}_at_k" if at else score))
+    if entry is None:
         return Column(_sentence(" ".join(filter(None, (task, condition, score)))))
-    label, style, group, headline = known
+    label, style, group, headline = entry
     return Column(_sentence(label.format(k=k, split=split)), style, group, headline and (not at or k == _HEADLINE_K))
 
 
 def has_n(task: str, condition: str) -> bool:
-    """Whether the number that a score is about is shown too, as the score `n`."""
+    """Whether the number of items behind a score has a column too, as the score `n`."""
     return (task, condition, "n") in _COLUMNS
 
 
@@ -170,7 +186,7 @@ _HISTORY |= {"data_wait": Column("Data wait (%)", _SHARE)}
 
 
 def history_column(name: str) -> Column:
-    """How a column of history.csv is shown."""
+    """The label and style of a column of history.csv."""
     return _HISTORY.get(name, Column(_sentence(name)))
 
 
@@ -180,7 +196,7 @@ _WORD_SHARES = {
 
 
 def word_column(name: str) -> Column:
-    """How a column of words.csv is shown."""
+    """The label and style of a column of words.csv."""
     return Column(_sentence(f"{name} (%)"), "share") if name in _WORD_SHARES else Column(_sentence(name))
 
 
@@ -193,7 +209,7 @@ def is_number(value: Any) -> bool:
 
 
 def rounded(value: Any, style: str) -> str:
-    """A number as it is read: `share` of 1 in percent with one decimal, `tenth`, `count` whole, `plain` with three digits."""
+    """A number for reading: `share` in percent with one decimal, `tenth`, `count` whole, `plain` with three digits."""
     number = float(value)
     if not math.isfinite(number):
         return str(value)

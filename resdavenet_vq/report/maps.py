@@ -1,8 +1,8 @@
-"""The matchmaps of some pairs as data of the page on retrieval: where in an image, and when in its caption, a model finds likeness.
+"""The matchmaps of some pairs as data of the page Retrieval.
 
-The piece `maps-L` has, for each pair, the dot products of every cell of the image with every frame of the caption as whole numbers
-from 0 to 255 between the pair's lowest and highest. Cells cover what the network sees of an image: of its shorter side the
-middle `crop / resize`, as a square.
+The piece `maps-L` has, for each pair, the dot products of every cell of the image with every frame of the caption as
+whole numbers from 0 to 255 between the pair's lowest and highest. Cells cover what the network sees of an image: of its
+shorter side the middle `crop / resize`, as a square.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def write(results: Results, folder: Folder, split: str) -> list[dict[str, Any]]:
             if store and maps.image_branch:
                 pairs = islice(np.flatnonzero(maps.image_index >= 0).tolist(), PAIRS)
                 folder.data(f"maps-{number}", [_pair(maps, store, folder, caption) for caption in pairs])
-                models.append({"number": number, "model": model.name, "seen": _visible_share(model)})
+                models.append({"number": number, "model": model.name, "visibleShare": _visible_share(model)})
     return models
 
 

@@ -25,7 +25,7 @@ CONDITIONS: dict[str, tuple[Task, tuple[str, ...]]] = {
     "ABX error": ("abx", ("distance",)),
     "Words": ("words", ("split", "held_out_split", "min_occurrences", "f1_threshold", "best", "frame_time")),
 }
-"""By group: the task and the conditions that are shown if they are the same for all models."""
+"""By group: the task, and the conditions that are listed if they are the same for all models."""
 
 
 class Row(NamedTuple):
@@ -38,7 +38,7 @@ class Row(NamedTuple):
 
 
 def content(results: Results, folder: Folder, *, with_noise: bool) -> dict[str, Any]:
-    """What the overview shows: the headline scores, a row per lineage and layer, and below them every score with what it means."""
+    """The values for the overview: the headline scores, a row per lineage and layer, and every score with its meaning."""
     rows = _rows(results)
     keys = _keys(rows)
     headline = [(key, c) for key, c in keys if c.headline]
@@ -85,7 +85,7 @@ def _by_layer(entries: Iterable[tuple[str, str, Key, Any]]) -> Iterator[tuple[tu
 
 
 def _keys(rows: Iterable[Row]) -> list[tuple[Key, Column]]:
-    """The scores that some row has, task by task, and how they are shown."""
+    """The scores that some row has, task by task, and their columns."""
     keys = list(dict.fromkeys(key for row in rows for key in row.scores))
     keys.sort(key=lambda key: TASKS.index(key[0]) if key[0] in TASKS else len(TASKS))
     return [(key, columns.column(*key)) for key in keys]
@@ -119,7 +119,7 @@ def _pictures(
 
 
 def _group(results: Results, title: str, keys: list[tuple[Key, Column]], rows: list[Row]) -> dict[str, Any]:
-    """A table of the scores that belong together; what is the same in all rows stands above it, and rows without a score are left out."""
+    """A table of one group; what is the same in all rows is listed above it, and rows without a score are left out."""
     rows = [row for row in rows if any(key in row.scores for key, _ in keys)]
     whole = title == "Retrieval"
     if whole:

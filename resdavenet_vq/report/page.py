@@ -24,7 +24,7 @@ from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.figures import charts, confusions, interactive, paper, registry
 from resdavenet_vq.report import columns, maps, overview, units, utterances
 from resdavenet_vq.report.assets import Folder, as_script, replace_folder
-from resdavenet_vq.results import Results, find, shown
+from resdavenet_vq.results import Results, find, with_arrows
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -58,24 +58,9 @@ def write(
 ) -> None:
     """Writes the report of a results/{corpus} folder, whole or not at all; an earlier report is replaced.
 
-    Parameters
-    ----------
-    results
-        The folder results/{corpus}, with at least `scores.csv`, `summary.csv` and `comparison.csv`.
-    lineages
-        Folders (`none-2`) of the models on the pages, in this order; the overview has the scores of all.
-    split
-        The held-out split of word detection; utterances and occurrences are from its `data/{split}.h5` and `codes/{split}.h5`.
-    settings
-        The number of utterances, and of occurrences of each code.
-    out
-        The report's folder; `index.html` is its first page.
-    frame_time
-        The frame time of word detection; see `encode.units`.
-    noise
-        A noise.csv, whose scores are drawn too.
-
-    Raises InputError naming the file for anything that is there and cannot be read.
+    The pages are of the models in the folders `lineages`, in this order; the overview has the scores of all. `split` is
+    the held-out split of word detection, whose utterances and codes are on the pages, with codes at `frame_time`. The
+    scores of a table `noise` (noise.csv) are drawn too. Raises InputError naming a file that cannot be read.
     """
     data = find(results, lineages, noise)
     templates = _templates()
@@ -115,7 +100,7 @@ def _templates() -> jinja2.Environment:
     templates.filters |= {
         "rounded": columns.rounded,
         "exact": columns.exact,
-        "shown": shown,
+        "arrows": with_arrows,
         "runs_of_groups": lambda pairs: [
             (group, list(members)) for group, members in itertools.groupby(pairs, lambda pair: pair[1].group)
         ],
@@ -267,7 +252,10 @@ def _phones(folder: Folder, title: str, table: Path, task: confusions.Task) -> d
     rows, others = np.nonzero(np.isfinite(read.errors))
     errors = read.errors[rows, others]
     worst = np.argsort(-errors, kind="stable")[:WORST_PAIRS].tolist()
-    alt = f"ABX error of {len(read.phones)} phones, two by two, {errors.mean():.1f} % in the mean; the table below has the largest."
+    alt = (
+        f"ABX error of {len(read.phones)} phones, two by two, {errors.mean():.1f} % in the mean; "
+        "the table below has the largest."
+    )
     return {
         "title": title,
         "chart": interactive.phone_errors(read, alt)._asdict(),

@@ -1,4 +1,4 @@
-"""Numbers that were published elsewhere, to stand beside a run's own: on other corpora, so for orientation and no comparison."""
+"""Numbers published elsewhere, beside those of a run: on other corpora, so for orientation and no comparison."""
 
 from __future__ import annotations
 

@@ -128,7 +128,8 @@ def _words(comparison: pd.DataFrame, conditions: Sequence[dict[str, Any]]) -> Ta
     ]
     said = _texts(
         conditions,
-        "detected: F1 of at least {f1_threshold}; mean F1 in percent over the best {best} words; split {split}, held out {held_out_split}",
+        "detected: F1 of at least {f1_threshold}; mean F1 in percent over the best {best} words; "
+        "split {split}, held out {held_out_split}",
     )
     return _table(("Model", "Layer", "Frame (ms)"), columns, comparison, said)
 

@@ -1,9 +1,9 @@
 """The data of the page Units: codes with their words and phones, and words with their codes.
 
 Counted over all aligned utterances of the split, as in `evaluation.words`: *precision* is the share of a code's frames
-that touch the word (within the half window that word detection used; for phones the frame's centre must lie in it), *recall* the
-share of the word's tokens in whose span the code occurs. Pieces of data: `layer-L` (all codes of a layer, a row each: code, frames, occurrences,
-share of silence, best word and best phone with their F1), `layer-L-codes-N`
+that touch the word (within the half window that word detection used; for phones the frame's centre must lie in it),
+*recall* the share of the word's tokens in whose span the code occurs. Pieces of data: `layer-L` (all codes of a layer,
+a row each: code, frames, occurrences, share of silence, best word and best phone with their F1), `layer-L-codes-N`
 (details of 64 codes), `vocabulary` (all words) and `words-N` (details of 200 words). An occurrence is a run of a code.
 """
 
@@ -32,7 +32,7 @@ HALF_WINDOW = 0.04
 
 
 class LabelCodeStats(NamedTuple):
-    """Every pair of a label and a code that co-occur: precision, recall and F1, and the tokens of the label with the code."""
+    """Every pair of a label and a code that co-occur: precision, recall, F1, and tokens of the label with the code."""
 
     labels: list[str]
     tokens: np.ndarray  # (V,)
@@ -196,7 +196,10 @@ def _detects(detection: Words | None) -> dict[int, list[list[Any]]]:
 def _occurrences(
     split: Split, layer: Layer
 ) -> tuple[np.ndarray, dict[int, list[list[Any]]], tuple[np.ndarray, np.ndarray]]:
-    """Occurrences (K,) in utterances with audio; some of these, drawn at random, as [utterance, start, end]; frames and occurrences of all."""
+    """Occurrences (K,) in utterances with audio; some of these, drawn at random, as [utterance, start, end].
+
+    Frames and occurrences of all.
+    """
     codes = layer.codes.layer(layer.name)
     size, generator = codes.codebook_size, np.random.default_rng([SEED, layer.number])
     every = runs(codes.codes, codes.offsets)

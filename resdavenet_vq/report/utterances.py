@@ -1,15 +1,17 @@
 """The utterances of a split: some with sound and picture, of all others the texts, and hits and misses of retrieval.
 
-The utterances with audio have a sound (FLAC, as recorded), a spectrogram (the stored log-mel features as a grey picture, 10 ms and one
-band a pixel), an image, and rows of words, phones and codes. Of all others the report has the text alone, to be searched.
+The utterances with audio have a sound (FLAC, as recorded), a spectrogram (the stored log-mel features as a grey
+picture, 10 ms and one band a pixel), an image, and rows of words, phones and codes. Of all others the report has the
+text alone, to be searched.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -72,14 +74,13 @@ class Split:
 
     @cached_property
     def with_audio(self) -> list[Utterance]:
-        """The utterances with sound and picture: drawn at random, if possible with aligned words; in the split's order."""
+        """The utterances with sound and picture: drawn at random, if possible with aligned words.
+
+        In the split's order.
+        """
         n = self.settings.utterances
         order = np.random.default_rng(SEED).permutation(len(self)).tolist()
-
-        def first(fits: Callable[[Utterance], bool]) -> Iterator[int]:
-            return (i for i in order if fits(self.utterance(i)))
-
-        aligned = [i for i, _ in zip(first(lambda u: bool(u.words)), range(n), strict=False)]
+        aligned = list(islice((i for i in order if self.utterance(i).words), n))
         return [self.utterance(i) for i in sorted(aligned or order[:n])]
 
 

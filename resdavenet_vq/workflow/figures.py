@@ -1,14 +1,13 @@
-"""The figures of the target `figures`: for each file the arguments of `resdavenet-vq figure`, and the files that it reads.
+"""The figures of the target `figures`: the arguments of `resdavenet-vq figure` and the inputs of each.
 
 Like the plan, it reads no file and imports nothing heavy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
-from resdavenet_vq.figures.registry import FIGURES, Figure
+from resdavenet_vq.figures.registry import FIGURES
 from resdavenet_vq.workflow.plan import Plan, as_json
 
 
@@ -24,66 +23,37 @@ class PlannedFigure(NamedTuple):
 def planned_figures(plan: Plan) -> dict[str, PlannedFigure]:
     """The figures of a configuration, by the names of their files.
 
-    Comparisons and trainings are of all seeds; words and utterances of the plan's examples. A name has the number of an utterance
-    or keyword in the configuration, since either may hold any character.
+    Comparisons and trainings are of all seeds; words and utterances of the plan's examples. A name has the number of an
+    utterance or keyword in the configuration, since either may hold any character.
     """
-    return {
-        "-".join(filter(None, (figure.name, suffix))): PlannedFigure(
-            [figure.name, *_options(plan, figure), *options], *_inputs(plan, figure)
-        )
-        for figure in FIGURES.values()
-        if _is_scored(plan, figure)
-        for suffix, options in _cases(plan, figure)
+    settings, split = plan.config.figures, plan.config.words.held_out_split
+    every, examples = (
+        ["--lineages", ",".join(lineage.folder for lineage in lineages)] for lineages in (plan.lineages, plan.examples)
+    )
+    words = [*examples, "--split", split]
+    codes = [*words, "--recipe", as_json(plan.config.recipe, "frame_time")]
+    sources = {
+        "scores": PlannedFigure([], [str(plan.root / "scores.csv")], []),
+        "histories": PlannedFigure(every, plan.models, []),
+        "words": PlannedFigure(words, plan.words_of(plan.examples), []),
+        "codes": PlannedFigure(codes, [], [*plan.stores(split), *plan.shown_codes]),
     }
-
-
-def _is_scored(plan: Plan, figure: Figure) -> bool:
-    """Whether the configuration has models and splits for a figure."""
-    if figure.reads in {"noise", "phones"}:
-        return False
-    of_codes = figure.reads == "words" or figure.name in {"words", "bitrate-abx", "codebooks"}
-    return not of_codes or any(lineage.quantizers for lineage in plan.lineages)
-
-
-def _cases(plan: Plan, figure: Figure) -> Iterator[tuple[str, list[str]]]:
-    """The end of the file's name, and the options, of each figure that is drawn with this entry of the registry."""
-    settings = plan.config.figures
-    if figure.per_split:
-        yield from ((split, ["--split", split]) for split in plan.config.abx.splits)
-    elif figure.name == "utterance":
-        yield from (
-            (str(number), [f"--utterance={utterance_id}"]) for number, utterance_id in enumerate(settings.utterances, 1)
-        )
-        if not settings.utterances:
-            yield "1", []
-    elif figure.name == "keyword":
-        for number, word in enumerate(settings.keywords, 1):
-            yield str(number), [f"--word={word}", "--places", str(settings.places)]
-    else:
-        yield "", []
-
-
-def _options(plan: Plan, figure: Figure) -> list[str]:
-    """The options that all figures of an entry share."""
-    lineages = plan.lineages if figure.reads == "histories" else plan.examples
-    values = {
-        "lineages": ",".join(lineage.folder for lineage in lineages),
-        "recipe": as_json(plan.config.recipe, "frame_time"),
+    numbered = {
+        "utterance": [[f"--utterance={utterance_id}"] for utterance_id in settings.utterances] or [[]],
+        "keyword": [[f"--word={word}", "--places", str(settings.places)] for word in settings.keywords],
     }
-    if figure.reads in {"words", "codes"}:
-        values["split"] = plan.config.words.held_out_split
-    return [part for name in figure.options if name in values for part in (f"--{name}", values[name])]
-
-
-def _inputs(plan: Plan, figure: Figure) -> tuple[list[str], list[str]]:
-    """The small and the large files that a figure reads."""
-    match figure.reads:
-        case "histories":
-            return plan.models, []
-        case "words":
-            return plan.words_of(plan.examples), []
-        case "codes":
-            return [], [*plan.stores(plan.config.words.held_out_split), *plan.shown_codes]
-        case _:
-            thresholds = plan.words if figure.name == "words" else []
-            return [str(plan.root / "scores.csv"), *thresholds], []
+    quantized = any(lineage.quantizers for lineage in plan.lineages)
+    planned = {}
+    for figure in FIGURES.values():
+        if figure.reads not in sources or (figure.of_codes and not quantized):
+            continue
+        cases = {figure.name: list[str]()}
+        if figure.per_split:
+            cases = {f"{figure.name}-{abx}": ["--split", abx] for abx in plan.config.abx.splits}
+        elif figure.name in numbered:
+            cases = {f"{figure.name}-{n}": options for n, options in enumerate(numbered[figure.name], 1)}
+        arguments, inputs, data = sources[figure.reads]
+        thresholds = plan.words if figure.name == "words" else []
+        for name, options in cases.items():
+            planned[name] = PlannedFigure([figure.name, *arguments, *options], [*inputs, *thresholds], data)
+    return planned

@@ -1,7 +1,7 @@
-"""How noisy copies of splits are made, and which scores stand in their table.
+"""How noisy copies of splits are prepared, and which scores are in their table.
 
-A copy of the split `test` is named by what was added to it: `test.white_10dB`. It is a split like any other: it has a store,
-is encoded, and its scores lie where those of any split lie.
+A copy of the split `test` is named by what was added to it: `test.white_10dB`. It is a split like any other: it has a
+store, is encoded, and its scores are where those of any split are.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from resdavenet_vq.workflow.plan import Plan, as_json
 
 @dataclass(frozen=True)
 class NoisePlan:
-    """Paths and parameters of everything that is made with noise."""
+    """Paths and parameters of everything with noise."""
 
     plan: Plan
 
     def files(self, copy: str) -> list[str]:
-        """What a copy is made from: the split's own files, and the folder or list of noise recordings."""
+        """The inputs of a copy: the split's own files, and the folder or list of noise recordings."""
         return [*self.plan.corpus_files(self.plan.copies[copy].split), *self._recordings(copy)]
 
     def added(self, copy: str) -> str:
@@ -49,7 +49,7 @@ class NoisePlan:
         return [str(path)] if path else []
 
     def preparation(self, copy: str) -> str:
-        """How a copy is prepared: as its split, but with features of its own in the store, wherever the split's are read from."""
+        """How a copy is prepared: as its split, but always with its own features in the store."""
         values = json.loads(self.plan.preparation(self.plan.copies[copy].split))
         return as_json(Preparation.from_json(json.dumps(values | {"reader": "store"})), *values)
 
@@ -69,7 +69,7 @@ class NoisePlan:
         return [path for score in self.plan.config.noise.scores for path in self._scores(score)]
 
     def _scores(self, score: str) -> Iterator[str]:
-        """The paths of one kind of score: of all models, and for ABX of every quantizer and the raw log-mel features."""
+        """The paths of one kind of score, for ABX those of quantizers and of the raw log-mel features."""
         splits = dict.fromkeys(self.plan.splits_of(score))
         for split in [*splits, *(copy.name for copy in self.plan.copies.values() if copy.split in splits)]:
             if score == "retrieval":

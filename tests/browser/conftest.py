@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from browser.chromium import Chromium, find
-from report.made_up import LINEAGES, build, utterances
+from report.made_up import FOLDERS, build, utterances
 
 from resdavenet_vq import config
 from resdavenet_vq.report import page
@@ -12,11 +12,11 @@ from resdavenet_vq.report import page
 
 @pytest.fixture(scope="session")
 def report(tmp_path_factory):
-    """A report of twelve utterances, eight of which can be heard."""
+    """A report of twelve utterances, eight of which have audio."""
     folder = tmp_path_factory.mktemp("run") / "results" / "spoken_scenes"
     build(folder, utterances(tmp_path_factory.mktemp("corpus"), 12))
     out = tmp_path_factory.mktemp("pages") / "report"
-    page.write(folder, LINEAGES, "test", config.Report(utterances=8, occurrences=5), out)
+    page.write(folder, FOLDERS, "test", config.Report(utterances=8, occurrences=5), out)
     return out
 
 

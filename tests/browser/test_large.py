@@ -8,17 +8,17 @@ import h5py
 import numpy as np
 import pytest
 import soundfile
-from report.made_up import write_table
+from report.made_up import write_one_score
 
 from resdavenet_vq import config
 from resdavenet_vq.report import page
 
-UTTERANCES, HEARD, FRAMES, CODES, WORDS = 20_000, 40, 100, 1024, 5000
+UTTERANCES, WITH_AUDIO, FRAMES, CODES, WORDS = 20_000, 40, 100, 1024, 5000
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """Utterances of 2 s with five words each; all are heard from one file, and there is no store."""
+    """Utterances of 2 s with five words each; all have the sound of one file, and there is no store."""
     folder = tmp_path_factory.mktemp("large") / "results" / "made_up"
     wav = folder / "noise.wav"
     (folder / "none-2/codes").mkdir(parents=True)
@@ -26,8 +26,8 @@ def large(tmp_path_factory):
     soundfile.write(wav, 0.1 * rng.standard_normal(32000), 16000)
     words = (WORDS * rng.random((UTTERANCES, 5)) ** 2).astype(int).tolist()
     rows = []
-    for i, spoken in enumerate(words):
-        intervals = [[0.4 * j, 0.4 * j + 0.35, f"WORD{word}"] for j, word in enumerate(spoken)]
+    for i, numbers in enumerate(words):
+        intervals = [[0.4 * j, 0.4 * j + 0.35, f"WORD{word}"] for j, word in enumerate(numbers)]
         text = " ".join(label for *_, label in intervals).lower()
         common = {"wav": str(wav), "image": None, "image_id": None, "speaker": "anna", "phones": None}
         rows.append(json.dumps({"id": f"utterance-{i:05d}", "text": text, "words": intervals} | common))
@@ -37,13 +37,15 @@ def large(tmp_path_factory):
         f["quant2/offsets"] = np.arange(UTTERANCES + 1) * FRAMES
         f["quant2/codebook"] = np.zeros((CODES, 2), np.float32)
         f["quant2"].attrs["frame_period"] = 0.02
-    write_table(folder / "summary.csv", [{"lineage": "{}->{2}", "layer": "quant2", "mean_recall_at_10": 0.5}])
+    write_one_score(folder, task="abx", layer="quant2", split="test", condition="within", score="error")
     out = folder / "report"
-    page.write(folder, ["none-2"], "test", config.Report(utterances=HEARD), out)
+    page.write(folder, ["none-2"], "test", config.Report(utterances=WITH_AUDIO), out)
     return out
 
 
-@pytest.mark.parametrize(("name", "there"), [("units", "#detail .place"), ("utterances", "#shown .spectrogram img")])
+@pytest.mark.parametrize(
+    ("name", "there"), [("units", "#detail .place"), ("utterances", "#utterance .spectrogram img")]
+)
 def test_it_opens_quickly_and_in_little_memory(browser, large, name, there):
     seconds = browser.open(large / f"{name}.html")
     browser.wait(f"document.querySelector({json.dumps(there)})", 10)

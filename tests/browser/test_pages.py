@@ -18,7 +18,7 @@ def ready(browser, report, name, fragment=""):
     browser.open(report / f"{name}.html", fragment)
     waits = {
         "units": "document.querySelector('#detail h2, #detail [role=status]')",
-        "utterances": "document.querySelector('#shown .spectrogram img')?.complete || document.querySelector('#results h2') || document.querySelector('#searched').textContent.startsWith('Type')",
+        "utterances": "document.querySelector('#utterance .spectrogram img')?.complete || document.querySelector('#results h2') || document.querySelector('#searched').textContent.startsWith('Type')",
         "retrieval": "document.querySelector('#bars .likeness')",
     }
     browser.wait(waits.get(name, "[...document.querySelectorAll('.chart')].slice(0, 1).every((c) => c.dataset.drawn)"))
@@ -66,26 +66,28 @@ def test_a_hostile_caption_is_shown_as_it_is(browser, report):
 
 def test_an_utterance_plays_and_the_cursor_follows(browser, report):
     ready(browser, report, "utterances")
-    browser.evaluate("document.querySelector('#shown audio').play()")
-    browser.wait("document.querySelector('#shown audio').currentTime > 0.15")
-    assert browser.evaluate("parseFloat(document.querySelector('#shown .playhead').style.left)") > 0
+    browser.evaluate("document.querySelector('#utterance audio').play()")
+    browser.wait("document.querySelector('#utterance audio').currentTime > 0.15")
+    assert browser.evaluate("parseFloat(document.querySelector('#utterance .playhead').style.left)") > 0
     assert (
-        browser.evaluate("document.querySelector('#shown [role=slider]').getAttribute('aria-valuetext')").count("quant")
+        browser.evaluate("document.querySelector('#utterance [role=slider]').getAttribute('aria-valuetext')").count(
+            "quant"
+        )
         == 3
     )
 
 
 def test_a_click_into_the_picture_plays_from_there(browser, report):
     ready(browser, report, "utterances")
-    browser.click("#shown .spectrogram")
+    browser.click("#utterance .spectrogram")
     browser.wait(
-        "!document.querySelector('#shown audio').paused && document.querySelector('#shown audio').currentTime > 0.28"
+        "!document.querySelector('#utterance audio').paused && document.querySelector('#utterance audio').currentTime > 0.28"
     )
 
 
 def test_arrow_keys_move_the_cursor_and_say_what_is_there(browser, report):
     ready(browser, report, "utterances")
-    browser.evaluate("document.querySelector('#shown [role=slider]').focus()")
+    browser.evaluate("document.querySelector('#utterance [role=slider]').focus()")
     for _ in range(6):
         browser.key("ArrowRight")
     said = browser.wait(
@@ -96,12 +98,12 @@ def test_arrow_keys_move_the_cursor_and_say_what_is_there(browser, report):
     browser.key("Home")
     browser.wait("document.querySelector('.said').textContent.startsWith('0.00 s: word –')")
     browser.key(" ")
-    browser.wait("!document.querySelector('#shown audio').paused")
+    browser.wait("!document.querySelector('#utterance audio').paused")
 
 
 def test_zoom_makes_the_picture_wider_and_boxes_keep_their_times(browser, report):
     ready(browser, report, "utterances")
-    place = "(() => { const s = document.querySelector('#shown .stage'), b = s.querySelectorAll('.boxes')[0].children[1]; return [s.offsetWidth, parseFloat(b.style.left) / s.offsetWidth, parseFloat(b.style.width)]; })()"
+    place = "(() => { const s = document.querySelector('#utterance .stage'), b = s.querySelectorAll('.boxes')[0].children[1]; return [s.offsetWidth, parseFloat(b.style.left) / s.offsetWidth, parseFloat(b.style.width)]; })()"
     width, left, box = browser.evaluate(place)
     browser.evaluate(
         "(() => { const z = document.querySelector('.zoom input'); z.value = 100; z.dispatchEvent(new Event('input')); })()"
@@ -114,7 +116,7 @@ def test_zoom_makes_the_picture_wider_and_boxes_keep_their_times(browser, report
 
 def test_check_boxes_choose_the_rows(browser, report):
     ready(browser, report, "utterances")
-    rows = "[...document.querySelectorAll('#shown .rowname')].map((r) => r.textContent)"
+    rows = "[...document.querySelectorAll('#utterance .rowname')].map((r) => r.textContent)"
     before = browser.evaluate(rows)
     browser.click("#rows input")
     assert browser.evaluate(rows) == [r for r in before if r != "{} → {2} quant2"]
@@ -148,8 +150,8 @@ def test_searches(browser, report, query, places):
         "document.querySelector('#searched').textContent && !document.querySelector('#searched').textContent.endsWith('…')"
     )
     assert browser.evaluate("document.querySelectorAll('.place').length") == places
-    found = browser.evaluate("document.querySelector('#searched').textContent")
-    assert found.startswith("12 utterances of 12") == (query in {"RED TREE", "re*"}), (
+    result = browser.evaluate("document.querySelector('#searched').textContent")
+    assert result.startswith("12 utterances of 12") == (query in {"RED TREE", "re*"}), (
         "the text has both words in a row, the alignment has not"
     )
 
@@ -184,8 +186,8 @@ def first_code(report):
     """A code that meets words, in an utterance that can be heard."""
     for file in sorted(report.glob("data/layer-1-codes-*.js")):
         text = file.read_text()
-        for code, told in json.loads(text[text.index(",") + 1 : text.rindex(")")]).items():
-            if told["words"] and told["places"]:
+        for code, detail in json.loads(text[text.index(",") + 1 : text.rindex(")")]).items():
+            if detail["words"] and detail["places"]:
                 return int(code)
     raise AssertionError("there is no such code")
 
@@ -303,4 +305,4 @@ def test_a_missing_piece_is_said(chromium, report, tmp_path):
     (tmp_path / "assets").symlink_to(report / "assets")
     chromium.size(1280)
     chromium.open(tmp_path / "utterances.html")
-    chromium.wait("document.querySelector('.fault')?.textContent.includes('data/heard.js is missing')")
+    chromium.wait("document.querySelector('.fault')?.textContent.includes('data/with-audio.js is missing')")

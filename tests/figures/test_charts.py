@@ -50,8 +50,8 @@ def test_words_above_counts_the_words_at_every_threshold():
     step = next(line for line in axes.lines if line.get_label() == "q")
     x, y = step.get_data()
     for threshold in (0.0, 0.1, 0.2, 0.21, 0.5, 0.51, 0.9):
-        shown = y[np.searchsorted(x, threshold)]
-        assert shown == (f1 >= threshold).sum(), threshold
+        count = y[np.searchsorted(x, threshold)]
+        assert count == (f1 >= threshold).sum(), threshold
     assert x.max() == 0.9
 
 

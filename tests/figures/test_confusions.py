@@ -24,10 +24,10 @@ def table(tmp_path):
 
 
 def test_errors_stand_at_their_phones(table):
-    found = confusions.read(table, "across")
-    assert found.phones == ("AA", "B", "NA")
+    table_errors = confusions.read(table, "across")
+    assert table_errors.phones == ("AA", "B", "NA")
     nan = np.nan
-    assert np.array_equal(found.errors, [[nan, 12.25, 55.5], [8, nan, nan], [0, nan, nan]], equal_nan=True)
+    assert np.array_equal(table_errors.errors, [[nan, 12.25, 55.5], [8, nan, nan], [0, nan, nan]], equal_nan=True)
     within = confusions.read(table, "within")
     assert np.array_equal(within.errors, [[nan, 1.5, nan], [2.5, nan, nan], [nan, nan, nan]], equal_nan=True)
 

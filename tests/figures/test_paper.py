@@ -205,7 +205,7 @@ def test_a_keyword_is_found_wherever_it_is_spoken_with_its_sound(results, tmp_pa
     assert np.allclose(sound, places[1].samples, atol=1e-4)
 
 
-def test_trainings_of_several_seeds_look_alike_and_both_counts_of_codes_are_shown(of_seeds):
+def test_trainings_of_several_seeds_look_alike_and_both_counts_of_codes_are_drawn(of_seeds):
     every = request(of_seeds, width=COLUMN)
     models = every.results.models
     assert [model.folder.name for model in models] == ["none", "none-2", "none-2-seed3", "none-2-23"]

@@ -7,7 +7,7 @@ from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import frame_stride
 from resdavenet_vq.model.audio import AudioEncoder, ReceptiveField, jittered_times, receptive_field
 
-AUDIO = AudioModel(widths=(4, 4, 6, 6, 8), blocks_per_stage=1, kernel_size=3, n_mels=7)
+AUDIO = AudioModel(widths=(4, 4, 6, 6, 8), blocks_per_stage=1, kernel_size=3)
 
 
 def encoder(quantizers=(2, 3), **changes):
@@ -16,7 +16,7 @@ def encoder(quantizers=(2, 3), **changes):
 
 
 def logmel(b=2, t=64):
-    return torch.randn(b, 7, t, generator=torch.Generator().manual_seed(0))
+    return torch.randn(b, 40, t, generator=torch.Generator().manual_seed(0))
 
 
 def test_layers_and_lengths():
@@ -160,7 +160,7 @@ def test_jitter_is_of_training_alone_and_follows_its_generator():
 @pytest.mark.parametrize(("widths", "last"), [((16, 16, 16, 24, 32), True), ((16, 8, 16, 24, 32), False)])
 def test_activations_are_channels_last_where_that_is_safe(widths, last):
     model = AudioEncoder(
-        AudioModel(widths=widths, blocks_per_stage=1, kernel_size=3, n_mels=7), QuantizerModel(codebook_size=8), (2,)
+        AudioModel(widths=widths, blocks_per_stage=1, kernel_size=3), QuantizerModel(codebook_size=8), (2,)
     ).eval()
     layers = model(logmel(), torch.tensor([64, 40])).layers
     for n in range(1, 6):

@@ -9,7 +9,7 @@ from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.dual_encoder import DualEncoder
 
 SETTINGS = Model(
-    audio=AudioModel(widths=(4, 4, 6, 6, 8), blocks_per_stage=1, kernel_size=3, n_mels=7),
+    audio=AudioModel(widths=(4, 4, 6, 6, 8), blocks_per_stage=1, kernel_size=3),
     image=ImageModel(architecture="thin_resnet", widths=(4, 4, 4, 4), crop=32, resize=32),
     quantizer=QuantizerModel(codebook_size=9),
 )
@@ -21,7 +21,7 @@ def encoder(quantizers=(2,), seed=0, settings=SETTINGS, **changes):
 
 
 def logmel():
-    return torch.randn(3, 7, 40, generator=torch.Generator().manual_seed(0)), torch.tensor([40, 17, 5])
+    return torch.randn(3, 40, 40, generator=torch.Generator().manual_seed(0)), torch.tensor([40, 17, 5])
 
 
 def images():
@@ -128,7 +128,7 @@ def test_weights_of_another_model_are_all_listed(folder):
     change_card(
         folder,
         quantizers=[3],
-        model=SETTINGS.model_dump(mode="json") | {"audio": {"widths": [4, 4, 6, 6, 9], "kernel_size": 3, "n_mels": 7}},
+        model=SETTINGS.model_dump(mode="json") | {"audio": {"widths": [4, 4, 6, 6, 9], "kernel_size": 3}},
     )
     with pytest.raises(InputError) as e:
         checkpoint.load(folder)

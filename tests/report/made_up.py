@@ -1,4 +1,7 @@
-"""A small results folder as a run leaves it: made-up audio, embeddings, codes, histories and ABX errors; all else by the real scorers."""
+"""A small results folder as a run leaves it: made-up audio, embeddings, codes, histories and ABX errors.
+
+All else by the real scorers.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ FOLDERS = ("none", "none-2", "none-2-23")
 
 
 def utterances(folder, n):
-    """Utterances of noise with words, every third without phones, and two captions to an image; texts as nasty as texts can be."""
+    """Utterances of noise with words, every third without phones, and two captions to an image.
+
+    Texts as nasty as texts can be.
+    """
     rng = np.random.default_rng(1)
     rows = []
     for i in range(n):
@@ -63,7 +69,10 @@ def write_codes(path, rows, layers):
 
 
 def write_maps(path, rows, image_ids, index):
-    """Of 3 rows and 2 columns; the likeness grows with time in the cell at row 2, column 1 (from 0), and is 0 elsewhere."""
+    """Of 3 rows and 2 columns.
+
+    The likeness grows with time in the cell at row 2, column 1 (from 0), and is 0 elsewhere.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     lengths = [1 + int(soundfile.info(u.wav).frames / 16000 / 0.16) for u in rows]
     frames = np.concatenate([np.arange(1, n + 1, dtype=np.float32) for n in lengths])
@@ -170,6 +179,14 @@ def summarize(results: Path) -> None:
     patterns = ("*/retrieval/*.json", "*/abx/*/*.json", "*/words/*/*/summary.json")
     scores = [file for pattern in patterns for file in sorted(results.glob(pattern))]
     score_files.summarize(scores, results.name, {}, results / "scores.csv", results / "summary.csv")
+    summary.write_comparison(results / "scores.csv", results / "comparison.csv")
+
+
+def write_one_score(results: Path, **score) -> None:
+    """The tables of scores with one row."""
+    row = dict.fromkeys(summary.COLUMNS, "") | {"corpus": results.name, "lineage": "{}->{2}", "value": "0.5"} | score
+    write_table(results / "scores.csv", [row])
+    write_table(results / "summary.csv", [row])
     summary.write_comparison(results / "scores.csv", results / "comparison.csv")
 
 

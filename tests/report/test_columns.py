@@ -12,7 +12,13 @@ from resdavenet_vq.report import columns
     [
         (("retrieval", "test", "mean", "recall_at_10"), "R@10 (%)", "share", "Retrieval", True),
         (("retrieval", "test", "mean", "recall_at_20"), "R@20 (%)", "share", "Retrieval", False),
-        (("retrieval", "test", "image_to_speech", "recall_at_5"), "R@5 image → caption (%)", "share", "Retrieval", False),
+        (
+            ("retrieval", "test", "image_to_speech", "recall_at_5"),
+            "R@5 image → caption (%)",
+            "share",
+            "Retrieval",
+            False,
+        ),
         (
             ("retrieval", "test", "speech_to_image", "chance_recall_at_1"),
             "R@1 caption → image by chance (%)",
@@ -40,7 +46,13 @@ def test_scores_have_readable_names(score, label, style, group, headline):
 
 
 def test_columns_of_histories_and_words_have_readable_names():
-    names = ("mean_recall_at_10", "image_to_speech_recall_at_1", "quant2_top_share", "quant2_perplexity", "learning_rate")
+    names = (
+        "mean_recall_at_10",
+        "image_to_speech_recall_at_1",
+        "quant2_top_share",
+        "quant2_perplexity",
+        "learning_rate",
+    )
     assert [columns.history_column(name)[:2] for name in names] == [
         ("R@10 (%)", "share"),
         ("R@1 image → caption (%)", "share"),

@@ -15,14 +15,14 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from report import made_up as made
+from report import made_up
 
 from resdavenet_vq import config
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import CodesFile
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation.score_files import summarize_noise
-from resdavenet_vq.evaluation.summary import COLUMNS, read_scores, write_comparison
+from resdavenet_vq.evaluation.summary import read_scores
 from resdavenet_vq.figures import interactive
 from resdavenet_vq.report import assets, page
 
@@ -31,12 +31,12 @@ PAGES = ["index.html", "training.html", "words.html", "units.html", "utterances.
 
 def pieces(report, pattern="*"):
     """The data of the pages by their names, as a browser would get them."""
-    found = {}
+    values = {}
     for file in sorted(report.glob(f"data/{pattern}.js")):
         name, value = re.fullmatch(r'report\.receive\("([^"]*)",(.*)\);\n', file.read_text(), re.DOTALL).groups()
         assert name == file.stem
-        found[name] = json.loads(value)
-    return found
+        values[name] = json.loads(value)
+    return values
 
 
 def in_page(text, identity):
@@ -45,20 +45,13 @@ def in_page(text, identity):
 
 
 class Reader(html.parser.HTMLParser):
-    """Collects what a page refers to, its exact numbers, its headings, its images' alternative texts, its text and its scripts."""
+    """Collects what a page refers to, its exact numbers, its headings, its images' alternative texts, its text and its
+    scripts."""
 
     def __init__(self, text):
         super().__init__()
-        self.references, self.numbers, self.headings, self.alts, self.words, self.scripts, self.unlabelled, self.ids = (
-            [],
-            [],
-            [],
-            [],
-            [],
-            0,
-            0,
-            [],
-        )
+        self.references, self.numbers, self.headings, self.alts, self.words, self.ids = ([] for _ in range(6))
+        self.scripts = self.unlabelled = 0
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
@@ -86,7 +79,7 @@ class Reader(html.parser.HTMLParser):
 @pytest.fixture(scope="module")
 def report(results, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "report"
-    page.write(results, made.FOLDERS, "test", config.Report(utterances=3), out)
+    page.write(results, made_up.FOLDERS, "test", config.Report(utterances=3), out)
     return out
 
 
@@ -110,10 +103,7 @@ def test_the_overview_has_every_score(results, read):
 def test_a_score_that_nobody_explained_is_shown_all_the_same(tmp_path):
     folder = tmp_path / "results"
     folder.mkdir()
-    row = dict.fromkeys(COLUMNS, "") | {"lineage": "{}", "task": "new", "score": "something_else", "value": "0.000123456"}
-    made.write_table(folder / "scores.csv", [row])
-    (folder / "summary.csv").write_text("lineage,new something_else\n{},0.000123456\n")
-    write_comparison(folder / "scores.csv", folder / "comparison.csv")
+    made_up.write_one_score(folder, task="new", score="something_else", value="0.000123456")
     page.write(folder, ["none"], "test", config.Report(), tmp_path / "report")
     read = Reader((tmp_path / "report/index.html").read_text())
     assert read.numbers == ["0.000123456"]
@@ -125,7 +115,7 @@ def test_words_best_bounds_the_scatter_and_the_tables(results, tmp_path):
     shutil.copytree(results, folder)
     for file in folder.glob("*/words/*/*/summary.json"):
         file.write_text(json.dumps(json.loads(file.read_text()) | {"best": 2}))
-    page.write(folder, made.FOLDERS, "test", config.Report(utterances=1), tmp_path / "report")
+    page.write(folder, made_up.FOLDERS, "test", config.Report(utterances=1), tmp_path / "report")
     text = (tmp_path / "report/words.html").read_text()
     points = [t for t in in_page(text, "chart-precision-recall-data")["data"] if t["mode"] == "markers"]
     assert [len(trace["x"]) for trace in points] == [2, 2, 2]
@@ -136,7 +126,7 @@ def test_a_lineage_of_several_seeds_is_named_with_them_and_has_its_spread(result
     folder = tmp_path / "results"
     shutil.copytree(results, folder)
     shutil.copytree(folder / "none-2", folder / "none-2-seed3")
-    made.summarize(folder)
+    made_up.summarize(folder)
     page.write(folder, ["none-2"], "test", config.Report(utterances=1), tmp_path / "report")
     text = "".join(Reader((tmp_path / "report/index.html").read_text()).words)
     assert "{} → {2} (seed 3)" in text
@@ -170,8 +160,8 @@ def test_other_pages_have_the_numbers_of_their_files(read):
 
 
 def test_every_reference_is_a_file_of_the_folder_and_none_leads_outside(report, read):
-    for name, shown in read.items():
-        for reference in shown.references:
+    for name, page_text in read.items():
+        for reference in page_text.references:
             parts = urlsplit(reference)
             assert not parts.scheme, (name, reference)
             assert not parts.netloc, (name, reference)
@@ -182,7 +172,7 @@ def test_every_reference_is_a_file_of_the_folder_and_none_leads_outside(report, 
                 assert parts.fragment in read[name].ids
     data = pieces(report)
     used = (
-        {urlsplit(r).path for shown in read.values() for r in shown.references}
+        {urlsplit(r).path for page_text in read.values() for r in page_text.references}
         | set(PAGES)
         | {f"data/{name}.js" for name in data}
     )
@@ -197,7 +187,7 @@ def test_every_reference_is_a_file_of_the_folder_and_none_leads_outside(report, 
     used |= {pair["image"]["file"] for pair in pictured} | {pair["sound"] for pair in pictured}
     used |= {data[name]["csv"] for name in data if name.startswith("phones")}
     files = {str(p.relative_to(report)) for p in report.rglob("*") if p.is_file()}
-    assert files == used - {""}, "every file is shown somewhere, and none is missing"
+    assert files == used - {""}, "every file is used somewhere, and none is missing"
     for file in (*(f for f in report.glob("assets/*") if "plotly" not in f.name), *report.glob("figures/*.svg")):
         text = file.read_text()
         assert "@import" not in text
@@ -224,10 +214,10 @@ def test_text_of_the_corpus_is_escaped(report, read):
         assert "u1<i>" not in text
     for file in report.glob("data/*.js"):
         assert not re.search("[<>&\u2028\u2029]", file.read_text()), file
-    assert f"{made.NASTY} red tree" in "".join(read["retrieval.html"].words)
+    assert f"{made_up.NASTY} red tree" in "".join(read["retrieval.html"].words)
     assert "TREE<b>" in "".join(read["words.html"].words)
     texts = [text for piece in pieces(report, "texts-*").values() for _, _, text, _ in piece]
-    assert texts == [f"{made.NASTY} red tree {i}" for i in range(12)]
+    assert texts == [f"{made_up.NASTY} red tree {i}" for i in range(12)]
 
 
 @given(
@@ -248,32 +238,32 @@ def test_numbers_that_are_none_become_null():
 
 
 def test_pages_are_readable_without_seeing(report, read):
-    for name, shown in read.items():
+    for name, page_text in read.items():
         text = (report / name).read_text()
-        assert shown.headings[0] == 1
-        assert shown.headings.count(1) == 1
-        assert all(b - a <= 1 for a, b in zip(shown.headings, shown.headings[1:], strict=False)), (
+        assert page_text.headings[0] == 1
+        assert page_text.headings.count(1) == 1
+        assert all(b - a <= 1 for a, b in zip(page_text.headings, page_text.headings[1:], strict=False)), (
             f"{name} leaves out a level of headings"
         )
-        assert all(shown.alts), name
-        assert not shown.unlabelled
+        assert all(page_text.alts), name
+        assert not page_text.unlabelled
         assert 'lang="en"' in text
         assert 'class="skip" href="#main"' in text
         assert text.count('aria-current="page"') == 1
-        assert len(shown.ids) == len(set(shown.ids))
+        assert len(page_text.ids) == len(set(page_text.ids))
         assert not re.search(r"<table(?![^<]*\n?\s*<(?:thead|tbody|caption))", text)
 
 
 def test_utterances_come_with_sound_image_spectrogram_and_codes(results, report):
-    shown = [u for piece in pieces(report, "utterances-*").values() for u in piece]
-    assert len(shown) == 3
+    utterances = [u for piece in pieces(report, "utterances-*").values() for u in piece]
+    assert len(utterances) == 3
     store = Store(results / "data/test.h5")
-    for number, u in enumerate(shown):
+    for number, u in enumerate(utterances):
         assert u["number"] == number
         source = store.utterance(store.index(u["id"]))
         samples, rate = soundfile.read(report / u["sound"], dtype="int16")
         assert (rate, samples.tolist()) == (16000, soundfile.read(source.wav, dtype="int16")[0].tolist()), (
-            "what is heard is what was recorded"
+            "the sound is the recording"
         )
         assert u["duration"] == pytest.approx(len(samples) / 16000, abs=1e-4)
         assert u["words"] == [[round(start, 4), round(end, 4), label] for start, end, label in source.words]
@@ -297,9 +287,11 @@ def test_utterances_come_with_sound_image_spectrogram_and_codes(results, report)
 
 def test_all_others_can_be_searched_and_the_page_says_so(report):
     texts = [row for piece in pieces(report, "texts-*").values() for row in piece]
-    heard = pieces(report, "with-audio")["with-audio"]
+    with_audio = pieces(report, "with-audio")["with-audio"]
     assert len(texts) == 12
-    assert [texts[i][0] for i in range(12) if texts[i][3] is not None] == [identity for identity, _ in heard]
+    assert [texts[i][0] for i in range(12) if texts[i][3] is not None] == [
+        utterance_id for utterance_id, _ in with_audio
+    ]
     assert [row[3] for row in texts if row[3] is not None] == [0, 1, 2]
     assert "3 of the 12 utterances" in (report / "utterances.html").read_text()
 
@@ -336,7 +328,7 @@ def test_what_was_not_computed_has_no_page(results, tmp_path, patterns, missing)
     folder = tmp_path / "results"
     shutil.copytree(results, folder)
     remove(folder, *patterns)
-    page.write(folder, made.FOLDERS, "test", config.Report(utterances=1), tmp_path / "report")
+    page.write(folder, made_up.FOLDERS, "test", config.Report(utterances=1), tmp_path / "report")
     assert set(PAGES) - {p.name for p in (tmp_path / "report").glob("*.html")} == missing
     links = Reader((tmp_path / "report/index.html").read_text()).references
     assert not missing & set(links)

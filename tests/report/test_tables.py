@@ -29,9 +29,7 @@ def golden_table(kind, form):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("form", FORMATS)
 def test_the_text_is_the_golden_one(kind, form):
-    assert golden_table(kind, form) == (GOLDEN / f"{kind}.{FORMATS[form]}").read_text(
-        encoding="utf-8"
-    )
+    assert golden_table(kind, form) == (GOLDEN / f"{kind}.{FORMATS[form]}").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -74,7 +72,11 @@ def test_a_mean_has_its_spread_and_an_only_number_has_none():
     assert "| {}_{a%b} |" in text  # a text of another's making stays what it is
     rows = list(csv.DictReader(io.StringIO(golden_table("abx", "csv"))))
     (several,) = [row for row in rows if row["model"] == "{}->{2}"]
-    assert (several["abx test within error"], several["abx test within error n"], several["abx test across error n"]) == ("9.5", "2", "1")
+    assert (
+        several["abx test within error"],
+        several["abx test within error n"],
+        several["abx test across error n"],
+    ) == ("9.5", "2", "1")
     assert float(several["abx test within error std"]) == pytest.approx(0.5**0.5)
 
 

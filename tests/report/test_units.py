@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from report import made_up as made
+from report import made_up
 from report.test_page import in_page, pieces
 
 from resdavenet_vq import config
@@ -22,7 +22,7 @@ LAYERS = (("none-2", "quant2", 0.02), ("none-2-23", "quant2", 0.02), ("none-2-23
 @pytest.fixture(scope="module")
 def report(results, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "report"
-    page.write(results, made.FOLDERS, "test", config.Report(utterances=4, occurrences=2), out)
+    page.write(results, made_up.FOLDERS, "test", config.Report(utterances=4, occurrences=2), out)
     return out
 
 
@@ -87,35 +87,35 @@ def test_precision_recall_and_hits_are_those_of_a_plain_count(results, data, num
     checked = 0
     for name, piece in data.items():
         if name.startswith(f"layer-{number}-codes"):
-            for code, told in list(piece.items())[:6]:
-                for label, precision, recall, f1, hits in told[tier]:
+            for code, detail in list(piece.items())[:6]:
+                for label, precision, recall, f1, hits in detail[tier]:
                     expected = slow_scores(spoken, period, 0.04 if tier == "words" else 0.0, label, int(code))
                     assert (precision, recall, hits) == pytest.approx(expected, abs=6e-5)
                     assert f1 == pytest.approx(
                         2 * precision * recall / (precision + recall) if precision + recall else 0, abs=2e-4
                     )
                     checked += 1
-                assert [row[3] for row in told[tier]] == sorted((row[3] for row in told[tier]), reverse=True)
+                assert [row[3] for row in detail[tier]] == sorted((row[3] for row in detail[tier]), reverse=True)
     assert checked > 10
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_places_are_occurrences_in_what_can_be_heard_and_no_more_than_asked_for(results, data, number):
+def test_places_are_occurrences_in_utterances_with_audio_up_to_the_limit(results, data, number):
     folder, layer, period = LAYERS[number]
-    heard = [identity for identity, _ in data["with-audio"]]
+    with_audio = [utterance_id for utterance_id, _ in data["with-audio"]]
     there = {
-        (code, heard.index(i), round(a * period, 4), round(b * period, 4))
+        (code, with_audio.index(i), round(a * period, 4), round(b * period, 4))
         for i, _, _, codes in utterances(results, folder, layer)
-        if i in heard
+        if i in with_audio
         for code, a, b in runs(codes)
     }
     counted = Counter(code for code, *_ in there)
     for name, piece in data.items():
         if name.startswith(f"layer-{number}-codes"):
-            for code, told in piece.items():
-                assert told["withAudio"] == counted[int(code)]
-                assert len(told["places"]) == min(2, told["withAudio"])
-                assert {(int(code), *place) for place in told["places"]} <= there
+            for code, detail in piece.items():
+                assert detail["withAudio"] == counted[int(code)]
+                assert len(detail["places"]) == min(2, detail["withAudio"])
+                assert {(int(code), *place) for place in detail["places"]} <= there
 
 
 def test_words_have_their_codes_in_every_layer_and_their_places(results, report, data):
@@ -129,16 +129,16 @@ def test_words_have_their_codes_in_every_layer_and_their_places(results, report,
     everything = utterances(results, *LAYERS[0][:2])
     assert spoken == Counter(word for _, words, _, _ in everything for *_, word in words)
     details = dict(data["words-0"])
-    assert list(details) == list(spoken), "in one order, so that a word is found by its place"
+    assert list(details) == list(spoken), "in one order, so that the place of a word is its key"
     of_code = {int(c): d for name, piece in data.items() if name.startswith("layer-0-codes") for c, d in piece.items()}
-    for word, told in details.items():
-        assert set(told["codes"]) == {"0", "1", "2"}
-        code, precision, recall, f1, hits = told["codes"]["0"][0]
+    for word, detail in details.items():
+        assert set(detail["codes"]) == {"0", "1", "2"}
+        code, precision, recall, f1, hits = detail["codes"]["0"][0]
         assert [word, precision, recall, f1, hits] in of_code[code]["words"]
-        for number, start, end in told["places"]:
+        for number, start, end in detail["places"]:
             u = data["utterances-0"][number]
             assert [start, end, word] in u["words"]
-        assert len(told["places"]) == min(2, told["withAudio"])
+        assert len(detail["places"]) == min(2, detail["withAudio"])
 
 
 def test_matchmaps_are_the_products_of_cells_and_frames(data):

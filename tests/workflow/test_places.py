@@ -1,5 +1,6 @@
 """configs/places.yaml on a few pairs in the layout of Places Audio, with a small network, from its JSON files to the report."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import yaml
 
 from resdavenet_vq.config import SpokenScenes
 from resdavenet_vq.demo import corpus as spoken_scenes
+from resdavenet_vq.evaluation.summary import read_scores
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -61,15 +63,18 @@ def test_the_published_recipe_runs_to_its_end_on_a_stand_in(corpus, tmp_path):
         check=False,
     )
     assert run.returncode == 0, run.stderr[-5000:]
-    table = pd.read_csv(tmp_path / "results/places/summary.csv")
+    scores = read_scores(tmp_path / "results/places/scores.csv")
+    abx = scores.query("task == 'abx' and condition == 'within'")
     layers = [("raw log-mel", "logmel")] + [
         ("{3}->{2,3}", layer) for layer in ("quant2", "segment2", "quant3", "segment3")
     ]
-    assert list(zip(table["lineage"], table["layer"], strict=True)) == layers
-    assert table["mean_recall_at_10"][1:].notna().all()
-    assert table["words_published_mean_f1"][table["layer"].str.startswith("quant")].notna().all()
-    assert table["abx_val_within"].between(0, 100).all()
-    assert table["abx_representation"].nunique() == 3
+    assert list(zip(abx["lineage"], abx["layer"], strict=True)) == layers
+    assert abx["split"].eq("val").all()
+    assert abx["value"].between(0, 100).all()
+    assert len(scores.query("task == 'retrieval' and condition == 'mean' and score == 'recall_at_10'")) == 1
+    assert len(scores.query("task == 'words' and condition == 'published' and score == 'mean_f1'")) == 2
+    results = (tmp_path / "results/places").glob("*/abx/val/*.json")
+    assert len({json.loads(file.read_text())["representation"] for file in results}) == 3
     # no item file was named: it was made from the phones of the rows, as the stand-in's own was
     assert (tmp_path / "results/places/items/val.item").read_bytes() == (corpus / "val.item").read_bytes()
     assert pd.read_csv(tmp_path / "results/places/3-23/abx/val/quant3.phones.csv")["within_cells"].sum() > 0

@@ -34,20 +34,37 @@ def folder_of(world, tmp):
 
 @pytest.fixture(scope="module")
 def made(checkout, tmp_path_factory):
-    """Of each world the jobs of a complete run, and what each changed key would run: asked of one process, once."""
+    """The jobs of a complete run of each world, by its name, and the folder of the worlds."""
     tmp = tmp_path_factory.mktemp("worlds")
-    questions, labels = [], []
-    for world in WORLDS.values():
-        about = {"folder": folder_of(world, tmp), "config": world.values, "targets": world.targets}
-        questions += [{"do": "pretend", **about}, {"do": "jobs", **about}, {"do": "plan", **about}]
-        labels += [(world.name, "pretend"), (world.name, "jobs"), (world.name, "")]
-        for entry in world.entries:
-            for key in entry.keys:
-                if key in world.leaves and not entry.never:
-                    questions.append({"do": "plan", **about, "config": world.changed(key, entry)})
-                    labels.append((world.name, key))
+    questions = [
+        {"do": do, "folder": folder_of(world, tmp), "config": world.values, "targets": world.targets}
+        for world in WORLDS.values()
+        for do in ("pretend", "jobs")
+    ]
+    jobs = planner.ask(checkout, questions)[1::2]
+    return {"folders": tmp, **{(name, "jobs"): answer for name, answer in zip(WORLDS, jobs, strict=True)}}
+
+
+@pytest.fixture(scope="module")
+def plans(checkout, made):
+    """What each changed key would run, by world and key."""
+    keys = [(world, entry, key) for world, entry, key in entries() if not entry.never]
+    questions = [
+        {
+            "do": "plan",
+            "folder": made["folders"] / world.name,
+            "config": world.changed(key, entry),
+            "targets": world.targets,
+        }
+        for world, entry, key in keys
+    ]
     answers = planner.ask(checkout, questions)
-    return {"folders": tmp, **dict(zip(labels, answers, strict=True))}
+    return {(world.name, key): answer for (world, _, key), answer in zip(keys, answers, strict=True)}
+
+
+def entries():
+    """Every key that has an entry in a world's table."""
+    return [(world, entry, key) for world in WORLDS.values() for entry in world.entries for key in entry.keys]
 
 
 # -- the configuration --------------------------------------------------------------------------------------------------
@@ -73,19 +90,12 @@ def test_who_reads_what_is_as_the_table_says(made):
     assert found == {rule: set(text.split()) for rule, text in TABLES["follows"].items()}
 
 
-def cases():
-    return [
-        pytest.param(world, entry, key, id=f"{name}-{key}")
-        for name, world in WORLDS.items()
-        for entry in world.entries
-        for key in entry.keys
-        if not entry.never
-    ]
+CASES = [pytest.param(*case, id=f"{case[0].name}-{case[2]}") for case in entries() if not case[1].never]
 
 
-@pytest.mark.parametrize(("world", "entry", "key"), cases())
-def test_a_changed_key_re_runs_what_depends_on_it_alone(world, entry, key, made):
-    jobs, plan = made[world.name, "jobs"], made[world.name, key]
+@pytest.mark.parametrize(("world", "entry", "key"), CASES)
+def test_a_changed_key_re_runs_what_depends_on_it_alone(world, entry, key, made, plans):
+    jobs, plan = made[world.name, "jobs"], plans[world.name, key]
     before = {output for job in jobs for output in job["output"]}
     stale = {output for output, job in plan["stale"].items() if output in before}
     added = {job["rule"] for output, job in plan["stale"].items() if output not in before}
@@ -173,9 +183,10 @@ def test_each_rule_watches_the_modules_that_its_command_loads(checkout, made, im
     differences = {}
     for name in WORLDS:
         for (rule, command), hashes in watched(made[name, "jobs"]).items():
+            # the modules that read this world's corpus, or make it
             layouts = {
-                module for module in hashes if rule.startswith("prepare") and module.startswith("corpus.")
-            }  # those of this world's corpus
+                module for module in hashes if rule.startswith("prepare") and module.startswith(("corpus.", "demo."))
+            }
             more = hashes.keys() - imported[command] - called.get(rule, set()) - layouts - empty
             less = imported[command] - hashes.keys() - out.get(rule, set()) - empty
             if more or less:
@@ -285,10 +296,6 @@ def test_nothing_is_stale_after_a_run_a_touch_a_copy_or_with_other_cores(checkou
         file.touch()
     assert planner.ask(another, [{**about, "folder": folder}])[0]["stale"] == {}
     assert planner.ask(checkout, [{**about, "folder": folder}])[0]["stale"] == {}
-
-
-def test_the_page_is_what_the_tables_say():
-    assert "`words.min_occurrences`" in (REPO / "docs/staleness.md").read_text()
 
 
 def test_jobs_have_logs_and_benchmarks_by_rule_and_wildcards(made):

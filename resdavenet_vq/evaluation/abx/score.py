@@ -8,8 +8,8 @@ What is compared, by the name of the layer: `logmel`; `convN`, what enters quant
 `onehotN`, its codes as such, two frames being equal or not (of one-hot vectors every distance is 0 or one and the same,
 so that all distances give the error of `identical`); `segmentN`, its code vectors with repeats dropped.
 
-The distance of two items is the mean frame distance along the cheapest DTW path. Which frames an item is made of is in
-`frames`. Which items are left out depends on times alone, and is the same for all layers: those shorter than a frame of
+The distance of two items is the mean frame distance along the cheapest DTW path. `frames` describes the frames of an
+item. Which items are left out depends on times alone, and is the same for all layers: those shorter than a frame of
 `slowest_layer`, and those that end later than such a frame after the audio (as after a cut). They are counted.
 
 Frames of a quantized layer are looked up in the table of distances between its code vectors: the same distances, but
@@ -61,7 +61,7 @@ class Result:
     representation: str
     distance: str
     frame_period: float
-    """Of segments that of the codes they are made of: their own varies."""
+    """In seconds; for segments that of their codes, as their own varies."""
     slowest_period: float
     within_error: float | None
     across_error: float | None

@@ -12,7 +12,7 @@
   let pair = null, levels = null;
   $("map-model").append(...maps.map((map) => make("option", { value: map.number }, map.model)));
 
-  // from transparent to vermilion: the likeness is told by opacity, not by hue
+  // from transparent to vermilion: opacity shows the likeness, not hue
   const opacity = (level) => Math.max(0, (level - 64) / 191) * 0.85;
 
   function frameAt(seconds) { return Math.max(0, Math.min(pair.shape[2] - 1, Math.floor(seconds / pair.period))); }
@@ -65,7 +65,7 @@
 
   async function show() {
     audio.pause();
-    const { number, seen } = maps[$("map-model").selectedIndex];
+    const { number, visibleShare } = maps[$("map-model").selectedIndex];
     const pairs = await need(`maps-${number}`);
     const choice = $("map-pair");
     if (choice.dataset.of !== String(number)) {
@@ -81,7 +81,7 @@
     photo.width = pair.image.width;
     photo.height = pair.image.height;
     photo.alt = `The image of the pair${pair.text ? `: ${pair.text}` : ""}`;
-    const side = Math.min(pair.image.width, pair.image.height) * seen;
+    const side = Math.min(pair.image.width, pair.image.height) * visibleShare;
     cells.style.left = `${(50 * (pair.image.width - side)) / pair.image.width}%`;
     cells.style.top = `${(50 * (pair.image.height - side)) / pair.image.height}%`;
     cells.style.width = `${(100 * side) / pair.image.width}%`;

@@ -60,38 +60,38 @@ const report = (() => {
     host.setAttribute("role", "listbox");
     host.setAttribute("aria-label", label);
     host.tabIndex = 0;
-    let entries = [], shown = [], chosen = null, timer = 0;
+    let entries = [], visible = [], chosen = null, timer = 0;
     const options = () => [...host.querySelectorAll("[role=option]")];
     function mark(key, { scroll = true } = {}) {
       chosen = key;
-      let found = null;
+      let marked = null;
       for (const [i, option] of options().entries()) {
-        const is = shown[i].key === key;
+        const is = visible[i].key === key;
         option.setAttribute("aria-selected", String(is));
-        if (is) found = option;
+        if (is) marked = option;
       }
-      if (found) host.setAttribute("aria-activedescendant", found.id); else host.removeAttribute("aria-activedescendant");
-      if (found && scroll) host.scrollTop += Math.min(0, found.offsetTop - host.scrollTop) || Math.max(0, found.offsetTop + found.offsetHeight - host.scrollTop - host.clientHeight);
+      if (marked) host.setAttribute("aria-activedescendant", marked.id); else host.removeAttribute("aria-activedescendant");
+      if (marked && scroll) host.scrollTop += Math.min(0, marked.offsetTop - host.scrollTop) || Math.max(0, marked.offsetTop + marked.offsetHeight - host.scrollTop - host.clientHeight);
     }
     function fill(filter = () => true) {
       const fitting = entries.filter(filter);
-      shown = fitting.slice(0, most);
-      host.replaceChildren(...shown.map((entry, i) => make("div", { role: "option", id: `${host.id}-${i}`, "aria-selected": "false", class: "option" }, ...show(entry))));
+      visible = fitting.slice(0, most);
+      host.replaceChildren(...visible.map((entry, i) => make("div", { role: "option", id: `${host.id}-${i}`, "aria-selected": "false", class: "option" }, ...show(entry))));
       if (fitting.length > most) host.append(make("p", { class: "quiet" }, `${grouped(fitting.length - most)} more: type above to narrow the list.`));
       if (!fitting.length) host.append(make("p", { class: "quiet" }, "Nothing fits."));
       mark(chosen);
       return fitting.length;
     }
     function pick(i, wait) {
-      const entry = shown[Math.max(0, Math.min(shown.length - 1, i))];
+      const entry = visible[Math.max(0, Math.min(visible.length - 1, i))];
       if (!entry) return;
       mark(entry.key);
       clearTimeout(timer);
       timer = setTimeout(() => choose(entry), wait);
     }
     host.addEventListener("keydown", (event) => {
-      const at = shown.findIndex((entry) => entry.key === chosen);
-      const to = { ArrowDown: at + 1, ArrowUp: at - 1, PageDown: at + 10, PageUp: at - 10, Home: 0, End: shown.length - 1 }[event.key];
+      const at = visible.findIndex((entry) => entry.key === chosen);
+      const to = { ArrowDown: at + 1, ArrowUp: at - 1, PageDown: at + 10, PageUp: at - 10, Home: 0, End: visible.length - 1 }[event.key];
       if (to === undefined) return;
       event.preventDefault();
       pick(to, 90);
@@ -105,7 +105,7 @@ const report = (() => {
 
   // -- tables -----------------------------------------------------------------------------------------------
 
-  // Tables whose head has buttons are sorted by them: numbers by value, texts by alphabet; what is not known comes last.
+  // Tables whose head has buttons are sorted by them: numbers by value, texts by alphabet; missing values come last.
   function sortTable(button) {
     const head = button.closest("th");
     const body = head.closest("table").tBodies[0];
@@ -129,11 +129,11 @@ const report = (() => {
 
   // A table with a search field shows the rows whose first cells contain what is typed.
   function filterTable(input) {
-    const wanted = input.value.trim().toLowerCase();
+    const query = input.value.trim().toLowerCase();
     const rows = [...document.getElementById(input.dataset.filters).tBodies[0].rows];
-    for (const row of rows) row.hidden = !row.textContent.toLowerCase().includes(wanted);
+    for (const row of rows) row.hidden = !row.textContent.toLowerCase().includes(query);
     const left = rows.filter((row) => !row.hidden).length;
-    input.closest(".narrow").querySelector("output").textContent = wanted ? `${left} of ${rows.length} rows` : "";
+    input.closest(".narrow").querySelector("output").textContent = query ? `${left} of ${rows.length} rows` : "";
   }
 
   // A small table of rows of cells; a cell is a text, an element, or a number with the decimals it is read with.
@@ -152,12 +152,12 @@ const report = (() => {
 
   function themed(chart, height) {
     const style = getComputedStyle(document.documentElement);
-    const colour = (name) => style.getPropertyValue(name).trim();
-    const axis = { gridcolor: colour("--line"), linecolor: colour("--quiet"), zerolinecolor: colour("--line"), tickcolor: colour("--quiet"), automargin: true };
+    const color = (name) => style.getPropertyValue(name).trim();
+    const axis = { gridcolor: color("--line"), linecolor: color("--quiet"), zerolinecolor: color("--line"), tickcolor: color("--quiet"), automargin: true };
     const layout = {
       ...chart.layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: narrow.matches ? false : chart.layout.dragmode ?? "zoom",
-      font: { family: getComputedStyle(document.body).fontFamily, size: narrow.matches ? 12 : 13, color: colour("--text") },
-      hoverlabel: { bgcolor: colour("--card"), bordercolor: colour("--quiet"), font: { color: colour("--text") } },
+      font: { family: getComputedStyle(document.body).fontFamily, size: narrow.matches ? 12 : 13, color: color("--text") },
+      hoverlabel: { bgcolor: color("--card"), bordercolor: color("--quiet"), font: { color: color("--text") } },
       legend: { orientation: "h", yanchor: "top", y: -56 / Math.max(150, height - 120), x: 0, ...chart.layout.legend },
       margin: { l: 56, r: 12, t: 12, b: 48, ...chart.layout.margin },
       xaxis: { ...axis, ...chart.layout.xaxis }, yaxis: { ...axis, ...chart.layout.yaxis },

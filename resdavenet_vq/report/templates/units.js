@@ -29,8 +29,8 @@
     const ordered = [...codes].sort((a, b) => keys[by](a) - keys[by](b) || b[1] - a[1] || a[0] - b[0]);
     return ordered.map(([code, n, , silence, word, phone]) => {
       const best = by === "phone" ? phone : word || phone;
-      const shown = silence >= 0.5 ? "silence" : best ? `${best[0]} ${Math.round(100 * best[1])}` : "–";
-      return { key: String(code), cells: [String(code), shown, `${percent(n / frames)} %`], state: { layer, code }, text: `${code} ${shown} ${word?.[0] ?? ""} ${phone?.[0] ?? ""}` };
+      const bestLabel = silence >= 0.5 ? "silence" : best ? `${best[0]} ${Math.round(100 * best[1])}` : "–";
+      return { key: String(code), cells: [String(code), bestLabel, `${percent(n / frames)} %`], state: { layer, code }, text: `${code} ${bestLabel} ${word?.[0] ?? ""} ${phone?.[0] ?? ""}` };
     });
   }
 
@@ -105,8 +105,8 @@
     return built.filter(Boolean);
   }
 
-  const occurrenceText = (shown, audible, all) => (shown ? `${shown === all ? `All ${grouped(all)}` : `${grouped(shown)} of ${grouped(all)}, drawn at random from the ${grouped(audible)} in utterances that can be heard`}. ` : `None of ${grouped(all)} is in an utterance that can be heard. `)
-    + (shown ? "The dashed lines mark where it begins and ends; sound and picture begin 0.3 s before." : "");
+  const occurrenceText = (listed, audible, all) => (listed ? `${listed === all ? `All ${grouped(all)}` : `${grouped(listed)} of ${grouped(all)}, drawn at random from the ${grouped(audible)} in utterances that can be heard`}. ` : `None of ${grouped(all)} is in an utterance that can be heard. `)
+    + (listed ? "The dashed lines mark where it begins and ends; sound and picture begin 0.3 s before." : "");
 
   async function word(label) {
     const vocabulary = await need("vocabulary");

@@ -36,8 +36,8 @@
     $("results").replaceChildren();
     const player = make("div");
     const facts = [u.speaker && `Speaker ${u.speaker}, `, `${u.duration.toFixed(2)} s · `].filter(Boolean).join("");
-    $("shown").replaceChildren(
-      make("h2", { id: "shown-title" }, `Utterance ${u.id}`),
+    $("utterance").replaceChildren(
+      make("h2", { id: "utterance-title" }, `Utterance ${u.id}`),
       make("div", { class: "head" },
         u.image && make("img", { class: "photo", src: u.image.file, width: u.image.width, height: u.image.height, alt: `The image that this utterance describes${u.text ? `: ${u.text}` : ""}` }),
         make("div", {}, u.text && make("blockquote", {}, u.text), make("p", { class: "quiet" }, facts, make("button", { type: "button", class: "link", onclick: () => save(`${u.id.replace(/[^\w.-]+/g, "_")}.TextGrid`, report.textGrid(u)) }, "Save as TextGrid for Praat")))),
@@ -56,33 +56,33 @@
     }
     return texts;
   }
-  const fits = (wanted, word, last) => (last && wanted.endsWith("*") ? word.startsWith(wanted.slice(0, -1)) : word === wanted);
+  const fits = (sought, word, last) => (last && sought.endsWith("*") ? word.startsWith(sought.slice(0, -1)) : word === sought);
   // where a sequence of words begins in another
-  function starts(words, wanted) {
-    const found = [];
-    for (let i = 0; i + wanted.length <= words.length; i += 1) if (wanted.every((w, j) => fits(w, words[i + j], j === wanted.length - 1))) found.push(i);
-    return found;
+  function starts(words, sought) {
+    const firsts = [];
+    for (let i = 0; i + sought.length <= words.length; i += 1) if (sought.every((w, j) => fits(w, words[i + j], j === sought.length - 1))) firsts.push(i);
+    return firsts;
   }
 
   async function search(query) {
-    const wanted = query.toUpperCase().split(/\s+/).filter(Boolean).map((w) => (wordsOf(w)[0] || "") + (w.endsWith("*") ? "*" : "")).filter((w) => w && w !== "*");
-    $("shown").replaceChildren();
+    const sought = query.toUpperCase().split(/\s+/).filter(Boolean).map((w) => (wordsOf(w)[0] || "") + (w.endsWith("*") ? "*" : "")).filter((w) => w && w !== "*");
+    $("utterance").replaceChildren();
     list.mark(null);
-    if (!wanted.length) {
+    if (!sought.length) {
       $("results").replaceChildren();
       $("searched").textContent = "Type a word.";
       return;
     }
     $("searched").textContent = "Searching …";
-    const hits = (await allTexts()).filter((t) => starts(t.words, wanted).length);
+    const hits = (await allTexts()).filter((t) => starts(t.words, sought).length);
     const audible = hits.filter((t) => t.number !== null);
     const places = [], unplaced = [];
     for (const hit of audible) {
       const u = await report.utterance(hit.number);
       const words = (u.words || []).filter(([, , label]) => !about.silence.includes(label.trim().toLowerCase()));
-      const found = starts(words.map(([, , label]) => label.toUpperCase()), wanted);
-      for (const i of found) places.push([hit.number, words[i][0], words[i + wanted.length - 1][1]]);
-      if (!found.length) unplaced.push(hit);
+      const firsts = starts(words.map(([, , label]) => label.toUpperCase()), sought);
+      for (const i of firsts) places.push([hit.number, words[i][0], words[i + sought.length - 1][1]]);
+      if (!firsts.length) unplaced.push(hit);
     }
     const silent = hits.filter((t) => t.number === null);
     $("searched").textContent = hits.length

@@ -3,20 +3,20 @@
 // An utterance over time: rows of words, phones and codes above its spectrogram, whole or a stretch of it.
 (() => {
   const { make, need } = report;
-  const COLOURS = ["#77AADD", "#EE8866", "#EEDD88", "#FFAABB", "#99DDFF", "#44BB99", "#BBCC33", "#AAAA00", "#DDDDDD"];
-  const MARGIN = 0.3;  // seconds shown, and heard, to either side of an occurrence
+  const COLORS = ["#77AADD", "#EE8866", "#EEDD88", "#FFAABB", "#99DDFF", "#44BB99", "#BBCC33", "#AAAA00", "#DDDDDD"];
+  const MARGIN = 0.3;  // seconds before and after of an occurrence
 
   const about = report.about();
-  const shownLayers = new Set(about.layers.map((layer) => layer.number));
-  report.shownLayers = shownLayers;
-  report.utterance = async (number) => (await need(`utterances-${Math.floor(number / about.utterancesPerPiece)}`))[number % about.utterancesAPiece];
+  const visibleLayers = new Set(about.layers.map((layer) => layer.number));
+  report.visibleLayers = visibleLayers;
+  report.utterance = async (number) => (await need(`utterances-${Math.floor(number / about.utterancesPerPiece)}`))[number % about.utterancesPerPiece];
 
   // Check boxes for the rows of codes; whoever draws codes listens for "layers".
   report.layerBoxes = (host) => {
     host.append(...about.layers.map((layer) => {
       const box = make("input", { type: "checkbox", checked: true, value: layer.number });
       box.addEventListener("change", () => {
-        if (box.checked) shownLayers.add(layer.number); else shownLayers.delete(layer.number);
+        if (box.checked) visibleLayers.add(layer.number); else visibleLayers.delete(layer.number);
         document.dispatchEvent(new Event("layers"));
       });
       return make("label", {}, box, ` ${layer.title}`);
@@ -28,7 +28,7 @@
 
   function rowsOf(u) {
     const rows = [["words", u.words, null], ["phones", u.phones, null]].filter(([, intervals]) => intervals && intervals.length);
-    for (const layer of about.layers) if (shownLayers.has(layer.number) && u.codes[layer.number]) rows.push([layer.title, runsOf(u.codes[layer.number]), layer.number]);
+    for (const layer of about.layers) if (visibleLayers.has(layer.number) && u.codes[layer.number]) rows.push([layer.title, runsOf(u.codes[layer.number]), layer.number]);
     return rows;
   }
 
@@ -38,7 +38,7 @@
     return `${time.toFixed(2)} s: ${here.map(([name, interval]) => `${name.replace(/s$/, "")} ${interval ? interval[2] : "–"}`).join(" · ")}`;
   };
 
-  // The rows shown as a Praat TextGrid: tiers without gaps and overlaps, from 0 to the end of all.
+  // The visible rows as a Praat TextGrid: tiers without gaps and overlaps, from 0 to the end of all.
   report.textGrid = (u) => {
     const tiers = rowsOf(u).map(([name, intervals]) => [name, [...intervals].sort((a, b) => a[0] - b[0] || a[1] - b[1])]);
     const end = Math.max(u.duration, ...tiers.flatMap(([, intervals]) => intervals.map((interval) => interval[1])));
@@ -72,7 +72,7 @@
     }, lying || standing || layer === null ? label : "");
     element.style.left = `${(left - span[0]) * scale}px`;
     element.style.width = `${width}px`;
-    if (layer !== null) element.style.backgroundColor = COLOURS[Number(label) % COLOURS.length];
+    if (layer !== null) element.style.backgroundColor = COLORS[Number(label) % COLORS.length];
     return element;
   }
 
@@ -208,15 +208,15 @@
     const near = new IntersectionObserver((entries) => {
       for (const entry of entries.filter((e) => e.isIntersecting)) { near.unobserve(entry.target); entry.target.fill().catch(report.fail); }
     }, { rootMargin: "300px" });
-    let shown = 0;
+    let n = 0;
     const more = make("button", { type: "button", class: "more" });
     const add = () => {
-      for (const place of places.slice(shown, shown + 12)) { const element = card(place, options); list.append(element); near.observe(element); }
-      shown = Math.min(places.length, shown + 12);
-      more.hidden = shown >= places.length;
-      more.textContent = `Show more (${places.length - shown} left)`;
+      for (const place of places.slice(n, n + 12)) { const element = card(place, options); list.append(element); near.observe(element); }
+      n = Math.min(places.length, n + 12);
+      more.hidden = n >= places.length;
+      more.textContent = `Show more (${places.length - n} left)`;
     };
-    more.addEventListener("click", () => { const first = shown; add(); list.children[first].querySelector("button").focus(); });
+    more.addEventListener("click", () => { const first = n; add(); list.children[first].querySelector("button").focus(); });
     host.replaceChildren(list, more);
     add();
   };
