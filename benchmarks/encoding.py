@@ -1,11 +1,12 @@
-"""Encoding to codes: the package against batches of one, on made-up utterances about as long as Places captions.
+"""Encoding to codes: the package against batches of one, on random utterances about as long as Places captions.
 
     python benchmarks/encoding.py [--utterances 60] [--repeats 3] [--published]
 
 Both sides read the same store, run the same network to its last quantizer and write codes to HDF5. The baseline works
 as the 2020 release does: one utterance at a time, nearest codes by way of a one-hot matrix (frames x K), whose rows are
-turned into numbers one by one; `padded` to 2,048 frames as in retrieval and training, `cropped` to its own length as in word
-analysis. Repeats are interleaved and their medians compared. The codes are compared too (`padded` ones differ near the ends).
+turned into numbers one by one; `padded` to 2,048 frames as in retrieval and training, `cropped` to its own length as in
+word analysis. Repeats are interleaved and their medians compared. The codes are compared too (padded ones differ near
+the ends).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ WIDTHS = {"demo": ((32, 32, 64, 64, 128), 1), "published": ((128, 256, 256, 512,
 QUANTIZERS = (2, 3)
 
 
-def made(folder: Path, n_utterances: int, size: str) -> None:
+def write_inputs(folder: Path, n_utterances: int, size: str) -> None:
     """A store of noise, 9.5 seconds long on average, and a model with random weights."""
     rng = np.random.default_rng(0)
     utterances = []
@@ -90,7 +91,7 @@ def baseline(folder: Path, *, padded: bool) -> dict[str, list[np.ndarray]]:
 
 
 def agreement(folder: Path, codes: dict[str, list[np.ndarray]]) -> float:
-    """The share of codes that the package writes alike."""
+    """The share of codes that are equal to those of the package."""
     with h5py.File(folder / "codes.h5") as f:
         same = [f[layer]["codes"][:] == np.concatenate(arrays) for layer, arrays in codes.items()]
     return float(np.concatenate(same).mean())
@@ -107,7 +108,7 @@ def main() -> None:
     alike = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        made(folder, arguments.utterances, size)
+        write_inputs(folder, arguments.utterances, size)
         encode(folder / "model", folder / "split.h5", codes=folder / "codes.h5")  # warm
         for _ in range(arguments.repeats):
             for side, times in seconds.items():

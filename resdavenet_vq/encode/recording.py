@@ -1,9 +1,9 @@
 """A recording to its units, of any length and without a corpus: `resdavenet_vq.load_model`.
 
 A long recording goes through the network in pieces. Each piece has, on both sides, the frames that its own frames
-depend on (`model.audio.receptive_field`), and these are cut away again: the codes are those of one pass, and only one piece is in
-memory. The features are rounded as those of the store that the model was trained from (float16 unless prepared
-otherwise; float32 for the models of 2020), so that the codes are also those of `encode-codes`.
+depend on (`model.audio.receptive_field`), and these are cut away again: the codes are those of one pass, and only one
+piece is in memory. The features are rounded as those of the store that the model was trained from (float16 unless
+prepared otherwise; float32 for the models of 2020), so that the codes are also those of `encode-codes`.
 """
 
 from __future__ import annotations
@@ -54,44 +54,31 @@ class SpeechEncoder:
     Attributes
     ----------
     folder : of the model
-    card : the content of its model.json
     layers : the quantizers that are on, `quant2` ...
     precision : of the log-mel features
     """
 
-    def __init__(self, folder: Path, network: DualEncoder, card: dict[str, Any], precision: Precision) -> None:
-        self.folder, self.network, self.card, self.precision = folder, network, card, precision
+    def __init__(self, folder: Path, network: DualEncoder, precision: Precision) -> None:
+        self.folder, self.network, self.precision = folder, network, precision
         self.layers = tuple(f"quant{n}" for n in network.quantizers)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         network.to(self._device)
 
-    def encode(
-        self,
-        path: str | Path,
-        layer: str | None = None,
-        *,
-        frame_time: FrameTime = "published",
-        allow_silent: bool = False,
-    ) -> Units:
+    def encode(self, path: str | Path, layer: str | None = None, *, frame_time: FrameTime = "published") -> Units:
         """The units of an audio file in one layer: by default, in the first quantizer that is on.
 
         Any sample rate and number of channels: channels are averaged and resampled as preparation does it, nothing is
         cut. Raises InputError if the file cannot be used, the model has no quantizers, or the layer has no codes.
         """
         chosen = self.check_quantizers([layer] if layer else self.layers[:1])
-        return self.encode_layers(path, chosen, frame_time=frame_time, allow_silent=allow_silent)[chosen[0]]
+        return self.encode_layers(path, chosen, frame_time=frame_time)[chosen[0]]
 
     def encode_layers(
-        self,
-        path: str | Path,
-        layers: Sequence[str] = (),
-        *,
-        frame_time: FrameTime = "published",
-        allow_silent: bool = False,
+        self, path: str | Path, layers: Sequence[str] = (), *, frame_time: FrameTime = "published"
     ) -> dict[str, Units]:
         """The units of an audio file in some quantizers, by default in all that are on."""
         chosen = self.check_quantizers(layers or self.layers)
-        recording = Recording(Path(path), allow_silent=allow_silent)
+        recording = Recording(Path(path))
         pieces_of: dict[str, list[np.ndarray]] = {layer: [] for layer in chosen}
         for parts in self.parts(recording, chosen):
             for layer in chosen:
@@ -238,7 +225,7 @@ def load(folder: str | Path, *, precision: Precision | None = None) -> SpeechEnc
     Raises InputError if the folder holds no sound model.
     """
     network, card = checkpoint.load(Path(folder), audio_only=True)
-    return SpeechEncoder(Path(folder), network, card, precision or _precision(card))
+    return SpeechEncoder(Path(folder), network, precision or _precision(card))
 
 
 def _precision(card: dict[str, Any]) -> Precision:
