@@ -9,7 +9,6 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.data import make_manifest
-from resdavenet_vq.config.noise import recordings
 
 from resdavenet_vq.config import AddedNoise, Preparation
 from resdavenet_vq.corpus.manifest import Manifest

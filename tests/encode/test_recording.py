@@ -17,7 +17,6 @@ from resdavenet_vq.commands import app, encode  # noqa: F401 - adds its commands
 from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.data import features
 from resdavenet_vq.data.audio import Recording, read_wav
-from resdavenet_vq.data.preparation import prepare
 from resdavenet_vq.encode import recording as recordings
 from resdavenet_vq.encode.recording import load
 from resdavenet_vq.errors import InputError
