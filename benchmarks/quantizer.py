@@ -64,7 +64,7 @@ class OneHot(nn.Module):
 def prepared(which: str, frames: int, codes: int, width: int) -> tuple[Callable[[], tuple[Tensor, Tensor]], nn.Module]:
     """One training step as a function giving codes and the frames' gradient, and the module in it."""
     torch.manual_seed(0)
-    quantizer = Quantizer(width, QuantizerModel(codebook_size=codes, init_nonnegative=True)).train()
+    quantizer = Quantizer(width, codes, QuantizerModel(init_nonnegative=True)).train()
     x = torch.randn(UTTERANCES, frames // UTTERANCES, width).relu().transpose(1, 2).requires_grad_()
     upstream = torch.randn(UTTERANCES, frames // UTTERANCES, width).transpose(1, 2)
     mask = torch.ones(UTTERANCES, frames // UTTERANCES, dtype=torch.bool)

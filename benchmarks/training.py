@@ -3,16 +3,17 @@
     python benchmarks/training.py                     # a CPU: the demo's small networks, seconds
     python benchmarks/training.py --size full         # a GPU: the published networks, T = 2,048
 
-Every arm trains both branches with quantizers 2 and 3 on the same store of made-up pairs, read by data workers, in a fresh
-process each; rounds of the arms take turns and medians count. Arms: `2020`, float32, eager, one-hot matrices of frames by codes, pooling
-and losses in Python loops over the batch, images to float on the CPU, a number read back in every step, padded; `float32`, `bfloat16` and
-`compiled`, which is bfloat16 too, of this package.
-On a GPU one step of each of the package's arms runs where any wait for the GPU is an error.
+Every arm trains both branches with quantizers 2 and 3 on the same store of made-up pairs, read by data workers, in a
+fresh process each; rounds of the arms take turns and medians count. Arms: `2020`, float32, eager, one-hot matrices of
+frames by codes, pooling and losses in Python loops over the batch, images to float on the CPU, a number read back in
+every step, padded; `float32`, `bfloat16` and `compiled`, which is bfloat16 too, of this package. On a GPU one step of
+each of the package's arms runs where any wait for the GPU is an error.
 
-The roofline: a pair takes at least  3 · F / P + 16 · 2 · E / M  seconds, F being the multiply-adds, times two, of the audio
-branch's convolutions (compute bound; forward and twice that backward), P the GPU's bfloat16 FLOP/s, E the outputs of the image branch's
-convolutions (memory bound: 2 bytes each, read or written 16 times by convolution, normalisation, ReLU and their gradients),
-M its memory's bytes/s. For an H200, 989e12 and 4.8e12, and the published networks: about 7,500 pairs per second.
+The roofline: a pair takes at least  3 · F / P + 16 · 2 · E / M  seconds, F being the multiply-adds, times two, of the
+audio branch's convolutions (compute bound; forward and twice that backward), P the GPU's bfloat16 FLOP/s, E the outputs
+of the image branch's convolutions (memory bound: 2 bytes each, read or written 16 times by convolution, normalisation,
+ReLU and their gradients), M its memory's bytes/s. For an H200, 989e12 and 4.8e12, and the published networks: about
+7,500 pairs per second.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ from resdavenet_vq.data.store_writer import StoreWriter
 from resdavenet_vq.model.audio import jittered_times
 from resdavenet_vq.model.dual_encoder import DualEncoder
 from resdavenet_vq.training import compute
-from resdavenet_vq.training.run import Run
+from resdavenet_vq.training.state import Run
 from resdavenet_vq.training.step import generator, step_losses, update
 
 ARMS = ("2020", "float32", "bfloat16", "compiled")
@@ -164,7 +165,7 @@ class Package:
         """As the loop does it, with its look every eighth step."""
         losses = step_losses(self.run.model, batch, len(batch.index), (1, number), config.Recipe(), self.training)
         self.healthy &= update(self.run.model, self.run.optimizer, losses)
-        self.run.tally.add(losses, len(batch.index))
+        self.run.totals.add(losses, len(batch.index))
         if (number + 1) % 8 == 0 and not self.healthy:
             raise FloatingPointError(f"diverged before step {number}")
 
@@ -315,7 +316,8 @@ def main() -> None:
         row["times_the_baseline"] = round(row["pairs_per_second"] / medians["2020"]["pairs_per_second"], 2)
         share = f"{row['pairs_per_second'] / roof:8.1%}" if roof else f"{'':>8}"
         print(
-            f"{arm:10} {row['pairs_per_second']:9.1f} {row['times_the_baseline']:6.2f} {row['data_wait']:9.1%} {row['peak_mebibytes']:7.0f} {share}"
+            f"{arm:10} {row['pairs_per_second']:9.1f} {row['times_the_baseline']:6.2f} {row['data_wait']:9.1%} "
+            f"{row['peak_mebibytes']:7.0f} {share}"
         )
     print(
         f"roofline: 1 / (3 · {flop:.4g} / P + 16 · 2 · {outputs:.4g} / M) pairs per second"

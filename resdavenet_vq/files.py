@@ -1,25 +1,33 @@
-"""Files that appear complete or not at all."""
+"""Atomic files and folders, the lock, JSON, CSV and digests."""
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from resdavenet_vq.errors import InputError
+
+LOCK_SECONDS = 0.1
+"""How long to wait for a lock: enough where its holder is just removing it."""
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; it takes the final name only when the block ends well.
+    """A temporary path beside `path` to write to; it is renamed to `path` when the block succeeds.
 
-    The data are on disk before the rename. If the block fails, the unfinished file is
-    removed and whatever stood at `path` before stays as it was.
+    The data are on disk before the rename. If the block fails, the temporary file is removed and `path` does not
+    change.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -37,9 +45,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside `path` to write into; it takes the final name only when the block ends well.
+    """A temporary folder beside `path` to write into; it is renamed to `path` when the block succeeds.
 
-    Raises InputError if something stands at `path` already: unlike a file, a folder may hold what nobody meant to lose.
+    Raises InputError if `path` already exists, unless it is an empty folder: a folder may hold other files.
     """
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise InputError(f"{path}: is there already; remove it, or choose another name")
@@ -54,15 +62,54 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(tmp, ignore_errors=True)
 
 
+@contextmanager
+def lock(path: Path, activity: str) -> Iterator[None]:
+    """While the block runs, no other process can hold this lock; its file names the holder and is removed at the end.
+
+    The lock ends with this process, so a file that a killed process left does not block. A process that this one
+    forks, as a data worker, does not inherit it (filelock closes it there), so the worker may outlive this process.
+
+    Raises InputError at once if another process holds it: "`activity` by process 12 on HOST, since ...", where
+    `activity` is like "a.h5: is being prepared".
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    holder = FileLock(
+        path, timeout=LOCK_SECONDS, poll_interval=LOCK_SECONDS / 4, thread_local=False, fallback_to_soft=False
+    )
+    try:
+        holder.acquire()
+    except Timeout:
+        try:
+            other = path.read_text(encoding="utf-8") or "another process"
+        except FileNotFoundError:  # it has just ended
+            other = "another process"
+        raise InputError(f"{activity} by {other}; wait until it ends, or stop it") from None
+    try:
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        path.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {since}", encoding="utf-8")
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # before the release, so that nobody locks a file that is about to go
+        holder.release()
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as indented JSON, whole or not at all; NaN and infinity are refused."""
+    """Writes `value` as indented JSON, atomically; NaN and infinity are refused."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
     with atomic_write(path) as tmp:
         tmp.write_text(text + "\n", encoding="utf-8")
 
 
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes a table atomically; floats have six significant digits."""
+    with atomic_write(path) as tmp, tmp.open("w", encoding="utf-8", newline="") as f:
+        writer = csv.DictWriter(f, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+
+
 def read_json(path: Path) -> Any:
-    """The value in a JSON file. Raises InputError naming the file, and the line where it is malformed."""
+    """Reads a JSON file. Raises InputError with the line and column if it is malformed."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -76,7 +123,7 @@ def read_json(path: Path) -> Any:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+    """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 

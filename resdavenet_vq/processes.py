@@ -1,9 +1,8 @@
-"""No process goes on working after the one that started it is gone.
+"""Processes end when the process that started them has ended.
 
-A Snakemake that is killed outright cannot end its jobs. It leaves them its own process in the environment
-(rules/common.smk), and each job watches that process and ends with it: by SIGTERM, so that a training saves its
-state, and GRACE seconds later by SIGALRM, which nothing handles. A worker process watches the command that started it
-in the same way.
+A Snakemake that is killed cannot end its jobs. It passes its process id in the environment (rules/common.smk); each job
+watches that process and ends with it: by SIGTERM, so that a training saves its state, and GRACE seconds later by
+SIGALRM, which nothing handles. A worker process watches the command that started it in the same way.
 """
 
 from __future__ import annotations
@@ -18,42 +17,42 @@ import time
 from collections.abc import Callable
 
 STARTER = "RESDAVENET_VQ_STARTER"
-"""Environment variable: `HOST:PID` of the Snakemake that started this command. Elsewhere, as under srun on other nodes, it means nothing."""
+"""Environment variable: `HOST:PID` of the Snakemake that started this command. It is ignored on other hosts."""
 
 GRACE = 3.0
 """Seconds between SIGTERM and SIGALRM."""
 
 _POLL = 0.5
-"""Seconds between two looks where the system cannot wait for a process that is not a child."""
+"""Seconds between two checks on systems that cannot wait for a process that is not a child."""
 
 
 def end_with_starter() -> None:
-    """Ends this process soon after the Snakemake that started it, if one did, and it runs on this host."""
-    host, _, number = os.environ.get(STARTER, "").rpartition(":")
+    """Ends this process soon after the Snakemake on this host that started it, if one did."""
+    host, _, pid = os.environ.get(STARTER, "").rpartition(":")
     if host == socket.gethostname():
-        _when(_ended(int(number)), _terminate)
+        _call_after(_wait_for(int(pid)), _terminate)
 
 
 def end_with_parent() -> None:
-    """Ends this worker of multiprocessing when the process that started it is gone; an interrupt is that process's affair."""
+    """Ends this worker of multiprocessing with the process that started it, which alone handles interrupts."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
-    _when(parent.join, lambda: os._exit(1))
+    _call_after(parent.join, lambda: os._exit(1))
 
 
-def _when(wait: Callable[[], object], act: Callable[[], None]) -> None:
-    """Does `act` after `wait` returns, in a thread that holds nothing and keeps nothing alive."""
+def _call_after(wait: Callable[[], object], act: Callable[[], None]) -> None:
+    """Calls `act` when `wait` has returned, in a daemon thread."""
 
     def watch() -> None:
         wait()
         act()
 
-    threading.Thread(target=watch, daemon=True, name="orphan watch").start()
+    threading.Thread(target=watch, daemon=True, name="parent watch").start()
 
 
-def _ended(pid: int) -> Callable[[], None]:
-    """What waits until a process has ended; at once where there is none."""
+def _wait_for(pid: int) -> Callable[[], None]:
+    """A function that returns when a process has ended."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -77,7 +76,5 @@ def _poll(pid: int) -> None:
 
 
 def _terminate() -> None:
-    signal.setitimer(
-        signal.ITIMER_REAL, GRACE
-    )  # the kernel's clock: it needs no turn in an interpreter that is busy or shutting down
+    signal.setitimer(signal.ITIMER_REAL, GRACE)  # by the kernel: works in an interpreter that is busy or shutting down
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, a plain line now and then in a log."""
+"""Progress of long work: a bar on a terminal, a line every 15 seconds in a log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SECONDS_BETWEEN_LINES = 15.0
 
 
 def track[T](items: Iterable[T], label: str, total: int | None = None, unit: str = "it") -> Iterator[T]:
-    """Yields `items`, showing on standard error how far it is, how fast, and the time left."""
+    """Yields `items` and prints to standard error their number, the speed and the remaining time."""
     if total is None and isinstance(items, Sized):
         total = len(items)
     if sys.stderr.isatty():

@@ -35,7 +35,7 @@ rule train:
         recipe=lambda wildcards: plan.training_recipe(wildcards.lineage),
         image_weights=lambda wildcards: plan.image_weights_contents(wildcards.lineage),
         state=lambda wildcards: plan.root / "state" / wildcards.lineage,
-        code=fingerprint("training.loop"),
+        code=fingerprint("training.train"),
         # How many processes train and read is no reason to train again: Snakemake records no parameter that takes resources.
         launcher=lambda wildcards, resources: launcher(resources),
         workers=lambda wildcards, resources: settings.training.workers,

@@ -1,6 +1,7 @@
 """Trainings on tiny stores, in this process or in one of its own that tests can kill."""
 
 import contextlib
+import csv
 import io
 import multiprocessing
 import os
@@ -17,10 +18,11 @@ from resdavenet_vq import config
 from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.data.store_writer import StoreWriter
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.training import loop
+from resdavenet_vq.lineage import Lineage
+from resdavenet_vq.training import train as module
 from resdavenet_vq.training.state import State
 
-# 16 channels everywhere: oneDNN up to at least 3.13 writes out of bounds in the gradient of narrower strided 1 x 1 convolutions
+# 16 channels: oneDNN up to at least 3.13 writes out of bounds in the gradient of narrower strided 1 x 1 convolutions
 MODEL = config.Model(
     audio=config.AudioModel(widths=(16, 16, 16, 16, 16), blocks_per_stage=1, kernel_size=3),
     image=config.ImageModel(
@@ -51,7 +53,8 @@ def start_forkserver():
 def write_store(path, n, seed, frames=(33, 70), spoil=None, bad_image=None):
     """A store of n utterances of noise; the first two share an image and, of more than three, the fourth has none.
 
-    `spoil` may change the features of an utterance: spoil(number, features). `bad_image` is the number of one that does not decode.
+    `spoil` may change the features of an utterance: spoil(number, features). `bad_image` is the number of one that does
+    not decode.
     """
     random = np.random.default_rng(seed)
     with StoreWriter(path.parent, "float16") as writer:
@@ -69,6 +72,21 @@ def write_store(path, n, seed, frames=(33, 70), spoil=None, bad_image=None):
     return path
 
 
+def write_stores(folder):
+    """train.h5 of 18 utterances, 17 of them pairs, and val.h5; returns the folder."""
+    write_store(folder / "train.h5", 18, 0)
+    write_store(folder / "val.h5", 12, 1)
+    return folder
+
+
+def history(folder, name="a", *, timings=True):
+    """The rows of history.csv as numbers."""
+    with (folder / name / "model" / "history.csv").open() as f:
+        return [
+            {k: float(v) for k, v in row.items() if timings or k not in module.TIMINGS} for row in csv.DictReader(f)
+        ]
+
+
 def train(
     folder,
     name="a",
@@ -82,8 +100,9 @@ def train(
     **changes,
 ):
     """Trains on `folder`/train.h5 into `folder`/`name`; `changes` are to TRAINING."""
-    loop.train(
-        lineage=lineage,
+    module.CHECKPOINT_SECONDS = checkpoint_seconds
+    module.train(
+        lineage=Lineage.parse(lineage),
         model=model,
         recipe=recipe or config.Recipe(),
         training=config.Training.model_validate(TRAINING.model_dump() | changes),
@@ -93,7 +112,6 @@ def train(
         out=folder / name / "model",
         state=folder / name / "state",
         code=code,
-        checkpoint_seconds=checkpoint_seconds,
     )
 
 
@@ -141,14 +159,14 @@ def _in_child(count, log, environment, pause, folder, name, options):
     sys.stderr = os.fdopen(2, "w", buffering=1)
     os.environ.update(environment)
     torch.set_num_threads(1)
-    step_losses, State.discard = loop.step_losses, lambda _: None
+    step_losses, State.discard = module.step_losses, lambda _: None
 
     def counted(*args):
         count.value += 1
         time.sleep(pause)
         return step_losses(*args)
 
-    loop.step_losses = counted
+    module.step_losses = counted
     try:
         train(folder, name, **options)
     except InputError as e:

@@ -6,8 +6,6 @@ of workers, and equal input makes an equal file.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -261,31 +259,10 @@ def _length(wav: Path, least: int) -> tuple[int, str]:
 def alone(out: Path, report: Path) -> Iterator[None]:
     """Locks `out` for writing, and removes what a killed run has left beside it.
 
-    The lock goes with the process, so a stale file does not block. Raises InputError naming the
-    process that holds it.
+    Raises InputError naming the process that holds it.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    path = out.with_name(f".{out.name}.lock")
-    while True:
-        lock = path.open("a+")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise InputError(
-                f"{out}: is being prepared by process {lock.read().strip() or 'unknown'}; wait for it or stop it"
-            ) from None
-        if path.exists() and path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
-            break
-        lock.close()  # its holder has just removed it
-    try:
-        lock.truncate(0)
-        lock.write(f"{os.getpid()} on {os.uname().nodename}")
-        lock.flush()
+    with files.lock(out.with_name(f".{out.name}.lock"), f"{out}: is being prepared"):
         for file in (out, report):
             for leftover in file.parent.glob(f".{file.name}.*.tmp"):
                 leftover.unlink(missing_ok=True)
         yield
-    finally:
-        path.unlink(missing_ok=True)
-        lock.close()

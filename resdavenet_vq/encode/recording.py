@@ -1,7 +1,7 @@
 """A recording to its units, of any length and without a corpus: `resdavenet_vq.load_model`.
 
 A long recording goes through the network in pieces. Each piece has, on both sides, the frames that its own frames
-depend on (`model.reach`), and these are cut away again: the codes are those of one pass, and only one piece is in
+depend on (`model.audio.receptive_field`), and these are cut away again: the codes are those of one pass, and only one piece is in
 memory. The features are rounded as those of the store that the model was trained from (float16 unless prepared
 otherwise; float32 for the models of 2020), so that the codes are also those of `encode-codes`.
 """
@@ -24,9 +24,9 @@ from resdavenet_vq.encode.units import FrameTime, Units
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import frame_stride, layer_position
 from resdavenet_vq.model import checkpoint
+from resdavenet_vq.model.audio import receptive_field
 from resdavenet_vq.model.dual_encoder import DualEncoder
 from resdavenet_vq.model.precision import true_float32
-from resdavenet_vq.model.reach import reach
 
 type Precision = Literal["float16", "float32"]
 
@@ -148,7 +148,7 @@ class SpeechEncoder:
         """
         last = deepest(layers)
         assert last is not None, "layers are not empty"
-        stride, around = frame_stride(last), reach(self.network.audio, last)
+        stride, around = frame_stride(last), receptive_field(self.network.audio, last)
         step = max(1, frames_at_once // stride) * stride
         before = -(around.first // stride) * stride  # a piece begins where a frame of every layer does
         for piece in pieces(recording, step, before, around.last):

@@ -1,4 +1,4 @@
 """The networks: quantizer, audio encoder, image encoder, the two together, and their files.
 
-Knows nothing of data sets: tensors in, tensors out.
+Independent of data sets: tensors in, tensors out.
 """

@@ -8,14 +8,14 @@ convolutions prefer and which makes the (B, T, C) view of a quantizer free.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.lineage import frame_stride
-from resdavenet_vq.model.quantizer import Quantizer, settings_at
+from resdavenet_vq.lineage import frame_stride, layer_position
+from resdavenet_vq.model.quantizer import Quantizer, codebook_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,45 +26,45 @@ N_MELS = 40
 """Mel bands of the input."""
 
 JITTERED_POSITIONS = (1, 2)
-"""Temporal jitter follows these positions, whether a quantizer is on there or not."""
+"""Positions after which temporal jitter is applied, whether their quantizers are on or off."""
 
 JITTER_OFFSETS = {"published": (0, 1, 2), "centred": (-1, 0, 1)}
-"""What is added to a time index with probability p, 1 - 2p and p. The release never looks left, an off-by-one."""
+"""What is added to a time index with probability p, 1 - 2p and p. The release never looks left: an off-by-one error."""
 
 
 def memory_format(widths: Iterable[int]) -> torch.memory_format:
-    """The order in memory that suits convolutions of these widths: channels last, a quarter faster on a CPU.
+    """The memory order for convolutions of these widths: channels last, which is a quarter faster on a CPU.
 
-    Below 16 channels oneDNN's backward pass of a strided 1 x 1 convolution in that order writes outside its
-    memory (oneDNN issue 6035), so narrow networks keep the plain order.
+    Below 16 channels oneDNN's backward pass of a strided 1 x 1 convolution in that order writes out of bounds
+    (oneDNN issue 6035), so narrow networks keep the default order.
     """
     return torch.channels_last if min(widths) >= 16 else torch.contiguous_format
 
 
 class Layer(NamedTuple):
-    """What enters a quantizer (`convN`) or leaves it (`quantN`)."""
+    """The input (`convN`) or the output (`quantN`) of a quantizer."""
 
     vectors: Tensor
     """(B, C, T); frames from `n_frames` on are padding."""
     n_frames: Tensor
     """(B,) int64: valid frames of each utterance, at least 1."""
     codes: Tensor | None = None
-    """(B, T) int64, of `quantN` only."""
+    """(B, T) int64, `quantN` only."""
     commitment_loss: Tensor | None = None
-    """Scalar, of `quantN` only: mean over this batch's valid frames."""
+    """Scalar, `quantN` only: mean over the valid frames of this batch."""
     counts: Tensor | None = None
-    """(K,) int64, of `quantN` only: valid frames per code; their sum weights the loss."""
+    """(K,) int64, `quantN` only: valid frames per code; their sum weights the loss."""
 
 
 class AudioOutput(NamedTuple):
-    """What an audio encoder makes of a batch."""
+    """The output of an audio encoder for a batch."""
 
     frames: Tensor
-    """(B, D, T): what the last layer that ran gives."""
+    """(B, D, T): output of the last layer that was computed."""
     n_frames: Tensor
-    """(B,) int64: valid ones among `frames`."""
+    """(B,) int64: the number of valid `frames`."""
     layers: dict[str, Layer]
-    """By name, in the order of the network: `conv1` to `conv5`, and `quantN` where a quantizer is on."""
+    """By name, in the order of the network: `conv1` to `conv5`, and `quantN` of each quantizer that is on."""
 
 
 class ResidualBlock(nn.Module):
@@ -106,9 +106,9 @@ class AudioEncoder(nn.Module):
     jitter_offsets
         `published` or `centred`: see JITTER_OFFSETS.
 
-    In evaluation each utterance's frames depend on that utterance and on its padding: convolutions see the zeros behind
-    its end where an utterance encoded by itself has none, so that within about k/2 · stride · depth of the end the two
-    differ. Encode utterances of equal length together where results must not depend on the batch.
+    In evaluation the frames of an utterance depend on that utterance and its padding: near its end, within the
+    receptive field, they differ from those of the utterance encoded alone. Where results must not depend on the batch,
+    encode utterances of equal length together.
     """
 
     def __init__(
@@ -137,7 +137,10 @@ class AudioEncoder(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         self.quantizers = nn.ModuleDict(
-            {f"quant{n}": Quantizer(audio.widths[n - 1], settings_at(quantizer, n)) for n in sorted(quantizers)}
+            {
+                f"quant{n}": Quantizer(audio.widths[n - 1], codebook_size(quantizer, n), quantizer)
+                for n in sorted(quantizers)
+            }
         )
 
     def forward(
@@ -149,8 +152,8 @@ class AudioEncoder(nn.Module):
     ) -> AudioOutput:
         """Encodes log-mel features (B, M, T), of which the first `n_frames` (B,) of each utterance are valid.
 
-        In training with jitter its offsets are drawn from `jitter_generator`; evaluation has none. `until`, a layer's
-        name, stops there: the layers after it are not computed. Raises InputError if there is no such layer.
+        In training with jitter, the offsets are drawn from `jitter_generator`; evaluation has no jitter. `until` is the
+        name of the last layer to compute. Raises InputError if the model has no such layer.
         """
         layers: dict[str, Layer] = {}
         for name, layer in self._layers(logmel.float()[:, None], n_frames.to(logmel.device), jitter_generator):
@@ -163,7 +166,7 @@ class AudioEncoder(nn.Module):
         return AudioOutput(layer.vectors, layer.n_frames, layers)
 
     def _layers(self, x: Tensor, n_frames: Tensor, generator: torch.Generator | None) -> Iterator[tuple[str, Layer]]:
-        """The layers one after another, each computed when it is asked for."""
+        """Computes and yields one layer after another."""
         for position, stage in enumerate(self.stages, start=1):
             x = stage(x).contiguous(memory_format=self.memory_format)  # (B, C, 1, T)
             valid = (n_frames // frame_stride(f"conv{position}")).clamp(min=1)
@@ -180,15 +183,15 @@ class AudioEncoder(nn.Module):
                 x = self._jittered(x, generator)
 
     def _jittered(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
-        """The frames (B, C, 1, T) with each time index displaced by one draw for the whole batch, clamped to the ends."""
+        """The frames (B, C, 1, T) with each time index displaced; one draw serves the whole batch."""
         if generator is None:
-            raise ValueError("training with temporal jitter needs the generator that its offsets are drawn from")
+            raise ValueError("training with temporal jitter needs a generator for its offsets")
         times = jittered_times(x.shape[-1], self.jitter, self.jitter_offsets, generator).to(x.device, non_blocking=True)
         return x[:, :, 0].transpose(1, 2).index_select(1, times).transpose(1, 2)[:, :, None]
 
 
 def jittered_times(n: int, probability: float, offsets: tuple[int, int, int], generator: torch.Generator) -> Tensor:
-    """For each of n frames the index (n,) int64 of the frame that takes its place, on the generator's device."""
+    """For each of n frames, the index (n,) int64 of the frame that replaces it, on the device of the generator."""
     draws = torch.rand(n, generator=generator, device=generator.device)
     low, middle, high = offsets
     steps = torch.where(draws >= 1 - probability, high, torch.where(draws < probability, low, middle))
@@ -198,3 +201,22 @@ def jittered_times(n: int, probability: float, offsets: tuple[int, int, int], ge
 def frame_mask(n_frames: Tensor, n: int) -> Tensor:
     """(B, n) bool: which frames are valid, for `n_frames` (B,)."""
     return torch.arange(n, device=n_frames.device) < n_frames[:, None]
+
+
+class ReceptiveField(NamedTuple):
+    """Frame f of a layer with stride s depends on the log-mel frames s f + first ... s f + last, and on no other."""
+
+    first: int
+    last: int
+
+
+def receptive_field(audio: AudioEncoder, layer: str) -> ReceptiveField:
+    """The receptive field of a layer, from the kernels, strides and paddings of the convolutions before it."""
+    first = last = 0
+    for stage in reversed(audio.stages[1 : layer_position(layer)]):  # the stem sees one frame, a quantizer its own
+        for block in reversed([*cast("nn.Sequential", stage)]):
+            for convolution in (cast("ResidualBlock", block).conv2, cast("ResidualBlock", block).conv1):
+                kernel, stride = convolution.kernel_size[1], convolution.stride[1]
+                padding = int(convolution.padding[1])
+                first, last = first * stride - padding, last * stride - padding + kernel - 1
+    return ReceptiveField(first, last)

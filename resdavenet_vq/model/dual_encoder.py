@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class DualEncoder(nn.Module):
-    """Speech and images in one space of D dimensions, D being the width of the last audio stage.
+    """Encodes speech and images in one space of D dimensions, D being the width of the last audio stage.
 
     Parameters
     ----------
@@ -24,9 +24,9 @@ class DualEncoder(nn.Module):
     quantizers
         The positions, 1 to 5, whose quantizers are on; kept sorted.
     jitter, jitter_offsets
-        Of the audio encoder's temporal jitter in training.
+        Temporal jitter of the audio encoder in training.
     image_branch
-        False where only the audio network of a released experiment is at hand: `image` then refuses to encode.
+        False for a released experiment that has an audio network only: `image` then refuses to encode.
     """
 
     def __init__(
@@ -57,18 +57,17 @@ class DualEncoder(nn.Module):
 
 
 def _image_encoder(model: Model) -> nn.Module:
-    from resdavenet_vq.model.image import (
-        ImageEncoder,
-    )  # torchvision takes two seconds, which speech alone need not wait for
+    from resdavenet_vq.model.image import ImageEncoder  # torchvision takes two seconds to import
 
     return ImageEncoder(model.image, model.audio.widths[-1])
 
 
 class NoImageEncoder(nn.Module):
-    """Stands where a model has no image branch."""
+    """The placeholder of a missing image branch."""
 
     def forward(self, images: Tensor) -> Never:  # noqa: ARG002 (an image encoder's signature)
         """Raises InputError."""
         raise InputError(
-            "this model has no image branch, so it can neither encode images nor retrieve; its speech units and ABX are all there is"
+            "this model has no image branch, so it cannot encode images or retrieve; its speech units and ABX are "
+            "available"
         )

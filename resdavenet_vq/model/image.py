@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from resdavenet_vq.config import ImageModel
 
 MEAN = (0.485, 0.456, 0.406)
-"""Of the red, green and blue values of ImageNet, on a scale from 0 to 1."""
+"""Means of the red, green and blue values of ImageNet, on a scale from 0 to 1."""
 STD = (0.229, 0.224, 0.225)
 """Their standard deviations."""
 
@@ -26,8 +26,8 @@ class ImageEncoder(nn.Module):
     Parameters
     ----------
     image
-        Which trunk; with `train_embedder_only` it stays as it is: no gradients, and its batch normalisation
-        never leaves evaluation.
+        Settings of the trunk; with `train_embedder_only` the trunk is frozen: no gradients, and its batch
+        normalization stays in evaluation mode.
     embedding_dim
         D, the width of the space shared with the audio encoder.
     """
@@ -46,14 +46,14 @@ class ImageEncoder(nn.Module):
         self.register_buffer("std", torch.tensor(STD)[:, None, None], persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W), uint8 or already normalised, to maps (B, D, h, w)."""
+        """Images (B, 3, H, W), uint8 or normalized, to maps (B, D, h, w)."""
         if images.dtype == torch.uint8:
             images = (images / 255 - self.mean) / self.std
         maps: Tensor = self.embedder(self.trunk(images.contiguous(memory_format=self.memory_format)))
         return maps
 
     def train(self, mode: bool = True) -> ImageEncoder:
-        """Training or evaluation, as of any module; a fixed trunk stays in evaluation."""
+        """Sets training or evaluation mode; a frozen trunk stays in evaluation mode."""
         super().train(mode)
         if self.train_embedder_only:
             self.trunk.eval()
@@ -68,7 +68,7 @@ def _resnet50() -> tuple[nn.Sequential, int]:
 
 
 def _thin_resnet(widths: tuple[int, int, int, int]) -> tuple[nn.Sequential, int]:
-    """A 3 x 3 stem of stride 2 and four basic blocks; torchvision's own ResNet fixes these widths and its 7 x 7 stem."""
+    """A 3 x 3 stem of stride 2 and four basic blocks; torchvision's ResNet has fixed widths and a 7 x 7 stem."""
     parts: dict[str, nn.Module] = {
         "conv1": nn.Conv2d(3, widths[0], 3, stride=2, padding=1, bias=False),
         "bn1": nn.BatchNorm2d(widths[0]),

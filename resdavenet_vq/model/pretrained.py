@@ -1,4 +1,4 @@
-"""Pretrained weights of the image network: torchvision's of ImageNet, or a local file; never one in place of the other."""
+"""Pretrained weights of the image network: torchvision's ImageNet weights or a local file, without any fallback."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
     from resdavenet_vq.model.dual_encoder import DualEncoder
 
 URL: str = ResNet50_Weights.IMAGENET1K_V1.url
-"""The file's name carries the beginning of its SHA-256."""
+"""The name of the file contains the first digits of its SHA-256."""
 
 TIMEOUT = 60.0
 """Seconds to wait for a connection, or for the next bytes."""
 
 
 def sha256_of(image: ImageModel) -> str | None:
-    """The SHA-256 of the file that the image network's weights come from, which is downloaded if need be; None if they are random."""
+    """The SHA-256 of the file with the weights, downloading it if necessary; None for random weights."""
     return None if image.weights == RANDOM else sha256(_file(image))
 
 
 def load_trunk(model: DualEncoder) -> None:
-    """Gives the image network the pretrained weights that the model's settings name; random ones stay as they are.
+    """Loads the pretrained weights that the model's settings name into the image network; random weights stay.
 
-    The file holds the ResNet's tensors by torchvision's names; those of a classifier (`fc.`) are passed over. Raises
-    InputError if there is no file, if it is damaged, or listing every tensor that is missing, unexpected, misshaped
+    The file holds the tensors of the ResNet under torchvision's names; a classifier (`fc.`) is ignored. Raises
+    InputError if the file is missing or damaged, or with a list of the tensors that are missing, unexpected, misshaped
     or not finite.
     """
     image = model.settings.image
@@ -48,19 +48,19 @@ def load_trunk(model: DualEncoder) -> None:
         return
     file = _file(image)
     expected = model.image.trunk.state_dict()
-    found = {name: x for name, x in _read(file).items() if not name.startswith("fc.")}
+    state = {name: x for name, x in _read(file).items() if not name.startswith("fc.")}
     for name, x in expected.items():
-        if name.endswith(".num_batches_tracked"):  # files of before 2018 do not have it, and nothing uses it
-            found.setdefault(name, torch.zeros_like(x))
-    faults = checkpoint.differences(expected, found)
-    faults += [f"{name}: not finite" for name, x in found.items() if not torch.isfinite(x).all()]
+        if name.endswith(".num_batches_tracked"):  # files from before 2018 lack it, and nothing uses it
+            state.setdefault(name, torch.zeros_like(x))
+    faults = checkpoint.differences(expected, state)
+    faults += [f"{name}: not finite" for name, x in state.items() if not torch.isfinite(x).all()]
     if faults:
         raise InputError(f"{file}: not the weights of a {image.architecture}:\n" + "\n".join(faults))
-    model.image.trunk.load_state_dict(found)
+    model.image.trunk.load_state_dict(state)
 
 
 def _file(image: ImageModel) -> Path:
-    """The file with the weights, its checksum verified where it is known."""
+    """The file with the weights; that of torchvision is downloaded if necessary, and its checksum verified."""
     if image.weights != IMAGENET:
         file = Path(image.weights)
         if not file.is_file():
@@ -68,40 +68,42 @@ def _file(image: ImageModel) -> Path:
         return file
     name = URL.rsplit("/", 1)[1]
     file = Path(torch.hub.get_dir()) / "checkpoints" / name
-    told = re.search(r"-([0-9a-f]{8,})\.", name)
-    assert told, "torchvision puts a checksum into the names of its files"
+    checksum = re.search(r"-([0-9a-f]{8,})\.", name)
+    assert checksum, "torchvision puts a checksum into the names of its files"
     if not file.is_file():
         before = socket.getdefaulttimeout()
         socket.setdefaulttimeout(TIMEOUT)  # torch has none of its own
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(URL, str(file), hash_prefix=told[1], progress=sys.stderr.isatty())
+            torch.hub.download_url_to_file(URL, str(file), hash_prefix=checksum[1], progress=sys.stderr.isatty())
         except (OSError, RuntimeError) as e:
             raise InputError(
-                f"model.image.weights: {IMAGENET} cannot be downloaded from {URL} to {file.parent} ({e}). Where there is no network, "
-                f"fetch that file elsewhere, put it there or give its path as model.image.weights; its SHA-256 begins with {told[1]}"
+                f"model.image.weights: {IMAGENET} cannot be downloaded from {URL} to {file.parent} ({e}). Without a "
+                "network, download that file elsewhere and put it there, or set model.image.weights to its path; its "
+                f"SHA-256 begins with {checksum[1]}"
             ) from None
         finally:
             socket.setdefaulttimeout(before)
-    if not (found := sha256(file)).startswith(told[1]):
+    if not (digest := sha256(file)).startswith(checksum[1]):
         raise InputError(
-            f"{file}: SHA-256 begins with {found[: len(told[1])]}, not {told[1]}; the file is damaged, remove it"
+            f"{file}: SHA-256 begins with {digest[: len(checksum[1])]}, not {checksum[1]}; the file is damaged, remove "
+            f"it"
         )
     return file
 
 
 def _read(file: Path) -> dict[str, Tensor]:
-    """Tensors by name, of a safetensors file or one that torch.save wrote. Raises InputError for anything else."""
+    """Reads tensors by name from a safetensors file or a file of torch.save. Raises InputError for anything else."""
     try:
         if file.suffix == ".safetensors":
             return dict(safetensors.torch.load_file(file))
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as e:  # noqa: BLE001 (the parsers' errors are of many types)
         raise InputError(
-            f"{file}: no file of tensors ({str(e).splitlines()[0] if str(e) else type(e).__name__})"
+            f"{file}: not a file of tensors ({str(e).splitlines()[0] if str(e) else type(e).__name__})"
         ) from None
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(x, Tensor) for name, x in state.items()
     ):
-        raise InputError(f"{file}: holds something else than tensors by name")
+        raise InputError(f"{file}: does not hold tensors by name only")
     return dict(state)

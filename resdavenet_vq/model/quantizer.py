@@ -5,20 +5,27 @@ Legend of shapes: B utterances, C channels, T frames, K codes.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from resdavenet_vq.model.precision import true_float32
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from resdavenet_vq.config import QuantizerModel
 
 DISTANCES_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 25}
-"""Most frame-to-code distances held in memory at a time, by kind of device: 4 MB stay in a CPU's cache."""
+"""Maximum number of frame-to-code distances in memory, by kind of device: 4 MB fit into the cache of a CPU."""
+
+
+def codebook_size(settings: QuantizerModel, position: int) -> int:
+    """K of the quantizer at a position from 1 to 5."""
+    sizes = settings.codebook_size
+    return sizes if isinstance(sizes, int) else sizes[position - 1]
 
 
 class Quantized(NamedTuple):
@@ -27,31 +34,27 @@ class Quantized(NamedTuple):
     vectors: Tensor
     """(B, C, T) float32: each frame's code vector; in training the gradient passes straight through to the frames."""
     codes: Tensor
-    """(B, T) int64: numbers of the codes, padded frames' too."""
+    """(B, T) int64: numbers of the codes, also of padded frames."""
     commitment_loss: Tensor
-    """Scalar: squared difference of frame and code, averaged over this process's valid frames and the channels, times its weight."""
+    """Scalar: weight times the mean squared difference of this process's valid frames and their codes."""
     counts: Tensor
-    """(K,) int64: how many of this process's valid frames took each code; the sum is the weight of the loss among processes."""
-
-
-def settings_at(settings: QuantizerModel, position: int) -> QuantizerModel:
-    """The settings of the quantizer at a position from 1 to 5, with the size of its own codebook alone."""
-    sizes = settings.codebook_size
-    return settings if isinstance(sizes, int) else settings.model_copy(update={"codebook_size": sizes[position - 1]})
+    """(K,) int64: this process's valid frames per code; their sum is the weight of the loss among processes."""
 
 
 class Quantizer(nn.Module):
     """Replaces each frame by the nearest vector of a codebook, and in training moves the codebook after its frames.
 
-    The codebook is no parameter. A training forward updates it once, in place, from the codes that it has just
-    assigned with the codebook as it was before. Everything here is computed in true float32, also under autocast.
+    The codebook is not a parameter of the optimizer. A forward pass in training first assigns codes with the old
+    codebook, then updates it in place. Everything is computed in true float32, also under autocast.
 
     Parameters
     ----------
     dim
         C, the width of frames and codes.
+    size
+        K, the number of codes.
     settings
-        With one `codebook_size` (see `QuantizerModel.of`).
+        Everything but the size.
 
     Buffers
     -------
@@ -65,19 +68,16 @@ class Quantizer(nn.Module):
     Attributes
     ----------
     reduce_statistics
-        Where several processes train together: gets one flat float32 tensor, this process's K counts and then K·C sums
-        of frames, and returns the sum over all processes. Called once in each training forward.
+        Where several processes train together: takes one flat float32 tensor, this process's K counts and then K·C sums
+        of frames, and returns the sum over all processes. Called once in each forward pass in training.
     """
 
     codebook: Tensor
     cluster_size: Tensor
     embedding_sum: Tensor
 
-    def __init__(self, dim: int, settings: QuantizerModel) -> None:
+    def __init__(self, dim: int, size: int, settings: QuantizerModel) -> None:
         super().__init__()
-        size = settings.codebook_size
-        if not isinstance(size, int):
-            raise TypeError(f"a quantizer has one codebook size, not {size}: pass settings_at(settings, position)")
         codebook = torch.randn(size, dim) * settings.init_std
         if settings.init_nonnegative:
             codebook.clamp_(min=0)
@@ -89,28 +89,18 @@ class Quantizer(nn.Module):
         self.register_buffer("cluster_size", torch.full((size,), settings.init_mass))
         self.register_buffer("embedding_sum", codebook * settings.init_mass)
 
-    def encode(self, x: Tensor) -> Tensor:
-        """The numbers (B, T) of the codes nearest to the frames (B, C, T); of equally near ones the lowest."""
-        codes: Tensor = nearest(x.detach().float().transpose(1, 2), self.codebook)
-        return codes
-
-    def decode(self, codes: Tensor) -> Tensor:
-        """The code vectors (B, C, T) of the codes (B, T)."""
-        vectors: Tensor = functional.embedding(codes, self.codebook)  # (B, T, C)
-        return vectors.transpose(1, 2)
-
     def forward(self, x: Tensor, mask: Tensor) -> Quantized:
-        """Quantizes frames (B, C, T), of which those with a true mask (B, T) are valid.
+        """Quantizes frames (B, C, T); the mask (B, T) is true for valid frames.
 
         Padded frames are quantized too, but count neither in the loss nor in the statistics.
-        If a valid frame of any process is not finite, the codebook stays as it was, and that process's loss is not finite:
-        the caller has to look at it. Nothing here waits for a GPU.
+        If a valid frame of any process is not finite, the codebook does not change, and the loss of that process is not
+        finite: the caller must check it. No operation waits for a GPU.
         """
         with torch.autocast(x.device.type, enabled=False):
             frames = x.float().transpose(1, 2)  # (B, T, C)
             codes = nearest(frames.detach(), self.codebook)
             vectors = functional.embedding(codes, self.codebook)  # (B, T, C)
-            bins = torch.where(mask, codes, len(self.codebook)).flatten()  # padded frames fall into one bin more
+            bins = torch.where(mask, codes, len(self.codebook)).flatten()  # one more bin, for padded frames
             counts = bins.new_zeros(len(self.codebook) + 1).scatter_add_(0, bins, torch.ones_like(bins))[:-1]
             weights = mask * (self.commitment_weight / (counts.sum().clamp(min=1) * len(self.codebook[0])))  # (B, T)
             if self.training:
@@ -120,7 +110,7 @@ class Quantizer(nn.Module):
 
     @torch.no_grad()
     def _update(self, frames: Tensor, bins: Tensor, counts: Tensor) -> None:
-        """Moves the averages by frames (B, T, C) whose codes, or K for padding, are `bins` (B·T,)."""
+        """Updates the averages with frames (B, T, C); `bins` (B·T,) are their codes, or K for padding."""
         size, dim = self.codebook.shape
         statistics = frames.new_zeros(size * (dim + 1) + dim)  # counts, sums of the K codes, sum of the padding
         statistics[:size] = counts
@@ -144,8 +134,8 @@ class Quantizer(nn.Module):
 class _StraightThrough(torch.autograd.Function):
     """The code vectors and their weighted squared distance from the frames.
 
-    Going back, the code vectors' gradient reaches the frames as if they had not been replaced. One function for both
-    takes half as many passes over the frames as autograd would.
+    In the backward pass, the gradient of the code vectors is passed to the frames unchanged. One function for both
+    needs half as many passes over the frames as autograd.
     """
 
     @staticmethod
@@ -164,26 +154,14 @@ class _StraightThrough(torch.autograd.Function):
 
 @torch.no_grad()
 def nearest(frames: Tensor, codebook: Tensor) -> Tensor:
-    """Numbers (...) of the codebook's rows (K, C) nearest to frames (..., C) by squared Euclidean distance.
+    """Numbers (...) of the rows of a codebook (K, C) that are nearest to frames (..., C) by squared Euclidean distance.
 
-    Ties go to the lowest number. Holds a bounded number of distances at a time, and never uses TF32 or bfloat16.
+    Ties go to the lowest number. Memory is bounded; TF32 and bfloat16 are never used.
     """
     flat = frames.reshape(-1, codebook.shape[1])
     rows = max(1, DISTANCES_AT_ONCE[frames.device.type] // len(codebook))
     norms = codebook.square().sum(dim=1)
-    with _true_float32(frames.device):  # |x - e|² = |x|² + |e|² - 2 x·e, and |x|² is the same for all codes
+    # |x - e|² = |x|² + |e|² - 2 x·e, and |x|² is the same for all codes
+    with torch.autocast(frames.device.type, enabled=False), true_float32():
         codes = [torch.addmm(norms, part, codebook.T, alpha=-2).argmin(dim=1) for part in flat.split(rows)]
     return torch.cat(codes).view(frames.shape[:-1])
-
-
-@contextmanager
-def _true_float32(device: torch.device) -> Iterator[None]:
-    """Switches off autocast, and TF32 and bfloat16 in float32 matrix products."""
-    backend: Any = torch.backends.cuda.matmul if device.type == "cuda" else torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    before = backend.fp32_precision
-    backend.fp32_precision = "ieee"
-    try:
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        backend.fp32_precision = before

@@ -1,1 +1,1 @@
-"""The models of 2020."""
+"""The ten models released in 2020: their archives, download, files and import."""

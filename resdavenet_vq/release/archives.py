@@ -1,4 +1,4 @@
-"""The ten models released in 2020: what they are, what they scored, and how their archives are known."""
+"""The ten models released in 2020: lineages, published scores, and checksums and addresses of the archives."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ from typing import NamedTuple
 
 from resdavenet_vq.errors import InputError
 
+ARGUMENTS, PROGRESS = "args.pkl", "progress.pkl"
+AUDIO, IMAGE = "models/best_audio_model.pth", "models/best_image_model.pth"
+"""Files in the folder of a released experiment."""
+
+REQUIRED_FILES = (ARGUMENTS, AUDIO)
+
 
 class Archive(NamedTuple):
     """One released model."""
 
     lineage: str
     recall_at_10: float
-    """As published: the mean of both directions on the validation split of Places Audio, 1,000 pairs."""
+    """As published: mean of both directions on the validation split of Places Audio, 1,000 pairs."""
     md5: str
     file_id: str
-    """At Google Drive."""
+    """On Google Drive."""
 
 
 ARCHIVES = (
@@ -35,7 +41,7 @@ ARCHIVES = (
 
 
 def md5_of(path: Path) -> str:
-    """The MD5 of a file, in hexadecimal. Raises InputError if there is none."""
+    """The MD5 of a file, in hexadecimal. Raises InputError if the file does not exist."""
     try:
         with path.open("rb") as f:
             return hashlib.file_digest(f, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -1,12 +1,11 @@
-"""Downloading what the 2020 release offers: its ten models and the aligned JSON files of Places Audio.
+"""Download of the ten models of 2020 and of the JSON files of Places Audio with aligned words.
 
-A file takes its name only when it is complete and checked. What has come so far stays beside it, and the same command goes on
-from there, as the connection's cuts make it do by itself.
+A file gets its name only when it is complete and verified. A partial download is kept beside it and resumed, after a
+lost connection at once, otherwise by the same command.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -20,73 +19,69 @@ import requests
 
 from resdavenet_vq.corpus import places
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.files import lock
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.progress import track
 from resdavenet_vq.release.archives import ARCHIVES, md5_of
 
 SERVER = "https://drive.usercontent.google.com/download"
-"""Answers `?id=FILE`; `confirm=t` spares the page that asks before a large file. RESDAVENET_VQ_DOWNLOADS names another server."""
+"""Answers `?id=FILE`; `confirm=t` skips a question. RESDAVENET_VQ_DOWNLOADS names another server."""
 
 METADATA = {
     "train": ("train_original_with_alignments.json", "17iZpPVkgwga1Av7xZQJY7ONg9auKmPvr"),
     "valid": ("val_original_with_alignments.json", "1Z8-KO3b2gEk8uh3MC6w3jFVxmrz2Newe"),
 }
-"""The aligned JSON files of Places Audio: by split, their names and their ids."""
+"""The JSON files of Places Audio with aligned words: name and id, by split."""
 
 CHUNK, MIB = 1 << 16, 1 << 20
 TIMEOUTS = (20, 60)
 """Seconds to wait for a connection, and for the next bytes."""
-FRUITLESS = 4
+ATTEMPTS = 4
 """Attempts without a single new byte before giving up."""
 WAIT = 2.0
 """Seconds before the second attempt; doubled before each further one."""
 
 
-def fetch_released(lineage: str, folder: Path) -> Path:
-    """Downloads the archive of a released model to `folder`; its MD5 is checked before it has its name.
+def fetch_released(lineage: Lineage, folder: Path) -> Path:
+    """Downloads the archive of a released model to `folder` and verifies its MD5.
 
-    Raises InputError if there is no such model, no answer, an answer that is not the file, or no space.
+    Raises InputError if the lineage was not released, the server does not send the file, or the disk is full.
     """
-    try:
-        wanted = Lineage.parse(lineage)
-    except ValueError as e:
-        raise InputError(str(e)) from None
-    archive = next((a for a in ARCHIVES if Lineage.parse(a.lineage) == wanted), None)
+    archive = next((a for a in ARCHIVES if Lineage.parse(a.lineage) == lineage), None)
     if archive is None:
-        raise InputError(f"{wanted} was not released; the released models are {', '.join(a.lineage for a in ARCHIVES)}")
+        names = ", ".join(a.lineage for a in ARCHIVES)
+        raise InputError(f"{lineage} was not released; the released models are {names}")
 
     def check(path: Path) -> None:
-        if (found := md5_of(path)) != archive.md5:
-            raise InputError(f"its MD5 is {found}, not {archive.md5}")
+        if (md5 := md5_of(path)) != archive.md5:
+            raise InputError(f"its MD5 is {md5}, not {archive.md5}")
 
-    return download(archive.file_id, folder / f"{wanted.released_name}.archive", check)
+    return download(archive.file_id, folder / f"{lineage.released_name}.archive", check)
 
 
 def fetch_metadata(split: str, folder: Path) -> Path:
-    """Downloads an aligned JSON file of Places Audio, `train` or `valid`; no checksum of it is known, but its layout is checked."""
+    """Downloads a JSON file of Places Audio, `train` or `valid`; no checksum was published, its layout is checked."""
     name, file_id = METADATA[split]
 
     def check(path: Path) -> None:
         if not places.read(path).utterances:
-            raise InputError("no row of it is an utterance of Places Audio")
+            raise InputError("it has no utterance of Places Audio")
 
     return download(file_id, folder / name, check)
 
 
 def download(file_id: str, path: Path, check: Callable[[Path], None]) -> Path:
-    """The file of an id at `path`, downloaded unless it is there, and accepted by `check`, which raises InputError otherwise."""
+    """Downloads the file with an id to `path` unless it exists; `check` raises InputError for a wrong file."""
     if path.exists():
         try:
             check(path)
         except InputError as e:
-            raise InputError(f"{path} is there, but is not what would be downloaded: {e}; move it away") from None
+            raise InputError(f"{path} exists, but is not the file to download: {e}; move it away") from None
         return path
     url = f"{os.environ.get('RESDAVENET_VQ_DOWNLOADS', SERVER)}?id={file_id}&export=download&confirm=t"
     part = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("ab") as file:
-            _lock(file, path)
+        with lock(path.with_name(f".{path.name}.lock"), f"{path}: is being downloaded"), part.open("ab") as file:
             try:
                 _receive(url, file, path)
             finally:
@@ -97,28 +92,22 @@ def download(file_id: str, path: Path, check: Callable[[Path], None]) -> Path:
             try:
                 check(part)
             except InputError as e:
-                part.unlink(missing_ok=True)  # what is wrong cannot be gone on with
+                part.unlink(missing_ok=True)  # a corrupt download cannot be resumed
                 raise InputError(
-                    f"{url}: what came is not {path.name}: {str(e).replace(str(part), path.name)}; nothing is kept"
+                    f"{url}: the download is not {path.name}: {str(e).replace(str(part), path.name)}; it was removed"
                 ) from None
             part.replace(path)
     except OSError as e:
         raise InputError(
-            f"{path}: cannot be written ({e.strerror or e}); what has come stays, and the same command goes on from there"
+            f"{path}: cannot be written ({e.strerror or e}); the partial download is kept, run the same command again "
+            f"to resume"
         ) from None
     return path
 
 
-def _lock(file: BinaryIO, path: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise InputError(f"{path}: another process is downloading it") from None
-
-
 def _receive(url: str, file: BinaryIO, path: Path) -> None:
-    """Appends to `file` what it lacks, over as many connections as it takes while each brings something."""
-    fruitless = 0
+    """Appends the missing part to `file`, reconnecting as long as bytes arrive."""
+    attempts = 0
     while True:
         before = file.tell()
         try:
@@ -127,44 +116,44 @@ def _receive(url: str, file: BinaryIO, path: Path) -> None:
             ) as answer:
                 if _append(answer, url, file, path):
                     return
-            cause = "the connection was cut"
+            cause = "the connection was lost"
         except requests.RequestException as e:
             cause = _reason(e)
-        fruitless = 0 if file.tell() > before else fruitless + 1
-        if fruitless == FRUITLESS:
+        attempts = 0 if file.tell() > before else attempts + 1
+        if attempts == ATTEMPTS:
             raise InputError(
-                f"{url}: {cause}; {file.tell()} bytes have come so far and stay, the same command goes on from there. "
+                f"{url}: {cause}; {file.tell()} bytes are kept, run the same command again to resume. "
                 "Without a network, download the file elsewhere"
             )
-        time.sleep(WAIT * 2 ** (fruitless - 1) if fruitless else 0)
+        time.sleep(WAIT * 2 ** (attempts - 1) if attempts else 0)
 
 
 def _append(answer: requests.Response, url: str, file: BinaryIO, path: Path) -> bool:
-    """Appends the body of an answer; whether the file is complete then. Raises InputError for an answer that is no part of the file."""
-    start, total = _place(answer, file.tell())
+    """Appends the body of an answer and returns whether the file is complete. Raises InputError for other answers."""
+    start, total = _range(answer, file.tell())
     if answer.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         if total == file.tell():
             return True
-        file.truncate(0)  # more than there is: another file's beginning
+        file.truncate(0)  # longer than the file: the beginning of another one
         file.seek(0)
         return False
     if not answer.ok:
         if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            answer.raise_for_status()  # may be over soon
+            answer.raise_for_status()  # perhaps temporary
         raise InputError(f"{url}: the server answers {answer.status_code} {answer.reason}; {_BY_HAND}")
     if answer.headers.get("Content-Type", "").startswith("text/html"):
         raise InputError(
-            f"{url}: the server answers with a web page instead of the file, as Google Drive does when a file was asked for too often "
-            f"or is gone; {_BY_HAND}"
+            f"{url}: the server answers with a web page instead of the file, as Google Drive does after too many "
+            f"downloads or when a file is gone; {_BY_HAND}"
         )
     if start > file.tell():
         raise InputError(
-            f"{url}: the server sends the file from byte {start}, but was asked from byte {file.tell()}; try again later"
+            f"{url}: the server sends the file from byte {start} instead of byte {file.tell()}; try again later"
         )
     file.truncate(start)
     file.seek(start)
     if total is not None and total - start > (free := shutil.disk_usage(path.parent).free):
-        raise InputError(f"{path}: {total - start} bytes are to come, but there is space for {free} only")
+        raise InputError(f"{path}: {total - start} bytes are missing, but the disk has space for {free} only")
     for _ in track(_written(answer, file), path.name, None if total is None else (total - start) // MIB, "MiB"):
         pass
     return total is None or file.tell() == total
@@ -178,27 +167,27 @@ def _written(answer: requests.Response, file: BinaryIO) -> Iterator[None]:
         yield from [None] * (n // MIB - before // MIB)
 
 
-_BY_HAND = "open the address in a browser, where it may say why, or download the file by hand"
+_BY_HAND = "open the address in a browser to see why, or download the file there"
 
 
-def _place(answer: requests.Response, asked: int) -> tuple[int, int | None]:
-    """Where the body of an answer begins in the file, and how long the file is, if it says so."""
-    told = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", answer.headers.get("Content-Range", ""))
-    if told and answer.status_code != HTTPStatus.OK:
-        return int(told[1] or asked), None if told[2] == "*" else int(told[2])
+def _range(answer: requests.Response, position: int) -> tuple[int, int | None]:
+    """Where the body of an answer begins in the file, and the length of the file, if the answer says it."""
+    given = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", answer.headers.get("Content-Range", ""))
+    if given and answer.status_code != HTTPStatus.OK:
+        return int(given[1] or position), None if given[2] == "*" else int(given[2])
     length = answer.headers.get("Content-Length", "")
     return 0, int(length) if length.isdecimal() else None
 
 
 def _reason(error: requests.RequestException) -> str:
-    """What went wrong, for people."""
+    """The cause, for a message."""
     match error:
         case requests.HTTPError(response=requests.Response() as answer):
             return f"the server answers {answer.status_code} {answer.reason}"
         case requests.Timeout():
             return "no answer in time"
         case requests.exceptions.ChunkedEncodingError():
-            return "the connection was cut"
+            return "the connection was lost"
         case requests.ConnectionError():
             return "no connection (is there a network?)"
         case _:

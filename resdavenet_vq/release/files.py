@@ -1,8 +1,8 @@
-"""Reading the files of a released experiment, whose makers we do not know.
+"""Reads the files of a released experiment, which are not trusted.
 
-Archives are never unpacked to disk: the few files are read from within, and an archive with anything odd in it is
-refused. Of pickles only plain values and one `argparse.Namespace` are let in, of weights only finite tensors.
-Nothing here takes more memory than the limits below allow.
+Archives are never unpacked to disk: the few files are read in memory, and an archive with an unusual member is refused.
+Pickles may hold plain values and one `argparse.Namespace`, weights may hold finite tensors. The limits below bound the
+memory.
 """
 
 from __future__ import annotations
@@ -27,60 +27,35 @@ import torch
 from torch import Tensor
 
 from resdavenet_vq.errors import InputError
-
-ARGUMENTS, PROGRESS = "args.pkl", "progress.pkl"
-AUDIO, IMAGE = "models/best_audio_model.pth", "models/best_image_model.pth"
+from resdavenet_vq.release.archives import ARGUMENTS, AUDIO, IMAGE, PROGRESS, REQUIRED_FILES
 
 LARGEST = {ARGUMENTS: 1 << 20, PROGRESS: 1 << 20, AUDIO: 1 << 29, IMAGE: 1 << 29}
-"""Most bytes of each file; the published networks need under half of it."""
+"""Maximum size of each file; the published networks need less than half of it."""
 
 MOST_MEMBERS = 10_000
 MOST_UNPACKED = 1 << 32
-"""Of an archive: files, and bytes altogether once decompressed."""
+"""Maximum number of files in an archive, and maximum number of decompressed bytes."""
 
 ZIP = b"PK\x03\x04"
-"""How a zip archive begins, and a file of torch.save since 2020."""
+"""The first bytes of a zip archive, and of a file of torch.save since 2020."""
 
 CHUNK = 1 << 20
 """Bytes read at a time."""
 
 _ALLOWED_OPCODES = frozenset(
-    {"PROTO", "FRAME", "STOP", "MARK", "MEMOIZE", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET"}
-    | {
-        "NONE",
-        "NEWTRUE",
-        "NEWFALSE",
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG1",
-        "BINFLOAT",
-        "SHORT_BINUNICODE",
-        "BINUNICODE",
-    }
-    | {
-        "EMPTY_LIST",
-        "APPEND",
-        "APPENDS",
-        "EMPTY_TUPLE",
-        "TUPLE",
-        "TUPLE1",
-        "TUPLE2",
-        "TUPLE3",
-        "EMPTY_DICT",
-        "SETITEM",
-        "SETITEMS",
-    }
-    | {"GLOBAL", "STACK_GLOBAL", "NEWOBJ", "BUILD"}
+    "PROTO FRAME STOP MARK MEMOIZE BINPUT LONG_BINPUT BINGET LONG_BINGET "  # noqa: SIM905 (a list takes 40 lines)
+    "NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT SHORT_BINUNICODE BINUNICODE "
+    "EMPTY_LIST APPEND APPENDS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_DICT SETITEM SETITEMS "
+    "GLOBAL STACK_GLOBAL NEWOBJ BUILD".split()
 )
-"""What it takes to pickle a namespace of plain values; no opcode that calls, imports by number or refers outside."""
+"""The opcodes for a namespace of plain values; none that calls, imports by number or has external references."""
 
 
 def read_arguments(data: bytes) -> dict[str, Any]:
     """The plain values in a pickled `argparse.Namespace`. Raises InputError for a pickle of anything else."""
     value = _unpickled(data, ARGUMENTS)
     if not isinstance(value, _Namespace):
-        raise InputError(f"{ARGUMENTS}: holds no argparse.Namespace")
+        raise InputError(f"{ARGUMENTS}: does not hold an argparse.Namespace")
     return dict(_plain(getattr(value, "values", {}), ARGUMENTS))
 
 
@@ -88,12 +63,12 @@ def read_progress(data: bytes) -> list[Any]:
     """The rows of a pickled list of plain values. Raises InputError for a pickle of anything else."""
     value = _plain(_unpickled(data, PROGRESS), PROGRESS)
     if not isinstance(value, list):
-        raise InputError(f"{PROGRESS}: holds no list")
+        raise InputError(f"{PROGRESS}: does not hold a list")
     return value
 
 
 def read_weights(data: bytes, name: str) -> dict[str, Tensor]:
-    """The tensors in a file that torch.save wrote. Raises InputError for anything but plain, finite tensors by name."""
+    """The tensors in a file of torch.save. Raises InputError for anything but plain, finite tensors by name."""
     try:
         if data.startswith(ZIP):
             with zipfile.ZipFile(io.BytesIO(data)) as parts:
@@ -101,12 +76,12 @@ def read_weights(data: bytes, name: str) -> dict[str, Tensor]:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as e:  # noqa: BLE001 (the parsers' errors are of many types)
         raise InputError(
-            f"{name}: no file of tensors ({str(e).splitlines()[0] if str(e) else type(e).__name__})"
+            f"{name}: not a file of tensors ({str(e).splitlines()[0] if str(e) else type(e).__name__})"
         ) from None
     if not isinstance(state, dict) or not all(
         isinstance(key, str) and isinstance(x, Tensor) for key, x in state.items()
     ):
-        raise InputError(f"{name}: holds something else than tensors by name")
+        raise InputError(f"{name}: does not hold tensors by name only")
     faults = []
     for key, x in state.items():
         if (
@@ -115,7 +90,7 @@ def read_weights(data: bytes, name: str) -> dict[str, Tensor]:
             or x.device.type != "cpu"
             or x.nbytes > x.untyped_storage().nbytes()
         ):
-            faults.append(f"{name}: {key} is no plain tensor")
+            faults.append(f"{name}: {key} is not a plain tensor")
         elif not torch.isfinite(x).all():
             faults.append(f"{name}: {key} is not finite")
     if faults:
@@ -124,13 +99,13 @@ def read_weights(data: bytes, name: str) -> dict[str, Tensor]:
 
 
 class _Namespace:
-    """Stands for argparse.Namespace, which a pickle could alter."""
+    """Takes the place of argparse.Namespace, which a pickle could modify."""
 
     values: dict[str, Any]
 
     def __setstate__(self, state: Any) -> None:
         if type(state) is not dict:
-            raise pickle.UnpicklingError("a namespace's state is a dictionary")
+            raise pickle.UnpicklingError("the state of a namespace must be a dictionary")
         self.values = state
 
 
@@ -145,13 +120,13 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _unpickled(data: bytes, name: str) -> Any:
-    """What a pickle holds, if its opcodes are allowed and its memory is bounded by its size."""
+    """The value in a pickle whose opcodes are allowed and whose memory is bounded by its size."""
     try:
         for opcode, argument, _ in pickletools.genops(data):
             _check_opcode(opcode.name, argument, len(data))
         return _Unpickler(io.BytesIO(data)).load()
-    except Exception as e:  # noqa: BLE001 (a broken pickle fails in any way)
-        raise InputError(f"{name}: no pickle of plain values ({e})") from None
+    except Exception as e:  # noqa: BLE001 (a broken pickle may raise anything)
+        raise InputError(f"{name}: not a pickle of plain values ({e})") from None
 
 
 def _check_opcode(opcode: str, argument: Any, size: int) -> None:
@@ -162,14 +137,14 @@ def _check_opcode(opcode: str, argument: Any, size: int) -> None:
 
 
 def _plain(value: Any, name: str) -> Any:
-    """A copy of plain values as JSON knows them: infinite numbers become null. Raises InputError for other values."""
+    """A copy of values that JSON can express; infinite numbers become null. Raises InputError for other values."""
     left = 100_000
 
     def copy(value: Any, depth: int) -> Any:
         nonlocal left
         left -= 1
         if left < 0 or depth > 10:
-            raise InputError(f"{name}: holds too many values, or too deeply nested ones")
+            raise InputError(f"{name}: holds too many or too deeply nested values")
         if isinstance(value, float):
             return value if math.isfinite(value) else None
         if value is None or isinstance(value, str | int):
@@ -178,7 +153,7 @@ def _plain(value: Any, name: str) -> Any:
             return [copy(v, depth + 1) for v in value]
         if isinstance(value, dict) and all(isinstance(key, str) for key in value):
             return {key: copy(v, depth + 1) for key, v in value.items()}
-        raise InputError(f"{name}: holds a {type(value).__name__}, no plain value")
+        raise InputError(f"{name}: holds a {type(value).__name__}, which is not a plain value")
 
     return copy(value, 0)
 
@@ -191,36 +166,37 @@ def from_folder(path: Path) -> dict[str, bytes]:
         if not file.exists():
             continue
         if not file.is_file():
-            raise InputError(f"{file}: is no file")
+            raise InputError(f"{file}: is not a file")
         with file.open("rb") as f:
             files[name] = _bounded(f, largest, file)
     return _complete(files, path)
 
 
 def from_archive(path: Path) -> dict[str, bytes]:
-    """The bytes of the experiment's files in an archive, wherever in it the experiment's folder stands."""
+    """The bytes of the experiment's files in an archive, in whatever folder of it they are."""
     try:
         with path.open("rb") as f:
             zipped = f.read(len(ZIP)) == ZIP
         with _zip(path) if zipped else _tar(path) as members:
             roots = [name.removesuffix(ARGUMENTS) for name in members if PurePosixPath(name).name == ARGUMENTS]
             if len(roots) != 1:
-                raise InputError(f"{path}: there must be one {ARGUMENTS} in it, not {len(roots)}")
+                raise InputError(f"{path}: must contain one {ARGUMENTS}, not {len(roots)}")
             files = {}
             for name, largest in LARGEST.items():
                 if member := members.get(roots[0] + name):
                     with member() as f:
                         files[name] = _bounded(f, largest, path)
             return _complete(files, path)
-    # all that the two libraries raise for damaged members; NotImplementedError is zipfile's word for an unknown compression
+    # raised by the two libraries for damaged members; RuntimeError includes an unknown compression of zipfile
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError) as e:
         raise InputError(
-            f"{path}: no zip or tar archive of plain files ({e}); if you trust it all the same, unpack it yourself and give the folder"
+            f"{path}: not a zip or tar archive of plain files ({e}); if you trust it nevertheless, unpack it and "
+            f"import the folder"
         ) from None
 
 
 type _Members = dict[str, Callable[[], IO[bytes]]]
-"""Files in an archive: their names, and how to open them."""
+"""Functions that open the files in an archive, by name."""
 
 
 @contextmanager
@@ -232,7 +208,7 @@ def _zip(path: Path) -> Iterator[_Members]:
         for info in infos:
             kind = stat.S_IFMT(info.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or info.flag_bits & 1:
-                raise ValueError(f"{info.filename!r} is no plain file")
+                raise ValueError(f"{info.filename!r} is not a plain file")
             _add(members, info.filename, None if info.is_dir() else partial(archive.open, info))
         yield members
 
@@ -249,7 +225,7 @@ def _tar(path: Path) -> Iterator[_Members]:
             unpacked += info.size
             _check_size(n, unpacked, MOST_UNPACKED)
             if not (info.isfile() or info.isdir()) or info.issparse() or info.size < 0:
-                raise ValueError(f"{info.name!r} is no plain file")
+                raise ValueError(f"{info.name!r} is not a plain file")
             _add(members, info.name, None if info.isdir() else partial(_opened, archive, info))
         yield members
 
@@ -261,7 +237,7 @@ def _opened(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 
 
 class _SmallReads:
-    """A file of which nothing reads much at once: tarfile reads the headers of long names whole, however long they are."""
+    """A file that refuses to read much at once: tarfile reads headers of any length as a whole."""
 
     def __init__(self, file: Any) -> None:
         self.seek, self.tell, self._read = file.seek, file.tell, file.read
@@ -275,13 +251,13 @@ class _SmallReads:
 
 
 def _add(members: _Members, name: str, opener: Callable[[], IO[bytes]] | None) -> None:
-    """Adds a member under its normal name, None for a folder, unless the name leads elsewhere or is taken."""
+    """Adds a member, None for a folder; raises ValueError if its name leads out of the archive or is a duplicate."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"{name!r} leads out of the archive")
     if opener is not None:
         if str(path) in members:
-            raise ValueError(f"{name!r} stands in it twice")
+            raise ValueError(f"{name!r} is in it twice")
         members[str(path)] = opener
 
 
@@ -293,7 +269,7 @@ def _check_size(n: int, unpacked: int, largest: int) -> None:
 
 
 def _bounded(file: IO[bytes], largest: int, path: Path) -> bytes:
-    """All bytes of a file, if they are not too many."""
+    """All bytes of a file. Raises InputError if there are more than `largest`."""
     data = bytearray()
     while chunk := file.read(CHUNK):
         data += chunk
@@ -303,6 +279,6 @@ def _bounded(file: IO[bytes], largest: int, path: Path) -> bytes:
 
 
 def _complete(files: dict[str, bytes], path: Path) -> dict[str, bytes]:
-    if missing := [name for name in (ARGUMENTS, AUDIO) if name not in files]:
-        raise InputError(f"{path}: no released experiment; it has no {' and no '.join(missing)}")
+    if missing := [name for name in REQUIRED_FILES if name not in files]:
+        raise InputError(f"{path}: not a released experiment; it has no {' and no '.join(missing)}")
     return files

@@ -1,14 +1,12 @@
-"""The models released in 2020, turned into checkpoints like any other.
+"""Converts models released in 2020 to ordinary checkpoints.
 
-A released experiment is a folder with `args.pkl`, `models/best_audio_model.pth` and, mostly, `models/best_image_model.pth`
-and `progress.pkl`, or a zip or tar archive of one. Archives are known by their MD5 before anything parses them.
-`released_files.py` reads the files, whose makers we do not know; here is what they mean.
+A released experiment is a folder with `args.pkl`, `models/best_audio_model.pth` and usually
+`models/best_image_model.pth` and `progress.pkl`, or a zip or tar archive of such a folder. An archive is identified by
+its MD5 before it is parsed. `release.files` reads the files; this module interprets them.
 """
 
 from __future__ import annotations
 
-import csv
-import platform
 import re
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,34 +14,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-import resdavenet_vq
 from resdavenet_vq.config import IMAGENET, RANDOM, AudioModel, ImageModel, Model, QuantizerModel
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import atomic_write
+from resdavenet_vq.files import write_csv
 from resdavenet_vq.lineage import N_POSITIONS, Lineage
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import N_MELS, AudioEncoder
 from resdavenet_vq.model.dual_encoder import DualEncoder
 from resdavenet_vq.model.image import ImageEncoder
-from resdavenet_vq.release.archives import ARCHIVES, md5_of
-from resdavenet_vq.release.files import (
-    ARGUMENTS,
-    AUDIO,
-    IMAGE,
-    PROGRESS,
-    from_archive,
-    from_folder,
-    read_arguments,
-    read_progress,
-    read_weights,
-)
+from resdavenet_vq.release.archives import ARCHIVES, ARGUMENTS, AUDIO, IMAGE, PROGRESS, md5_of
+from resdavenet_vq.release.files import from_archive, from_folder, read_arguments, read_progress, read_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 HISTORY = "history.csv"
-"""The table that a training writes beside its model."""
+"""As a training writes it beside its model."""
 
 _LINEAGES = {archive.md5: archive.lineage for archive in ARCHIVES}
 
@@ -58,127 +45,110 @@ _NAMES = (
     (r"^quantizers\.(quant[1-5])\.cluster_size$", r"\1._ema_cluster_size"),
     (r"^trunk\.", ""),
 )
-"""How our names become the release's."""
+"""Patterns that turn our names into those of the release."""
 
 
-def import_released(path: Path, out: Path, *, allow_unknown: bool, lineage: str | None = None) -> None:
-    """Writes the folder of a trained model, `out`, from a released experiment: a folder, or a zip or tar archive of one.
+def import_released(path: Path, out: Path, *, allow_unknown: bool, lineage: Lineage | None = None) -> None:
+    """Writes the folder of a trained model, `out`, from a released experiment, a folder or a zip or tar archive.
 
-    An archive must be one of the ten released, by its MD5, unless `allow_unknown`; a folder is taken as it is. `lineage` is
-    what the model is taken for; it must be what the archive, or else the arguments, say. Without an image model the checkpoint
-    has no image branch: units, ABX and words work, and retrieval says why it does not.
+    An archive must be one of the ten released, by its MD5, unless `allow_unknown`; a folder is not checked. `lineage`
+    must agree with the archive or, if that is unknown, with the arguments. Without an image model the checkpoint has no
+    image branch: units, ABX and words work, retrieval is reported as not available.
 
-    The card says `released`, and in `provenance` the origin: file name, MD5, lineage of the archive where known, arguments,
-    best epoch. `history.csv` has a row for each epoch in `progress.pkl`: epoch, steps so far, and mean_recall_at_10, which is
-    known of the epochs that were the best so far only.
+    The card says `released`, and in `provenance` the origin: file name, MD5, lineage of the archive if known,
+    arguments, best epoch. `history.csv` has a row for each epoch in `progress.pkl`: epoch, steps so far, and
+    mean_recall_at_10, which is known of the epochs only that were the best so far.
 
-    Raises InputError saying everything that is wrong with the file that is; `out` is then left as it was.
+    Raises InputError with all faults of a file; `out` is then not written.
     """
-    try:
-        taken_for = Lineage.parse(lineage) if lineage else None
-    except ValueError as e:
-        raise InputError(str(e)) from None
     if path.is_dir():
         md5, files = "", from_folder(path)
     else:
         md5 = md5_of(path)
         if md5 not in _LINEAGES and not allow_unknown:
             raise InputError(
-                f"{path}: MD5 is {md5}, which none of the ten released archives has; the download is damaged or is something else. "
-                "Download it again, or allow unknown archives if you trust where it comes from"
+                f"{path}: MD5 is {md5}, which is not that of any of the ten released archives; the file is damaged or "
+                f"another one. "
+                "Download it again, or allow unknown archives if you trust its source"
             )
         files = from_archive(path)
-    known = _LINEAGES.get(md5)
+    archive_lineage = _LINEAGES.get(md5)
     try:
         arguments = read_arguments(files[ARGUMENTS])
         progress = read_progress(files[PROGRESS]) if PROGRESS in files else []
         audio = read_weights(files[AUDIO], AUDIO)
         state = {f"audio.{name}": x for name, x in audio_state(audio).items()}
-        described = _described(_without_prefix(audio))
+        shape = _infer_shape(_without_prefix(audio))
         if IMAGE in files:
             state |= {f"image.{name}": x for name, x in image_state(read_weights(files[IMAGE], IMAGE)).items()}
-        _check_agreement(arguments, described, known)
-        if taken_for is not None:
-            _check_lineage(taken_for, known, arguments, described)
-        model = _model(arguments, described, image_branch=IMAGE in files)
-        _check_fit(model, state)
+        _check_agreement(arguments, shape, archive_lineage)
+        if lineage is not None:
+            _check_lineage(lineage, archive_lineage, arguments, shape)
+        model = _model(arguments, shape, state, image_branch=IMAGE in files)
     except InputError as e:
         raise InputError(f"{path}: {e}") from None
-    model.load_state_dict(state)
     _write_history(out / HISTORY, progress)
-    origin = {"file": path.resolve().name, "md5": md5 or None, "lineage": known, "arguments": arguments} | _best(
-        progress
-    )
-    versions = {
-        "resdavenet-vq": resdavenet_vq.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
-    checkpoint.save(
-        out,
-        model,
-        {
-            "lineage": str(taken_for) if taken_for else known,
-            "released": True,
-            "provenance": origin,
-            "versions": versions,
-        },
-    )
+    origin = {
+        "file": path.resolve().name,
+        "md5": md5 or None,
+        "lineage": archive_lineage,
+        "arguments": arguments,
+    } | _best(progress)
+    card = {"lineage": str(lineage) if lineage else archive_lineage, "released": True, "provenance": origin}
+    checkpoint.save(out, model, card | {"versions": checkpoint.versions()})
 
 
-class _Described(NamedTuple):
-    """What the shapes of a released audio model say of it."""
+class _Shape(NamedTuple):
+    """The sizes of a released audio model."""
 
     audio: AudioModel
     sizes: dict[int, int]
-    """Codebook sizes by position, of the quantizers that are on."""
+    """Codebook sizes of the quantizers that are on, by position."""
 
 
 def audio_state(release: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A released audio model's tensors under the names of AudioEncoder.
+    """The tensors of a released audio model under the names of AudioEncoder.
 
-    Raises InputError listing every tensor that is missing, unexpected or misshaped for the network that the first
-    convolution of each stage and the numbers of blocks and quantizers describe.
+    The first convolution of each stage and the numbers of blocks and quantizers define the network. Raises InputError
+    listing all tensors that are missing, unexpected or misshaped for it.
     """
     state = {name: x for name, x in _without_prefix(release).items() if not name.startswith("batchnorm1.")}
-    described = _described(state)
+    shape = _infer_shape(state)
     with torch.device("meta"):
-        expected = AudioEncoder(
-            described.audio, _quantizer_model({}, described.sizes), tuple(described.sizes)
-        ).state_dict()
+        expected = AudioEncoder(shape.audio, _quantizer_model({}, shape.sizes), tuple(shape.sizes)).state_dict()
     return _renamed(expected, state, "audio")
 
 
 def image_state(release: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A released image model's tensors (ResNet-50 and `embedder`) under the names of ImageEncoder; strict like `audio_state`."""
+    """The tensors of a released image model under the names of ImageEncoder; strict like `audio_state`."""
     state = _without_prefix(release)
     bias = state.get("embedder.bias")
     if bias is None or bias.ndim != 1:
-        raise InputError("the image model has no embedder.bias that tells its width")
+        raise InputError("the image model has no embedder.bias, which defines its width")
     with torch.device("meta"):
         expected = ImageEncoder(ImageModel(architecture="resnet50"), len(bias)).state_dict()
     return _renamed(expected, state, "image")
 
 
 def _without_prefix(release: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state without the prefix that data parallelism leaves."""
+    """The state without the prefix of data parallelism."""
     return {name.removeprefix("module."): x for name, x in release.items()}
 
 
 def _renamed(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], which: str) -> dict[str, Tensor]:
-    """The released tensors by our names, if they are exactly the expected ones."""
-    theirs = {}
+    """The released tensors under our names. Raises InputError unless they are exactly the expected ones."""
+    released_names = {}
     for name in expected:
-        theirs[name] = name
+        released_names[name] = name
         for pattern, replacement in _NAMES:
-            theirs[name] = re.sub(pattern, replacement, theirs[name])
-    if faults := checkpoint.differences({theirs[name]: x for name, x in expected.items()}, state):
+            released_names[name] = re.sub(pattern, replacement, released_names[name])
+    if faults := checkpoint.differences({released_names[name]: x for name, x in expected.items()}, state):
         raise InputError(f"the weights of the {which} model have faults:\n" + "\n".join(faults))
-    return {name: state[theirs[name]] for name in expected}
+    return {name: state[released_names[name]] for name in expected}
 
 
-def _described(state: Mapping[str, Tensor]) -> _Described:
-    """The network that released names and shapes describe."""
+def _infer_shape(state: Mapping[str, Tensor]) -> _Shape:
+    """The sizes of the network, from the names and shapes of its tensors."""
     first = [
         state.get(name)
         for name in ("conv1.weight", *(f"layer{stage}.0.conv1.weight" for stage in range(1, N_POSITIONS)))
@@ -186,7 +156,8 @@ def _described(state: Mapping[str, Tensor]) -> _Described:
     shapes = [x.shape for x in first if x is not None and x.ndim == 4]
     if len(shapes) < N_POSITIONS:
         raise InputError(
-            "no released audio model: it has no four-dimensional conv1.weight and layer1.0.conv1.weight to layer4.0.conv1.weight"
+            "not a released audio model: it has no four-dimensional conv1.weight and layer1.0.conv1.weight to "
+            "layer4.0.conv1.weight"
         )
     if shapes[0][2] != N_MELS:
         raise InputError(f"{AUDIO}: takes {shapes[0][2]} mel bands, and the features have {N_MELS}")
@@ -200,17 +171,17 @@ def _described(state: Mapping[str, Tensor]) -> _Described:
         for n in range(1, N_POSITIONS + 1)
         if f"quant{n}._embedding.weight" in state
     }
-    return _Described(audio, sizes)
+    return _Shape(audio, sizes)
 
 
 def _quantizer_model(arguments: Mapping[str, Any], sizes: Mapping[int, int]) -> QuantizerModel:
-    """The quantizers' settings; positions that are off take the size in the arguments, or the default one."""
+    """Settings of the quantizers; codebook sizes of those that are off come from the arguments or are the default."""
     fallback = _numbers(arguments.get("VQ_sizes"))
     s1, s2, s3, s4, s5 = (
         sizes.get(n, fallback[n - 1] if len(fallback) == N_POSITIONS else 1024) for n in range(1, N_POSITIONS + 1)
     )
-    known = {"VQ_commitment_cost": "commitment_weight", "init_ema_mass": "init_mass", "init_std": "init_std"}
-    changes = {key: float(arguments[name]) for name, key in known.items() if type(arguments.get(name)) in {int, float}}
+    names = {"VQ_commitment_cost": "commitment_weight", "init_ema_mass": "init_mass", "init_std": "init_std"}
+    changes = {key: float(arguments[name]) for name, key in names.items() if type(arguments.get(name)) in {int, float}}
     same = s1 == s2 == s3 == s4 == s5
     return QuantizerModel(
         codebook_size=s1 if same else (s1, s2, s3, s4, s5),
@@ -219,41 +190,39 @@ def _quantizer_model(arguments: Mapping[str, Any], sizes: Mapping[int, int]) -> 
     )
 
 
-def _model(arguments: Mapping[str, Any], described: _Described, *, image_branch: bool) -> DualEncoder:
+def _model(
+    arguments: Mapping[str, Any], shape: _Shape, state: Mapping[str, Tensor], *, image_branch: bool
+) -> DualEncoder:
+    """Builds the model. Raises InputError if the image and the audio tensors do not fit together."""
     weights = IMAGENET if arguments.get("pretrained_image_model") is True else RANDOM
     settings = Model(
-        audio=described.audio,
+        audio=shape.audio,
         image=ImageModel(architecture="resnet50", weights=weights),
-        quantizer=_quantizer_model(arguments, described.sizes),
+        quantizer=_quantizer_model(arguments, shape.sizes),
     )
     with torch.random.fork_rng(devices=[]):
-        return DualEncoder(settings, tuple(described.sizes), image_branch=image_branch)
-
-
-def _check_fit(model: DualEncoder, state: Mapping[str, Tensor]) -> None:
-    """Raises InputError if the image and the audio tensors do not make up one model."""
+        model = DualEncoder(settings, tuple(shape.sizes), image_branch=image_branch)
     if faults := checkpoint.differences(model.state_dict(), state):
         raise InputError("the image and the audio model do not fit together:\n" + "\n".join(faults))
+    model.load_state_dict(state)
+    return model
 
 
-def _check_agreement(arguments: Mapping[str, Any], described: _Described, lineage: str | None) -> None:
+def _check_agreement(arguments: Mapping[str, Any], shape: _Shape, lineage: str | None) -> None:
     """Raises InputError listing where the arguments, or the lineage of the archive, contradict the tensors."""
-    on = tuple(described.sizes)
-    sizes = _numbers(arguments.get("VQ_sizes"))
-    told = {
-        "layer_widths": (_numbers(arguments.get("layer_widths")), described.audio.widths),
-        "layer_depths": (
-            _numbers(arguments.get("layer_depths")),
-            (described.audio.blocks_per_stage,) * (N_POSITIONS - 1),
-        ),
-        "convsize": (_numbers(arguments.get("convsize")), (described.audio.kernel_size,)),
-        "VQ_turnon": (_numbers(arguments.get("VQ_turnon")), tuple(int(n in on) for n in range(1, N_POSITIONS + 1))),
-        "VQ_sizes": (sizes, tuple(described.sizes.get(n, size) for n, size in enumerate(sizes, start=1))),
+    on = tuple(shape.sizes)
+    argument_sizes = _numbers(arguments.get("VQ_sizes"))
+    by_tensors: dict[str, tuple[int, ...]] = {
+        "layer_widths": shape.audio.widths,
+        "layer_depths": (shape.audio.blocks_per_stage,) * (N_POSITIONS - 1),
+        "convsize": (shape.audio.kernel_size,),
+        "VQ_turnon": tuple(int(n in on) for n in range(1, N_POSITIONS + 1)),
+        "VQ_sizes": tuple(shape.sizes.get(n, size) for n, size in enumerate(argument_sizes, start=1)),
     }
     faults = [
-        f"{ARGUMENTS}: {key} is {said}, but the tensors of {AUDIO} say {found}"
-        for key, (said, found) in told.items()
-        if said and said != found
+        f"{ARGUMENTS}: {key} is {numbers}, but the tensors of {AUDIO} say {expected}"
+        for key, expected in by_tensors.items()
+        if (numbers := _numbers(arguments.get(key))) and numbers != expected
     ]
     if lineage is not None and Lineage.parse(lineage).quantizers != on:
         faults.append(f"{AUDIO}: has the quantizers {on}, but this archive's model is {lineage}")
@@ -261,26 +230,28 @@ def _check_agreement(arguments: Mapping[str, Any], described: _Described, lineag
         raise InputError("\n".join(faults))
 
 
-def _check_lineage(taken_for: Lineage, known: str | None, arguments: Mapping[str, Any], described: _Described) -> None:
-    """Raises InputError if the model is not what it is taken for.
+def _check_lineage(lineage: Lineage, archive_lineage: str | None, arguments: Mapping[str, Any], shape: _Shape) -> None:
+    """Raises InputError if the model is not of this lineage.
 
-    Of an archive that is none of the ten, only the quantizers of the last stage and whether there was a stage before are known.
+    An unknown archive tells only the quantizers of its last stage, and whether there was an earlier stage.
     """
-    if known is not None:
-        if Lineage.parse(known) != taken_for:
-            raise InputError(f"is the released model of {known}, not of {taken_for}")
+    if archive_lineage is not None:
+        if Lineage.parse(archive_lineage) != lineage:
+            raise InputError(f"is the released model of {archive_lineage}, not of {lineage}")
         return
-    if taken_for.quantizers != tuple(described.sizes):
-        found = Lineage((tuple(described.sizes),))
-        raise InputError(f"its last stage is {found}, so it is no model of {taken_for}")
+    if lineage.quantizers != tuple(shape.sizes):
+        last_stage = Lineage((tuple(shape.sizes),))
+        raise InputError(f"its last stage is {last_stage}, so it is not a model of {lineage}")
     seed = arguments.get("seed_dir")
-    if isinstance(seed, str) and bool(seed) == (taken_for.parent is None):
-        begun = f"began with the weights of {PurePath(seed).name!r}" if seed else "began anew"
-        raise InputError(f"{ARGUMENTS}: seed_dir says that its training {begun}, so it is no model of {taken_for}")
+    if isinstance(seed, str) and bool(seed) == (lineage.parent is None):
+        start = f"from the weights of {PurePath(seed).name!r}" if seed else "from random weights"
+        raise InputError(
+            f"{ARGUMENTS}: seed_dir says that its training started {start}, so it is not a model of {lineage}"
+        )
 
 
 def _numbers(value: Any) -> tuple[int, ...]:
-    """The whole numbers in `3`, `[3, 4]` or `"3,4"`; none of anything else."""
+    """The integers in `3`, `[3, 4]` or `"3,4"`; empty for anything else."""
     if isinstance(value, str):
         value = value.split(",")
     try:
@@ -290,7 +261,7 @@ def _numbers(value: Any) -> tuple[int, ...]:
 
 
 def _epochs(progress: list[Any]) -> Iterator[tuple[int, int, int, float]]:
-    """Of each epoch: its number, steps so far, the best epoch so far and that one's R@10; rows of another form are left out."""
+    """For each epoch: its number, steps so far, the best epoch so far and its R@10; other rows are skipped."""
     for row in progress:
         match row:
             case [int(epoch), int(steps), int(best), float(recall), *_] if epoch >= 1:
@@ -299,14 +270,13 @@ def _epochs(progress: list[Any]) -> Iterator[tuple[int, int, int, float]]:
 
 def _best(progress: list[Any]) -> dict[str, Any]:
     """The best epoch and its R@10."""
-    return (
-        {"best_epoch": epochs[-1][2], "best_recall_at_10": epochs[-1][3]} if (epochs := list(_epochs(progress))) else {}
-    )
+    epochs = list(_epochs(progress))
+    return {"best_epoch": epochs[-1][2], "best_recall_at_10": epochs[-1][3]} if epochs else {}
 
 
 def _write_history(path: Path, progress: list[Any]) -> None:
-    with atomic_write(path) as tmp, tmp.open("w", encoding="utf-8", newline="") as f:
-        writer = csv.writer(f, lineterminator="\n")
-        writer.writerow(["epoch", "steps", "mean_recall_at_10"])
-        for epoch, steps, best, recall in _epochs(progress):
-            writer.writerow([epoch, steps, f"{recall:.6g}" if epoch == best else ""])
+    rows = (
+        {"epoch": epoch, "steps": steps, "mean_recall_at_10": recall if epoch == best else None}
+        for epoch, steps, best, recall in _epochs(progress)
+    )
+    write_csv(path, ("epoch", "steps", "mean_recall_at_10"), rows)

@@ -1,14 +1,13 @@
-"""Codebooks that are given life: dead codes restarted, new codebooks begun where the parent's frames are.
+"""Restart of dead codes; initialization of new codebooks from the parent's activations.
 
-A code is *live* if its moving average of frames is at least LIVE_SHARE of the average code's. A dead one is the nearest
-to hardly any frame, and so stays where no frames are. `recipe.dead_codes: restart` moves it to a random valid frame of the
-current global batch, with the average code's size and the sum that goes with it. Random restarts are usual practice:
-Jukebox (Dhariwal et al. 2020) takes them below one frame a batch, SoundStream (Zeghidour et al. 2021) below two, both in
-every step. Here the threshold is relative, so that it means the same for any size of batch and codebook, and there is a
-look every RESTART_EVERY steps: a code that was moved falls below the threshold again only if hardly any frame took it
-in the 200 steps that its size takes to decay so far.
+A code is *live* if its moving average of frames is at least LIVE_SHARE of the average over all codes. A dead code is
+nearest to hardly any frame, so it does not move. `recipe.dead_codes: restart` moves it to a random valid frame of the
+current global batch and gives it the average cluster size. Random restarts are common practice: Jukebox (Dhariwal et
+al. 2020) restarts codes below one frame per batch, SoundStream (Zeghidour et al. 2021) below two, both in every step.
+Here the threshold is relative, so that it does not depend on the sizes of batch and codebook, and codes are checked
+every RESTART_EVERY steps: a restarted code that no frame takes falls below the threshold again after about 200 steps.
 
-What is drawn follows from a generator, from frames numbered over the global batch: the same for any number of processes.
+Frames are numbered over the global batch before they are drawn: the draw is the same for any number of processes.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ if TYPE_CHECKING:
     from resdavenet_vq.model.quantizer import Quantizer
 
 LIVE_SHARE = 0.125
-"""Of the average code's frames: what a live code has at least."""
+"""A live code has at least this share of the average cluster size."""
 
 RESTART_EVERY = 25
-"""Steps of an epoch between two looks for dead codes."""
+"""Steps between two checks for dead codes."""
 
 UTTERANCES = 256
-"""Of the training split, whose frames begin new codebooks."""
+"""Training utterances whose frames initialize new codebooks."""
 
 
 def live(quantizer: Quantizer) -> Tensor:
@@ -44,13 +43,13 @@ def live(quantizer: Quantizer) -> Tensor:
     return quantizer.cluster_size >= LIVE_SHARE * quantizer.cluster_size.mean()
 
 
-def health(quantizers: Mapping[str, Quantizer]) -> dict[str, float]:
-    """The history's column `quantN_live_codes` of each quantizer: how many codes are live after the epoch."""
+def live_codes(quantizers: Mapping[str, Quantizer]) -> dict[str, float]:
+    """Columns of the history: `quantN_live_codes` of each quantizer, the number of live codes after the epoch."""
     return {f"{name}_live_codes": int(live(quantizer).sum()) for name, quantizer in quantizers.items()}
 
 
 def restart_is_due(position: tuple[int, int]) -> bool:
-    """Whether dead codes are restarted in the step at (epoch from 1, step from 0): every so many, but not in the very first."""
+    """Whether dead codes are restarted in the step at (epoch from 1, step from 0); never in the first step of all."""
     return position[1] % RESTART_EVERY == 0 and position != (1, 0)
 
 
@@ -58,43 +57,43 @@ def restart_is_due(position: tuple[int, int]) -> bool:
 def restart_dead_codes(
     quantizer: Quantizer, frames: Tensor, n_frames: Tensor, n: int, generator: torch.Generator
 ) -> None:
-    """Moves every dead code to a random valid frame of the global batch; size and sum follow. Every process must call it.
+    """Moves every dead code to a random valid frame of the global batch. Every process must call it.
 
-    Frames that are not finite move nothing. Waits for a GPU.
+    Frames that are not finite are ignored. Waits for a GPU.
 
     Parameters
     ----------
     frames
-        (B, C, T): what enters the quantizer, of this process's part of the global batch, which may be empty.
+        (B, C, T): input of the quantizer, this process's part of the global batch, which may be empty.
     n_frames
         (B,) int64: valid frames.
     n
-        Utterances in the global batch, of which process r has every world-th from the r-th on.
+        Utterances in the global batch; process r has every world-th of them from the r-th on.
     generator
-        On the CPU, alike in all processes.
+        On the CPU, with the same state in all processes.
     """
     dead = ~live(quantizer)
     if not dead.any():
         return
     drawn = _random_frames(frames, n_frames, n, len(dead), generator)
-    _place(quantizer, dead & drawn.isfinite().all(dim=1), drawn, quantizer.cluster_size.mean())
+    _move(quantizer, dead & drawn.isfinite().all(dim=1), drawn, quantizer.cluster_size.mean())
 
 
-def begin_at_parent(
+def initialize_from_parent(
     quantizers: Mapping[str, Quantizer], parent: Path, store: Store, generator: torch.Generator
 ) -> None:
-    """Makes codebooks that the model in folder `parent` has not, or has in another shape, of frames that it makes of training utterances.
+    """Initializes codebooks that the model in folder `parent` lacks, or has in another shape, from its activations.
 
-    The parent runs as in evaluation, each utterance by itself; a codebook gets random frames of what enters it
-    (`convN` of the parent), each once if there are enough. Cluster sizes stay as they are, sums follow. Process 0 decides.
+    The parent encodes training utterances one by one, in evaluation mode; a codebook gets random frames of its input
+    (`convN` of the parent), each at most once if there are enough. Cluster sizes do not change. Process 0 draws.
     """
     model, _ = checkpoint.load(parent)
-    known = model.state_dict()
+    parent_state = model.state_dict()
     names = {name: f"audio.quantizers.{name}.codebook" for name in quantizers}
     new = {
         name: q
         for name, q in quantizers.items()
-        if names[name] not in known or known[names[name]].shape != q.codebook.shape
+        if names[name] not in parent_state or parent_state[names[name]].shape != q.codebook.shape
     }
     if not new:
         return
@@ -103,26 +102,26 @@ def begin_at_parent(
         device = next(iter(drawn.values())).device
         numbers = np.flatnonzero(store.image_index >= 0)
         chosen = numbers[torch.randperm(len(numbers), generator=generator)[:UTTERANCES].numpy()]
-        entering: dict[str, list[Tensor]] = {name: [] for name in new}
+        inputs: dict[str, list[Tensor]] = {name: [] for name in new}
         model.to(device)
         with torch.inference_mode():
             for number in chosen.tolist():
                 logmel = torch.from_numpy(store.logmel(number).astype(np.float32)).T[None].to(device)
                 output = model.audio(logmel, torch.tensor([logmel.shape[2]]), until="conv" + max(new)[-1])
-                for name, parts in entering.items():
+                for name, parts in inputs.items():
                     layer = output.layers["conv" + name[-1]]
                     parts.append(layer.vectors[0, :, : int(layer.n_frames[0])].T)
-        for name, parts in entering.items():
+        for name, parts in inputs.items():
             frames = torch.cat(parts)
             drawn[name].copy_(frames[_choose(len(frames), len(drawn[name]), generator).to(device)])
     for name, quantizer in new.items():
-        everything = torch.ones_like(quantizer.cluster_size, dtype=torch.bool)
-        _place(quantizer, everything, distributed.total(drawn[name]), quantizer.cluster_size)
+        all_codes = torch.ones_like(quantizer.cluster_size, dtype=torch.bool)
+        _move(quantizer, all_codes, distributed.total(drawn[name]), quantizer.cluster_size)
 
 
 @torch.no_grad()
-def _place(quantizer: Quantizer, which: Tensor, vectors: Tensor, size: Tensor) -> None:
-    """Puts the codes that `which` (K,) marks at their rows of `vectors` (K, C), with a cluster size, a scalar or (K,)."""
+def _move(quantizer: Quantizer, which: Tensor, vectors: Tensor, size: Tensor) -> None:
+    """Moves the codes marked in `which` (K,) to rows of `vectors` (K, C), with cluster size `size`, scalar or (K,)."""
     quantizer.cluster_size.copy_(torch.where(which, size, quantizer.cluster_size))
     quantizer.codebook.copy_(torch.where(which[:, None], vectors, quantizer.codebook))
     quantizer.embedding_sum.copy_(
@@ -131,7 +130,7 @@ def _place(quantizer: Quantizer, which: Tensor, vectors: Tensor, size: Tensor) -
 
 
 def _random_frames(frames: Tensor, n_frames: Tensor, n: int, k: int, generator: torch.Generator) -> Tensor:
-    """(k, C) float32: random valid ones of the global batch, the same in all processes."""
+    """(k, C) float32: random valid frames of the global batch, the same in all processes."""
     rank, world = distributed.rank(), distributed.world()
     lengths = torch.zeros(n, dtype=torch.int64, device=frames.device)
     lengths[rank::world] = n_frames
@@ -147,5 +146,5 @@ def _random_frames(frames: Tensor, n_frames: Tensor, n: int, k: int, generator: 
 
 
 def _choose(n: int, k: int, generator: torch.Generator) -> Tensor:
-    """So many of the numbers below n, each at most once if there are enough."""
+    """K random numbers below n, each at most once if there are enough."""
     return torch.randperm(n, generator=generator)[:k] if n >= k else torch.randint(n, (k,), generator=generator)

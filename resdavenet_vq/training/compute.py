@@ -1,6 +1,6 @@
-"""How the arithmetic of a training is carried out: its precision, compiled kernels, and whether a GPU repeats itself bit for bit.
+"""The arithmetic of a training: precision, compiled kernels, determinism on a GPU.
 
-Nothing here changes the method, and everything here may change last digits, so `training.compute` is part of what decides a model.
+Nothing here changes the method, but all of it may change last digits: `training.compute` is part of a model's identity.
 """
 
 from __future__ import annotations
@@ -12,62 +12,63 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from resdavenet_vq.model.precision import true_float32
+
 if TYPE_CHECKING:
     from resdavenet_vq import config
     from resdavenet_vq.model.dual_encoder import DualEncoder
 
 COMPILER = "inductor"
 
-MOST_SHAPES = 64
-"""Compiled versions of one piece of code. All stages of the audio network are one such piece, and torch's own limit is 8."""
+COMPILED_VERSIONS = 64
+"""Limit per function; all stages of the audio network share one function, and torch's own limit is 8."""
 
 
 @contextmanager
 def arithmetic(settings: config.Compute, device: torch.device) -> Iterator[None]:
-    """While the block runs, a GPU computes float32 as `precision` says, and reproducibly if that is asked for. A CPU always does."""
+    """While the block runs, a GPU computes with `precision`, and reproducibly if `deterministic`. A CPU always does."""
     if device.type != "cuda":
         yield
         return
     backends: Any = torch.backends
     memory: Any = torch.utils.deterministic
-    kinds = (backends.cudnn.conv, backends.cuda.matmul)
-    before = [kind.fp32_precision for kind in kinds], backends.cudnn.benchmark, memory.fill_uninitialized_memory
+    before = backends.cudnn.benchmark, memory.fill_uninitialized_memory
     deterministic, warn_only = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
-    for kind in kinds:
-        kind.fp32_precision = "tf32" if settings.precision == "tf32" else "ieee"
-    backends.cudnn.benchmark = not settings.deterministic  # the fastest algorithm of the moment is not always the same
+    backends.cudnn.benchmark = not settings.deterministic  # picks the fastest algorithm, which varies
     if settings.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first product is computed
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read at the first matrix product
         torch.use_deterministic_algorithms(mode=True, warn_only=True)
-        memory.fill_uninitialized_memory = False  # costs time, and only hides errors of the code
+        memory.fill_uninitialized_memory = False  # costs time, and would only hide bugs
     try:
-        yield
+        with true_float32():
+            if settings.precision == "tf32":
+                backends.cudnn.conv.fp32_precision = backends.cuda.matmul.fp32_precision = "tf32"
+            yield
     finally:
-        for kind, precision in zip(kinds, before[0], strict=True):
-            kind.fp32_precision = precision
-        backends.cudnn.benchmark, memory.fill_uninitialized_memory = before[1:]
+        backends.cudnn.benchmark, memory.fill_uninitialized_memory = before
         torch.use_deterministic_algorithms(mode=deterministic, warn_only=warn_only)
 
 
 def autocast(settings: config.Compute, device: torch.device) -> AbstractContextManager[Any]:
-    """For the forward pass of the two branches: bfloat16 where `precision` says so. Quantizers and losses stay in float32."""
+    """The autocast of the two branches: bfloat16 if `precision` is. Quantizers and losses stay in float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
 
 
 def compile_branches(model: DualEncoder, *, dynamic: bool) -> None:
-    """Compiles, when they are first called, the image branch and each stage of the audio branch; quantizers stay between them as they are.
+    """Compiles the image branch and each stage of the audio branch at their first call, but not the quantizers.
 
-    State dicts keep their names. `dynamic`: one version for batches of any length, rather than one for each length.
-    A graph that would break is an error.
+    State dicts keep their names. `dynamic`: one version for batches of any length, instead of one for each length.
+    A graph break is an error.
     """
-    torch._dynamo.config.recompile_limit = max(MOST_SHAPES, torch._dynamo.config.recompile_limit)  # noqa: SLF001 - no public name
+    limits = torch._dynamo.config  # noqa: SLF001 - no public name
+    limits.recompile_limit = max(COMPILED_VERSIONS, limits.recompile_limit)
     for part in (*model.audio.stages, model.image):
         part.compile(fullgraph=True, dynamic=dynamic, backend=COMPILER)
 
 
 def uncompiled(settings: config.Compute) -> AbstractContextManager[Any]:
-    """While the block runs, compiled branches run as if they were not: for validation, where every batch has another length."""
+    """While the block runs, compiled branches run uncompiled: for validation, where batches differ in length."""
     return torch.compiler.set_stance("force_eager") if settings.compile else nullcontext()

@@ -1,21 +1,18 @@
-"""Several processes, one GPU each: what they are, and what they exchange.
+"""Training with several processes, one GPU each, and the data they exchange.
 
-Every function is the identity in a single process, so that the loop reads the same for one
-and for many. The number of processes does not change the method: process r of W takes every
-W-th pair of the global batch from the r-th on, the pooled embeddings are gathered so that the
-similarity matrix is the global batch's, and statistics and gradients are summed over processes.
-Batch normalisation uses each process's own part, as in the release, and of the running
-statistics those of process 0 count, as under the release's data parallelism.
+In a single process every function is the identity. The number of processes does not change the method: process r of W
+takes every W-th pair of the global batch from the r-th on, the pooled embeddings are gathered, so that the similarity
+matrix is that of the global batch, and statistics and gradients are summed over processes. Batch normalization uses
+each process's own part, as in the release; the running statistics of process 0 are kept, as in the release's data
+parallelism.
 
-Gradients: every process computes the same loss from the gathered embeddings, but the gradient
-flows only into its own part of them. The sum of the processes' gradients is therefore the
-gradient of the global loss, and a loss on local items must be weighted by their share of the
-global count.
+Gradients: every process computes the same loss from the gathered embeddings, but the gradient flows only into its own
+part of them. The sum of the processes' gradients is therefore the gradient of the global loss, and a loss on local
+items must be weighted by their share of the global count.
 """
 
 from __future__ import annotations
 
-import fcntl
 import getpass
 import math
 import os
@@ -32,13 +29,14 @@ import torch.distributed as dist
 from torch import Tensor
 
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.files import lock
 
 TIMEOUT = timedelta(minutes=10)
-"""A process that waits longer than this for another gives up."""
+"""Longest time to wait for another process."""
 
 
 class Launch(NamedTuple):
-    """A process among all: its number, how many there are, and its number on its machine."""
+    """The number of a process, the number of processes, and its number on its machine."""
 
     rank: int
     world: int
@@ -46,7 +44,7 @@ class Launch(NamedTuple):
 
 
 def launch(environment: dict[str, str]) -> Launch:
-    """What torchrun or SLURM's srun says in the environment; a single process otherwise."""
+    """Reads the variables that torchrun or SLURM's srun sets; without them there is a single process."""
     if "WORLD_SIZE" in environment:
         return Launch(int(environment["RANK"]), int(environment["WORLD_SIZE"]), int(environment["LOCAL_RANK"]))
     if int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
@@ -60,9 +58,9 @@ def launch(environment: dict[str, str]) -> Launch:
 
 @contextmanager
 def processes() -> Iterator[torch.device]:
-    """Joins the other processes, if there are any, and gives this one's device: its GPU, or the CPU.
+    """Joins the other processes, if any, and yields the device of this one: its GPU, or the CPU.
 
-    A process by itself takes the first GPU that no other training on this machine has taken.
+    A single process takes the first GPU that no other training on this machine uses.
     """
     here = launch(dict(os.environ))
     if here.world == 1:
@@ -81,7 +79,7 @@ def processes() -> Iterator[torch.device]:
 
 
 def _device(gpu: int | None) -> torch.device:
-    """The GPU, from now on the current one, or the CPU."""
+    """The GPU, which becomes the current one, or the CPU."""
     if gpu is None:
         return torch.device("cpu")
     torch.cuda.set_device(gpu)
@@ -90,19 +88,17 @@ def _device(gpu: int | None) -> torch.device:
 
 @contextmanager
 def free_gpu(count: int, folder: Path) -> Iterator[int | None]:
-    """The first of `count` GPUs that nobody has locked in `folder`, locked meanwhile; the first of all if none is free; None of none.
+    """Locks the first free one of `count` GPUs and yields its number; 0 if none is free, None if `count` is 0.
 
-    Where a scheduler has chosen, the chosen ones are all that there are, and their names are part of the locks'.
+    The locks lie in `folder`; the GPUs that a scheduler has assigned are part of their names.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all").replace(",", "_")
     with ExitStack() as stack:
         for number in range(count):
-            lock = stack.enter_context(
-                (folder / f"resdavenet-vq-{getpass.getuser()}-gpu-{visible}-{number}.lock").open("w")
-            )
+            path = folder / f"resdavenet-vq-{getpass.getuser()}-gpu-{visible}-{number}.lock"
             try:
-                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+                stack.enter_context(lock(path, f"GPU {number}: is being used"))
+            except InputError:
                 continue
             yield number
             return
@@ -115,22 +111,22 @@ def _first_host(node_list: str) -> str:
             ["scontrol", "show", "hostnames", node_list], check=True, capture_output=True, text=True
         ).stdout.split()
     except (OSError, subprocess.CalledProcessError) as e:
-        raise InputError(f"cannot tell the first host of {node_list} ({e}); set MASTER_ADDR to its name") from e
+        raise InputError(f"cannot find the first host of {node_list} ({e}); set MASTER_ADDR to its name") from e
     return hosts[0]
 
 
 def rank() -> int:
-    """The number of this process; process 0 writes."""
+    """The number of this process; only process 0 writes files."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world() -> int:
-    """How many processes there are."""
+    """The number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def gather(x: Tensor, n: int) -> Tensor:
-    """The global batch's rows (n, D), in its order, from each process's part (about n / world, D), with gradient."""
+    """The rows (n, D) of the global batch, in order, from the parts of all processes, with gradient."""
     if world() == 1:
         return x
     gathered: Tensor = _Gather.apply(x, n)
@@ -160,7 +156,7 @@ def total(x: Tensor) -> Tensor:
 
 
 def sum_gradients(parameters: Iterable[Tensor]) -> None:
-    """Every gradient becomes its sum over processes, by way of one buffer."""
+    """Replaces every gradient by its sum over processes, in one reduction."""
     if world() == 1:
         return
     gradients = []
@@ -174,7 +170,7 @@ def sum_gradients(parameters: Iterable[Tensor]) -> None:
 
 
 def highest(number: int, device: torch.device) -> int:
-    """The highest of the processes' numbers; every process must ask."""
+    """The maximum over processes. Every process must call it."""
     if world() == 1:
         return number
     x = torch.tensor(number, device=device)
@@ -193,8 +189,9 @@ def check_agreement(named_tensors: Iterable[tuple[str, Tensor]]) -> None:
     dist.all_reduce(high, dist.ReduceOp.MAX)
     if different := [name for name, same in zip(names, (low == high).tolist(), strict=True) if not same]:
         raise InputError(
-            f"the processes have come to different values of {different[0]} and {len(different) - 1} other tensors; nothing was saved. "
-            "Start the same command again, it goes on from the last checkpoint; if it happens again, suspect the hardware"
+            f"the processes have different values of {different[0]} and {len(different) - 1} other tensors; nothing "
+            f"was saved. "
+            "Run the same command again to resume from the last checkpoint; if it happens again, suspect the hardware"
         )
 
 

@@ -1,4 +1,4 @@
-"""Signals that ask a training to end: noted, and obeyed between two steps."""
+"""Signals that end a training: recorded when they arrive, acted on between two steps."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from resdavenet_vq.errors import InputError
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 SAME = 1.0
-"""Seconds in which a second SIGINT is taken for the first one, that torchrun or srun has passed on."""
+"""A SIGINT within so many seconds after the first counts as the same, forwarded by torchrun or srun."""
 
 
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong
-    """Training ends here, its state saved; the text is the signal's name."""
+    """The training was stopped and its state saved; the text is the name of the signal."""
 
 
 class Interruption:
-    """While the block runs, SIGTERM and a first SIGINT are only noted; a second SIGINT is obeyed at once.
+    """While the block runs, SIGTERM and the first SIGINT are only recorded; a second SIGINT acts at once.
 
-    A scheduler's SIGTERM comes to every process of a job, and again from those that pass it on; when it means it, SIGKILL follows.
-    Outside the main thread, where Python has no signal handlers, nothing is noted.
+    A scheduler sends SIGTERM to every process of a job, and some of them forward it; SIGKILL follows later.
+    Outside the main thread, where Python has no signal handlers, nothing is recorded.
     """
 
     def __init__(self) -> None:
         self.signal: str | None = None
-        """The name of the signal that came first."""
+        """The name of the first signal."""
         self._since = 0.0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+            self._before = {number: signal.signal(number, self._record) for number in SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
         self._restore()
 
     def check(self) -> None:
-        """Raises Interrupted if a signal came to this process."""
-        self.obey(wanted=self.signal is not None)
+        """Raises Interrupted if this process has received a signal."""
+        self.raise_if(self.signal is not None)
 
-    def obey(self, *, wanted: bool) -> None:
-        """Raises Interrupted if the processes have agreed that one of them got a signal."""
-        if wanted:
+    def raise_if(self, stop: bool) -> None:
+        """Raises Interrupted if the processes have agreed to stop, because one of them has received a signal."""
+        if stop:
             raise Interrupted(self.signal or "a signal to another process")
 
-    def _note(self, number: int, _: FrameType | None) -> None:
+    def _record(self, number: int, _: FrameType | None) -> None:
         if self.signal is None:
             self.signal, self._since = signal.Signals(number).name, time.monotonic()
         elif number == signal.SIGINT and time.monotonic() - self._since >= SAME:
@@ -65,10 +65,10 @@ class Interruption:
 
 
 def shielded[T](batches: Iterable[T]) -> Generator[T]:
-    """The batches, made by data workers that never get the signals and that end when this generator is closed.
+    """The batches of data workers that ignore the signals and that end when this generator is closed.
 
-    Ctrl-C and a cluster's scheduler signal every process of a job. Data workers must not end of it while the
-    step at hand still needs them.
+    Ctrl-C and a scheduler signal every process of a job. Data workers must survive it while the current step needs
+    them.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
@@ -77,9 +77,9 @@ def shielded[T](batches: Iterable[T]) -> Generator[T]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     try:
         yield from iterator
-    except InputError as e:  # from a worker it comes with that worker's traceback in its text
+    except InputError as e:  # from a worker, its text contains the worker's traceback
         raise InputError(str(e).rpartition("InputError: ")[2].strip()) from None
     finally:
-        # by itself a DataLoader's iterator ends its workers when nothing refers to it any more, but an error's traceback may
+        # a DataLoader's iterator ends its workers when it is collected, but the traceback of an error may keep it alive
         if shutdown := getattr(iterator, "_shutdown_workers", None):
             shutdown()

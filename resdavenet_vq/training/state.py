@@ -1,70 +1,47 @@
-"""Where an unfinished training keeps what it needs to go on.
+"""The state of an unfinished training, on disk and in memory.
 
-The state of a lineage lives in one folder, outside declared outputs:
+The checkpoints of a lineage lie in one folder, which is not an output of a rule:
 
-    state/lock                        held while a process trains here; names it
+    state/lock                        exists while a process trains; names it
     state/KEY/identity.json           everything that decides the result; KEY is its hash
     state/KEY/checkpoint-000012.pt    tensors and plain values only
-    state/KEY/latest.json             which checkpoint counts, and its SHA-256
+    state/KEY/latest.json             the name of the latest checkpoint, and its SHA-256
 
-A run resumes its own key and never another's: other settings, data, parent or code start
-anew, and going back to the old ones finds their state again. `latest.json` is replaced only
-after the checkpoint that it names is whole and on disk, so that a kill at any moment leaves
-the previous checkpoint or the new one.
+A training resumes from its own KEY only: with other settings, data, parent or code it starts anew, and with the old
+ones it finds their state again. `latest.json` is replaced only after the new checkpoint is on disk: a kill at any
+moment leaves the previous checkpoint or the new one.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
-import socket
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import atomic_write, read_json, sha256, write_json
+from resdavenet_vq.model import checkpoint, pretrained
+from resdavenet_vq.model.dual_encoder import DualEncoder
+from resdavenet_vq.training import compute, distributed
+from resdavenet_vq.training.step import Totals, quantizers_of
 
-
-@contextmanager
-def locked(root: Path) -> Iterator[None]:
-    """Keeps every other process out of `root`. Raises InputError at once, naming the process that is in it.
-
-    The lock belongs to this process and not, as flock's would, to the data workers that it forks:
-    they may outlive it for some seconds, and the next run must not find their lock.
-    """
-    root.mkdir(parents=True, exist_ok=True)
-    path = root / "lock"
-    with path.open("a+", encoding="utf-8") as lock:
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            holder = lock.read().strip() or "another process"
-            raise InputError(
-                f"{path}: {holder} is training this lineage; wait until it ends, or end it, and try again"
-            ) from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')},")
-        lock.flush()
-        try:
-            yield
-        finally:
-            lock.truncate(0)
+if TYPE_CHECKING:
+    from resdavenet_vq import config
 
 
 @dataclass(frozen=True)
 class State:
-    """The state of one identity under a lineage's state folder."""
+    """The checkpoints of one identity in the state folder of a lineage."""
 
     root: Path
     identity: Mapping[str, Any]
-    """JSON values: all that decides the result."""
+    """JSON values: everything that decides the result."""
 
     @property
     def folder(self) -> Path:
@@ -80,22 +57,19 @@ class State:
         manifest = read_json(manifest_path)
         path = self.folder / manifest["file"]
         if not path.is_file() or sha256(path) != manifest["sha256"]:
-            fault = "its bytes have changed since it was written" if path.is_file() else "it is missing"
+            fault = "its bytes have changed" if path.is_file() else "it is missing"
             raise InputError(
-                f"{path}: the checkpoint to resume from is damaged ({fault}); remove {self.folder} to train from the start"
+                f"{path}: the checkpoint to resume from is damaged ({fault}); remove {self.folder} to train from the "
+                f"start"
             )
-        import torch
-
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         return state
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Makes `state` the latest checkpoint: tensors, containers and plain values.
+        """Writes `state`, tensors, containers and plain values, as the latest checkpoint.
 
-        Raises InputError if it cannot be written; the checkpoint before stays.
+        Raises InputError if it cannot be written; the previous checkpoint stays.
         """
-        import torch
-
         self.folder.mkdir(parents=True, exist_ok=True)
         manifest_path = self.folder / "latest.json"
         number = read_json(manifest_path)["number"] + 1 if manifest_path.exists() else 1
@@ -107,7 +81,7 @@ class State:
             write_json(manifest_path, {"number": number, "file": path.name, "sha256": sha256(path)})
         except (OSError, RuntimeError) as e:  # torch.save reports a full disk as a RuntimeError
             raise InputError(
-                f"{path}: cannot be written ({e}); make room and start the same command again, it goes on from the checkpoint before"
+                f"{path}: cannot be written ({e}); free some disk space and run the same command again to resume"
             ) from e
         self._remove(path for path in self._checkpoints() if path.name != f"checkpoint-{number:06}.pt")
 
@@ -117,23 +91,24 @@ class State:
         self._remove(self._checkpoints())
 
     def others(self) -> list[str]:
-        """One line for each unfinished training of another identity: where it is kept and what differs."""
+        """One line for each unfinished training of another identity: its folder and what differs."""
         lines = []
         for manifest in sorted(self.root.glob("*/latest.json")):
             if manifest.parent == self.folder:
                 continue
             changes = differences(read_json(manifest.with_name("identity.json")), self.identity)
             lines.append(
-                f"{manifest.parent}: an unfinished training with other settings is kept, not used here: {'; '.join(changes)}"
+                f"{manifest.parent}: a checkpoint of a training with other settings, data or code is ignored: "
+                f"{'; '.join(changes)}"
             )
         return lines
 
     def _checkpoints(self) -> list[Path]:
-        """Every checkpoint in the folder, and what a kill left of one that was being written."""
+        """All checkpoints in the folder, and temporary files that a kill has left."""
         return [*self.folder.glob("checkpoint-*.pt"), *self.folder.glob(".*.tmp")]
 
     @staticmethod
-    def _remove(paths: Any) -> None:
+    def _remove(paths: Iterable[Path]) -> None:
         for path in paths:
             path.unlink(missing_ok=True)
 
@@ -157,3 +132,98 @@ def _flat(value: Any, prefix: str = "") -> dict[str, str]:
             for k, v in _flat(inner, f"{prefix}.{key}" if prefix else str(key)).items()
         }
     return {prefix: json.dumps(value, sort_keys=True)}
+
+
+@dataclass
+class Run:
+    """A training in memory. It has no state of a random generator: draws are functions of the position."""
+
+    model: DualEncoder
+    optimizer: torch.optim.Optimizer
+    totals: Totals
+    device: torch.device
+    epoch: int = 1
+    """The current epoch."""
+    step: int = 0
+    """Number of its finished steps."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    """A row for each finished epoch; of process 0 only, like `best`."""
+    best: dict[str, Tensor] = field(default_factory=dict)
+    """Weights after the best epoch so far, on the CPU."""
+    best_epoch: int = 0
+    """0 before the first epoch ends."""
+
+    @classmethod
+    def start(
+        cls,
+        model: config.Model,
+        quantizers: tuple[int, ...],
+        recipe: config.Recipe,
+        training: config.Training,
+        parent: Path | None,
+        device: torch.device,
+    ) -> Run:
+        """Before the first step: weights from the seed, then the parent's, or in a first stage pretrained ones."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(training.seed)
+            encoder = DualEncoder(model, quantizers, jitter=training.jitter, jitter_offsets=recipe.jitter)
+        if parent is None:
+            pretrained.load_trunk(encoder)
+        else:
+            checkpoint.warm_start(encoder, parent)
+        encoder.to(device).train()
+        for quantizer in quantizers_of(encoder).values():
+            quantizer.reduce_statistics = distributed.total
+        if training.compute.compile:
+            compute.compile_branches(encoder, dynamic=training.pad_to == "batch")
+        trained = [p for p in encoder.parameters() if p.requires_grad]
+        optimizer = torch.optim.Adam(trained, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
+        return cls(encoder, optimizer, Totals.empty(encoder, device), device)
+
+    @property
+    def position(self) -> str:
+        """For messages."""
+        return f"epoch {self.epoch}, step {self.step}"
+
+    def set_learning_rate(self, value: float) -> None:
+        """Sets the learning rate of all parameters."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = value
+
+    def finish_epoch(self, row: dict[str, float]) -> None:
+        """Appends a row to the history, and keeps the weights if its mean R@10 is the highest so far."""
+        self.history.append(row)
+        if not self.best_epoch or row["mean_recall_at_10"] > self.history[self.best_epoch - 1]["mean_recall_at_10"]:
+            self.best = {name: x.detach().to("cpu", copy=True) for name, x in self.model.state_dict().items()}
+            self.best_epoch = self.epoch
+
+    def next_epoch(self) -> None:
+        """Moves to the first step of the next epoch."""
+        self.epoch, self.step, self.totals = self.epoch + 1, 0, Totals.empty(self.model, self.device)
+
+    def shared_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Names and tensors that are equal in all processes: all but the running statistics of batch normalization."""
+        yield from self.model.named_parameters()
+        for name, quantizer in quantizers_of(self.model).items():
+            yield from ((f"{name}.{key}", x) for key, x in quantizer.named_buffers())
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a checkpoint: tensors, containers and plain values."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "tally": self.totals.to_dict(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "history": self.history,
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+        }
+
+    def resume(self, saved: dict[str, Any]) -> None:
+        """Continues from a checkpoint."""
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.totals = Totals.from_dict(saved["tally"], self.device)
+        self.epoch, self.step = saved["epoch"], saved["step"]
+        self.history, self.best, self.best_epoch = saved["history"], saved["best"], saved["best_epoch"]

@@ -1,13 +1,13 @@
-"""One step of training: forward, losses, gradients, update; and the sums over an epoch.
+"""One step of training: forward pass, losses, gradients, update; and the totals of an epoch.
 
-Nothing here is random but through generators seeded by f(seed, epoch, step), so that a step
-is the same whichever process takes it, and whenever.
+All random numbers come from generators seeded by (seed, epoch, step), so that a step is the same in every process and
+after every interruption.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from resdavenet_vq.model.quantizer import Quantizer
 
 SHORTEST = 32
-"""Frames that a batch is padded to at least: two at the slowest layer, so that batch normalisation has a variance even of a single pair."""
+"""Batches are padded to at least so many frames: two at the slowest layer, so that a single pair has a variance."""
 
 
 class StepLosses(NamedTuple):
@@ -42,8 +42,8 @@ class StepLosses(NamedTuple):
 
 
 @dataclass
-class Tally:
-    """Sums over the steps of an epoch so far."""
+class Totals:
+    """Sums over the finished steps of an epoch."""
 
     parts: Tensor
     """(4 + Q,) float64: losses, each step weighted by its pairs."""
@@ -51,13 +51,13 @@ class Tally:
     """(K,) int64 of each quantizer."""
     pairs: int = 0
     seconds: float = 0.0
-    """Of the steps, waiting for data included."""
+    """Duration of the steps, waiting for data included."""
     waited: float = 0.0
-    """Seconds of waiting for data."""
+    """Seconds spent waiting for data."""
 
     @classmethod
-    def empty(cls, model: DualEncoder, device: torch.device) -> Tally:
-        """Nothing summed yet."""
+    def empty(cls, model: DualEncoder, device: torch.device) -> Totals:
+        """Before the first step."""
         counts = {
             name: torch.zeros(len(q.codebook), dtype=torch.int64, device=device)
             for name, q in quantizers_of(model).items()
@@ -65,14 +65,14 @@ class Tally:
         return cls(torch.zeros(4 + len(counts), dtype=torch.float64, device=device), counts)
 
     def add(self, losses: StepLosses, pairs: int) -> None:
-        """One step more."""
+        """Adds a step."""
         self.parts += losses.parts * pairs
         self.pairs += pairs
         for name, counts in losses.counts.items():
             self.counts[name] += counts
 
     def collect(self) -> None:
-        """Process 0 takes the other processes' counts. Every process must call it."""
+        """Adds the counts of all processes to those of process 0. Every process must call it."""
         for counts in self.counts.values():
             distributed.total(counts)
             if distributed.rank():
@@ -90,13 +90,13 @@ class Tally:
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any], device: torch.device) -> Tally:
+    def from_dict(cls, values: dict[str, Any], device: torch.device) -> Totals:
         """From a checkpoint; the counts go to process 0."""
         counts = {name: x.to(device) * (distributed.rank() == 0) for name, x in values["counts"].items()}
         return cls(values["parts"].to(device), counts, values["pairs"], values["seconds"], values["waited"])
 
     def to_row(self) -> dict[str, float]:
-        """The history's columns: means over pairs, of each quantizer the use of its codes, and the speed; of process 0 after `collect`."""
+        """Columns of the history: means over pairs, use of codes, speed. Only valid in process 0 after `collect`."""
         means = (self.parts / self.pairs).tolist()
         triplets, commitments = means[:4], means[4:]
         row = {"loss": sum(triplets) + sum(commitments)} | dict(zip(TripletLosses._fields, triplets, strict=True))
@@ -112,18 +112,18 @@ class Tally:
 
 
 def quantizers_of(model: DualEncoder) -> dict[str, Quantizer]:
-    """The quantizers that are on, by layer, in the order of the network."""
+    """The quantizers that are on, by layer name, in the order of the network."""
     return {name: cast("Quantizer", module) for name, module in model.audio.quantizers.items()}
 
 
-def generator(*what: int | str) -> torch.Generator:
-    """A generator whose draws follow from `what` alone: (purpose, seed, epoch, step)."""
-    digest = hashlib.sha256(repr(what).encode()).digest()
+def generator(*key: int | str) -> torch.Generator:
+    """A generator whose draws depend on `key` only: (purpose, seed, epoch, step)."""
+    digest = hashlib.sha256(repr(key).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
 def learning_rate(training: config.Training, epoch: int) -> float:
-    """The learning rate of an epoch; epochs count from 1, so that the first plateau is one epoch shorter, as published."""
+    """The learning rate of an epoch; as epochs count from 1, the first plateau is one epoch shorter, as published."""
     return training.learning_rate * training.learning_rate_decay ** (epoch // training.learning_rate_decay_every)
 
 
@@ -135,7 +135,7 @@ def step_losses(
     recipe: config.Recipe,
     training: config.Training,
 ) -> StepLosses:
-    """Forward and losses of one step, and the update of the codebooks.
+    """Forward pass and losses of one step, and the update of the codebooks.
 
     Parameters
     ----------
@@ -146,15 +146,16 @@ def step_losses(
     n
         Pairs in the global batch.
     position
-        Epoch (from 1) and step (from 0): what is random follows from them and the seed.
+        Epoch (from 1) and step (from 0), which seed the generators.
     recipe, training
         Settings.
 
-    Nothing here waits for a GPU, but for a restart of dead codes. Numbers that are not finite show in the losses, and leave the codebooks as they were.
+    Only a restart of dead codes waits for a GPU. Numbers that are not finite appear in the losses, and do not change
+    the codebooks.
     """
     device = next(model.parameters()).device
     if len(batch.index) == 0:
-        embeddings, commitments, counts, entering = _without_pairs(model, device)
+        embeddings, commitments, counts, inputs = _without_pairs(model, device)
     else:
         missing = max(0, SHORTEST - batch.logmel.shape[2])
         logmel = nn.functional.pad(batch.logmel.float(), (0, missing), value=PAD_VALUE[recipe.pad_value])
@@ -165,11 +166,11 @@ def step_losses(
         layers = {name: layer for name, layer in audio.layers.items() if layer.counts is not None}
         commitments = [cast("Tensor", layer.commitment_loss) for layer in layers.values()]
         counts = {name: cast("Tensor", layer.counts) for name, layer in layers.items()}
-        entering = {name: audio.layers[name.replace("quant", "conv")] for name in layers}
+        inputs = {name: audio.layers[name.replace("quant", "conv")] for name in layers}
     if recipe.dead_codes == "restart" and codebooks.restart_is_due(position):
         for name, quantizer in quantizers_of(model).items():
             random = generator("restart", training.seed, *position, name)
-            codebooks.restart_dead_codes(quantizer, entering[name].vectors, entering[name].n_frames, n, random)
+            codebooks.restart_dead_codes(quantizer, inputs[name].vectors, inputs[name].n_frames, n, random)
     image, speech = distributed.gather(embeddings, n).chunk(2, dim=1)
     S = pooled_similarity(image, speech)
     impostors = draw_impostors(n, generator("impostors", training.seed, *position)).to(device, non_blocking=True)
@@ -187,7 +188,7 @@ def step_losses(
 def _without_pairs(
     model: DualEncoder, device: torch.device
 ) -> tuple[Tensor, list[Tensor], dict[str, Tensor], dict[str, Layer]]:
-    """What a process contributes whose part of the last short batch is empty: nothing, but its codebooks follow the others'."""
+    """The contribution of a process whose part of the last batch is empty; its codebooks follow the other processes."""
     quantized = {
         name: q(
             torch.zeros(1, q.codebook.shape[1], 1, device=device), torch.zeros(1, 1, dtype=torch.bool, device=device)
@@ -195,18 +196,18 @@ def _without_pairs(
         for name, q in quantizers_of(model).items()
     }
     embeddings = torch.zeros(0, 2 * model.settings.audio.widths[-1], device=device)
-    nothing = torch.zeros(0, dtype=torch.int64, device=device)
-    entering = {name: Layer(q.vectors[:0], nothing) for name, q in quantized.items()}
+    no_frames = torch.zeros(0, dtype=torch.int64, device=device)
+    inputs = {name: Layer(q.vectors[:0], no_frames) for name, q in quantized.items()}
     return (
         embeddings,
         [q.commitment_loss for q in quantized.values()],
         {name: q.counts for name, q in quantized.items()},
-        entering,
+        inputs,
     )
 
 
 def update(model: nn.Module, optimizer: torch.optim.Optimizer, losses: StepLosses) -> Tensor:
-    """Gradients and the optimizer's step. Returns whether loss and gradients are finite, a scalar on the device."""
+    """Gradients and optimizer step. Returns whether loss and gradients are finite, a scalar on the device."""
     optimizer.zero_grad(set_to_none=True)
     if losses.total.requires_grad:
         losses.total.backward()
@@ -217,21 +218,17 @@ def update(model: nn.Module, optimizer: torch.optim.Optimizer, losses: StepLosse
 
 
 def all_finite(tensors: Iterable[Tensor]) -> Tensor:
-    """Whether every floating tensor's norm is finite: a scalar on the device, without waiting for it."""
+    """Whether the norm of every floating-point tensor is finite: a scalar on the device, without waiting for it."""
     floating = [x for x in tensors if x.is_floating_point()]
     return torch.stack(torch._foreach_norm(floating)).isfinite().all()  # noqa: SLF001 - all tensors at once
 
 
-def not_finite(named: Iterable[tuple[str, Tensor]]) -> Iterator[str]:
-    """Names of the tensors that hold an infinite number or NaN."""
-    return (name for name, x in named if x.is_floating_point() and not x.isfinite().all())
-
-
-def divergence(model: nn.Module, where: str) -> InputError:
-    """What to tell when numbers are no longer finite."""
-    tensors = list(not_finite([*model.named_parameters(), *model.named_buffers()]))
-    found = f"; {len(tensors)} tensors of the model are not finite, the first is {tensors[0]}" if tensors else ""
+def divergence(model: nn.Module, position: str) -> InputError:
+    """The error when losses or gradients are not finite."""
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    names = [name for name, x in tensors if x.is_floating_point() and not x.isfinite().all()]
+    detail = f"; {len(names)} tensors of the model are not finite, the first is {names[0]}" if names else ""
     return InputError(
-        f"training diverged at {where}: losses or gradients are not finite{found}. Nothing of it was saved. "
+        f"training diverged at {position}: losses or gradients are not finite{detail}. Nothing of it was saved. "
         "Lower training.learning_rate, and check the data with `resdavenet-vq verify`"
     )

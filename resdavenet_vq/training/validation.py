@@ -1,4 +1,4 @@
-"""Retrieval on the validation split, which chooses the best epoch."""
+"""Retrieval on the validation split, by which the best epoch is chosen."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ IMAGES_AT_ONCE = 64
 def recalls(
     model: DualEncoder, store: Store, image: ImageModel, workers: int, device: torch.device, between: Callable[[], None]
 ) -> dict[str, float]:
-    """R@1, R@5 and R@10 in both directions, and the mean of the two R@10: the history's columns.
+    """R@1, R@5 and R@10 in both directions, and the mean of the two R@10, as columns of the history.
 
-    Each utterance is encoded with its own length, so that no result depends on batch mates; utterances without
-    an image are left out. `between` is called between batches and may raise. The model comes back in training mode.
+    Each batch holds utterances of equal length, so that no result depends on the batch; utterances without an image are
+    left out. `between` is called between batches and may raise. Afterwards the model is in training mode.
     """
     model.eval()
     try:
-        shown, image_index = np.unique(store.image_index[store.image_index >= 0], return_inverse=True)
+        with_speech, image_index = np.unique(store.image_index[store.image_index >= 0], return_inverse=True)
         images = np.zeros((len(store.image_ids), model.settings.audio.widths[-1]), np.float32)
         with closing(shielded(evaluation_images(store, image, IMAGES_AT_ONCE, workers))) as batches:
             for pixels, numbers in batches:
@@ -49,7 +49,7 @@ def recalls(
             between()
     finally:
         model.train()
-    scores = evaluate(images[shown], speech[store.image_index >= 0], image_index, (1, 5, 10))
+    scores = evaluate(images[with_speech], speech[store.image_index >= 0], image_index, (1, 5, 10))
     columns = {
         f"{name}_recall_at_{k}": r
         for name, direction in (

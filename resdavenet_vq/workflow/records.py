@@ -65,8 +65,8 @@ def results(plan: Plan) -> Iterator[Result]:
     config = plan.config
     for split in config.corpus.splits:
         rule = "prepare_part" if plan.parts(split) else "prepare"
-        for file in plan.stores(split):
-            yield Result(Path(file), rule, json.loads(plan.preparation(split)), _store)
+        for store in plan.stores(split):
+            yield Result(Path(store), rule, json.loads(plan.preparation(split)), _store)
     for lineage in plan.trained.values():
         yield Result(Path(plan.model(lineage)), "train", _training(plan, lineage), _card)
     words = {

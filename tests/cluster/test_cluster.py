@@ -16,7 +16,7 @@ import yaml
 from cluster import slurm
 from training_child import write_store
 
-from resdavenet_vq.training.loop import TIMINGS
+from resdavenet_vq.training.train import TIMINGS
 
 REPO = Path(__file__).resolve().parents[2]
 PROFILE = REPO / "profiles/slurm/config.yaml"
@@ -259,14 +259,14 @@ def test_a_training_requeued_killed_and_orphaned_ends_like_an_unbroken_one(clust
     wait_for(lambda: training.epochs_done() >= 2, run)
     (job,) = cluster.jobs()[before:]
     cluster.ask("scontrol", "requeue", job["JobId"])
-    wait_for(lambda: "goes on at epoch" in read(training.log) and training.epochs_done() >= 2, run)
+    wait_for(lambda: "resumes at epoch" in read(training.log) and training.epochs_done() >= 2, run)
     (job,) = cluster.jobs()[before:]
     assert (job["Restarts"], job["JobState"]) == ("1", "RUNNING")
 
     # the process is killed outright: Snakemake submits the job again
     os.kill(workers(cluster, "train")[0], signal.SIGKILL)
     training.log.unlink()
-    wait_for(lambda: "goes on at epoch" in read(training.log) and training.epochs_done() >= 2, run)
+    wait_for(lambda: "resumes at epoch" in read(training.log) and training.epochs_done() >= 2, run)
     assert len(cluster.jobs()[before:]) == 2
     assert cluster.jobs()[before]["JobState"] == "FAILED"
 
@@ -283,7 +283,7 @@ def test_a_training_requeued_killed_and_orphaned_ends_like_an_unbroken_one(clust
     training.log.unlink()
     Snakemake(cluster, training.folder, "--unlock", *training.target[:-2]).end()
     on_slurm(cluster, training.folder, profile, *training.target).end()
-    assert "goes on at epoch" in read(training.log)
+    assert "resumes at epoch" in read(training.log)
 
     unbroken = Training(stores, tmp_path / "unbroken")
     Snakemake(cluster, unbroken.folder, "--cores", "1", *unbroken.target).end()

@@ -21,7 +21,7 @@ from resdavenet_vq.encode import recording as recordings
 from resdavenet_vq.encode.recording import load
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.model import checkpoint
-from resdavenet_vq.model.reach import Reach
+from resdavenet_vq.model.audio import ReceptiveField
 
 REPO = Path(__file__).resolve().parents[2]
 DATA = REPO / "tests/golden"
@@ -78,7 +78,7 @@ def test_pieces_without_their_context_would_differ(folder, monkeypatch):
     """So that the test above can fail."""
     model, recording = load(folder / "model"), Recording(folder / "wavs/sub/deep/e.x.wav")
     right = np.concatenate([part["quant3"].codes for part in model.parts(recording, ["quant3"], 64)])
-    monkeypatch.setattr(recordings, "reach", lambda *_: Reach(0, 0))
+    monkeypatch.setattr(recordings, "receptive_field", lambda *_: ReceptiveField(0, 0))
     wrong = np.concatenate([part["quant3"].codes for part in model.parts(recording, ["quant3"], 64)])
     assert (right != wrong).any()
 

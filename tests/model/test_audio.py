@@ -4,7 +4,8 @@ import torch
 
 from resdavenet_vq.config import AudioModel, QuantizerModel
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.model.audio import AudioEncoder, jittered_times
+from resdavenet_vq.lineage import frame_stride
+from resdavenet_vq.model.audio import AudioEncoder, ReceptiveField, jittered_times, receptive_field
 
 AUDIO = AudioModel(widths=(4, 4, 6, 6, 8), blocks_per_stage=1, kernel_size=3, n_mels=7)
 
@@ -164,3 +165,29 @@ def test_activations_are_channels_last_where_that_is_safe(widths, last):
     layers = model(logmel(), torch.tensor([64, 40])).layers
     for n in range(1, 6):
         assert (layers[f"conv{n}"].vectors.stride(1) == 1) == last
+
+
+@pytest.mark.parametrize(("kernel", "blocks"), [(9, 2), (9, 1), (3, 1), (5, 2)])
+@pytest.mark.parametrize("layer", ["conv1", "conv2", "conv3", "conv5"])
+def test_frames_in_the_receptive_field_matter_and_no_others(kernel, blocks, layer):
+    torch.manual_seed(0)
+    audio = AudioModel(widths=(4, 4, 4, 4, 4), blocks_per_stage=blocks, kernel_size=kernel)
+    network = AudioEncoder(audio, QuantizerModel(codebook_size=4), ()).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.weight.data.abs_()  # nothing cancels, no ReLU closes
+    stride, around = frame_stride(layer), receptive_field(network, layer)
+    total = -(-(2 * (around.last - around.first) + 64) // stride) * stride
+    f = total // 2 // stride
+    x = torch.rand(1, 40, total).add(1).requires_grad_()
+    output = network(x, torch.tensor([total]), until=layer)
+    output.frames[0, :, f].sum().backward()
+    touched = x.grad[0].abs().sum(dim=0).nonzero().flatten()
+    assert (int(touched.min()), int(touched.max())) == (stride * f + around.first, stride * f + around.last)
+
+
+def test_the_receptive_fields_of_the_published_network():
+    audio = AudioEncoder(AudioModel(widths=(4, 4, 4, 4, 4)), QuantizerModel(codebook_size=4), ())
+    assert [receptive_field(audio, f"quant{n}") for n in range(1, 6)] == [
+        ReceptiveField(-r, r) for r in (0, 28, 84, 196, 420)
+    ]

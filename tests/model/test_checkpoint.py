@@ -113,8 +113,8 @@ def change_card(folder, **changes):
         ({"sha256": None}, "sha256"),
         ({"quantizers": [6]}, "numbers from 1 to 5"),
         ({"quantizers": "2"}, "numbers from 1 to 5"),
-        ({"model": None}, "describes no model"),
-        ({"image_branch": None}, "describes no model"),
+        ({"model": None}, "does not describe a model"),
+        ({"image_branch": None}, "does not describe a model"),
         ({"model": {"audio": {"widths": [1, 2]}}}, r"model\.json: 'model' has faults\n(.*\n)*image: missing"),
     ],
 )
@@ -159,10 +159,9 @@ def test_an_interrupted_save_leaves_nothing_new(folder, monkeypatch):
 
 def test_a_child_without_a_new_quantizer_equals_its_parent(folder):
     child = encoder(seed=7)
-    warm = checkpoint.warm_start(child, folder)
-    assert warm.new == warm.dropped == ()
-    assert set(warm.copied) == set(child.state_dict())
+    checkpoint.warm_start(child, folder)
     parent, _ = checkpoint.load(folder)
+    assert all(torch.equal(x, parent.state_dict()[name]) for name, x in child.state_dict().items())
     child.eval()
     assert torch.equal(child.audio(*logmel()).frames, parent.audio(*logmel()).frames)
     assert torch.equal(child.image(images()), parent.image(images()))
@@ -171,13 +170,10 @@ def test_a_child_without_a_new_quantizer_equals_its_parent(folder):
 def test_warm_start_copies_what_fits_and_keeps_the_rest(folder):
     settings = SETTINGS.model_copy(update={"quantizer": QuantizerModel(codebook_size=(9, 5, 5, 9, 9))})
     child, initial = encoder((2, 3), 7, settings), encoder((2, 3), 7, settings)
-    warm = checkpoint.warm_start(child, folder)
-    buffers = ("codebook", "cluster_size", "embedding_sum")
-    assert set(warm.new) == {f"audio.quantizers.quant{n}.{name}" for n in (2, 3) for name in buffers}
-    assert set(warm.dropped) == {f"audio.quantizers.quant2.{name}" for name in buffers}
+    checkpoint.warm_start(child, folder)
     parent = encoder().state_dict()
     for name, x in child.state_dict().items():
-        assert torch.equal(x, (initial.state_dict() if name in warm.new else parent)[name]), name
+        assert torch.equal(x, (initial.state_dict() if "quantizers" in name else parent)[name]), name
 
 
 def test_the_audio_alone_is_that_of_the_whole(tmp_path):

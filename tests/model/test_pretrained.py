@@ -12,7 +12,7 @@ from resdavenet_vq.config import AudioModel, ImageModel, Model, QuantizerModel, 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.model import checkpoint, pretrained
 from resdavenet_vq.model.dual_encoder import DualEncoder
-from resdavenet_vq.training.run import Run
+from resdavenet_vq.training.state import Run
 
 THIN = {"architecture": "thin_resnet", "widths": (4, 4, 4, 4)}
 
@@ -42,26 +42,18 @@ def resnet():
     return resnet50(weights=None).state_dict()
 
 
-def test_a_resnet50_of_torchvision(resnet, tmp_path):
-    file = tmp_path / "resnet50.pth"
-    torch.save(resnet, file)
-    model = encoder(architecture="resnet50", weights=str(file))
-    pretrained.load_trunk(model)
-    assert_loaded(model, resnet)
-    old = {name: x for name, x in resnet.items() if not name.endswith("num_batches_tracked")}
-    torch.save(old, file)
-    model = encoder(architecture="resnet50", weights=str(file))
-    pretrained.load_trunk(model)
-    assert_loaded(model, resnet)
-
-
-def test_safetensors(tmp_path):
-    file = tmp_path / "thin.safetensors"
-    save_file(thin_state(), file)
+@pytest.mark.parametrize(("save", "suffix"), [(torch.save, "pth"), (save_file, "safetensors")])
+def test_a_local_file(tmp_path, save, suffix):
+    file = tmp_path / f"thin.{suffix}"
+    save(thin_state(), file)
     model = encoder(**THIN, weights=str(file))
     pretrained.load_trunk(model)
     assert_loaded(model, thin_state())
     assert pretrained.sha256_of(model.settings.image) == hashlib.sha256(file.read_bytes()).hexdigest()
+    save({name: x for name, x in thin_state().items() if not name.endswith("num_batches_tracked")}, file)
+    model = encoder(**THIN, weights=str(file))  # as files from before 2018
+    pretrained.load_trunk(model)
+    assert (model.image.trunk.bn1.num_batches_tracked == 0).all()
 
 
 def test_random_weights_stay():
@@ -105,7 +97,7 @@ def test_files_of_something_else(content, suffix, tmp_path, monkeypatch):
         torch.save(content() if callable(content) else content, data)
         content = data.getvalue()
     (tmp_path / f"w.{suffix}").write_bytes(content)
-    with pytest.raises(InputError, match=rf"^w\.{suffix}: (no file of tensors|holds something else)"):
+    with pytest.raises(InputError, match=rf"^w\.{suffix}: (not a file of tensors|does not hold tensors)"):
         pretrained.load_trunk(encoder(**THIN, weights=f"w.{suffix}"))
     assert not (tmp_path / "canary").exists()
 
@@ -114,7 +106,7 @@ def test_a_corrupted_and_a_missing_file(tmp_path):
     file = tmp_path / "thin.pth"
     torch.save(thin_state(), file)
     file.write_bytes(file.read_bytes()[:-1000])
-    with pytest.raises(InputError, match=r"thin\.pth: no file of tensors"):
+    with pytest.raises(InputError, match=r"thin\.pth: not a file of tensors"):
         pretrained.load_trunk(encoder(**THIN, weights=str(file)))
     with pytest.raises(InputError, match=r"model\.image\.weights: .*nowhere\.pth: no such file"):
         pretrained.load_trunk(encoder(**THIN, weights=str(tmp_path / "nowhere.pth")))
@@ -162,7 +154,7 @@ def test_without_a_network_it_is_said_how_to_go_on(imagenet):
     image, served, _ = imagenet
     served.unlink()
     with pytest.raises(
-        InputError, match=rf"give its path as model\.image\.weights; its SHA-256 begins with {served.stem[-8:]}"
+        InputError, match=rf"set model\.image\.weights to its path; its SHA-256 begins with {served.stem[-8:]}"
     ):
         pretrained.sha256_of(image)
 

@@ -1,9 +1,9 @@
 """Downloads from a server of our own: whole, cut, wrong, and none."""
 
 import errno
-import fcntl
 import hashlib
 import json
+import os
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 
 from resdavenet_vq.__main__ import app
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.files import lock
+from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.release import download as fetching
 from resdavenet_vq.release.archives import ARCHIVES, Archive
 from resdavenet_vq.release.download import fetch_metadata, fetch_released
@@ -23,7 +25,7 @@ from resdavenet_vq.release.download import fetch_metadata, fetch_released
 CONTENT = bytes(range(256)) * 20_000  # five chunks
 ID = "1MhC6PCkt7DBQvWTvf-c_ru4HSHmSb9AP"
 PAGE = Path(__file__).parents[2] / "docs/released_models.md"
-NAME = "RDVQ_00000_01000.archive"
+LINEAGE, NAME = Lineage.parse("{}->{2}"), "RDVQ_00000_01000.archive"
 
 
 class Server(ThreadingHTTPServer):
@@ -89,20 +91,20 @@ def names(folder):
 
 
 def test_a_whole_download(server, tmp_path):
-    path = fetch_released("{} -> {2}", tmp_path / "new/folder")
+    path = fetch_released(LINEAGE, tmp_path / "new/folder")
     assert path == tmp_path / "new/folder" / NAME
     assert path.read_bytes() == CONTENT
     assert names(path.parent) == [NAME]
     assert server.asked == [({"id": ID, "export": "download", "confirm": "t"}, "bytes=0-")]
-    fetch_released("{}->{2}", path.parent)
+    fetch_released(LINEAGE, path.parent)
     assert len(server.asked) == 1  # it is there
 
 
 def test_the_command(server, tmp_path):
-    run = CliRunner().invoke(app, ["fetch-released", "{}->{2}", "--out", str(tmp_path)])
+    run = CliRunner().invoke(app, ["fetch-released", "none-2", "--out", str(tmp_path)])
     assert run.exit_code == 0
     assert (tmp_path / NAME).read_bytes() == CONTENT
-    for arguments in ([], ["{}", "--metadata", "train"]):
+    for arguments in ([], ["none", "--metadata", "train"]):
         run = CliRunner().invoke(app, ["fetch-released", *arguments, "--out", str(tmp_path)])
         assert "--metadata alone" in str(run.exception)
 
@@ -110,7 +112,7 @@ def test_the_command(server, tmp_path):
 @pytest.mark.parametrize("length", [True, False])
 def test_a_cut_connection_is_taken_up_again(server, tmp_path, length):
     server.cuts, server.length = [3_000_000, 1_000_000], length
-    fetch_released("{}->{2}", tmp_path)
+    fetch_released(LINEAGE, tmp_path)
     assert (tmp_path / NAME).read_bytes() == CONTENT
     ranges = [int(wanted[6:-1]) for _, wanted in server.asked]
     assert ranges[0] == 0 < ranges[1] < ranges[2] < len(CONTENT)
@@ -118,14 +120,14 @@ def test_a_cut_connection_is_taken_up_again(server, tmp_path, length):
 
 
 def test_the_next_run_goes_on_where_the_last_one_failed(server, tmp_path):
-    server.cuts = [3_000_000] + [0] * fetching.FRUITLESS
-    with pytest.raises(InputError, match=r"the connection was cut; \d+ bytes have come so far and stay"):
-        fetch_released("{}->{2}", tmp_path)
+    server.cuts = [3_000_000] + [0] * fetching.ATTEMPTS
+    with pytest.raises(InputError, match=r"the connection was lost; \d+ bytes are kept"):
+        fetch_released(LINEAGE, tmp_path)
     [part] = names(tmp_path)
     assert part == f".{NAME}.part"
     come = (tmp_path / part).stat().st_size
     assert 2_000_000 < come <= 3_000_000
-    fetch_released("{}->{2}", tmp_path)
+    fetch_released(LINEAGE, tmp_path)
     assert server.asked[-1][1] == f"bytes={come}-"
     assert (tmp_path / NAME).read_bytes() == CONTENT
     assert names(tmp_path) == [NAME]
@@ -134,14 +136,14 @@ def test_the_next_run_goes_on_where_the_last_one_failed(server, tmp_path):
 def test_a_server_that_sends_everything_again(server, tmp_path):
     (tmp_path / f".{NAME}.part").write_bytes(b"an old beginning")
     server.ranges = False
-    fetch_released("{}->{2}", tmp_path)
+    fetch_released(LINEAGE, tmp_path)
     assert (tmp_path / NAME).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("left", [CONTENT, CONTENT + b"too long"])
 def test_a_part_that_is_complete_or_too_long(server, tmp_path, left):
     (tmp_path / f".{NAME}.part").write_bytes(left)
-    fetch_released("{}->{2}", tmp_path)
+    fetch_released(LINEAGE, tmp_path)
     assert (tmp_path / NAME).read_bytes() == CONTENT
     assert len(server.asked) == (1 if left == CONTENT else 2)
 
@@ -149,28 +151,29 @@ def test_a_part_that_is_complete_or_too_long(server, tmp_path, left):
 def test_a_wrong_checksum_is_refused(server, tmp_path):
     server.content = CONTENT[:-1] + b"x"
     with pytest.raises(
-        InputError, match=r"what came is not RDVQ_00000_01000\.archive: its MD5 is \w{32}, not \w{32}; nothing is kept"
+        InputError,
+        match=r"the download is not RDVQ_00000_01000\.archive: its MD5 is \w{32}, not \w{32}; it was removed",
     ):
-        fetch_released("{}->{2}", tmp_path)
+        fetch_released(LINEAGE, tmp_path)
     assert names(tmp_path) == []
     (tmp_path / NAME).write_bytes(b"mine")
-    with pytest.raises(InputError, match="is there, but is not what would be downloaded: its MD5 is"):
-        fetch_released("{}->{2}", tmp_path)
+    with pytest.raises(InputError, match="exists, but is not the file to download: its MD5 is"):
+        fetch_released(LINEAGE, tmp_path)
     assert (tmp_path / NAME).read_bytes() == b"mine"
 
 
 def test_a_page_instead_of_the_file(server, tmp_path):
     server.content, server.type = b"<!DOCTYPE html>Too many users have viewed this file", "text/html; charset=utf-8"
-    with pytest.raises(InputError, match=r"id=1MhC\S+ the server answers with a web page .* download the file by hand"):
-        fetch_released("{}->{2}", tmp_path)
+    with pytest.raises(InputError, match=r"id=1MhC\S+ the server answers with a web page .* download the file there"):
+        fetch_released(LINEAGE, tmp_path)
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize(("status", "requests"), [(404, 1), (403, 1), (503, fetching.FRUITLESS)])
+@pytest.mark.parametrize(("status", "requests"), [(404, 1), (403, 1), (503, fetching.ATTEMPTS)])
 def test_other_answers(server, tmp_path, status, requests):
     server.status = status
     with pytest.raises(InputError, match=f"the server answers {status}"):
-        fetch_released("{}->{2}", tmp_path)
+        fetch_released(LINEAGE, tmp_path)
     assert len(server.asked) == requests
     assert names(tmp_path) == []
 
@@ -178,15 +181,15 @@ def test_other_answers(server, tmp_path, status, requests):
 def test_no_network(server, tmp_path, monkeypatch):
     monkeypatch.setenv("RESDAVENET_VQ_DOWNLOADS", "http://127.0.0.1:1/download")
     with pytest.raises(InputError, match=r"no connection \(is there a network\?\); 0 bytes"):
-        fetch_released("{}->{2}", tmp_path)
+        fetch_released(LINEAGE, tmp_path)
     assert names(tmp_path) == []
 
 
 def test_no_space(server, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(fetching.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-        with pytest.raises(InputError, match=f"{len(CONTENT)} bytes are to come, but there is space for 1000 only"):
-            fetch_released("{}->{2}", tmp_path)
+        with pytest.raises(InputError, match=f"{len(CONTENT)} bytes are missing, but the disk has space for 1000 only"):
+            fetch_released(LINEAGE, tmp_path)
     assert names(tmp_path) == []
 
     def full(*_):
@@ -194,15 +197,16 @@ def test_no_space(server, tmp_path, monkeypatch):
 
     monkeypatch.setattr(fetching.os, "fsync", full)
     with pytest.raises(InputError, match=r"archive: cannot be written \(No space left on device\)"):
-        fetch_released("{}->{2}", tmp_path)
+        fetch_released(LINEAGE, tmp_path)
     assert names(tmp_path) == [f".{NAME}.part"]
 
 
 def test_one_download_at_a_time(server, tmp_path):
-    with (tmp_path / f".{NAME}.part").open("ab") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match="another process is downloading it"):
-            fetch_released("{}->{2}", tmp_path)
+    with (
+        lock(tmp_path / f".{NAME}.lock", "by the test"),
+        pytest.raises(InputError, match=rf"{NAME}: is being downloaded by process {os.getpid()} on "),
+    ):
+        fetch_released(LINEAGE, tmp_path)
     assert server.asked == []
 
 
@@ -210,9 +214,9 @@ def test_a_lineage_that_was_not_released(server, tmp_path):
     with pytest.raises(
         InputError, match=r"\{4\} was not released; the released models are .*\{2\}->\{2,3\}->\{2,3,4\}"
     ):
-        fetch_released("{4}", tmp_path)
-    with pytest.raises(InputError, match="a stage is written like"):
-        fetch_released("two", tmp_path)
+        fetch_released(Lineage.parse("{4}"), tmp_path)
+    run = CliRunner().invoke(app, ["fetch-released", "two", "--out", str(tmp_path)])
+    assert "'two' is no lineage's folder" in str(run.exception)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +233,7 @@ def test_metadata(server, tmp_path, split, name):
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"data": []}', b'{"data": [{"a": 1}]}', b"\xff"])
 def test_metadata_of_another_shape(server, tmp_path, content):
     server.content = content
-    with pytest.raises(InputError, match=r"what came is not train_original_with_alignments\.json: (?!.*\.part)"):
+    with pytest.raises(InputError, match=r"the download is not train_original_with_alignments\.json: (?!.*\.part)"):
         fetch_metadata("train", tmp_path)
     assert names(tmp_path) == []
 

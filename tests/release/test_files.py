@@ -21,14 +21,8 @@ import torch
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.release import files as released_files
-from resdavenet_vq.release.files import (
-    AUDIO,
-    from_archive,
-    from_folder,
-    read_arguments,
-    read_progress,
-    read_weights,
-)
+from resdavenet_vq.release.archives import AUDIO
+from resdavenet_vq.release.files import from_archive, from_folder, read_arguments, read_progress, read_weights
 from resdavenet_vq.release.importing import import_released
 
 EXPERIMENT = Path(__file__).parents[1] / "golden/reference_experiment"
@@ -163,9 +157,9 @@ def test_plain_values():
         assert read_arguments(pickle.dumps(argparse.Namespace(**value), protocol)) == expected
         assert read_progress(pickle.dumps([value], protocol)) == [expected]
     assert read_arguments(pickle.dumps(argparse.Namespace())) == {}
-    with pytest.raises(InputError, match=r"args\.pkl: holds no argparse\.Namespace"):
+    with pytest.raises(InputError, match=r"args\.pkl: does not hold an argparse\.Namespace"):
         read_arguments(pickle.dumps({"a": 1}))
-    with pytest.raises(InputError, match=r"progress\.pkl: holds no list"):
+    with pytest.raises(InputError, match=r"progress\.pkl: does not hold a list"):
         read_progress(pickle.dumps({"a": 1}))
 
 
@@ -329,7 +323,7 @@ def test_too_many_members(suffix, tmp_path, monkeypatch):
 )
 def test_no_archives(content, tmp_path):
     (tmp_path / "a").write_bytes(content)
-    with pytest.raises(InputError, match="no zip or tar archive of plain files"):
+    with pytest.raises(InputError, match="not a zip or tar archive of plain files"):
         from_archive(tmp_path / "a")
 
 
@@ -356,7 +350,7 @@ def test_folders_with_something_else_in_place_of_a_file(tmp_path):
     shutil.copytree(EXPERIMENT, tmp_path / "e")
     (tmp_path / "e/args.pkl").unlink()
     (tmp_path / "e/args.pkl").symlink_to("/dev/zero")
-    with pytest.raises(InputError, match="is no file"):
+    with pytest.raises(InputError, match="is not a file"):
         from_folder(tmp_path / "e")
     (tmp_path / "e/args.pkl").unlink()
     (tmp_path / "e/args.pkl").write_bytes(bytes((1 << 20) + 1))

@@ -1,9 +1,9 @@
 import pytest
 import torch
-from training_child import write_store
+from training_child import write_stores
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -14,6 +14,4 @@ def _one_thread():
 @pytest.fixture
 def stores(tmp_path):
     """A folder with train.h5 of 18 utterances, 17 of them pairs, and val.h5."""
-    write_store(tmp_path / "train.h5", 18, 0)
-    write_store(tmp_path / "val.h5", 12, 1)
-    return tmp_path
+    return write_stores(tmp_path)

@@ -1,18 +1,18 @@
-"""Codes that are restarted and codebooks that begin at the parent's frames."""
+"""Restart of dead codes, and initialization of new codebooks from the parent's activations."""
 
 import json
 
 import numpy as np
 import pytest
 import torch
-from training_child import MODEL, TRAINING, Child, train
+from training_child import MODEL, TRAINING, Child, history, train, write_stores
 
 from resdavenet_vq import config
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.model import checkpoint
-from resdavenet_vq.model.quantizer import Quantizer
+from resdavenet_vq.model.quantizer import Quantizer, nearest
 from resdavenet_vq.training import codebooks
-from resdavenet_vq.training.run import Run
+from resdavenet_vq.training.state import Run
 from resdavenet_vq.training.step import generator, quantizers_of
 
 K, C = 12, 5
@@ -23,7 +23,7 @@ QUICK = MODEL.model_copy(update={"quantizer": config.QuantizerModel(codebook_siz
 
 def quantizer(dead=(2, 7, 8)):
     torch.manual_seed(0)
-    q = Quantizer(C, config.QuantizerModel(codebook_size=K))
+    q = Quantizer(C, K, config.QuantizerModel())
     q.cluster_size[:] = torch.arange(K) + 4.0
     q.cluster_size[list(dead)] = 0.01
     return q
@@ -39,7 +39,10 @@ def test_a_code_is_live_from_an_eighth_of_the_average_on():
     q.cluster_size[:] = 8.0
     q.cluster_size[0], q.cluster_size[1] = 0.8, 0.9
     assert codebooks.live(q).tolist() == [False] + [True] * (K - 1)
-    assert codebooks.health({"quant2": q, "quant3": quantizer()}) == {"quant2_live_codes": 11, "quant3_live_codes": 9}
+    assert codebooks.live_codes({"quant2": q, "quant3": quantizer()}) == {
+        "quant2_live_codes": 11,
+        "quant3_live_codes": 9,
+    }
 
 
 def test_restarts_come_every_so_many_steps_but_not_at_the_very_beginning():
@@ -96,22 +99,22 @@ def test_a_codebook_larger_than_the_batch_takes_frames_twice():
 def test_a_restarted_code_is_taken_by_its_frame():
     q, (x, n_frames) = quantizer(), frames()
     codebooks.restart_dead_codes(q, x, n_frames, 3, torch.Generator().manual_seed(1))
-    codes = q.encode(q.codebook[None, [2, 7, 8]].transpose(1, 2))
-    assert codes.tolist() == [[2, 7, 8]]
+    assert nearest(q.codebook[[2, 7, 8]], q.codebook).tolist() == [2, 7, 8]
 
 
 # -- in a training ---------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def parent(stores):
-    train(stores, "parent", lineage="{2}", epochs=1, model=QUICK)
-    return stores / "parent" / "model"
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory):
+    folder = write_stores(tmp_path_factory.mktemp("parent"))
+    train(folder, lineage="{2}", epochs=1, model=QUICK)
+    return folder / "a" / "model"
 
 
 def start(stores, parent, recipe, seed=1, model=QUICK):
     run = Run.start(model, (2, 3), recipe, TRAINING, parent, torch.device("cpu"))
-    codebooks.begin_at_parent(
+    codebooks.initialize_from_parent(
         quantizers_of(run.model), parent, Store(stores / "train.h5"), generator("codebooks", seed)
     )
     return quantizers_of(run.model)
@@ -142,13 +145,6 @@ def test_a_codebook_of_another_size_is_new(stores, parent):
     found = start(stores, parent, LIVELY, model=model)["quant2"].codebook
     assert found.shape == (30, 16)
     assert found.min() >= 0  # what a ReLU lets through
-
-
-def history(stores, name):
-    import csv
-
-    with (stores / name / "model" / "history.csv").open() as f:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(f)]
 
 
 @pytest.mark.parametrize("switch", [{"dead_codes": "restart"}, {"new_codebooks": "parent_activations"}])

@@ -17,7 +17,7 @@ from resdavenet_vq.data.dataset import training_batches
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.training import distributed
-from resdavenet_vq.training.run import Run
+from resdavenet_vq.training.state import Run
 from resdavenet_vq.training.step import quantizers_of, step_losses, update
 
 
@@ -86,7 +86,7 @@ def fix_batch_norm(model, batch):
 
 
 def take_steps(rank, path, out, recipe):
-    """Two epochs of three steps, the last of a batch short; writes losses, tally and everything trained.
+    """Two epochs of three steps, the last of a batch short; writes losses, totals and everything trained.
 
     With restarts of dead codes there is one in every step but the first, and one code that is dead in the second epoch.
     """
@@ -105,14 +105,14 @@ def take_steps(rank, path, out, recipe):
             with mock.patch("resdavenet_vq.training.codebooks.RESTART_EVERY", 1):
                 result = step_losses(run.model, batch, n, (epoch, step), recipe, TRAINING)
             assert update(run.model, run.optimizer, result)
-            run.tally.add(result, n)
+            run.totals.add(result, n)
             losses.append(result.parts.numpy())
     distributed.check_agreement(run.shared_tensors())
-    run.tally.collect()
+    run.totals.collect()
     if rank == 0:
         parameters = {f"parameter {name}": x.detach().numpy() for name, x in run.model.named_parameters()}
         codebooks = {f"codebook {name}": q.codebook.numpy() for name, q in quantizers_of(run.model).items()}
-        counts = {f"counts {name}": x.numpy() for name, x in run.tally.counts.items()}
+        counts = {f"counts {name}": x.numpy() for name, x in run.totals.counts.items()}
         np.savez(out, losses=np.array(losses), **parameters, **codebooks, **counts)
 
 
@@ -183,7 +183,7 @@ def test_a_whole_training_stopped_and_resumed(stores):
     assert "stopped by SIGTERM at epoch " in first.text
     first, second = two_trainings(stores, epochs=4)
     assert [first.end(), second.end()] == [0, 0], first.text + second.text
-    assert "goes on at epoch " in first.text
+    assert "resumes at epoch " in first.text
     assert "epoch 4/4: loss" in first.text
     assert "epoch 4/4" not in second.text  # process 0 speaks for all
     assert (stores / "a" / "model" / "model.json").exists()

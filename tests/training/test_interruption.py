@@ -13,7 +13,7 @@ from resdavenet_vq.training.interruption import SAME, Interrupted, Interruption
     [[signal.SIGTERM], [signal.SIGINT], [signal.SIGTERM] * 3, [signal.SIGINT] * 2, [signal.SIGINT, signal.SIGTERM]],
 )
 def test_signals_that_are_passed_on_by_others_are_one(numbers):
-    """As torchrun, srun and a job's shell do with a scheduler's signal or with Ctrl-C, which every process of a group gets anyhow."""
+    """As torchrun, srun and a shell forward a signal of the scheduler or Ctrl-C to processes that got it already."""
     with Interruption() as interruption:
         interruption.check()
         for number in numbers:

@@ -28,17 +28,6 @@ def test_similarity_is_the_dot_product_of_means(golden):
     image = golden["image"].mean(dim=(2, 3))
     speech = torch.stack([f[:, : max(1, k)].mean(dim=1) for f, k in zip(frames, n.tolist(), strict=True)])
     torch.testing.assert_close(losses.pooled_similarity(image, speech), golden["similarity"], rtol=1e-4, atol=1e-6)
-    sisa = losses.matchmap_similarity(golden["image"], frames, n, "SISA")
-    torch.testing.assert_close(sisa, golden["similarity"], rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("kind", ["SISA", "MISA", "SIMA"])
-def test_matchmap_similarities(golden, kind):
-    frames, n = golden["audio"].squeeze(2), golden["n_frames"]
-    S = losses.matchmap_similarity(golden["image"], frames, n, kind)
-    torch.testing.assert_close(S, golden[f"matchmap.{kind}"], rtol=1e-4, atol=1e-5)
-    slow = oracle.matchmap_similarity(golden["image"].numpy(), frames.numpy(), n.numpy(), kind)
-    np.testing.assert_allclose(S.numpy(), slow, rtol=1e-4, atol=1e-5)
 
 
 def test_golden_losses(golden):

@@ -1,6 +1,5 @@
-"""A training that is killed, stopped or robbed of its workers ends with the bits of one that was not."""
+"""A training that is killed or stopped, or loses its workers, ends with the bits of an uninterrupted one."""
 
-import csv
 import os
 import random
 import signal
@@ -9,10 +8,10 @@ import time
 
 import pytest
 import torch
-from training_child import Child, train
+from training_child import Child, history, train, write_stores
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.training import loop
+from resdavenet_vq.training import train as module
 from resdavenet_vq.training.state import State
 
 KILLS = int(os.environ.get("RESDAVENET_VQ_KILLS", "4"))
@@ -22,20 +21,11 @@ STEPS = 15  # 3 epochs of 17 pairs in batches of 4
 def result(folder, name="a"):
     """All that a finished training leaves, without times: weights, card, history, optimizer state."""
     out = folder / name / "model"
-    with (out / "history.csv").open() as f:
-        history = [{k: v for k, v in row.items() if k not in loop.TIMINGS} for row in csv.DictReader(f)]
     (checkpoint,) = (folder / name / "state").glob("*/checkpoint-*.pt")
     state = torch.load(checkpoint, weights_only=True)
-    return (out / "model.safetensors").read_bytes(), (out / "model.json").read_bytes(), history, state
-
-
-def assert_same(a, b):
-    assert a[:3] == b[:3]
-    assert_equal(a[3] | {"history": None}, b[3] | {"history": None})
-    for mine, others in zip(a[3]["history"], b[3]["history"], strict=True):
-        assert {k: v for k, v in mine.items() if k not in loop.TIMINGS} == {
-            k: v for k, v in others.items() if k not in loop.TIMINGS
-        }
+    state["history"] = [{k: v for k, v in row.items() if k not in module.TIMINGS} for row in state["history"]]
+    files = [(out / name).read_bytes() for name in ("model.safetensors", "model.json")]
+    return [*files, history(folder, name, timings=False), state]
 
 
 def assert_equal(a, b):
@@ -53,11 +43,19 @@ def assert_equal(a, b):
         assert a == b
 
 
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    folder = write_stores(tmp_path_factory.mktemp("unbroken"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(State, "discard", lambda _: None)
+        train(folder, checkpoint_seconds=600)
+    return result(folder)
+
+
 @pytest.fixture
-def unbroken(stores, monkeypatch):
+def _kept(monkeypatch):
+    """The state of a finished training is kept."""
     monkeypatch.setattr(State, "discard", lambda _: None)
-    train(stores, "unbroken", checkpoint_seconds=600)
-    return result(stores, "unbroken")
 
 
 def test_kill_at_random_steps(stores, unbroken):
@@ -72,7 +70,7 @@ def test_kill_at_random_steps(stores, unbroken):
         if kill % 4 == 3 or kill == KILLS - 1:
             child = Child(stores, f"a{kill // 4}")
             assert child.end() == 0, (seed, child.text)
-            assert_same(result(stores, f"a{kill // 4}"), unbroken)
+            assert_equal(result(stores, f"a{kill // 4}"), unbroken)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -87,24 +85,25 @@ def test_signal_to_the_whole_group(stores, unbroken, number):
     assert f"{{2,3}}: stopped by {number.name} at epoch 2, step " in child.text.splitlines()[-1]
     child = Child(stores, checkpoint_seconds=600)
     assert child.end() == 0
-    assert "goes on at epoch 2, step " in child.text
+    assert "resumes at epoch 2, step " in child.text
     assert child.count.value < STEPS - 5
-    assert_same(result(stores), unbroken)
+    assert_equal(result(stores), unbroken)
 
 
+@pytest.mark.usefixtures("_kept")
 def test_signal_during_validation(stores, unbroken, monkeypatch):
-    recalls = loop.recalls
+    recalls = module.recalls
 
     def interrupted(*args):
         os.kill(os.getpid(), signal.SIGTERM)
         return recalls(*args)
 
-    monkeypatch.setattr(loop, "recalls", interrupted)
+    monkeypatch.setattr(module, "recalls", interrupted)
     with pytest.raises(InputError, match="stopped by SIGTERM at epoch 1, step 5"):
         train(stores, checkpoint_seconds=600)
-    monkeypatch.setattr(loop, "recalls", recalls)
+    monkeypatch.setattr(module, "recalls", recalls)
     train(stores, checkpoint_seconds=600)
-    assert_same(result(stores), unbroken)
+    assert_equal(result(stores), unbroken)
 
 
 def test_killed_data_worker(stores):
@@ -116,7 +115,7 @@ def test_killed_data_worker(stores):
     os.kill(int(worker), signal.SIGKILL)
     assert child.end() == 1
     assert "a data worker died at epoch " in child.text
-    assert "the same command goes on" in child.text
+    assert "run the same command again to resume" in child.text
     assert "Traceback" not in child.text
 
 
@@ -124,7 +123,7 @@ def test_second_process_is_refused(stores):
     child = Child(stores, pause=0.2, epochs=30)
     child.wait_for_step(1)
     start = time.monotonic()
-    with pytest.raises(InputError, match=f"process {child.pid} on .* is training this lineage"):
+    with pytest.raises(InputError, match=f"this lineage is being trained by process {child.pid} on "):
         train(stores)
     assert time.monotonic() - start < 2
     child.signal(signal.SIGKILL)
@@ -137,16 +136,18 @@ def test_other_settings_do_not_use_the_state(stores, capsys):
     child.wait_for_step(8)
     child.signal(signal.SIGTERM)
     assert child.end() == 1
-    train(stores, learning_rate=1e-3, code="training.loop:1a")
-    told = capsys.readouterr().err
-    assert "training.learning_rate 0.002 -> 0.001" in told
-    assert 'code.training.loop absent -> "1a"' in told
-    assert "{2,3}: starts" in told
+    train(stores, learning_rate=1e-3, code="training.train:1a")
+    log = capsys.readouterr().err
+    assert "a checkpoint of a training with other settings, data or code is ignored: " in log
+    assert "training.learning_rate 0.002 -> 0.001" in log
+    assert 'code.training.train absent -> "1a"' in log
+    assert "{2,3}: starts" in log
     assert len(list((stores / "a" / "state").glob("*/latest.json"))) == 1  # the other's, still there
     train(stores)
-    assert "goes on at epoch 2" in capsys.readouterr().err
+    assert "resumes at epoch 2" in capsys.readouterr().err
 
 
-def test_same_result_for_any_number_of_workers(stores, unbroken, monkeypatch):
+@pytest.mark.usefixtures("_kept")
+def test_same_result_for_any_number_of_workers(stores, unbroken):
     train(stores, workers=2, checkpoint_seconds=600)
-    assert_same(result(stores), unbroken)
+    assert_equal(result(stores), unbroken)

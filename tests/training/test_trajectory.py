@@ -25,7 +25,7 @@ class Batch(NamedTuple):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_golden_trajectory(monkeypatch, threads):
-    """The rounding of one sum of products, which depends on the number of threads and the processor, decides about a ReLU in
+    """The rounding of one sum of products, which depends on threads and processor, decides about a ReLU in
     step 4: in one branch all eight steps agree to 5e-6, in the other the sixth departs by 1e-4 and the last by 1e-1.
     """
     with np.load(DATA / "trajectory" / "expected.npz") as f:

@@ -107,7 +107,7 @@ def test_a_killed_run_goes_on_by_the_documented_lines(tmp_path):
     second = snakemake(tmp_path, target)
     said = second.communicate(timeout=300)[0]
     assert second.returncode == 0, said
-    assert "goes on at epoch" in log.read_text()
+    assert "resumes at epoch" in log.read_text()
     assert pd.read_csv(root / "none/model/history.csv")["epoch"].to_list() == list(range(1, EPOCHS + 1))
     assert {p: p.stat().st_mtime_ns for p in (root / "data").glob("*.h5")} == stores, "finished work was done again"
 

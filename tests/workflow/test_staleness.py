@@ -196,7 +196,7 @@ def test_a_changed_module_re_runs_the_rules_that_watch_it_alone(checkout, made, 
     some = (
         "evaluation.abx.score",
         "files",
-        "training.loop",
+        "training.train",
         "report.page",
         "demo.corpus",
         "corpus.flickr8k",
