@@ -12,69 +12,25 @@ from resdavenet_vq.errors import InputError
 WORDS = (Interval(0.25, 0.5, "A"), Interval(0.5, 1.1, "CAT"))
 OWN = (Interval(0.0, 1.0, "OWN"),)
 
-# As the Montreal Forced Aligner writes it.
-LONG = """\
-File type = "ooTextFile"
-Object class = "TextGrid"
 
-xmin = 0
-xmax = 1.5
-tiers? <exists>
-size = 2
-item []:
-    item [1]:
-        class = "IntervalTier"
-        name = "words"
-        xmin = 0
-        xmax = 1.5
-        intervals: size = 4
-        intervals [1]:
-            xmin = 0
-            xmax = 0.25
-            text = ""
-        intervals [2]:
-            xmin = 0.25
-            xmax = 0.5
-            text = "a"
-        intervals [3]:
-            xmin = 0.5
-            xmax = 1.1
-            text = "cat"
-        intervals [4]:
-            xmin = 1.1
-            xmax = 1.5
-            text = "<unk>"
-    item [2]:
-        class = "IntervalTier"
-        name = "phones"
-        xmin = 0
-        xmax = 1.5
-        intervals: size = 6
-        intervals [1]:
-            xmin = 0
-            xmax = 0.25
-            text = "sil"
-        intervals [2]:
-            xmin = 0.25
-            xmax = 0.5
-            text = "ə"
-        intervals [3]:
-            xmin = 0.5
-            xmax = 0.7
-            text = "K"
-        intervals [4]:
-            xmin = 0.7
-            xmax = 0.9
-            text = "AE1"
-        intervals [5]:
-            xmin = 0.9
-            xmax = 1.1
-            text = "T"
-        intervals [6]:
-            xmin = 1.1
-            xmax = 1.5
-            text = "spn"
-"""
+def long_textgrid(**tiers):
+    """Tiers of (end, label), each from the end of the one before, as the Montreal Forced Aligner writes them."""
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", "xmax = 1.5", "tiers? <exists>"]
+    lines += [f"size = {len(tiers)}", "item []:"]
+    for number, (name, intervals) in enumerate(tiers.items(), 1):
+        lines += [f"    item [{number}]:", '        class = "IntervalTier"', f'        name = "{name}"']
+        lines += ["        xmin = 0", "        xmax = 1.5", f"        intervals: size = {len(intervals)}"]
+        starts = [0, *(end for end, _ in intervals)]
+        for i, (start, (end, label)) in enumerate(zip(starts, intervals, strict=False), 1):
+            lines += [f"        intervals [{i}]:", f"            xmin = {start}", f"            xmax = {end}"]
+            lines += [f'            text = "{label}"']
+    return "\n".join(lines) + "\n"
+
+
+LONG = long_textgrid(
+    words=[(0.25, ""), (0.5, "a"), (1.1, "cat"), (1.5, "<unk>")],
+    phones=[(0.25, "sil"), (0.5, "ə"), (0.7, "K"), (0.9, "AE1"), (1.1, "T"), (1.5, "spn")],
+)
 
 # As Praat saves a short text file, with a tier of points and its own spelling of names.
 SHORT = """\

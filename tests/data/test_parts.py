@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from oracles.data import make_manifest, write_release
+from oracles.data import assert_same_store, make_manifest, write_release
 
 from resdavenet_vq import files
 from resdavenet_vq.config import ImageModel, Preparation
@@ -53,18 +53,6 @@ def changed(before, folder):
     return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
 
 
-def assert_same(one, other):
-    assert (one.ids, one.image_ids) == (other.ids, other.image_ids)
-    for name in ("image_index", "n_frames", "n_samples"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-    for number in range(len(one)):
-        assert one.utterance(number) == other.utterance(number)
-        assert one.logmel(number).tobytes() == other.logmel(number).tobytes()
-        assert one.logmel(number).dtype == other.logmel(number).dtype
-    for number in range(len(one.image_ids)):
-        assert one.image(number) == other.image(number)
-
-
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory):
     """27 rows: images shown by rows far apart, rows without one, and a row that the corpus refused."""
@@ -98,9 +86,9 @@ def folder(finished, tmp_path):
 @pytest.mark.parametrize(("parts", "rows"), [(1, 27), (3, 10), (27, 1)])
 def test_the_store_is_that_of_the_undivided_split(manifest, whole, tmp_path, parts, rows):
     store = in_parts(manifest, tmp_path / "train", parts, rows)
-    assert_same(store, whole)
+    assert_same_store(store, whole)
     assert verify(store.path) == []
-    assert_same(pickle.loads(pickle.dumps(store)), whole)
+    assert_same_store(pickle.loads(pickle.dumps(store)), whole)
     reports = [files.read_json(tmp_path / f"train/{part}.report.json") for part in range(parts)]
     expected = files.read_json(whole.path.with_name("whole.json"))
     assert [r for report in reports for r in report["refused"]] == expected["refused"]
@@ -134,7 +122,7 @@ def test_the_other_readers(manifest, tmp_path, reader):
     with_refused_row = [*manifest.utterances[:4], manifest.utterances[0], *manifest.utterances[4:]]
     release = write_release(tmp_path / "release", with_refused_row) if reader == "release_2020" else None
     store = in_parts(manifest, tmp_path / "train", 3, 10, settings, release)
-    assert_same(store, at_once(manifest, tmp_path, settings, release))
+    assert_same_store(store, at_once(manifest, tmp_path, settings, release))
     assert verify(store.path) == []
 
 
@@ -180,7 +168,7 @@ def test_a_damaged_part_is_not_kept(manifest, finished, tmp_path):
     damaged = bytearray((folder / ".kept/1.h5").read_bytes())
     damaged[20_000] ^= 1
     (folder / ".kept/1.h5").write_bytes(damaged)
-    assert_same(in_parts(manifest, folder, 3, 10), Store(finished))
+    assert_same_store(in_parts(manifest, folder, 3, 10), Store(finished))
     assert verify(folder) == []
 
 
@@ -190,7 +178,7 @@ def test_without_hard_links_a_part_is_prepared_again(manifest, whole, tmp_path, 
 
     monkeypatch.setattr(Path, "hardlink_to", refuse)
     for _ in range(2):
-        assert_same(in_parts(manifest, tmp_path / "train", 3, 10), whole)
+        assert_same_store(in_parts(manifest, tmp_path / "train", 3, 10), whole)
 
 
 def files_of(*parts):
@@ -240,7 +228,7 @@ def test_another_number_of_parts_is_refused_with_the_right_one(manifest, tmp_pat
 def test_a_part_may_have_no_usable_row(manifest, tmp_path):
     refused = [Refusal(row, "", "x.wav", "bad") for row in range(10)]
     rows = Manifest(manifest.utterances[:12], refused)
-    assert_same(in_parts(rows, tmp_path / "train", 3, 10), at_once(rows, tmp_path))
+    assert_same_store(in_parts(rows, tmp_path / "train", 3, 10), at_once(rows, tmp_path))
     with pytest.raises(InputError, match=r"0\.h5: holds no utterances"):
         Store(tmp_path / "train/0.h5")
 

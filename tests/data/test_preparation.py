@@ -312,7 +312,7 @@ def test_kill_9_leaves_nothing_and_the_next_run_is_as_if_it_had_not_been(tmp_pat
             assert out.read_bytes() == expected
             out.unlink()
         report.unlink(missing_ok=True)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30  # of a busy machine
         while orphans := alive(mark):
             assert time.monotonic() < deadline, orphans
             time.sleep(0.05)

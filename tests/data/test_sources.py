@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from oracles.data import make_manifest, write_release
+from oracles.data import assert_same_store, make_manifest, write_release
 
 from resdavenet_vq.config import ImageModel, Preparation
 from resdavenet_vq.corpus.manifest import Manifest, Refusal
@@ -61,19 +61,6 @@ def prepared(corpus, folder, reader, workers=1, **settings):
 def stores(corpus, tmp_path_factory):
     folder = tmp_path_factory.mktemp("readers")
     return {reader: prepared(corpus, folder, reader) for reader in READERS}
-
-
-def assert_same_store(one, other):
-    assert (one.ids, one.image_ids, one.precision) == (other.ids, other.image_ids, other.precision)
-    for name in ("image_index", "n_frames", "n_samples"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-    for i in range(len(one)):
-        assert one.logmel(i).dtype == other.logmel(i).dtype == one.precision
-        np.testing.assert_array_equal(one.logmel(i), other.logmel(i))
-        assert one.utterance(i) == other.utterance(i)
-    for j in range(len(one.image_ids)):
-        assert one.image(j) == other.image(j)
-    assert one.attributes["max_frames"] == other.attributes["max_frames"]
 
 
 @pytest.mark.parametrize("reader", OUTSIDE)

@@ -108,3 +108,17 @@ def write_release(folder, utterances):
         json.dumps({"audio_hdf5_path": "audio.h5", "image_hdf5_path": str(folder / "image.h5")})
     )
     return folder / "split.json"
+
+
+def assert_same_store(one, other):
+    """Two stores read the same, bit for bit."""
+    assert (one.ids, one.image_ids, one.precision) == (other.ids, other.image_ids, other.precision)
+    for name in ("image_index", "n_frames", "n_samples"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    for i in range(len(one)):
+        assert one.logmel(i).dtype == other.logmel(i).dtype == one.precision
+        assert one.logmel(i).tobytes() == other.logmel(i).tobytes()
+        assert one.utterance(i) == other.utterance(i)
+    for j in range(len(one.image_ids)):
+        assert one.image(j) == other.image(j)
+    assert one.attributes["max_frames"] == other.attributes["max_frames"]

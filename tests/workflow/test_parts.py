@@ -8,11 +8,13 @@ import sys
 
 import pytest
 import yaml
+from workflow.planner import ask
 from workflow.staleness import REPO
 
 from resdavenet_vq import config
 from resdavenet_vq.data.store import Store, verify
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.files import write_digest
 from resdavenet_vq.workflow.plan import Plan
 
 ROOT = "results/spoken_scenes"
@@ -106,8 +108,6 @@ def test_a_touched_corpus_re_runs_nothing_and_a_changed_one_what_reads_it(tmp_pa
     for split in ("train", "val"):
         (tmp_path / f"{split}.json").write_text(json.dumps({"data": rows}))
     assert (tmp_path / "train.json").stat().st_size > 1_000_000
-    from workflow.planner import ask
-
     values = yaml.safe_load((REPO / "config.yaml").read_text()) | {
         "corpus": {
             "layout": "places",
@@ -140,6 +140,32 @@ def test_a_touched_corpus_re_runs_nothing_and_a_changed_one_what_reads_it(tmp_pa
     assert stale() == set()
     (tmp_path / "val.json").write_text(text.replace("19.wav", "18.wav", 1))
     assert stale() == {"prepare"}
+
+
+@pytest.mark.parametrize("parts", [0, 2])
+def test_a_touched_store_re_runs_nothing_and_a_changed_one_what_reads_it(tmp_path, checkout, parts):
+    """Of more than a megabyte, in one file and in two parts."""
+    values = yaml.safe_load((REPO / "config.yaml").read_text())
+    values["preparation"] = {"rows_per_part": 5, "parts": {"test": parts}} if parts else {}
+    stores = [tmp_path / store for store in Plan(config.read(values)).stores("test")]
+    for store in stores:
+        store.parent.mkdir(parents=True, exist_ok=True)
+        store.write_bytes(b"x" * 1_500_000)
+        write_digest(store)
+    folder = Plan(config.read(values)).lineages[0].folder
+    goals = [f"{ROOT}/{folder}/embeddings/test.h5", f"{ROOT}/baseline/features/test.h5"]
+    question = {"folder": tmp_path, "config": values, "targets": goals}
+
+    def stale():
+        return {job["rule"] for job in ask(checkout, [{"do": "plan", **question}])[0]["stale"].values()}
+
+    ask(checkout, [{"do": "pretend", **question}])
+    assert stale() == set()
+    stores[-1].touch()
+    assert stale() == set()
+    stores[-1].write_bytes(b"y" + b"x" * 1_499_999)
+    write_digest(stores[-1])
+    assert stale() == {"encode_embeddings", "encode_logmel"}
 
 
 def planned(**preparation):
