@@ -13,7 +13,8 @@ import yaml
 from safetensors.torch import load_file
 from training_child import write_store
 
-from resdavenet_vq.workflow.jobs import growing, launcher
+from resdavenet_vq.files import write_digest
+from resdavenet_vq.workflow.jobs import launcher
 
 REPO = Path(__file__).resolve().parents[2]
 MODEL = "results/spoken_scenes/23/model"
@@ -37,9 +38,25 @@ def test_what_starts_the_processes(resources, expected):
     assert launcher(resources) == expected
 
 
-def test_a_job_gets_more_with_each_try():
-    assert [growing(8000)("", attempt) for attempt in (1, 2, 3)] == [8000, 16000, 24000]
-    assert [growing("30m")("", attempt) for attempt in (1, 2, 3)] == ["30m", "60m", "90m"]
+TWICE = """
+rule prepare:
+    output:
+        "out",
+    shell:
+        "echo {resources.mem_mb} {resources.runtime} >> attempts; [ $(wc -l < attempts) -ge 2 ] && touch {output}"
+"""
+
+
+def test_a_job_gets_more_memory_and_time_with_each_attempt(tmp_path):
+    """By the profile for SLURM, though run on this machine."""
+    profile = yaml.safe_load((REPO / "profiles/slurm/config.yaml").read_text())
+    here = {key: value for key, value in profile.items() if key != "executor" and not key.startswith("slurm")}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(here | {"cores": 1, "latency-wait": 1}))
+    (tmp_path / "Snakefile").write_text(TWICE)
+    command = [sys.executable, "-m", "snakemake", "--workflow-profile", tmp_path]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "attempts").read_text().split("\n")[:2] == ["8000 720", "16000 1440"]
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +67,8 @@ def prepared(tmp_path_factory):
     data.mkdir(parents=True)
     write_store(data / "train.h5", 18, 0)
     write_store(data / "val.h5", 12, 1)
+    write_digest(data / "train.h5")
+    write_digest(data / "val.h5")
     values = yaml.safe_load((REPO / "config.yaml").read_text())
     values["lineages"] = ["{2,3}"]
     values["model"] = {
@@ -140,7 +159,8 @@ def test_profiles_name_rules_that_there_are():
         re.findall(r"^rule (\w+):", "\n".join(f.read_text() for f in (REPO / "rules").glob("*.smk")), re.MULTILINE)
     )
     profile = yaml.safe_load((REPO / "profiles/slurm/config.yaml").read_text())
-    named = {*profile["set-resources"], *profile["set-threads"]}
+    default = yaml.safe_load((REPO / "profiles/default/config.yaml").read_text())
+    named = {*profile["set-resources"], *profile["set-threads"], *default["set-resources"]}
     text = (REPO / "profiles/slurm/config.yaml").read_text()
     named |= set(re.search(r"slurm-array-jobs: (\S+)", text).group(1).split(","))
     named |= set(re.findall(r"(\w+): scores\b", text))
@@ -151,7 +171,7 @@ def test_profiles_name_rules_that_there_are():
         for f in (REPO / "rules").glob("*.smk")
         for block in re.split(r"^rule ", f.read_text(), flags=re.MULTILINE)[1:]
     ]
-    wide = {block.partition(":")[0] for block in blocks if "threads: 64" in block}
+    wide = {block.partition(":")[0] for block in blocks if "threads: workflow.cores" in block}
     assert wide == profile["set-threads"].keys()
     on_gpus = {block.partition(":")[0] for block in blocks if "gpu=" in block}
-    assert on_gpus == {"train", *re.findall(r"# (\w+): \{slurm_partition: gpu\}", text)}
+    assert on_gpus == {"train", *(rule for rule in profile["set-resources"] if rule.startswith("encode_"))}
