@@ -64,7 +64,7 @@ def prepare_part(
         "number": part.number,
         "rows_per_part": part.rows_per_part,
         "last": part.is_last,
-        "made_from": _digest_of(rows, [command, code, release_attributes]),
+        "made_from": _digest_of(rows, [command, code, release_attributes, release and files.sha256(release)]),
     }
     names = [f"{part.number}{suffix}" for suffix in _SUFFIXES]
     if _is_current(folder / _KEPT, names, attribute) and _is_refused_still(
@@ -110,7 +110,10 @@ def _is_current(kept: Path, names: list[str], attribute: dict[str, object]) -> b
 
 def _is_refused_still(report: Path, rows: Manifest, settings: Preparation, source: sources.Source) -> bool:
     """Whether all refused rows of a report are as bad as before, and may be skipped."""
-    refused = {refusal["row"] for refusal in files.read_json(report)["refused"]}
+    try:
+        refused = {refusal["row"] for refusal in files.read_json(report)["refused"]}
+    except InputError:
+        return False
     if refused and settings.bad_rows == "stop":
         return False
     numbered = zip(rows.row_numbers(), rows.utterances, strict=True)

@@ -124,6 +124,11 @@ def test_the_other_readers(manifest, tmp_path, reader):
     store = in_parts(manifest, tmp_path / "train", 3, 10, settings, release)
     assert_same_store(store, at_once(manifest, tmp_path, settings, release))
     assert verify(store.path) == []
+    before = contents(store.path)
+    if release:
+        release.write_text(release.read_text() + " ")  # may name other files
+    in_parts(manifest, store.path, 3, 10, settings, release)
+    assert changed(before, store.path) == (files_of(0, 1, 2) if release else [])
 
 
 def test_a_part_is_the_same_bytes_for_any_number_of_workers_and_either_policy(manifest, tmp_path):
@@ -158,6 +163,14 @@ def test_a_corrected_file_re_does_its_part(tmp_path):
     assert changed(before, folder) == []
     wav.write_bytes(whole)
     assert len(in_parts(rows, folder, 3, 3)) == 9
+    assert changed(before, folder) == files_of(1)
+
+
+def test_a_part_without_its_report_is_not_kept(manifest, folder):
+    for path in (folder / "1.report.json", folder / ".kept/1.report.json"):
+        path.unlink()
+    before = contents(folder)
+    in_parts(manifest, folder, 3, 10)
     assert changed(before, folder) == files_of(1)
 
 
