@@ -24,7 +24,6 @@ rule prepare:
     params:
         corpus=lambda wildcards: plan.import_options(wildcards.split),
         contents=lambda wildcards: plan.corpus_contents(wildcards.split),
-        media=lambda wildcards: plan.media(wildcards.split),
         settings=lambda wildcards: plan.preparation(wildcards.split),
         code=lambda wildcards: " ".join(map(fingerprint, ("data.preparation", *plan.import_code(wildcards.split)))),
     shell:
@@ -57,7 +56,7 @@ rule prepare_part:
         settings=lambda wildcards: plan.preparation(wildcards.split),
         parts=lambda wildcards: plan.parts(wildcards.split),
         rows=settings.preparation.rows_per_part,
-        code=lambda wildcards: " ".join(map(fingerprint, ("data.parts", *plan.import_code(wildcards.split)))),
+        code=lambda wildcards: " ".join(map(fingerprint, ("data.parts", *plan.import_code(wildcards.split), *plan.media_code))),
     shell:
         "python -m resdavenet_vq prepare-part --corpus {params.corpus:q} --split {wildcards.split:q} --settings {params.settings:q}"
         " --part {wildcards.part} --parts {params.parts} --rows-per-part {params.rows} --code {params.code:q}{params.media:q}"

@@ -26,7 +26,6 @@ rule prepare_noisy:
         clean=lambda wildcards: plan.copies[wildcards.split].split,
         corpus=lambda wildcards: plan.import_options(plan.copies[wildcards.split].split),
         contents=lambda wildcards: noise.contents(wildcards.split),
-        media=lambda wildcards: plan.media(plan.copies[wildcards.split].split),
         noise=lambda wildcards: noise.added(wildcards.split),
         settings=lambda wildcards: noise.preparation(wildcards.split),
         code=lambda wildcards: " ".join(
@@ -53,7 +52,7 @@ rule summarize_noise:
         corpus=settings.corpus.name,
         conditions=noise.conditions,
         seeds=plan.seeds,
-        code=fingerprint("evaluation.summary"),
+        code=fingerprint("evaluation.score_files"),
     shell:
         "python -m resdavenet_vq summarize-noise {input:q} --corpus {params.corpus:q} --conditions {params.conditions:q}"
         " --seeds {params.seeds:q} --out {output:q} 2> {log:q}"

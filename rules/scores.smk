@@ -29,7 +29,7 @@ rule summarize:
     params:
         corpus=settings.corpus.name,
         seeds=plan.seeds,
-        code=fingerprint("evaluation.summary"),
+        code=fingerprint("evaluation.score_files"),
     shell:
         "python -m resdavenet_vq summarize {input:q} --corpus {params.corpus:q} --seeds {params.seeds:q}"
         " --out {output.scores:q} --summary {output.summary:q} 2> {log:q}"

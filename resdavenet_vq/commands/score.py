@@ -123,9 +123,9 @@ def summarize(
     seeds: Seeds = "{}",
 ) -> None:
     """Gather all scores into one table, and into a wide one for people."""
-    from resdavenet_vq.evaluation import summary as tables
+    from resdavenet_vq.evaluation import score_files
 
-    tables.summarize(scores, corpus, json.loads(seeds), out, summary)
+    score_files.summarize(scores, corpus, json.loads(seeds), out, summary)
 
 
 @app.command()
@@ -139,17 +139,17 @@ def summarize_noise(
     seeds: Seeds = "{}",
 ) -> None:
     """Gather scores under noise into one table."""
-    from resdavenet_vq.evaluation import summary as tables
+    from resdavenet_vq.evaluation import score_files
 
-    tables.summarize_noise(scores, corpus, json.loads(conditions), json.loads(seeds), out)
+    score_files.summarize_noise(scores, corpus, json.loads(conditions), json.loads(seeds), out)
 
 
 @app.command()
 def compare(scores: Annotated[Path, typer.Argument(help="A scores.csv.")], out: Out) -> None:
     """Compute mean, standard deviation, least and greatest of every score over seeds."""
-    from resdavenet_vq.evaluation import summary as tables
+    from resdavenet_vq.evaluation import summary
 
-    tables.write_comparison(scores, out)
+    summary.write_comparison(scores, out)
 
 
 def _notation(folder: str) -> str:

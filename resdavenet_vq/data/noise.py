@@ -151,8 +151,7 @@ def _by_speaker(utterances: Sequence[Utterance], voices: int) -> dict[str, list[
     if without_speaker := [u.id for u in utterances if u.speaker is None]:
         raise InputError(
             "babble needs the speakers of all utterances; leave it out of noise.kinds."
-            f" {len(without_speaker)} have none:\n"
-            + listed(without_speaker)
+            f" {len(without_speaker)} have none:\n" + listed(without_speaker)
         )
     voices_of: dict[str, list[_Voice]] = {}
     for u in sorted(utterances, key=lambda u: (u.speaker or "", u.id)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -125,7 +125,7 @@ class Rows:
         assert first + len(rows) <= self._offsets[i + 1], "rows reach into the next utterance"
         self._rows[first : first + len(rows)] = rows
 
-    def write_each(self, numbers: Sequence[int], rows: np.ndarray) -> None:
-        """Writes the rows (utterances, rows, ...) of some utterances, given by their numbers."""
+    def write_each(self, numbers: Sequence[int], rows: Iterable[np.ndarray]) -> None:
+        """Writes all rows of some utterances, given by their numbers."""
         for i, of_one in zip(numbers, rows, strict=True):
             self.write(i, of_one)

@@ -1,4 +1,4 @@
-"""The tables of scores: what each score file says, one score a row.
+"""The tables of scores: their columns, how they are read, a pivot for people and the spread over seeds.
 
 `scores.csv` has the columns COLUMNS. The first eight are the key of a score: corpus, lineage in notation (`raw log-mel`
 for the baseline), seed of the training (empty for imported models and the baseline), and then
@@ -30,16 +30,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pandas as pd
 
-from resdavenet_vq.encode.features import LOGMEL, is_quantized, source
 from resdavenet_vq.errors import InputError, listed
-from resdavenet_vq.files import atomic_write, read_json
-from resdavenet_vq.lineage import Lineage, layer_position
+from resdavenet_vq.files import atomic_write
 
 KEYS = ("corpus", "lineage", "seed", "task", "layer", "split", "condition", "score")
 COLUMNS = (*KEYS, "value", "low", "high", "n")
@@ -52,172 +49,6 @@ IMAGE_TO_SPEECH, SPEECH_TO_IMAGE, MEAN = "image_to_speech", "speech_to_image", "
 PUBLISHED, HELD_OUT = "published", "held_out"
 CLEAN = "clean"
 """The `kind` of a split without noise."""
-
-CONDITIONS = (
-    *("images", "captions", "similarity", "representation", "distance", "frame_period", "items_used"),
-    *("utterances", "held_out_utterances", "min_occurrences", "f1_threshold", "best", "frame_time"),
-)
-"""What a score file says of itself that must be the same for every seed of a lineage."""
-
-
-class Row(NamedTuple):
-    """A score, as its file has it."""
-
-    task: str
-    split: str
-    condition: str
-    score: str
-    value: float | None
-    n: int | None = None
-
-
-# -- from files to rows -----------------------------------------------------------------------------------------------
-
-
-def retrieval_rows(value: Mapping[str, Any]) -> Iterator[Row]:
-    """The scores of a retrieval/{split}.json, or of a matchmap/{split}/{similarity}.json."""
-    task = f"retrieval_{value['matchmap']}" if "matchmap" in value else "retrieval"
-    if "not_available" in value:
-        return
-    forth, back = value[IMAGE_TO_SPEECH], value[SPEECH_TO_IMAGE]
-    for direction, scores in ((IMAGE_TO_SPEECH, forth), (SPEECH_TO_IMAGE, back)):
-        for name in scores:
-            if "recall_at_" in name or name == "median_rank":
-                yield Row(task, value["split"], direction, name, scores[name], scores["queries"])
-    for name in (name for name in forth if "recall_at_" in name):
-        n = forth["queries"] + back["queries"]
-        yield Row(task, value["split"], MEAN, name, (forth[name] + back[name]) / 2, n)
-
-
-def abx_rows(value: Mapping[str, Any]) -> Iterator[Row]:
-    """The scores of an abx/{split}/{layer}.json."""
-    split = value["split"]
-    yield Row("layer", "", "", "frame_period", value["frame_period"])
-    for condition in ("within", "across"):
-        yield Row("abx", split, condition, "error", value[f"{condition}_error"], value["items_used"])
-    for condition in ("plain", "run_length", "factored", "segment") if value["bitrate"] else ():
-        yield Row("bitrate", split, condition, "bits_per_second", value["bitrate"][condition])
-
-
-def words_rows(value: Mapping[str, Any]) -> Iterator[Row]:
-    """The scores of a words/{layer}/{split}/summary.json."""
-    yield Row("layer", "", "", "frame_period", value["frame_period"])
-    for condition, split, n in (
-        (PUBLISHED, value["split"], value["utterances"]),
-        (HELD_OUT, value["held_out_split"], value["held_out_utterances"]),
-    ):
-        scores = value[condition]
-        chance = {f"chance_{name}": number for name, number in (scores["chance"] or {}).items()}
-        for name, number in (scores | chance).items():
-            if name != "chance":
-                yield Row("words", split, condition, name, number, n)
-    units = {"": {name: part for name, part in value["units"].items() if not isinstance(part, dict)}}
-    units |= {tier: _flat(value["units"][tier]) for tier in ("words", "phones") if tier in value["units"]}
-    for tier, scores in units.items():
-        for name, number in scores.items():
-            yield Row("units", value["split"], tier, name, number, value["utterances"])
-
-
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested dictionaries under names that are joined by underscores."""
-    flat: dict[str, Any] = {}
-    for name, part in values.items():
-        flat |= {f"{name}_{key}": v for key, v in _flat(part).items()} if isinstance(part, dict) else {name: part}
-    return flat
-
-
-def _rows_of(value: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Iterator[Row]]:
-    """The function for this kind of score file."""
-    if {IMAGE_TO_SPEECH, "not_available"} & value.keys():
-        return retrieval_rows
-    return abx_rows if "within_error" in value else words_rows
-
-
-def collect(
-    files: Sequence[Path], corpus: str, seeds: Mapping[str, int], splits: Sequence[str] | None = None
-) -> pd.DataFrame:
-    """The rows of score files, as in scores.csv; of `splits` alone, if they are given.
-
-    `seeds` has the seed of each trained lineage by its folder. A folder that it does not name has the seed of its name,
-    as in `none-2-seed7`, or none. Raises InputError listing the files that are no scores, those that disagree about a
-    score, and those whose conditions differ from another seed's.
-    """
-    table: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-    conditions: dict[tuple[Any, ...], tuple[Path, dict[str, Any]]] = {}
-    faults = []
-    for path in files:
-        value = read_json(path)
-        try:
-            value |= value.get("conditions", {})
-            lineage, layer, split = (
-                value["lineage"],
-                value.get("layer", ""),
-                value.get("held_out_split", value["split"]),
-            )
-            rows = list(_rows_of(value)(value))
-        except (KeyError, TypeError, AttributeError) as e:
-            faults.append(f"{path}: is no score of this software (no {e}); score again")
-            continue
-        if splits is not None and split not in splits:
-            faults.append(f"{path}: is no score of these splits (no {split!r}); score again")
-            continue
-        seed = seed_of(path, lineage, seeds)
-        for row in rows:
-            key = (corpus, lineage, seed, row.task, layer, row.split, row.condition, row.score)
-            if row.value is None or (splits is not None and row.split not in splits):
-                continue
-            if table.setdefault(key, (row.value, None, None, row.n))[0] != row.value:
-                what = " ".join(str(part) for part in key[1:] if part not in {"", None})
-                faults.append(f"{path}: another file says something else of {what}")
-        own = {name: value[name] for name in CONDITIONS if name in value}
-        first, others = conditions.setdefault((lineage, layer, rows[-1].task if rows else "", split), (path, own))
-        faults += [
-            f"{path}: {name} is {own.get(name)!r}, and {others.get(name)!r} in {first}, with another seed; score again"
-            for name in dict.fromkeys([*own, *others])
-            if own.get(name) != others.get(name)
-        ]
-    if faults:
-        raise InputError(listed(faults))
-    frame = pd.DataFrame([(*key, *number) for key, number in table.items()], columns=list(COLUMNS), dtype=object)
-    return frame.astype({"seed": "Int64", "n": "Int64"}).pipe(_in_order)
-
-
-def seed_of(path: Path, lineage: str, seeds: Mapping[str, int]) -> int | None:
-    """The seed of the model whose folder a score file lies in: the nearest one named as the file's lineage is."""
-    for folder in path.parent.parts[::-1]:
-        try:
-            parsed = Lineage.from_folder(folder)
-        except ValueError:
-            continue
-        if str(parsed) == lineage:
-            return seeds.get(folder, parsed.seed)
-    return None
-
-
-def _in_order(table: pd.DataFrame) -> pd.DataFrame:
-    """The baseline first, then the models in the order of their first rows, each from its lowest layer up."""
-    model = pd.factorize(table["lineage"].str.cat(table["seed"].astype("string").fillna(""), sep=" "))[0]
-    places = [
-        (layer != LOGMEL, place, *_place(layer)) for place, layer in zip(model.tolist(), table["layer"], strict=True)
-    ]
-    return table.iloc[sorted(range(len(table)), key=places.__getitem__)].reset_index(drop=True)
-
-
-def _place(layer: str) -> tuple[int, bool, bool, str]:
-    """Layers in the order of the network; what is made of a layer comes after it."""
-    position = layer_position(source(layer)) if layer not in {LOGMEL, ""} else 0
-    return position, is_quantized(layer), layer != source(layer), layer
-
-
-# -- tables -----------------------------------------------------------------------------------------------------------
-
-
-def summarize(files: Sequence[Path], corpus: str, seeds: Mapping[str, int], out: Path, summary: Path) -> None:
-    """Writes the scores of retrieval, matchmap, ABX and word files as `out` (scores.csv), and their pivot `summary`."""
-    table = collect(files, corpus, seeds)
-    _write(table, out)
-    _write(pivot(table), summary)
-
 
 def pivot(scores: pd.DataFrame) -> pd.DataFrame:
     """A row for each lineage, seed and layer; columns like `words test held_out mean_f1`."""
@@ -246,39 +77,13 @@ def compare(scores: pd.DataFrame) -> pd.DataFrame:
 
 def write_comparison(scores: Path, out: Path) -> None:
     """Writes `comparison.csv` of a `scores.csv`."""
-    _write(compare(read_scores(scores)), out)
+    write(compare(read_scores(scores)), out)
 
 
-def summarize_noise(
-    files: Sequence[Path],
-    corpus: str,
-    conditions: Mapping[str, Mapping[str, Any]],
-    seeds: Mapping[str, int],
-    out: Path,
-) -> None:
-    """Writes `noise.csv` of the score files of splits and of their noisy copies, from clean to the loudest noise.
-
-    `conditions` says of each split `of` (the clean one), `kind` (`clean` for that itself) and `snr_db`.
-    """
-    table = collect(files, corpus, seeds, splits=list(conditions))
-    for name, key in (("clean_split", "of"), ("kind", "kind"), ("snr_db", "snr_db")):
-        table[name] = pd.Series([conditions[split][key] for split in table["split"]], dtype=object)
-    kinds = list(dict.fromkeys([CLEAN, *(condition["kind"] for condition in conditions.values())]))
-    noise = pd.DataFrame({"kind": table["kind"].map(kinds.index), "snr": [-_loud(x) for x in table["snr_db"]]})
-    _write(table.loc[noise.sort_values(["kind", "snr"], kind="stable").index].pipe(_in_order), out)
-
-
-def _loud(snr_db: float | None) -> float:
-    return math.inf if snr_db is None else snr_db
-
-
-def _write(table: pd.DataFrame, out: Path) -> None:
+def write(table: pd.DataFrame, out: Path) -> None:
     """A table as CSV, numbers with all their digits."""
     with atomic_write(out) as tmp:
         table.to_csv(tmp, index=table.index.name is not None or table.index.nlevels > 1, lineterminator="\n")
-
-
-# -- reading ----------------------------------------------------------------------------------------------------------
 
 
 def read_scores(path: Path) -> pd.DataFrame:

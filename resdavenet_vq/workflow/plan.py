@@ -123,11 +123,9 @@ class Plan:
         return as_json(self._imported(split))
 
     def import_code(self, split: str) -> tuple[str, ...]:
-        """The modules that read a split, and the one that makes its wav and image files where they are made here."""
+        """The modules that read a split."""
         corpus = self._imported(split)
-        alignments = ["corpus.alignments"] if corpus.alignments else []
-        made_by = ["demo.corpus"] if self._is_made_here else []
-        return (f"corpus.{corpus.layout}", *alignments, *made_by)
+        return (f"corpus.{corpus.layout}", *(["corpus.alignments"] if corpus.alignments else []))
 
     def _imported(self, split: str) -> PlacesAudio | SpokenCoco | Flickr8k:
         """The corpus of a split as it is read: the demo corpus is written in the layout of Places Audio."""
@@ -193,6 +191,11 @@ class Plan:
         values = json.loads(self.corpus_of(split))
         values["pairs" if split in values["pairs"] else "word_lists"][split] = 1
         return json.dumps(values)
+
+    @property
+    def media_code(self) -> tuple[str, ...]:
+        """The module that makes wav and image files, if they are made here."""
+        return ("demo.corpus",) if self._is_made_here else ()
 
     def preparation(self, split: str) -> str:
         """How a split is prepared. Only training, retrieval and words cut utterances; ABX alone keeps them whole."""

@@ -12,8 +12,7 @@ def codes_file(path, codes, layer="quant3"):
     rows = [{"id": f"u{i}", "words": None} for i in range(len(codes))]
     with create_codes(path, [row["id"] for row in rows], rows) as file:
         out = add_codes(file, layer, np.zeros((5, 2), np.float32), np.array([*map(len, codes)]), 0.04)
-        for i, row in enumerate(codes):
-            out.write(i, np.array(row))
+        out.write_each(range(len(codes)), codes)
     return path
 
 

@@ -12,7 +12,9 @@ from typer.testing import CliRunner
 from resdavenet_vq.commands import app, encode  # noqa: F401 - adds its commands
 from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.corpus.manifest import Interval, Utterance
+from resdavenet_vq.encode.codes import add_codes, create_codes
 from resdavenet_vq.encode.exports import export_units
+from resdavenet_vq.encode.features import add_features, create_features
 from resdavenet_vq.errors import InputError
 
 WORDS = (Interval(0.01, 0.05, "SAY"), Interval(0.04, 0.09, 'A "B"'))
@@ -23,32 +25,21 @@ CODEBOOK = {2: np.eye(5, 3, dtype=np.float32), 3: np.arange(16, dtype=np.float32
 @pytest.fixture
 def codes(tmp_path):
     """A codes file of two utterances, the first with words that overlap."""
-    path = tmp_path / "dev.h5"
-    with h5py.File(path, "w") as f:
-        f["ids"] = list(CODES)
-        rows = [
-            Utterance(name, "x.wav", None, None, None, None, WORDS if name == "a" else None, None).to_dict()
-            for name in CODES
-        ]
-        f["manifest"] = [json.dumps(row) for row in rows]
+    path, words = tmp_path / "dev.h5", {"a": WORDS}
+    rows = [Utterance(name, "x.wav", None, None, None, None, words.get(name), None).to_dict() for name in CODES]
+    with create_codes(path, list(CODES), rows) as file:
         for n in (2, 3):
-            group = f.create_group(f"quant{n}")
-            group["codes"] = np.concatenate([np.array(codes[n], np.int32) for codes in CODES.values()])
-            group["offsets"] = np.cumsum([0, *(len(codes[n]) for codes in CODES.values())])
-            group["codebook"] = CODEBOOK[n]
-            group.attrs["frame_period"] = 0.01 * 2 ** (n - 1)
+            lengths = np.array([len(codes[n]) for codes in CODES.values()])
+            out = add_codes(file, f"quant{n}", CODEBOOK[n], lengths, 0.01 * 2 ** (n - 1))
+            out.write_each([0, 1], [codes[n] for codes in CODES.values()])
     return path
 
 
 def write_features(path, frames, ids=("sub/b", "a"), layer="conv2"):
     """A features file in another order."""
-    with h5py.File(path, "w") as f:
-        f["ids"] = list(ids)
-        f["durations"] = np.ones(len(ids))
-        group = f.create_group(layer)
-        group["vectors"] = np.concatenate([frames[name] for name in ids]).astype(np.float32)
-        group["offsets"] = np.cumsum([0, *(len(frames[name]) for name in ids)])
-        group.attrs["frame_period"] = 0.02
+    with create_features(path, ids, np.ones(len(ids))) as file:
+        out = add_features(file, layer, 3, np.array([len(frames[name]) for name in ids]), 0.02)
+        out.write_each(range(len(ids)), [frames[name] for name in ids])
     return path
 
 
@@ -96,8 +87,8 @@ def test_arrays(codes, tmp_path):
         "quant3/codebook.npy",
         "quant3/sub/b.npy",
     ]
-    found = np.load(tmp_path / "out/quant3/a.npy")
-    assert (found.dtype, found.tolist()) == (np.int32, [0, 7])
+    codes_of_a = np.load(tmp_path / "out/quant3/a.npy")
+    assert (codes_of_a.dtype, codes_of_a.tolist()) == (np.int32, [0, 7])
     np.testing.assert_array_equal(np.load(tmp_path / "out/quant3/codebook.npy"), CODEBOOK[3])
 
 
@@ -173,9 +164,9 @@ def test_layers_and_files_that_are_not_there(codes, tmp_path):
 
 
 def test_on_the_command_line(codes, tmp_path):
-    done = CliRunner().invoke(
+    result = CliRunner().invoke(
         app, ["export-units", "--codes", str(codes), "--format", "textgrid", "--out", str(tmp_path / "out")]
     )
-    assert done.exit_code == 0
-    assert "2 utterances" in done.stderr
+    assert result.exit_code == 0
+    assert "2 utterances" in result.stderr
     assert (tmp_path / "out/a.TextGrid").is_file()

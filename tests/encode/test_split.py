@@ -1,7 +1,8 @@
-"""What `encode` writes: against the model asked directly, the release's dump, and itself with other batches."""
+"""What `encode` writes: against the model untils directly, the release's dump, and itself with other batches."""
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -28,16 +29,8 @@ from resdavenet_vq.model.dual_encoder import DualEncoder
 from resdavenet_vq.release.importing import import_released
 
 DATA = Path(__file__).parents[1] / "golden"
-SAMPLES = (
-    4000,
-    6000,
-    4000,
-    100,
-    4100,
-    9000,
-    4000,
-    6000,
-)  # equal lengths, less than a frame of the slowest layer, a cut one
+SAMPLES = (4000, 6000, 4000, 100, 4100, 9000, 4000, 6000)
+"""Equal lengths, less than a frame of the slowest layer, and one that is cut."""
 MAX_FRAMES = 50
 WIDTHS = (4, 6, 6, 8, 10)
 
@@ -68,10 +61,16 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def encoded(folder):
-    """All three files, and the model asked about each utterance alone."""
+def run(folder):
+    """Encodes the store with the model."""
+    return partial(encode, folder / "model", folder / "split.h5")
+
+
+@pytest.fixture(scope="module")
+def encoded(folder, run):
+    """All three files, and the model untils about each utterance alone."""
     paths = {name: folder / f"{name}.h5" for name in ("embeddings", "codes", "features")}
-    encode(folder / "model", folder / "split.h5", **paths, feature_layers=("conv2", "quant2", "quant3", "conv5"))
+    run(**paths, feature_layers=("conv2", "quant2", "quant3", "conv5"))
     store, (model, _) = Store(folder / "split.h5"), checkpoint.load(folder / "model")
     with torch.inference_mode():
         logmels = [torch.from_numpy(store.logmel(i).astype(np.float32).T.copy())[None] for i in range(len(store))]
@@ -96,9 +95,9 @@ def test_embeddings(encoded):
             np.testing.assert_allclose(images[numbers], model.embed_image(model.image(pixels)), rtol=1e-5, atol=1e-6)
 
 
-def test_maps_are_what_embeddings_are_the_means_of(folder, encoded, tmp_path):
+def test_maps_are_what_embeddings_are_the_means_of(run, encoded, tmp_path):
     paths, store, model, alone = encoded
-    encode(folder / "model", folder / "split.h5", maps=tmp_path / "m.h5")
+    run(maps=tmp_path / "m.h5")
     with MapsFile(tmp_path / "m.h5") as maps, h5py.File(paths["embeddings"]) as f:
         assert (maps.ids, maps.image_ids, maps.frame_period) == (store.ids, store.image_ids, 0.16)
         assert maps.image_index.tolist() == store.image_index.tolist()
@@ -149,16 +148,10 @@ def test_features(encoded):
 
 
 @pytest.mark.parametrize("frames_at_once", [1, 90, 10_000])
-def test_nothing_depends_on_batch_mates(folder, encoded, tmp_path, frames_at_once):
+def test_nothing_depends_on_batch_mates(run, encoded, tmp_path, frames_at_once):
     paths, *_ = encoded
     again = {name: tmp_path / f"{name}.h5" for name in paths}
-    encode(
-        folder / "model",
-        folder / "split.h5",
-        **again,
-        feature_layers=("conv2", "quant2", "quant3", "conv5"),
-        frames_at_once=frames_at_once,
-    )
+    run(**again, feature_layers=("conv2", "quant2", "quant3", "conv5"), frames_at_once=frames_at_once)
     for name, path in again.items():
         with h5py.File(path) as a, h5py.File(paths[name]) as b:
             names = []
@@ -178,13 +171,11 @@ def codes_of(path, layer):
         return np.split(f[layer]["codes"][:], f[layer]["offsets"][1:-1])
 
 
-def test_a_padded_context_is_the_one_of_training(folder, encoded, tmp_path):
+def test_a_padded_context_is_the_one_of_training(run, encoded, tmp_path):
     """The same codes as in a training batch: each utterance at the left of as many frames as the store allows."""
     _, store, model, _ = encoded
     for recipe, value in ((PADDED, -80.0), (Recipe(context="padded"), 0.0)):
-        encode(
-            folder / "model", folder / "split.h5", codes=tmp_path / "c.h5", embeddings=tmp_path / "e.h5", recipe=recipe
-        )
+        run(codes=tmp_path / "c.h5", embeddings=tmp_path / "e.h5", recipe=recipe)
         logmel = torch.full((8, 40, MAX_FRAMES), value)
         for i, n in enumerate(store.n_frames):
             logmel[i, :, :n] = torch.from_numpy(store.logmel(i).astype(np.float32)).T
@@ -197,9 +188,9 @@ def test_a_padded_context_is_the_one_of_training(folder, encoded, tmp_path):
             np.testing.assert_allclose(f["speech"][:], model.embed_speech(output), rtol=1e-4, atol=1e-5)
 
 
-def test_context_changes_what_stands_near_the_end_of_short_utterances(folder, encoded, tmp_path):
+def test_context_changes_codes_near_the_end_of_short_utterances(run, encoded, tmp_path):
     paths, store, *_ = encoded
-    encode(folder / "model", folder / "split.h5", codes=tmp_path / "c.h5", recipe=PADDED)
+    run(codes=tmp_path / "c.h5", recipe=PADDED)
     pairs = list(zip(codes_of(paths["codes"], "quant2"), codes_of(tmp_path / "c.h5", "quant2"), strict=True))
     assert [len(a) for a, _ in pairs] == [len(b) for _, b in pairs]
     different = [i for i, (a, b) in enumerate(pairs) if (a != b).any()]
@@ -208,16 +199,9 @@ def test_context_changes_what_stands_near_the_end_of_short_utterances(folder, en
 
 
 @pytest.mark.parametrize("frames_at_once", [1, 120])
-def test_in_a_padded_context_too_nothing_depends_on_batch_mates(folder, tmp_path, frames_at_once):
-    encode(folder / "model", folder / "split.h5", codes=tmp_path / "a.h5", recipe=PADDED)
-    encode(
-        folder / "model",
-        folder / "split.h5",
-        codes=tmp_path / "b.h5",
-        recipe=PADDED,
-        frames_at_once=frames_at_once,
-        limit=5,
-    )
+def test_in_a_padded_context_too_nothing_depends_on_batch_mates(run, tmp_path, frames_at_once):
+    run(codes=tmp_path / "a.h5", recipe=PADDED)
+    run(codes=tmp_path / "b.h5", recipe=PADDED, frames_at_once=frames_at_once, limit=5)
     for a, b in zip(codes_of(tmp_path / "a.h5", "quant3"), codes_of(tmp_path / "b.h5", "quant3"), strict=False):
         np.testing.assert_array_equal(a, b)
 
@@ -232,9 +216,9 @@ def test_a_split_that_is_never_cut_has_no_padded_context(folder, encoded, tmp_pa
     assert not (tmp_path / "d.h5").exists()
 
 
-def test_a_limit_takes_the_first_utterances(folder, encoded, tmp_path):
+def test_a_limit_takes_the_first_utterances(run, encoded, tmp_path):
     paths, *_ = encoded
-    encode(folder / "model", folder / "split.h5", codes=tmp_path / "codes.h5", limit=3)
+    run(codes=tmp_path / "codes.h5", limit=3)
     with h5py.File(tmp_path / "codes.h5") as few, h5py.File(paths["codes"]) as all_of_them:
         assert len(few["manifest"]) == len(few["ids"]) == 3
         for layer in ("quant2", "quant3"):
@@ -242,17 +226,17 @@ def test_a_limit_takes_the_first_utterances(folder, encoded, tmp_path):
             np.testing.assert_array_equal(few[layer]["codes"], all_of_them[layer]["codes"][:n])
 
 
-def test_a_limit_reads_no_more_than_it_needs(folder, tmp_path, monkeypatch):
+def test_a_limit_reads_no_more_than_it_needs(run, tmp_path, monkeypatch):
     read = []
     original = Store.logmel
     monkeypatch.setattr(Store, "logmel", lambda self, number: read.append(number) or original(self, number))
     for recipe in (Recipe(), PADDED):
-        encode(folder / "model", folder / "split.h5", codes=tmp_path / "codes.h5", limit=3, recipe=recipe)
+        run(codes=tmp_path / "codes.h5", limit=3, recipe=recipe)
         assert sorted(read) == [0, 1, 2]
         read.clear()
 
 
-def test_an_image_that_is_refused_is_told_in_one_line(folder, tmp_path, monkeypatch):
+def test_an_image_that_is_refused_is_named_in_one_line(run, tmp_path, monkeypatch):
     def refuse(_):
         raise InputError("cannot be decoded")
 
@@ -262,25 +246,19 @@ def test_an_image_that_is_refused_is_told_in_one_line(folder, tmp_path, monkeypa
         with pytest.raises(
             InputError, match=r"^\S+split\.h5: image i0\.jpg cannot be decoded; prepare the split again$"
         ):
-            encode(folder / "model", folder / "split.h5", **{kind: tmp_path / "e.h5"})
+            run(**{kind: tmp_path / "e.h5"})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_layers_after_the_deepest_wanted_are_not_computed(folder, tmp_path, monkeypatch):
-    asked = []
+def test_layers_after_the_last_written_one_are_not_computed(run, tmp_path, monkeypatch):
+    untils = []
     original = AudioEncoder.forward
     monkeypatch.setattr(
-        AudioEncoder, "forward", lambda self, *a, **k: asked.append(k["until"]) or original(self, *a, **k)
+        AudioEncoder, "forward", lambda self, *a, **k: untils.append(k["until"]) or original(self, *a, **k)
     )
-    encode(folder / "model", folder / "split.h5", features=tmp_path / "f.h5", feature_layers=("quant2", "conv2"))
-    encode(
-        folder / "model",
-        folder / "split.h5",
-        codes=tmp_path / "c.h5",
-        features=tmp_path / "f.h5",
-        feature_layers=("conv1",),
-    )
-    assert set(asked) == {"quant2", "quant3"}
+    run(features=tmp_path / "f.h5", feature_layers=("quant2", "conv2"))
+    run(codes=tmp_path / "c.h5", features=tmp_path / "f.h5", feature_layers=("conv1",))
+    assert set(untils) == {"quant2", "quant3"}
 
 
 def test_logmel_baseline(folder, tmp_path):
@@ -306,9 +284,8 @@ def test_the_dump_of_the_release(tmp_path):
                 assert rows.shape == expected.shape
                 far = np.flatnonzero(np.abs(rows - expected).max(axis=1) > 0.0011)
                 reach = {"2": 14, "3": 21, "4": 25}[layer[-1]]  # frames to the edge of the receptive field
-                assert len(far) == 0 or (
-                    name != "utt1" and far.min() >= len(rows) - reach
-                )  # the dump's padding reached only their ends
+                # the dump's padding reached only the ends
+                assert len(far) == 0 or (name != "utt1" and far.min() >= len(rows) - reach)
 
 
 def test_a_split_without_images_and_a_model_without_quantizers(folder, tmp_path):
@@ -323,9 +300,9 @@ def test_a_split_without_images_and_a_model_without_quantizers(folder, tmp_path)
         assert sorted(f) == ["ids", "manifest"]
 
 
-def test_errors_leave_no_file(folder, tmp_path):
+def test_errors_leave_no_file(folder, run, tmp_path):
     with pytest.raises(InputError, match=r"quant4 is off in this model \(on: quant2, quant3\)"):
-        encode(folder / "model", folder / "split.h5", features=tmp_path / "f.h5", feature_layers=("quant4",))
+        run(features=tmp_path / "f.h5", feature_layers=("quant4",))
     model, _ = checkpoint.load(folder / "model")
     with torch.no_grad():
         next(model.audio.parameters())[0] = torch.nan

@@ -17,7 +17,7 @@ from PIL import Image
 from resdavenet_vq import config
 from resdavenet_vq.corpus.manifest import Interval, Manifest, Utterance
 from resdavenet_vq.data.preparation import prepare
-from resdavenet_vq.evaluation import retrieval_files, summary
+from resdavenet_vq.evaluation import retrieval_files, score_files, summary
 from resdavenet_vq.evaluation import words as word_detection
 
 NASTY = '<script>alert("x")</script><img src=x onerror="window.canary = 1"> & "quotes"'
@@ -178,7 +178,7 @@ def summarize(results: Path) -> None:
     """Writes the tables of scores."""
     patterns = ("*/retrieval/*.json", "*/abx/*/*.json", "*/words/*/*/summary.json")
     scores = [file for pattern in patterns for file in sorted(results.glob(pattern))]
-    summary.summarize(scores, results.name, {}, results / "scores.csv", results / "summary.csv")
+    score_files.summarize(scores, results.name, {}, results / "scores.csv", results / "summary.csv")
     summary.write_comparison(results / "scores.csv", results / "comparison.csv")
 
 

@@ -21,7 +21,8 @@ from resdavenet_vq import config
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import CodesFile
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.summary import read_scores, summarize_noise
+from resdavenet_vq.evaluation.score_files import summarize_noise
+from resdavenet_vq.evaluation.summary import read_scores
 from resdavenet_vq.figures import interactive
 from resdavenet_vq.report import assets, page
 

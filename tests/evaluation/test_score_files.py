@@ -1,0 +1,226 @@
+"""Score files to tables, from files like those the scorers write."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation import score_files
+from resdavenet_vq.evaluation.summary import COLUMNS, KEYS, compare, read_noise, read_scores
+
+NOISE = {
+    "test": {"of": "test", "kind": "clean", "snr_db": None},
+    "test.white_20dB": {"of": "test", "kind": "white", "snr_db": 20.0},
+    "test.white_0dB": {"of": "test", "kind": "white", "snr_db": 0.0},
+    "test.babble_0dB": {"of": "test", "kind": "babble", "snr_db": 0.0},
+}
+
+
+def retrieval(lineage, forth=0.5, back=0.6, split="test", **more):
+    directions = {
+        name: {"recall_at_1": recall / 2, "recall_at_10": recall, "chance_recall_at_10": 0.05}
+        | {"median_rank": 7.0, "mean_rank": 9.0, "queries": 200, "ties": 0}
+        for name, recall in (("image_to_speech", forth), ("speech_to_image", back))
+    }
+    return {"lineage": lineage} | directions | {"conditions": {"split": split, "images": 200}, "examples": {}} | more
+
+
+def abx(lineage, layer, split="test", within=1.5, **more):
+    bits = {"plain": 100.0, "run_length": 90.0, "factored": 95.0, "segment": 60.0, "rows": 1}
+    return {
+        **dict(zip(("lineage", "layer", "split"), (lineage, layer, split), strict=True)),
+        "distance": "angular, DTW",
+        "frame_period": 0.02,
+        "within_error": within,
+        "across_error": None,
+        "items_used": 6000,
+        "bitrate": bits if layer.startswith("quant") else None,
+    } | more
+
+
+def words(lineage, layer, held_out_split="test", above=20, **more):
+    published = {"words": 80, "words_above_f1": 30, "mean_f1": 0.4, "words_above_precision": 9}
+    return {
+        **dict(zip(("lineage", "layer", "held_out_split"), (lineage, layer, held_out_split), strict=True)),
+        "split": "train",
+        "frame_period": 0.02,
+        "utterances": 300,
+        "held_out_utterances": 100,
+        "best": 250,
+        "published": published | {"chance": {"words": 80, "words_above_f1": 1, "mean_f1": 0.5}},
+        "held_out": {"words": 40, "words_above_f1": above, "mean_f1": above / 40, "chance": None},
+        "units": {"perplexity": 30.5, "words": {"purity": 0.25, "boundaries": {"found": 7}}},
+    } | more
+
+
+def write(folder, files):
+    for name, value in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(json.dumps(value))
+    return [folder / name for name in files]
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """scores.csv and its pivot, of some score files."""
+
+    def summarize(files, seeds=None):
+        named = files if isinstance(files, dict) else {f"{i}.json": value for i, value in enumerate(files)}
+        paths = write(tmp_path, named)
+        score_files.summarize(paths, "places", seeds or {}, tmp_path / "out/scores.csv", tmp_path / "out/summary.csv")
+        return read_scores(tmp_path / "out/scores.csv"), pd.read_csv(
+            tmp_path / "out/summary.csv", keep_default_na=False
+        )
+
+    return summarize
+
+
+def number(scores, lineage, layer, split, *rest):
+    """The value and n of the one row with these keys."""
+    keys = dict(
+        zip(("lineage", "layer", "split", "task", "condition", "score"), (lineage, layer, split, *rest), strict=True)
+    )
+    (row,) = scores[np.logical_and.reduce([scores[name] == key for name, key in keys.items()])].itertuples()
+    return row.value, None if row.n is pd.NA else row.n
+
+
+def test_every_score_has_its_row(tables):
+    scores, _ = tables(
+        [
+            *(retrieval("{}"), retrieval("{}", 0.25, 0.75, matchmap="misa"), abx("{}", "conv2", within=9.25)),
+            *(abx("{2}", layer, split) for layer in ("quant2", "conv3", "conv2") for split in ("test", "abx")),
+            *(abx("raw log-mel", "logmel"), words("{2}", "quant2")),
+        ]
+    )
+    assert list(scores.columns) == list(COLUMNS)
+    assert set(scores["corpus"]) == {"places"}
+    assert list(dict.fromkeys(zip(scores["lineage"], scores["layer"], strict=True))) == [
+        *(("raw log-mel", "logmel"), ("{}", ""), ("{}", "conv2")),
+        *(("{2}", "conv2"), ("{2}", "quant2"), ("{2}", "conv3")),
+    ]
+    for expected, *key in (
+        ((0.25, 200), "{}", "", "test", "retrieval", "image_to_speech", "recall_at_1"),
+        ((7.0, 200), "{}", "", "test", "retrieval", "speech_to_image", "median_rank"),
+        ((0.55, 400), "{}", "", "test", "retrieval", "mean", "recall_at_10"),
+        ((0.05, 400), "{}", "", "test", "retrieval", "mean", "chance_recall_at_10"),
+        ((0.75, 200), "{}", "", "test", "retrieval_misa", "speech_to_image", "recall_at_10"),
+        ((9.25, 6000), "{}", "conv2", "test", "abx", "within", "error"),
+        ((100.0, None), "{2}", "quant2", "abx", "bitrate", "plain", "bits_per_second"),
+        ((9, 300), "{2}", "quant2", "train", "words", "published", "words_above_precision"),
+        ((0.5, 300), "{2}", "quant2", "train", "words", "published", "chance_mean_f1"),
+        ((20, 100), "{2}", "quant2", "test", "words", "held_out", "words_above_f1"),
+        ((30.5, 300), "{2}", "quant2", "train", "units", "", "perplexity"),
+        ((0.25, 300), "{2}", "quant2", "train", "units", "words", "purity"),
+        ((7, 300), "{2}", "quant2", "train", "units", "words", "boundaries_found"),
+        ((0.02, None), "{2}", "quant2", "", "layer", "", "frame_period"),
+    ):
+        assert number(scores, *key) == expected
+    assert not (scores["condition"] == "across").any()  # not a number: no row
+
+
+def test_the_summary_has_a_row_a_layer_and_a_column_a_score(tables):
+    _, wide = tables([retrieval("{2}"), words("{2}", "quant2"), abx("{2}", "conv2")])
+    assert wide[["lineage", "layer"]].to_numpy().tolist() == [["{2}", ""], ["{2}", "conv2"], ["{2}", "quant2"]]
+    assert wide["retrieval test mean recall_at_10"].tolist() == ["0.55", "", ""]
+    assert wide["words test held_out words_above_f1"].tolist() == ["", "", "20"]
+    assert wide["units train perplexity"].tolist() == ["", "", "30.5"]
+
+
+def test_models_that_differ_in_their_seed_have_their_own_rows(tables):
+    files = {
+        "23-seed5/none/retrieval/test.json": retrieval("{}", 0.5),
+        "23-seed5/none-seed3/retrieval/test.json": retrieval("{}", 0.7),
+        "23-seed5/none-seed3/abx/2/conv2.json": abx("{}", "conv2", "2"),  # a split may be called what a lineage is
+        "23-seed5/2/abx/test/conv2.json": abx("{2}", "conv2"),
+        "23-seed5/baseline/abx/test/logmel.json": abx("raw log-mel", "logmel"),
+    }
+
+    def values(seeds, order=1):
+        scores, wide = tables(dict(list(files.items())[::order]), seeds)
+        assert set(wide["seed"]) == set(scores["seed"].astype("string").fillna(""))
+        recall = scores[(scores["condition"] == "image_to_speech") & (scores["score"] == "recall_at_10")]
+        return set(scores["seed"].dropna()), dict(zip(recall["seed"].fillna(-1), recall["value"], strict=True))
+
+    assert values({"none": 42, "none-seed3": 3}) == ({3, 42}, {42: 0.5, 3: 0.7})
+    assert values({"none": 42}, order=-1) == ({3, 42}, {42: 0.5, 3: 0.7})
+    assert values(None) == ({3}, {-1: 0.5, 3: 0.7})
+
+
+def test_no_scores_no_rows(tables):
+    scores, wide = tables([{"lineage": "{}", "not_available": "no images", "conditions": {"split": "test"}}])
+    assert (len(scores), len(wide), len(compare(scores))) == (0, 0, 0)
+
+
+def test_one_number_may_be_in_two_files(tables):
+    scores, _ = tables([words("{2}", "quant2"), words("{2}", "quant2", "test.white_0dB", above=3)])
+    assert (scores["condition"] == "published").sum() == 7
+
+
+def test_faults_are_all_reported(tables, tmp_path):
+    files = {
+        "0.json": {},
+        "2/1.json": abx("{2}", "quant2"),
+        "2/2.json": abx("{2}", "quant2", within=3.0),
+        "3.json": [1],
+        "4.json": retrieval("{2}") | {"conditions": None},
+        "2-seed5/5.json": abx("{2}", "quant2", distance="identical, DTW"),
+        "2/6.json": words("{2}", "quant2"),
+        "2-seed5/6.json": words("{2}", "quant2", f1_threshold=0.4),
+    }
+    with pytest.raises(InputError) as e:
+        tables(files)
+    text = str(e.value)
+    for name in ("0", "3", "4"):
+        assert f"{name}.json: is no score of this software" in text
+    assert "2/2.json: another file says something else of {2} abx quant2 test within error" in text
+    assert "2-seed5/5.json: distance is 'identical, DTW', and 'angular, DTW' in" in text
+    assert "2-seed5/6.json: f1_threshold is 0.4, and None in" in text
+    assert len(text.splitlines()) == 6
+    assert not (tmp_path / "out/scores.csv").exists()
+    with pytest.raises(InputError, match="no such file"):
+        score_files.collect([tmp_path / "absent.json"], "places", {})
+
+
+def noise_table(folder, files, **seeds):
+    score_files.summarize_noise(write(folder, files), "places", NOISE, seeds, folder / "noise.csv")
+    return read_noise(folder / "noise.csv")
+
+
+def test_noisy_copies_follow_their_split_from_clean_to_the_loudest(tmp_path):
+    files = {
+        "2/retrieval/c.json": retrieval("{2}", 0.2, 0.3, "test.white_0dB"),
+        "2/retrieval/b.json": retrieval("{2}", 0.4, 0.5, "test.white_20dB"),
+        "2/retrieval/a.json": retrieval("{2}", 0.5, 0.7),
+        "2/words/b.json": words("{2}", "quant2", "test.babble_0dB", above=3),
+        "2/words/a.json": words("{2}", "quant2"),
+        "2-seed7/retrieval/a.json": retrieval("{2}"),
+        "baseline/abx.json": abx("raw log-mel", "logmel", "test.white_0dB"),
+    }
+    noise = noise_table(tmp_path, files, **{"2": 3})
+    assert not noise.duplicated(list(KEYS)).any()
+    assert set(noise["clean_split"]) == {"test"}
+    condition = noise[["lineage", "seed", "task", "kind", "snr_db"]].astype(object)
+    assert list(dict.fromkeys(condition.fillna("").itertuples(index=False, name=None))) == [
+        ("raw log-mel", "", "abx", "white", 0.0),
+        ("{2}", 3, "retrieval", "clean", ""),
+        ("{2}", 3, "retrieval", "white", 20.0),
+        ("{2}", 3, "retrieval", "white", 0.0),
+        ("{2}", 3, "words", "clean", ""),
+        ("{2}", 3, "words", "babble", 0.0),
+        ("{2}", 7, "retrieval", "clean", ""),
+    ]
+    above = noise[noise["score"] == "words_above_f1"]
+    assert above[["condition", "kind", "value"]].to_numpy().tolist() == [
+        ["held_out", "clean", 20.0],
+        ["held_out", "babble", 3.0],
+    ]
+
+
+def test_all_that_is_no_score_of_these_splits_is_named(tmp_path):
+    files = {"a.json": [1], "b.json": retrieval("{2}", split="test.pink_3dB"), "c.json": retrieval("{2}")}
+    with pytest.raises(InputError, match=r"(?s)a\.json: is no score .*b\.json: is no score .*'test.pink_3dB'") as e:
+        noise_table(tmp_path, files)
+    assert "c.json" not in str(e.value)
+    assert not (tmp_path / "noise.csv").exists()
