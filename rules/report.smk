@@ -66,7 +66,8 @@ rule draw_figure:
         code=fingerprint("figures.registry"),
     shell:
         'set --; for file in {output:q}; do set -- "$@" --out "$file"; done;'
-        ' python -m resdavenet_vq figure {params.arguments:q} --results "$(dirname "$(dirname {output[0]:q})")" "$@" 2> {log:q}'
+        " python -m resdavenet_vq figure {params.arguments:q}"
+        ' --results "$(dirname "$(dirname {output[0]:q})")" "$@" 2> {log:q}'
 
 
 rule write_table:
