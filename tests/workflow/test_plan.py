@@ -66,7 +66,7 @@ def test_the_demo_corpus_is_read_in_the_layout_of_places():
     section = json.loads(plan().import_options("val"))
     assert (section["layout"], section["metadata"]) == ("places", {"val": "results/spoken_scenes/corpus/val.json"})
     assert plan().corpus_files("val") == ["results/spoken_scenes/corpus/val.json"]
-    assert plan().import_code("val") == ("corpus.places", "demo.corpus")
+    assert plan().import_code("val") == ("corpus.places",)
 
 
 # Corpora that are imported
