@@ -27,11 +27,12 @@ rule prepare:
         settings=lambda wildcards: plan.preparation(wildcards.split),
         code=lambda wildcards: " ".join(map(fingerprint, ("data.preparation", *plan.import_code(wildcards.split)))),
     shell:
-        "python -m resdavenet_vq prepare --corpus {params.corpus:q} --split {wildcards.split:q} --settings {params.settings:q}"
-        " --workers {threads} --out {output.store:q} --report {output.report:q} 2> {log:q}"
+        "python -m resdavenet_vq prepare --corpus {params.corpus:q} --split {wildcards.split:q}"
+        " --settings {params.settings:q} --workers {threads}"
+        " --out {output.store:q} --report {output.report:q} 2> {log:q}"
 
 
-# Every part asks for the whole list of the corpus; one whose rows, settings and code are unchanged is left as it is.
+# Every part reads the whole list of the corpus; a part with the same rows, settings and code stays as it is.
 rule prepare_part:
     input:
         files=lambda wildcards: ancient(plan.corpus_files(wildcards.split)),
@@ -56,8 +57,11 @@ rule prepare_part:
         settings=lambda wildcards: plan.preparation(wildcards.split),
         parts=lambda wildcards: plan.parts(wildcards.split),
         rows=settings.preparation.rows_per_part,
-        code=lambda wildcards: " ".join(map(fingerprint, ("data.parts", *plan.import_code(wildcards.split), *plan.media_code))),
+        code=lambda wildcards: " ".join(
+            map(fingerprint, ("data.parts", *plan.import_code(wildcards.split), *plan.media_code))
+        ),
     shell:
-        "python -m resdavenet_vq prepare-part --corpus {params.corpus:q} --split {wildcards.split:q} --settings {params.settings:q}"
-        " --part {wildcards.part} --parts {params.parts} --rows-per-part {params.rows} --code {params.code:q}{params.media:q}"
-        " --workers {threads} --out $(dirname {output.store:q}) 2> {log:q}"
+        "python -m resdavenet_vq prepare-part --corpus {params.corpus:q} --split {wildcards.split:q}"
+        " --settings {params.settings:q} --part {wildcards.part:q} --parts {params.parts:q}"
+        " --rows-per-part {params.rows:q} --code {params.code:q}{params.media:q} --workers {threads}"
+        " --out $(dirname {output.store:q}) 2> {log:q}"
