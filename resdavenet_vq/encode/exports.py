@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -28,9 +29,6 @@ from resdavenet_vq.progress import track
 
 type SplitFormat = Literal["textgrid", "jsonl", "npy", "segmentation"]
 type RecordingFormat = Literal["json", "jsonl", "textgrid", "npy"]
-
-LINES_REMEMBERED = 1 << 14
-"""Different frames whose text is remembered."""
 
 
 def export_units(
@@ -194,33 +192,16 @@ def write_recording(folder: Path, file: Path, units: Mapping[str, Units], form: 
             tmp.write_text(recording_text(file, units, form) + "\n", encoding="utf-8")
 
 
-class FrameText:
-    """Frames as text, as the release of 2020 and ZeroSpeech write them: a line each, values with 3 decimals.
+def frame_text(rows: np.ndarray) -> str:
+    """Frames (n, width) float32 as text, as the release of 2020 and ZeroSpeech write them.
 
-    Never `-0.000`. Frames that agree to 3 decimals are one symbol to the challenge's bitrate. With `remember`, a frame
-    that was formatted before is not formatted again.
+    A line each, values with 3 decimals, never `-0.000`. Frames that agree to 3 decimals are one symbol to the
+    challenge's bitrate.
     """
-
-    def __init__(self, *, remember: bool) -> None:
-        self._lines: dict[bytes, str] | None = {} if remember else None
-
-    def format(self, rows: np.ndarray) -> str:
-        """One line for each row of (frames, width)."""
-        if self._lines is None:
-            return "".join(map(_line, rows))
-        return "".join(self._remembered(self._lines, row) for row in rows)
-
-    @staticmethod
-    def _remembered(lines: dict[bytes, str], row: np.ndarray) -> str:
-        key = row.tobytes()
-        if (line := lines.get(key)) is None:
-            line = _line(row)
-            if len(lines) < LINES_REMEMBERED:
-                lines[key] = line
-        return line
+    return "".join(_line(row.tobytes()) for row in rows)
 
 
-def _line(row: np.ndarray) -> str:
-    """Values with 3 decimals, rounded in double precision, zero without a sign."""
-    values = (row.astype(np.float64).round(3) + 0.0).tolist()
+@lru_cache(1 << 12)  # code vectors repeat
+def _line(row: bytes) -> str:
+    values = (np.frombuffer(row, np.float32).astype(np.float64).round(3) + 0.0).tolist()
     return " ".join(["%.3f"] * len(values)) % tuple(values) + "\n"

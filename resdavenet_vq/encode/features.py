@@ -52,15 +52,9 @@ def add_features(file: h5py.File, layer: str, width: int, n_frames: np.ndarray, 
 
 
 class LayerFeatures(EncodedFile):
-    """One layer of a features file, read utterance by utterance; a context manager.
+    """One layer of a features file, read utterance by utterance: `ids`, `durations` and `offsets` as in the file.
 
-    Attributes
-    ----------
-    ids : utterance ids, in the file's order
-    durations : (N,) seconds of audio
-    offsets : (N+1,) first row of each utterance
-    frame_period : seconds between frames
-    width : values per frame
+    `frame_period` in seconds; `width` is the number of values in a frame.
     """
 
     kind = "features"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import ClassVar, Self
 
 import h5py
@@ -34,14 +33,13 @@ class EncodedFile(ABC):
             raise InputError(f"{path}: no such file; encode the split first") from None
         except OSError as e:
             raise InputError(f"{path}: cannot be read as HDF5 ({e}); {AGAIN}") from None
-        try:
-            self._read(self._file)
-        except (KeyError, TypeError, AttributeError, ValueError, IndexError, OSError) as e:
-            self._file.close()
-            raise InputError(f"{path}: is no complete {self.kind} file ({e}); {AGAIN}") from None
-        except BaseException:
-            self._file.close()
-            raise
+        with ExitStack() as stack:
+            stack.enter_context(self._file)
+            try:
+                self._read(self._file)
+            except (KeyError, TypeError, AttributeError, ValueError, IndexError, OSError) as e:
+                raise InputError(f"{path}: is no complete {self.kind} file ({e}); {AGAIN}") from None
+            stack.pop_all()
 
     @abstractmethod
     def _read(self, file: h5py.File) -> None:
@@ -65,9 +63,7 @@ class EncodedFile(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
 

@@ -77,31 +77,16 @@ class Unit(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Units:
-    """The codes of a recording in one layer.
-
-    Attributes
-    ----------
-    path : Path
-        The recording.
-    layer : str
-        `quant2` ...
-    frame_period : float
-        Seconds from one frame to the next.
-    duration : float
-        Of the audio, in seconds. The last frame may end a little earlier or later.
-    codes : (F,) int32
-        The code of each frame.
-    codebook_size : int
-        Codes are 0 ... codebook_size - 1.
-    frame_time : "published" or "centred"
-        The times of the frames, see above.
-    """
+    """The codes of a recording in one layer, `quant2` ..."""
 
     path: Path
     layer: str
     frame_period: float
+    """Seconds from one frame to the next."""
     duration: float
+    """Of the audio, in seconds. The last frame may end a little earlier or later."""
     codes: np.ndarray
+    """(F,) int32: the code of each frame, from 0 to codebook_size - 1."""
     codebook_size: int
     frame_time: FrameTime = "published"
 

@@ -18,7 +18,6 @@ from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.data import features
 from resdavenet_vq.data.audio import Recording, read_wav
 from resdavenet_vq.encode import recording as recordings
-from resdavenet_vq.encode.recording import load
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import ReceptiveField
@@ -38,7 +37,7 @@ def test_units_are_those_of_the_workflow(folder, workflows):
 
 
 def test_frames_and_runs_have_their_times(folder):
-    found = load(folder / "model").encode(folder / "wavs/a.wav")
+    found = load_model(folder / "model").encode(folder / "wavs/a.wav")
     np.testing.assert_allclose(found.onsets, 0.02 * np.arange(len(found.codes)))
     np.testing.assert_allclose(found.offsets, found.onsets + 0.02)
     assert (
@@ -46,7 +45,7 @@ def test_frames_and_runs_have_their_times(folder):
     )
     assert all(a.offset == b.onset and a.code != b.code for a, b in zip(found.runs, found.runs[1:], strict=False))
     assert all(run.offset - run.onset == pytest.approx(0.02 * run.frames) for run in found.runs)
-    centred = load(folder / "model").encode(folder / "wavs/a.wav", frame_time="centred")
+    centred = load_model(folder / "model").encode(folder / "wavs/a.wav", frame_time="centred")
     assert (centred.onsets[0], centred.onsets[1], centred.offsets[0]) == (0, 0.01, 0.01)
 
 
@@ -54,7 +53,7 @@ def test_frames_and_runs_have_their_times(folder):
 @pytest.mark.parametrize("whole", [0, 1 << 30])
 def test_pieces_are_one_pass(folder, frames_at_once, whole):
     """However a recording is cut, also where its features are computed block by block."""
-    model = load(folder / "model")
+    model = load_model(folder / "model")
     for name in ("sub/deep/e.x", "sub/d", "b"):
         recording = Recording(folder / "wavs" / f"{name}.wav", whole=whole if LENGTHS[name] > 1000 else 1 << 30)
         logmel = model.rounded(features.log_mel(read_wav(recording.path)))
@@ -76,7 +75,7 @@ def test_pieces_are_one_pass(folder, frames_at_once, whole):
 
 def test_pieces_without_their_context_would_differ(folder, monkeypatch):
     """So that the test above can fail."""
-    model, recording = load(folder / "model"), Recording(folder / "wavs/sub/deep/e.x.wav")
+    model, recording = load_model(folder / "model"), Recording(folder / "wavs/sub/deep/e.x.wav")
     right = np.concatenate([part["quant3"].codes for part in model.parts(recording, ["quant3"], 64)])
     monkeypatch.setattr(recordings, "receptive_field", lambda *_: ReceptiveField(0, 0))
     wrong = np.concatenate([part["quant3"].codes for part in model.parts(recording, ["quant3"], 64)])
@@ -85,7 +84,7 @@ def test_pieces_without_their_context_would_differ(folder, monkeypatch):
 
 def test_any_rate_and_channels_as_preparation_reads_them(folder, tmp_path):
     rng = np.random.default_rng(1)
-    model = load(folder / "model")
+    model = load_model(folder / "model")
     for rate, channels, name in ((44_100, 2, "s.flac"), (8000, 1, "n.wav"), (22_050, 3, "t.wav")):
         path = tmp_path / name
         soundfile.write(path, rng.normal(size=(rate, channels)) * 0.1, rate)
@@ -105,8 +104,8 @@ def test_features_are_rounded_as_the_models_were(folder, tmp_path):
         ({"features": {"precision": "float32"}}, "float32"),
     ):
         checkpoint.save(tmp_path / precision, model, card)
-        assert load(tmp_path / precision).precision == precision
-    assert load(folder / "model", precision="float32").precision == "float32"
+        assert load_model(tmp_path / precision).precision == precision
+    assert load_model(folder / "model", precision="float32").precision == "float32"
 
 
 @pytest.mark.parametrize(
@@ -119,25 +118,25 @@ def test_features_are_rounded_as_the_models_were(folder, tmp_path):
 )
 def test_layers_that_have_no_units(folder, layer, message):
     with pytest.raises(InputError, match=message):
-        load(folder / "model").encode(folder / "wavs/a.wav", layer)
+        load_model(folder / "model").encode(folder / "wavs/a.wav", layer)
 
 
 def test_models_and_files_that_cannot_be_used(folder, tmp_path):
     with pytest.raises(InputError, match="no quantizer is on in this model"):
-        load(folder / "none").encode(folder / "wavs/a.wav")
+        load_model(folder / "none").encode(folder / "wavs/a.wav")
     with pytest.raises(InputError, match=r"nowhere.model\.json: no such file"):
-        load(tmp_path / "nowhere")
+        load_model(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"none\.wav: no such file"):
-        load(folder / "model").encode(tmp_path / "none.wav")
+        load_model(folder / "model").encode(tmp_path / "none.wav")
     soundfile.write(tmp_path / "still.wav", np.zeros(9000), 16000)
     with pytest.raises(InputError, match=r"still\.wav: silent"):
-        load(folder / "model").encode(tmp_path / "still.wav")
+        load_model(folder / "model").encode(tmp_path / "still.wav")
     broken = model_of((2,))
     with torch.no_grad():
         next(broken.audio.parameters())[0] = torch.nan
     checkpoint.save(tmp_path / "broken", broken, {})
     with pytest.raises(InputError, match=r"conv1 is not finite for .*a\.wav; was the model trained to divergence"):
-        load(tmp_path / "broken").encode(folder / "wavs/a.wav")
+        load_model(tmp_path / "broken").encode(folder / "wavs/a.wav")
 
 
 # The command line and the front door
