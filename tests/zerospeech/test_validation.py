@@ -21,12 +21,7 @@ from resdavenet_vq.errors import InputError
 from resdavenet_vq.zerospeech import contents, submission
 from resdavenet_vq.zerospeech.validation import MOST_LISTED, Expected, validate
 
-TASK = {
-    "abx distance": "dtw_kl",
-    "system description": "c",
-    "using parallel train": False,
-    "using external data": True,
-}
+TASK = {"abx distance": "dtw_kl", "system description": "c", "using parallel train": False, "using external data": True}
 WHO = {"author": "a", "affiliation": "b"}
 META = WHO | {
     "description": "c",
