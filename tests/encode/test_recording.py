@@ -40,13 +40,17 @@ def test_frames_and_runs_have_their_times(folder):
     found = load_model(folder / "model").encode(folder / "wavs/a.wav")
     np.testing.assert_allclose(found.onsets, 0.02 * np.arange(len(found.codes)))
     np.testing.assert_allclose(found.offsets, found.onsets + 0.02)
-    assert (
-        np.repeat([run.code for run in found.runs], [run.frames for run in found.runs]).tolist() == found.codes.tolist()
-    )
+    codes, _, _, frames = zip(*found.runs, strict=True)
+    assert np.repeat(codes, frames).tolist() == found.codes.tolist()
     assert all(a.offset == b.onset and a.code != b.code for a, b in zip(found.runs, found.runs[1:], strict=False))
     assert all(run.offset - run.onset == pytest.approx(0.02 * run.frames) for run in found.runs)
     centred = load_model(folder / "model").encode(folder / "wavs/a.wav", frame_time="centred")
     assert (centred.onsets[0], centred.onsets[1], centred.offsets[0]) == (0, 0.01, 0.01)
+
+
+def layers_of(model, logmel):
+    with torch.inference_mode():
+        return model.network.audio(torch.from_numpy(logmel.T.copy())[None], torch.tensor([len(logmel)])).layers
 
 
 @pytest.mark.parametrize("frames_at_once", [1, 16, 50, 333, 1 << 20])
@@ -57,15 +61,13 @@ def test_pieces_are_one_pass(folder, frames_at_once, whole):
     for name in ("sub/deep/e.x", "sub/d", "b"):
         recording = Recording(folder / "wavs" / f"{name}.wav", whole=whole if LENGTHS[name] > 1000 else 1 << 30)
         logmel = model.rounded(features.log_mel(read_wav(recording.path)))
-        with torch.inference_mode():
-            once = model.network.audio(torch.from_numpy(logmel.T.copy())[None], torch.tensor([len(logmel)])).layers
+        once = layers_of(model, logmel)
         parts = [*model.parts(recording, LAYERS, frames_at_once)]
         for layer in LAYERS:
             n = int(once[layer].n_frames)
             starts = np.cumsum([0, *(len(part[layer].vectors) for part in parts)])
-            assert [part[layer].start for part in parts if len(part[layer].vectors)] == sorted(
-                {*starts[:-1].tolist()} - {n}
-            )
+            numbers = [part[layer].start for part in parts if len(part[layer].vectors)]
+            assert numbers == sorted({*starts[:-1].tolist()} - {n})
             vectors = np.concatenate([part[layer].vectors for part in parts])
             np.testing.assert_allclose(vectors, once[layer].vectors[0, :, :n].T, rtol=1e-5, atol=1e-5)
             if once[layer].codes is not None:
@@ -89,10 +91,7 @@ def test_any_rate_and_channels_as_preparation_reads_them(folder, tmp_path):
         path = tmp_path / name
         soundfile.write(path, rng.normal(size=(rate, channels)) * 0.1, rate)
         logmel = model.rounded(features.log_mel(read_wav(path)))
-        with torch.inference_mode():
-            expected = model.network.audio(torch.from_numpy(logmel.T.copy())[None], torch.tensor([len(logmel)])).layers[
-                "quant2"
-            ]
+        expected = layers_of(model, logmel)["quant2"]
         assert model.encode(path).codes.tolist() == expected.codes[0, : int(expected.n_frames)].tolist()
 
 
@@ -122,21 +121,21 @@ def test_layers_that_have_no_units(folder, layer, message):
 
 
 def test_models_and_files_that_cannot_be_used(folder, tmp_path):
-    with pytest.raises(InputError, match="no quantizer is on in this model"):
-        load_model(folder / "none").encode(folder / "wavs/a.wav")
-    with pytest.raises(InputError, match=r"nowhere.model\.json: no such file"):
-        load_model(tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"none\.wav: no such file"):
-        load_model(folder / "model").encode(tmp_path / "none.wav")
     soundfile.write(tmp_path / "still.wav", np.zeros(9000), 16000)
-    with pytest.raises(InputError, match=r"still\.wav: silent"):
-        load_model(folder / "model").encode(tmp_path / "still.wav")
     broken = model_of((2,))
     with torch.no_grad():
         next(broken.audio.parameters())[0] = torch.nan
     checkpoint.save(tmp_path / "broken", broken, {})
-    with pytest.raises(InputError, match=r"conv1 is not finite for .*a\.wav; was the model trained to divergence"):
-        load_model(tmp_path / "broken").encode(folder / "wavs/a.wav")
+    wav = folder / "wavs/a.wav"
+    for model, path, message in (
+        (folder / "none", wav, "no quantizer is on in this model"),
+        (tmp_path / "nowhere", wav, r"nowhere.model\.json: no such file"),
+        (folder / "model", tmp_path / "none.wav", r"none\.wav: no such file"),
+        (folder / "model", tmp_path / "still.wav", r"still\.wav: silent"),
+        (tmp_path / "broken", wav, r"conv1 is not finite for .*a\.wav; was the model trained to divergence"),
+    ):
+        with pytest.raises(InputError, match=message):
+            load_model(model).encode(path)
 
 
 # The command line and the front door
@@ -150,17 +149,8 @@ def test_encode_prints_json(folder, workflows):
     layer = said["layers"]["quant3"]
     assert layer["codes"] == codes_of(workflows[0], "quant3")["a"].tolist()
     assert layer["units"][0]["onset"] == 0
-    lines = run(
-        "encode",
-        folder / "wavs/a.wav",
-        folder / "wavs/b.wav",
-        "--model",
-        folder / "model",
-        "--layer",
-        "quant2",
-        "--format",
-        "jsonl",
-    )
+    options = ("--model", folder / "model", "--layer", "quant2", "--format", "jsonl")
+    lines = run("encode", folder / "wavs/a.wav", folder / "wavs/b.wav", *options)
     rows = [json.loads(line) for line in lines.stdout.splitlines()]
     assert [(row["id"], row["layer"]) for row in rows] == [("a", "quant2"), ("b", "quant2")]
     assert np.repeat(rows[0]["units"], rows[0]["frames"]).tolist() == codes_of(workflows[0], "quant2")["a"].tolist()
@@ -197,7 +187,7 @@ def test_importing_the_package_is_light():
     code = (
         "import sys, resdavenet_vq; resdavenet_vq.load_model\n"
         "assert not {'torch', 'numpy', 'h5py', 'pydantic'} & set(sys.modules), sys.modules.keys()\n"
-        "from resdavenet_vq.encode import codes, embeddings, exports, features, maps, units\n"
+        "from resdavenet_vq.encode import audio_files, codes, embeddings, exports, features, maps, units\n"
         "from resdavenet_vq.zerospeech import submission, validation\n"
         "assert 'torch' not in sys.modules"
     )
