@@ -12,7 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -47,17 +47,13 @@ def export_units(
       layer;
     * `jsonl`: the file `out`, a line for each utterance and layer with units and their durations;
     * `npy`: `{layer}/{id}.npy`, codes (F,) int32, and `{layer}/codebook.npy`, code vectors (K, C) float32;
-    * `segmentation`: `embedding.npy`, `{split}/indices` and `{split}/prequant` of one layer, where `split` is the name
-      of the codes file. `features` is the features file of the same split with the layer that enters the quantizer;
-      `arrays` is the form of `prequant` and `indices`.
+    * `segmentation`: see above, of one layer. `split` is the name of the codes file; `features` is the features file of
+      the same split with the layer that enters the quantizer; `arrays` is the form of `prequant` and `indices`.
 
     Raises InputError for a layer that the file lacks, ids that cannot be file names, or features of other utterances.
     """
     if bool(features) != (form == "segmentation"):
-        raise InputError(
-            "segmentation needs --features, a features file with the layer before the quantizer; "
-            "other formats take none"
-        )
+        raise InputError("segmentation needs --features, with the layer before the quantizer; other formats take none")
     with ExitStack() as stack:
         with SplitCodes(codes) as file:
             names = list(dict.fromkeys(layers)) or file.layers
@@ -90,11 +86,9 @@ def _utterances(files: Sequence[CodesFile], frame_time: FrameTime) -> Iterator[t
     for i in track(range(len(ids)), f"export {files[0].path.stem}", unit="utterances"):
         units = []
         for file in files:
-            (codes,) = file.codes(i, i + 1)
-            duration = len(codes) * file.frame_period
-            units.append(
-                Units(Path(ids[i]), file.layer, file.frame_period, duration, codes, file.codebook_size, frame_time)
-            )
+            (codes,), period = file.codes(i, i + 1), file.frame_period
+            duration = len(codes) * period
+            units.append(Units(Path(ids[i]), file.layer, period, duration, codes, file.codebook_size, frame_time))
         yield Utterance.from_dict(files[0].manifest(i, i + 1)[0]), units
 
 
@@ -105,16 +99,14 @@ def _stems(file: CodesFile, *, flat: bool) -> list[str]:
     stems = [PurePosixPath(name).name if flat else name for name in file.ids]
     if twice := [stem for stem, n in Counter(stems).items() if n > 1]:
         raise InputError(
-            f"{file.path}: two utterances would be written to {twice[0]}; ids must differ in their last part"
+            f"{file.path}: two utterances would be written to {twice[0]}; their ids must differ in the end"
         )
     return stems
 
 
-def _tiers(utterance: Utterance, units: Sequence[Units]) -> dict[str, Sequence[Interval]]:
+def _tiers(utterance: Utterance, units: Sequence[Units]) -> dict[str, tuple[Interval, ...]]:
     aligned = {"words": utterance.words, "phones": utterance.phones}
-    tiers: dict[str, Sequence[Interval]] = {
-        name: textgrid.as_tier(intervals) for name, intervals in aligned.items() if intervals is not None
-    }
+    tiers = {name: textgrid.as_tier(intervals) for name, intervals in aligned.items() if intervals is not None}
     return tiers | {u.layer: u.tier() for u in units}
 
 
@@ -134,6 +126,7 @@ def _write_segmentation(
     if len(files) != 1:
         raise InputError(f"segmentation is of one layer; choose among {', '.join(file.layer for file in files)}")
     file = files[0]
+    save: Any = np.save if arrays == "npy" else partial(np.savetxt, fmt="%.9g")  # all the digits that float32 has
     np.save(folder / "embedding.npy", file.codebook)
     indices, prequant = folder / file.path.stem / "indices", folder / file.path.stem / "prequant"
     indices.mkdir(parents=True)
@@ -141,41 +134,29 @@ def _write_segmentation(
     with LayerFeatures(features, file.layer.replace("quant", "conv")) as frames:
         number = {name: i for i, name in enumerate(frames.ids)}
         if missing := [name for name in file.ids if name not in number]:
-            raise InputError(
-                f"{features}: lacks {len(missing)} utterances of {file.path}, the first {missing[0]}; "
-                "encode the same split"
-            )
+            raise InputError(f"{features}: lacks {len(missing)} utterances of {file.path}, the first {missing[0]}")
         for i, name in enumerate(track(file.ids, f"export {file.path.stem}", unit="utterances")):
             codes, before = file.codes(i, i + 1)[0], frames.rows(number[name])
             if len(codes) != len(before):
-                raise InputError(
-                    f"{features}: {name} has {len(before)} frames, and {len(codes)} codes in {file.path}; "
-                    "encode both again"
-                )
-            if arrays == "npy":
-                np.save(indices / f"{stems[i]}.npy", codes.astype(np.int64))
-                np.save(prequant / f"{stems[i]}.npy", before)
-            else:
-                np.savetxt(indices / f"{stems[i]}.txt", codes, fmt="%d")
-                np.savetxt(prequant / f"{stems[i]}.txt", before, fmt="%.9g")  # all the digits that float32 has
+                frames_and_codes = f"{len(before)} frames, and {len(codes)} codes in {file.path}"
+                raise InputError(f"{features}: {name} has {frames_and_codes}; encode both again")
+            save(indices / f"{stems[i]}.{arrays}", codes.astype(np.int64))
+            save(prequant / f"{stems[i]}.{arrays}", before)
 
 
 def check_stems(files: Sequence[Path]) -> None:
     """Raises InputError if two recordings have the same name without suffix: their results would have one name."""
     if twice := [stem for stem, n in Counter(file.stem for file in files).items() if n > 1]:
-        raise InputError(
-            f"several files are called {twice[0]} without their suffix, so that results would overwrite each other; "
-            "rename them"
-        )
+        raise InputError(f"several files are called {twice[0]} without their suffix, as results would be; rename them")
 
 
 def recording_text(file: Path, units: Mapping[str, Units], form: RecordingFormat) -> str:
     """The units of a recording, by layer, as one JSON object, or as a line of JSON per layer."""
     if form == "jsonl":
         return "\n".join(json.dumps(u.to_line(file.stem), ensure_ascii=False) for u in units.values())
-    value: dict[str, Any] = {"file": str(file), "duration": round(next(iter(units.values())).duration, DECIMALS)}
-    value["layers"] = {layer: u.to_dict() for layer, u in units.items()}
-    return json.dumps(value, ensure_ascii=False)
+    duration = round(next(iter(units.values())).duration, DECIMALS)
+    layers = {layer: u.to_dict() for layer, u in units.items()}
+    return json.dumps({"file": str(file), "duration": duration, "layers": layers}, ensure_ascii=False)
 
 
 def write_recording(folder: Path, file: Path, units: Mapping[str, Units], form: RecordingFormat) -> None:

@@ -79,10 +79,8 @@ class LayerFeatures(EncodedFile):
         """The frames of utterance number i: (frames, width) float32, finite."""
         rows: np.ndarray = self._vectors[self.offsets[i] : self.offsets[i + 1]].astype(np.float32, copy=False)
         if not np.isfinite(rows).all():
-            raise InputError(
-                f"{self.path}: {self.layer} of utterance {self.ids[i]} holds values that are not finite; "
-                "was the model trained to divergence?"
-            )
+            name = f"{self.layer} of utterance {self.ids[i]}"
+            raise InputError(f"{self.path}: {name} holds values that are not finite; did training diverge?")
         return rows
 
     def mapped(self) -> np.ndarray:

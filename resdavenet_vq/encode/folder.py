@@ -43,24 +43,9 @@ def encode_folder(
 ) -> list[str]:
     """Encodes every audio file below `wavs` with the model in a folder; the results appear whole or not at all.
 
-    Parameters
-    ----------
-    layers
-        Layers of `features` and `text`: `convN`, and `quantN` of quantizers that are on.
-    features
-        Where the features file goes, which ABX scoring and the packing of submissions take.
-    codes
-        Where the codes file goes, of every quantizer that is on.
-    text
-        A new folder for `{layer}/{id}.txt`, a line a frame with 3 decimals.
-    ids
-        Recordings are called by their paths below `wavs`, or by the last parts alone, as item files name them.
-    bad_rows
-        Whether unreadable files stop everything, or are left out.
-    precision
-        Of the log-mel features; by default the model's.
-    frames_at_once
-        Log-mel frames in a batch or piece: changes speed and memory, not results.
+    `features` is a features file and `text` a new folder for `{layer}/{id}.txt`, a line a frame with 3 decimals; both
+    hold `layers`, `convN` and `quantN` of quantizers that are on. `codes` is a codes file of every quantizer that is
+    on. `frames_at_once`, log-mel frames in a batch or piece, changes speed and memory, not results.
 
     Returns the reasons of the files left out. Raises InputError with all of them at once, if the model has no such
     layer, or if there is nothing to write.

@@ -49,10 +49,8 @@ class EncodedFile(ABC):
         """The group of a layer. Raises InputError with the layers that there are."""
         if layer not in self._file:
             layers = ", ".join(layer_names(self._file)) or "none"
-            raise InputError(
-                f"{self.path}: holds no {self.kind} of {layer!r} (layers: {layers}); "
-                "encode the split with this layer, if the model has it"
-            )
+            missing = f"holds no {self.kind} of {layer!r} (layers: {layers})"
+            raise InputError(f"{self.path}: {missing}; encode the split with this layer, if the model has it")
         return self._file[layer]
 
     def _check(self, fits: bool, parts: str) -> None:
@@ -79,12 +77,8 @@ def texts(file: h5py.File, name: str) -> list[str]:
 
 def offsets_divide(offsets: np.ndarray, n_rows: int, n_utterances: int) -> bool:
     """Whether offsets give each utterance its part of the rows."""
-    return bool(
-        offsets.shape == (n_utterances + 1,)
-        and offsets[0] == 0
-        and offsets[-1] == n_rows
-        and (np.diff(offsets) >= 0).all()
-    )
+    fits = offsets.shape == (n_utterances + 1,) and (offsets[0], offsets[-1]) == (0, n_rows)
+    return fits and bool((np.diff(offsets) >= 0).all())
 
 
 @contextmanager

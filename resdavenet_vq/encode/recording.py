@@ -86,10 +86,7 @@ class SpeechEncoder:
     def check_quantizers(self, layers: Sequence[str]) -> list[str]:
         """The layers, each once. Raises InputError unless all are quantizers that are on."""
         if not self.layers:
-            raise InputError(
-                f"{self.folder}: no quantizer is on in this model, so it has no units; "
-                "choose a later stage of its lineage"
-            )
+            raise InputError(f"{self.folder}: no quantizer is on in this model; choose a later stage of its lineage")
         layers = check_layers(self.folder, self.network, layers)
         for layer in layers:
             if not is_quantized(layer):
@@ -125,8 +122,7 @@ class SpeechEncoder:
 
     def rounded(self, logmel: np.ndarray) -> np.ndarray:
         """Features as the store of the model's precision holds them, float32."""
-        rounded: np.ndarray = logmel.astype(self.precision).astype(np.float32)
-        return rounded
+        return logmel.astype(self.precision).astype(np.float32)
 
     def _run(self, logmels: Sequence[np.ndarray], layers: Sequence[str], path: Path) -> dict[str, Part]:
         """Vectors (B, n, C) and codes (B, n) of the layers, of features (T, M) of one length."""

@@ -94,19 +94,10 @@ def encode(
 ) -> None:
     """Encodes a store with the model in a folder and writes files, each with its digest; uses the GPU if there is one.
 
-    Parameters
-    ----------
-    embeddings, maps, codes, features
-        Where the results go; None: this one is not written.
-    feature_layers
-        Layers written to `features`: `convN`, and `quantN` of quantizers that are on.
-    limit
-        Number of utterances, the first of the store; 0: all.
-    recipe
-        Only `context` and `pad_value` count: in a padded context every utterance is padded to the store's maximum
-        length, and only its own frames are written.
-    frames_at_once
-        Log-mel frames in a batch: changes speed and memory, not results.
+    `feature_layers`, `convN` and `quantN` of quantizers that are on, go to `features`. `limit` is a number of
+    utterances, the first of the store; 0: all. Of the recipe only `context` and `pad_value` count: in a padded context
+    every utterance is padded to the store's maximum length, and only its own frames are written. `frames_at_once`,
+    log-mel frames in a batch, changes speed and memory, not results.
 
     Raises InputError if the model has no such layer, does not fit the store, or gives values that are not finite.
     """
@@ -255,8 +246,7 @@ def start_features(
 
 def _durations(data: Store) -> np.ndarray:
     """Seconds (N,) of audio, of a cut utterance up to the cut."""
-    seconds: np.ndarray = np.minimum(data.n_samples, data.n_frames * HOP_LENGTH) / SAMPLE_RATE
-    return seconds
+    return np.asarray(np.minimum(data.n_samples, data.n_frames * HOP_LENGTH) / SAMPLE_RATE)
 
 
 def frame_period(layer: str) -> float:
@@ -266,8 +256,7 @@ def frame_period(layer: str) -> float:
 
 def n_layer_frames(n_frames: np.ndarray, layer: str) -> np.ndarray:
     """The frames (N,) in a layer of utterances with (N,) log-mel frames, at least one each."""
-    frames: np.ndarray = np.maximum(n_frames // frame_stride(layer), 1)
-    return frames
+    return np.asarray(np.maximum(n_frames // frame_stride(layer), 1))
 
 
 def layer_width(network: DualEncoder, layer: str) -> int:
@@ -277,8 +266,7 @@ def layer_width(network: DualEncoder, layer: str) -> int:
 
 def codebook(network: DualEncoder, layer: str) -> np.ndarray:
     """The code vectors (K, C) float32 of a quantizer that is on."""
-    vectors: np.ndarray = network.audio.get_buffer(f"quantizers.{layer}.codebook").cpu().numpy()
-    return vectors
+    return np.asarray(network.audio.get_buffer(f"quantizers.{layer}.codebook").cpu())
 
 
 def check_layers(model: Path, network: DualEncoder, layers: Sequence[str]) -> list[str]:
@@ -290,9 +278,8 @@ def check_layers(model: Path, network: DualEncoder, layers: Sequence[str]) -> li
         except ValueError as e:
             raise InputError(str(e)) from None
         if is_quantized(layer) and layer not in quantizers:
-            raise InputError(
-                f"{model}: {layer} is off in this model (on: {', '.join(quantizers) or 'none'}); ask for another layer"
-            )
+            on = ", ".join(quantizers) or "none"
+            raise InputError(f"{model}: {layer} is off in this model (on: {on}); ask for another layer")
     return list(dict.fromkeys(layers))
 
 

@@ -8,17 +8,15 @@ reject it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from resdavenet_vq.errors import InputError
+from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.zerospeech import metadata
 from resdavenet_vq.zerospeech.contents import FAULTS, Contents, printable
 from resdavenet_vq.zerospeech.submission import read_frames
-
-EDITIONS = tuple(metadata.FILES)
 
 MOST_LISTED = 50
 """Number of problems that are listed; the others are counted."""
@@ -28,7 +26,7 @@ class Layout(NamedTuple):
     """Where the files of an edition are, as patterns of their full names."""
 
     features: str
-    """With the group `set`: files of one set have one width."""
+    """With the group `set`, a folder: files of one set have one width."""
     scored: str
     """The set that must be there, and that has the expected files."""
     unchecked: str
@@ -38,14 +36,19 @@ class Layout(NamedTuple):
     fewest_frames: int = 1
 
 
-_TASK_2019 = r"(?P<set>(?:english|surprise)/(?:test|auxiliary_embedding[12]))/[^/]+\.txt"
+_SETS_2019 = r"(?:english|surprise)/(?:test|auxiliary_embedding[12])"
 _UNCHECKED_2019 = r"(?:english|surprise)/test/[^/]+\.wav|code/.+"
 
 LAYOUTS = {
-    2019: Layout(_TASK_2019, "english/test", _UNCHECKED_2019, "metadata.yaml nor english/test/*.txt"),
-    2020: Layout(
-        "2019/" + _TASK_2019,
+    2019: Layout(
+        rf"(?P<set>{_SETS_2019})/[^/]+\.txt",
         "english/test",
+        _UNCHECKED_2019,
+        "metadata.yaml nor english/test/*.txt",
+    ),
+    2020: Layout(
+        rf"(?P<set>2019/{_SETS_2019})/[^/]+\.txt",
+        "2019/english/test",
         rf"2017/.+|2019/(?:{_UNCHECKED_2019})",
         "metadata.yaml nor 2019/metadata.yaml nor 2019/english/test/*.txt",
     ),
@@ -69,11 +72,10 @@ class Expected(NamedTuple):
 
 @dataclass
 class Verdict:
-    """The result of a check. `problems` are at most `MOST_LISTED`; `more` counts the others."""
+    """The result of a check."""
 
     edition: int | None = None
     problems: list[str] = field(default_factory=list)
-    more: int = 0
     notes: list[str] = field(default_factory=list)
     files: int = 0
     frames: int = 0
@@ -84,23 +86,15 @@ class Verdict:
         """Whether nothing is wrong."""
         return not self.problems
 
-    def add(self, problems: Iterable[str]) -> None:
-        """Keeps problems, or counts them if there are many."""
-        for problem in problems:
-            if len(self.problems) < MOST_LISTED:
-                self.problems.append(problem)
-            else:
-                self.more += 1
-
     def report(self, name: str) -> str:
         """The verdict in words: one line, and one for each problem and note."""
         kind = f"ZeroSpeech {self.edition}" if self.edition else "a submission"
-        n = len(self.problems) + self.more
-        verdict = f"rejected as {kind} for {n} reason{'s' if n > 1 else ''}"
+        notes = [f"note: {note}" for note in self.notes]
         if self.accepted:
-            verdict = f"accepted as {kind}: {self.files} files, {self.frames} frames of {self.width} values"
-        more = [f"... and {self.more} more"] if self.more else []
-        return "\n".join([f"{name}: {verdict}", *self.problems, *more, *(f"note: {note}" for note in self.notes)])
+            size = f"{self.files} files, {self.frames} frames of {self.width} values"
+            return "\n".join([f"{name}: accepted as {kind}: {size}", *notes])
+        reasons = f"{len(self.problems)} reason{'s' if len(self.problems) > 1 else ''}"
+        return "\n".join([f"{name}: rejected as {kind} for {reasons}", listed(self.problems, MOST_LISTED), *notes])
 
 
 def validate(path: Path, edition: int | None = None, expected: Expected | None = None) -> Verdict:
@@ -111,16 +105,16 @@ def validate(path: Path, edition: int | None = None, expected: Expected | None =
     """
     verdict = Verdict(edition)
     with Contents(path) as contents:
-        verdict.add(contents.problems)
         verdict.edition = edition or _edition(contents.names)
+        verdict.problems += contents.problems
         if not contents.names:
-            verdict.add([] if contents.problems else [f"{path}: holds no file"])
+            verdict.problems += [] if contents.problems else [f"{path}: holds no file"]
         elif verdict.edition is None:
-            verdict.add([_unrecognized(contents.names)])
+            verdict.problems.append(_unrecognized(contents.names))
         else:
-            verdict.add(_metadata_problems(contents, verdict.edition, verdict.notes))
-            verdict.add(_feature_problems(contents, verdict.edition, verdict))
-            verdict.add(_differences(contents.names, verdict.edition, expected) if expected else [])
+            verdict.problems += _metadata_problems(contents, verdict.edition, verdict.notes)
+            verdict.problems += _feature_problems(contents, verdict.edition, verdict)
+            verdict.problems += _differences(contents.names, verdict.edition, expected) if expected else []
     return verdict
 
 
@@ -139,7 +133,9 @@ def _unrecognized(names: Sequence[str]) -> str:
     top = {name.partition("/")[0] for name in names}
     if len(top) == 1 and _edition([name.partition("/")[2] for name in names]):
         return f"everything is in the folder {printable(top.pop())}/; submit what is in it, not the folder"
-    return f"looks like no edition of {', '.join(map(str, EDITIONS))}: there is neither metadata.yaml nor meta.yaml"
+    return (
+        f"looks like no edition of {', '.join(map(str, metadata.FILES))}: there is neither metadata.yaml nor meta.yaml"
+    )
 
 
 def _metadata_problems(contents: Contents, edition: int, notes: list[str]) -> Iterator[str]:
@@ -161,10 +157,8 @@ def _metadata_problems(contents: Contents, edition: int, notes: list[str]) -> It
             continue
         yield from metadata.problems(name, value, entries)
         if isinstance(value, dict) and value.get("open source") is True and not has_code:
-            notes.append(
-                f"{name} declares open source, but there is no {folder}; "
-                "the organizers asked for the code or where it is"
-            )
+            missing = f"{name} declares open source, but there is no {folder}"
+            notes.append(f"{missing}; the organizers asked for the code or where it is")
 
 
 def _feature_problems(contents: Contents, edition: int, verdict: Verdict) -> Iterator[str]:
@@ -190,7 +184,7 @@ def _feature_problems(contents: Contents, edition: int, verdict: Verdict) -> Ite
             yield f"{printable(name)}: has {frames.width} columns, other files have {usual}"
     verdict.width = widths.get(layout.scored, 0)
     if not any(_set(name, layout) == layout.scored for name in contents.names):
-        yield f"{'2019/' if edition == 2020 else ''}{layout.scored}/: holds no file"
+        yield f"{layout.scored}/: holds no file"
     tasks = sorted(unchecked & {"2017", "lexical", "syntactic", "semantic"})
     verdict.notes += [f"{task}/ was not checked" for task in tasks]
 
@@ -203,8 +197,7 @@ def _set(name: str, layout: Layout) -> str | None:
 
 def _differences(names: Sequence[str], edition: int, expected: Expected) -> Iterator[str]:
     """Expected files that are missing, and others that are not expected."""
-    layout = LAYOUTS[edition]
-    folder = ("2019/" if edition == 2020 else "") + layout.scored
+    layout, folder = LAYOUTS[edition], LAYOUTS[edition].scored
     whole = edition == 2021 and any("/" in name for name in expected.ids)
 
     def key(name: str) -> str:
@@ -212,10 +205,8 @@ def _differences(names: Sequence[str], edition: int, expected: Expected) -> Iter
 
     expected_keys = {key(name) for name in expected.ids}
     if len(expected_keys) != len(set(expected.ids)):
-        raise InputError(
-            f"{expected.source}: two utterances have one name, so that their files cannot be distinguished"
-        )
-    there = [name.removeprefix(f"{folder}/") for name in names if _set(name, layout) == layout.scored]
+        raise InputError(f"{expected.source}: two utterances have one name, so their files cannot be distinguished")
+    there = [name.removeprefix(f"{folder}/") for name in names if _set(name, layout) == folder]
     present = {key(name.removesuffix(".txt")): name for name in there}
     for name in dict.fromkeys(map(key, expected.ids)):
         if name not in present:

@@ -257,7 +257,7 @@ def test_the_dump_of_the_release(tmp_path):
             for name, rows in found:
                 expected = np.loadtxt(DATA / f"abx_dump/{layer}/{name}.txt", ndmin=2)
                 assert rows.shape == expected.shape
-                far = np.flatnonzero(np.abs(rows - expected).max(axis=1) > 0.0011)
+                far = np.flatnonzero(abs(rows - expected).max(axis=1) > (0.0011 if "conv" in layer else 0.0006))
                 reach = {"2": 14, "3": 21, "4": 25}[layer[-1]]  # frames to the edge of the receptive field
                 # the dump's padding reached only the ends
                 assert len(far) == 0 or (name != "utt1" and far.min() >= len(rows) - reach)

@@ -242,10 +242,10 @@ def test_the_wrong_edition_is_told_by_its_files(tmp_path):
 def test_many_problems_are_counted(tmp_path):
     files = GOOD[2019] | {f"english/test/x{i}.txt": "1 x\n" for i in range(MOST_LISTED + 312)}
     verdict = validate(zipped(tmp_path / "s.zip", files))
-    assert (len(verdict.problems), verdict.more) == (MOST_LISTED, 312)
+    assert len(verdict.problems) == MOST_LISTED + 312
     lines = verdict.report("s.zip").splitlines()
     assert lines[0] == f"s.zip: rejected as ZeroSpeech 2019 for {MOST_LISTED + 312} reasons"
-    assert lines[-1] == "... and 312 more"
+    assert (len(lines), lines[-1]) == (MOST_LISTED + 2, "... and 312 more")
 
 
 # Files that must be there
