@@ -165,10 +165,9 @@ def _infer_shape(state: Mapping[str, Tensor]) -> _Shape:
 
 def _quantizer_model(arguments: Mapping[str, Any], sizes: Mapping[int, int]) -> QuantizerModel:
     """Settings of the quantizers; codebook sizes of those that are off come from the arguments or are the default."""
-    fallback = _numbers(arguments.get("VQ_sizes"))
-    s1, s2, s3, s4, s5 = (
-        sizes.get(n, fallback[n - 1] if len(fallback) == N_POSITIONS else 1024) for n in range(1, N_POSITIONS + 1)
-    )
+    given = _numbers(arguments.get("VQ_sizes"))
+    fallback = given if len(given) == N_POSITIONS else (1024,) * N_POSITIONS
+    s1, s2, s3, s4, s5 = (sizes.get(n, size) for n, size in enumerate(fallback, start=1))
     size = s1 if s1 == s2 == s3 == s4 == s5 else (s1, s2, s3, s4, s5)
     names = {"VQ_commitment_cost": "commitment_weight", "init_ema_mass": "init_mass", "init_std": "init_std"}
     changes = {key: float(arguments[name]) for name, key in names.items() if type(arguments.get(name)) in {int, float}}
@@ -180,11 +179,8 @@ def _model(
 ) -> DualEncoder:
     """Builds the model. Raises InputError if the image and the audio tensors do not fit together."""
     weights = IMAGENET if arguments.get("pretrained_image_model") is True else RANDOM
-    settings = Model(
-        audio=shape.audio,
-        image=ImageModel(architecture="resnet50", weights=weights),
-        quantizer=_quantizer_model(arguments, shape.sizes),
-    )
+    image = ImageModel(architecture="resnet50", weights=weights)
+    settings = Model(audio=shape.audio, image=image, quantizer=_quantizer_model(arguments, shape.sizes))
     with torch.random.fork_rng(devices=[]):
         model = DualEncoder(settings, tuple(shape.sizes), image_branch=image_branch)
     if faults := checkpoint.differences(model.state_dict(), state):

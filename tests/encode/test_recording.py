@@ -141,40 +141,41 @@ def test_models_and_files_that_cannot_be_used(folder, tmp_path):
 # The command line and the front door
 
 
-def test_encode_prints_json(folder, workflows):
-    done = run("encode", folder / "wavs/a.wav", "--model", folder / "model")
-    said = json.loads(done.stdout)
-    assert said["duration"] == LENGTHS["a"] / 16000
-    assert said["layers"].keys() == {"quant2", "quant3"}
-    layer = said["layers"]["quant3"]
-    assert layer["codes"] == codes_of(workflows[0], "quant3")["a"].tolist()
-    assert layer["units"][0]["onset"] == 0
-    options = ("--model", folder / "model", "--layer", "quant2", "--format", "jsonl")
-    lines = run("encode", folder / "wavs/a.wav", folder / "wavs/b.wav", *options)
-    rows = [json.loads(line) for line in lines.stdout.splitlines()]
-    assert [(row["id"], row["layer"]) for row in rows] == [("a", "quant2"), ("b", "quant2")]
-    assert np.repeat(rows[0]["units"], rows[0]["frames"]).tolist() == codes_of(workflows[0], "quant2")["a"].tolist()
-    assert sum(rows[0]["durations"]) == pytest.approx(0.02 * sum(rows[0]["frames"]))
-
-
 @pytest.mark.parametrize("form", ["json", "jsonl", "textgrid", "npy"])
-def test_encode_writes_every_format(folder, workflows, tmp_path, form):
-    done = run("encode", folder / "wavs/a.wav", "--model", folder / "model", "--format", form, "--out", tmp_path)
-    assert done.exit_code == 0
-    expected = codes_of(workflows[0], "quant2")["a"].tolist()
+def test_encode_prints_and_writes_every_format(folder, workflows, tmp_path, form):
+    options = ["encode", folder / "wavs/a.wav", "--model", folder / "model", "--format", form]
+    assert run(*options, "--out", tmp_path).exit_code == 0
+    quant2, quant3 = (codes_of(workflows[0], layer)["a"].tolist() for layer in ("quant2", "quant3"))
+    if form in ("json", "jsonl"):
+        assert run(*options).stdout == (tmp_path / f"a.{form}").read_text()
     match form:
         case "json":
-            assert json.loads((tmp_path / "a.json").read_text())["layers"]["quant2"]["codes"] == expected
+            value = json.loads((tmp_path / "a.json").read_text())
+            assert value["duration"] == LENGTHS["a"] / 16000
+            assert {name: layer["codes"] for name, layer in value["layers"].items()} == {
+                "quant2": quant2,
+                "quant3": quant3,
+            }
+            assert value["layers"]["quant3"]["units"][0]["onset"] == 0
         case "jsonl":
-            assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 2
+            row, other = map(json.loads, (tmp_path / "a.jsonl").read_text().splitlines())
+            assert (row["id"], row["layer"], other["id"], other["layer"]) == ("a", "quant2", "a", "quant3")
+            assert np.repeat(row["units"], row["frames"]).tolist() == quant2
+            assert sum(row["durations"]) == pytest.approx(0.02 * sum(row["frames"]))
         case "npy":
-            assert np.load(tmp_path / "a.quant2.npy").tolist() == expected
-            assert (tmp_path / "a.quant3.npy").is_file()
+            assert np.load(tmp_path / "a.quant2.npy").tolist() == quant2
+            assert np.load(tmp_path / "a.quant3.npy").tolist() == quant3
         case _:
             tiers = textgrid.read(tmp_path / "a.TextGrid")
             assert list(tiers) == ["quant2", "quant3"]
-            frames = [round((tier.end - tier.start) / 0.02) for tier in tiers["quant2"]]
-            assert np.repeat([int(tier.label) for tier in tiers["quant2"]], frames).tolist() == expected
+            frames = [round((interval.end - interval.start) / 0.02) for interval in tiers["quant2"]]
+            assert np.repeat([int(interval.label) for interval in tiers["quant2"]], frames).tolist() == quant2
+
+
+def test_encode_takes_several_files_and_layers(folder):
+    options = ("--model", folder / "model", "--layer", "quant2", "--format", "jsonl")
+    lines = run("encode", folder / "wavs/a.wav", folder / "wavs/b.wav", *options).stdout.splitlines()
+    assert [(row["id"], row["layer"]) for row in map(json.loads, lines)] == [("a", "quant2"), ("b", "quant2")]
 
 
 def test_encode_refuses_results_that_would_overwrite_each_other_or_have_no_place(folder, tmp_path):
@@ -195,13 +196,10 @@ def test_importing_the_package_is_light():
 
 
 def test_the_documented_snippet_runs(folder, capsys):
-    page = (REPO / "docs/units.md").read_text()
-    snippet = next(
-        block for block in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL) if "load_model" in block
-    )
-    replaced = re.sub(r'"results/[^"]*"', repr(str(folder / "model")), snippet).replace(
-        '"recording.wav"', repr(str(folder / "wavs/a.wav"))
-    )
+    snippets = re.findall(r"^```python\n(.*?)^```", (REPO / "docs/units.md").read_text(), re.MULTILINE | re.DOTALL)
+    snippet = next(snippet for snippet in snippets if "load_model" in snippet)
+    replaced = re.sub(r'"results/[^"]*"', repr(str(folder / "model")), snippet)
+    replaced = replaced.replace('"recording.wav"', repr(str(folder / "wavs/a.wav")))
     assert replaced.count(str(folder)) == 2
     exec(compile(replaced, "docs/units.md", "exec"), {})
     assert "quant2" in capsys.readouterr().out

@@ -72,9 +72,8 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setattr(fetching, "WAIT", 0)
-    monkeypatch.setattr(
-        fetching, "ARCHIVES", (Archive("{}->{2}", 0.76, hashlib.md5(CONTENT).hexdigest(), ID), *ARCHIVES[2:])
-    )
+    archive = Archive("{}->{2}", 0.76, hashlib.md5(CONTENT).hexdigest(), ID)
+    monkeypatch.setattr(fetching, "ARCHIVES", (archive, *ARCHIVES[2:]))
     with Server() as server:
         monkeypatch.setenv("RESDAVENET_VQ_DOWNLOADS", f"http://127.0.0.1:{server.server_port}/download")
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -131,47 +130,51 @@ def test_the_next_run_goes_on_where_the_last_one_failed(server, tmp_path):
     assert names(tmp_path) == [NAME]
 
 
-def test_a_server_that_sends_everything_again(server, tmp_path):
-    (tmp_path / f".{NAME}.part").write_bytes(b"an old beginning")
-    server.ranges = False
-    fetch_released(LINEAGE, tmp_path)
-    assert (tmp_path / NAME).read_bytes() == CONTENT
-
-
-@pytest.mark.parametrize("left", [CONTENT, CONTENT + b"too long"])
-def test_a_part_that_is_complete_or_too_long(server, tmp_path, left):
+@pytest.mark.parametrize(
+    ("left", "ranges", "n"),
+    [(b"an old beginning", False, 1), (CONTENT, True, 1), (CONTENT + b"too long", True, 2)],
+)
+def test_a_part_that_the_server_ignores_or_that_is_complete_or_too_long(server, tmp_path, left, ranges, n):
     (tmp_path / f".{NAME}.part").write_bytes(left)
+    server.ranges = ranges
     fetch_released(LINEAGE, tmp_path)
     assert (tmp_path / NAME).read_bytes() == CONTENT
-    assert len(server.requests) == (1 if left == CONTENT else 2)
+    assert len(server.requests) == n
 
 
-def test_a_wrong_checksum_is_refused(server, tmp_path):
-    server.content = CONTENT[:-1] + b"x"
-    message = r"the download is not RDVQ_00000_01000\.archive: its MD5 is \w{32}, not \w{32}; it was removed"
+PAGE_OF_THE_SERVER = b"<!DOCTYPE html>Too many users have viewed this file"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message", "n"),
+    [
+        (
+            {"content": CONTENT[:-1] + b"x"},
+            r"the download is not RDVQ_00000_01000\.archive: its MD5 is \w{32}, not \w{32}; it was removed",
+            1,
+        ),
+        (
+            {"content": PAGE_OF_THE_SERVER, "type": "text/html; charset=utf-8"},
+            r"id=1MhC\S+ the server answers with a web page .* download the file there",
+            1,
+        ),
+        ({"status": 404}, "the server answers 404", 1),
+        ({"status": 403}, "the server answers 403", 1),
+        ({"status": 503}, "the server answers 503", fetching.ATTEMPTS),
+    ],
+)
+def test_wrong_answers_leave_nothing(server, tmp_path, answer, message, n):
+    vars(server).update(answer)
     with pytest.raises(InputError, match=message):
         fetch_released(LINEAGE, tmp_path)
-    assert names(tmp_path) == []
+    assert (len(server.requests), names(tmp_path)) == (n, [])
+
+
+def test_another_file_of_the_name_stays(server, tmp_path):
     (tmp_path / NAME).write_bytes(b"mine")
     with pytest.raises(InputError, match="exists, but is not the file to download: its MD5 is"):
         fetch_released(LINEAGE, tmp_path)
     assert (tmp_path / NAME).read_bytes() == b"mine"
-
-
-def test_a_page_instead_of_the_file(server, tmp_path):
-    server.content, server.type = b"<!DOCTYPE html>Too many users have viewed this file", "text/html; charset=utf-8"
-    with pytest.raises(InputError, match=r"id=1MhC\S+ the server answers with a web page .* download the file there"):
-        fetch_released(LINEAGE, tmp_path)
-    assert names(tmp_path) == []
-
-
-@pytest.mark.parametrize(("status", "requests"), [(404, 1), (403, 1), (503, fetching.ATTEMPTS)])
-def test_other_answers(server, tmp_path, status, requests):
-    server.status = status
-    with pytest.raises(InputError, match=f"the server answers {status}"):
-        fetch_released(LINEAGE, tmp_path)
-    assert len(server.requests) == requests
-    assert names(tmp_path) == []
 
 
 def test_no_network(server, tmp_path, monkeypatch):

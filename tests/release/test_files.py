@@ -264,13 +264,12 @@ ZIP_MEMBERS = {
 
 @pytest.mark.parametrize("kind", ZIP_MEMBERS)
 def test_hostile_zips(kind, tmp_path):
-    canary, work = tmp_path / "canary", tmp_path / "work"
+    work = tmp_path / "work"
     work.mkdir()
-    name, mode, content = ZIP_MEMBERS[kind](canary)
-    with zipfile.ZipFile(work / "a.zip", "w") as z:
-        for file in EXPERIMENT.rglob("*"):
-            z.write(file, Path("experiment") / file.relative_to(EXPERIMENT))
-        info = zipfile.ZipInfo(name)
+    name, mode, content = ZIP_MEMBERS[kind](tmp_path / "canary")
+    shutil.make_archive(str(work / "a"), "zip", EXPERIMENT.parent, EXPERIMENT.name)
+    with zipfile.ZipFile(work / "a.zip", "a") as z:
+        info = zipfile.ZipInfo(name.replace("experiment", EXPERIMENT.name))
         info.external_attr = mode << 16
         z.writestr(info, content)
     with pytest.raises(InputError, match=r"a\.zip: "):

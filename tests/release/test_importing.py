@@ -5,8 +5,6 @@ import hashlib
 import json
 import pickle
 import shutil
-import tarfile
-import zipfile
 from pathlib import Path
 
 import h5py
@@ -59,14 +57,8 @@ def change_arguments(folder, **changes):
 
 
 def archive(folder, path):
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(path, "w") as z:
-            for file in sorted(folder.rglob("*")):
-                z.write(file, Path("RDVQ_01100") / file.relative_to(folder))
-    else:
-        with tarfile.open(path, {".tar": "w", ".gz": "w:gz", ".bz2": "w:bz2"}[path.suffix]) as t:
-            t.add(folder, "./RDVQ_01100")
-    return path
+    form = {".zip": "zip", ".tar": "tar", ".gz": "gztar", ".bz2": "bztar"}[path.suffix]
+    return Path(shutil.make_archive(str(path.with_name("a")), form, folder.parent, folder.name))
 
 
 def test_names_are_strict():
