@@ -67,10 +67,6 @@ def changed(edition, name, **change):
     return {name: yaml.safe_dump(values | change)}
 
 
-def phonetic(**values):
-    return changed(2021, "meta.yaml", parameters={"phonetic": values})
-
-
 @pytest.mark.parametrize("edition", [2019, 2020, 2021])
 @pytest.mark.parametrize("write", [zipped, in_folder])
 def test_good_ones_are_accepted_and_their_edition_is_seen(tmp_path, edition, write):
@@ -109,115 +105,88 @@ def test_notes_reject_nothing(tmp_path):
 
 
 NO_NUMBERS = "is not made of numbers separated by single spaces"
-TEXTS = [  # of a file of 2019
-    ("", "is empty"),
-    ("\n\n", "is empty"),
-    ("1\n2\n", "has fewer than two columns"),
-    ("1 2\n1 2 3\n", "its lines have 2, 3 values"),
-    ("1 2\n1 nan\n", f"line 2 {NO_NUMBERS}"),
-    ("1  2\n", f"line 1 {NO_NUMBERS}"),
-    ("1 2 \n", f"line 1 {NO_NUMBERS}"),
-    ("1_0 2\n", f"line 1 {NO_NUMBERS}"),
-    ("1,2 3\n", f"line 1 {NO_NUMBERS}"),
-    (
-        "1 2\n" + "0 " * (submission.LONGEST_LINE // 2 + 9),
-        "line 2 has more than 1048576 bytes; the file was read no further",
-    ),
-]
-YAMLS = [  # a whole metadata.yaml of 2019
-    ("[1, 2]", "the file must be a mapping, not [1, 2]"),
-    ("a: [", "is no YAML (while parsing"),
-    ("a: &a [x]\nb: [*a, *a]", "is no YAML (an alias"),
-    ("[" * 2000, "is no YAML (nested too deeply)"),
-    ("a: " + "x" * 70_000, "has more than 65536 bytes"),
-]
-ENTRIES = [  # of metadata.yaml
-    ({"author": " "}, "'author': string should have at least 1 character, not ' '"),
-    ({"affiliation": None}, "'affiliation': input should be a valid string, not None"),
-    ({"open_source": "yes"}, "'open source': input should be a valid boolean, not 'yes'"),
-    ({"colour": "red"}, "'colour' is not known"),
-]
-WIDTHS = "has 3 columns, other files have 2"
-BROKEN = [  # edition, files that are changed, beginning of the reason
-    *((2019, {"metadata.yaml": text}, f"metadata.yaml: {reason}") for text, reason in YAMLS),
-    *((2019, {"english/test/a.txt": text}, f"english/test/a.txt: {reason}") for text, reason in TEXTS),
+ENDLESS = "1 2\n" + "0 " * (submission.LONGEST_LINE // 2 + 9)
+UNKNOWN_DISTANCE = "input should be 'dtw_cosine', 'dtw_kl' or 'levenshtein', not 'cosine'"
+UNKNOWN_METRIC = "input should be 'cosine', 'euclidean', 'kl' or 'kl_symmetric'"
+WRONG = [  # edition, a file, its text or other entries of it (None: no such file), beginning of the reason
+    (2019, "english/test/a.txt", "", "is empty"),
+    (2019, "english/test/a.txt", "\n\n", "is empty"),
+    (2019, "english/test/a.txt", "1\n2\n", "has fewer than two columns"),
+    (2019, "english/test/a.txt", "1 2\n1 2 3\n", "its lines have 2, 3 values"),
+    (2019, "english/test/a.txt", "1 2\n1 nan\n", f"line 2 {NO_NUMBERS}"),
+    (2019, "english/test/a.txt", "1  2\n", f"line 1 {NO_NUMBERS}"),
+    (2019, "english/test/a.txt", "1 2 \n", f"line 1 {NO_NUMBERS}"),
+    (2019, "english/test/a.txt", "1_0 2\n", f"line 1 {NO_NUMBERS}"),
+    (2019, "english/test/a.txt", "1,2 3\n", f"line 1 {NO_NUMBERS}"),
+    (2019, "english/test/a.txt", ENDLESS, "line 2 has more than 1048576 bytes; the file was read no further"),
+    (2019, "english/test/b.txt", "1 2 3\n", "has 3 columns, other files have 2"),
+    (2020, "2019/english/test/a.txt", "1 2 \n", f"line 1 {NO_NUMBERS}"),
+    (2021, "phonetic/dev-other/b.txt", "1 2 3\n" * 2, "has 3 columns, other files have 2"),
+    (2021, "phonetic/dev-clean/a.txt", "1 2\n-inf 1\ninf 1\n", f"line 2 {NO_NUMBERS} (and 1 more lines)"),
+    (2021, "phonetic/dev-clean/a.txt", "1 2\n", "has 1 frame, and at least 2 are needed"),
+    (2019, "notes.txt", "x", "is neither metadata.yaml nor english/test/*.txt"),
+    (2019, "english/test/x/a.txt", A, "is neither metadata.yaml nor english/test/*.txt"),
+    (2021, "phonetic/a.npy", "x", "is neither meta.yaml nor phonetic/**/*.txt"),
+    (2019, "metadata.yaml", None, "is missing"),
+    (2020, "metadata.yaml", None, "is missing"),
+    (2020, "2019/metadata.yaml", None, "is missing"),
+    (2021, "meta.yaml", None, "is missing"),
+    (2019, "metadata.yaml", "[1, 2]", "the file must be a mapping, not [1, 2]"),
+    (2019, "metadata.yaml", "a: [", "is no YAML (while parsing"),
+    (2019, "metadata.yaml", "a: &a [x]\nb: [*a, *a]", "is no YAML (an alias"),
+    (2019, "metadata.yaml", "[" * 2000, "is no YAML (nested too deeply)"),
+    (2019, "metadata.yaml", "a: " + "x" * 70_000, "has more than 65536 bytes"),
     *(
-        (edition, changed(edition, "metadata.yaml", **change), f"metadata.yaml: {reason}")
-        for change, reason in ENTRIES
+        (edition, "metadata.yaml", entries, reason)
         for edition in (2019, 2020)
+        for entries, reason in (
+            ({"author": " "}, "'author': string should have at least 1 character, not ' '"),
+            ({"affiliation": None}, "'affiliation': input should be a valid string, not None"),
+            ({"open_source": "yes"}, "'open source': input should be a valid boolean, not 'yes'"),
+            ({"colour": "red"}, "'colour' is not known"),
+        )
     ),
-    *((edition, {name: None}, f"{name}: is missing") for edition in GOOD for name in GOOD[edition] if "yaml" in name),
-    (
-        2019,
-        changed(2019, "metadata.yaml", abx_distance="cosine"),
-        "metadata.yaml: 'abx distance': input should be 'dtw_cosine', 'dtw_kl' or 'levenshtein', not 'cosine'",
+    (2019, "metadata.yaml", {"abx_distance": "cosine"}, f"'abx distance': {UNKNOWN_DISTANCE}"),
+    (2020, "2019/metadata.yaml", {"using_parallel_train": 0}, "'using parallel train': input should be a valid bool"),
+    (2020, "2019/metadata.yaml", {"hyperparameters": None}, "'hyperparameters': must not be empty, not None"),
+    *(
+        (2021, "meta.yaml", {"parameters": {"phonetic": phonetic}}, f"'parameters.phonetic{reason}")
+        for phonetic, reason in (
+            ({"metric": "kl"}, ".frame_shift' is missing"),
+            ({"metric": "kl", "frame_shift": "10 ms"}, ".frame_shift': input should be a valid number, not '10 ms'"),
+            ({"metric": "l1", "frame_shift": 0.01}, f".metric': {UNKNOWN_METRIC}"),
+            ([1], "' must be a mapping, not [1]"),
+        )
     ),
-    (
-        2020,
-        changed(2020, "2019/metadata.yaml", using_parallel_train=0),
-        "2019/metadata.yaml: 'using parallel train': input should be a valid boolean, not 0",
+]
+NO_EDITION = "looks like no edition of 2019, 2020, 2021: there is neither metadata.yaml nor meta.yaml"
+LACKING = [  # files, beginning of the reason
+    *(
+        ({name: text for name, text in GOOD[edition].items() if "yaml" in name} | more, f"{folder}/: holds no file")
+        for edition, folder, more in (
+            (2019, "english/test", {}),
+            (2020, "2019/english/test", {"2019/surprise/test/a.txt": A}),
+            (2021, "phonetic", {}),
+        )
     ),
-    (
-        2020,
-        changed(2020, "2019/metadata.yaml", hyperparameters=None),
-        "2019/metadata.yaml: 'hyperparameters': must not be empty, not None",
-    ),
-    (2021, phonetic(metric="kl"), "meta.yaml: 'parameters.phonetic.frame_shift' is missing"),
-    (
-        2021,
-        phonetic(metric="kl", frame_shift="10 ms"),
-        "meta.yaml: 'parameters.phonetic.frame_shift': input should be a valid number, not '10 ms'",
-    ),
-    (
-        2021,
-        phonetic(metric="l1", frame_shift=0.01),
-        "meta.yaml: 'parameters.phonetic.metric': input should be 'cosine', 'euclidean', 'kl' or 'kl_symmetric'",
-    ),
-    (
-        2021,
-        changed(2021, "meta.yaml", parameters={"phonetic": [1]}),
-        "meta.yaml: 'parameters.phonetic' must be a mapping, not [1]",
-    ),
-    (2019, {"english/test/a.txt": None, "english/test/b.txt": None}, "english/test/: holds no file"),
-    (
-        2020,
-        {"2019/english/test/a.txt": None, "2019/english/test/b.txt": None, "2019/surprise/test/a.txt": A},
-        "2019/english/test/: holds no file",
-    ),
-    (2021, {"phonetic/dev-clean/a.txt": None, "phonetic/dev-other/b.txt": None}, "phonetic/: holds no file"),
-    (2019, {"english/test/b.txt": "1 2 3\n"}, f"english/test/b.txt: {WIDTHS}"),
-    (2021, {"phonetic/dev-other/b.txt": "1 2 3\n" * 2}, f"phonetic/dev-other/b.txt: {WIDTHS}"),
-    (
-        2021,
-        {"phonetic/dev-clean/a.txt": "1 2\n-inf 1\ninf 1\n"},
-        f"phonetic/dev-clean/a.txt: line 2 {NO_NUMBERS} (and 1 more lines)",
-    ),
-    (2020, {"2019/english/test/a.txt": "1 2 \n"}, f"2019/english/test/a.txt: line 1 {NO_NUMBERS}"),
-    (
-        2021,
-        {"phonetic/dev-clean/a.txt": "1 2\n"},
-        "phonetic/dev-clean/a.txt: has 1 frame, and at least 2 are needed",
-    ),
-    (2019, {"notes.txt": "x"}, "notes.txt: is neither metadata.yaml nor english/test/*.txt"),
-    (2019, {"english/test/x/a.txt": A}, "english/test/x/a.txt: is neither metadata.yaml nor english/test/*.txt"),
-    (2021, {"phonetic/a.npy": "x"}, "phonetic/a.npy: is neither meta.yaml nor phonetic/**/*.txt"),
-    (
-        None,
-        {f"mine/{name}": text for name, text in GOOD[2020].items()},
-        "everything is in the folder mine/; submit what is in it, not the folder",
-    ),
-    (
-        None,
-        {"holiday.jpg": "x"},
-        "looks like no edition of 2019, 2020, 2021: there is neither metadata.yaml nor meta.yaml",
-    ),
+    ({f"mine/{name}": text for name, text in GOOD[2020].items()}, "everything is in the folder mine/; submit what"),
+    ({"holiday.jpg": "x"}, NO_EDITION),
 ]
 
 
-@pytest.mark.parametrize(("edition", "changes", "reason"), BROKEN)
+def broken(edition, name, content):
+    """A submission with one fault."""
+    if isinstance(content, dict):
+        return GOOD[edition] | changed(edition, name, **content)
+    return {key: text for key, text in (GOOD[edition] | {name: content}).items() if text is not None}
+
+
+BROKEN = [(broken(edition, name, content), f"{name}: {reason}") for edition, name, content, reason in WRONG] + LACKING
+
+
+@pytest.mark.parametrize(("files", "reason"), BROKEN)
 @pytest.mark.parametrize("write", [zipped, in_folder])
-def test_each_broken_one_is_rejected_for_its_reason_alone(tmp_path, edition, changes, reason, write):
-    files = {name: text for name, text in (GOOD.get(edition, {}) | changes).items() if text is not None}
+def test_each_broken_one_is_rejected_for_its_reason_alone(tmp_path, files, reason, write):
     verdict = validate(write(tmp_path / "s", files))
     assert not verdict.accepted
     assert len(verdict.problems) == 1, verdict.problems
