@@ -85,12 +85,11 @@ class CodesFile(EncodedFile):
 
 
 class LayerCodes(NamedTuple):
-    """All codes of a layer: utterance i has offsets[i]:offsets[i + 1]."""
+    """All codes of a layer: utterance i has offsets[i]:offsets[i + 1]. The frame period is in seconds."""
 
     codes: np.ndarray
     offsets: np.ndarray
     frame_period: float
-    """Seconds."""
     codebook_size: int
 
 

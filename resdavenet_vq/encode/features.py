@@ -77,7 +77,7 @@ class LayerFeatures(EncodedFile):
 
     def rows(self, i: int) -> np.ndarray:
         """The frames of utterance number i: (frames, width) float32, finite."""
-        rows: np.ndarray = self._vectors[self.offsets[i] : self.offsets[i + 1]].astype(np.float32, copy=False)
+        rows = np.asarray(self._vectors[self.offsets[i] : self.offsets[i + 1]], np.float32)
         if not np.isfinite(rows).all():
             name = f"{self.layer} of utterance {self.ids[i]}"
             raise InputError(f"{self.path}: {name} holds values that are not finite; did training diverge?")
@@ -90,8 +90,7 @@ class LayerFeatures(EncodedFile):
         """
         place = self._vectors.id.get_offset()
         if place is None or self._vectors.dtype != np.float32:
-            whole: np.ndarray = self._vectors[:].astype(np.float32, copy=False)
-            return whole
+            return np.asarray(self._vectors[:], np.float32)
         return np.memmap(self.path, np.float32, mode="c", offset=place, shape=self._vectors.shape)
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:

@@ -78,8 +78,7 @@ class MapsFile(EncodedFile):
             if name not in numbers:
                 raise InputError(f"{self.path}: has no {kind} {name!r}")
         cells, frames = self.cells(self._images[image_id]), self.frames(self._captions[utterance_id])
-        products: np.ndarray = cells.astype(np.float64) @ frames.astype(np.float64).T
-        return products
+        return np.asarray(cells.astype(np.float64) @ frames.astype(np.float64).T)
 
     def cells(self, j: int) -> np.ndarray:
         """The vectors (H, W, D) float32 of the cells of image number j."""

@@ -58,12 +58,11 @@ def frame_centers(n_frames: int, frame_period: float, frame_time: FrameTime = "p
 
 def code_runs(codes: np.ndarray, frame_period: float, frame_time: FrameTime = "published") -> tuple[Interval, ...]:
     """The runs of one utterance's codes (F,) as intervals in seconds, labelled with their codes."""
-    of_codes = runs(codes)
-    start, end = (
-        np.round(frame_edges(frames, frame_period, frame_time), DECIMALS).tolist()
-        for frames in (of_codes.start, of_codes.start + of_codes.length)
+    _, start, length, code = runs(codes)
+    begins, ends = (
+        np.round(frame_edges(frames, frame_period, frame_time), DECIMALS).tolist() for frames in (start, start + length)
     )
-    return tuple(Interval(a, b, str(code)) for a, b, code in zip(start, end, of_codes.code.tolist(), strict=True))
+    return tuple(Interval(a, b, str(c)) for a, b, c in zip(begins, ends, code.tolist(), strict=True))
 
 
 class Unit(NamedTuple):

@@ -4,13 +4,14 @@ import json
 import os
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import h5py
 import numpy as np
 import pytest
 import soundfile
 import torch
-from encode.recordings import LAYERS, codes_of, model_of
+from encode.recordings import LAYERS, codes_of, model_of, utterance
 from PIL import Image
 
 from resdavenet_vq.config import UNCUT, Preparation, Recipe
@@ -43,9 +44,8 @@ def folder(tmp_path_factory):
     for i, n in enumerate(SAMPLES):
         soundfile.write(folder / f"u{i}.wav", rng.normal(size=n) * 0.1, 16000)
         image = None if i == 5 else folder / f"i{i % 3}.jpg"
-        utterances.append(
-            Utterance(f"u{i}", folder / f"u{i}.wav", image, image and image.name, "s", "Ü", ((0.0, 0.1, "WORD"),), None)
-        )
+        words = ((0.0, 0.1, "WORD"),)
+        utterances.append(Utterance(f"u{i}", folder / f"u{i}.wav", image, image and image.name, "s", "Ü", words, None))
     for j in range(3):
         Image.fromarray(rng.integers(0, 255, (30, 40, 3), np.uint8)).save(folder / f"i{j}.jpg")
     prepare(Manifest(utterances), Preparation(max_frames=MAX_FRAMES), folder / "split.h5", folder / "split.json", 1)
@@ -79,12 +79,11 @@ def test_embeddings(encoded):
         assert f["image_index"][:].tolist() == store.image_index.tolist()
         assert f["image_index"][5] == -1
         assert (f["speech"].dtype, f["image"].shape) == (np.float32, (3, 10))
-        np.testing.assert_allclose(
-            f["speech"][:], torch.cat([model.embed_speech(out) for out in alone]), rtol=1e-5, atol=1e-6
-        )
+        vectors = torch.cat([model.embed_speech(out) for out in alone])
+        np.testing.assert_allclose(f["speech"][:], vectors, rtol=1e-5, atol=1e-6)
         images = f["image"][:]
-    for pixels, numbers in evaluation_images(store, model.settings.image, 1, 0):
-        with torch.inference_mode():
+    with torch.inference_mode():
+        for pixels, numbers in evaluation_images(store, model.settings.image, 1, 0):
             np.testing.assert_allclose(images[numbers], model.embed_image(model.image(pixels)), rtol=1e-5, atol=1e-6)
 
 
@@ -102,9 +101,8 @@ def test_maps_are_what_embeddings_are_the_means_of(run, encoded, tmp_path):
                 expected = model.image(pixels)[0].permute(1, 2, 0)
             np.testing.assert_allclose(maps.cells(j), expected, rtol=1e-5, atol=1e-6)
         assert maps.shape == expected.shape[:2]
-        pooled = retrieval.evaluate(
-            f["image"][:], f["speech"][:][store.image_index >= 0], store.image_index[store.image_index >= 0]
-        )
+        paired = store.image_index >= 0
+        pooled = retrieval.evaluate(f["image"][:], f["speech"][:][paired], store.image_index[paired])
         assert matchmap.evaluate(maps, "sisa")[0] == pooled
 
 
@@ -193,10 +191,9 @@ def test_in_a_padded_context_too_nothing_depends_on_batch_mates(run, tmp_path, f
         np.testing.assert_array_equal(codes, expected[name])
 
 
-def test_a_split_that_is_never_cut_has_no_padded_context(folder, encoded, tmp_path):
-    _, store, *_ = encoded
+def test_a_split_that_is_never_cut_has_no_padded_context(folder, tmp_path):
     uncut = Preparation(max_frames=UNCUT)
-    prepare(Manifest([store.utterance(0)]), uncut, tmp_path / "abx.h5", tmp_path / "abx.json", 1)
+    prepare(Manifest([utterance("a", folder / "u0.wav")]), uncut, tmp_path / "abx.h5", tmp_path / "abx.json", 1)
     encode(folder / "model", tmp_path / "abx.h5", codes=tmp_path / "c.h5")
     with pytest.raises(InputError, match=r"abx\.h5: only ABX uses this split"):
         encode(folder / "model", tmp_path / "abx.h5", codes=tmp_path / "d.h5", recipe=PADDED)
@@ -226,14 +223,11 @@ def test_an_image_that_is_refused_is_named_in_one_line(run, tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
-def test_layers_after_the_last_written_one_are_not_computed(run, tmp_path, monkeypatch):
-    untils, original = [], AudioEncoder.forward
-    monkeypatch.setattr(
-        AudioEncoder, "forward", lambda self, *a, **k: untils.append(k["until"]) or original(self, *a, **k)
-    )
-    run(features=tmp_path / "f.h5", feature_layers=("quant2", "conv2"))
-    run(codes=tmp_path / "c.h5", features=tmp_path / "f.h5", feature_layers=("conv1",))
-    assert set(untils) == {"quant2", "quant3"}
+def test_layers_after_the_last_written_one_are_not_computed(run, tmp_path):
+    with mock.patch.object(AudioEncoder, "forward", autospec=True, side_effect=AudioEncoder.forward) as forward:
+        run(features=tmp_path / "f.h5", feature_layers=("quant2", "conv2"))
+        run(codes=tmp_path / "c.h5", features=tmp_path / "f.h5", feature_layers=("conv1",))
+    assert {call.kwargs["until"] for call in forward.call_args_list} == {"quant2", "quant3"}
 
 
 def test_logmel_baseline(folder, tmp_path):
@@ -248,8 +242,13 @@ def test_logmel_baseline(folder, tmp_path):
 def test_the_dump_of_the_release(tmp_path):
     import_released(DATA / "reference_experiment", tmp_path / "model", allow_unknown=False)
     wavs = sorted((DATA / "abx_dump/wavs").glob("*.wav"))
-    utterances = [Utterance(wav.stem, wav, None, None, None, None, None, None) for wav in wavs]
-    prepare(Manifest(utterances), Preparation(precision="float32"), tmp_path / "split.h5", tmp_path / "report.json", 1)
+    prepare(
+        Manifest([utterance(wav.stem, wav) for wav in wavs]),
+        Preparation(precision="float32"),
+        tmp_path / "split.h5",
+        tmp_path / "report.json",
+        1,
+    )
     layers = ("quant2", "quant3", "conv2", "conv3", "conv4")
     encode(tmp_path / "model", tmp_path / "split.h5", features=tmp_path / "features.h5", feature_layers=layers)
     for layer in layers:
@@ -264,8 +263,9 @@ def test_the_dump_of_the_release(tmp_path):
 
 
 def test_a_split_without_images_and_a_model_without_quantizers(folder, tmp_path):
-    utterances = [Utterance("a", folder / "u0.wav", None, None, None, None, None, None)]
-    prepare(Manifest(utterances), Preparation(), tmp_path / "split.h5", tmp_path / "report.json", 1)
+    prepare(
+        Manifest([utterance("a", folder / "u0.wav")]), Preparation(), tmp_path / "split.h5", tmp_path / "report.json", 1
+    )
     checkpoint.save(tmp_path / "model", model_of(()), {})
     encode(tmp_path / "model", tmp_path / "split.h5", embeddings=tmp_path / "e.h5", codes=tmp_path / "c.h5")
     with h5py.File(tmp_path / "e.h5") as f:

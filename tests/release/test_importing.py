@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import json
 import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -146,16 +147,14 @@ def test_arguments_that_contradict_the_tensors(folder, tmp_path):
     change_arguments(folder, **wrong, VQ_turnon="0,1,0,0,0", VQ_sizes="32,32,64,32,32")
     with pytest.raises(InputError) as e:
         import_released(folder, tmp_path / "out", allow_unknown=False)
-    assert [line.partition("args.pkl: ")[2].partition(", but")[0] for line in str(e.value).splitlines()] == [
+    assert re.findall(r"args\.pkl: (.*), but", str(e.value)) == [
         "layer_widths is (16, 16, 24, 32, 64)",
         "layer_depths is (2, 2, 3, 2)",
         "convsize is (7,)",
         "VQ_turnon is (0, 1, 0, 0, 0)",
         "VQ_sizes is (32, 32, 64, 32, 32)",
     ]
-    assert "VQ_sizes is (32, 32, 64, 32, 32), but the tensors of models/best_audio_model.pth say (32, 32, 32" in str(
-        e.value
-    )
+    assert str(e.value).endswith("but the tensors of models/best_audio_model.pth say (32, 32, 32, 32, 32)")
     assert not (tmp_path / "out").exists()
 
 
