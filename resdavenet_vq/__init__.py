@@ -24,6 +24,6 @@ def load_model(folder: str | Path, *, precision: Literal["float16", "float32"] |
     `precision` of the log-mel features: by default that of the features that the model was trained from.
     Raises InputError if the folder holds no complete model.
     """
-    from resdavenet_vq.encode.recording import load  # imports torch, which takes seconds
+    from resdavenet_vq.encode.recording import SpeechEncoder  # imports torch, which takes seconds
 
-    return load(folder, precision=precision)
+    return SpeechEncoder(Path(folder), precision)

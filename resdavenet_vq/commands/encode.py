@@ -89,11 +89,12 @@ def encode(
     precision: PrecisionOption = None,
 ) -> None:
     """Turn recordings into units: codes with their times."""
-    from resdavenet_vq.encode import exports, recording
+    from resdavenet_vq import load_model
+    from resdavenet_vq.encode import exports
 
     if out is None and format in ("textgrid", "npy"):
         raise InputError(f"--format {format} needs --out, a folder for the files")
-    encoder = recording.load(model, precision=precision)
+    encoder = load_model(model, precision=precision)
     if out is not None:
         exports.check_stems(files)
     for file in files:
@@ -187,7 +188,7 @@ def validate_submission(
 
         expected = validation.Expected(sorted({item.file for item in read_items(items)}), str(items))
     elif wavs:
-        from resdavenet_vq.encode.folder import audio_files
+        from resdavenet_vq.encode.audio_files import audio_files
 
         expected = validation.Expected([*audio_files(wavs)], str(wavs))
     verdict = validation.validate(submission, edition, expected)

@@ -23,9 +23,6 @@ from resdavenet_vq.encode.hdf5 import AGAIN, EncodedFile, Rows, create, layer_na
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import frame_stride
 
-ROWS_AT_ONCE = 1000
-"""Manifest rows written at a time."""
-
 
 @contextmanager
 def create_codes(path: Path, ids: Sequence[str], manifest: Iterable[Mapping[str, Any]]) -> Iterator[h5py.File]:
@@ -33,10 +30,9 @@ def create_codes(path: Path, ids: Sequence[str], manifest: Iterable[Mapping[str,
     with create(path) as file:
         write_texts(file, "ids", ids)
         rows = file.create_dataset("manifest", (len(ids),), h5py.string_dtype())
-        start = 0
-        for some in batched(manifest, ROWS_AT_ONCE):
-            rows[start : start + len(some)] = np.array([json.dumps(row, ensure_ascii=False) for row in some], object)
-            start += len(some)
+        for number, some in enumerate(batched(manifest, 1000)):
+            texts_of_some = np.array([json.dumps(row, ensure_ascii=False) for row in some], object)
+            rows[1000 * number : 1000 * number + len(some)] = texts_of_some
         yield file
 
 
@@ -49,15 +45,7 @@ def add_codes(file: h5py.File, layer: str, codebook: np.ndarray, n_frames: np.nd
 
 
 class CodesFile(EncodedFile):
-    """One layer of a codes file, read block by block.
-
-    Attributes
-    ----------
-    codebook : (K, C) float32
-    codebook_size : K
-    frame_period : seconds
-    offsets : (N + 1,) first frame of each utterance
-    """
+    """One layer of a codes file, read block by block: its `codebook` (K, C), and `offsets` (N + 1,) of utterances."""
 
     kind = "codes"
 
@@ -97,12 +85,11 @@ class CodesFile(EncodedFile):
 
 
 class LayerCodes(NamedTuple):
-    """All codes of a layer: utterance i has offsets[i]:offsets[i + 1]."""
+    """All codes of a layer: utterance i has offsets[i]:offsets[i + 1]. The frame period is in seconds."""
 
     codes: np.ndarray
     offsets: np.ndarray
     frame_period: float
-    """Seconds."""
     codebook_size: int
 
 

@@ -67,14 +67,7 @@ def create_embeddings(path: Path, pairs: Pairs, width: int) -> Iterator[Embeddin
 
 
 class EmbeddingsFile(EncodedFile):
-    """An embeddings file.
-
-    Attributes
-    ----------
-    pairs : captions, images and which belong together
-    speech : (N, D)
-    image : (I, D)
-    """
+    """An embeddings file: `pairs`, and the vectors `speech` (N, D) and `image` (I, D)."""
 
     kind = "embeddings"
 

@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -28,9 +29,6 @@ from resdavenet_vq.progress import track
 
 type SplitFormat = Literal["textgrid", "jsonl", "npy", "segmentation"]
 type RecordingFormat = Literal["json", "jsonl", "textgrid", "npy"]
-
-LINES_REMEMBERED = 1 << 14
-"""Different frames whose text is remembered."""
 
 
 def export_units(
@@ -49,17 +47,13 @@ def export_units(
       layer;
     * `jsonl`: the file `out`, a line for each utterance and layer with units and their durations;
     * `npy`: `{layer}/{id}.npy`, codes (F,) int32, and `{layer}/codebook.npy`, code vectors (K, C) float32;
-    * `segmentation`: `embedding.npy`, `{split}/indices` and `{split}/prequant` of one layer, where `split` is the name
-      of the codes file. `features` is the features file of the same split with the layer that enters the quantizer;
-      `arrays` is the form of `prequant` and `indices`.
+    * `segmentation`: see above, of one layer. `split` is the name of the codes file; `features` is the features file of
+      the same split with the layer that enters the quantizer; `arrays` is the form of `prequant` and `indices`.
 
     Raises InputError for a layer that the file lacks, ids that cannot be file names, or features of other utterances.
     """
     if bool(features) != (form == "segmentation"):
-        raise InputError(
-            "segmentation needs --features, a features file with the layer before the quantizer; "
-            "other formats take none"
-        )
+        raise InputError("segmentation needs --features, with the layer before the quantizer; other formats take none")
     with ExitStack() as stack:
         with SplitCodes(codes) as file:
             names = list(dict.fromkeys(layers)) or file.layers
@@ -92,11 +86,9 @@ def _utterances(files: Sequence[CodesFile], frame_time: FrameTime) -> Iterator[t
     for i in track(range(len(ids)), f"export {files[0].path.stem}", unit="utterances"):
         units = []
         for file in files:
-            (codes,) = file.codes(i, i + 1)
-            duration = len(codes) * file.frame_period
-            units.append(
-                Units(Path(ids[i]), file.layer, file.frame_period, duration, codes, file.codebook_size, frame_time)
-            )
+            (codes,), period = file.codes(i, i + 1), file.frame_period
+            duration = len(codes) * period
+            units.append(Units(Path(ids[i]), file.layer, period, duration, codes, file.codebook_size, frame_time))
         yield Utterance.from_dict(files[0].manifest(i, i + 1)[0]), units
 
 
@@ -107,16 +99,14 @@ def _stems(file: CodesFile, *, flat: bool) -> list[str]:
     stems = [PurePosixPath(name).name if flat else name for name in file.ids]
     if twice := [stem for stem, n in Counter(stems).items() if n > 1]:
         raise InputError(
-            f"{file.path}: two utterances would be written to {twice[0]}; ids must differ in their last part"
+            f"{file.path}: two utterances would be written to {twice[0]}; their ids must differ in the end"
         )
     return stems
 
 
-def _tiers(utterance: Utterance, units: Sequence[Units]) -> dict[str, Sequence[Interval]]:
+def _tiers(utterance: Utterance, units: Sequence[Units]) -> dict[str, tuple[Interval, ...]]:
     aligned = {"words": utterance.words, "phones": utterance.phones}
-    tiers: dict[str, Sequence[Interval]] = {
-        name: textgrid.as_tier(intervals) for name, intervals in aligned.items() if intervals is not None
-    }
+    tiers = {name: textgrid.as_tier(intervals) for name, intervals in aligned.items() if intervals is not None}
     return tiers | {u.layer: u.tier() for u in units}
 
 
@@ -136,6 +126,7 @@ def _write_segmentation(
     if len(files) != 1:
         raise InputError(f"segmentation is of one layer; choose among {', '.join(file.layer for file in files)}")
     file = files[0]
+    save: Any = np.save if arrays == "npy" else partial(np.savetxt, fmt="%.9g")  # all the digits that float32 has
     np.save(folder / "embedding.npy", file.codebook)
     indices, prequant = folder / file.path.stem / "indices", folder / file.path.stem / "prequant"
     indices.mkdir(parents=True)
@@ -143,41 +134,29 @@ def _write_segmentation(
     with LayerFeatures(features, file.layer.replace("quant", "conv")) as frames:
         number = {name: i for i, name in enumerate(frames.ids)}
         if missing := [name for name in file.ids if name not in number]:
-            raise InputError(
-                f"{features}: lacks {len(missing)} utterances of {file.path}, the first {missing[0]}; "
-                "encode the same split"
-            )
+            raise InputError(f"{features}: lacks {len(missing)} utterances of {file.path}, the first {missing[0]}")
         for i, name in enumerate(track(file.ids, f"export {file.path.stem}", unit="utterances")):
             codes, before = file.codes(i, i + 1)[0], frames.rows(number[name])
             if len(codes) != len(before):
-                raise InputError(
-                    f"{features}: {name} has {len(before)} frames, and {len(codes)} codes in {file.path}; "
-                    "encode both again"
-                )
-            if arrays == "npy":
-                np.save(indices / f"{stems[i]}.npy", codes.astype(np.int64))
-                np.save(prequant / f"{stems[i]}.npy", before)
-            else:
-                np.savetxt(indices / f"{stems[i]}.txt", codes, fmt="%d")
-                np.savetxt(prequant / f"{stems[i]}.txt", before, fmt="%.9g")  # all the digits that float32 has
+                frames_and_codes = f"{len(before)} frames, and {len(codes)} codes in {file.path}"
+                raise InputError(f"{features}: {name} has {frames_and_codes}; encode both again")
+            save(indices / f"{stems[i]}.{arrays}", codes.astype(np.int64))
+            save(prequant / f"{stems[i]}.{arrays}", before)
 
 
 def check_stems(files: Sequence[Path]) -> None:
     """Raises InputError if two recordings have the same name without suffix: their results would have one name."""
     if twice := [stem for stem, n in Counter(file.stem for file in files).items() if n > 1]:
-        raise InputError(
-            f"several files are called {twice[0]} without their suffix, so that results would overwrite each other; "
-            "rename them"
-        )
+        raise InputError(f"several files are called {twice[0]} without their suffix, as results would be; rename them")
 
 
 def recording_text(file: Path, units: Mapping[str, Units], form: RecordingFormat) -> str:
     """The units of a recording, by layer, as one JSON object, or as a line of JSON per layer."""
     if form == "jsonl":
         return "\n".join(json.dumps(u.to_line(file.stem), ensure_ascii=False) for u in units.values())
-    value: dict[str, Any] = {"file": str(file), "duration": round(next(iter(units.values())).duration, DECIMALS)}
-    value["layers"] = {layer: u.to_dict() for layer, u in units.items()}
-    return json.dumps(value, ensure_ascii=False)
+    duration = round(next(iter(units.values())).duration, DECIMALS)
+    layers = {layer: u.to_dict() for layer, u in units.items()}
+    return json.dumps({"file": str(file), "duration": duration, "layers": layers}, ensure_ascii=False)
 
 
 def write_recording(folder: Path, file: Path, units: Mapping[str, Units], form: RecordingFormat) -> None:
@@ -194,33 +173,16 @@ def write_recording(folder: Path, file: Path, units: Mapping[str, Units], form: 
             tmp.write_text(recording_text(file, units, form) + "\n", encoding="utf-8")
 
 
-class FrameText:
-    """Frames as text, as the release of 2020 and ZeroSpeech write them: a line each, values with 3 decimals.
+def frame_text(rows: np.ndarray) -> str:
+    """Frames (n, width) float32 as text, as the release of 2020 and ZeroSpeech write them.
 
-    Never `-0.000`. Frames that agree to 3 decimals are one symbol to the challenge's bitrate. With `remember`, a frame
-    that was formatted before is not formatted again.
+    A line each, values with 3 decimals, never `-0.000`. Frames that agree to 3 decimals are one symbol to the
+    challenge's bitrate.
     """
-
-    def __init__(self, *, remember: bool) -> None:
-        self._lines: dict[bytes, str] | None = {} if remember else None
-
-    def format(self, rows: np.ndarray) -> str:
-        """One line for each row of (frames, width)."""
-        if self._lines is None:
-            return "".join(map(_line, rows))
-        return "".join(self._remembered(self._lines, row) for row in rows)
-
-    @staticmethod
-    def _remembered(lines: dict[bytes, str], row: np.ndarray) -> str:
-        key = row.tobytes()
-        if (line := lines.get(key)) is None:
-            line = _line(row)
-            if len(lines) < LINES_REMEMBERED:
-                lines[key] = line
-        return line
+    return "".join(_line(row.tobytes()) for row in rows)
 
 
-def _line(row: np.ndarray) -> str:
-    """Values with 3 decimals, rounded in double precision, zero without a sign."""
-    values = (row.astype(np.float64).round(3) + 0.0).tolist()
+@lru_cache(1 << 12)  # code vectors repeat
+def _line(row: bytes) -> str:
+    values = (np.frombuffer(row, np.float32).astype(np.float64).round(3) + 0.0).tolist()
     return " ".join(["%.3f"] * len(values)) % tuple(values) + "\n"

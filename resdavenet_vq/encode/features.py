@@ -52,15 +52,9 @@ def add_features(file: h5py.File, layer: str, width: int, n_frames: np.ndarray, 
 
 
 class LayerFeatures(EncodedFile):
-    """One layer of a features file, read utterance by utterance; a context manager.
+    """One layer of a features file, read utterance by utterance: `ids`, `durations` and `offsets` as in the file.
 
-    Attributes
-    ----------
-    ids : utterance ids, in the file's order
-    durations : (N,) seconds of audio
-    offsets : (N+1,) first row of each utterance
-    frame_period : seconds between frames
-    width : values per frame
+    `frame_period` in seconds; `width` is the number of values in a frame.
     """
 
     kind = "features"
@@ -83,12 +77,10 @@ class LayerFeatures(EncodedFile):
 
     def rows(self, i: int) -> np.ndarray:
         """The frames of utterance number i: (frames, width) float32, finite."""
-        rows: np.ndarray = self._vectors[self.offsets[i] : self.offsets[i + 1]].astype(np.float32, copy=False)
+        rows = np.asarray(self._vectors[self.offsets[i] : self.offsets[i + 1]], np.float32)
         if not np.isfinite(rows).all():
-            raise InputError(
-                f"{self.path}: {self.layer} of utterance {self.ids[i]} holds values that are not finite; "
-                "was the model trained to divergence?"
-            )
+            name = f"{self.layer} of utterance {self.ids[i]}"
+            raise InputError(f"{self.path}: {name} holds values that are not finite; did training diverge?")
         return rows
 
     def mapped(self) -> np.ndarray:
@@ -98,8 +90,7 @@ class LayerFeatures(EncodedFile):
         """
         place = self._vectors.id.get_offset()
         if place is None or self._vectors.dtype != np.float32:
-            whole: np.ndarray = self._vectors[:].astype(np.float32, copy=False)
-            return whole
+            return np.asarray(self._vectors[:], np.float32)
         return np.memmap(self.path, np.float32, mode="c", offset=place, shape=self._vectors.shape)
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import ClassVar, Self
 
 import h5py
@@ -34,14 +33,13 @@ class EncodedFile(ABC):
             raise InputError(f"{path}: no such file; encode the split first") from None
         except OSError as e:
             raise InputError(f"{path}: cannot be read as HDF5 ({e}); {AGAIN}") from None
-        try:
-            self._read(self._file)
-        except (KeyError, TypeError, AttributeError, ValueError, IndexError, OSError) as e:
-            self._file.close()
-            raise InputError(f"{path}: is no complete {self.kind} file ({e}); {AGAIN}") from None
-        except BaseException:
-            self._file.close()
-            raise
+        with ExitStack() as stack:
+            stack.enter_context(self._file)
+            try:
+                self._read(self._file)
+            except (KeyError, TypeError, AttributeError, ValueError, IndexError, OSError) as e:
+                raise InputError(f"{path}: is no complete {self.kind} file ({e}); {AGAIN}") from None
+            stack.pop_all()
 
     @abstractmethod
     def _read(self, file: h5py.File) -> None:
@@ -51,10 +49,8 @@ class EncodedFile(ABC):
         """The group of a layer. Raises InputError with the layers that there are."""
         if layer not in self._file:
             layers = ", ".join(layer_names(self._file)) or "none"
-            raise InputError(
-                f"{self.path}: holds no {self.kind} of {layer!r} (layers: {layers}); "
-                "encode the split with this layer, if the model has it"
-            )
+            missing = f"holds no {self.kind} of {layer!r} (layers: {layers})"
+            raise InputError(f"{self.path}: {missing}; encode the split with this layer, if the model has it")
         return self._file[layer]
 
     def _check(self, fits: bool, parts: str) -> None:
@@ -65,9 +61,7 @@ class EncodedFile(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
 
@@ -83,12 +77,8 @@ def texts(file: h5py.File, name: str) -> list[str]:
 
 def offsets_divide(offsets: np.ndarray, n_rows: int, n_utterances: int) -> bool:
     """Whether offsets give each utterance its part of the rows."""
-    return bool(
-        offsets.shape == (n_utterances + 1,)
-        and offsets[0] == 0
-        and offsets[-1] == n_rows
-        and (np.diff(offsets) >= 0).all()
-    )
+    fits = offsets.shape == (n_utterances + 1,) and (offsets[0], offsets[-1]) == (0, n_rows)
+    return fits and bool((np.diff(offsets) >= 0).all())
 
 
 @contextmanager

@@ -23,24 +23,12 @@ from resdavenet_vq.errors import InputError
 class MapsToFill:
     """A maps file that is being written: `frames` of the captions, and the cells of the images."""
 
-    def __init__(self, file: h5py.File, pairs: Pairs, n_frames: np.ndarray, width: int, frame_period: float) -> None:
-        pairs.write(file)
-        file.attrs["frame_period"] = frame_period
-        self.frames = Rows(file, "frames", n_frames, width)
-        self._file, self._n_images, self._width = file, len(pairs.image_ids), width
+    def __init__(self, file: h5py.File, frames: Rows, n_images: int) -> None:
+        self.frames, self._file, self._n_images = frames, file, n_images
 
     def write_cells(self, j: int, cells: np.ndarray) -> None:
         """Writes the cells (H, W, D) of image number j; all images have the same shape."""
-        self._cells(cells.shape[:2])[j] = cells
-
-    def close(self) -> None:
-        """Ends the writing, of a file without images too."""
-        self._cells((0, 0))
-
-    def _cells(self, shape: tuple[int, ...]) -> h5py.Dataset:
-        if "cells" not in self._file:
-            self._file.create_dataset("cells", (self._n_images, *shape, self._width), np.float32)
-        return self._file["cells"]
+        self._file.require_dataset("cells", (self._n_images, *cells.shape), np.float32)[j] = cells
 
 
 @contextmanager
@@ -49,22 +37,18 @@ def create_maps(
 ) -> Iterator[MapsToFill]:
     """A new maps file with vectors of `width` values; `n_frames` (N,) are the captions' frames in the last layer."""
     with create(path) as file:
-        maps = MapsToFill(file, pairs, n_frames, width, frame_period)
-        yield maps
-        maps.close()
+        pairs.write(file)
+        file.attrs["frame_period"] = frame_period
+        yield MapsToFill(file, Rows(file, "frames", n_frames, width), len(pairs.image_ids))
+        if not pairs.image_ids:
+            file.create_dataset("cells", (0, 0, 0, width), np.float32)
 
 
 class MapsFile(EncodedFile):
-    """A maps file.
+    """A maps file: `ids`, `image_ids`, `image_index` and `image_branch` as in Pairs, `offsets` (N + 1,) of captions.
 
-    Attributes
-    ----------
-    ids, image_ids : of captions and of images, in the file's order
-    image_index : (N,) number of each caption's image, -1 for none
-    offsets : (N + 1,) first frame of each caption
-    frame_period : seconds between frames; frame t of a caption begins at t times that
-    shape : (H, W), rows and columns of cells; the first cell is the image's upper left
-    image_branch : whether the model has one; without, there are no images
+    Frame t of a caption begins at t times `frame_period` seconds. `shape` (H, W) are the rows and columns of cells; the
+    first cell is the image's upper left.
     """
 
     kind = "maps"
@@ -90,10 +74,11 @@ class MapsFile(EncodedFile):
 
         Raises InputError for an image or a caption that is not in the file.
         """
-        cells = self.cells(self._number(self._image_numbers, "image", image_id))
-        frames = self.frames(self._number(self._numbers, "utterance", utterance_id))
-        products: np.ndarray = cells.astype(np.float64) @ frames.astype(np.float64).T
-        return products
+        for kind, name, numbers in (("image", image_id, self._images), ("utterance", utterance_id, self._captions)):
+            if name not in numbers:
+                raise InputError(f"{self.path}: has no {kind} {name!r}")
+        cells, frames = self.cells(self._images[image_id]), self.frames(self._captions[utterance_id])
+        return np.asarray(cells.astype(np.float64) @ frames.astype(np.float64).T)
 
     def cells(self, j: int) -> np.ndarray:
         """The vectors (H, W, D) float32 of the cells of image number j."""
@@ -105,20 +90,13 @@ class MapsFile(EncodedFile):
 
     def _finite(self, vectors: np.ndarray, what: str, name: str) -> np.ndarray:
         if not np.isfinite(vectors).all():
-            raise InputError(
-                f"{self.path}: vectors of {what} {name} are not finite: the model diverged, train it again"
-            )
+            raise InputError(f"{self.path}: vectors of {what} {name} are not finite: the model diverged")
         return vectors
 
     @cached_property
-    def _numbers(self) -> dict[str, int]:
-        return {name: number for number, name in enumerate(self.ids)}
+    def _captions(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.ids)}
 
     @cached_property
-    def _image_numbers(self) -> dict[str, int]:
-        return {name: number for number, name in enumerate(self.image_ids)}
-
-    def _number(self, numbers: dict[str, int], what: str, name: str) -> int:
-        if (number := numbers.get(name)) is None:
-            raise InputError(f"{self.path}: has no {what} {name!r}")
-        return number
+    def _images(self) -> dict[str, int]:
+        return {name: j for j, name in enumerate(self.image_ids)}

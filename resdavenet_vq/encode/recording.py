@@ -19,50 +19,41 @@ from resdavenet_vq.config import Preparation
 from resdavenet_vq.data.audio import Recording
 from resdavenet_vq.data.features import N_MELS
 from resdavenet_vq.encode.features import is_quantized
-from resdavenet_vq.encode.split import FRAMES_AT_ONCE, codebook, deepest, frame_period
+from resdavenet_vq.encode.split import FRAMES_AT_ONCE, check_layers, codebook, deepest, frame_period, run_audio
 from resdavenet_vq.encode.units import FrameTime, Units
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.lineage import frame_stride, layer_position
+from resdavenet_vq.lineage import frame_stride
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import receptive_field
-from resdavenet_vq.model.dual_encoder import DualEncoder
-from resdavenet_vq.model.precision import true_float32
 
 type Precision = Literal["float16", "float32"]
 
 
 class Part(NamedTuple):
-    """Some frames of a layer, one after another."""
+    """Some frames of a layer, one after another, the first of them number `start`."""
 
     start: int
-    """Number of the first."""
     vectors: np.ndarray
     """(n, C) float32."""
-    codes: np.ndarray | None
-    """(n,) int32, of quantizers."""
-
-    @property
-    def quantized(self) -> np.ndarray:
-        """The codes of a quantizer."""
-        assert self.codes is not None, "the layer is a quantizer"
-        return self.codes
+    codes: np.ndarray
+    """(n,) int32 of a quantizer, else empty."""
 
 
 class SpeechEncoder:
-    """The audio network of a model, on the GPU if there is one. Made by `load`.
+    """The audio network of the model in a folder, on the GPU if there is one.
 
     Attributes
     ----------
-    folder : of the model
     layers : the quantizers that are on, `quant2` ...
     precision : of the log-mel features
     """
 
-    def __init__(self, folder: Path, network: DualEncoder, precision: Precision) -> None:
-        self.folder, self.network, self.precision = folder, network, precision
-        self.layers = tuple(f"quant{n}" for n in network.quantizers)
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        network.to(self._device)
+    def __init__(self, folder: Path, precision: Precision | None = None) -> None:
+        self.folder = folder
+        self.network, card = checkpoint.load(folder, audio_only=True)
+        self.precision = precision or _precision(card)
+        self.layers = tuple(f"quant{n}" for n in self.network.quantizers)
+        self.network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
     def encode(self, path: str | Path, layer: str | None = None, *, frame_time: FrameTime = "published") -> Units:
         """The units of an audio file in one layer: by default, in the first quantizer that is on.
@@ -70,61 +61,37 @@ class SpeechEncoder:
         Any sample rate and number of channels: channels are averaged and resampled as preparation does it, nothing is
         cut. Raises InputError if the file cannot be used, the model has no quantizers, or the layer has no codes.
         """
-        chosen = self.check_quantizers([layer] if layer else self.layers[:1])
-        return self.encode_layers(path, chosen, frame_time=frame_time)[chosen[0]]
+        (units,) = self.encode_layers(path, [layer] if layer else self.layers[:1], frame_time=frame_time).values()
+        return units
 
     def encode_layers(
         self, path: str | Path, layers: Sequence[str] = (), *, frame_time: FrameTime = "published"
     ) -> dict[str, Units]:
         """The units of an audio file in some quantizers, by default in all that are on."""
-        chosen = self.check_quantizers(layers or self.layers)
+        layers = self.check_quantizers(layers or self.layers)
         recording = Recording(Path(path))
-        pieces_of: dict[str, list[np.ndarray]] = {layer: [] for layer in chosen}
-        for parts in self.parts(recording, chosen):
-            for layer in chosen:
-                pieces_of[layer].append(parts[layer].quantized)
-        return {
-            layer: Units(
-                path=Path(path),
-                layer=layer,
-                frame_period=frame_period(layer),
-                duration=recording.duration,
-                codes=np.concatenate(codes),
-                codebook_size=len(self.codebook(layer)),
-                frame_time=frame_time,
+        parts = [{layer: part.codes for layer, part in piece.items()} for piece in self.parts(recording, layers)]
+        units = {}
+        for layer in layers:
+            codes, size = np.concatenate([piece[layer] for piece in parts]), len(self.codebook(layer))
+            units[layer] = Units(
+                Path(path), layer, frame_period(layer), recording.duration, codes, size, frame_time=frame_time
             )
-            for layer, codes in pieces_of.items()
-        }
+        return units
 
     def codebook(self, layer: str) -> np.ndarray:
         """The code vectors (K, C) float32 of a quantizer that is on."""
         return codebook(self.network, layer)
 
     def check_quantizers(self, layers: Sequence[str]) -> list[str]:
-        """The layers, each once, if all are quantizers that are on. Raises InputError otherwise."""
+        """The layers, each once. Raises InputError unless all are quantizers that are on."""
         if not self.layers:
-            raise InputError(
-                f"{self.folder}: no quantizer is on in this model, so it has no units; "
-                "choose a later stage of its lineage"
-            )
-        for layer in self.check_layers(layers):
+            raise InputError(f"{self.folder}: no quantizer is on in this model; choose a later stage of its lineage")
+        layers = check_layers(self.folder, self.network, layers)
+        for layer in layers:
             if not is_quantized(layer):
                 raise InputError(f"{layer} has vectors but no codes; units are those of {', '.join(self.layers)}")
-        return list(dict.fromkeys(layers))
-
-    def check_layers(self, layers: Sequence[str]) -> list[str]:
-        """The layers, each once, if the model has them. Raises InputError otherwise."""
-        for layer in layers:
-            try:
-                layer_position(layer)
-            except ValueError as e:
-                raise InputError(str(e)) from None
-            if is_quantized(layer) and layer not in self.layers:
-                raise InputError(
-                    f"{self.folder}: {layer} is off in this model (on: {', '.join(self.layers) or 'none'}); "
-                    "ask for another layer"
-                )
-        return list(dict.fromkeys(layers))
+        return layers
 
     def parts(
         self, recording: Recording, layers: Sequence[str], frames_at_once: int = FRAMES_AT_ONCE
@@ -133,99 +100,58 @@ class SpeechEncoder:
 
         `frames_at_once` log-mel frames in a piece, without its context: changes memory, not results.
         """
-        last = deepest(layers)
-        assert last is not None, "layers are not empty"
+        last = deepest(layers) or "conv1"
         stride, around = frame_stride(last), receptive_field(self.network.audio, last)
         step = max(1, frames_at_once // stride) * stride
         before = -(around.first // stride) * stride  # a piece begins where a frame of every layer does
-        for piece in pieces(recording, step, before, around.last):
-            output = self._run(torch.from_numpy(self.rounded(piece.logmel).T.copy())[None], last, recording.path)
+        for start, stop, first, logmel in _pieces(recording, step, before, around.last):
             parts = {}
-            for layer in layers:
+            for layer, (_, (vectors,), (codes,)) in self._run([logmel], layers, recording.path).items():
                 s = frame_stride(layer)
-                n = max(recording.n_frames // s, 1)  # frames of the whole
-                start, stop = piece.start // s, min(-(-piece.stop // s), n)
-                shift = piece.first // s
-                parts[layer] = self._part(output[layer], 0, start, slice(start - shift, stop - shift))
+                begin, end = start // s, min(-(-stop // s), max(recording.n_frames // s, 1))
+                frames = slice(begin - first // s, end - first // s)
+                parts[layer] = Part(begin, vectors[frames], codes[frames])
             yield parts
 
     def batch(self, recordings: Sequence[Recording], layers: Sequence[str]) -> Iterator[dict[str, Part]]:
         """The layers of recordings of equal length, each in one piece, in their order."""
-        last = deepest(layers)
-        assert last is not None, "layers are not empty"
-        logmel = np.stack([self.rounded(np.concatenate([*recording.log_mel()])).T for recording in recordings])
-        output = self._run(torch.from_numpy(logmel), last, recordings[0].path)
+        logmels = [np.concatenate([*recording.log_mel()]) for recording in recordings]
+        output = self._run(logmels, layers, recordings[0].path)
         for i in range(len(recordings)):
-            yield {
-                layer: self._part(output[layer], i, 0, slice(max(logmel.shape[2] // frame_stride(layer), 1)))
-                for layer in layers
-            }
+            yield {layer: Part(0, vectors[i], codes[i]) for layer, (_, vectors, codes) in output.items()}
 
     def rounded(self, logmel: np.ndarray) -> np.ndarray:
         """Features as the store of the model's precision holds them, float32."""
-        rounded: np.ndarray = logmel.astype(self.precision).astype(np.float32)
-        return rounded
+        return logmel.astype(self.precision).astype(np.float32)
 
-    @staticmethod
-    def _part(layer: tuple[torch.Tensor, torch.Tensor | None], i: int, start: int, frames: slice) -> Part:
-        """Frames of utterance i of a batch's layer: (B, C, T) vectors and (B, T) codes."""
-        vectors, codes = layer
-        return Part(
-            start,
-            vectors[i, :, frames].T.cpu().numpy(),
-            None if codes is None else codes[i, frames].cpu().numpy().astype(np.int32),
-        )
-
-    def _run(self, logmel: torch.Tensor, until: str, path: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor | None]]:
-        """Vectors (B, C, T) and codes (B, T) of the layers of a batch (B, M, T) without padding.
-
-        Raises InputError if a value is not finite.
-        """
-        with torch.inference_mode(), true_float32():
-            n_frames = torch.full((len(logmel),), logmel.shape[2])
-            output = self.network.audio(logmel.to(self._device), n_frames.to(self._device), until=until)
-            for name, layer in output.layers.items():
-                if not torch.isfinite(layer.vectors).all():
-                    raise InputError(
-                        f"{self.folder}: {name} is not finite for {path}; was the model trained to divergence?"
-                    )
-        return {name: (layer.vectors, layer.codes) for name, layer in output.layers.items()}
+    def _run(self, logmels: Sequence[np.ndarray], layers: Sequence[str], path: Path) -> dict[str, Part]:
+        """Vectors (B, n, C) and codes (B, n) of the layers, of features (T, M) of one length."""
+        logmel = torch.from_numpy(np.stack([self.rounded(x).T for x in logmels]))
+        output = run_audio(self.folder, self.network, logmel, logmel.shape[2], deepest(layers), str(path))
+        parts = {}
+        for name in layers:
+            layer = output.layers[name]
+            n = int(layer.n_frames[0])
+            codes = np.zeros((len(logmel), 0)) if layer.codes is None else layer.codes[:, :n].cpu().numpy()
+            parts[name] = Part(0, layer.vectors[:, :, :n].transpose(1, 2).cpu().numpy(), codes.astype(np.int32))
+        return parts
 
 
-class Piece(NamedTuple):
-    """Frames `start` ... `stop` - 1 of a recording and their context: `logmel` (n, 40) begins at frame `first`."""
+def _pieces(recording: Recording, step: int, before: int, after: int) -> Iterator[tuple[int, int, int, np.ndarray]]:
+    """Frames `start` ... `stop` - 1 of a recording, `step` of them, and their context.
 
-    start: int
-    stop: int
-    first: int
-    logmel: np.ndarray
-
-
-def pieces(recording: Recording, step: int, before: int, after: int) -> Iterator[Piece]:
-    """A recording in pieces of `step` frames, each with up to `before` frames before and `after` frames after it."""
-    total, blocks = recording.n_frames, recording.log_mel()
-    first, buffer = 0, np.empty((0, N_MELS), np.float32)
-    for start in range(0, total, step):
-        stop = min(start + step, total)
+    The fourth value (n, 40) begins at the frame that is the third, up to `before` frames before `start`, and ends up to
+    `after` frames after `stop`.
+    """
+    blocks, first, buffer = recording.log_mel(), 0, np.empty((0, N_MELS), np.float32)
+    for start in range(0, recording.n_frames, step):
+        stop = min(start + step, recording.n_frames)
+        end = min(stop + after, recording.n_frames)
         drop = max(0, start - before) - first
         first, buffer = first + drop, buffer[drop:]
-        blocks_here = [buffer]
-        missing = min(stop + after, total) - first - len(buffer)
-        while missing > 0:
-            blocks_here.append(next(blocks))
-            missing -= len(blocks_here[-1])
-        buffer = np.concatenate(blocks_here)
-        yield Piece(start, stop, first, buffer[: min(stop + after, total) - first])
-
-
-def load(folder: str | Path, *, precision: Precision | None = None) -> SpeechEncoder:
-    """The audio network of the model in a folder, ready to encode.
-
-    `precision` of the log-mel features: by default that of the features that the model was trained from.
-    Raises InputError if the folder holds no sound model.
-    """
-    network, card = checkpoint.load(Path(folder), audio_only=True)
-    return SpeechEncoder(Path(folder), network, precision or _precision(card))
+        while first + len(buffer) < end:
+            buffer = np.concatenate([buffer, next(blocks)])
+        yield start, stop, first, buffer[: end - first]
 
 
 def _precision(card: dict[str, Any]) -> Precision:

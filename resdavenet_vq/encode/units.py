@@ -58,12 +58,11 @@ def frame_centers(n_frames: int, frame_period: float, frame_time: FrameTime = "p
 
 def code_runs(codes: np.ndarray, frame_period: float, frame_time: FrameTime = "published") -> tuple[Interval, ...]:
     """The runs of one utterance's codes (F,) as intervals in seconds, labelled with their codes."""
-    of_codes = runs(codes)
-    start, end = (
-        np.round(frame_edges(frames, frame_period, frame_time), DECIMALS).tolist()
-        for frames in (of_codes.start, of_codes.start + of_codes.length)
+    _, start, length, code = runs(codes)
+    begins, ends = (
+        np.round(frame_edges(frames, frame_period, frame_time), DECIMALS).tolist() for frames in (start, start + length)
     )
-    return tuple(Interval(a, b, str(code)) for a, b, code in zip(start, end, of_codes.code.tolist(), strict=True))
+    return tuple(Interval(a, b, str(c)) for a, b, c in zip(begins, ends, code.tolist(), strict=True))
 
 
 class Unit(NamedTuple):
@@ -77,31 +76,16 @@ class Unit(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Units:
-    """The codes of a recording in one layer.
-
-    Attributes
-    ----------
-    path : Path
-        The recording.
-    layer : str
-        `quant2` ...
-    frame_period : float
-        Seconds from one frame to the next.
-    duration : float
-        Of the audio, in seconds. The last frame may end a little earlier or later.
-    codes : (F,) int32
-        The code of each frame.
-    codebook_size : int
-        Codes are 0 ... codebook_size - 1.
-    frame_time : "published" or "centred"
-        The times of the frames, see above.
-    """
+    """The codes of a recording in one layer, `quant2` ..."""
 
     path: Path
     layer: str
     frame_period: float
+    """Seconds from one frame to the next."""
     duration: float
+    """Of the audio, in seconds. The last frame may end a little earlier or later."""
     codes: np.ndarray
+    """(F,) int32: the code of each frame, from 0 to codebook_size - 1."""
     codebook_size: int
     frame_time: FrameTime = "published"
 

@@ -8,7 +8,7 @@ convolutions prefer and which makes the (B, T, C) view of a quantizer free.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -80,11 +80,8 @@ class ResidualBlock(nn.Module):
         self.norm1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, (1, kernel_size), padding=padding, bias=False)
         self.norm2 = nn.BatchNorm2d(width)
-        self.shortcut = (
-            nn.Sequential(nn.Conv2d(width_in, width, 1, stride, bias=False), nn.BatchNorm2d(width))
-            if first
-            else nn.Identity()
-        )
+        shortcut = [nn.Conv2d(width_in, width, 1, stride, bias=False), nn.BatchNorm2d(width)] if first else []
+        self.shortcut = nn.Sequential(*shortcut)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, 1, T) to (B, C, 1, T), or half as many frames."""
@@ -95,16 +92,8 @@ class ResidualBlock(nn.Module):
 class AudioEncoder(nn.Module):
     """A stem and four stages of residual blocks, each followed by a quantizer or none.
 
-    Parameters
-    ----------
-    audio, quantizer
-        Widths and sizes.
-    quantizers
-        The positions, 1 to 5, whose quantizers are on.
-    jitter
-        Probability of each of the two displaced offsets of the temporal jitter in training.
-    jitter_offsets
-        `published` or `centred`: see JITTER_OFFSETS.
+    `quantizers` are the positions, 1 to 5, whose quantizers are on. `jitter` is the probability of each of the two
+    displaced offsets of the temporal jitter in training.
 
     In evaluation the frames of an utterance depend on that utterance and its padding: near its end, within the
     receptive field, they differ from those of the utterance encoded alone. Where results must not depend on the batch,
@@ -136,12 +125,9 @@ class AudioEncoder(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        self.quantizers = nn.ModuleDict(
-            {
-                f"quant{n}": Quantizer(audio.widths[n - 1], codebook_size(quantizer, n), quantizer)
-                for n in sorted(quantizers)
-            }
-        )
+        self.quantizers = nn.ModuleDict()
+        for n in sorted(quantizers):
+            self.quantizers[f"quant{n}"] = Quantizer(audio.widths[n - 1], codebook_size(quantizer, n), quantizer)
 
     def forward(
         self,
@@ -174,10 +160,7 @@ class AudioEncoder(nn.Module):
             name = f"quant{position}"
             if name in self.quantizers:
                 quantized = self.quantizers[name](x[:, :, 0], frame_mask(valid, x.shape[-1]))
-                yield (
-                    name,
-                    Layer(quantized.vectors, valid, quantized.codes, quantized.commitment_loss, quantized.counts),
-                )
+                yield name, Layer(quantized.vectors, valid, *quantized[1:])
                 x = quantized.vectors[:, :, None]
             if self.training and self.jitter and position in JITTERED_POSITIONS:
                 x = self._jittered(x, generator)
@@ -213,10 +196,9 @@ class ReceptiveField(NamedTuple):
 def receptive_field(audio: AudioEncoder, layer: str) -> ReceptiveField:
     """The receptive field of a layer, from the kernels, strides and paddings of the convolutions before it."""
     first = last = 0
-    for stage in reversed(audio.stages[1 : layer_position(layer)]):  # the stem sees one frame, a quantizer its own
-        for block in reversed([*cast("nn.Sequential", stage)]):
-            for convolution in (cast("ResidualBlock", block).conv2, cast("ResidualBlock", block).conv1):
-                kernel, stride = convolution.kernel_size[1], convolution.stride[1]
-                padding = int(convolution.padding[1])
-                first, last = first * stride - padding, last * stride - padding + kernel - 1
+    stages = audio.stages[1 : layer_position(layer)]  # the stem sees one frame, a quantizer its own
+    blocks = [module for module in stages.modules() if isinstance(module, ResidualBlock)]
+    for convolution in [layer for block in reversed(blocks) for layer in (block.conv2, block.conv1)]:
+        stride, padding = convolution.stride[1], int(convolution.padding[1])
+        first, last = first * stride - padding, last * stride - padding + convolution.kernel_size[1] - 1
     return ReceptiveField(first, last)

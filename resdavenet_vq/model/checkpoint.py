@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import safetensors
 import safetensors.torch
@@ -63,11 +63,14 @@ def load(folder: Path, *, audio_only: bool = False) -> tuple[DualEncoder, dict[s
         case {"model": dict(description), "quantizers": list(quantizers), "image_branch": bool(image_branch)} if all(
             type(n) is int and 1 <= n <= N_POSITIONS for n in quantizers
         ):
-            settings: Model = _settings(description, folder)
+            try:
+                settings: Model = Model.from_card(description)
+            except InputError as e:
+                raise InputError(f"{folder / CARD}: 'model' has faults\n{e}") from None
         case _:
             raise InputError(
                 f"{folder / CARD}: does not describe a model; it needs 'model', 'quantizers' (numbers from 1 to 5) and "
-                f"'image_branch'"
+                "'image_branch'"
             )
     if audio_only:
         image_branch, state = False, {name: x for name, x in state.items() if not name.startswith("image.")}
@@ -90,25 +93,33 @@ def warm_start(model: DualEncoder, parent: Path) -> None:
 
 def differences(expected: Mapping[str, Tensor], actual: Mapping[str, Tensor]) -> list[str]:
     """One line for each tensor that is missing, unexpected, or of another shape or type."""
-    faults = [f"{name}: missing" for name in expected if name not in actual]
-    faults += [f"{name}: not expected" for name in actual if name not in expected]
-    for name in expected.keys() & actual.keys():
-        a, b = expected[name], actual[name]
-        if a.shape != b.shape or a.dtype != b.dtype:
-            faults.append(f"{name}: is {_shape_and_type(b)}, should be {_shape_and_type(a)}")
+    should, is_ = (
+        {name: f"{tuple(x.shape)} {str(x.dtype).removeprefix('torch.')}" for name, x in tensors.items()}
+        for tensors in (expected, actual)
+    )
+    faults = [f"{name}: missing" for name in should.keys() - is_.keys()]
+    faults += [f"{name}: not expected" for name in is_.keys() - should.keys()]
+    both = should.keys() & is_.keys()
+    faults += [f"{name}: is {is_[name]}, should be {should[name]}" for name in both if is_[name] != should[name]]
     return sorted(faults)
 
 
-def _settings(description: dict[str, Any], folder: Path) -> Model:
+def read_tensors(file: Path | BinaryIO, name: str) -> dict[str, Tensor]:
+    """The tensors in a safetensors file or a file of torch.save, called `name` in errors.
+
+    Raises InputError for anything else. The file is not trusted: no code in it runs.
+    """
     try:
-        settings = Model.from_card(description)
-    except InputError as e:
-        raise InputError(f"{folder / CARD}: 'model' has faults\n{e}") from None
-    return settings
-
-
-def _shape_and_type(x: Tensor) -> str:
-    return f"{tuple(x.shape)} {str(x.dtype).removeprefix('torch.')}"
+        if name.endswith(".safetensors"):
+            return dict(safetensors.torch.load_file(cast("Path", file)))
+        state: Any = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as e:  # noqa: BLE001 (the parsers' errors are of many types)
+        raise InputError(f"{name}: not a file of tensors ({f'{e}'.partition('\n')[0] or type(e).__name__})") from None
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(x, Tensor) for key, x in state.items()
+    ):
+        raise InputError(f"{name}: does not hold tensors by name only")
+    return dict(state)
 
 
 def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -124,7 +135,7 @@ def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if digest != card["sha256"]:
         raise InputError(
             f"{weights}: SHA-256 is {digest}, but {CARD} beside it says {card['sha256']}; the file is damaged or "
-            f"belongs to another model"
+            "belongs to another model"
         )
     try:
         return safetensors.torch.load_file(weights), card

@@ -17,16 +17,8 @@ if TYPE_CHECKING:
 class DualEncoder(nn.Module):
     """Encodes speech and images in one space of D dimensions, D being the width of the last audio stage.
 
-    Parameters
-    ----------
-    model
-        Widths and sizes; kept as `settings`.
-    quantizers
-        The positions, 1 to 5, whose quantizers are on; kept sorted.
-    jitter, jitter_offsets
-        Temporal jitter of the audio encoder in training.
-    image_branch
-        False for a released experiment that has an audio network only: `image` then refuses to encode.
+    `quantizers` are the positions, 1 to 5, whose quantizers are on. `image_branch` is false for a released experiment
+    that has an audio network only: `image` then refuses to encode.
     """
 
     def __init__(
@@ -42,7 +34,11 @@ class DualEncoder(nn.Module):
         self.settings = model
         self.quantizers = tuple(sorted(quantizers))
         self.audio = AudioEncoder(model.audio, model.quantizer, self.quantizers, jitter, jitter_offsets)
-        self.image = _image_encoder(model) if image_branch else NoImageEncoder()
+        self.image: nn.Module = NoImageEncoder()
+        if image_branch:
+            from resdavenet_vq.model.image import ImageEncoder  # torchvision takes two seconds to import
+
+            self.image = ImageEncoder(model.image, model.audio.widths[-1])
 
     @staticmethod
     def embed_speech(audio: AudioOutput) -> Tensor:
@@ -54,12 +50,6 @@ class DualEncoder(nn.Module):
     def embed_image(maps: Tensor) -> Tensor:
         """One vector (B, D) for each image: the mean over the positions of its map (B, D, h, w)."""
         return maps.float().mean(dim=(2, 3))
-
-
-def _image_encoder(model: Model) -> nn.Module:
-    from resdavenet_vq.model.image import ImageEncoder  # torchvision takes two seconds to import
-
-    return ImageEncoder(model.image, model.audio.widths[-1])
 
 
 class NoImageEncoder(nn.Module):

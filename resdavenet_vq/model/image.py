@@ -23,13 +23,8 @@ STD = (0.229, 0.224, 0.225)
 class ImageEncoder(nn.Module):
     """Images to maps of vectors, B images of D channels each.
 
-    Parameters
-    ----------
-    image
-        Settings of the trunk; with `train_embedder_only` the trunk is frozen: no gradients, and its batch
-        normalization stays in evaluation mode.
-    embedding_dim
-        D, the width of the space shared with the audio encoder.
+    With `train_embedder_only` the trunk is frozen: no gradients, and its batch normalization stays in evaluation mode.
+    `embedding_dim` is D, the width of the space shared with the audio encoder.
     """
 
     mean: Tensor

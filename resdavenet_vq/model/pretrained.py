@@ -8,10 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import safetensors
-import safetensors.torch
 import torch
-from torch import Tensor
 from torchvision.models import ResNet50_Weights
 
 from resdavenet_vq.config import IMAGENET, RANDOM
@@ -48,7 +45,7 @@ def load_trunk(model: DualEncoder) -> None:
         return
     file = _file(image)
     expected = model.image.trunk.state_dict()
-    state = {name: x for name, x in _read(file).items() if not name.startswith("fc.")}
+    state = {name: x for name, x in checkpoint.read_tensors(file, str(file)).items() if not name.startswith("fc.")}
     for name, x in expected.items():
         if name.endswith(".num_batches_tracked"):  # files from before 2018 lack it, and nothing uses it
             state.setdefault(name, torch.zeros_like(x))
@@ -90,20 +87,3 @@ def _file(image: ImageModel) -> Path:
             f"it"
         )
     return file
-
-
-def _read(file: Path) -> dict[str, Tensor]:
-    """Reads tensors by name from a safetensors file or a file of torch.save. Raises InputError for anything else."""
-    try:
-        if file.suffix == ".safetensors":
-            return dict(safetensors.torch.load_file(file))
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as e:  # noqa: BLE001 (the parsers' errors are of many types)
-        raise InputError(
-            f"{file}: not a file of tensors ({str(e).splitlines()[0] if str(e) else type(e).__name__})"
-        ) from None
-    if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(x, Tensor) for name, x in state.items()
-    ):
-        raise InputError(f"{file}: does not hold tensors by name only")
-    return dict(state)

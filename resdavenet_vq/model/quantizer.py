@@ -47,43 +47,24 @@ class Quantizer(nn.Module):
     The codebook is not a parameter of the optimizer. A forward pass in training first assigns codes with the old
     codebook, then updates it in place. Everything is computed in true float32, also under autocast.
 
-    Parameters
-    ----------
-    dim
-        C, the width of frames and codes.
-    size
-        K, the number of codes.
-    settings
-        Everything but the size.
-
-    Buffers
-    -------
-    codebook : (K, C) float32
-        The code vectors: `embedding_sum / cluster_size` as of the last update.
-    cluster_size : (K,) float32
-        Moving average of the number of frames per code, smoothed after each update.
-    embedding_sum : (K, C) float32
-        Moving average of the sum of the frames per code.
-
-    Attributes
-    ----------
-    reduce_statistics
-        Where several processes train together: takes one flat float32 tensor, this process's K counts and then K·C sums
-        of frames, and returns the sum over all processes. Called once in each forward pass in training.
+    `dim` is C, `size` is K. Where several processes train together, `reduce_statistics` takes one flat float32 tensor,
+    this process's K counts and then K·C sums of frames, and returns the sum over all processes; it is called once in
+    each forward pass in training.
     """
 
     codebook: Tensor
+    """(K, C) float32: `embedding_sum / cluster_size` as of the last update."""
     cluster_size: Tensor
+    """(K,) float32: moving average of the number of frames per code, smoothed after each update."""
     embedding_sum: Tensor
+    """(K, C) float32: moving average of the sum of the frames per code."""
 
     def __init__(self, dim: int, size: int, settings: QuantizerModel) -> None:
         super().__init__()
         codebook = torch.randn(size, dim) * settings.init_std
         if settings.init_nonnegative:
             codebook.clamp_(min=0)
-        self.decay = settings.decay
-        self.epsilon = settings.epsilon
-        self.commitment_weight = settings.commitment_weight
+        self.decay, self.epsilon, self.commitment_weight = settings.decay, settings.epsilon, settings.commitment_weight
         self.reduce_statistics: Callable[[Tensor], Tensor] | None = None
         self.register_buffer("codebook", codebook)
         self.register_buffer("cluster_size", torch.full((size,), settings.init_mass))

@@ -12,8 +12,6 @@ ARGUMENTS, PROGRESS = "args.pkl", "progress.pkl"
 AUDIO, IMAGE = "models/best_audio_model.pth", "models/best_image_model.pth"
 """Files in the folder of a released experiment."""
 
-REQUIRED_FILES = (ARGUMENTS, AUDIO)
-
 
 class Archive(NamedTuple):
     """One released model."""

@@ -41,6 +41,13 @@ ATTEMPTS = 4
 WAIT = 2.0
 """Seconds before the second attempt; doubled before each further one."""
 
+_CAUSES = {
+    requests.Timeout: "no answer in time",
+    requests.exceptions.ChunkedEncodingError: "the connection was lost",
+    requests.ConnectionError: "no connection (is there a network?)",
+}
+_BY_HAND = "open the address in a browser to see why, or download the file there"
+
 
 def fetch_released(lineage: Lineage, folder: Path) -> Path:
     """Downloads the archive of a released model to `folder` and verifies its MD5.
@@ -49,8 +56,9 @@ def fetch_released(lineage: Lineage, folder: Path) -> Path:
     """
     archive = next((a for a in ARCHIVES if Lineage.parse(a.lineage) == lineage), None)
     if archive is None:
-        names = ", ".join(a.lineage for a in ARCHIVES)
-        raise InputError(f"{lineage} was not released; the released models are {names}")
+        raise InputError(
+            f"{lineage} was not released; the released models are {', '.join(a.lineage for a in ARCHIVES)}"
+        )
 
     def check(path: Path) -> None:
         if (md5 := md5_of(path)) != archive.md5:
@@ -93,15 +101,12 @@ def download(file_id: str, path: Path, check: Callable[[Path], None]) -> Path:
                 check(part)
             except InputError as e:
                 part.unlink(missing_ok=True)  # a corrupt download cannot be resumed
-                raise InputError(
-                    f"{url}: the download is not {path.name}: {str(e).replace(str(part), path.name)}; it was removed"
-                ) from None
+                fault = str(e).replace(str(part), path.name)
+                raise InputError(f"{url}: the download is not {path.name}: {fault}; it was removed") from None
             part.replace(path)
     except OSError as e:
-        raise InputError(
-            f"{path}: cannot be written ({e.strerror or e}); the partial download is kept, run the same command again "
-            f"to resume"
-        ) from None
+        kept = "the partial download is kept, run the same command again to resume"
+        raise InputError(f"{path}: cannot be written ({e.strerror or e}); {kept}") from None
     return path
 
 
@@ -110,15 +115,14 @@ def _receive(url: str, file: BinaryIO, path: Path) -> None:
     attempts = 0
     while True:
         before = file.tell()
+        headers = {"Range": f"bytes={before}-", "Accept-Encoding": "identity"}
         try:
-            with requests.get(
-                url, headers={"Range": f"bytes={before}-", "Accept-Encoding": "identity"}, stream=True, timeout=TIMEOUTS
-            ) as answer:
+            with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS) as answer:
                 if _append(answer, url, file, path):
                     return
             cause = "the connection was lost"
         except requests.RequestException as e:
-            cause = _reason(e)
+            cause = next((cause for kind, cause in _CAUSES.items() if isinstance(e, kind)), str(e))
         attempts = 0 if file.tell() > before else attempts + 1
         if attempts == ATTEMPTS:
             raise InputError(
@@ -138,9 +142,10 @@ def _append(answer: requests.Response, url: str, file: BinaryIO, path: Path) -> 
         file.seek(0)
         return False
     if not answer.ok:
+        fault = f"the server answers {answer.status_code} {answer.reason}"
         if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            answer.raise_for_status()  # perhaps temporary
-        raise InputError(f"{url}: the server answers {answer.status_code} {answer.reason}; {_BY_HAND}")
+            raise requests.HTTPError(fault)  # perhaps temporary
+        raise InputError(f"{url}: {fault}; {_BY_HAND}")
     if answer.headers.get("Content-Type", "").startswith("text/html"):
         raise InputError(
             f"{url}: the server answers with a web page instead of the file, as Google Drive does after too many "
@@ -148,7 +153,7 @@ def _append(answer: requests.Response, url: str, file: BinaryIO, path: Path) -> 
         )
     if start > file.tell():
         raise InputError(
-            f"{url}: the server sends the file from byte {start} instead of byte {file.tell()}; try again later"
+            f"{url}: the server sends the file from byte {start} instead of {file.tell()}; try again later"
         )
     file.truncate(start)
     file.seek(start)
@@ -167,9 +172,6 @@ def _written(answer: requests.Response, file: BinaryIO) -> Iterator[None]:
         yield from [None] * (n // MIB - before // MIB)
 
 
-_BY_HAND = "open the address in a browser to see why, or download the file there"
-
-
 def _range(answer: requests.Response, position: int) -> tuple[int, int | None]:
     """Where the body of an answer begins in the file, and the length of the file, if the answer says it."""
     given = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", answer.headers.get("Content-Range", ""))
@@ -177,18 +179,3 @@ def _range(answer: requests.Response, position: int) -> tuple[int, int | None]:
         return int(given[1] or position), None if given[2] == "*" else int(given[2])
     length = answer.headers.get("Content-Length", "")
     return 0, int(length) if length.isdecimal() else None
-
-
-def _reason(error: requests.RequestException) -> str:
-    """The cause, for a message."""
-    match error:
-        case requests.HTTPError(response=requests.Response() as answer):
-            return f"the server answers {answer.status_code} {answer.reason}"
-        case requests.Timeout():
-            return "no answer in time"
-        case requests.exceptions.ChunkedEncodingError():
-            return "the connection was lost"
-        case requests.ConnectionError():
-            return "no connection (is there a network?)"
-        case _:
-            return str(error)

@@ -27,13 +27,13 @@ import torch
 from torch import Tensor
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.release.archives import ARGUMENTS, AUDIO, IMAGE, PROGRESS, REQUIRED_FILES
+from resdavenet_vq.model.checkpoint import read_tensors
+from resdavenet_vq.release.archives import ARGUMENTS, AUDIO, IMAGE, PROGRESS
 
 LARGEST = {ARGUMENTS: 1 << 20, PROGRESS: 1 << 20, AUDIO: 1 << 29, IMAGE: 1 << 29}
 """Maximum size of each file; the published networks need less than half of it."""
 
-MOST_MEMBERS = 10_000
-MOST_UNPACKED = 1 << 32
+MOST_MEMBERS, MOST_UNPACKED = 10_000, 1 << 32
 """Maximum number of files in an archive, and maximum number of decompressed bytes."""
 
 ZIP = b"PK\x03\x04"
@@ -73,23 +73,13 @@ def read_weights(data: bytes, name: str) -> dict[str, Tensor]:
         if data.startswith(ZIP):
             with zipfile.ZipFile(io.BytesIO(data)) as parts:
                 _check_size(len(parts.infolist()), sum(part.file_size for part in parts.infolist()), LARGEST[name])
-        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as e:  # noqa: BLE001 (the parsers' errors are of many types)
-        raise InputError(
-            f"{name}: not a file of tensors ({str(e).splitlines()[0] if str(e) else type(e).__name__})"
-        ) from None
-    if not isinstance(state, dict) or not all(
-        isinstance(key, str) and isinstance(x, Tensor) for key, x in state.items()
-    ):
-        raise InputError(f"{name}: does not hold tensors by name only")
+    except Exception as e:  # noqa: BLE001 (the parser's errors are of many types)
+        raise InputError(f"{name}: not a file of tensors ({e})") from None
+    state = read_tensors(io.BytesIO(data), name)
     faults = []
     for key, x in state.items():
-        if (
-            x.layout is not torch.strided
-            or x.is_quantized
-            or x.device.type != "cpu"
-            or x.nbytes > x.untyped_storage().nbytes()
-        ):
+        on_cpu = x.layout is torch.strided and x.device.type == "cpu"
+        if not on_cpu or x.is_quantized or x.nbytes > x.untyped_storage().nbytes():
             faults.append(f"{name}: {key} is not a plain tensor")
         elif not torch.isfinite(x).all():
             faults.append(f"{name}: {key} is not finite")
@@ -158,18 +148,17 @@ def _plain(value: Any, name: str) -> Any:
     return copy(value, 0)
 
 
+type _Members = dict[str, Callable[[], IO[Any]]]
+"""Functions that open files, by name."""
+
+
 def from_folder(path: Path) -> dict[str, bytes]:
     """The bytes of the experiment's files in a folder."""
-    files = {}
-    for name, largest in LARGEST.items():
-        file = path / name
-        if not file.exists():
-            continue
+    files = {name: path / name for name in LARGEST if (path / name).exists()}
+    for file in files.values():
         if not file.is_file():
             raise InputError(f"{file}: is not a file")
-        with file.open("rb") as f:
-            files[name] = _bounded(f, largest, file)
-    return _complete(files, path)
+    return _read_members({name: partial(open, file, "rb") for name, file in files.items()}, "", path)
 
 
 def from_archive(path: Path) -> dict[str, bytes]:
@@ -181,22 +170,30 @@ def from_archive(path: Path) -> dict[str, bytes]:
             roots = [name.removesuffix(ARGUMENTS) for name in members if PurePosixPath(name).name == ARGUMENTS]
             if len(roots) != 1:
                 raise InputError(f"{path}: must contain one {ARGUMENTS}, not {len(roots)}")
-            files = {}
-            for name, largest in LARGEST.items():
-                if member := members.get(roots[0] + name):
-                    with member() as f:
-                        files[name] = _bounded(f, largest, path)
-            return _complete(files, path)
+            return _read_members(members, roots[0], path)
     # raised by the two libraries for damaged members; RuntimeError includes an unknown compression of zipfile
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError) as e:
         raise InputError(
-            f"{path}: not a zip or tar archive of plain files ({e}); if you trust it nevertheless, unpack it and "
-            f"import the folder"
+            f"{path}: not a zip or tar archive of plain files ({e}); if you trust it, unpack it and import the folder"
         ) from None
 
 
-type _Members = dict[str, Callable[[], IO[bytes]]]
-"""Functions that open the files in an archive, by name."""
+def _read_members(members: _Members, root: str, path: Path) -> dict[str, bytes]:
+    """The bytes of the experiment's files below a root. Raises InputError if one is too large or lacks."""
+    files = {}
+    for name, largest in LARGEST.items():
+        if root + name not in members:
+            continue
+        data = bytearray()
+        with members[root + name]() as file:
+            while chunk := file.read(CHUNK):
+                data += chunk
+                if len(data) > largest:
+                    raise InputError(f"{path}: a file in it has more than the {largest} bytes that are read")
+        files[name] = bytes(data)
+    if missing := [name for name in (ARGUMENTS, AUDIO) if name not in files]:
+        raise InputError(f"{path}: not a released experiment; it has no {' and no '.join(missing)}")
+    return files
 
 
 @contextmanager
@@ -226,14 +223,9 @@ def _tar(path: Path) -> Iterator[_Members]:
             _check_size(n, unpacked, MOST_UNPACKED)
             if not (info.isfile() or info.isdir()) or info.issparse() or info.size < 0:
                 raise ValueError(f"{info.name!r} is not a plain file")
-            _add(members, info.name, None if info.isdir() else partial(_opened, archive, info))
+            opener = cast("Callable[[], IO[Any]]", partial(archive.extractfile, info))  # of a plain file not None
+            _add(members, info.name, None if info.isdir() else opener)
         yield members
-
-
-def _opened(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
-    file = archive.extractfile(info)
-    assert file is not None, "only regular files are members"
-    return file
 
 
 class _SmallReads:
@@ -243,14 +235,14 @@ class _SmallReads:
         self.seek, self.tell, self._read = file.seek, file.tell, file.read
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes."""
+        """At most CHUNK bytes."""
         if not 0 <= size <= CHUNK:
             raise ValueError(f"a header of {size} bytes")
         data: bytes = self._read(size)
         return data
 
 
-def _add(members: _Members, name: str, opener: Callable[[], IO[bytes]] | None) -> None:
+def _add(members: _Members, name: str, opener: Callable[[], IO[Any]] | None) -> None:
     """Adds a member, None for a folder; raises ValueError if its name leads out of the archive or is a duplicate."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
@@ -266,19 +258,3 @@ def _check_size(n: int, unpacked: int, largest: int) -> None:
         raise ValueError(
             f"{n} files or more of together {unpacked} bytes; at most {MOST_MEMBERS} and {largest} are read"
         )
-
-
-def _bounded(file: IO[bytes], largest: int, path: Path) -> bytes:
-    """All bytes of a file. Raises InputError if there are more than `largest`."""
-    data = bytearray()
-    while chunk := file.read(CHUNK):
-        data += chunk
-        if len(data) > largest:
-            raise InputError(f"{path}: a file in it has more than the {largest} bytes that are read")
-    return bytes(data)
-
-
-def _complete(files: dict[str, bytes], path: Path) -> dict[str, bytes]:
-    if missing := [name for name in REQUIRED_FILES if name not in files]:
-        raise InputError(f"{path}: not a released experiment; it has no {' and no '.join(missing)}")
-    return files

@@ -68,14 +68,13 @@ def import_released(path: Path, out: Path, *, allow_unknown: bool, lineage: Line
         if md5 not in _LINEAGES and not allow_unknown:
             raise InputError(
                 f"{path}: MD5 is {md5}, which is not that of any of the ten released archives; the file is damaged or "
-                f"another one. "
-                "Download it again, or allow unknown archives if you trust its source"
+                "another one. Download it again, or allow unknown archives if you trust its source"
             )
         files = from_archive(path)
     archive_lineage = _LINEAGES.get(md5)
     try:
         arguments = read_arguments(files[ARGUMENTS])
-        progress = read_progress(files[PROGRESS]) if PROGRESS in files else []
+        epochs = [*_epochs(read_progress(files[PROGRESS]))] if PROGRESS in files else []
         audio = read_weights(files[AUDIO], AUDIO)
         state = {f"audio.{name}": x for name, x in audio_state(audio).items()}
         shape = _infer_shape(_without_prefix(audio))
@@ -87,23 +86,22 @@ def import_released(path: Path, out: Path, *, allow_unknown: bool, lineage: Line
         model = _model(arguments, shape, state, image_branch=IMAGE in files)
     except InputError as e:
         raise InputError(f"{path}: {e}") from None
-    _write_history(out / HISTORY, progress)
-    origin = {
-        "file": path.resolve().name,
-        "md5": md5 or None,
-        "lineage": archive_lineage,
-        "arguments": arguments,
-    } | _best(progress)
-    card = {"lineage": str(lineage) if lineage else archive_lineage, "released": True, "provenance": origin}
+    history = (
+        {"epoch": epoch, "steps": steps, "mean_recall_at_10": recall if epoch == best else None}
+        for epoch, steps, best, recall in epochs
+    )
+    write_csv(out / HISTORY, ("epoch", "steps", "mean_recall_at_10"), history)
+    best = {"best_epoch": epochs[-1][2], "best_recall_at_10": epochs[-1][3]} if epochs else {}
+    file = {"file": path.resolve().name, "md5": md5 or None, "lineage": archive_lineage, "arguments": arguments}
+    card = {"lineage": str(lineage) if lineage else archive_lineage, "released": True, "provenance": file | best}
     checkpoint.save(out, model, card | {"versions": checkpoint.versions()})
 
 
 class _Shape(NamedTuple):
-    """The sizes of a released audio model."""
+    """The sizes of a released audio model, and codebook sizes by position of the quantizers that are on."""
 
     audio: AudioModel
     sizes: dict[int, int]
-    """Codebook sizes of the quantizers that are on, by position."""
 
 
 def audio_state(release: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -137,11 +135,9 @@ def _without_prefix(release: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _renamed(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], which: str) -> dict[str, Tensor]:
     """The released tensors under our names. Raises InputError unless they are exactly the expected ones."""
-    released_names = {}
-    for name in expected:
-        released_names[name] = name
-        for pattern, replacement in _NAMES:
-            released_names[name] = re.sub(pattern, replacement, released_names[name])
+    released_names = {name: name for name in expected}
+    for pattern, replacement in _NAMES:
+        released_names = {name: re.sub(pattern, replacement, theirs) for name, theirs in released_names.items()}
     if faults := checkpoint.differences({released_names[name]: x for name, x in expected.items()}, state):
         raise InputError(f"the weights of the {which} model have faults:\n" + "\n".join(faults))
     return {name: state[released_names[name]] for name in expected}
@@ -149,11 +145,8 @@ def _renamed(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], which:
 
 def _infer_shape(state: Mapping[str, Tensor]) -> _Shape:
     """The sizes of the network, from the names and shapes of its tensors."""
-    first = [
-        state.get(name)
-        for name in ("conv1.weight", *(f"layer{stage}.0.conv1.weight" for stage in range(1, N_POSITIONS)))
-    ]
-    shapes = [x.shape for x in first if x is not None and x.ndim == 4]
+    first = ("conv1.weight", *(f"layer{stage}.0.conv1.weight" for stage in range(1, N_POSITIONS)))
+    shapes = [state[name].shape for name in first if name in state and state[name].ndim == 4]
     if len(shapes) < N_POSITIONS:
         raise InputError(
             "not a released audio model: it has no four-dimensional conv1.weight and layer1.0.conv1.weight to "
@@ -166,28 +159,19 @@ def _infer_shape(state: Mapping[str, Tensor]) -> _Shape:
         blocks_per_stage=sum(re.fullmatch(r"layer1\.\d+\.conv1\.weight", name) is not None for name in state),
         kernel_size=shapes[1][3],
     )
-    sizes = {
-        n: len(state[f"quant{n}._embedding.weight"])
-        for n in range(1, N_POSITIONS + 1)
-        if f"quant{n}._embedding.weight" in state
-    }
-    return _Shape(audio, sizes)
+    codebooks = {n: state.get(f"quant{n}._embedding.weight") for n in range(1, N_POSITIONS + 1)}
+    return _Shape(audio, {n: len(codebook) for n, codebook in codebooks.items() if codebook is not None})
 
 
 def _quantizer_model(arguments: Mapping[str, Any], sizes: Mapping[int, int]) -> QuantizerModel:
     """Settings of the quantizers; codebook sizes of those that are off come from the arguments or are the default."""
-    fallback = _numbers(arguments.get("VQ_sizes"))
-    s1, s2, s3, s4, s5 = (
-        sizes.get(n, fallback[n - 1] if len(fallback) == N_POSITIONS else 1024) for n in range(1, N_POSITIONS + 1)
-    )
+    given = _numbers(arguments.get("VQ_sizes"))
+    fallback = given if len(given) == N_POSITIONS else (1024,) * N_POSITIONS
+    s1, s2, s3, s4, s5 = (sizes.get(n, size) for n, size in enumerate(fallback, start=1))
+    size = s1 if s1 == s2 == s3 == s4 == s5 else (s1, s2, s3, s4, s5)
     names = {"VQ_commitment_cost": "commitment_weight", "init_ema_mass": "init_mass", "init_std": "init_std"}
     changes = {key: float(arguments[name]) for name, key in names.items() if type(arguments.get(name)) in {int, float}}
-    same = s1 == s2 == s3 == s4 == s5
-    return QuantizerModel(
-        codebook_size=s1 if same else (s1, s2, s3, s4, s5),
-        init_nonnegative=arguments.get("nonneg_init") is True,
-        **changes,
-    )
+    return QuantizerModel(codebook_size=size, init_nonnegative=arguments.get("nonneg_init") is True, **changes)
 
 
 def _model(
@@ -195,11 +179,8 @@ def _model(
 ) -> DualEncoder:
     """Builds the model. Raises InputError if the image and the audio tensors do not fit together."""
     weights = IMAGENET if arguments.get("pretrained_image_model") is True else RANDOM
-    settings = Model(
-        audio=shape.audio,
-        image=ImageModel(architecture="resnet50", weights=weights),
-        quantizer=_quantizer_model(arguments, shape.sizes),
-    )
+    image = ImageModel(architecture="resnet50", weights=weights)
+    settings = Model(audio=shape.audio, image=image, quantizer=_quantizer_model(arguments, shape.sizes))
     with torch.random.fork_rng(devices=[]):
         model = DualEncoder(settings, tuple(shape.sizes), image_branch=image_branch)
     if faults := checkpoint.differences(model.state_dict(), state):
@@ -233,15 +214,14 @@ def _check_agreement(arguments: Mapping[str, Any], shape: _Shape, lineage: str |
 def _check_lineage(lineage: Lineage, archive_lineage: str | None, arguments: Mapping[str, Any], shape: _Shape) -> None:
     """Raises InputError if the model is not of this lineage.
 
-    An unknown archive tells only the quantizers of its last stage, and whether there was an earlier stage.
+    An unknown archive says only which quantizers its last stage has, and whether there was an earlier stage.
     """
     if archive_lineage is not None:
         if Lineage.parse(archive_lineage) != lineage:
             raise InputError(f"is the released model of {archive_lineage}, not of {lineage}")
         return
     if lineage.quantizers != tuple(shape.sizes):
-        last_stage = Lineage((tuple(shape.sizes),))
-        raise InputError(f"its last stage is {last_stage}, so it is not a model of {lineage}")
+        raise InputError(f"its last stage is {Lineage((tuple(shape.sizes),))}, so it is not a model of {lineage}")
     seed = arguments.get("seed_dir")
     if isinstance(seed, str) and bool(seed) == (lineage.parent is None):
         start = f"from the weights of {PurePath(seed).name!r}" if seed else "from random weights"
@@ -252,10 +232,9 @@ def _check_lineage(lineage: Lineage, archive_lineage: str | None, arguments: Map
 
 def _numbers(value: Any) -> tuple[int, ...]:
     """The integers in `3`, `[3, 4]` or `"3,4"`; empty for anything else."""
-    if isinstance(value, str):
-        value = value.split(",")
+    values = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
     try:
-        return tuple(int(v) for v in (value if isinstance(value, list) else [value]))
+        return tuple(int(v) for v in values)
     except (TypeError, ValueError, OverflowError):
         return ()
 
@@ -266,17 +245,3 @@ def _epochs(progress: list[Any]) -> Iterator[tuple[int, int, int, float]]:
         match row:
             case [int(epoch), int(steps), int(best), float(recall), *_] if epoch >= 1:
                 yield epoch, steps, best, recall
-
-
-def _best(progress: list[Any]) -> dict[str, Any]:
-    """The best epoch and its R@10."""
-    epochs = list(_epochs(progress))
-    return {"best_epoch": epochs[-1][2], "best_recall_at_10": epochs[-1][3]} if epochs else {}
-
-
-def _write_history(path: Path, progress: list[Any]) -> None:
-    rows = (
-        {"epoch": epoch, "steps": steps, "mean_recall_at_10": recall if epoch == best else None}
-        for epoch, steps, best, recall in _epochs(progress)
-    )
-    write_csv(path, ("epoch", "steps", "mean_recall_at_10"), rows)

@@ -24,28 +24,15 @@ MOST_FILES = 1 << 20
 
 BUFFER = 1 << 18
 
-FAULTS = (
-    OSError,
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    ValueError,
-    struct.error,
-)
+FAULTS = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, struct.error)
 """What reading a damaged file raises."""
 
 
 class Contents:
     """A submission's files; a context manager.
 
-    Attributes
-    ----------
-    names : list of str
-        Files that can be opened, sorted, with `/` between folders.
-    problems : list of str
-        What is wrong with the folder or zip itself.
+    `names` are the files that can be opened, sorted, with `/` between folders; `problems` is what is wrong with the
+    folder or zip itself.
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,14 +57,8 @@ class Contents:
     def open(self, name: str) -> Iterator[BinaryIO]:
         """The bytes of a file, as they are read; raises one of FAULTS where they are damaged."""
         with self._archive.open(name) if self._archive else (self._path / name).open("rb") as file:
-            yield cast(
-                "BinaryIO", io.BufferedReader(cast("io.RawIOBase", file), BUFFER)
-            )  # reading lines of a zip is slow, and they are not bounded
-
-    def head(self, name: str, most: int) -> bytes:
-        """The first bytes of a file."""
-        with self.open(name) as file:
-            return file.read(most)
+            # lines of a zip are read slowly, and without bound
+            yield cast("BinaryIO", io.BufferedReader(cast("io.RawIOBase", file), BUFFER))
 
     def _walk(self) -> None:
         for folder, folders, files in os.walk(self._path):

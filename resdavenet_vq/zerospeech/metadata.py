@@ -24,7 +24,6 @@ def _not_null(value: Any) -> Any:
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Anything = Annotated[Any, AfterValidator(_not_null)]
 
 
 class _Entries(BaseModel):
@@ -33,10 +32,8 @@ class _Entries(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class _Spaced(_Entries):
+class _Spaced(_Entries, alias_generator=lambda name: name.replace("_", " ")):
     """Entries whose names have spaces."""
-
-    model_config = ConfigDict(alias_generator=lambda name: name.replace("_", " "))
 
 
 class _Who(_Spaced):
@@ -54,12 +51,11 @@ class _Task2019(_Spaced):
     auxiliary2_description: Text = ""
 
 
-class _Submission2019(_Who, _Task2019):
-    pass
+class _Submission2019(_Who, _Task2019): ...
 
 
 class _Task2019In2020(_Task2019):
-    hyperparameters: Anything
+    hyperparameters: Annotated[Any, AfterValidator(_not_null)]
     author: Text = ""
     affiliation: Text = ""
     open_source: bool = False
@@ -104,7 +100,7 @@ def describe(
 ) -> dict[str, dict[str, Any]]:
     """The content of each YAML file of a submission of ours."""
     description = f"ResDAVEnet-VQ {lineage}, layer {layer}, trained on images and their spoken captions"
-    who: dict[str, Any] = {"author": settings.author, "affiliation": settings.affiliation}
+    who = settings.model_dump(include={"author", "affiliation"})
     distance = {"abx distance": settings.abx_distance, "system description": description}
     data = {"using parallel train": False, "using external data": True}
     if edition == 2019:
@@ -118,13 +114,11 @@ def describe(
     about = {
         "description": description,
         "open_source": True,
-        "train_set": settings.train_set,
-        "gpu_budget": settings.gpu_budget,
+        **settings.model_dump(include={"train_set", "gpu_budget"}),
     }
-    parameters = {
-        "phonetic": {"metric": settings.metric, "frame_shift": frame_period},
-        "semantic": {"metric": "cosine", "pooling": "mean"},  # the organizers' tool requires it
-    }
+    phonetic = {"metric": settings.metric, "frame_shift": frame_period}
+    semantic = {"metric": "cosine", "pooling": "mean"}  # the organizers' tool requires it
+    parameters = {"phonetic": phonetic, "semantic": semantic}
     return {"meta.yaml": who | about | {"visually_grounded": True, "parameters": parameters}}
 
 

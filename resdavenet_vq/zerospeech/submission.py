@@ -10,21 +10,19 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
+import numpy as np
 import yaml
 
 from resdavenet_vq.config import Submission
-from resdavenet_vq.encode.exports import FrameText
-from resdavenet_vq.encode.features import LayerFeatures, is_quantized
+from resdavenet_vq.encode.exports import frame_text
+from resdavenet_vq.encode.features import LayerFeatures
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import atomic_folder, atomic_write
 from resdavenet_vq.zerospeech import metadata
-
-CODE = """Made with the Python package resdavenet-vq: lineage {lineage}, layer {layer}.
-"""
 
 
 def pack(
@@ -51,25 +49,21 @@ def pack(
             for name, content in texts.items():
                 write(name, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
             if edition == 2020:  # an open-source submission has a folder of code, if only to say where the code is
-                write("2019/code/README.txt", CODE.format(lineage=lineage, layer=layer))
-            text = FrameText(remember=is_quantized(layer))
+                code = f"Made with the Python package resdavenet-vq: lineage {lineage}, layer {layer}.\n"
+                write("2019/code/README.txt", code)
             for i in sorted(range(len(names)), key=names.__getitem__):
-                write(names[i], text.format(frames.rows(i)))
+                write(names[i], frame_text(frames.rows(i)))
 
 
 def _names(frames: LayerFeatures, edition: int, split: str) -> list[str]:
     """The file of each utterance. Raises InputError if two have the same, or the edition cannot have one."""
     ids = [PurePosixPath(name) for name in frames.ids]
     if edition == 2021:
-        if unsafe := [
-            name for name in frames.ids if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts
-        ]:
+        if unsafe := [str(name) for name in ids if name.is_absolute() or ".." in name.parts]:
             raise InputError(f"{frames.path}: the id {unsafe[0]!r} is no path below a folder; encode with other ids")
-        if short := [
-            name for name, n in zip(frames.ids, frames.offsets[1:] - frames.offsets[:-1], strict=True) if n < 2
-        ]:
+        if len(short := np.flatnonzero(np.diff(frames.offsets) < 2)):
             raise InputError(
-                f"{frames.path}: {frames.layer} of {short[0]} has a single frame ({len(short)} utterances have), "
+                f"{frames.path}: {frames.layer} of {ids[short[0]]} has a single frame ({len(short)} utterances have), "
                 "and ZeroSpeech 2021 needs two; leave it out, or choose a faster layer"
             )
         names = [str(PurePosixPath("phonetic", split if len(name.parts) == 1 else "", name)) + ".txt" for name in ids]
@@ -111,78 +105,59 @@ def _entry(name: str) -> zipfile.ZipInfo:
 LONGEST_LINE = 1 << 20
 """Bytes: a frame of more than a hundred thousand values is none."""
 
-LINES_REMEMBERED = 1 << 12
-"""Different lines whose width is remembered: frames of codes repeat."""
+
+class FileFrames(NamedTuple):
+    """The number of frames in a file, their width, and what is wrong with the file."""
+
+    frames: int
+    width: int
+    """Values in a frame, 0 if frames differ or there are none."""
+    problems: list[str]
 
 
-@dataclass
-class FileFrames:
-    """The frames of a file, their widths, and its faults."""
+def read_frames(file: BinaryIO, *, any_space: bool, fewest: int) -> FileFrames:
+    """Reads a feature file, line by line. Blank lines do not count, as for the challenge's tools.
 
-    frames: int = 0
-    widths: set[int] = field(default_factory=set)
-    bad_lines: int = 0
-    first_bad: int = 0
-    too_long: bool = False
+    With `any_space` tabs or several spaces separate values too, as in the tool of 2021. `fewest` frames must be there.
+    """
+    n, n_bad, first_bad, widths = 0, 0, 0, set()
+    for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), start=1):
+        if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+            fault = f"line {number} has more than {LONGEST_LINE} bytes; the file was read no further"
+            return FileFrames(n, 0, [fault])
+        if line in (b"\n", b"\r\n"):
+            continue
+        n += 1
+        width = _width(line, None if any_space else b" ")
+        if width:
+            widths.add(width)
+        else:
+            n_bad, first_bad = n_bad + 1, first_bad or number
+    problems = []
+    if n_bad:
+        more = f" (and {n_bad - 1} more lines)" if n_bad > 1 else ""
+        problems.append(f"line {first_bad} is not made of numbers separated by single spaces{more}")
+    if not n:
+        problems.append("is empty")
+    elif len(widths) > 1:
+        some = ", ".join(map(str, sorted(widths)[:10]))
+        problems.append(f"its lines have {some}{' ...' if len(widths) > 10 else ''} values")
+    elif widths == {1}:
+        problems.append("has fewer than two columns")
+    if 0 < n < fewest:
+        problems.append(f"has {n} frame, and at least {fewest} are needed")
+    return FileFrames(n, widths.pop() if len(widths) == 1 else 0, problems)
 
-    @property
-    def width(self) -> int:
-        """Values in a frame, 0 if frames differ or there are none."""
-        return next(iter(self.widths)) if len(self.widths) == 1 else 0
 
-    def problems(self, name: str, fewest_frames: int) -> Iterator[str]:
-        """What is wrong with the file."""
-        if self.too_long:
-            yield f"{name}: line {self.frames + 1} has more than {LONGEST_LINE} bytes; the file was read no further"
-            return
-        if self.bad_lines:
-            more = f" (and {self.bad_lines - 1} more lines)" if self.bad_lines > 1 else ""
-            yield f"{name}: line {self.first_bad} is not made of numbers separated by single spaces{more}"
-        if not self.frames:
-            yield f"{name}: is empty"
-        elif len(self.widths) > 1:
-            few = sorted(self.widths)[:10]
-            yield f"{name}: its lines have {', '.join(map(str, few))}{' ...' if len(self.widths) > 10 else ''} values"
-        elif self.widths == {1}:
-            yield f"{name}: has fewer than two columns"
-        if 0 < self.frames < fewest_frames:
-            yield f"{name}: has {self.frames} frame, and at least {fewest_frames} are needed"
+def _width(line: bytes, separator: bytes | None) -> int:
+    """The number of values in a line; 0 if one is no finite number."""
+    return _remembered_width(line, separator) if len(line) < 1 << 14 else _remembered_width.__wrapped__(line, separator)
 
 
-class FrameReader:
-    """Reads feature files; with `any_space` tabs or several spaces separate values too, as in the tool of 2021."""
-
-    def __init__(self, *, any_space: bool) -> None:
-        self._separator = None if any_space else b" "
-        self._widths: dict[bytes, int] = {}
-
-    def read(self, file: BinaryIO) -> FileFrames:
-        """The frames of a file. Blank lines do not count, as for the challenge's tools."""
-        frames, number = FileFrames(), 0
-        while line := file.readline(LONGEST_LINE):
-            number += 1
-            if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
-                frames.too_long = True
-                break
-            if line in (b"\n", b"\r\n"):
-                continue
-            frames.frames += 1
-            width = self._widths.get(line)
-            if width is None:
-                width = self._width(line)
-                if len(self._widths) < LINES_REMEMBERED and len(line) < 1 << 14:
-                    self._widths[line] = width
-            if width:
-                frames.widths.add(width)
-            else:
-                frames.bad_lines += 1
-                frames.first_bad = frames.first_bad or number
-        return frames
-
-    def _width(self, line: bytes) -> int:
-        """The number of values in a line; 0 if one is no finite number."""
-        try:
-            numbers = [*map(float, line.rstrip(b"\r\n").split(self._separator))]
-        except ValueError:
-            return 0
-        return len(numbers) if b"_" not in line and all(map(math.isfinite, numbers)) else 0
+@lru_cache(1 << 12)  # frames of codes repeat
+def _remembered_width(line: bytes, separator: bytes | None) -> int:
+    try:
+        numbers = [*map(float, line.rstrip(b"\r\n").split(separator))]
+    except ValueError:
+        return 0
+    return len(numbers) if b"_" not in line and all(map(math.isfinite, numbers)) else 0

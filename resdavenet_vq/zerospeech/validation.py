@@ -13,12 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from resdavenet_vq.errors import InputError
+from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.zerospeech import metadata
 from resdavenet_vq.zerospeech.contents import FAULTS, Contents, printable
-from resdavenet_vq.zerospeech.submission import FrameReader
-
-EDITIONS = tuple(metadata.FILES)
+from resdavenet_vq.zerospeech.submission import read_frames
 
 MOST_LISTED = 50
 """Number of problems that are listed; the others are counted."""
@@ -28,7 +26,7 @@ class Layout(NamedTuple):
     """Where the files of an edition are, as patterns of their full names."""
 
     features: str
-    """With the group `set`: files of one set have one width."""
+    """With the group `set`, a folder: files of one set have one width."""
     scored: str
     """The set that must be there, and that has the expected files."""
     unchecked: str
@@ -38,14 +36,19 @@ class Layout(NamedTuple):
     fewest_frames: int = 1
 
 
-_TASK_2019 = r"(?P<set>(?:english|surprise)/(?:test|auxiliary_embedding[12]))/[^/]+\.txt"
+_SETS_2019 = r"(?:english|surprise)/(?:test|auxiliary_embedding[12])"
 _UNCHECKED_2019 = r"(?:english|surprise)/test/[^/]+\.wav|code/.+"
 
 LAYOUTS = {
-    2019: Layout(_TASK_2019, "english/test", _UNCHECKED_2019, "metadata.yaml nor english/test/*.txt"),
-    2020: Layout(
-        "2019/" + _TASK_2019,
+    2019: Layout(
+        rf"(?P<set>{_SETS_2019})/[^/]+\.txt",
         "english/test",
+        _UNCHECKED_2019,
+        "metadata.yaml nor english/test/*.txt",
+    ),
+    2020: Layout(
+        rf"(?P<set>2019/{_SETS_2019})/[^/]+\.txt",
+        "2019/english/test",
         rf"2017/.+|2019/(?:{_UNCHECKED_2019})",
         "metadata.yaml nor 2019/metadata.yaml nor 2019/english/test/*.txt",
     ),
@@ -69,11 +72,10 @@ class Expected(NamedTuple):
 
 @dataclass
 class Verdict:
-    """The result of a check. `problems` are at most `MOST_LISTED`; `more` counts the others."""
+    """The result of a check."""
 
     edition: int | None = None
     problems: list[str] = field(default_factory=list)
-    more: int = 0
     notes: list[str] = field(default_factory=list)
     files: int = 0
     frames: int = 0
@@ -84,26 +86,15 @@ class Verdict:
         """Whether nothing is wrong."""
         return not self.problems
 
-    def add(self, problem: str) -> None:
-        """Keeps a problem, or counts it if there are many."""
-        if len(self.problems) < MOST_LISTED:
-            self.problems.append(problem)
-        else:
-            self.more += 1
-
     def report(self, name: str) -> str:
         """The verdict in words: one line, and one for each problem and note."""
         kind = f"ZeroSpeech {self.edition}" if self.edition else "a submission"
         notes = [f"note: {note}" for note in self.notes]
         if self.accepted:
-            return "\n".join(
-                [f"{name}: accepted as {kind}: {self.files} files, {self.frames} frames of {self.width} values", *notes]
-            )
-        n = len(self.problems) + self.more
-        more = [f"... and {self.more} more"] if self.more else []
-        return "\n".join(
-            [f"{name}: rejected as {kind} for {n} reason{'s' if n > 1 else ''}", *self.problems, *more, *notes]
-        )
+            size = f"{self.files} files, {self.frames} frames of {self.width} values"
+            return "\n".join([f"{name}: accepted as {kind}: {size}", *notes])
+        reasons = f"{len(self.problems)} reason{'s' if len(self.problems) > 1 else ''}"
+        return "\n".join([f"{name}: rejected as {kind} for {reasons}", listed(self.problems, MOST_LISTED), *notes])
 
 
 def validate(path: Path, edition: int | None = None, expected: Expected | None = None) -> Verdict:
@@ -114,23 +105,16 @@ def validate(path: Path, edition: int | None = None, expected: Expected | None =
     """
     verdict = Verdict(edition)
     with Contents(path) as contents:
-        for problem in contents.problems:
-            verdict.add(problem)
-        if not contents.names:
-            if not contents.problems:
-                verdict.add(f"{path}: holds no file")
-            return verdict
         verdict.edition = edition or _edition(contents.names)
-        if verdict.edition is None:
-            verdict.add(_unrecognized(contents.names))
-            return verdict
-        for problem in _metadata_problems(contents, verdict):
-            verdict.add(problem)
-        for problem in _feature_problems(contents, LAYOUTS[verdict.edition], verdict):
-            verdict.add(problem)
-        if expected:
-            for problem in _differences(contents.names, verdict.edition, expected):
-                verdict.add(problem)
+        verdict.problems += contents.problems
+        if not contents.names:
+            verdict.problems += [] if contents.problems else [f"{path}: holds no file"]
+        elif verdict.edition is None:
+            verdict.problems.append(_unrecognized(contents.names))
+        else:
+            verdict.problems += _metadata_problems(contents, verdict.edition, verdict.notes)
+            verdict.problems += _feature_problems(contents, verdict.edition, verdict)
+            verdict.problems += _differences(contents.names, verdict.edition, expected) if expected else []
     return verdict
 
 
@@ -149,19 +133,22 @@ def _unrecognized(names: Sequence[str]) -> str:
     top = {name.partition("/")[0] for name in names}
     if len(top) == 1 and _edition([name.partition("/")[2] for name in names]):
         return f"everything is in the folder {printable(top.pop())}/; submit what is in it, not the folder"
-    return f"looks like no edition of {', '.join(map(str, EDITIONS))}: there is neither metadata.yaml nor meta.yaml"
+    return (
+        f"looks like no edition of {', '.join(map(str, metadata.FILES))}: there is neither metadata.yaml nor meta.yaml"
+    )
 
 
-def _metadata_problems(contents: Contents, verdict: Verdict) -> Iterator[str]:
+def _metadata_problems(contents: Contents, edition: int, notes: list[str]) -> Iterator[str]:
     """Problems of the YAML files."""
-    assert verdict.edition is not None
-    names = set(contents.names)
-    for name, entries in metadata.FILES[verdict.edition].items():
-        if name not in names:
+    folder = "2019/code/" if edition == 2020 else "code/"
+    has_code = any(name.startswith(folder) for name in contents.names)
+    for name, entries in metadata.FILES[edition].items():
+        if name not in contents.names:
             yield f"{name}: is missing"
             continue
         try:
-            value = metadata.parse(contents.head(name, metadata.MOST_BYTES + 1))
+            with contents.open(name) as file:
+                value = metadata.parse(file.read(metadata.MOST_BYTES + 1))
         except ValueError as e:
             yield f"{name}: {e}"
             continue
@@ -169,47 +156,36 @@ def _metadata_problems(contents: Contents, verdict: Verdict) -> Iterator[str]:
             yield f"{name}: cannot be read ({e})"
             continue
         yield from metadata.problems(name, value, entries)
-        folder = "2019/code/" if verdict.edition == 2020 else "code/"
-        if (
-            isinstance(value, dict)
-            and value.get("open source") is True
-            and not any(file.startswith(folder) for file in names)
-        ):
-            verdict.notes.append(
-                f"{name} declares open source, but there is no {folder}; "
-                "the organizers asked for the code or where it is"
-            )
+        if isinstance(value, dict) and value.get("open source") is True and not has_code:
+            missing = f"{name} declares open source, but there is no {folder}"
+            notes.append(f"{missing}; the organizers asked for the code or where it is")
 
 
-def _feature_problems(contents: Contents, layout: Layout, verdict: Verdict) -> Iterator[str]:
+def _feature_problems(contents: Contents, edition: int, verdict: Verdict) -> Iterator[str]:
     """Problems of the feature files, which must have one width in each set, and of files that belong nowhere."""
-    described = metadata.FILES[verdict.edition or 0]
-    reader, widths = FrameReader(any_space=verdict.edition == 2021), dict[str, int]()
-    unread = set()
+    layout, widths, unchecked = LAYOUTS[edition], dict[str, int](), set()
     for name in contents.names:
         kind = _set(name, layout)
         if kind is None:
             if re.fullmatch(layout.unchecked, name):
-                unread.add(re.sub(r"[^/]*$", "", name))
-            elif name not in described:
+                unchecked.add(name.partition("/")[0])
+            elif name not in metadata.FILES[edition]:
                 yield f"{printable(name)}: is neither {layout.in_words}"
             continue
         try:
             with contents.open(name) as file:
-                frames = reader.read(file)
+                frames = read_frames(file, any_space=edition == 2021, fewest=layout.fewest_frames)
         except FAULTS as e:
             yield f"{printable(name)}: cannot be read ({e})"
             continue
-        yield from frames.problems(printable(name), layout.fewest_frames)
+        yield from (f"{printable(name)}: {problem}" for problem in frames.problems)
         verdict.files, verdict.frames = verdict.files + 1, verdict.frames + frames.frames
-        if frames.width > 1:
-            usual = widths.setdefault(kind, frames.width)
-            if frames.width != usual:
-                yield f"{printable(name)}: has {frames.width} columns, other files have {usual}"
+        if frames.width > 1 and frames.width != (usual := widths.setdefault(kind, frames.width)):
+            yield f"{printable(name)}: has {frames.width} columns, other files have {usual}"
     verdict.width = widths.get(layout.scored, 0)
     if not any(_set(name, layout) == layout.scored for name in contents.names):
-        yield f"{'2019/' if verdict.edition == 2020 else ''}{layout.scored}/: holds no file"
-    tasks = sorted({folder.split("/")[0] for folder in unread} & {"2017", "lexical", "syntactic", "semantic"})
+        yield f"{layout.scored}/: holds no file"
+    tasks = sorted(unchecked & {"2017", "lexical", "syntactic", "semantic"})
     verdict.notes += [f"{task}/ was not checked" for task in tasks]
 
 
@@ -221,24 +197,19 @@ def _set(name: str, layout: Layout) -> str | None:
 
 def _differences(names: Sequence[str], edition: int, expected: Expected) -> Iterator[str]:
     """Expected files that are missing, and others that are not expected."""
-    layout = LAYOUTS[edition]
-    folder = ("2019/" if edition == 2020 else "") + layout.scored
-    there = [
-        name.removeprefix(f"{folder}/").removesuffix(".txt") for name in names if _set(name, layout) == layout.scored
-    ]
+    layout, folder = LAYOUTS[edition], LAYOUTS[edition].scored
     whole = edition == 2021 and any("/" in name for name in expected.ids)
-    keys = {name: _key(name, whole=whole) for name in expected.ids}
-    if len(set(keys.values())) != len(keys):
-        raise InputError(
-            f"{expected.source}: two utterances have one name, so that their files cannot be distinguished"
-        )
-    present = {_key(name, whole=whole): name for name in there}
-    for name, key in keys.items():
-        if key not in present:
-            yield f"{folder}/{printable(name if whole else key)}.txt: is missing; {expected.source} lists it"
-    for key in sorted(present.keys() - set(keys.values())):
-        yield f"{folder}/{printable(present[key])}.txt: {expected.source} does not list it"
 
+    def key(name: str) -> str:
+        return name if whole else PurePosixPath(name).name
 
-def _key(name: str, *, whole: bool) -> str:
-    return name if whole else PurePosixPath(name).name
+    expected_keys = {key(name) for name in expected.ids}
+    if len(expected_keys) != len(set(expected.ids)):
+        raise InputError(f"{expected.source}: two utterances have one name, so their files cannot be distinguished")
+    there = [name.removeprefix(f"{folder}/") for name in names if _set(name, layout) == folder]
+    present = {key(name.removesuffix(".txt")): name for name in there}
+    for name in dict.fromkeys(map(key, expected.ids)):
+        if name not in present:
+            yield f"{folder}/{printable(name)}.txt: is missing; {expected.source} lists it"
+    for name in sorted(present.keys() - expected_keys):
+        yield f"{folder}/{printable(present[name])}: {expected.source} does not list it"

@@ -7,9 +7,8 @@ import h5py
 import numpy as np
 import oracles.report as oracle_report
 import pytest
-from typer.testing import CliRunner
+from encode.recordings import run
 
-from resdavenet_vq.commands import app, encode  # noqa: F401 - adds its commands
 from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.corpus.manifest import Interval, Utterance
 from resdavenet_vq.encode.codes import add_codes, create_codes
@@ -57,24 +56,18 @@ def test_textgrids(codes, tmp_path):
     assert tiers["quant3"] == [(0.0, 0.04, "0"), (0.04, 0.08, "7"), (0.08, 0.1, "")]
     assert tiers["words"] == [(0.0, 0.01, ""), (0.01, 0.05, "SAY"), (0.05, 0.09, 'A "B"'), (0.09, 0.1, "")]
     assert list(textgrid.read(tmp_path / "out/sub/b.TextGrid")) == ["quant2", "quant3"]
-
-
-def test_frame_time_moves_the_units(codes, tmp_path):
-    export_units(codes, ["quant2"], "textgrid", tmp_path / "out", frame_time="centred")
-    assert textgrid.read(tmp_path / "out/a.TextGrid")["quant2"] == (Interval(0.0, 0.05, "3"), Interval(0.05, 0.09, "1"))
+    export_units(codes, ["quant2"], "textgrid", tmp_path / "centred", frame_time="centred")
+    assert textgrid.read(tmp_path / "centred/a.TextGrid")["quant2"] == (
+        Interval(0.0, 0.05, "3"),
+        Interval(0.05, 0.09, "1"),
+    )
 
 
 def test_jsonl(codes, tmp_path):
     export_units(codes, ["quant2"], "jsonl", tmp_path / "out.jsonl")
     first, second = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
-    assert first == {
-        "id": "a",
-        "layer": "quant2",
-        "frame_period": 0.02,
-        "units": [3, 1],
-        "durations": [0.06, 0.04],
-        "frames": [3, 2],
-    }
+    units = {"units": [3, 1], "durations": [0.06, 0.04], "frames": [3, 2]}
+    assert first == {"id": "a", "layer": "quant2", "frame_period": 0.02, **units}
     assert (second["id"], second["units"]) == ("sub/b", [2])
     export_units(codes, [], "jsonl", tmp_path / "out.jsonl")
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 4
@@ -82,11 +75,8 @@ def test_jsonl(codes, tmp_path):
 
 def test_arrays(codes, tmp_path):
     export_units(codes, ["quant3"], "npy", tmp_path / "out")
-    assert sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.npy")) == [
-        "quant3/a.npy",
-        "quant3/codebook.npy",
-        "quant3/sub/b.npy",
-    ]
+    files = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.npy")}
+    assert files == {"quant3/a.npy", "quant3/codebook.npy", "quant3/sub/b.npy"}
     codes_of_a = np.load(tmp_path / "out/quant3/a.npy")
     assert (codes_of_a.dtype, codes_of_a.tolist()) == (np.int32, [0, 7])
     np.testing.assert_array_equal(np.load(tmp_path / "out/quant3/codebook.npy"), CODEBOOK[3])
@@ -108,24 +98,20 @@ def test_segmentation_folders(codes, tmp_path, arrays):
 
 
 def test_segmentation_needs_fitting_features(codes, tmp_path):
-    out = tmp_path / "out"
     fitting = write_features(tmp_path / "f.h5", FRAMES)
-    with pytest.raises(InputError, match="segmentation needs --features"):
-        export_units(codes, ["quant2"], "segmentation", out)
-    with pytest.raises(InputError, match="other formats take none"):
-        export_units(codes, ["quant2"], "npy", out, features=fitting)
-    with pytest.raises(InputError, match="segmentation is of one layer; choose among quant2, quant3"):
-        export_units(codes, [], "segmentation", out, features=fitting)
-    with pytest.raises(InputError, match="holds no features of 'conv3'"):
-        export_units(codes, ["quant3"], "segmentation", out, features=fitting)
-    with pytest.raises(InputError, match=r"lacks 1 utterances of .*dev\.h5, the first sub/b"):
-        export_units(
-            codes, ["quant2"], "segmentation", out, features=write_features(tmp_path / "g.h5", FRAMES, ids=("a",))
-        )
-    shorter = {name: rows[:1] for name, rows in FRAMES.items()}
-    with pytest.raises(InputError, match="a has 1 frames, and 5 codes"):
-        export_units(codes, ["quant2"], "segmentation", out, features=write_features(tmp_path / "h.h5", shorter))
-    assert not out.exists()
+    fewer = write_features(tmp_path / "g.h5", FRAMES, ids=("a",))
+    shorter = write_features(tmp_path / "h.h5", {name: rows[:1] for name, rows in FRAMES.items()})
+    for layers, form, features, message in (
+        (["quant2"], "segmentation", None, "segmentation needs --features"),
+        (["quant2"], "npy", fitting, "other formats take none"),
+        ([], "segmentation", fitting, "segmentation is of one layer; choose among quant2, quant3"),
+        (["quant3"], "segmentation", fitting, "holds no features of 'conv3'"),
+        (["quant2"], "segmentation", fewer, r"lacks 1 utterances of .*dev\.h5, the first sub/b"),
+        (["quant2"], "segmentation", shorter, "a has 1 frames, and 5 codes"),
+    ):
+        with pytest.raises(InputError, match=message):
+            export_units(codes, layers, form, tmp_path / "out", features=features)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../up", "a//b", "x/../../y"])
@@ -149,24 +135,22 @@ def test_ids_that_would_share_a_file(codes, tmp_path):
 
 
 def test_layers_and_files_that_are_not_there(codes, tmp_path):
-    with pytest.raises(InputError, match=r"holds no codes of 'quant4' \(layers: quant2, quant3\)"):
-        export_units(codes, ["quant4"], "npy", tmp_path / "out")
-    with pytest.raises(InputError, match="no such file"):
-        export_units(tmp_path / "none.h5", [], "npy", tmp_path / "out")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/file").touch()
-    with pytest.raises(InputError, match="mine: is there already"):
-        export_units(codes, [], "npy", tmp_path / "mine")
-    with h5py.File(codes, "a") as f:
-        del f["quant2"], f["quant3"]
-    with pytest.raises(InputError, match="no quantizer is on"):
-        export_units(codes, [], "npy", tmp_path / "out")
+    with create_codes(tmp_path / "empty.h5", [], []):
+        pass
+    for file, layers, out, message in (
+        (codes, ["quant4"], "out", r"holds no codes of 'quant4' \(layers: quant2, quant3\)"),
+        (tmp_path / "none.h5", [], "out", "no such file"),
+        (codes, [], "mine", "mine: is there already"),
+        (tmp_path / "empty.h5", [], "out", "no quantizer is on"),
+    ):
+        with pytest.raises(InputError, match=message):
+            export_units(file, layers, "npy", tmp_path / out)
 
 
 def test_on_the_command_line(codes, tmp_path):
-    result = CliRunner().invoke(
-        app, ["export-units", "--codes", str(codes), "--format", "textgrid", "--out", str(tmp_path / "out")]
-    )
+    result = run("export-units", "--codes", codes, "--format", "textgrid", "--out", tmp_path / "out")
     assert result.exit_code == 0
     assert "2 utterances" in result.stderr
     assert (tmp_path / "out/a.TextGrid").is_file()

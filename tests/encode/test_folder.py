@@ -16,28 +16,21 @@ from resdavenet_vq.release.importing import import_released
 DATA = Path(__file__).parents[1] / "golden"
 
 
-def test_a_folder_gives_the_features_and_codes_of_the_workflow(folder, workflows, tmp_path):
-    for frames_at_once in (1 << 14, 130, 64):
-        encode_folder(
-            folder / "model",
-            folder / "wavs",
-            layers=LAYERS,
-            features=tmp_path / "f.h5",
-            codes=tmp_path / "c.h5",
-            frames_at_once=frames_at_once,
-        )
-        for layer in LAYERS:
-            with LayerFeatures(tmp_path / "f.h5", layer) as found, LayerFeatures(workflows[1], layer) as expected:
-                assert found.ids == sorted(LENGTHS)
-                wanted = dict(expected)
-                assert found.frame_period == expected.frame_period
-                assert found.durations.tolist() == [LENGTHS[name] / 16000 for name in found.ids]
-                for name, rows in found:
-                    np.testing.assert_allclose(rows, wanted[name], rtol=1e-5, atol=1e-5)
-        for layer in ("quant2", "quant3"):
-            expected = codes_of(workflows[0], layer)
-            for name, codes in codes_of(tmp_path / "c.h5", layer).items():
-                np.testing.assert_array_equal(codes, expected[name])
+@pytest.mark.parametrize("frames_at_once", [1 << 14, 130, 64])
+def test_a_folder_gives_the_features_and_codes_of_the_workflow(folder, workflows, tmp_path, frames_at_once):
+    files = {"features": tmp_path / "f.h5", "codes": tmp_path / "c.h5"}
+    encode_folder(folder / "model", folder / "wavs", layers=LAYERS, **files, frames_at_once=frames_at_once)
+    for layer in LAYERS:
+        with LayerFeatures(tmp_path / "f.h5", layer) as found, LayerFeatures(workflows[1], layer) as expected:
+            assert (found.ids, found.frame_period) == (sorted(LENGTHS), expected.frame_period)
+            assert found.durations.tolist() == [LENGTHS[name] / 16000 for name in found.ids]
+            rows_of = dict(expected)
+            for name, rows in found:
+                np.testing.assert_allclose(rows, rows_of[name], rtol=1e-5, atol=1e-5)
+    for layer in ("quant2", "quant3"):
+        expected = codes_of(workflows[0], layer)
+        for name, codes in codes_of(tmp_path / "c.h5", layer).items():
+            np.testing.assert_array_equal(codes, expected[name])
 
 
 def test_the_dump_of_the_release(tmp_path):
@@ -84,27 +77,27 @@ def test_all_bad_rows_are_told_at_once(folder, tmp_path):
 
 
 def test_ids_and_requests_that_do_not_fit(folder, tmp_path):
-    wavs = tmp_path / "wavs"
+    wavs, out = tmp_path / "wavs", {"features": tmp_path / "f.h5"}
     (wavs / "x").mkdir(parents=True)
     for name in ("a.wav", "x/a.wav", "a.WAV"):
         (wavs / name).write_bytes((folder / "wavs/a.wav").read_bytes())
-    model = folder / "model"
-    with pytest.raises(InputError, match="would have one id"):
-        encode_folder(model, wavs, layers=["quant2"], features=tmp_path / "f.h5")
+    model, layers = folder / "model", ["quant2"]
+    for path, options, message in (
+        (wavs, {"layers": layers, **out}, "would have one id"),
+        (tmp_path / "none", {"layers": layers, **out}, "no such folder"),
+        (model, {"layers": layers, **out}, "holds no audio"),
+        (wavs, {"layers": layers}, "say where the result goes"),
+        (wavs, out, "go together"),
+        (wavs, {"layers": layers, "codes": tmp_path / "c.h5"}, "go together"),
+        (wavs, {"layers": ["quant4"], **out}, "quant4 is off"),
+        (wavs, {"layers": ["quant9"], **out}, "'quant9' is no layer"),
+    ):
+        with pytest.raises(InputError, match=message):
+            encode_folder(model, path, **options)
     (wavs / "a.WAV").unlink()
     with pytest.raises(InputError, match="would have one id"):
-        encode_folder(model, wavs, layers=["quant2"], features=tmp_path / "f.h5", ids="name")
-    encode_folder(model, wavs / "x", layers=["quant2"], features=tmp_path / "f.h5", ids="name")
-    with pytest.raises(InputError, match="no such folder"):
-        encode_folder(model, tmp_path / "none", layers=["quant2"], features=tmp_path / "g.h5")
-    with pytest.raises(InputError, match="holds no audio"):
-        encode_folder(model, model, layers=["quant2"], features=tmp_path / "g.h5")
-    with pytest.raises(InputError, match="say where the result goes"):
-        encode_folder(model, wavs, layers=["quant2"])
-    with pytest.raises(InputError, match="go together"):
-        encode_folder(model, wavs, features=tmp_path / "g.h5")
-    with pytest.raises(InputError, match="quant4 is off"):
-        encode_folder(model, wavs, layers=["quant4"], features=tmp_path / "g.h5")
+        encode_folder(model, wavs, layers=layers, ids="name", **out)
+    encode_folder(model, wavs / "x", layers=layers, ids="name", **out)
     (tmp_path / "text").mkdir()
     (tmp_path / "text/mine.txt").write_text("")
     with pytest.raises(InputError, match="text: is there already"):
@@ -116,17 +109,8 @@ def test_on_the_command_line(folder, tmp_path):
     (tmp_path / "wavs").mkdir()
     (tmp_path / "wavs/bad.wav").write_text("")
     (tmp_path / "wavs/a.wav").write_bytes((folder / "wavs/a.wav").read_bytes())
-    arguments = (
-        "encode-folder",
-        "--model",
-        folder / "model",
-        "--wavs",
-        tmp_path / "wavs",
-        "--layers",
-        "conv2,quant2",
-        "--out",
-        tmp_path / "f.h5",
-    )
+    arguments = ["encode-folder", "--model", folder / "model", "--wavs", tmp_path / "wavs", "--layers", "conv2,quant2"]
+    arguments += ["--out", tmp_path / "f.h5"]
     assert "1 of 2 files cannot be used" in str(run(*arguments).exception)
     done = run(*arguments, "--bad-rows", "skip", "--text", tmp_path / "text")
     assert done.exit_code == 0

@@ -18,7 +18,6 @@ from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.data import features
 from resdavenet_vq.data.audio import Recording, read_wav
 from resdavenet_vq.encode import recording as recordings
-from resdavenet_vq.encode.recording import load
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import ReceptiveField
@@ -38,35 +37,37 @@ def test_units_are_those_of_the_workflow(folder, workflows):
 
 
 def test_frames_and_runs_have_their_times(folder):
-    found = load(folder / "model").encode(folder / "wavs/a.wav")
+    found = load_model(folder / "model").encode(folder / "wavs/a.wav")
     np.testing.assert_allclose(found.onsets, 0.02 * np.arange(len(found.codes)))
     np.testing.assert_allclose(found.offsets, found.onsets + 0.02)
-    assert (
-        np.repeat([run.code for run in found.runs], [run.frames for run in found.runs]).tolist() == found.codes.tolist()
-    )
+    codes, _, _, frames = zip(*found.runs, strict=True)
+    assert np.repeat(codes, frames).tolist() == found.codes.tolist()
     assert all(a.offset == b.onset and a.code != b.code for a, b in zip(found.runs, found.runs[1:], strict=False))
     assert all(run.offset - run.onset == pytest.approx(0.02 * run.frames) for run in found.runs)
-    centred = load(folder / "model").encode(folder / "wavs/a.wav", frame_time="centred")
+    centred = load_model(folder / "model").encode(folder / "wavs/a.wav", frame_time="centred")
     assert (centred.onsets[0], centred.onsets[1], centred.offsets[0]) == (0, 0.01, 0.01)
+
+
+def layers_of(model, logmel):
+    with torch.inference_mode():
+        return model.network.audio(torch.from_numpy(logmel.T.copy())[None], torch.tensor([len(logmel)])).layers
 
 
 @pytest.mark.parametrize("frames_at_once", [1, 16, 50, 333, 1 << 20])
 @pytest.mark.parametrize("whole", [0, 1 << 30])
 def test_pieces_are_one_pass(folder, frames_at_once, whole):
     """However a recording is cut, also where its features are computed block by block."""
-    model = load(folder / "model")
+    model = load_model(folder / "model")
     for name in ("sub/deep/e.x", "sub/d", "b"):
         recording = Recording(folder / "wavs" / f"{name}.wav", whole=whole if LENGTHS[name] > 1000 else 1 << 30)
         logmel = model.rounded(features.log_mel(read_wav(recording.path)))
-        with torch.inference_mode():
-            once = model.network.audio(torch.from_numpy(logmel.T.copy())[None], torch.tensor([len(logmel)])).layers
+        once = layers_of(model, logmel)
         parts = [*model.parts(recording, LAYERS, frames_at_once)]
         for layer in LAYERS:
             n = int(once[layer].n_frames)
             starts = np.cumsum([0, *(len(part[layer].vectors) for part in parts)])
-            assert [part[layer].start for part in parts if len(part[layer].vectors)] == sorted(
-                {*starts[:-1].tolist()} - {n}
-            )
+            numbers = [part[layer].start for part in parts if len(part[layer].vectors)]
+            assert numbers == sorted({*starts[:-1].tolist()} - {n})
             vectors = np.concatenate([part[layer].vectors for part in parts])
             np.testing.assert_allclose(vectors, once[layer].vectors[0, :, :n].T, rtol=1e-5, atol=1e-5)
             if once[layer].codes is not None:
@@ -76,7 +77,7 @@ def test_pieces_are_one_pass(folder, frames_at_once, whole):
 
 def test_pieces_without_their_context_would_differ(folder, monkeypatch):
     """So that the test above can fail."""
-    model, recording = load(folder / "model"), Recording(folder / "wavs/sub/deep/e.x.wav")
+    model, recording = load_model(folder / "model"), Recording(folder / "wavs/sub/deep/e.x.wav")
     right = np.concatenate([part["quant3"].codes for part in model.parts(recording, ["quant3"], 64)])
     monkeypatch.setattr(recordings, "receptive_field", lambda *_: ReceptiveField(0, 0))
     wrong = np.concatenate([part["quant3"].codes for part in model.parts(recording, ["quant3"], 64)])
@@ -85,15 +86,12 @@ def test_pieces_without_their_context_would_differ(folder, monkeypatch):
 
 def test_any_rate_and_channels_as_preparation_reads_them(folder, tmp_path):
     rng = np.random.default_rng(1)
-    model = load(folder / "model")
+    model = load_model(folder / "model")
     for rate, channels, name in ((44_100, 2, "s.flac"), (8000, 1, "n.wav"), (22_050, 3, "t.wav")):
         path = tmp_path / name
         soundfile.write(path, rng.normal(size=(rate, channels)) * 0.1, rate)
         logmel = model.rounded(features.log_mel(read_wav(path)))
-        with torch.inference_mode():
-            expected = model.network.audio(torch.from_numpy(logmel.T.copy())[None], torch.tensor([len(logmel)])).layers[
-                "quant2"
-            ]
+        expected = layers_of(model, logmel)["quant2"]
         assert model.encode(path).codes.tolist() == expected.codes[0, : int(expected.n_frames)].tolist()
 
 
@@ -105,8 +103,8 @@ def test_features_are_rounded_as_the_models_were(folder, tmp_path):
         ({"features": {"precision": "float32"}}, "float32"),
     ):
         checkpoint.save(tmp_path / precision, model, card)
-        assert load(tmp_path / precision).precision == precision
-    assert load(folder / "model", precision="float32").precision == "float32"
+        assert load_model(tmp_path / precision).precision == precision
+    assert load_model(folder / "model", precision="float32").precision == "float32"
 
 
 @pytest.mark.parametrize(
@@ -119,73 +117,65 @@ def test_features_are_rounded_as_the_models_were(folder, tmp_path):
 )
 def test_layers_that_have_no_units(folder, layer, message):
     with pytest.raises(InputError, match=message):
-        load(folder / "model").encode(folder / "wavs/a.wav", layer)
+        load_model(folder / "model").encode(folder / "wavs/a.wav", layer)
 
 
 def test_models_and_files_that_cannot_be_used(folder, tmp_path):
-    with pytest.raises(InputError, match="no quantizer is on in this model"):
-        load(folder / "none").encode(folder / "wavs/a.wav")
-    with pytest.raises(InputError, match=r"nowhere.model\.json: no such file"):
-        load(tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"none\.wav: no such file"):
-        load(folder / "model").encode(tmp_path / "none.wav")
     soundfile.write(tmp_path / "still.wav", np.zeros(9000), 16000)
-    with pytest.raises(InputError, match=r"still\.wav: silent"):
-        load(folder / "model").encode(tmp_path / "still.wav")
     broken = model_of((2,))
     with torch.no_grad():
         next(broken.audio.parameters())[0] = torch.nan
     checkpoint.save(tmp_path / "broken", broken, {})
-    with pytest.raises(InputError, match=r"conv1 is not finite for .*a\.wav; was the model trained to divergence"):
-        load(tmp_path / "broken").encode(folder / "wavs/a.wav")
+    wav = folder / "wavs/a.wav"
+    for model, path, message in (
+        (folder / "none", wav, "no quantizer is on in this model"),
+        (tmp_path / "nowhere", wav, r"nowhere.model\.json: no such file"),
+        (folder / "model", tmp_path / "none.wav", r"none\.wav: no such file"),
+        (folder / "model", tmp_path / "still.wav", r"still\.wav: silent"),
+        (tmp_path / "broken", wav, r"conv1 is not finite for .*a\.wav; was the model trained to divergence"),
+    ):
+        with pytest.raises(InputError, match=message):
+            load_model(model).encode(path)
 
 
 # The command line and the front door
 
 
-def test_encode_prints_json(folder, workflows):
-    done = run("encode", folder / "wavs/a.wav", "--model", folder / "model")
-    said = json.loads(done.stdout)
-    assert said["duration"] == LENGTHS["a"] / 16000
-    assert said["layers"].keys() == {"quant2", "quant3"}
-    layer = said["layers"]["quant3"]
-    assert layer["codes"] == codes_of(workflows[0], "quant3")["a"].tolist()
-    assert layer["units"][0]["onset"] == 0
-    lines = run(
-        "encode",
-        folder / "wavs/a.wav",
-        folder / "wavs/b.wav",
-        "--model",
-        folder / "model",
-        "--layer",
-        "quant2",
-        "--format",
-        "jsonl",
-    )
-    rows = [json.loads(line) for line in lines.stdout.splitlines()]
-    assert [(row["id"], row["layer"]) for row in rows] == [("a", "quant2"), ("b", "quant2")]
-    assert np.repeat(rows[0]["units"], rows[0]["frames"]).tolist() == codes_of(workflows[0], "quant2")["a"].tolist()
-    assert sum(rows[0]["durations"]) == pytest.approx(0.02 * sum(rows[0]["frames"]))
-
-
 @pytest.mark.parametrize("form", ["json", "jsonl", "textgrid", "npy"])
-def test_encode_writes_every_format(folder, workflows, tmp_path, form):
-    done = run("encode", folder / "wavs/a.wav", "--model", folder / "model", "--format", form, "--out", tmp_path)
-    assert done.exit_code == 0
-    expected = codes_of(workflows[0], "quant2")["a"].tolist()
+def test_encode_prints_and_writes_every_format(folder, workflows, tmp_path, form):
+    options = ["encode", folder / "wavs/a.wav", "--model", folder / "model", "--format", form]
+    assert run(*options, "--out", tmp_path).exit_code == 0
+    quant2, quant3 = (codes_of(workflows[0], layer)["a"].tolist() for layer in ("quant2", "quant3"))
+    if form in ("json", "jsonl"):
+        assert run(*options).stdout == (tmp_path / f"a.{form}").read_text()
     match form:
         case "json":
-            assert json.loads((tmp_path / "a.json").read_text())["layers"]["quant2"]["codes"] == expected
+            value = json.loads((tmp_path / "a.json").read_text())
+            assert value["duration"] == LENGTHS["a"] / 16000
+            assert {name: layer["codes"] for name, layer in value["layers"].items()} == {
+                "quant2": quant2,
+                "quant3": quant3,
+            }
+            assert value["layers"]["quant3"]["units"][0]["onset"] == 0
         case "jsonl":
-            assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 2
+            row, other = map(json.loads, (tmp_path / "a.jsonl").read_text().splitlines())
+            assert (row["id"], row["layer"], other["id"], other["layer"]) == ("a", "quant2", "a", "quant3")
+            assert np.repeat(row["units"], row["frames"]).tolist() == quant2
+            assert sum(row["durations"]) == pytest.approx(0.02 * sum(row["frames"]))
         case "npy":
-            assert np.load(tmp_path / "a.quant2.npy").tolist() == expected
-            assert (tmp_path / "a.quant3.npy").is_file()
+            assert np.load(tmp_path / "a.quant2.npy").tolist() == quant2
+            assert np.load(tmp_path / "a.quant3.npy").tolist() == quant3
         case _:
             tiers = textgrid.read(tmp_path / "a.TextGrid")
             assert list(tiers) == ["quant2", "quant3"]
-            frames = [round((tier.end - tier.start) / 0.02) for tier in tiers["quant2"]]
-            assert np.repeat([int(tier.label) for tier in tiers["quant2"]], frames).tolist() == expected
+            frames = [round((interval.end - interval.start) / 0.02) for interval in tiers["quant2"]]
+            assert np.repeat([int(interval.label) for interval in tiers["quant2"]], frames).tolist() == quant2
+
+
+def test_encode_takes_several_files_and_layers(folder):
+    options = ("--model", folder / "model", "--layer", "quant2", "--format", "jsonl")
+    lines = run("encode", folder / "wavs/a.wav", folder / "wavs/b.wav", *options).stdout.splitlines()
+    assert [(row["id"], row["layer"]) for row in map(json.loads, lines)] == [("a", "quant2"), ("b", "quant2")]
 
 
 def test_encode_refuses_results_that_would_overwrite_each_other_or_have_no_place(folder, tmp_path):
@@ -198,7 +188,7 @@ def test_importing_the_package_is_light():
     code = (
         "import sys, resdavenet_vq; resdavenet_vq.load_model\n"
         "assert not {'torch', 'numpy', 'h5py', 'pydantic'} & set(sys.modules), sys.modules.keys()\n"
-        "from resdavenet_vq.encode import codes, embeddings, exports, features, maps, units\n"
+        "from resdavenet_vq.encode import audio_files, codes, embeddings, exports, features, maps, units\n"
         "from resdavenet_vq.zerospeech import submission, validation\n"
         "assert 'torch' not in sys.modules"
     )
@@ -206,13 +196,10 @@ def test_importing_the_package_is_light():
 
 
 def test_the_documented_snippet_runs(folder, capsys):
-    page = (REPO / "docs/units.md").read_text()
-    snippet = next(
-        block for block in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL) if "load_model" in block
-    )
-    replaced = re.sub(r'"results/[^"]*"', repr(str(folder / "model")), snippet).replace(
-        '"recording.wav"', repr(str(folder / "wavs/a.wav"))
-    )
+    snippets = re.findall(r"^```python\n(.*?)^```", (REPO / "docs/units.md").read_text(), re.MULTILINE | re.DOTALL)
+    snippet = next(snippet for snippet in snippets if "load_model" in snippet)
+    replaced = re.sub(r'"results/[^"]*"', repr(str(folder / "model")), snippet)
+    replaced = replaced.replace('"recording.wav"', repr(str(folder / "wavs/a.wav")))
     assert replaced.count(str(folder)) == 2
     exec(compile(replaced, "docs/units.md", "exec"), {})
     assert "quant2" in capsys.readouterr().out

@@ -1,18 +1,20 @@
-"""What `encode` writes: against the model untils directly, the release's dump, and itself with other batches."""
+"""What `encode` writes: against the model itself, the release's dump, and itself with other batches."""
 
 import json
 import os
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import h5py
 import numpy as np
 import pytest
 import soundfile
 import torch
+from encode.recordings import LAYERS, codes_of, model_of, utterance
 from PIL import Image
 
-from resdavenet_vq.config import UNCUT, AudioModel, ImageModel, Model, Preparation, QuantizerModel, Recipe
+from resdavenet_vq.config import UNCUT, Preparation, Recipe
 from resdavenet_vq.corpus.manifest import Manifest, Utterance
 from resdavenet_vq.data import images
 from resdavenet_vq.data.dataset import evaluation_images
@@ -25,14 +27,12 @@ from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import matchmap, retrieval
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import AudioEncoder
-from resdavenet_vq.model.dual_encoder import DualEncoder
 from resdavenet_vq.release.importing import import_released
 
 DATA = Path(__file__).parents[1] / "golden"
 SAMPLES = (4000, 6000, 4000, 100, 4100, 9000, 4000, 6000)
 """Equal lengths, less than a frame of the slowest layer, and one that is cut."""
 MAX_FRAMES = 50
-WIDTHS = (4, 6, 6, 8, 10)
 
 
 @pytest.fixture(scope="module")
@@ -44,19 +44,12 @@ def folder(tmp_path_factory):
     for i, n in enumerate(SAMPLES):
         soundfile.write(folder / f"u{i}.wav", rng.normal(size=n) * 0.1, 16000)
         image = None if i == 5 else folder / f"i{i % 3}.jpg"
-        utterances.append(
-            Utterance(f"u{i}", folder / f"u{i}.wav", image, image and image.name, "s", "Ü", ((0.0, 0.1, "WORD"),), None)
-        )
+        words = ((0.0, 0.1, "WORD"),)
+        utterances.append(Utterance(f"u{i}", folder / f"u{i}.wav", image, image and image.name, "s", "Ü", words, None))
     for j in range(3):
         Image.fromarray(rng.integers(0, 255, (30, 40, 3), np.uint8)).save(folder / f"i{j}.jpg")
     prepare(Manifest(utterances), Preparation(max_frames=MAX_FRAMES), folder / "split.h5", folder / "split.json", 1)
-    torch.manual_seed(0)
-    settings = Model(
-        audio=AudioModel(widths=WIDTHS, blocks_per_stage=1),
-        image=ImageModel(architecture="thin_resnet", widths=(4, 4, 4, 4), crop=16, resize=20),
-        quantizer=QuantizerModel(codebook_size=12, init_nonnegative=True),
-    )
-    checkpoint.save(folder / "model", DualEncoder(settings, (2, 3)), {})
+    checkpoint.save(folder / "model", model_of((2, 3)), {})
     return folder
 
 
@@ -68,9 +61,9 @@ def run(folder):
 
 @pytest.fixture(scope="module")
 def encoded(folder, run):
-    """All three files, and the model untils about each utterance alone."""
+    """All three files, and what the model gives for each utterance alone."""
     paths = {name: folder / f"{name}.h5" for name in ("embeddings", "codes", "features")}
-    run(**paths, feature_layers=("conv2", "quant2", "quant3", "conv5"))
+    run(**paths, feature_layers=LAYERS)
     store, (model, _) = Store(folder / "split.h5"), checkpoint.load(folder / "model")
     with torch.inference_mode():
         logmels = [torch.from_numpy(store.logmel(i).astype(np.float32).T.copy())[None] for i in range(len(store))]
@@ -85,13 +78,12 @@ def test_embeddings(encoded):
         assert list(f["image_ids"].asstr()) == store.image_ids
         assert f["image_index"][:].tolist() == store.image_index.tolist()
         assert f["image_index"][5] == -1
-        assert (f["speech"].dtype, f["image"].shape) == (np.float32, (3, WIDTHS[-1]))
-        np.testing.assert_allclose(
-            f["speech"][:], torch.cat([model.embed_speech(out) for out in alone]), rtol=1e-5, atol=1e-6
-        )
+        assert (f["speech"].dtype, f["image"].shape) == (np.float32, (3, 10))
+        vectors = torch.cat([model.embed_speech(out) for out in alone])
+        np.testing.assert_allclose(f["speech"][:], vectors, rtol=1e-5, atol=1e-6)
         images = f["image"][:]
-    for pixels, numbers in evaluation_images(store, model.settings.image, 1, 0):
-        with torch.inference_mode():
+    with torch.inference_mode():
+        for pixels, numbers in evaluation_images(store, model.settings.image, 1, 0):
             np.testing.assert_allclose(images[numbers], model.embed_image(model.image(pixels)), rtol=1e-5, atol=1e-6)
 
 
@@ -109,18 +101,16 @@ def test_maps_are_what_embeddings_are_the_means_of(run, encoded, tmp_path):
                 expected = model.image(pixels)[0].permute(1, 2, 0)
             np.testing.assert_allclose(maps.cells(j), expected, rtol=1e-5, atol=1e-6)
         assert maps.shape == expected.shape[:2]
-        pooled = retrieval.evaluate(
-            f["image"][:], f["speech"][:][store.image_index >= 0], store.image_index[store.image_index >= 0]
-        )
+        paired = store.image_index >= 0
+        pooled = retrieval.evaluate(f["image"][:], f["speech"][:][paired], store.image_index[paired])
         assert matchmap.evaluate(maps, "sisa")[0] == pooled
 
 
 def test_codes(encoded):
     paths, store, model, alone = encoded
     with h5py.File(paths["codes"]) as f:
-        assert [Utterance.from_dict(json.loads(row)) for row in f["manifest"].asstr()] == [
-            store.utterance(i) for i in range(8)
-        ]
+        rows = [Utterance.from_dict(json.loads(row)) for row in f["manifest"].asstr()]
+        assert rows == [store.utterance(i) for i in range(8)]
         assert sorted(name for name in f if isinstance(f[name], h5py.Group)) == ["quant2", "quant3"]
         for layer, stride in (("quant2", 2), ("quant3", 4)):
             group = f[layer]
@@ -151,24 +141,19 @@ def test_features(encoded):
 def test_nothing_depends_on_batch_mates(run, encoded, tmp_path, frames_at_once):
     paths, *_ = encoded
     again = {name: tmp_path / f"{name}.h5" for name in paths}
-    run(**again, feature_layers=("conv2", "quant2", "quant3", "conv5"), frames_at_once=frames_at_once)
+    run(**again, feature_layers=LAYERS, frames_at_once=frames_at_once)
     for name, path in again.items():
         with h5py.File(path) as a, h5py.File(paths[name]) as b:
-            names = []
-            a.visit(names.append)
-            for key in names:
-                if isinstance(a[key], h5py.Dataset) and a[key].dtype.kind == "f":
-                    np.testing.assert_allclose(a[key][:], b[key][:], rtol=1e-5, atol=1e-6)
-                elif isinstance(a[key], h5py.Dataset):
-                    np.testing.assert_array_equal(a[key][:], b[key][:])
+            keys = []
+            a.visit(keys.append)
+            for x, y in [(a[key][:], b[key][:]) for key in keys if isinstance(a[key], h5py.Dataset)]:
+                if x.dtype.kind == "f":
+                    np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)
+                else:
+                    np.testing.assert_array_equal(x, y)
 
 
 PADDED = Recipe(context="padded", pad_value="floor")
-
-
-def codes_of(path, layer):
-    with h5py.File(path) as f:
-        return np.split(f[layer]["codes"][:], f[layer]["offsets"][1:-1])
 
 
 def test_a_padded_context_is_the_one_of_training(run, encoded, tmp_path):
@@ -181,8 +166,7 @@ def test_a_padded_context_is_the_one_of_training(run, encoded, tmp_path):
             logmel[i, :, :n] = torch.from_numpy(store.logmel(i).astype(np.float32)).T
         with torch.inference_mode():
             output = model.audio(logmel, torch.from_numpy(store.n_frames))
-        found = codes_of(tmp_path / "c.h5", "quant2")
-        for i, codes in enumerate(found):
+        for i, codes in enumerate(codes_of(tmp_path / "c.h5", "quant2").values()):
             np.testing.assert_array_equal(codes, output.layers["quant2"].codes[i, : len(codes)])
         with h5py.File(tmp_path / "e.h5") as f:
             np.testing.assert_allclose(f["speech"][:], model.embed_speech(output), rtol=1e-4, atol=1e-5)
@@ -191,9 +175,9 @@ def test_a_padded_context_is_the_one_of_training(run, encoded, tmp_path):
 def test_context_changes_codes_near_the_end_of_short_utterances(run, encoded, tmp_path):
     paths, store, *_ = encoded
     run(codes=tmp_path / "c.h5", recipe=PADDED)
-    pairs = list(zip(codes_of(paths["codes"], "quant2"), codes_of(tmp_path / "c.h5", "quant2"), strict=True))
-    assert [len(a) for a, _ in pairs] == [len(b) for _, b in pairs]
-    different = [i for i, (a, b) in enumerate(pairs) if (a != b).any()]
+    cropped, padded = codes_of(paths["codes"], "quant2"), codes_of(tmp_path / "c.h5", "quant2")
+    assert [*map(len, cropped.values())] == [*map(len, padded.values())]
+    different = [i for i, name in enumerate(store.ids) if (cropped[name] != padded[name]).any()]
     assert different
     assert all(store.n_frames[i] < MAX_FRAMES for i in different)
 
@@ -202,38 +186,30 @@ def test_context_changes_codes_near_the_end_of_short_utterances(run, encoded, tm
 def test_in_a_padded_context_too_nothing_depends_on_batch_mates(run, tmp_path, frames_at_once):
     run(codes=tmp_path / "a.h5", recipe=PADDED)
     run(codes=tmp_path / "b.h5", recipe=PADDED, frames_at_once=frames_at_once, limit=5)
-    for a, b in zip(codes_of(tmp_path / "a.h5", "quant3"), codes_of(tmp_path / "b.h5", "quant3"), strict=False):
-        np.testing.assert_array_equal(a, b)
+    expected = codes_of(tmp_path / "a.h5", "quant3")
+    for name, codes in codes_of(tmp_path / "b.h5", "quant3").items():
+        np.testing.assert_array_equal(codes, expected[name])
 
 
-def test_a_split_that_is_never_cut_has_no_padded_context(folder, encoded, tmp_path):
-    _, store, *_ = encoded
+def test_a_split_that_is_never_cut_has_no_padded_context(folder, tmp_path):
     uncut = Preparation(max_frames=UNCUT)
-    prepare(Manifest([store.utterance(0)]), uncut, tmp_path / "abx.h5", tmp_path / "abx.json", 1)
+    prepare(Manifest([utterance("a", folder / "u0.wav")]), uncut, tmp_path / "abx.h5", tmp_path / "abx.json", 1)
     encode(folder / "model", tmp_path / "abx.h5", codes=tmp_path / "c.h5")
     with pytest.raises(InputError, match=r"abx\.h5: only ABX uses this split"):
         encode(folder / "model", tmp_path / "abx.h5", codes=tmp_path / "d.h5", recipe=PADDED)
     assert not (tmp_path / "d.h5").exists()
 
 
-def test_a_limit_takes_the_first_utterances(run, encoded, tmp_path):
-    paths, *_ = encoded
-    run(codes=tmp_path / "codes.h5", limit=3)
-    with h5py.File(tmp_path / "codes.h5") as few, h5py.File(paths["codes"]) as all_of_them:
-        assert len(few["manifest"]) == len(few["ids"]) == 3
-        for layer in ("quant2", "quant3"):
-            n = few[layer]["offsets"][3]
-            np.testing.assert_array_equal(few[layer]["codes"], all_of_them[layer]["codes"][:n])
-
-
-def test_a_limit_reads_no_more_than_it_needs(run, tmp_path, monkeypatch):
-    read = []
-    original = Store.logmel
-    monkeypatch.setattr(Store, "logmel", lambda self, number: read.append(number) or original(self, number))
-    for recipe in (Recipe(), PADDED):
-        run(codes=tmp_path / "codes.h5", limit=3, recipe=recipe)
-        assert sorted(read) == [0, 1, 2]
-        read.clear()
+@pytest.mark.parametrize("recipe", [Recipe(), PADDED])
+def test_a_limit_takes_the_first_utterances_and_reads_no_others(run, encoded, tmp_path, monkeypatch, recipe):
+    numbers, original = [], Store.logmel
+    monkeypatch.setattr(Store, "logmel", lambda self, number: numbers.append(number) or original(self, number))
+    run(codes=tmp_path / "codes.h5", limit=3, recipe=recipe)
+    assert sorted(numbers) == [0, 1, 2]
+    for layer in ("quant2", "quant3"):
+        few, expected = codes_of(tmp_path / "codes.h5", layer), codes_of(encoded[0]["codes"], layer)
+        assert [*few] == ["u0", "u1", "u2"]
+        assert recipe == PADDED or all(few[name].tolist() == expected[name].tolist() for name in few)
 
 
 def test_an_image_that_is_refused_is_named_in_one_line(run, tmp_path, monkeypatch):
@@ -242,23 +218,16 @@ def test_an_image_that_is_refused_is_named_in_one_line(run, tmp_path, monkeypatc
 
     monkeypatch.setattr(images, "decode", refuse)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})  # one worker
-    for kind in ("embeddings", "maps"):
-        with pytest.raises(
-            InputError, match=r"^\S+split\.h5: image i0\.jpg cannot be decoded; prepare the split again$"
-        ):
-            run(**{kind: tmp_path / "e.h5"})
+    with pytest.raises(InputError, match=r"^\S+split\.h5: image i0\.jpg cannot be decoded; prepare the split again$"):
+        run(embeddings=tmp_path / "e.h5", maps=tmp_path / "m.h5")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_layers_after_the_last_written_one_are_not_computed(run, tmp_path, monkeypatch):
-    untils = []
-    original = AudioEncoder.forward
-    monkeypatch.setattr(
-        AudioEncoder, "forward", lambda self, *a, **k: untils.append(k["until"]) or original(self, *a, **k)
-    )
-    run(features=tmp_path / "f.h5", feature_layers=("quant2", "conv2"))
-    run(codes=tmp_path / "c.h5", features=tmp_path / "f.h5", feature_layers=("conv1",))
-    assert set(untils) == {"quant2", "quant3"}
+def test_layers_after_the_last_written_one_are_not_computed(run, tmp_path):
+    with mock.patch.object(AudioEncoder, "forward", autospec=True, side_effect=AudioEncoder.forward) as forward:
+        run(features=tmp_path / "f.h5", feature_layers=("quant2", "conv2"))
+        run(codes=tmp_path / "c.h5", features=tmp_path / "f.h5", feature_layers=("conv1",))
+    assert {call.kwargs["until"] for call in forward.call_args_list} == {"quant2", "quant3"}
 
 
 def test_logmel_baseline(folder, tmp_path):
@@ -273,8 +242,13 @@ def test_logmel_baseline(folder, tmp_path):
 def test_the_dump_of_the_release(tmp_path):
     import_released(DATA / "reference_experiment", tmp_path / "model", allow_unknown=False)
     wavs = sorted((DATA / "abx_dump/wavs").glob("*.wav"))
-    utterances = [Utterance(wav.stem, wav, None, None, None, None, None, None) for wav in wavs]
-    prepare(Manifest(utterances), Preparation(precision="float32"), tmp_path / "split.h5", tmp_path / "report.json", 1)
+    prepare(
+        Manifest([utterance(wav.stem, wav) for wav in wavs]),
+        Preparation(precision="float32"),
+        tmp_path / "split.h5",
+        tmp_path / "report.json",
+        1,
+    )
     layers = ("quant2", "quant3", "conv2", "conv3", "conv4")
     encode(tmp_path / "model", tmp_path / "split.h5", features=tmp_path / "features.h5", feature_layers=layers)
     for layer in layers:
@@ -282,17 +256,17 @@ def test_the_dump_of_the_release(tmp_path):
             for name, rows in found:
                 expected = np.loadtxt(DATA / f"abx_dump/{layer}/{name}.txt", ndmin=2)
                 assert rows.shape == expected.shape
-                far = np.flatnonzero(np.abs(rows - expected).max(axis=1) > 0.0011)
+                far = np.flatnonzero(abs(rows - expected).max(axis=1) > (0.0011 if "conv" in layer else 0.0006))
                 reach = {"2": 14, "3": 21, "4": 25}[layer[-1]]  # frames to the edge of the receptive field
                 # the dump's padding reached only the ends
                 assert len(far) == 0 or (name != "utt1" and far.min() >= len(rows) - reach)
 
 
 def test_a_split_without_images_and_a_model_without_quantizers(folder, tmp_path):
-    utterances = [Utterance("a", folder / "u0.wav", None, None, None, None, None, None)]
-    prepare(Manifest(utterances), Preparation(), tmp_path / "split.h5", tmp_path / "report.json", 1)
-    model, _ = checkpoint.load(folder / "model")
-    checkpoint.save(tmp_path / "model", DualEncoder(model.settings, ()), {})
+    prepare(
+        Manifest([utterance("a", folder / "u0.wav")]), Preparation(), tmp_path / "split.h5", tmp_path / "report.json", 1
+    )
+    checkpoint.save(tmp_path / "model", model_of(()), {})
     encode(tmp_path / "model", tmp_path / "split.h5", embeddings=tmp_path / "e.h5", codes=tmp_path / "c.h5")
     with h5py.File(tmp_path / "e.h5") as f:
         assert (f["image"].shape, f["speech"].shape, f["image_index"][:].tolist()) == ((0, 10), (1, 10), [-1])
@@ -307,12 +281,7 @@ def test_errors_leave_no_file(folder, run, tmp_path):
     with torch.no_grad():
         next(model.audio.parameters())[0] = torch.nan
     checkpoint.save(tmp_path / "model", model, {})
+    files = {"features": tmp_path / "f.h5", "codes": tmp_path / "c.h5"}
     with pytest.raises(InputError, match=r"conv1 is not finite for utterance u3"):
-        encode(
-            tmp_path / "model",
-            folder / "split.h5",
-            features=tmp_path / "f.h5",
-            codes=tmp_path / "c.h5",
-            feature_layers=("quant2",),
-        )
+        encode(tmp_path / "model", folder / "split.h5", **files, feature_layers=("quant2",))
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -15,6 +15,9 @@ def encoder(quantizers=(2, 3), **changes):
     return AudioEncoder(AUDIO, QuantizerModel(codebook_size=9), quantizers, **changes)
 
 
+N_FRAMES = torch.tensor([64, 40])
+
+
 def logmel(b=2, t=64):
     return torch.randn(b, 40, t, generator=torch.Generator().manual_seed(0))
 
@@ -24,19 +27,15 @@ def test_layers_and_lengths():
     assert list(out.layers) == ["conv1", "conv2", "quant2", "conv3", "quant3", "conv4", "conv5"]
     assert out.frames is out.layers["conv5"].vectors
     assert out.frames.shape == (4, 8, 4)
-    lengths = {name: layer.n_frames.tolist() for name, layer in out.layers.items()}
-    assert lengths["conv1"] == [50, 31, 16, 3]
-    assert lengths["quant2"] == lengths["conv2"] == [25, 15, 8, 1]
-    assert lengths["conv3"] == [12, 7, 4, 1]
-    assert lengths["conv4"] == [6, 3, 2, 1]
-    assert lengths["conv5"] == out.n_frames.tolist() == [3, 1, 1, 1]
-    assert [out.layers[f"conv{n}"].vectors.shape for n in range(1, 6)] == [
-        (4, 4, 50),
-        (4, 4, 25),
-        (4, 6, 13),
-        (4, 6, 7),
-        (4, 8, 4),
-    ]
+    for layer, shape, n_frames in (
+        ("conv1", (4, 50), [50, 31, 16, 3]),
+        ("conv2", (4, 25), [25, 15, 8, 1]),
+        ("quant2", (4, 25), [25, 15, 8, 1]),
+        ("conv3", (6, 13), [12, 7, 4, 1]),
+        ("conv4", (6, 7), [6, 3, 2, 1]),
+        ("conv5", (8, 4), [3, 1, 1, 1]),
+    ):
+        assert (out.layers[layer].vectors.shape[1:], out.layers[layer].n_frames.tolist()) == (shape, n_frames)
     assert out.layers["quant2"].counts.sum() == 25 + 15 + 8 + 1
     assert out.layers["conv2"].codes is None
 
@@ -71,8 +70,8 @@ def test_initial_weights_follow_he():
 @pytest.mark.parametrize("layer", ["conv1", "conv3", "quant3"])
 def test_until_stops_there_with_the_same_result(layer):
     model = encoder().eval()
-    expected = model(logmel(), torch.tensor([64, 40])).layers
-    out = model(logmel(), torch.tensor([64, 40]), until=layer)
+    expected = model(logmel(), N_FRAMES).layers
+    out = model(logmel(), N_FRAMES, until=layer)
     assert list(out.layers)[-1] == layer
     assert out.frames is out.layers[layer].vectors
     for name, found in out.layers.items():
@@ -82,17 +81,14 @@ def test_until_stops_there_with_the_same_result(layer):
 @pytest.mark.parametrize("layer", ["quant4", "conv6", "melspec"])
 def test_until_an_unknown_layer(layer):
     with pytest.raises(InputError, match=rf"no layer '{layer}'; its layers are conv1, conv2, quant2"):
-        encoder().eval()(logmel(), torch.tensor([64, 40]), until=layer)
+        encoder().eval()(logmel(), N_FRAMES, until=layer)
 
 
 def test_padding_is_felt_only_near_the_end():
     model = encoder().eval()
     alone = model(logmel(1, 64), torch.tensor([64]), until="conv3").layers["conv3"].vectors
-    padded = (
-        model(torch.nn.functional.pad(logmel(1, 64), (0, 32)), torch.tensor([64]), until="conv3")
-        .layers["conv3"]
-        .vectors
-    )
+    longer = torch.nn.functional.pad(logmel(1, 64), (0, 32))
+    padded = model(longer, torch.tensor([64]), until="conv3").layers["conv3"].vectors
     torch.testing.assert_close(padded[..., :13], alone[..., :13])
     assert not torch.allclose(padded[..., :16], alone)
 
@@ -100,7 +96,7 @@ def test_padding_is_felt_only_near_the_end():
 def test_half_precision_features():
     model = encoder().eval()
     half = logmel().half()
-    assert torch.equal(model(half, torch.tensor([64, 40])).frames, model(half.float(), torch.tensor([64, 40])).frames)
+    assert torch.equal(model(half, N_FRAMES).frames, model(half.float(), N_FRAMES).frames)
 
 
 @pytest.mark.parametrize(("name", "offsets"), [("published", [0, 1, 2]), ("centred", [-1, 0, 1])])
@@ -133,7 +129,7 @@ def test_jitter_follows_positions_one_and_two_in_training(quantizers, monkeypatc
     entering = []
     for stage in model.stages:
         stage.register_forward_pre_hook(lambda _, inputs: entering.append(inputs[0][:, :, 0]))
-    out = model(logmel(), torch.tensor([64, 40]), torch.Generator())
+    out = model(logmel(), N_FRAMES, torch.Generator())
     assert drawn == [64, 32]
     for position in (1, 2):
         left = out.layers.get(f"quant{position}", out.layers[f"conv{position}"]).vectors
@@ -144,25 +140,22 @@ def test_jitter_follows_positions_one_and_two_in_training(quantizers, monkeypatc
 
 def test_jitter_is_of_training_alone_and_follows_its_generator():
     model = encoder(jitter=0.3)
-    n_frames = torch.tensor([64, 40])
     model.eval()
-    assert torch.equal(model(logmel(), n_frames, torch.Generator()).frames, model(logmel(), n_frames).frames)
+    assert torch.equal(model(logmel(), N_FRAMES, torch.Generator()).frames, model(logmel(), N_FRAMES).frames)
     model.train()
     for quantizer in model.quantizers.values():
         quantizer.eval()  # so that the runs are alike
-    a, b, c = (model(logmel(), n_frames, torch.Generator().manual_seed(s)).frames for s in (1, 1, 2))
+    a, b, c = (model(logmel(), N_FRAMES, torch.Generator().manual_seed(seed)).frames for seed in (1, 1, 2))
     assert torch.equal(a, b)
     assert not torch.allclose(a, c)
     with pytest.raises(ValueError, match="generator"):
-        model(logmel(), n_frames)
+        model(logmel(), N_FRAMES)
 
 
 @pytest.mark.parametrize(("widths", "last"), [((16, 16, 16, 24, 32), True), ((16, 8, 16, 24, 32), False)])
 def test_activations_are_channels_last_where_that_is_safe(widths, last):
-    model = AudioEncoder(
-        AudioModel(widths=widths, blocks_per_stage=1, kernel_size=3), QuantizerModel(codebook_size=8), (2,)
-    ).eval()
-    layers = model(logmel(), torch.tensor([64, 40])).layers
+    audio = AudioModel(widths=widths, blocks_per_stage=1, kernel_size=3)
+    layers = AudioEncoder(audio, QuantizerModel(codebook_size=8), (2,)).eval()(logmel(), N_FRAMES).layers
     for n in range(1, 6):
         assert (layers[f"conv{n}"].vectors.stride(1) == 1) == last
 
@@ -188,6 +181,5 @@ def test_frames_in_the_receptive_field_matter_and_no_others(kernel, blocks, laye
 
 def test_the_receptive_fields_of_the_published_network():
     audio = AudioEncoder(AudioModel(widths=(4, 4, 4, 4, 4)), QuantizerModel(codebook_size=4), ())
-    assert [receptive_field(audio, f"quant{n}") for n in range(1, 6)] == [
-        ReceptiveField(-r, r) for r in (0, 28, 84, 196, 420)
-    ]
+    for n, reach in enumerate((0, 28, 84, 196, 420), start=1):
+        assert receptive_field(audio, f"quant{n}") == ReceptiveField(-reach, reach)

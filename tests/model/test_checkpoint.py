@@ -54,11 +54,8 @@ def test_round_trip(folder):
     model, card = checkpoint.load(folder)
     assert torch.equal(torch.get_rng_state(), before)
     expected = encoder().eval()
-    assert not model.training
-    assert model.quantizers == (2,)
-    assert model.settings == SETTINGS
+    assert (model.training, model.quantizers, model.settings) == (False, (2,), SETTINGS)
     assert (card["epoch"], card["quantizers"], card["image_branch"]) == (3, [2], True)
-    assert card["model"]["audio"]["widths"] == [4, 4, 6, 6, 8]
     assert all(torch.equal(x, model.state_dict()[name]) for name, x in expected.state_dict().items())
     assert torch.equal(model.audio(*logmel()).frames, expected.audio(*logmel()).frames)
     assert sorted(p.name for p in folder.iterdir()) == ["model.json", "model.safetensors"]
@@ -71,13 +68,15 @@ def test_saving_is_deterministic(folder, tmp_path):
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
-def test_without_an_image_branch(tmp_path):
+def test_without_an_image_branch(folder, tmp_path):
     checkpoint.save(tmp_path, encoder(image_branch=False), {})
-    model, card = checkpoint.load(tmp_path)
-    assert card["image_branch"] is False
-    assert model.audio(*logmel()).frames.shape == (3, 8, 3)
-    with pytest.raises(InputError, match="no image branch"):
-        model.image(images())
+    for path, audio_only in ((tmp_path, False), (folder, True)):
+        model, card = checkpoint.load(path, audio_only=audio_only)
+        assert card["image_branch"] is audio_only
+        assert all(torch.equal(x, encoder().state_dict()[name]) for name, x in model.state_dict().items())
+        assert model.audio(*logmel()).frames.shape == (3, 8, 3)
+        with pytest.raises(InputError, match="no image branch"):
+            model.image(images())
 
 
 def test_missing_files(folder):
@@ -125,18 +124,16 @@ def test_a_card_that_describes_no_model(folder, changes, message):
 
 
 def test_weights_of_another_model_are_all_listed(folder):
-    change_card(
-        folder,
-        quantizers=[3],
-        model=SETTINGS.model_dump(mode="json") | {"audio": {"widths": [4, 4, 6, 6, 9], "kernel_size": 3}},
-    )
+    audio = {"widths": [4, 4, 6, 6, 9], "kernel_size": 3}
+    change_card(folder, quantizers=[3], model=SETTINGS.model_dump(mode="json") | {"audio": audio})
     with pytest.raises(InputError) as e:
         checkpoint.load(folder)
-    lines = str(e.value).splitlines()
-    assert "audio.quantizers.quant2.codebook: not expected" in lines
-    assert "audio.quantizers.quant3.codebook: missing" in lines
-    assert "audio.stages.1.1.conv1.weight: missing" in lines
-    assert "image.embedder.bias: is (8,) float32, should be (9,) float32" in lines
+    assert set(str(e.value).splitlines()) >= {
+        "audio.quantizers.quant2.codebook: not expected",
+        "audio.quantizers.quant3.codebook: missing",
+        "audio.stages.1.1.conv1.weight: missing",
+        "image.embedder.bias: is (8,) float32, should be (9,) float32",
+    }
 
 
 def test_weights_that_are_no_safetensors(folder):
@@ -174,14 +171,3 @@ def test_warm_start_copies_what_fits_and_keeps_the_rest(folder):
     parent = encoder().state_dict()
     for name, x in child.state_dict().items():
         assert torch.equal(x, (initial.state_dict() if "quantizers" in name else parent)[name]), name
-
-
-def test_the_audio_alone_is_that_of_the_whole(tmp_path):
-    torch.manual_seed(0)
-    model = DualEncoder(SETTINGS, (2,))
-    checkpoint.save(tmp_path, model, {})
-    audio, card = checkpoint.load(tmp_path, audio_only=True)
-    assert card["image_branch"]
-    assert all(torch.equal(x, model.audio.state_dict()[name]) for name, x in audio.audio.state_dict().items())
-    with pytest.raises(InputError, match="no image branch"):
-        audio.image(torch.zeros(1, 3, 32, 32))

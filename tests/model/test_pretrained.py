@@ -66,11 +66,8 @@ def test_random_weights_stay():
 
 def test_names_are_strict_but_for_the_classifier(tmp_path):
     file = tmp_path / "thin.pth"
-    state = thin_state() | {
-        "fc.weight": torch.zeros(3, 3),
-        "surprise": torch.zeros(1),
-        "bn1.bias": torch.full((4,), torch.nan),
-    }
+    other = {"fc.weight": torch.zeros(3, 3), "surprise": torch.zeros(1), "bn1.bias": torch.full((4,), torch.nan)}
+    state = thin_state() | other
     del state["conv1.weight"]
     torch.save(state, file)
     with pytest.raises(InputError) as e:
@@ -119,14 +116,11 @@ def imagenet(tmp_path, monkeypatch, resnet):
     data = io.BytesIO()
     torch.save(resnet, data)
     name = f"resnet50-{hashlib.sha256(data.getvalue()).hexdigest()[:8]}.pth"
-    (tmp_path / "server").mkdir()
-    (tmp_path / "server" / name).write_bytes(data.getvalue())
-    monkeypatch.setattr(pretrained, "URL", f"file://{tmp_path}/server/{name}")
-    return (
-        ImageModel(architecture="resnet50", weights="IMAGENET1K_V1"),
-        tmp_path / "server" / name,
-        tmp_path / "hub/checkpoints" / name,
-    )
+    served = tmp_path / name
+    served.write_bytes(data.getvalue())
+    monkeypatch.setattr(pretrained, "URL", f"file://{served}")
+    image = ImageModel(architecture="resnet50", weights="IMAGENET1K_V1")
+    return image, served, tmp_path / "hub/checkpoints" / name
 
 
 def test_imagenet_weights_are_downloaded_once(imagenet, resnet):
@@ -153,9 +147,8 @@ def test_a_damaged_download_and_a_damaged_copy_are_refused(imagenet):
 def test_without_a_network_it_is_said_how_to_go_on(imagenet):
     image, served, _ = imagenet
     served.unlink()
-    with pytest.raises(
-        InputError, match=rf"set model\.image\.weights to its path; its SHA-256 begins with {served.stem[-8:]}"
-    ):
+    message = rf"set model\.image\.weights to its path; its SHA-256 begins with {served.stem[-8:]}"
+    with pytest.raises(InputError, match=message):
         pretrained.sha256_of(image)
 
 

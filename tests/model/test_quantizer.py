@@ -67,15 +67,13 @@ def test_update_follows_the_formula():
     out = q(x, mask)
     frames, codes = x.transpose(1, 2)[mask].numpy(), out.codes[mask].numpy()
     np.testing.assert_array_equal(codes, oracle.nearest(frames.astype(float), before["codebook"].numpy().astype(float)))
-    size, total, codebook = oracle.moved_codebook(
-        frames, codes, before["cluster_size"].numpy(), before["embedding_sum"].numpy(), 0.9, 1e-3
-    )
+    averages = before["cluster_size"].numpy(), before["embedding_sum"].numpy()
+    size, total, codebook = oracle.moved_codebook(frames, codes, *averages, 0.9, 1e-3)
     np.testing.assert_allclose(q.cluster_size, size, rtol=1e-5)
     np.testing.assert_allclose(q.embedding_sum, total, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(q.codebook, codebook, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(
-        out.commitment_loss.item(), oracle.commitment(frames, codes, before["codebook"].numpy()), rtol=1e-5
-    )
+    loss = oracle.commitment(frames, codes, before["codebook"].numpy())
+    np.testing.assert_allclose(out.commitment_loss.item(), loss, rtol=1e-5)
     assert out.counts.tolist() == np.bincount(codes, minlength=K).tolist()
     np.testing.assert_array_equal(out.vectors, before["codebook"][out.codes].transpose(1, 2))
 
@@ -138,12 +136,7 @@ def test_processes_share_their_statistics_in_one_tensor():
     whole, mine, other = quantizer().train(), quantizer().train(), quantizer().train()
     expected = whole(x, mask)
     sent = []
-
-    def keep(statistics):
-        sent.append(statistics.clone())
-        return statistics
-
-    other.reduce_statistics = keep
+    other.reduce_statistics = lambda statistics: sent.append(statistics.clone()) or statistics
     theirs = other(x[1:], mask[1:])
     mine.reduce_statistics = lambda statistics: statistics + sent[0]
     ours = mine(x[:1], mask[:1])
@@ -205,9 +198,8 @@ def test_five_sizes_are_not_one():
     sizes = QuantizerModel(codebook_size=(1, 2, 3, 4, 5))
     assert [codebook_size(sizes, n) for n in range(1, 6)] == [1, 2, 3, 4, 5]
     assert codebook_size(QuantizerModel(codebook_size=7), 3) == 7
+    message = r"^codebook_size: must be a positive whole number, or a list of 5 of them"
     for wrong in ("[1, 2]", "0", "[1, 2, 3, 4, 0]", "true", '"x"'):
-        with pytest.raises(
-            InputError, match=r"^codebook_size: must be a positive whole number, or a list of 5 of them"
-        ):
+        with pytest.raises(InputError, match=message):
             QuantizerModel.from_json(f'{{"codebook_size": {wrong}}}')
     assert QuantizerModel.from_json(sizes.model_dump_json()) == sizes

@@ -9,6 +9,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -33,29 +34,26 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.content = CONTENT
-        self.asked = []  # of each request: its query and its range
+        self.content, self.status, self.type = CONTENT, 200, "application/octet-stream"
+        self.requests = []  # of each request: its query and its range
         self.cuts = []  # bytes after which each of the next answers is cut
-        self.status = 200
-        self.type = "application/octet-stream"
-        self.ranges = True
-        self.length = True
+        self.ranges = self.length = True
 
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         server = self.server
         query = {key: value for key, [value] in parse_qs(urlsplit(self.path).query).items()}
-        wanted = self.headers.get("Range", "")
-        server.asked.append((query, wanted))
-        start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if server.ranges and wanted else 0
+        byte_range = self.headers.get("Range", "")
+        server.requests.append((query, byte_range))
+        start = int(re.fullmatch(r"bytes=(\d+)-", byte_range)[1]) if server.ranges and byte_range else 0
         size = len(server.content)
         if server.status != 200:
             self.send_response(server.status)
         elif server.ranges and start >= size:
             self.send_response(416)
             self.send_header("Content-Range", f"bytes */{size}")
-        elif server.ranges and wanted:
+        elif server.ranges and byte_range:
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
         else:
@@ -74,9 +72,8 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setattr(fetching, "WAIT", 0)
-    monkeypatch.setattr(
-        fetching, "ARCHIVES", (Archive("{}->{2}", 0.76, hashlib.md5(CONTENT).hexdigest(), ID), *ARCHIVES[2:])
-    )
+    archive = Archive("{}->{2}", 0.76, hashlib.md5(CONTENT).hexdigest(), ID)
+    monkeypatch.setattr(fetching, "ARCHIVES", (archive, *ARCHIVES[2:]))
     with Server() as server:
         monkeypatch.setenv("RESDAVENET_VQ_DOWNLOADS", f"http://127.0.0.1:{server.server_port}/download")
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -95,9 +92,9 @@ def test_a_whole_download(server, tmp_path):
     assert path == tmp_path / "new/folder" / NAME
     assert path.read_bytes() == CONTENT
     assert names(path.parent) == [NAME]
-    assert server.asked == [({"id": ID, "export": "download", "confirm": "t"}, "bytes=0-")]
+    assert server.requests == [({"id": ID, "export": "download", "confirm": "t"}, "bytes=0-")]
     fetch_released(LINEAGE, path.parent)
-    assert len(server.asked) == 1  # it is there
+    assert len(server.requests) == 1  # it is there
 
 
 def test_the_command(server, tmp_path):
@@ -114,7 +111,7 @@ def test_a_cut_connection_is_taken_up_again(server, tmp_path, length):
     server.cuts, server.length = [3_000_000, 1_000_000], length
     fetch_released(LINEAGE, tmp_path)
     assert (tmp_path / NAME).read_bytes() == CONTENT
-    ranges = [int(wanted[6:-1]) for _, wanted in server.asked]
+    ranges = [int(byte_range[6:-1]) for _, byte_range in server.requests]
     assert ranges[0] == 0 < ranges[1] < ranges[2] < len(CONTENT)
     assert len(ranges) == 3
 
@@ -128,54 +125,56 @@ def test_the_next_run_goes_on_where_the_last_one_failed(server, tmp_path):
     come = (tmp_path / part).stat().st_size
     assert 2_000_000 < come <= 3_000_000
     fetch_released(LINEAGE, tmp_path)
-    assert server.asked[-1][1] == f"bytes={come}-"
+    assert server.requests[-1][1] == f"bytes={come}-"
     assert (tmp_path / NAME).read_bytes() == CONTENT
     assert names(tmp_path) == [NAME]
 
 
-def test_a_server_that_sends_everything_again(server, tmp_path):
-    (tmp_path / f".{NAME}.part").write_bytes(b"an old beginning")
-    server.ranges = False
-    fetch_released(LINEAGE, tmp_path)
-    assert (tmp_path / NAME).read_bytes() == CONTENT
-
-
-@pytest.mark.parametrize("left", [CONTENT, CONTENT + b"too long"])
-def test_a_part_that_is_complete_or_too_long(server, tmp_path, left):
+@pytest.mark.parametrize(
+    ("left", "ranges", "n"),
+    [(b"an old beginning", False, 1), (CONTENT, True, 1), (CONTENT + b"too long", True, 2)],
+)
+def test_a_part_that_the_server_ignores_or_that_is_complete_or_too_long(server, tmp_path, left, ranges, n):
     (tmp_path / f".{NAME}.part").write_bytes(left)
+    server.ranges = ranges
     fetch_released(LINEAGE, tmp_path)
     assert (tmp_path / NAME).read_bytes() == CONTENT
-    assert len(server.asked) == (1 if left == CONTENT else 2)
+    assert len(server.requests) == n
 
 
-def test_a_wrong_checksum_is_refused(server, tmp_path):
-    server.content = CONTENT[:-1] + b"x"
-    with pytest.raises(
-        InputError,
-        match=r"the download is not RDVQ_00000_01000\.archive: its MD5 is \w{32}, not \w{32}; it was removed",
-    ):
+PAGE_OF_THE_SERVER = b"<!DOCTYPE html>Too many users have viewed this file"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message", "n"),
+    [
+        (
+            {"content": CONTENT[:-1] + b"x"},
+            r"the download is not RDVQ_00000_01000\.archive: its MD5 is \w{32}, not \w{32}; it was removed",
+            1,
+        ),
+        (
+            {"content": PAGE_OF_THE_SERVER, "type": "text/html; charset=utf-8"},
+            r"id=1MhC\S+ the server answers with a web page .* download the file there",
+            1,
+        ),
+        ({"status": 404}, "the server answers 404", 1),
+        ({"status": 403}, "the server answers 403", 1),
+        ({"status": 503}, "the server answers 503", fetching.ATTEMPTS),
+    ],
+)
+def test_wrong_answers_leave_nothing(server, tmp_path, answer, message, n):
+    vars(server).update(answer)
+    with pytest.raises(InputError, match=message):
         fetch_released(LINEAGE, tmp_path)
-    assert names(tmp_path) == []
+    assert (len(server.requests), names(tmp_path)) == (n, [])
+
+
+def test_another_file_of_the_name_stays(server, tmp_path):
     (tmp_path / NAME).write_bytes(b"mine")
     with pytest.raises(InputError, match="exists, but is not the file to download: its MD5 is"):
         fetch_released(LINEAGE, tmp_path)
     assert (tmp_path / NAME).read_bytes() == b"mine"
-
-
-def test_a_page_instead_of_the_file(server, tmp_path):
-    server.content, server.type = b"<!DOCTYPE html>Too many users have viewed this file", "text/html; charset=utf-8"
-    with pytest.raises(InputError, match=r"id=1MhC\S+ the server answers with a web page .* download the file there"):
-        fetch_released(LINEAGE, tmp_path)
-    assert names(tmp_path) == []
-
-
-@pytest.mark.parametrize(("status", "requests"), [(404, 1), (403, 1), (503, fetching.ATTEMPTS)])
-def test_other_answers(server, tmp_path, status, requests):
-    server.status = status
-    with pytest.raises(InputError, match=f"the server answers {status}"):
-        fetch_released(LINEAGE, tmp_path)
-    assert len(server.asked) == requests
-    assert names(tmp_path) == []
 
 
 def test_no_network(server, tmp_path, monkeypatch):
@@ -191,10 +190,7 @@ def test_no_space(server, tmp_path, monkeypatch):
         with pytest.raises(InputError, match=f"{len(CONTENT)} bytes are missing, but the disk has space for 1000 only"):
             fetch_released(LINEAGE, tmp_path)
     assert names(tmp_path) == []
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
+    full = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
     monkeypatch.setattr(fetching.os, "fsync", full)
     with pytest.raises(InputError, match=r"archive: cannot be written \(No space left on device\)"):
         fetch_released(LINEAGE, tmp_path)
@@ -207,13 +203,12 @@ def test_one_download_at_a_time(server, tmp_path):
         pytest.raises(InputError, match=rf"{NAME}: is being downloaded by process {os.getpid()} on "),
     ):
         fetch_released(LINEAGE, tmp_path)
-    assert server.asked == []
+    assert server.requests == []
 
 
 def test_a_lineage_that_was_not_released(server, tmp_path):
-    with pytest.raises(
-        InputError, match=r"\{4\} was not released; the released models are .*\{2\}->\{2,3\}->\{2,3,4\}"
-    ):
+    message = r"\{4\} was not released; the released models are .*\{2\}->\{2,3\}->\{2,3,4\}"
+    with pytest.raises(InputError, match=message):
         fetch_released(Lineage.parse("{4}"), tmp_path)
     run = CliRunner().invoke(app, ["fetch-released", "two", "--out", str(tmp_path)])
     assert "'two' is no lineage's folder" in str(run.exception)
@@ -227,7 +222,7 @@ def test_metadata(server, tmp_path, split, name):
     row = {"wav": "a.wav", "image": "a.jpg", "uttid": "a", "text_alignment": "0.0__A__0.1"}
     server.content, server.type = json.dumps({"data": [row] * 2}).encode(), "application/json"
     assert fetch_metadata(split, tmp_path) == tmp_path / name
-    assert server.asked[0][0]["id"] == fetching.METADATA[split][1]
+    assert server.requests[0][0]["id"] == fetching.METADATA[split][1]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"data": []}', b'{"data": [{"a": 1}]}', b"\xff"])
@@ -244,11 +239,7 @@ def test_the_page_lists_the_ten_archives():
 
 
 def test_the_ten_archives_differ():
-    assert (
-        len(ARCHIVES)
-        == len({a.lineage for a in ARCHIVES})
-        == len({a.md5 for a in ARCHIVES})
-        == len({a.file_id for a in ARCHIVES})
-        == 10
-    )
-    assert all(re.fullmatch(r"[0-9a-f]{32}", a.md5) and len(a.file_id) == 33 for a in ARCHIVES)
+    lineages, _, md5s, file_ids = zip(*ARCHIVES, strict=True)
+    assert len({*lineages}) == len({*md5s}) == len({*file_ids}) == 10
+    assert all(re.fullmatch(r"[0-9a-f]{32}", md5) for md5 in md5s)
+    assert {*map(len, file_ids)} == {33}

@@ -69,11 +69,7 @@ def laughs():
     value = "ha"
     for _ in range(40):
         value = [value, value]
-    return pickle.dumps(argparse.Namespace(a=value))
-
-
-def nested():
-    return b"\x80\x02" + b"]" * 5000 + b"a" * 4999 + b"."
+    return reduced(value)
 
 
 NAMESPACE = b"\x80\x02cargparse\nNamespace\n"
@@ -113,7 +109,7 @@ PICKLES = {
     "keys that are numbers": lambda c: NAMESPACE + b")\x81}K\x01K\x02sb.",
     "memo": lambda c: b"\x80\x02]r\xff\xff\xff\x7f.",
     "laughs": lambda c: laughs(),
-    "nested": lambda c: nested(),
+    "nested": lambda c: b"\x80\x02" + b"]" * 5000 + b"a" * 4999 + b".",
     "long text": lambda c: b"\x80\x04\x8d" + struct.pack("<Q", 1 << 40) + b"x.",
     "frame": lambda c: b"\x80\x04\x95" + struct.pack("<Q", 1 << 40) + b"N.",
     "empty": lambda c: b"",
@@ -247,11 +243,11 @@ def test_hostile_tars(kind, mode, first, tmp_path):
     canary, work = tmp_path / "canary", tmp_path / "work"
     work.mkdir()
     with tarfile.open(work / "a.tar", mode, format=tarfile.PAX_FORMAT) as t:
-        if first:
-            t.addfile(TAR_MEMBERS[kind](canary))
-        t.add(EXPERIMENT, "experiment")
-        if not first:
-            t.addfile(TAR_MEMBERS[kind](canary))
+        for is_hostile in (first, not first):
+            if is_hostile:
+                t.addfile(TAR_MEMBERS[kind](canary))
+            else:
+                t.add(EXPERIMENT, "experiment")
     with pytest.raises(InputError, match=r"a\.tar: "):
         import_released(work / "a.tar", work / "out", allow_unknown=True)
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["a.tar", "work"]
@@ -268,13 +264,12 @@ ZIP_MEMBERS = {
 
 @pytest.mark.parametrize("kind", ZIP_MEMBERS)
 def test_hostile_zips(kind, tmp_path):
-    canary, work = tmp_path / "canary", tmp_path / "work"
+    work = tmp_path / "work"
     work.mkdir()
-    name, mode, content = ZIP_MEMBERS[kind](canary)
-    with zipfile.ZipFile(work / "a.zip", "w") as z:
-        for file in EXPERIMENT.rglob("*"):
-            z.write(file, Path("experiment") / file.relative_to(EXPERIMENT))
-        info = zipfile.ZipInfo(name)
+    name, mode, content = ZIP_MEMBERS[kind](tmp_path / "canary")
+    shutil.make_archive(str(work / "a"), "zip", EXPERIMENT.parent, EXPERIMENT.name)
+    with zipfile.ZipFile(work / "a.zip", "a") as z:
+        info = zipfile.ZipInfo(name.replace("experiment", EXPERIMENT.name))
         info.external_attr = mode << 16
         z.writestr(info, content)
     with pytest.raises(InputError, match=r"a\.zip: "):

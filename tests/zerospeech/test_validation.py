@@ -21,40 +21,29 @@ from resdavenet_vq.errors import InputError
 from resdavenet_vq.zerospeech import contents, submission
 from resdavenet_vq.zerospeech.validation import MOST_LISTED, Expected, validate
 
-TASK = {
-    "abx distance": "dtw_kl",
-    "system description": "c",
-    "using parallel train": False,
-    "using external data": True,
-}
-WHO = {"author": "a", "affiliation": "b"}
-META = WHO | {
-    "description": "c",
-    "open_source": False,
-    "train_set": "d",
-    "gpu_budget": 60.0,
-    "parameters": {
-        "phonetic": {"metric": "cosine", "frame_shift": 0.01},
-        "semantic": {"metric": "cosine", "pooling": "mean"},
-    },
-}
 A, B = "0.5 -1e-3\n2 .25\n", "1 2\n3 4\n5 6\n"
-
-
-def good(edition):
-    """The files of a submission that keeps every rule."""
-    if edition == 2019:
-        files = {"metadata.yaml": WHO | TASK | {"open source": False}, "english/test/a.txt": A, "english/test/b.txt": B}
-    elif edition == 2020:
-        files = {
-            "metadata.yaml": WHO | {"open source": False},
-            "2019/metadata.yaml": TASK | {"hyperparameters": {"k": 512}},
-            "2019/english/test/a.txt": A,
-            "2019/english/test/b.txt": B,
-        }
-    else:
-        files = {"meta.yaml": META, "phonetic/dev-clean/a.txt": A, "phonetic/dev-other/b.txt": B}
-    return {name: yaml.safe_dump(content) if isinstance(content, dict) else content for name, content in files.items()}
+WHO = {"author": "a", "affiliation": "b"}
+TASK = {"abx distance": "dtw_kl", "system description": "c", "using parallel train": False, "using external data": True}
+PARAMETERS = {
+    "phonetic": {"metric": "cosine", "frame_shift": 0.01},
+    "semantic": {"metric": "cosine", "pooling": "mean"},
+}
+META = WHO | {"description": "c", "open_source": False, "train_set": "d", "gpu_budget": 60.0, "parameters": PARAMETERS}
+GOOD = {
+    2019: {
+        "metadata.yaml": yaml.safe_dump(WHO | TASK | {"open source": False}),
+        "english/test/a.txt": A,
+        "english/test/b.txt": B,
+    },
+    2020: {
+        "metadata.yaml": yaml.safe_dump(WHO | {"open source": False}),
+        "2019/metadata.yaml": yaml.safe_dump(TASK | {"hyperparameters": {"k": 512}}),
+        "2019/english/test/a.txt": A,
+        "2019/english/test/b.txt": B,
+    },
+    2021: {"meta.yaml": yaml.safe_dump(META), "phonetic/dev-clean/a.txt": A, "phonetic/dev-other/b.txt": B},
+}
+"""The files of submissions that keep every rule."""
 
 
 def zipped(path, files):
@@ -71,10 +60,17 @@ def in_folder(path, files):
     return path
 
 
+def changed(edition, name, **change):
+    """A good submission with other entries in a YAML file."""
+    values = yaml.safe_load(GOOD[edition][name])
+    change = {key if edition == 2021 else key.replace("_", " "): value for key, value in change.items()}
+    return {name: yaml.safe_dump(values | change)}
+
+
 @pytest.mark.parametrize("edition", [2019, 2020, 2021])
 @pytest.mark.parametrize("write", [zipped, in_folder])
 def test_good_ones_are_accepted_and_their_edition_is_seen(tmp_path, edition, write):
-    submission = write(tmp_path / "s", good(edition))
+    submission = write(tmp_path / "s", GOOD[edition])
     for asked in (None, edition):
         verdict = validate(submission, asked)
         assert (verdict.problems, verdict.notes, verdict.edition) == ([], [], edition)
@@ -89,205 +85,136 @@ def test_good_ones_are_accepted_and_their_edition_is_seen(tmp_path, edition, wri
         (2020, {"2019/surprise/test/c.txt": "1 2 3\n", "2019/code/README": "1", "2017/track1/x.txt": "?"}),
         (2020, {"2019/metadata.yaml": yaml.safe_dump(WHO | TASK | {"open source": False, "hyperparameters": "none"})}),
         (2021, {"phonetic/c.txt": "1\t2\n3   4\n", "lexical/dev.txt": "?", "code/x": "1"}),
-        (
-            2021,
-            {
-                "meta.yaml": yaml.safe_dump(
-                    {k: v for k, v in META.items() if k != "gpu_budget"} | {"visually_grounded": True}
-                )
-            },
-        ),
+        (2021, {"meta.yaml": yaml.safe_dump({k: META[k] for k in META if k != "gpu_budget"})}),
+        (2021, changed(2021, "meta.yaml", visually_grounded=True)),
     ],
 )
 def test_what_some_submissions_have_besides(tmp_path, edition, files):
-    assert validate(zipped(tmp_path / "s.zip", good(edition) | files)).problems == []
+    assert validate(zipped(tmp_path / "s.zip", GOOD[edition] | files)).problems == []
 
 
 def test_notes_reject_nothing(tmp_path):
-    files = good(2019) | {"metadata.yaml": yaml.safe_dump(WHO | TASK | {"open source": True})}
+    files = GOOD[2019] | {"metadata.yaml": yaml.safe_dump(WHO | TASK | {"open source": True})}
     verdict = validate(zipped(tmp_path / "s.zip", files))
     assert verdict.accepted
     assert "declares open source, but there is no code/" in verdict.notes[0]
     assert validate(zipped(tmp_path / "s.zip", files | {"code/x": "1"})).notes == []
-    assert validate(zipped(tmp_path / "s.zip", good(2021) | {"lexical/dev.txt": "?"})).notes == [
+    assert validate(zipped(tmp_path / "s.zip", GOOD[2021] | {"lexical/dev.txt": "?"})).notes == [
         "lexical/ was not checked"
     ]
 
 
-def without(edition, name):
-    return {k: v for k, v in good(edition).items() if k != name}
-
-
-def changed(edition, name, **change):
-    """A good submission with other entries in a YAML file."""
-    values = yaml.safe_load(good(edition)[name])
-    change = {key if edition == 2021 else key.replace("_", " "): value for key, value in change.items()}
-    return good(edition) | {name: yaml.safe_dump(values | change)}
-
-
-def phonetic(**values):
-    return changed(2021, "meta.yaml", parameters={"phonetic": values})
-
-
 NO_NUMBERS = "is not made of numbers separated by single spaces"
-TEXTS = {  # of a file of 2019
-    "empty": ("", "is empty"),
-    "blank": ("\n\n", "is empty"),
-    "one column": ("1\n2\n", "has fewer than two columns"),
-    "ragged": ("1 2\n1 2 3\n", "its lines have 2, 3 values"),
-    "nan": ("1 2\n1 nan\n", f"line 2 {NO_NUMBERS}"),
-    "two spaces": ("1  2\n", f"line 1 {NO_NUMBERS}"),
-    "space at the end": ("1 2 \n", f"line 1 {NO_NUMBERS}"),
-    "python's numbers": ("1_0 2\n", f"line 1 {NO_NUMBERS}"),
-    "commas": ("1,2 3\n", f"line 1 {NO_NUMBERS}"),
-    "endless line": (
-        "1 2\n" + "0 " * (submission.LONGEST_LINE // 2 + 9),
-        "line 2 has more than 1048576 bytes; the file was read no further",
-    ),
-}
-YAMLS = {  # a whole metadata.yaml of 2019
-    "a list": ("[1, 2]", "the file must be a mapping, not [1, 2]"),
-    "no yaml": ("a: [", "is no YAML (while parsing"),
-    "yaml that grows": ("a: &a [x]\nb: [*a, *a]", "is no YAML (an alias"),
-    "yaml too deep": ("[" * 2000, "is no YAML (nested too deeply)"),
-    "yaml too long": ("a: " + "x" * 70_000, "has more than 65536 bytes"),
-}
-ENTRIES = {  # of metadata.yaml
-    "author is empty": ({"author": " "}, "'author': string should have at least 1 character, not ' '"),
-    "affiliation is none": ({"affiliation": None}, "'affiliation': input should be a valid string, not None"),
-    "flag is a text": ({"open_source": "yes"}, "'open source': input should be a valid boolean, not 'yes'"),
-    "unknown entry": ({"colour": "red"}, "'colour' is not known"),
-}
-BROKEN = {
-    **{
-        f"{kind}: metadata": (good(2019) | {"metadata.yaml": a}, f"metadata.yaml: {b}")
-        for kind, (a, b) in YAMLS.items()
-    },
-    **{
-        f"{kind} in {edition}": (changed(edition, "metadata.yaml", **change), f"metadata.yaml: {reason}")
-        for kind, (change, reason) in ENTRIES.items()
+ENDLESS = "1 2\n" + "0 " * (submission.LONGEST_LINE // 2 + 9)
+UNKNOWN_DISTANCE = "input should be 'dtw_cosine', 'dtw_kl' or 'levenshtein', not 'cosine'"
+UNKNOWN_METRIC = "input should be 'cosine', 'euclidean', 'kl' or 'kl_symmetric'"
+WRONG = [  # edition, a file, its text or other entries of it (None: no such file), beginning of the reason
+    (2019, "english/test/a.txt", "", "is empty"),
+    (2019, "english/test/a.txt", "\n\n", "is empty"),
+    (2019, "english/test/a.txt", "1\n2\n", "has fewer than two columns"),
+    (2019, "english/test/a.txt", "1 2\n1 2 3\n", "its lines have 2, 3 values"),
+    (2019, "english/test/a.txt", "1 2\n1 nan\n", f"line 2 {NO_NUMBERS}"),
+    (2019, "english/test/a.txt", "1  2\n", f"line 1 {NO_NUMBERS}"),
+    (2019, "english/test/a.txt", "1 2 \n", f"line 1 {NO_NUMBERS}"),
+    (2019, "english/test/a.txt", "1_0 2\n", f"line 1 {NO_NUMBERS}"),
+    (2019, "english/test/a.txt", "1,2 3\n", f"line 1 {NO_NUMBERS}"),
+    (2019, "english/test/a.txt", ENDLESS, "line 2 has more than 1048576 bytes; the file was read no further"),
+    (2019, "english/test/b.txt", "1 2 3\n", "has 3 columns, other files have 2"),
+    (2020, "2019/english/test/a.txt", "1 2 \n", f"line 1 {NO_NUMBERS}"),
+    (2021, "phonetic/dev-other/b.txt", "1 2 3\n" * 2, "has 3 columns, other files have 2"),
+    (2021, "phonetic/dev-clean/a.txt", "1 2\n-inf 1\ninf 1\n", f"line 2 {NO_NUMBERS} (and 1 more lines)"),
+    (2021, "phonetic/dev-clean/a.txt", "1 2\n", "has 1 frame, and at least 2 are needed"),
+    (2019, "notes.txt", "x", "is neither metadata.yaml nor english/test/*.txt"),
+    (2019, "english/test/x/a.txt", A, "is neither metadata.yaml nor english/test/*.txt"),
+    (2021, "phonetic/a.npy", "x", "is neither meta.yaml nor phonetic/**/*.txt"),
+    (2019, "metadata.yaml", None, "is missing"),
+    (2020, "metadata.yaml", None, "is missing"),
+    (2020, "2019/metadata.yaml", None, "is missing"),
+    (2021, "meta.yaml", None, "is missing"),
+    (2019, "metadata.yaml", "[1, 2]", "the file must be a mapping, not [1, 2]"),
+    (2019, "metadata.yaml", "a: [", "is no YAML (while parsing"),
+    (2019, "metadata.yaml", "a: &a [x]\nb: [*a, *a]", "is no YAML (an alias"),
+    (2019, "metadata.yaml", "[" * 2000, "is no YAML (nested too deeply)"),
+    (2019, "metadata.yaml", "a: " + "x" * 70_000, "has more than 65536 bytes"),
+    *(
+        (edition, "metadata.yaml", entries, reason)
         for edition in (2019, 2020)
-    },
-    **{
-        f"{kind} file": (good(2019) | {f: a}, f"{f}: {b}")
-        for f in ["english/test/a.txt"]
-        for kind, (a, b) in TEXTS.items()
-    },
-    **{
-        f"no {name} in {edition}": (without(edition, name), f"{name}: is missing")
-        for edition in (2019, 2020, 2021)
-        for name in good(edition)
-        if name.endswith(".yaml")
-    },
-    "unknown distance": (
-        changed(2019, "metadata.yaml", abx_distance="cosine"),
-        "metadata.yaml: 'abx distance': input should be 'dtw_cosine', 'dtw_kl' or 'levenshtein', not 'cosine'",
+        for entries, reason in (
+            ({"author": " "}, "'author': string should have at least 1 character, not ' '"),
+            ({"affiliation": None}, "'affiliation': input should be a valid string, not None"),
+            ({"open_source": "yes"}, "'open source': input should be a valid boolean, not 'yes'"),
+            ({"colour": "red"}, "'colour' is not known"),
+        )
     ),
-    "flag is a number": (
-        changed(2020, "2019/metadata.yaml", using_parallel_train=0),
-        "2019/metadata.yaml: 'using parallel train': input should be a valid boolean, not 0",
+    (2019, "metadata.yaml", {"abx_distance": "cosine"}, f"'abx distance': {UNKNOWN_DISTANCE}"),
+    (2020, "2019/metadata.yaml", {"using_parallel_train": 0}, "'using parallel train': input should be a valid bool"),
+    (2020, "2019/metadata.yaml", {"hyperparameters": None}, "'hyperparameters': must not be empty, not None"),
+    *(
+        (2021, "meta.yaml", {"parameters": {"phonetic": phonetic}}, f"'parameters.phonetic{reason}")
+        for phonetic, reason in (
+            ({"metric": "kl"}, ".frame_shift' is missing"),
+            ({"metric": "kl", "frame_shift": "10 ms"}, ".frame_shift': input should be a valid number, not '10 ms'"),
+            ({"metric": "l1", "frame_shift": 0.01}, f".metric': {UNKNOWN_METRIC}"),
+            ([1], "' must be a mapping, not [1]"),
+        )
     ),
-    "no hyperparameters": (
-        good(2020) | {"2019/metadata.yaml": yaml.safe_dump(TASK)},
-        "2019/metadata.yaml: 'hyperparameters' is missing",
+]
+NO_EDITION = "looks like no edition of 2019, 2020, 2021: there is neither metadata.yaml nor meta.yaml"
+LACKING = [  # files, beginning of the reason
+    *(
+        ({name: text for name, text in GOOD[edition].items() if "yaml" in name} | more, f"{folder}/: holds no file")
+        for edition, folder, more in (
+            (2019, "english/test", {}),
+            (2020, "2019/english/test", {"2019/surprise/test/a.txt": A}),
+            (2021, "phonetic", {}),
+        )
     ),
-    "hyperparameters are empty": (
-        changed(2020, "2019/metadata.yaml", hyperparameters=None),
-        "2019/metadata.yaml: 'hyperparameters': must not be empty, not None",
-    ),
-    "no parameters": (good(2021) | {"meta.yaml": yaml.safe_dump(WHO)}, "meta.yaml: 'parameters' is missing"),
-    "no frame shift": (phonetic(metric="kl"), "meta.yaml: 'parameters.phonetic.frame_shift' is missing"),
-    "frame shift is a text": (
-        phonetic(metric="kl", frame_shift="10 ms"),
-        "meta.yaml: 'parameters.phonetic.frame_shift': input should be a valid number, not '10 ms'",
-    ),
-    "unknown metric": (
-        phonetic(metric="l1", frame_shift=0.01),
-        "meta.yaml: 'parameters.phonetic.metric': input should be 'cosine', 'euclidean', 'kl' or 'kl_symmetric'",
-    ),
-    "phonetic is a list": (
-        changed(2021, "meta.yaml", parameters={"phonetic": [1]}),
-        "meta.yaml: 'parameters.phonetic' must be a mapping, not [1]",
-    ),
-    "no features": ({"metadata.yaml": good(2019)["metadata.yaml"]}, "english/test/: holds no file"),
-    "no features of 2020": (
-        {k: v for k, v in good(2020).items() if k.endswith("yaml")} | {"2019/surprise/test/a.txt": A},
-        "2019/english/test/: holds no file",
-    ),
-    "no features of 2021": ({"meta.yaml": good(2021)["meta.yaml"]}, "phonetic/: holds no file"),
-    "other width": (
-        good(2019) | {"english/test/b.txt": "1 2 3\n"},
-        "english/test/b.txt: has 3 columns, other files have 2",
-    ),
-    "other width in 2021": (
-        good(2021) | {"phonetic/dev-other/b.txt": "1 2 3\n" * 2},
-        "phonetic/dev-other/b.txt: has 3 columns, other files have 2",
-    ),
-    "infinite": (
-        good(2021) | {"phonetic/dev-clean/a.txt": "1 2\n-inf 1\ninf 1\n"},
-        f"phonetic/dev-clean/a.txt: line 2 {NO_NUMBERS} (and 1 more lines)",
-    ),
-    "space at the end in 2020": (
-        good(2020) | {"2019/english/test/a.txt": "1 2 \n"},
-        f"2019/english/test/a.txt: line 1 {NO_NUMBERS}",
-    ),
-    "one frame in 2021": (
-        good(2021) | {"phonetic/dev-clean/a.txt": "1 2\n"},
-        "phonetic/dev-clean/a.txt: has 1 frame, and at least 2 are needed",
-    ),
-    "a file too many": (good(2019) | {"notes.txt": "x"}, "notes.txt: is neither metadata.yaml nor english/test/*.txt"),
-    "a folder too deep": (
-        good(2019) | {"english/test/x/a.txt": A},
-        "english/test/x/a.txt: is neither metadata.yaml nor english/test/*.txt",
-    ),
-    "not text": (good(2021) | {"phonetic/a.npy": "x"}, "phonetic/a.npy: is neither meta.yaml nor phonetic/**/*.txt"),
-    "the folder was zipped": (
-        {f"mine/{name}": text for name, text in good(2020).items()},
-        "everything is in the folder mine/; submit what is in it, not the folder",
-    ),
-    "something else": (
-        {"holiday.jpg": "x"},
-        "looks like no edition of 2019, 2020, 2021: there is neither metadata.yaml nor meta.yaml",
-    ),
-}
+    ({f"mine/{name}": text for name, text in GOOD[2020].items()}, "everything is in the folder mine/; submit what"),
+    ({"holiday.jpg": "x"}, NO_EDITION),
+]
 
 
-@pytest.mark.parametrize("name", BROKEN)
+def broken(edition, name, content):
+    """A submission with one fault."""
+    if isinstance(content, dict):
+        return GOOD[edition] | changed(edition, name, **content)
+    return {key: text for key, text in (GOOD[edition] | {name: content}).items() if text is not None}
+
+
+BROKEN = [(broken(edition, name, content), f"{name}: {reason}") for edition, name, content, reason in WRONG] + LACKING
+
+
+@pytest.mark.parametrize(("files", "reason"), BROKEN)
 @pytest.mark.parametrize("write", [zipped, in_folder])
-def test_each_broken_one_is_rejected_for_its_reason_alone(tmp_path, name, write):
-    files, reason = BROKEN[name]
+def test_each_broken_one_is_rejected_for_its_reason_alone(tmp_path, files, reason, write):
     verdict = validate(write(tmp_path / "s", files))
     assert not verdict.accepted
-    reasons = [problem for problem in verdict.problems if problem.startswith(reason)]
-    assert len(reasons) == 1, verdict.problems
-    if name != "no parameters":
-        assert verdict.problems == reasons
+    assert len(verdict.problems) == 1, verdict.problems
+    assert verdict.problems[0].startswith(reason)
 
 
 @pytest.mark.parametrize("edition", [2019, 2020, 2021])
 def test_each_missing_entry_is_found(tmp_path, edition):
-    for name, text in good(edition).items():
-        for key in yaml.safe_load(text) if name.endswith("yaml") else ():
-            if key != "gpu_budget":
-                files = good(edition) | {
-                    name: yaml.safe_dump({k: v for k, v in yaml.safe_load(text).items() if k != key})
-                }
-                assert validate(zipped(tmp_path / "s.zip", files)).problems == [f"{name}: '{key}' is missing"]
+    for name in (name for name in GOOD[edition] if name.endswith("yaml")):
+        entries = yaml.safe_load(GOOD[edition][name])
+        for key in entries.keys() - {"gpu_budget"}:
+            files = GOOD[edition] | {name: yaml.safe_dump({k: v for k, v in entries.items() if k != key})}
+            assert validate(zipped(tmp_path / "s.zip", files)).problems == [f"{name}: '{key}' is missing"]
 
 
 def test_the_wrong_edition_is_told_by_its_files(tmp_path):
-    problems = validate(zipped(tmp_path / "s.zip", good(2019)), 2021).problems
+    problems = validate(zipped(tmp_path / "s.zip", GOOD[2019]), 2021).problems
     assert problems[0] == "meta.yaml: is missing"
     assert "english/test/a.txt: is neither meta.yaml nor phonetic/**/*.txt" in problems
 
 
 def test_many_problems_are_counted(tmp_path):
-    files = good(2019) | {f"english/test/x{i}.txt": "1 x\n" for i in range(MOST_LISTED + 312)}
+    files = GOOD[2019] | {f"english/test/x{i}.txt": "1 x\n" for i in range(MOST_LISTED + 312)}
     verdict = validate(zipped(tmp_path / "s.zip", files))
-    assert (len(verdict.problems), verdict.more) == (MOST_LISTED, 312)
+    assert len(verdict.problems) == MOST_LISTED + 312
     lines = verdict.report("s.zip").splitlines()
     assert lines[0] == f"s.zip: rejected as ZeroSpeech 2019 for {MOST_LISTED + 312} reasons"
-    assert lines[-1] == "... and 312 more"
+    assert (len(lines), lines[-1]) == (MOST_LISTED + 2, "... and 312 more")
 
 
 # Files that must be there
@@ -295,13 +222,13 @@ def test_many_problems_are_counted(tmp_path):
 
 def test_exactly_the_expected_files_must_be_there(tmp_path):
     for edition, folder in ((2019, "english/test"), (2020, "2019/english/test")):
-        path = zipped(tmp_path / "s.zip", good(edition) | {folder.replace("english", "surprise") + "/c.txt": A})
+        path = zipped(tmp_path / "s.zip", GOOD[edition] | {folder.replace("english", "surprise") + "/c.txt": A})
         assert validate(path, expected=Expected(["a", "c"], "me")).problems == [
             f"{folder}/c.txt: is missing; me lists it",
             f"{folder}/b.txt: me does not list it",
         ]
         assert validate(path, expected=Expected(["x/a", "b"], "me")).problems == []
-    path = zipped(tmp_path / "s.zip", good(2021))
+    path = zipped(tmp_path / "s.zip", GOOD[2021])
     assert validate(path, expected=Expected(["dev-clean/a", "dev-other/b"], "me")).problems == []
     assert validate(path, expected=Expected(["a", "b"], "me")).problems == []
     assert validate(path, expected=Expected(["dev-clean/a", "dev-clean/b"], "me")).problems == [
@@ -309,7 +236,7 @@ def test_exactly_the_expected_files_must_be_there(tmp_path):
         "phonetic/dev-other/b.txt: me does not list it",
     ]
     with pytest.raises(InputError, match="two utterances have one name"):
-        validate(zipped(tmp_path / "s.zip", good(2019)), expected=Expected(["x/a", "y/a"], "me"))
+        validate(zipped(tmp_path / "s.zip", GOOD[2019]), expected=Expected(["x/a", "y/a"], "me"))
 
 
 def test_an_item_file_or_a_folder_lists_the_expected_files(tmp_path):
@@ -319,7 +246,7 @@ def test_an_item_file_or_a_folder_lists_the_expected_files(tmp_path):
     lines = ["#file onset offset #phone prev-phone next-phone speaker"]
     lines += [f"{name} {onset} AA B C s" for name, onset in (("a", "0.1 0.2"), ("c", "0.1 0.2"), ("a", "0.3 0.4"))]
     (tmp_path / "x.item").write_text("\n".join(lines) + "\n")
-    path = zipped(tmp_path / "s.zip", good(2019))
+    path = zipped(tmp_path / "s.zip", GOOD[2019])
     for option, source in (("--items", tmp_path / "x.item"), ("--wavs", tmp_path / "wavs")):
         result = CliRunner().invoke(app, ["validate-submission", str(path), option, str(source)])
         assert str(result.exception).splitlines()[1:] == [
@@ -345,12 +272,12 @@ def test_no_file_no_zip_and_nothing_in_it(tmp_path):
     ["../up.txt", "/etc/x.txt", "english/../../x.txt", "english\\test\\a.txt", "C:/x.txt", "a//b.txt", "./a.txt"],
 )
 def test_names_that_lead_outside(tmp_path, name):
-    problems = validate(zipped(tmp_path / "s.zip", good(2019) | {name: "1 2\n"})).problems
+    problems = validate(zipped(tmp_path / "s.zip", GOOD[2019] | {name: "1 2\n"})).problems
     assert problems == [f"{name}: is no path below the submission"]
 
 
 def test_links_encryption_duplicates_and_other_packing(tmp_path):
-    path = zipped(tmp_path / "s.zip", good(2019))
+    path = zipped(tmp_path / "s.zip", GOOD[2019])
     with zipfile.ZipFile(path, "a") as z:
         link = zipfile.ZipInfo("english/test/l.txt")
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
@@ -371,7 +298,7 @@ def test_links_encryption_duplicates_and_other_packing(tmp_path):
 
 
 def test_links_in_a_folder_are_not_followed(tmp_path):
-    folder = in_folder(tmp_path / "s", good(2019))
+    folder = in_folder(tmp_path / "s", GOOD[2019])
     (folder / "english/test/l.txt").symlink_to("/etc/passwd")
     (folder / "english/more").symlink_to(tmp_path)
     os.mkfifo(folder / "english/test/f.txt")
@@ -382,7 +309,7 @@ def test_links_in_a_folder_are_not_followed(tmp_path):
 
 
 def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
-    path = zipped(tmp_path / "s.zip", good(2019) | {f"english/test/x{i}.txt": "1 2\n" * 1000 for i in range(50)})
+    path = zipped(tmp_path / "s.zip", GOOD[2019] | {f"english/test/x{i}.txt": "1 2\n" * 1000 for i in range(50)})
     monkeypatch.setattr(contents, "MOST_BYTES", 100_000)
     monkeypatch.setattr(contents.Contents, "open", lambda *_: pytest.fail("opened"))
     assert validate(path).problems[0].startswith("s.zip: would unpack to 53 files of 200")
@@ -393,8 +320,7 @@ def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
 
 def test_an_entry_that_lies_of_its_size(tmp_path):
     """Says 8 bytes, unpacks to many megabytes: no more is read than is said, and the checksum tells."""
-    path = tmp_path / "s.zip"
-    zipped(path, good(2019) | {"english/test/z.txt": "0 0\n" * 4_000_000})
+    path = zipped(tmp_path / "s.zip", GOOD[2019] | {"english/test/z.txt": "0 0\n" * 4_000_000})
     data = bytearray(path.read_bytes())
     entry = data.rindex(b"PK\x01\x02", 0, data.rindex(b"english/test/z.txt"))
     data[entry + 24 : entry + 28] = struct.pack("<I", 8)
@@ -407,7 +333,7 @@ def test_a_big_file_is_never_whole_in_memory(tmp_path):
     path = tmp_path / "s.zip"
     block = ("0.125 0.25 0.5 " * 60 + "1\n").encode() * 100
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as z:
-        for name, text in good(2019).items():
+        for name, text in GOOD[2019].items():
             if name.endswith("yaml"):
                 z.writestr(name, text)
         with z.open("english/test/a.txt", "w") as f:
@@ -424,9 +350,8 @@ def test_a_big_file_is_never_whole_in_memory(tmp_path):
 
 def test_any_damage_is_a_verdict_not_a_traceback(tmp_path):
     rng, path = random.Random(0), tmp_path / "s.zip"
-    whole = zipped(
-        path, good(2020) | {"2019/english/test/c.txt": "\n".join(f"{i} {i * i}" for i in range(300))}
-    ).read_bytes()
+    text = "\n".join(f"{i} {i * i}" for i in range(300))
+    whole = zipped(path, GOOD[2020] | {"2019/english/test/c.txt": text}).read_bytes()
     for _ in range(400):
         data = bytearray(whole)
         for _ in range(rng.randint(1, 6)):
@@ -437,7 +362,7 @@ def test_any_damage_is_a_verdict_not_a_traceback(tmp_path):
 
 
 def test_names_and_values_are_shown_short_and_harmless(tmp_path):
-    files = good(2019) | {"\x1b[31mred.txt": "x", "metadata.yaml": yaml.safe_dump({"author": ["x" * 60] * 90})}
+    files = GOOD[2019] | {"\x1b[31mred.txt": "x", "metadata.yaml": yaml.safe_dump({"author": ["x" * 60] * 90})}
     report = validate(zipped(tmp_path / "s.zip", files)).report("s.zip")
     assert "\x1b" not in report
     assert max(map(len, report.splitlines())) < 300
@@ -445,9 +370,8 @@ def test_names_and_values_are_shown_short_and_harmless(tmp_path):
 
 def test_a_number_of_thousands_of_digits(tmp_path):
     huge = "1:" * 9000 + "1"  # YAML 1.1 counts in sixties
-    problems = validate(
-        zipped(tmp_path / "s.zip", good(2019) | {"metadata.yaml": f"author: {huge}\n? {huge}\n: 1\n"})
-    ).problems
+    files = GOOD[2019] | {"metadata.yaml": f"author: {huge}\n? {huge}\n: 1\n"}
+    problems = validate(zipped(tmp_path / "s.zip", files)).problems
     assert "metadata.yaml: 'author': input should be a valid string, not a number of thousands of digits" in problems
     assert "metadata.yaml: '<unprintable int object>' is not known" in problems
 
@@ -456,12 +380,10 @@ def test_a_number_of_thousands_of_digits(tmp_path):
 
 
 def test_the_command_says_accepted_or_rejected(tmp_path):
-    path = str(zipped(tmp_path / "s.zip", good(2020)))
+    path = str(zipped(tmp_path / "s.zip", GOOD[2020]))
     result = CliRunner().invoke(app, ["validate-submission", path])
-    assert (result.exit_code, result.stdout) == (
-        0,
-        f"{path}: accepted as ZeroSpeech 2020: 2 files, 5 frames of 2 values\n",
-    )
+    assert result.exit_code == 0
+    assert result.stdout == f"{path}: accepted as ZeroSpeech 2020: 2 files, 5 frames of 2 values\n"
     result = CliRunner().invoke(app, ["validate-submission", path, "--edition", "2019"])
     assert isinstance(result.exception, InputError)
     assert "rejected as ZeroSpeech 2019 for 8 reasons" in str(result.exception)
