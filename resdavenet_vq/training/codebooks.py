@@ -57,20 +57,11 @@ def restart_is_due(position: tuple[int, int]) -> bool:
 def restart_dead_codes(
     quantizer: Quantizer, frames: Tensor, n_frames: Tensor, n: int, generator: torch.Generator
 ) -> None:
-    """Moves every dead code to a random valid frame of the global batch. Every process must call it.
+    """Moves every dead code to a random valid frame of the global batch. Every process must call it; waits for a GPU.
 
-    Frames that are not finite are ignored. Waits for a GPU.
-
-    Parameters
-    ----------
-    frames
-        (B, C, T): input of the quantizer, this process's part of the global batch, which may be empty.
-    n_frames
-        (B,) int64: valid frames.
-    n
-        Utterances in the global batch; process r has every world-th of them from the r-th on.
-    generator
-        On the CPU, with the same state in all processes.
+    `frames` (B, C, T) is the input of the quantizer for this process's part, which may be empty, of the global batch of
+    `n` utterances: every world-th from the rank-th on. `n_frames` (B,) int64 of them are valid; those that are not
+    finite are ignored. `generator` is on the CPU, with the same state in all processes.
     """
     dead = ~live(quantizer)
     if not dead.any():
@@ -88,17 +79,14 @@ def initialize_from_parent(
     (`convN` of the parent), each at most once if there are enough. Cluster sizes do not change. Process 0 draws.
     """
     model, _ = checkpoint.load(parent)
-    parent_state = model.state_dict()
-    names = {name: f"audio.quantizers.{name}.codebook" for name in quantizers}
+    shapes = {name: x.shape for name, x in model.state_dict().items()}
     new = {
-        name: q
-        for name, q in quantizers.items()
-        if names[name] not in parent_state or parent_state[names[name]].shape != q.codebook.shape
+        name: q for name, q in quantizers.items() if shapes.get(f"audio.quantizers.{name}.codebook") != q.codebook.shape
     }
     if not new:
         return
     drawn = {name: torch.zeros_like(q.codebook) for name, q in new.items()}
-    if distributed.rank() == 0:
+    if distributed.is_first():
         device = next(iter(drawn.values())).device
         numbers = np.flatnonzero(store.image_index >= 0)
         chosen = numbers[torch.randperm(len(numbers), generator=generator)[:UTTERANCES].numpy()]

@@ -33,7 +33,7 @@ def arithmetic(settings: config.Compute, device: torch.device) -> Iterator[None]
     backends: Any = torch.backends
     memory: Any = torch.utils.deterministic
     before = backends.cudnn.benchmark, memory.fill_uninitialized_memory
-    deterministic, warn_only = (
+    mode, warn_only = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
@@ -49,7 +49,7 @@ def arithmetic(settings: config.Compute, device: torch.device) -> Iterator[None]
             yield
     finally:
         backends.cudnn.benchmark, memory.fill_uninitialized_memory = before
-        torch.use_deterministic_algorithms(mode=deterministic, warn_only=warn_only)
+        torch.use_deterministic_algorithms(mode, warn_only=warn_only)
 
 
 def autocast(settings: config.Compute, device: torch.device) -> AbstractContextManager[Any]:

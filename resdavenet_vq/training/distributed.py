@@ -18,7 +18,7 @@ import math
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -38,22 +38,20 @@ TIMEOUT = timedelta(minutes=10)
 class Launch(NamedTuple):
     """The number of a process, the number of processes, and its number on its machine."""
 
-    rank: int
-    world: int
-    local_rank: int
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
 
 
-def launch(environment: dict[str, str]) -> Launch:
+def launch(environment: Mapping[str, str]) -> Launch:
     """Reads the variables that torchrun or SLURM's srun sets; without them there is a single process."""
     if "WORLD_SIZE" in environment:
-        return Launch(int(environment["RANK"]), int(environment["WORLD_SIZE"]), int(environment["LOCAL_RANK"]))
-    if int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        return Launch(
-            int(environment["SLURM_PROCID"]),
-            int(environment["SLURM_STEP_NUM_TASKS"]),
-            int(environment["SLURM_LOCALID"]),
-        )
-    return Launch(0, 1, 0)
+        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+    elif int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+        names = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
+    else:
+        return Launch()
+    return Launch(*(int(environment[name]) for name in names))
 
 
 @contextmanager
@@ -62,7 +60,7 @@ def processes() -> Iterator[torch.device]:
 
     A single process takes the first GPU that no other training on this machine uses.
     """
-    here = launch(dict(os.environ))
+    here = launch(os.environ)
     if here.world == 1:
         with free_gpu(torch.cuda.device_count(), Path(tempfile.gettempdir())) as number:
             yield _device(number)
@@ -106,18 +104,21 @@ def free_gpu(count: int, folder: Path) -> Iterator[int | None]:
 
 
 def _first_host(node_list: str) -> str:
+    command = ["scontrol", "show", "hostnames", node_list]
     try:
-        hosts = subprocess.run(
-            ["scontrol", "show", "hostnames", node_list], check=True, capture_output=True, text=True
-        ).stdout.split()
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[0]
     except (OSError, subprocess.CalledProcessError) as e:
         raise InputError(f"cannot find the first host of {node_list} ({e}); set MASTER_ADDR to its name") from e
-    return hosts[0]
 
 
 def rank() -> int:
-    """The number of this process; only process 0 writes files."""
+    """The number of this process."""
     return dist.get_rank() if dist.is_initialized() else 0
+
+
+def is_first() -> bool:
+    """Whether this is process 0, which alone writes files."""
+    return rank() == 0
 
 
 def world() -> int:
@@ -161,8 +162,7 @@ def sum_gradients(parameters: Iterable[Tensor]) -> None:
         return
     gradients = []
     for p in parameters:
-        if p.grad is None:
-            p.grad = torch.zeros_like(p)
+        p.grad = torch.zeros_like(p) if p.grad is None else p.grad
         gradients.append(p.grad)
     flat = total(torch.cat([g.flatten() for g in gradients]))
     parts = flat.split([g.numel() for g in gradients])
@@ -182,23 +182,19 @@ def check_agreement(named_tensors: Iterable[tuple[str, Tensor]]) -> None:
     """Raises InputError in every process if a tensor differs, in a single bit, between processes."""
     if world() == 1:
         return
-    names, sums = zip(*((name, _bits(x).sum()) for name, x in named_tensors), strict=True)
-    low = torch.stack(sums)
+    sums = {
+        name: (x.detach().view(torch.int32) if x.dtype == torch.float32 else x.long()).sum()
+        for name, x in named_tensors
+    }
+    low = torch.stack(list(sums.values()))
     high = low.clone()
     dist.all_reduce(low, dist.ReduceOp.MIN)
     dist.all_reduce(high, dist.ReduceOp.MAX)
-    if different := [name for name, same in zip(names, (low == high).tolist(), strict=True) if not same]:
+    if different := [name for name, same in zip(sums, (low == high).tolist(), strict=True) if not same]:
         raise InputError(
-            f"the processes have different values of {different[0]} and {len(different) - 1} other tensors; nothing "
-            f"was saved. "
-            "Run the same command again to resume from the last checkpoint; if it happens again, suspect the hardware"
+            f"the processes have different values of {different[0]} and {len(different) - 1} other tensors, and nothing "
+            "was saved; run the same command again to resume, and suspect the hardware if it happens again"
         )
-
-
-def _bits(x: Tensor) -> Tensor:
-    """The tensor's bits as integers."""
-    x = x.detach().contiguous()
-    return x.view(torch.int32) if x.dtype == torch.float32 else x.long()
 
 
 def wait_for_all() -> None:

@@ -27,9 +27,9 @@ def utterances():
 
 def test_a_synthesis_does_not_depend_on_what_was_said_before():
     voices = [speech.speaker(n, 3).voice for n in (0, 11)]
-    first = espeak.synthesise(WORDS, voices[0], 5)
-    espeak.synthesise(["something", "else"], voices[1], 6)
-    again = espeak.synthesise(WORDS, voices[0], 5)
+    first = espeak.synthesize(WORDS, voices[0], 5)
+    espeak.synthesize(["something", "else"], voices[1], 6)
+    again = espeak.synthesize(WORDS, voices[0], 5)
     np.testing.assert_array_equal(again.samples, first.samples)
     assert again.segments == first.segments
 
@@ -44,7 +44,7 @@ def test_a_synthesis_does_not_depend_on_what_was_said_before():
     ],
 )
 def test_segments_tile_the_samples_and_every_word_has_its_own(words):
-    synthesis = espeak.synthesise(words, speech.speaker(1, 3).voice, 1)
+    synthesis = espeak.synthesize(words, speech.speaker(1, 3).voice, 1)
     segments = synthesis.segments
     assert segments[0].start == 0
     assert segments[-1].end == len(synthesis.samples)
@@ -61,7 +61,7 @@ def test_segments_tile_the_samples_and_every_word_has_its_own(words):
 def test_closures_belong_to_the_stop_that_ends_them():
     """No phone before a stop ends with more than a few zeros."""
     for number in range(6):
-        synthesis = espeak.synthesise(WORDS, speech.speaker(number, 3).voice, number)
+        synthesis = espeak.synthesize(WORDS, speech.speaker(number, 3).voice, number)
         for a, b in pairwise(synthesis.segments):
             if b.phone in espeak.STOPS and a.phone != espeak.SILENCE and a.phone not in espeak.STOPS:
                 assert np.abs(synthesis.samples[a.end - 20 : a.end].astype(int)).max() > 1, (a, b)
@@ -70,7 +70,7 @@ def test_closures_belong_to_the_stop_that_ends_them():
 def test_every_word_that_can_be_said_has_known_phones():
     words = sorted(captions.vocabulary(LARGEST)) + list(captions.OTHER_WORDS)
     for number, first in enumerate(range(0, len(words), 12)):
-        synthesis = espeak.synthesise(words[first : first + 12], speech.speaker(number, 3).voice, 1)
+        synthesis = espeak.synthesize(words[first : first + 12], speech.speaker(number, 3).voice, 1)
         assert {s.phone for s in synthesis.segments} <= set(espeak.PHONES.values()) | {espeak.SILENCE}
 
 
@@ -161,7 +161,7 @@ def test_speakers_are_the_same_however_many_there_are():
     assert speech.speaker(7, 4) != some[7]
 
 
-def test_a_missing_synthesiser_says_what_to_install(monkeypatch):
+def test_a_missing_synthesizer_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     with pytest.raises(InputError, match=r"pip install 'resdavenet-vq\[demo\]'"):
-        espeak.check_installed()
+        espeak.library_paths()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from training_child import FRESH, MODEL, TRAINING, Child, start_forkserver, train, write_store
+from training_child import FRESH, MODEL, TRAINING, Child, in_fork, start_forkserver, train, write_store
 
 from resdavenet_vq import config
 from resdavenet_vq.data.dataset import training_batches
@@ -22,13 +22,8 @@ from resdavenet_vq.training.step import quantizers_of, step_losses, update
 
 
 def environment(rank, world, port):
-    return {
-        "RANK": str(rank),
-        "WORLD_SIZE": str(world),
-        "LOCAL_RANK": str(rank),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
+    numbers = {"RANK": rank, "WORLD_SIZE": world, "LOCAL_RANK": rank, "MASTER_PORT": port}
+    return {"MASTER_ADDR": "127.0.0.1"} | {name: str(number) for name, number in numbers.items()}
 
 
 def free_port():
@@ -56,19 +51,8 @@ def _among(environment, do, *args):
         do(*args)
 
 
-def batches_of(store, epoch, rank, world):
-    return training_batches(
-        store,
-        MODEL.image,
-        batch_size=8,
-        pad_to="batch",
-        pad_value=0.0,
-        seed=1,
-        epoch=epoch,
-        workers=0,
-        rank=rank,
-        world=world,
-    )
+def batches_of(store, **place):
+    return training_batches(store, MODEL.image, batch_size=8, pad_to="batch", pad_value=0.0, seed=1, workers=0, **place)
 
 
 def fix_batch_norm(model, batch):
@@ -94,13 +78,13 @@ def take_steps(rank, path, out, recipe):
     store = Store(path)
     n_pairs = int((store.image_index >= 0).sum())
     run = Run.start(MODEL, (2, 3), recipe, TRAINING, None, torch.device("cpu"))
-    fix_batch_norm(run.model, next(iter(batches_of(store, 1, 0, 1))))
+    fix_batch_norm(run.model, next(iter(batches_of(store, epoch=1))))
     losses = []
     for epoch in (1, 2):
         if recipe.dead_codes == "restart" and epoch == 2:
             for q in quantizers_of(run.model).values():
                 q.codebook[11], q.cluster_size[11], q.embedding_sum[11] = -100, 1e-4, -1e-2
-        for step, batch in enumerate(batches_of(store, epoch, distributed.rank(), distributed.world())):
+        for step, batch in enumerate(batches_of(store, epoch=epoch, rank=rank, world=distributed.world())):
             n = min(8, n_pairs - 8 * step)
             with mock.patch("resdavenet_vq.training.codebooks.RESTART_EVERY", 1):
                 result = step_losses(run.model, batch, n, (epoch, step), recipe, TRAINING)
@@ -141,7 +125,7 @@ def gathered_gradient(rank, out):
     assert torch.equal(gathered, whole)
     (gathered.square() * weights).sum().backward()
     assert torch.equal(part.grad, (2 * whole * weights)[rank :: distributed.world()])
-    x = torch.nn.Parameter(torch.zeros(2))
+    x = nn.Parameter(torch.zeros(2))
     if rank:
         x.grad = torch.tensor([1.0, rank])
     distributed.sum_gradients([x])
@@ -209,11 +193,11 @@ def test_one_process_is_the_identity(stores):
 
 def test_two_trainings_take_two_gpus(tmp_path):
     def taken(count):
-        pid = os.fork()
-        if pid == 0:
-            with distributed.free_gpu(count, tmp_path) as number:
-                os._exit(99 if number is None else number)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return in_fork(lambda: take(count))
+
+    def take(count):
+        with distributed.free_gpu(count, tmp_path) as number:
+            os._exit(99 if number is None else number)
 
     assert taken(0) == 99
     with distributed.free_gpu(2, tmp_path) as mine:
@@ -231,10 +215,8 @@ def test_two_trainings_take_two_gpus(tmp_path):
         ({"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_NTASKS": "4"}, (3, 4, 1)),
         ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, (0, 1, 0)),  # a batch script's own shell: srun started nobody
         ({"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}, (0, 1, 0)),
-        (
-            {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "SLURM_STEP_NUM_TASKS": "1"},
-            (0, 2, 0),
-        ),  # torchrun in a job
+        # torchrun in a job
+        ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "SLURM_STEP_NUM_TASKS": "1"}, (0, 2, 0)),
     ],
 )
 def test_who_this_process_is(variables, expected):
