@@ -3,21 +3,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from demo.settings import LARGEST, settings
 
-from resdavenet_vq.config import SpokenScenes
 from resdavenet_vq.demo import captions, espeak, speech
 from resdavenet_vq.errors import InputError
 
 WORDS = ["on", "the", "left", "there", "is", "a", "bottle", ",", "next", "to", "the", "small", "house"]
-
-
-def settings(**changes):
-    return SpokenScenes.model_validate(
-        {"layout": "spoken_scenes", "name": "test", "seed": 3, "pairs": {"train": 6}} | changes
-    )
-
-
-LARGEST = settings(objects=24, colours=10, max_objects=3)
 
 
 @pytest.fixture(scope="module")
@@ -74,17 +65,13 @@ def test_every_word_that_can_be_said_has_known_phones():
         assert {s.phone for s in synthesis.segments} <= set(espeak.PHONES.values()) | {espeak.SILENCE}
 
 
-def test_phones_tile_the_audio(utterances):
+def test_phones_tile_the_audio_and_words_are_ordered_and_cover_their_phones(utterances):
     for spoken in utterances:
         phones = spoken.phones
         assert phones[0].start == 0
         assert 0 <= len(spoken.samples) / speech.SAMPLE_RATE - phones[-1].end < 1e-4 + 1e-9
         assert [p.start for p in phones[1:]] == [p.end for p in phones[:-1]]
         assert all(p.end > p.start for p in phones)
-
-
-def test_words_are_ordered_and_cover_their_phones(utterances):
-    for spoken in utterances:
         assert [w.label for w in spoken.words] == [w.upper() for w in captions.words_of(WORDS)]
         assert all(a.end <= b.start for a, b in pairwise(spoken.words))
         assert 0 < spoken.words[0].start
