@@ -32,7 +32,6 @@ _CHARACTERS_ARE_UTF8 = 1
 _BY_CHARACTER = 1
 _RATE, _PITCH, _RANGE = 1, 3, 4
 _EVENT_LIST_END, _EVENT_PHONEME = 0, 7
-_PHONEME_NAME_BYTES = 8
 
 _NO_BREAK_SPACE = "\u00a0"
 _STRESS_MARKS = "',%=_:|"
@@ -79,20 +78,12 @@ class Synthesis(NamedTuple):
     segments: list[Segment]
 
 
-class _EventId(ctypes.Union):
-    _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * _PHONEME_NAME_BYTES)]
-
-
 class _Event(ctypes.Structure):
+    _numbers = ("type", "unique_identifier", "text_position", "length", "audio_position", "sample")
     _fields_ = [
-        ("type", ctypes.c_int),
-        ("unique_identifier", ctypes.c_uint),
-        ("text_position", ctypes.c_int),
-        ("length", ctypes.c_int),
-        ("audio_position", ctypes.c_int),
-        ("sample", ctypes.c_int),
+        *((name, ctypes.c_int) for name in _numbers),
         ("user_data", ctypes.c_void_p),
-        ("id", _EventId),
+        ("name", ctypes.c_char * 8),  # the largest member of a union; not always ended by a zero
     ]
 
 
@@ -186,18 +177,15 @@ def _speak(library: ctypes.CDLL, text: str) -> tuple[np.ndarray, list[_Phoneme]]
         while events and events[number].type != _EVENT_LIST_END:
             event = events[number]
             if event.type == _EVENT_PHONEME:
-                name = ctypes.string_at(ctypes.addressof(event.id), _PHONEME_NAME_BYTES)  # not always ended by a zero
-                phonemes.append(_Phoneme(event.sample, name.split(b"\0")[0].decode(), event.text_position))
+                phonemes.append(_Phoneme(event.sample, event.name.decode(), event.text_position))
             number += 1
         return 0  # go on
 
     callback = _Callback(receive)  # the name keeps it alive during the call
     library.espeak_SetSynthCallback(callback)
     encoded = text.encode() + b"\0"
-    if (
-        library.espeak_Synth(encoded, len(encoded), 0, _BY_CHARACTER, 0, _CHARACTERS_ARE_UTF8, None, None) != 0
-        or not chunks
-    ):
+    status = library.espeak_Synth(encoded, len(encoded), 0, _BY_CHARACTER, 0, _CHARACTERS_ARE_UTF8, None, None)
+    if status != 0 or not chunks:
         raise InputError(f"espeak-ng could not speak {text!r}")
     return np.concatenate(chunks), phonemes
 

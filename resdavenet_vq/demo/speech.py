@@ -155,12 +155,8 @@ def _phones(segments: list[espeak.Segment], before: float, rate: float, duration
 
 def _words(words: list[str], segments: list[espeak.Segment], phones: list[Interval]) -> tuple[Interval, ...]:
     """Each word from the start of its first phone to the end of its last."""
-    numbers = [segment.word for segment in segments]
-    last = len(numbers) - 1
-    return tuple(
-        Interval(phones[numbers.index(number)].start, phones[last - numbers[::-1].index(number)].end, word)
-        for number, word in enumerate(words)
-    )
+    own = [[p for s, p in zip(segments, phones, strict=True) if s.word == number] for number in range(len(words))]
+    return tuple(Interval(parts[0].start, parts[-1].end, word) for parts, word in zip(own, words, strict=True))
 
 
 def _rms(samples: np.ndarray) -> float:

@@ -113,7 +113,7 @@ def test_perplexity_is_that_of_the_epoch():
 @pytest.mark.parametrize("lineage", ["{}", "{2,3}"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_features_that_are_not_finite(stores, lineage, value, monkeypatch):
-    write_store(stores / "train.h5", 18, 0, spoil=lambda i, features: i == 7 and features.fill(value))
+    write_store(stores / "train.h5", 18, 0, spoil=lambda i, features: i == 7 and np.put(features, 5 * 40 + 3, value))
     assert_stops(stores, monkeypatch, lineage=lineage)
 
 
