@@ -2,10 +2,9 @@
 
 A code is *live* if its moving average of frames is at least LIVE_SHARE of the average over all codes. A dead code is
 nearest to hardly any frame, so it does not move. `recipe.dead_codes: restart` moves it to a random valid frame of the
-current global batch and gives it the average cluster size. Random restarts are common practice: Jukebox (Dhariwal et
-al. 2020) restarts codes below one frame per batch, SoundStream (Zeghidour et al. 2021) below two, both in every step.
-Here the threshold is relative, so that it does not depend on the sizes of batch and codebook, and codes are checked
-every RESTART_EVERY steps: a restarted code that no frame takes falls below the threshold again after about 200 steps.
+current global batch and gives it the average cluster size, as Jukebox (Dhariwal et al. 2020) and SoundStream (Zeghidour
+et al. 2021) do, but with a relative threshold, which does not depend on the sizes of batch and codebook. A restarted
+code that no frame takes falls below it again after about 200 steps.
 
 Frames are numbered over the global batch before they are drawn: the draw is the same for any number of processes.
 """
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from resdavenet_vq.model.quantizer import Quantizer
 
 LIVE_SHARE = 0.125
-"""A live code has at least this share of the average cluster size."""
 
 RESTART_EVERY = 25
 """Steps between two checks for dead codes."""

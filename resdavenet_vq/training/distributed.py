@@ -1,14 +1,12 @@
 """Training with several processes, one GPU each, and the data they exchange.
 
-In a single process every function is the identity. The number of processes does not change the method: process r of W
-takes every W-th pair of the global batch from the r-th on, the pooled embeddings are gathered, so that the similarity
-matrix is that of the global batch, and statistics and gradients are summed over processes. Batch normalization uses
-each process's own part, as in the release; the running statistics of process 0 are kept, as in the release's data
-parallelism.
+In a single process every function is the identity. Process r of W takes every W-th pair of the global batch from the
+r-th on. The pooled embeddings are gathered, so that the similarity matrix is that of the global batch; statistics and
+gradients are summed over processes. Batch normalization uses each process's own part, and the running statistics of
+process 0 are kept, as in the release's data parallelism.
 
-Gradients: every process computes the same loss from the gathered embeddings, but the gradient flows only into its own
-part of them. The sum of the processes' gradients is therefore the gradient of the global loss, and a loss on local
-items must be weighted by their share of the global count.
+Every process computes the same loss from the gathered embeddings, but the gradient flows only into its own part of
+them: the sum of the gradients is that of the global loss, and a loss on local items needs the weight of their share.
 """
 
 from __future__ import annotations
@@ -30,9 +28,6 @@ from torch import Tensor
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import lock
-
-TIMEOUT = timedelta(minutes=10)
-"""Longest time to wait for another process."""
 
 
 class Launch(NamedTuple):
@@ -69,9 +64,8 @@ def processes() -> Iterator[torch.device]:
     if "MASTER_ADDR" not in os.environ:  # torchrun sets it, srun does not
         os.environ["MASTER_ADDR"] = _first_host(os.environ["SLURM_STEP_NODELIST"])
         os.environ.setdefault("MASTER_PORT", str(20000 + int(os.environ["SLURM_JOB_ID"]) % 20000))
-    dist.init_process_group(
-        "nccl" if device.type == "cuda" else "gloo", rank=here.rank, world_size=here.world, timeout=TIMEOUT
-    )
+    backend, timeout = "nccl" if device.type == "cuda" else "gloo", timedelta(minutes=10)
+    dist.init_process_group(backend, rank=here.rank, world_size=here.world, timeout=timeout)
     yield device
     dist.destroy_process_group()  # not after an error, when others may never answer
 
