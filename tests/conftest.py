@@ -1,5 +1,9 @@
 """Long files first, so that no process is left with one at the end."""
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported: threads that spin slow down the rest
+
 LONG = ("workflow/test_workflow.py", "cluster/", "workflow/")
 
 

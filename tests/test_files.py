@@ -5,20 +5,10 @@ import signal
 import time
 
 import pytest
+from training_child import in_fork
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import lock
-
-
-def in_fork(do):
-    """The exit status of `do` in a process of its own; negative for a signal."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            do()
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import sys
 import time
 from multiprocessing import forkserver
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -40,14 +41,19 @@ FRESH = multiprocessing.get_context("forkserver")
 def start_forkserver():
     """Imports torch once, for all the processes that tests start."""
     FRESH.set_forkserver_preload(["training_child"])
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # Python 3.12's fork server does not get this process's path
-    try:
+    with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)):  # Python 3.12's server does not get it
         forkserver.ensure_running()
-    finally:
-        os.environ.pop("PYTHONPATH")
-        if before is not None:
-            os.environ["PYTHONPATH"] = before
+
+
+def in_fork(do):
+    """The exit status of `do` in a process of its own; negative for a signal."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            do()
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def write_store(path, n, seed, frames=(33, 70), spoil=None, bad_image=None):
@@ -87,31 +93,19 @@ def history(folder, name="a", *, timings=True):
         ]
 
 
-def train(
-    folder,
-    name="a",
-    *,
-    lineage="{2,3}",
-    parent=None,
-    checkpoint_seconds=0.0,
-    code="",
-    recipe=None,
-    model=MODEL,
-    **changes,
-):
-    """Trains on `folder`/train.h5 into `folder`/`name`; `changes` are to TRAINING."""
+def train(folder, name="a", *, lineage="{2,3}", checkpoint_seconds=0.0, **options):
+    """Trains on `folder`/train.h5 into `folder`/`name`; `options` are arguments of `train` or changes to TRAINING."""
     module.CHECKPOINT_SECONDS = checkpoint_seconds
+    defaults = {"model": MODEL, "recipe": config.Recipe(), "parent": None, "code": ""}
+    arguments = {key: options.pop(key, default) for key, default in defaults.items()}
     module.train(
         lineage=Lineage.parse(lineage),
-        model=model,
-        recipe=recipe or config.Recipe(),
-        training=config.Training.model_validate(TRAINING.model_dump() | changes),
+        training=config.Training.model_validate(TRAINING.model_dump() | options),
         train_store=folder / "train.h5",
         validation_store=folder / "val.h5",
-        parent=parent,
         out=folder / name / "model",
         state=folder / name / "state",
-        code=code,
+        **arguments,
     )
 
 
@@ -159,14 +153,14 @@ def _in_child(count, log, environment, pause, folder, name, options):
     sys.stderr = os.fdopen(2, "w", buffering=1)
     os.environ.update(environment)
     torch.set_num_threads(1)
-    step_losses, State.discard = module.step_losses, lambda _: None
+    step_losses, State.discard = module.step.step_losses, lambda _: None
 
     def counted(*args):
         count.value += 1
         time.sleep(pause)
         return step_losses(*args)
 
-    module.step_losses = counted
+    module.step.step_losses = counted
     try:
         train(folder, name, **options)
     except InputError as e:

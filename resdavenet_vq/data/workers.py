@@ -44,8 +44,7 @@ def in_parallel[T, R](
                 yield from pending.popleft().result()
         except BrokenProcessPool:
             raise InputError(
-                "a worker process of the preparation was killed, perhaps for lack of memory;"
-                " run it again with fewer workers"
+                "a worker process was killed, perhaps for lack of memory; run it again with fewer workers"
             ) from None
         finally:
             pool.shutdown(cancel_futures=True)

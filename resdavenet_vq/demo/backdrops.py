@@ -1,11 +1,11 @@
-"""The places of the demo's scenes: sky by the time of day, and what stands on the ground below it.
+"""The places of the demo's scenes: the sky by the time of day, and the ground below it.
 
 The pen's box is the whole image: (0, 0) is its upper left, (1, 1) its lower right corner.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -23,18 +23,18 @@ _LIGHT = {"day": 1.0, "sunset": 0.86, "night": 0.5}
 _HORIZON = (0.42, 0.54)
 
 
+@dataclass(frozen=True)
 class _Backdrop:
-    """What the drawings of places share: the pen, the horizon's height, the light and the random choices."""
+    """What the drawings of places share."""
 
-    def __init__(self, pen: Pen, horizon: float, light: float, rng: np.random.Generator) -> None:
-        self.pen = pen
-        self.horizon = horizon
-        self.rng = rng
-        self._light = light
+    pen: Pen
+    horizon: float
+    light: float
+    rng: np.random.Generator
 
     def lit(self, red: float, green: float, blue: float) -> Colour:
-        """A colour in this light, each time a little other."""
-        return shade((int(red), int(green), int(blue)), self._light * self.rng.uniform(0.93, 1.07))
+        """A colour in this light, with a random brightness."""
+        return shade((int(red), int(green), int(blue)), self.light * self.rng.uniform(0.93, 1.07))
 
     def uniform(self, low: float, high: float) -> float:
         return float(self.rng.uniform(low, high))
@@ -166,9 +166,8 @@ def _kitchen(b: _Backdrop) -> None:
 
 def _street(b: _Backdrop) -> None:
     for left in (0.0, 0.25, 0.5, 0.75):
-        b.pen.rectangle(
-            left, b.horizon - b.uniform(0.2, 0.36), left + 0.25, b.horizon, b.lit(*b.rng.uniform(120, 210, 3))
-        )
+        top = b.horizon - b.uniform(0.2, 0.36)
+        b.pen.rectangle(left, top, left + 0.25, b.horizon, b.lit(*b.rng.uniform(120, 210, 3)))
         b.pen.rectangle(left + 0.1, b.horizon - 0.1, left + 0.15, b.horizon, b.lit(80, 54, 40))
     b.ground(b.lit(150, 150, 150))
     b.pen.polygon([(0.3, b.horizon + 0.05), (0.7, b.horizon + 0.05), (1.1, 1), (-0.1, 1)], b.lit(70, 70, 74))
@@ -179,16 +178,8 @@ def _street(b: _Backdrop) -> None:
 INDOORS = "kitchen"
 """The place without a sky, where it is always day."""
 
-PLACES: dict[str, Callable[[_Backdrop], None]] = {
-    "beach": _beach,
-    "desert": _desert,
-    "forest": _forest,
-    "field": _field,
-    "mountain": _mountain,
-    "city": _city,
-    "lake": _lake,
-    "snow": _snow,
-    INDOORS: _kitchen,
-    "street": _street,
+PLACES = {
+    place.__name__.removeprefix("_"): place
+    for place in (_beach, _desert, _forest, _field, _mountain, _city, _lake, _snow, _kitchen, _street)
 }
 """Every place, with its drawing."""

@@ -1,4 +1,4 @@
-"""Captions of the demo's scenes: their vocabulary and their sentences. And the words of its word lists."""
+"""Captions of the demo's scenes: vocabulary and sentences; and the words of its word lists."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _SENTENCES = {
         "{where} there are {0} , {1} , and {2}",
     ),
 }
-"""By the number of objects; `{where}` says place and time, maybe nothing."""
+"""By the number of objects; `{where}` is place and time, maybe nothing."""
 
 _SIZE_IS_SAID = 0.8
 _COLOUR_IS_SAID = 0.92
@@ -89,7 +89,8 @@ def sample(scene: Scene, rng: np.random.Generator) -> tuple[str, ...]:
         where.append(_any_of(_TIMES[scene.time], rng))
     sentence = _any_of(_SENTENCES[len(scene.things)], rng)
     nouns = [_noun_phrase(thing, rng) for thing in scene.things]
-    return _without_idle_pauses(sentence.format(*nouns, where=" ".join(where)).split())
+    text = sentence.format(*nouns, where=" ".join(where))
+    return tuple(text.strip(f" {PAUSE}").split())  # a place that is not said leaves a pause behind
 
 
 def sample_word_list(rng: np.random.Generator) -> tuple[str, ...]:
@@ -129,12 +130,3 @@ def _article(word: str) -> str:
 
 def _any_of(choices: Sequence[str], rng: np.random.Generator) -> str:
     return choices[int(rng.integers(len(choices)))]
-
-
-def _without_idle_pauses(tokens: list[str]) -> tuple[str, ...]:
-    """Without pauses at the beginning or end, which an unsaid place leaves behind."""
-    while tokens[0] == PAUSE:
-        tokens = tokens[1:]
-    while tokens[-1] == PAUSE:
-        tokens = tokens[:-1]
-    return tuple(tokens)

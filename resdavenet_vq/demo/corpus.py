@@ -1,23 +1,18 @@
 """The demo corpus, made on this machine: drawn scenes, synthetic spoken captions, exact alignments.
 
-Each utterance follows from the corpus's seed, the split's name and its own number alone, so
-that the files are the same, byte for byte, for any number of workers and on every rerun (with
-the same versions of the libraries on the same type of processor).
+Each utterance is a function of the corpus's seed, the split's name and its own number: the files are the same, byte for
+byte, for any number of workers and on every rerun with the same versions of the libraries on the same type of processor.
 
-No two splits of pairs share a scene or a caption (as a sequence of words). Every scene and
-every caption has one owner among all splits that there could ever be: the first in the
-list of pairs owns half of them, the second a quarter, the third an eighth, and so on, as a hash
-decides; and a split draws until it finds its own. The owner depends on nothing but the split's
-place in that list: other sizes, and splits added at its end, leave the pairs of the rest alone.
-Within a split, scenes and captions may repeat.
+No two splits of pairs share a scene or a caption (as a sequence of words). A hash assigns every scene and every caption
+to one split: the first in the list of pairs owns half of them, the second a quarter, the third an eighth, and so on. A
+split draws until it gets its own. So other sizes, and splits added at the end of the list, do not change the pairs of
+the rest. Within a split, scenes and captions may repeat.
 """
 
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,14 +24,13 @@ from resdavenet_vq import files
 from resdavenet_vq.config import SpokenScenes
 from resdavenet_vq.corpus import triphones as items
 from resdavenet_vq.corpus.manifest import Interval, format_alignment
+from resdavenet_vq.data.workers import in_parallel
 from resdavenet_vq.demo import captions, espeak, scenes, speech
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.processes import end_with_parent
 from resdavenet_vq.progress import track
 
 _JPEG_QUALITY = 88
 _FILES_IN_A_FOLDER = 1000
-_MOST_UTTERANCES_IN_A_CHUNK = 16
 _CAPTIONS_FOR_A_SCENE = 32
 _MOST_DRAWS = 100_000
 
@@ -44,40 +38,22 @@ _MOST_DRAWS = 100_000
 def make(settings: SpokenScenes, split: str, folder: Path, workers: int) -> None:
     """Makes one split with that many processes.
 
-    Writes `folder/{split}/wavs`, for pairs `folder/{split}/images`, and last and whole the ABX items
-    `folder/{split}.item` and `folder/{split}.json` in the layout of Places Audio, with its digest.
-    Raises InputError for an unknown split, a missing synthesiser, or a corpus with too few
-    kinds of scenes for its number of splits.
+    Writes `folder/{split}/wavs`, for pairs `folder/{split}/images`, and at the end the ABX items `folder/{split}.item`
+    and `folder/{split}.json` in the layout of Places Audio, with its digest. Raises InputError for an unknown split, a
+    missing synthesizer, or a corpus with too few kinds of scenes for its number of splits.
     """
-    _check(settings, split)
-    for suffix in (".json", ".json.sha256", ".item"):
-        (folder / f"{split}{suffix}").unlink(missing_ok=True)  # it must not describe the media that are about to change
-    number = settings.pairs[split] if split in settings.pairs else settings.word_lists[split]
-    _write_lists(_make_media(settings, split, number, folder, workers), split, folder)
-
-
-type _Row = tuple[dict[str, Any], tuple[Interval, ...]]
-"""An utterance's row of the JSON file, and its phones."""
-
-
-def _check(settings: SpokenScenes, split: str) -> None:
-    espeak.check_installed()
+    espeak.library_paths()
     if split not in settings.splits:
         raise InputError(f"the corpus has no split {split!r}; known are {', '.join(settings.splits)}")
-
-
-def _make_media(settings: SpokenScenes, split: str, number: int, folder: Path, workers: int) -> list[_Row]:
-    """Makes the wav and image files of a split."""
-    for subfolder in dict.fromkeys(map(_subfolder, range(number))):
-        for media in ("wavs", "images") if split in settings.pairs else ("wavs",):
-            (folder / split / media / subfolder).mkdir(parents=True, exist_ok=True)
-    return list(_rows(partial(_make_one, settings, split, folder), number, workers, label=f"making {split}"))
-
-
-def _write_lists(rows: list[_Row], split: str, folder: Path) -> None:
-    """Writes the items, the JSON file and its digest, once wav and image files are there."""
-    with_images = "image" in rows[0][0]
-    content = {"audio_base_path": f"{split}/wavs", **({"image_base_path": f"{split}/images"} if with_images else {})}
+    for suffix in (".json", ".json.sha256", ".item"):
+        (folder / f"{split}{suffix}").unlink(missing_ok=True)  # it must not describe the media that are about to change
+    n = (settings.pairs | settings.word_lists)[split]
+    media = {"audio": "wavs", "image": "images"} if split in settings.pairs else {"audio": "wavs"}
+    for name in media.values():
+        for subfolder in {_subfolder(number) for number in range(n)}:
+            (folder / split / name / subfolder).mkdir(parents=True, exist_ok=True)
+    results = in_parallel(range(n), partial(_make_utterances, settings, split, folder), workers, __name__)
+    rows = list(track(results, f"making {split}", n, "utterances"))
     with files.atomic_write(folder / f"{split}.item") as tmp:
         lines = (
             items.line(row["uttid"], token, row["speaker"])
@@ -86,6 +62,7 @@ def _write_lists(rows: list[_Row], split: str, folder: Path) -> None:
             if items.lasts(token)
         )
         tmp.write_text("\n".join([items.HEADER, *lines]) + "\n", encoding="utf-8")
+    content = {f"{kind}_base_path": f"{split}/{name}" for kind, name in media.items()}
     files.write_json(folder / f"{split}.json", content | {"data": [row for row, _ in rows]})
     files.write_digest(folder / f"{split}.json")
 
@@ -108,26 +85,25 @@ def sample_pair(settings: SpokenScenes, split: str, rng: np.random.Generator) ->
 
 def owner(key: str) -> int:
     """The place in `pairs` of the split that owns a scene or caption: 0 for half of all keys, 1 for a quarter, ..."""
-    value = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest())
+    value = _hash(key)
     return (~value & (value + 1)).bit_length() - 1  # how many ones its binary form ends with
 
 
-def _rows[T](make_one: partial[T], number: int, workers: int, label: str) -> Iterator[T]:
-    """The results of `make_one` for the numbers below `number`, in order."""
-    if workers <= 1 or number <= 1:
-        yield from track(map(make_one, range(number)), label, total=number, unit="utterances")
-        return
-    context = multiprocessing.get_context("spawn")  # a fork would inherit locks of the parent's threads
-    with ProcessPoolExecutor(min(workers, number), mp_context=context, initializer=end_with_parent) as pool:
-        chunk = max(1, min(_MOST_UTTERANCES_IN_A_CHUNK, number // (4 * workers)))
-        results = pool.map(make_one, range(number), chunksize=chunk)
-        yield from track(results, label, total=number, unit="utterances")
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+
+
+type _Row = tuple[dict[str, Any], tuple[Interval, ...]]
+"""An utterance's row of the JSON file, and its phones."""
+
+
+def _make_utterances(settings: SpokenScenes, split: str, folder: Path, numbers: Sequence[int]) -> list[_Row]:
+    return [_make_one(settings, split, folder, number) for number in numbers]
 
 
 def _make_one(settings: SpokenScenes, split: str, folder: Path, number: int) -> _Row:
     """Writes the wav and image files of one utterance."""
-    name = int.from_bytes(hashlib.blake2b(split.encode(), digest_size=8).digest())
-    for_text, for_speech, for_image = np.random.default_rng([settings.seed, name, number]).spawn(3)
+    for_text, for_speech, for_image = np.random.default_rng([settings.seed, _hash(split), number]).spawn(3)
     utterance_id = f"{split}-{number:06d}"
     stem = f"{_subfolder(number)}/{utterance_id}"
 
@@ -156,5 +132,4 @@ def _make_one(settings: SpokenScenes, split: str, folder: Path, number: int) -> 
 
 
 def _subfolder(number: int) -> str:
-    """Where the media of an utterance lie, so that no folder grows without end."""
     return f"{number // _FILES_IN_A_FOLDER:03d}"

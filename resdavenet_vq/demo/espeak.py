@@ -1,9 +1,8 @@
-"""espeak-ng, the synthesiser, through ctypes: words in, samples and exact phone times out.
+"""espeak-ng, the synthesizer, through ctypes: words in, samples and exact phone times out.
 
-The library keeps state (phase, flutter, random numbers) that even its own termination does
-not clear, so that the same call gives other samples later in a process. Each utterance is
-therefore spoken by a freshly loaded copy, which costs about 10 ms; the same words, voice
-and seed then always give the same samples, with one build of the library on one type of
+The library keeps state (phase, flutter, random numbers) that even its own termination does not clear, so that the same
+call gives other samples later in a process. Therefore a freshly loaded copy speaks each utterance, which costs about
+10 ms; the same words, voice and seed then always give the same samples, with one build of the library on one type of
 processor. It is not thread-safe either: parallel work is for processes.
 """
 
@@ -33,7 +32,6 @@ _CHARACTERS_ARE_UTF8 = 1
 _BY_CHARACTER = 1
 _RATE, _PITCH, _RANGE = 1, 3, 4
 _EVENT_LIST_END, _EVENT_PHONEME = 0, 7
-_PHONEME_NAME_BYTES = 8
 
 _NO_BREAK_SPACE = "\u00a0"
 _STRESS_MARKS = "',%=_:|"
@@ -54,7 +52,7 @@ _LONGEST_ZERO_RUN_IN_A_PHONE = 0.002  # seconds; longer ones are a closure, what
 
 
 class Voice(NamedTuple):
-    """How the synthesiser is set: a variant of its American English, and its own 0 to 99 scales."""
+    """How the synthesizer is set: a variant of its American English, and its own 0 to 99 scales."""
 
     variant: str
     pitch: int
@@ -80,20 +78,12 @@ class Synthesis(NamedTuple):
     segments: list[Segment]
 
 
-class _EventId(ctypes.Union):
-    _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * _PHONEME_NAME_BYTES)]
-
-
 class _Event(ctypes.Structure):
+    _numbers = ("type", "unique_identifier", "text_position", "length", "audio_position", "sample")
     _fields_ = [
-        ("type", ctypes.c_int),
-        ("unique_identifier", ctypes.c_uint),
-        ("text_position", ctypes.c_int),
-        ("length", ctypes.c_int),
-        ("audio_position", ctypes.c_int),
-        ("sample", ctypes.c_int),
+        *((name, ctypes.c_int) for name in _numbers),
         ("user_data", ctypes.c_void_p),
-        ("id", _EventId),
+        ("name", ctypes.c_char * 8),  # the largest member of a union; not always ended by a zero
     ]
 
 
@@ -108,14 +98,9 @@ class _Phoneme(NamedTuple):
     text_position: int
 
 
-def check_installed() -> None:
-    """Raises InputError, saying what to install, where the synthesiser is missing."""
-    _library_paths()
-
-
-def synthesise(words: Sequence[str], voice: Voice, seed: int) -> Synthesis:
+def synthesize(words: Sequence[str], voice: Voice, seed: int) -> Synthesis:
     """Speaks the words (lower case; PAUSE between phrases) with every random choice following from `seed`."""
-    text, position_of_word = _text_of(words)
+    text, word_at = _text_of(words)
     with _fresh_library() as (library, sample_rate):
         if library.espeak_SetVoiceByName(f"en-us+{voice.variant}".encode()) != 0:
             raise InputError(f"espeak-ng cannot set its voice en-us+{voice.variant}; is its data folder complete?")
@@ -123,33 +108,32 @@ def synthesise(words: Sequence[str], voice: Voice, seed: int) -> Synthesis:
             library.espeak_SetParameter(parameter, value, 0)
         library.espeak_ng_SetRandSeed(seed)
         samples, phonemes = _speak(library, text)
-    word_at = {position: number for number, position in enumerate(position_of_word)}
     segments = _segments(samples, phonemes, word_at, sample_rate)
-    if {s.word for s in segments} - {None} != set(range(len(position_of_word))):
+    if {s.word for s in segments} - {None} != set(word_at.values()):
         raise InputError(f"espeak-ng did not report every word of {text!r}; use espeakng-loader 0.2.4")
     return Synthesis(samples, sample_rate, segments)
 
 
-def _text_of(words: Sequence[str]) -> tuple[str, list[int]]:
-    """The text to speak and the character, from 1, at which each word begins.
+def _text_of(words: Sequence[str]) -> tuple[str, dict[int, int]]:
+    """The text to speak, and the number of the word that begins at each character, from 1.
 
-    The synthesiser knows pairs of words ("on the", "next to") that it speaks as one with one
-    event; a no-break space between words prevents that, and changes nothing else.
+    The synthesizer knows pairs of words ("on the", "next to") that it speaks as one with one event; a no-break space
+    between words prevents that, and changes nothing else.
     """
-    text, positions = "", []
+    text, word_at = "", dict[int, int]()
     for word in words:
         if word == PAUSE:
             text += PAUSE
             continue
         if text:
             text += " " if text.endswith(PAUSE) else _NO_BREAK_SPACE
-        positions.append(len(text) + 1)
+        word_at[len(text) + 1] = len(word_at)
         text += word
-    return text + ".", positions
+    return text + ".", word_at
 
 
-def _library_paths() -> tuple[str, str]:
-    """The shared library and its data folder."""
+def library_paths() -> tuple[str, str]:
+    """The shared library and its data folder. Raises InputError where they are not installed."""
     try:
         import espeakng_loader
     except ImportError:
@@ -162,13 +146,9 @@ def _library_paths() -> tuple[str, str]:
 @contextmanager
 def _fresh_library() -> Iterator[tuple[ctypes.CDLL, int]]:
     """A newly loaded copy of the library and its sample rate, unloaded afterwards."""
-    path, data = _library_paths()
+    path, data = library_paths()
     library = ctypes.CDLL(path)
     try:
-        library.espeak_Initialize.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_int]
-        library.espeak_SetVoiceByName.argtypes = [ctypes.c_char_p]
-        library.espeak_SetParameter.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int]
-        library.espeak_SetSynthCallback.argtypes = [_Callback]
         library.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
         library.espeak_Synth.argtypes = [
             ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint, ctypes.c_int, ctypes.c_uint, ctypes.c_uint,
@@ -197,18 +177,15 @@ def _speak(library: ctypes.CDLL, text: str) -> tuple[np.ndarray, list[_Phoneme]]
         while events and events[number].type != _EVENT_LIST_END:
             event = events[number]
             if event.type == _EVENT_PHONEME:
-                name = ctypes.string_at(ctypes.addressof(event.id), _PHONEME_NAME_BYTES)  # not always ended by a zero
-                phonemes.append(_Phoneme(event.sample, name.split(b"\0")[0].decode(), event.text_position))
+                phonemes.append(_Phoneme(event.sample, event.name.decode(), event.text_position))
             number += 1
         return 0  # go on
 
     callback = _Callback(receive)  # the name keeps it alive during the call
     library.espeak_SetSynthCallback(callback)
     encoded = text.encode() + b"\0"
-    if (
-        library.espeak_Synth(encoded, len(encoded), 0, _BY_CHARACTER, 0, _CHARACTERS_ARE_UTF8, None, None) != 0
-        or not chunks
-    ):
+    status = library.espeak_Synth(encoded, len(encoded), 0, _BY_CHARACTER, 0, _CHARACTERS_ARE_UTF8, None, None)
+    if status != 0 or not chunks:
         raise InputError(f"espeak-ng could not speak {text!r}")
     return np.concatenate(chunks), phonemes
 
@@ -218,11 +195,10 @@ def _segments(
 ) -> list[Segment]:
     """Segments that tile the samples, beginning and ending with a pause.
 
-    The event of a stop comes with its release. Its closure, a run of zeros just before, is
-    given to the stop, and likewise any longer run of zeros to the phone that follows it.
+    The event of a stop comes with its release. Its closure, a run of zeros just before, belongs to the stop, and
+    likewise any longer run of zeros to the phone that follows it.
     """
-    starts, labels = [0], [SILENCE]
-    words: list[int | None] = [None]
+    events: list[tuple[int, str, int | None]] = [(0, SILENCE, None)]
     for phoneme in phonemes:
         mnemonic = "" if phoneme.mnemonic.startswith("_") else phoneme.mnemonic.lstrip(_STRESS_MARKS)
         if mnemonic == _MODIFIER:
@@ -231,13 +207,11 @@ def _segments(
             raise InputError(
                 f"espeak-ng reports the phoneme {mnemonic!r}, which has no label here; use espeakng-loader 0.2.4"
             )
-        starts.append(phoneme.sample)
-        labels.append(PHONES[mnemonic] if mnemonic else SILENCE)
-        words.append(word_at.get(phoneme.text_position) if mnemonic else None)
-    starts.append(len(samples))
-    labels.append(SILENCE)
-    words.append(None)
+        label, word = (PHONES[mnemonic], word_at.get(phoneme.text_position)) if mnemonic else (SILENCE, None)
+        events.append((phoneme.sample, label, word))
+    events.append((len(samples), SILENCE, None))
 
+    starts, labels, words = zip(*events, strict=True)
     sounding = np.flatnonzero(np.abs(samples.astype(np.int32)) > 1)
     adjusted = list(starts)
     for i in range(1, len(starts)):

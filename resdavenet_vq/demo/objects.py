@@ -1,7 +1,7 @@
 """The objects of the demo's scenes: how each is drawn, and how large.
 
-A drawing fills the box of its pen with one main colour, which the caption names, and its
-darker and lighter shades; other colours stay small.
+A drawing fills the box of its pen with one main colour, which the caption names, and its darker and lighter shades;
+other colours stay small.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Paint(NamedTuple):
     light: Colour
 
     @classmethod
-    def of(cls, colour: Colour) -> Paint:
+    def from_colour(cls, colour: Colour) -> Paint:
         """The three shades of a colour; black's dark one is lighter, so that parts stay visible."""
         if max(colour) < 40:
             return cls(colour, mix(colour, WHITE, 0.22), mix(colour, WHITE, 0.4))
@@ -82,14 +82,13 @@ def _ball(pen: Pen, paint: Paint) -> None:
 
 
 def _cat(pen: Pen, paint: Paint) -> None:
-    eyes = (245, 240, 110)
     pen.line([(0.16, 0.84), (0.02, 0.62), (0.06, 0.4), (0.14, 0.3)], paint.main, 0.09)
     pen.oval(0.46, 0.7, 0.34, 0.29, paint.main)
     pen.oval(0.68, 0.36, 0.25, 0.24, paint.main)
     pen.polygon([(0.46, 0.28), (0.5, 0), (0.68, 0.16)], paint.main)
     pen.polygon([(0.68, 0.16), (0.88, 0), (0.92, 0.28)], paint.main)
     for x in (0.59, 0.78):
-        pen.oval(x, 0.33, 0.055, 0.06, eyes)
+        pen.oval(x, 0.33, 0.055, 0.06, (245, 240, 110))
         pen.oval(x, 0.33, 0.02, 0.05, BLACK)
     pen.polygon([(0.65, 0.43), (0.73, 0.43), (0.69, 0.48)], paint.light)
     for left in (0.28, 0.56):
@@ -149,8 +148,7 @@ def _table(pen: Pen, paint: Paint) -> None:
 
 
 def _cup(pen: Pen, paint: Paint) -> None:
-    handle = [(0.74, 0.26), (0.95, 0.28), (1.0, 0.5), (0.9, 0.68), (0.7, 0.72)]
-    pen.line(handle, paint.main, 0.1)
+    pen.line([(0.74, 0.26), (0.95, 0.28), (1.0, 0.5), (0.9, 0.68), (0.7, 0.72)], paint.main, 0.1)
     pen.polygon([(0.06, 0.13), (0.8, 0.13), (0.7, 0.92), (0.6, 0.99), (0.26, 0.99), (0.16, 0.92)], paint.main)
     pen.oval(0.43, 0.13, 0.37, 0.11, paint.dark)
     pen.oval(0.43, 0.14, 0.29, 0.07, (92, 56, 30))

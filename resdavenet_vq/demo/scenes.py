@@ -40,7 +40,7 @@ class Thing(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """What is seen; `things` stand in order from left to right."""
+    """A place, a time of day and objects in order from left to right."""
 
     place: str
     time: str
@@ -49,12 +49,8 @@ class Scene(NamedTuple):
     @property
     def key(self) -> str:
         """The same for equal scenes only."""
-        return "; ".join(
-            [
-                f"{self.place} {self.time}",
-                *(f"{t.side} {t.size or 'ordinary'} {t.colour} {t.name}" for t in self.things),
-            ]
-        )
+        things = [f"{t.side} {t.size or 'ordinary'} {t.colour} {t.name}" for t in self.things]
+        return "; ".join([f"{self.place} {self.time}", *things])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -80,7 +76,7 @@ def sample(settings: SpokenScenes, rng: np.random.Generator) -> Scene:
 
 
 def render(scene: Scene, size: int, rng: np.random.Generator) -> Image.Image:
-    """The scene as an RGB image of `size` pixels a side, each time a little other."""
+    """The scene as a random RGB image of `size` pixels a side."""
     large = size * _OVERSAMPLING
     image, horizon = backdrops.draw(scene.place, scene.time, large, rng)
     draw = ImageDraw.Draw(image)
@@ -94,10 +90,9 @@ def render(scene: Scene, size: int, rng: np.random.Generator) -> Image.Image:
         if kind.flies and rng.random() < _IN_THE_AIR:
             top = rng.uniform(0.06, 0.2)
         light = rng.uniform(0.86, 1.1) * (_LIGHT_AT_NIGHT if scene.time == "night" else 1.0)
-        pen = Pen(
-            draw, ((centre - width / 2) * large, top * large, width * large, height * large), rng.uniform(-_TILT, _TILT)
-        )
-        kind.draw(pen, Paint.of(shade(COLOURS[thing.colour], light)))
+        box = ((centre - width / 2) * large, top * large, width * large, height * large)
+        pen = Pen(draw, box, rng.uniform(-_TILT, _TILT))
+        kind.draw(pen, Paint.from_colour(shade(COLOURS[thing.colour], light)))
     return _photographed(image.resize((size, size), Image.Resampling.BOX), rng)
 
 

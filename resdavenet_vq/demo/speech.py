@@ -1,17 +1,15 @@
 """Synthetic speakers, and utterances of theirs with exact word and phone times.
 
-A speaker is a voice of the synthesiser with settings of its own and a vocal-tract factor: the
-synthesiser's samples are taken for ones at `factor` times its rate, which shifts formants
-and pitch by that factor and divides all times by it. Every utterance then varies the
-speaker a little and adds a spectral tilt, coloured noise and, if wished, a room. Without that the
-synthesiser repeats itself so exactly that a phone test within speakers has nothing to find.
+A speaker is a voice of the synthesizer with settings of its own and a vocal-tract factor: the samples are taken for
+ones at `factor` times their rate, which shifts formants and pitch by that factor and divides all times by it. Every
+utterance varies the speaker a little and adds a spectral tilt, colored noise and, if configured, a room: the
+synthesizer alone repeats itself so exactly that a phone test within speakers has nothing to find.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +27,7 @@ VARIANTS = (
     "m1", "f1", "m3", "f2", "m4", "f3", "m6", "f5", "m7", "Annie",
     "m8", "klatt2", "Alex", "steph", "Mike", "f4", "klatt4", "Andrea", "adam", "Alicia",
 )  # fmt: skip
-"""The synthesiser's intelligible variants: no whisperers, croakers and robots."""
+"""The synthesizer's intelligible variants: no whisperers, croakers and robots."""
 
 _SPEAKER_STREAM = 77  # sets the draws of speakers apart from those of utterances
 
@@ -45,22 +43,18 @@ _PITCH_VARIES = 12.0
 _PITCH_RANGE_VARIES = 15.0
 _RATE_VARIES = 0.15
 _SCALE_LIMITS = (10, 95)
-
 _SILENCE_BEFORE = (0.05, 0.2)  # seconds
 _SILENCE_AFTER = (0.15, 0.3)
 _LEVEL_DB = (-26.0, -20.0)  # root mean square, re full scale
-
 _ROOM_SECONDS = (0.1, 0.35)  # until its echo is 60 dB down
 _ROOM_GAP = 0.003
 _ROOM_DB = (-12.0, -3.0)
 _SIXTY_DB = 6.9  # ln(1000)
-
 _NOISE_CORNER_HZ = 5.0
 _NOISE_SLOPE = (0.0, 0.45)
 
 
-@dataclass(frozen=True)
-class Speaker:
+class Speaker(NamedTuple):
     """A synthetic speaker."""
 
     name: str
@@ -71,8 +65,8 @@ class Speaker:
 class Speech(NamedTuple):
     """An utterance: samples (n,) int16 at SAMPLE_RATE, and its words and phones in order, in seconds.
 
-    The phones tile the audio from 0 to its end, pauses being SIL. A word goes from the start
-    of its first phone to the end of its last. Times have a resolution of 0.1 ms.
+    The phones tile the audio from 0 to its end, pauses being SIL. A word goes from the start of its first phone to the
+    end of its last. Times have a resolution of 0.1 ms.
     """
 
     samples: np.ndarray
@@ -83,22 +77,15 @@ class Speech(NamedTuple):
 def speaker(number: int, seed: int) -> Speaker:
     """The speaker of that number, from 0 without end: the same however many there are."""
     rng = np.random.default_rng([seed, _SPEAKER_STREAM, number])
-    return Speaker(
-        name=f"spk{number:03d}",
-        voice=Voice(
-            variant=VARIANTS[number % len(VARIANTS)],
-            pitch=int(rng.integers(*_PITCH)),
-            pitch_range=int(rng.integers(*_PITCH_RANGE)),
-            rate=int(rng.integers(*_RATE)),
-        ),
-        vocal_tract=float(rng.uniform(*_VOCAL_TRACT)),
-    )
+    scales = [int(rng.integers(*limits)) for limits in (_PITCH, _PITCH_RANGE, _RATE)]
+    voice = Voice(VARIANTS[number % len(VARIANTS)], *scales)
+    return Speaker(f"spk{number:03d}", voice, float(rng.uniform(*_VOCAL_TRACT)))
 
 
 def speak(words: Sequence[str], speaker: Speaker, settings: SpokenScenes, rng: np.random.Generator) -> Speech:
     """The words (lower case, PAUSE between phrases) as `speaker` says them this once."""
     voice, vocal_tract = _vary(speaker, settings.variability, rng)
-    synthesis = espeak.synthesise(words, voice, seed=int(rng.integers(1, 2**31 - 1)))
+    synthesis = espeak.synthesize(words, voice, seed=int(rng.integers(1, 2**31 - 1)))
     input_rate = synthesis.sample_rate * vocal_tract
     clean = soxr.resample(synthesis.samples.astype(np.float32) / 32768, input_rate, SAMPLE_RATE)
 
@@ -168,12 +155,8 @@ def _phones(segments: list[espeak.Segment], before: float, rate: float, duration
 
 def _words(words: list[str], segments: list[espeak.Segment], phones: list[Interval]) -> tuple[Interval, ...]:
     """Each word from the start of its first phone to the end of its last."""
-    spans: dict[int, tuple[float, float]] = {}
-    for segment, phone in zip(segments, phones, strict=True):
-        if segment.word is not None:
-            start = spans[segment.word][0] if segment.word in spans else phone.start
-            spans[segment.word] = (start, phone.end)
-    return tuple(Interval(*spans[number], word) for number, word in enumerate(words))
+    own = [[p for s, p in zip(segments, phones, strict=True) if s.word == number] for number in range(len(words))]
+    return tuple(Interval(parts[0].start, parts[-1].end, word) for parts, word in zip(own, words, strict=True))
 
 
 def _rms(samples: np.ndarray) -> float:

@@ -2,10 +2,9 @@
 
 A code is *live* if its moving average of frames is at least LIVE_SHARE of the average over all codes. A dead code is
 nearest to hardly any frame, so it does not move. `recipe.dead_codes: restart` moves it to a random valid frame of the
-current global batch and gives it the average cluster size. Random restarts are common practice: Jukebox (Dhariwal et
-al. 2020) restarts codes below one frame per batch, SoundStream (Zeghidour et al. 2021) below two, both in every step.
-Here the threshold is relative, so that it does not depend on the sizes of batch and codebook, and codes are checked
-every RESTART_EVERY steps: a restarted code that no frame takes falls below the threshold again after about 200 steps.
+current global batch and gives it the average cluster size, as Jukebox (Dhariwal et al. 2020) and SoundStream (Zeghidour
+et al. 2021) do, but with a relative threshold, which does not depend on the sizes of batch and codebook. A restarted
+code that no frame takes falls below it again after about 200 steps.
 
 Frames are numbered over the global batch before they are drawn: the draw is the same for any number of processes.
 """
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from resdavenet_vq.model.quantizer import Quantizer
 
 LIVE_SHARE = 0.125
-"""A live code has at least this share of the average cluster size."""
 
 RESTART_EVERY = 25
 """Steps between two checks for dead codes."""
@@ -57,20 +55,11 @@ def restart_is_due(position: tuple[int, int]) -> bool:
 def restart_dead_codes(
     quantizer: Quantizer, frames: Tensor, n_frames: Tensor, n: int, generator: torch.Generator
 ) -> None:
-    """Moves every dead code to a random valid frame of the global batch. Every process must call it.
+    """Moves every dead code to a random valid frame of the global batch. Every process must call it; waits for a GPU.
 
-    Frames that are not finite are ignored. Waits for a GPU.
-
-    Parameters
-    ----------
-    frames
-        (B, C, T): input of the quantizer, this process's part of the global batch, which may be empty.
-    n_frames
-        (B,) int64: valid frames.
-    n
-        Utterances in the global batch; process r has every world-th of them from the r-th on.
-    generator
-        On the CPU, with the same state in all processes.
+    `frames` (B, C, T) is the input of the quantizer for this process's part, which may be empty, of the global batch of
+    `n` utterances: every world-th from the rank-th on. `n_frames` (B,) int64 of them are valid; those that are not
+    finite are ignored. `generator` is on the CPU, with the same state in all processes.
     """
     dead = ~live(quantizer)
     if not dead.any():
@@ -88,17 +77,14 @@ def initialize_from_parent(
     (`convN` of the parent), each at most once if there are enough. Cluster sizes do not change. Process 0 draws.
     """
     model, _ = checkpoint.load(parent)
-    parent_state = model.state_dict()
-    names = {name: f"audio.quantizers.{name}.codebook" for name in quantizers}
+    shapes = {name: x.shape for name, x in model.state_dict().items()}
     new = {
-        name: q
-        for name, q in quantizers.items()
-        if names[name] not in parent_state or parent_state[names[name]].shape != q.codebook.shape
+        name: q for name, q in quantizers.items() if shapes.get(f"audio.quantizers.{name}.codebook") != q.codebook.shape
     }
     if not new:
         return
     drawn = {name: torch.zeros_like(q.codebook) for name, q in new.items()}
-    if distributed.rank() == 0:
+    if distributed.is_first():
         device = next(iter(drawn.values())).device
         numbers = np.flatnonzero(store.image_index >= 0)
         chosen = numbers[torch.randperm(len(numbers), generator=generator)[:UTTERANCES].numpy()]

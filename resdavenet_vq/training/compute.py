@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 COMPILER = "inductor"
 
-COMPILED_VERSIONS = 64
-"""Limit per function; all stages of the audio network share one function, and torch's own limit is 8."""
-
 
 @contextmanager
 def arithmetic(settings: config.Compute, device: torch.device) -> Iterator[None]:
@@ -33,7 +30,7 @@ def arithmetic(settings: config.Compute, device: torch.device) -> Iterator[None]
     backends: Any = torch.backends
     memory: Any = torch.utils.deterministic
     before = backends.cudnn.benchmark, memory.fill_uninitialized_memory
-    deterministic, warn_only = (
+    mode, warn_only = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
@@ -49,7 +46,7 @@ def arithmetic(settings: config.Compute, device: torch.device) -> Iterator[None]
             yield
     finally:
         backends.cudnn.benchmark, memory.fill_uninitialized_memory = before
-        torch.use_deterministic_algorithms(mode=deterministic, warn_only=warn_only)
+        torch.use_deterministic_algorithms(mode, warn_only=warn_only)
 
 
 def autocast(settings: config.Compute, device: torch.device) -> AbstractContextManager[Any]:
@@ -64,7 +61,7 @@ def compile_branches(model: DualEncoder, *, dynamic: bool) -> None:
     A graph break is an error.
     """
     limits = torch._dynamo.config  # noqa: SLF001 - no public name
-    limits.recompile_limit = max(COMPILED_VERSIONS, limits.recompile_limit)
+    limits.recompile_limit = max(64, limits.recompile_limit)  # per function: all audio stages share one; else it is 8
     for part in (*model.audio.stages, model.image):
         part.compile(fullgraph=True, dynamic=dynamic, backend=COMPILER)
 

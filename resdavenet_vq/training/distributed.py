@@ -1,14 +1,12 @@
 """Training with several processes, one GPU each, and the data they exchange.
 
-In a single process every function is the identity. The number of processes does not change the method: process r of W
-takes every W-th pair of the global batch from the r-th on, the pooled embeddings are gathered, so that the similarity
-matrix is that of the global batch, and statistics and gradients are summed over processes. Batch normalization uses
-each process's own part, as in the release; the running statistics of process 0 are kept, as in the release's data
-parallelism.
+In a single process every function is the identity. Process r of W takes every W-th pair of the global batch from the
+r-th on. The pooled embeddings are gathered, so that the similarity matrix is that of the global batch; statistics and
+gradients are summed over processes. Batch normalization uses each process's own part, and the running statistics of
+process 0 are kept, as in the release's data parallelism.
 
-Gradients: every process computes the same loss from the gathered embeddings, but the gradient flows only into its own
-part of them. The sum of the processes' gradients is therefore the gradient of the global loss, and a loss on local
-items must be weighted by their share of the global count.
+Every process computes the same loss from the gathered embeddings, but the gradient flows only into its own part of
+them: the sum of the gradients is that of the global loss, and a loss on local items needs the weight of their share.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ import math
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -31,29 +29,24 @@ from torch import Tensor
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import lock
 
-TIMEOUT = timedelta(minutes=10)
-"""Longest time to wait for another process."""
-
 
 class Launch(NamedTuple):
     """The number of a process, the number of processes, and its number on its machine."""
 
-    rank: int
-    world: int
-    local_rank: int
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
 
 
-def launch(environment: dict[str, str]) -> Launch:
+def launch(environment: Mapping[str, str]) -> Launch:
     """Reads the variables that torchrun or SLURM's srun sets; without them there is a single process."""
     if "WORLD_SIZE" in environment:
-        return Launch(int(environment["RANK"]), int(environment["WORLD_SIZE"]), int(environment["LOCAL_RANK"]))
-    if int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        return Launch(
-            int(environment["SLURM_PROCID"]),
-            int(environment["SLURM_STEP_NUM_TASKS"]),
-            int(environment["SLURM_LOCALID"]),
-        )
-    return Launch(0, 1, 0)
+        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+    elif int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+        names = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
+    else:
+        return Launch()
+    return Launch(*(int(environment[name]) for name in names))
 
 
 @contextmanager
@@ -62,7 +55,7 @@ def processes() -> Iterator[torch.device]:
 
     A single process takes the first GPU that no other training on this machine uses.
     """
-    here = launch(dict(os.environ))
+    here = launch(os.environ)
     if here.world == 1:
         with free_gpu(torch.cuda.device_count(), Path(tempfile.gettempdir())) as number:
             yield _device(number)
@@ -71,9 +64,8 @@ def processes() -> Iterator[torch.device]:
     if "MASTER_ADDR" not in os.environ:  # torchrun sets it, srun does not
         os.environ["MASTER_ADDR"] = _first_host(os.environ["SLURM_STEP_NODELIST"])
         os.environ.setdefault("MASTER_PORT", str(20000 + int(os.environ["SLURM_JOB_ID"]) % 20000))
-    dist.init_process_group(
-        "nccl" if device.type == "cuda" else "gloo", rank=here.rank, world_size=here.world, timeout=TIMEOUT
-    )
+    backend, timeout = "nccl" if device.type == "cuda" else "gloo", timedelta(minutes=10)
+    dist.init_process_group(backend, rank=here.rank, world_size=here.world, timeout=timeout)
     yield device
     dist.destroy_process_group()  # not after an error, when others may never answer
 
@@ -106,18 +98,21 @@ def free_gpu(count: int, folder: Path) -> Iterator[int | None]:
 
 
 def _first_host(node_list: str) -> str:
+    command = ["scontrol", "show", "hostnames", node_list]
     try:
-        hosts = subprocess.run(
-            ["scontrol", "show", "hostnames", node_list], check=True, capture_output=True, text=True
-        ).stdout.split()
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[0]
     except (OSError, subprocess.CalledProcessError) as e:
         raise InputError(f"cannot find the first host of {node_list} ({e}); set MASTER_ADDR to its name") from e
-    return hosts[0]
 
 
 def rank() -> int:
-    """The number of this process; only process 0 writes files."""
+    """The number of this process."""
     return dist.get_rank() if dist.is_initialized() else 0
+
+
+def is_first() -> bool:
+    """Whether this is process 0, which alone writes files."""
+    return rank() == 0
 
 
 def world() -> int:
@@ -161,8 +156,7 @@ def sum_gradients(parameters: Iterable[Tensor]) -> None:
         return
     gradients = []
     for p in parameters:
-        if p.grad is None:
-            p.grad = torch.zeros_like(p)
+        p.grad = torch.zeros_like(p) if p.grad is None else p.grad
         gradients.append(p.grad)
     flat = total(torch.cat([g.flatten() for g in gradients]))
     parts = flat.split([g.numel() for g in gradients])
@@ -182,23 +176,19 @@ def check_agreement(named_tensors: Iterable[tuple[str, Tensor]]) -> None:
     """Raises InputError in every process if a tensor differs, in a single bit, between processes."""
     if world() == 1:
         return
-    names, sums = zip(*((name, _bits(x).sum()) for name, x in named_tensors), strict=True)
-    low = torch.stack(sums)
+    sums = {
+        name: (x.detach().view(torch.int32) if x.dtype == torch.float32 else x.long()).sum()
+        for name, x in named_tensors
+    }
+    low = torch.stack(list(sums.values()))
     high = low.clone()
     dist.all_reduce(low, dist.ReduceOp.MIN)
     dist.all_reduce(high, dist.ReduceOp.MAX)
-    if different := [name for name, same in zip(names, (low == high).tolist(), strict=True) if not same]:
+    if different := [name for name, same in zip(sums, (low == high).tolist(), strict=True) if not same]:
         raise InputError(
-            f"the processes have different values of {different[0]} and {len(different) - 1} other tensors; nothing "
-            f"was saved. "
-            "Run the same command again to resume from the last checkpoint; if it happens again, suspect the hardware"
+            f"the processes have different values of {different[0]} and {len(different) - 1} other tensors, and nothing "
+            "was saved; run the same command again to resume, and suspect the hardware if it happens again"
         )
-
-
-def _bits(x: Tensor) -> Tensor:
-    """The tensor's bits as integers."""
-    x = x.detach().contiguous()
-    return x.view(torch.int32) if x.dtype == torch.float32 else x.long()
 
 
 def wait_for_all() -> None:

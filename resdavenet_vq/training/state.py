@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,7 @@ class State:
 
     @property
     def folder(self) -> Path:
-        """`root/KEY`."""
+        """The folder `root/KEY`."""
         text = json.dumps(self.identity, sort_keys=True, ensure_ascii=False)
         return self.root / hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -59,8 +59,7 @@ class State:
         if not path.is_file() or sha256(path) != manifest["sha256"]:
             fault = "its bytes have changed" if path.is_file() else "it is missing"
             raise InputError(
-                f"{path}: the checkpoint to resume from is damaged ({fault}); remove {self.folder} to train from the "
-                f"start"
+                f"{path}: the checkpoint is damaged ({fault}); remove {self.folder} to train from the start"
             )
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         return state
@@ -83,55 +82,45 @@ class State:
             raise InputError(
                 f"{path}: cannot be written ({e}); free some disk space and run the same command again to resume"
             ) from e
-        self._remove(path for path in self._checkpoints() if path.name != f"checkpoint-{number:06}.pt")
+        self._remove_checkpoints(keep=path.name)
 
     def discard(self) -> None:
         """Removes the checkpoint of a finished training; the identity stays as a record."""
         (self.folder / "latest.json").unlink(missing_ok=True)
-        self._remove(self._checkpoints())
+        self._remove_checkpoints()
 
     def others(self) -> list[str]:
         """One line for each unfinished training of another identity: its folder and what differs."""
         lines = []
         for manifest in sorted(self.root.glob("*/latest.json")):
-            if manifest.parent == self.folder:
-                continue
-            changes = differences(read_json(manifest.with_name("identity.json")), self.identity)
-            lines.append(
-                f"{manifest.parent}: a checkpoint of a training with other settings, data or code is ignored: "
-                f"{'; '.join(changes)}"
-            )
+            if manifest.parent != self.folder:
+                before, after = dict(_flat(read_json(manifest.with_name("identity.json")))), dict(_flat(self.identity))
+                keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
+                changes = [f"{key} {before.get(key, 'absent')} -> {after.get(key, 'absent')}" for key in keys]
+                lines.append(
+                    f"{manifest.parent}: a checkpoint of a training with other settings, data or code is ignored: "
+                    f"{'; '.join(changes)}"
+                )
         return lines
 
-    def _checkpoints(self) -> list[Path]:
-        """All checkpoints in the folder, and temporary files that a kill has left."""
-        return [*self.folder.glob("checkpoint-*.pt"), *self.folder.glob(".*.tmp")]
-
-    @staticmethod
-    def _remove(paths: Iterable[Path]) -> None:
-        for path in paths:
-            path.unlink(missing_ok=True)
+    def _remove_checkpoints(self, keep: str = "") -> None:
+        """Removes checkpoints, and temporary files that a kill has left."""
+        for path in (*self.folder.glob("checkpoint-*.pt"), *self.folder.glob(".*.tmp")):
+            if path.name != keep:
+                path.unlink(missing_ok=True)
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """`training.epochs 6 -> 12` for every value that differs between two identities."""
-    before, after = _flat(old), _flat(new)
-    return [
-        f"{key} {before.get(key, 'absent')} -> {after.get(key, 'absent')}"
-        for key in sorted({*before, *after})
-        if before.get(key) != after.get(key)
-    ]
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, str]:
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
     """Dotted names and JSON texts of the leaves of nested mappings."""
     if isinstance(value, Mapping):
-        return {
-            k: v
-            for key, inner in value.items()
-            for k, v in _flat(inner, f"{prefix}.{key}" if prefix else str(key)).items()
-        }
-    return {prefix: json.dumps(value, sort_keys=True)}
+        for key, inner in value.items():
+            yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, json.dumps(value, sort_keys=True)
+
+
+_VALUES = ("epoch", "step", "history", "best", "best_epoch")
+"""Attributes of a run that a checkpoint holds as they are."""
 
 
 @dataclass
@@ -140,10 +129,11 @@ class Run:
 
     model: DualEncoder
     optimizer: torch.optim.Optimizer
-    totals: Totals
+    recipe: config.Recipe
+    training: config.Training
     device: torch.device
+    totals: Totals
     epoch: int = 1
-    """The current epoch."""
     step: int = 0
     """Number of its finished steps."""
     history: list[dict[str, float]] = field(default_factory=list)
@@ -178,17 +168,12 @@ class Run:
             compute.compile_branches(encoder, dynamic=training.pad_to == "batch")
         trained = [p for p in encoder.parameters() if p.requires_grad]
         optimizer = torch.optim.Adam(trained, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
-        return cls(encoder, optimizer, Totals.empty(encoder, device), device)
+        return cls(encoder, optimizer, recipe, training, device, Totals.empty(encoder, device))
 
     @property
     def position(self) -> str:
-        """For messages."""
+        """Where the training is, for messages."""
         return f"epoch {self.epoch}, step {self.step}"
-
-    def set_learning_rate(self, value: float) -> None:
-        """Sets the learning rate of all parameters."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = value
 
     def finish_epoch(self, row: dict[str, float]) -> None:
         """Appends a row to the history, and keeps the weights if its mean R@10 is the highest so far."""
@@ -209,21 +194,13 @@ class Run:
 
     def to_dict(self) -> dict[str, Any]:
         """For a checkpoint: tensors, containers and plain values."""
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "tally": self.totals.to_dict(),
-            "epoch": self.epoch,
-            "step": self.step,
-            "history": self.history,
-            "best": self.best,
-            "best_epoch": self.best_epoch,
-        }
+        states = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return states | {"totals": asdict(self.totals)} | {name: getattr(self, name) for name in _VALUES}
 
     def resume(self, saved: dict[str, Any]) -> None:
         """Continues from a checkpoint."""
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
-        self.totals = Totals.from_dict(saved["tally"], self.device)
-        self.epoch, self.step = saved["epoch"], saved["step"]
-        self.history, self.best, self.best_epoch = saved["history"], saved["best"], saved["best_epoch"]
+        self.totals = Totals.from_dict(saved["totals"], self.device)
+        for name in _VALUES:
+            setattr(self, name, saved[name])

@@ -65,7 +65,7 @@ class Totals:
         return cls(torch.zeros(4 + len(counts), dtype=torch.float64, device=device), counts)
 
     def add(self, losses: StepLosses, pairs: int) -> None:
-        """Adds a step."""
+        """Adds the losses of a step."""
         self.parts += losses.parts * pairs
         self.pairs += pairs
         for name, counts in losses.counts.items():
@@ -75,25 +75,14 @@ class Totals:
         """Adds the counts of all processes to those of process 0. Every process must call it."""
         for counts in self.counts.values():
             distributed.total(counts)
-            if distributed.rank():
+            if not distributed.is_first():
                 counts.zero_()
-
-    def to_dict(self) -> dict[str, Any]:
-        """For a checkpoint, on the CPU."""
-        counts = {name: x.cpu() for name, x in self.counts.items()}
-        return {
-            "parts": self.parts.cpu(),
-            "counts": counts,
-            "pairs": self.pairs,
-            "seconds": self.seconds,
-            "waited": self.waited,
-        }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], device: torch.device) -> Totals:
         """From a checkpoint; the counts go to process 0."""
-        counts = {name: x.to(device) * (distributed.rank() == 0) for name, x in values["counts"].items()}
-        return cls(values["parts"].to(device), counts, values["pairs"], values["seconds"], values["waited"])
+        counts = {name: x.to(device) * distributed.is_first() for name, x in values["counts"].items()}
+        return cls(**values | {"parts": values["parts"].to(device), "counts": counts})
 
     def to_row(self) -> dict[str, float]:
         """Columns of the history: means over pairs, use of codes, speed. Only valid in process 0 after `collect`."""
@@ -137,25 +126,15 @@ def step_losses(
 ) -> StepLosses:
     """Forward pass and losses of one step, and the update of the codebooks.
 
-    Parameters
-    ----------
-    model
-        In training mode.
-    batch
-        This process's part of the global batch, on the model's device; it may be empty.
-    n
-        Pairs in the global batch.
-    position
-        Epoch (from 1) and step (from 0), which seed the generators.
-    recipe, training
-        Settings.
+    `batch` is this process's part, perhaps empty and on the model's device, of a global batch of `n` pairs; `position`,
+    the epoch (from 1) and the step (from 0), seeds the generators.
 
     Only a restart of dead codes waits for a GPU. Numbers that are not finite appear in the losses, and do not change
     the codebooks.
     """
     device = next(model.parameters()).device
     if len(batch.index) == 0:
-        embeddings, commitments, counts, inputs = _without_pairs(model, device)
+        embeddings, layers = _without_pairs(model, device)
     else:
         missing = max(0, SHORTEST - batch.logmel.shape[2])
         logmel = nn.functional.pad(batch.logmel.float(), (0, missing), value=PAD_VALUE[recipe.pad_value])
@@ -163,47 +142,36 @@ def step_losses(
             maps = model.image(batch.images)
             audio = model.audio(logmel, batch.n_frames, generator("jitter", training.seed, *position))
         embeddings = torch.cat([model.embed_image(maps), model.embed_speech(audio)], dim=1)
-        layers = {name: layer for name, layer in audio.layers.items() if layer.counts is not None}
-        commitments = [cast("Tensor", layer.commitment_loss) for layer in layers.values()]
-        counts = {name: cast("Tensor", layer.counts) for name, layer in layers.items()}
-        inputs = {name: audio.layers[name.replace("quant", "conv")] for name in layers}
+        layers = audio.layers
     if recipe.dead_codes == "restart" and codebooks.restart_is_due(position):
         for name, quantizer in quantizers_of(model).items():
-            random = generator("restart", training.seed, *position, name)
-            codebooks.restart_dead_codes(quantizer, inputs[name].vectors, inputs[name].n_frames, n, random)
+            conv, random = layers["conv" + name[-1]], generator("restart", training.seed, *position, name)
+            codebooks.restart_dead_codes(quantizer, conv.vectors, conv.n_frames, n, random)
     image, speech = distributed.gather(embeddings, n).chunk(2, dim=1)
     S = pooled_similarity(image, speech)
     impostors = draw_impostors(n, generator("impostors", training.seed, *position)).to(device, non_blocking=True)
     triplets = triplet_losses(S, impostors, training.margin, recipe.semi_hard)
     total, parts = triplets.sum(), torch.stack(triplets).detach().double()
-    if commitments:
+    counts = {name: layer.counts for name, layer in layers.items() if layer.counts is not None}
+    if counts:
         here = torch.stack([c.sum() for c in counts.values()]).double()
         share = here / distributed.total(here.clone())
-        own = torch.stack(commitments)
+        own = torch.stack([x.commitment_loss for x in layers.values() if x.commitment_loss is not None])
         total = total + (own * share).sum()
         parts = torch.cat([parts, distributed.total(own.detach() * share)])
     return StepLosses(total, parts, counts)
 
 
-def _without_pairs(
-    model: DualEncoder, device: torch.device
-) -> tuple[Tensor, list[Tensor], dict[str, Tensor], dict[str, Layer]]:
-    """The contribution of a process whose part of the last batch is empty; its codebooks follow the other processes."""
-    quantized = {
-        name: q(
-            torch.zeros(1, q.codebook.shape[1], 1, device=device), torch.zeros(1, 1, dtype=torch.bool, device=device)
-        )
-        for name, q in quantizers_of(model).items()
-    }
-    embeddings = torch.zeros(0, 2 * model.settings.audio.widths[-1], device=device)
+def _without_pairs(model: DualEncoder, device: torch.device) -> tuple[Tensor, dict[str, Layer]]:
+    """Embeddings and layers of a process whose part of the batch is empty; its codebooks follow the other processes."""
     no_frames = torch.zeros(0, dtype=torch.int64, device=device)
-    inputs = {name: Layer(q.vectors[:0], no_frames) for name, q in quantized.items()}
-    return (
-        embeddings,
-        [q.commitment_loss for q in quantized.values()],
-        {name: q.counts for name, q in quantized.items()},
-        inputs,
-    )
+    layers = {}
+    for name, q in quantizers_of(model).items():
+        padding = torch.zeros(1, q.codebook.shape[1], 1, device=device)
+        output = q(padding, torch.zeros(1, 1, dtype=torch.bool, device=device))
+        layers["conv" + name[-1]] = Layer(output.vectors[:0], no_frames)
+        layers[name] = Layer(output.vectors[:0], no_frames, None, output.commitment_loss, output.counts)
+    return torch.zeros(0, 2 * model.settings.audio.widths[-1], device=device), layers
 
 
 def update(model: nn.Module, optimizer: torch.optim.Optimizer, losses: StepLosses) -> Tensor:

@@ -28,18 +28,9 @@ from resdavenet_vq.files import lock, sha256, write_csv
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.model import checkpoint, pretrained
 from resdavenet_vq.progress import track
-from resdavenet_vq.training import codebooks, compute, distributed
+from resdavenet_vq.training import codebooks, compute, distributed, step
 from resdavenet_vq.training.interruption import Interrupted, Interruption, shielded
 from resdavenet_vq.training.state import Run, State
-from resdavenet_vq.training.step import (
-    all_finite,
-    divergence,
-    generator,
-    learning_rate,
-    quantizers_of,
-    step_losses,
-    update,
-)
 from resdavenet_vq.training.validation import recalls
 
 CHECK_EVERY = 8
@@ -68,133 +59,134 @@ def train(
     parent: Path | None,
     out: Path,
     state: Path,
-    code: str = "",
+    code: str,
 ) -> None:
-    """Trains the last stage of a lineage and writes the model of its best epoch.
+    """Trains the last stage of a lineage and writes the model of its best epoch, by the mean of its two R@10.
 
-    Starts from the parent's model, or resumes the same training where it was interrupted. On SIGTERM or SIGINT it saves
-    its state after the current step and raises InputError.
+    Starts from the model in the folder `parent`, None for a first stage, or resumes the same training where it was
+    interrupted. On SIGTERM or SIGINT it saves its state after the current step and raises InputError.
 
-    Parameters
-    ----------
-    lineage
-        Its last stage is trained.
-    model, recipe, training
-        Settings; the overrides of the lineage are applied to `training`.
-    train_store, validation_store
-        Prepared splits; the second chooses the best epoch by the mean of its two R@10.
-    parent
-        Folder of the parent's model; None for a first stage.
-    out
-        Folder for `history.csv`, `model.safetensors` and `model.json`, written at the end.
-    state
-        Folder of this lineage for the checkpoints of an unfinished training; see `training.state`.
-    code
-        Fingerprint of the code; a checkpoint written by different code is ignored.
+    `training` includes the overrides of the lineage. `out` receives `history.csv`, `model.safetensors` and `model.json`
+    at the end; `state` holds the checkpoints of unfinished trainings of this lineage, see `training.state`. A
+    checkpoint written by code with another fingerprint than `code` is ignored.
     """
     with (
         distributed.processes() as device,
         compute.arithmetic(training.compute, device),
-        lock(state / "lock", f"{state}: this lineage is being trained") if _first() else nullcontext(),
+        lock(state / "lock", f"{state}: this lineage is being trained") if distributed.is_first() else nullcontext(),
         Interruption() as interruption,
         ExitStack() as workers,
     ):
         data, validation = Store(train_store), Store(validation_store)
         _check_request(lineage, parent, data, validation)
-        identity = _identity(lineage, model, recipe, training, parent, data, validation, code)
+        identity = {  # everything that decides the result, as JSON values
+            "lineage": str(lineage),
+            "model": model.model_dump(mode="json"),
+            "recipe": recipe.model_dump(mode="json", include=set(config.TRAINING_SWITCHES)),
+            "training": training.model_dump(mode="json", exclude={"workers", "threads", "gpus", "overrides"}),
+            "parent": sha256(parent / checkpoint.WEIGHTS) if parent else None,
+            "image_weights": None if parent else pretrained.sha256_of(model.image),
+            "data": {"training": data.sha256, "validation": validation.sha256},
+            "features": {key: data.attributes[key] for key in ("features_hash", "max_frames", "precision")},
+            "code": dict(part.rpartition(":")[::2] for part in code.split()),
+        }
         folder = State(state, identity)
         run = Run.start(model, lineage.quantizers, recipe, training, parent, device)
         if saved := folder.load():
             run.resume(saved)
         elif parent and recipe.new_codebooks == "parent_activations":
-            codebooks.initialize_from_parent(
-                quantizers_of(run.model), parent, data, generator("codebooks", training.seed)
-            )
+            random = step.generator("codebooks", training.seed)
+            codebooks.initialize_from_parent(step.quantizers_of(run.model), parent, data, random)
         distributed.wait_for_all()  # all have read the checkpoint before it is replaced
-        if _first():
+        if distributed.is_first():
             start = f"resumes at {run.position}" if saved else "starts"
             processes = f", with {distributed.world()} processes" if distributed.world() > 1 else ""
             _log(*folder.others(), f"{lineage}: {start} on {device}{processes}")
-        batches = workers.enter_context(closing(shielded(_batches(run, data, model.image, recipe, training))))
+        batches = workers.enter_context(closing(shielded(_batches(run, data))))
         try:
             while run.epoch <= training.epochs:
                 started = time.monotonic()
-                _train_epoch(run, batches, _n_pairs(data), recipe, training, folder, interruption)
-                if _first():
-                    row = {"epoch": run.epoch, "learning_rate": learning_rate(training, run.epoch)}
-                    row |= run.totals.to_row() | codebooks.live_codes(quantizers_of(run.model))
+                _train_epoch(run, batches, _n_pairs(data), folder, interruption)
+                if distributed.is_first():
+                    row = {"epoch": run.epoch, "learning_rate": step.learning_rate(training, run.epoch)}
+                    row |= run.totals.to_row() | codebooks.live_codes(step.quantizers_of(run.model))
                     with compute.uncompiled(training.compute):
-                        row |= _validate(run, validation, model.image, training.workers, folder, interruption)
+                        row |= recalls(run.model, validation, training.workers, device, interruption.check)
                     run.finish_epoch(row | {"seconds": time.monotonic() - started})
-                    _log(_summary(run, training.epochs))
-                    _write_tensorboard(run.history[-1], folder)
+                    _report(run, folder)
                 run.next_epoch()
-                _save(run, folder)
                 interruption.raise_if(distributed.highest(int(interruption.signal is not None), device) > 0)
+                _save(run, folder)
         except Interrupted as e:
+            _save(run, folder)
             raise InputError(f"{lineage}: stopped by {e} at {run.position}; {_RESUME}") from None
         except RuntimeError as e:
             if "DataLoader worker" not in str(e):
                 raise
             raise InputError(f"{lineage}: a data worker died at {run.position} ({e}); {_RESUME}") from e
-        if _first():
+        if distributed.is_first():
             _write(out, run, identity | {"code": code})
             folder.discard()
         distributed.wait_for_all()
 
 
-def _batches(
-    run: Run, data: Store, image: config.ImageModel, recipe: config.Recipe, training: config.Training
-) -> Iterable[Batch]:
+def _check_request(lineage: Lineage, parent: Path | None, data: Store, validation: Store) -> None:
+    if (lineage.parent is None) != (parent is None):
+        expected = f"the model of {lineage.parent}" if lineage.parent else "no parent"
+        raise InputError(
+            f"{lineage}: a training of this lineage starts from {expected}, but --parent is {parent or 'not given'}"
+        )
+    for store in (data, validation):
+        if not _n_pairs(store):
+            raise InputError(
+                f"{store.path}: no utterance in this split has an image; training and validation need pairs"
+            )
+
+
+def _batches(run: Run, data: Store) -> Iterable[Batch]:
     """All batches from the run's position on, over epochs: those of the next epoch are read during validation."""
     return training_batches(
         data,
-        image,
-        batch_size=training.batch_size,
-        pad_to=training.pad_to,
-        pad_value=PAD_VALUE[recipe.pad_value],
-        seed=training.seed,
+        run.model.settings.image,
+        batch_size=run.training.batch_size,
+        pad_to=run.training.pad_to,
+        pad_value=PAD_VALUE[run.recipe.pad_value],
+        seed=run.training.seed,
         epoch=run.epoch,
-        workers=training.workers,
+        workers=run.training.workers,
         rank=distributed.rank(),
         world=distributed.world(),
         start_step=run.step,
-        last_epoch=training.epochs,
+        last_epoch=run.training.epochs,
     )
 
 
-def _train_epoch(
-    run: Run,
-    batches: Iterator[Batch],
-    n_pairs: int,
-    recipe: config.Recipe,
-    training: config.Training,
-    folder: State,
-    interruption: Interruption,
-) -> None:
+def _train_epoch(run: Run, batches: Iterator[Batch], n_pairs: int, folder: State, interruption: Interruption) -> None:
     """Takes the remaining steps of an epoch; afterwards all numbers are finite and process 0 has the totals."""
-    steps = math.ceil(n_pairs / training.batch_size)
-    run.set_learning_rate(learning_rate(training, run.epoch))
+    batch_size = run.training.batch_size
+    steps = math.ceil(n_pairs / batch_size)
+    for group in run.optimizer.param_groups:
+        group["lr"] = step.learning_rate(run.training, run.epoch)
     saved, healthy = time.monotonic(), torch.tensor(data=True, device=run.device)
     with closing(_timed(batches, steps - run.step, run)) as timed:
-        label = f"epoch {run.epoch}/{training.epochs}"
-        for batch in track(timed, label, steps - run.step, "steps") if _first() else timed:
-            n = min(training.batch_size, n_pairs - run.step * training.batch_size)
-            losses = step_losses(run.model, batch, n, (run.epoch, run.step), recipe, training)
-            healthy &= update(run.model, run.optimizer, losses)
+        label = f"epoch {run.epoch}/{run.training.epochs}"
+        for batch in track(timed, label, steps - run.step, "steps") if distributed.is_first() else timed:
+            n = min(batch_size, n_pairs - run.step * batch_size)
+            losses = step.step_losses(run.model, batch, n, (run.epoch, run.step), run.recipe, run.training)
+            healthy &= step.update(run.model, run.optimizer, losses)
             run.totals.add(losses, n)
             run.step += 1
             check = run.step % CHECK_EVERY == 0
             if check and not healthy:
-                raise divergence(run.model, run.position)
+                raise step.divergence(run.model, run.position)
             if check or distributed.world() == 1:
                 is_due = time.monotonic() - saved >= CHECKPOINT_SECONDS
                 request = distributed.highest(SAVE_AND_STOP if interruption.signal else SAVE * is_due, run.device)
                 if request:
                     _check_and_collect(run, healthy)
+                    interruption.raise_if(request == SAVE_AND_STOP)
                     _save(run, folder)
                     saved = time.monotonic()
-                interruption.raise_if(request == SAVE_AND_STOP)
     _check_and_collect(run, healthy)
 
 
@@ -211,66 +203,15 @@ def _timed(batches: Iterator[Batch], n: int, run: Run) -> Generator[Batch]:
 
 def _check_and_collect(run: Run, healthy: Tensor) -> None:
     """Before saving: raises InputError unless all numbers are finite and all processes agree; collects the totals."""
-    state = run.model.state_dict().values()
-    if not (healthy & all_finite(state)):
-        raise divergence(run.model, run.position)
+    if not (healthy & step.all_finite(run.model.state_dict().values())):
+        raise step.divergence(run.model, run.position)
     distributed.check_agreement(run.shared_tensors())
     run.totals.collect()
 
 
-def _validate(
-    run: Run, store: Store, image: config.ImageModel, workers: int, folder: State, interruption: Interruption
-) -> dict[str, float]:
-    try:
-        return recalls(run.model, store, image, workers, run.device, interruption.check)
-    except Interrupted:
-        _save(run, folder)
-        raise
-
-
 def _save(run: Run, folder: State) -> None:
-    if _first():
+    if distributed.is_first():
         folder.save(run.to_dict())
-
-
-# -- before and after -----------------------------------------------------------------------------------------
-
-
-def _check_request(lineage: Lineage, parent: Path | None, data: Store, validation: Store) -> None:
-    if (lineage.parent is None) != (parent is None):
-        expected = f"the model of {lineage.parent}" if lineage.parent else "no parent"
-        raise InputError(
-            f"{lineage}: a training of this lineage starts from {expected}, but --parent is {parent or 'not given'}"
-        )
-    for store in (data, validation):
-        if not _n_pairs(store):
-            raise InputError(
-                f"{store.path}: no utterance in this split has an image; training and validation need pairs"
-            )
-
-
-def _identity(
-    lineage: Lineage,
-    model: config.Model,
-    recipe: config.Recipe,
-    training: config.Training,
-    parent: Path | None,
-    data: Store,
-    validation: Store,
-    code: str,
-) -> dict[str, Any]:
-    """Everything that decides the result, as JSON values."""
-    return {
-        "lineage": str(lineage),
-        "model": model.model_dump(mode="json"),
-        "recipe": recipe.model_dump(mode="json", include=set(config.TRAINING_SWITCHES)),
-        "training": training.model_dump(mode="json", exclude={"workers", "threads", "gpus", "overrides"}),
-        "parent": sha256(parent / checkpoint.WEIGHTS) if parent else None,
-        "image_weights": None if parent else pretrained.sha256_of(model.image),
-        "data": {"training": data.sha256, "validation": validation.sha256},
-        "features": {key: data.attributes[key] for key in ("features_hash", "max_frames", "precision")},
-        "code": dict(part.rpartition(":")[::2] for part in code.split()),
-    }
 
 
 def _write(out: Path, run: Run, card: dict[str, Any]) -> None:
@@ -282,33 +223,25 @@ def _write(out: Path, run: Run, card: dict[str, Any]) -> None:
     checkpoint.save(out, run.model, card)
 
 
-def _summary(run: Run, epochs: int) -> str:
-    """The line of the latest epoch in the log."""
+def _report(run: Run, folder: State) -> None:
+    """Tells the log and TensorBoard of the latest epoch."""
     row = run.history[-1]
-    codes = "".join(
-        f", {name} {row[f'{name}_perplexity']:.0f} ({row[f'{name}_codes_used']} codes)" for name in run.totals.counts
-    )
-    return (
-        f"epoch {run.epoch}/{epochs}: loss {row['loss']:.3f}, R@10 {100 * row['mean_recall_at_10']:.1f} %"
+    codes = [
+        f"{name} {row[f'{name}_perplexity']:.0f} ({row[f'{name}_codes_used']} codes)" for name in run.totals.counts
+    ]
+    _log(
+        f"epoch {run.epoch}/{run.training.epochs}: loss {row['loss']:.3f}, R@10 {100 * row['mean_recall_at_10']:.1f} %"
         f"{' (best)' if run.best_epoch == run.epoch else ''}, learning rate {row['learning_rate']:.3g}"
-        f"{codes and ', perplexity'}{codes.replace(',', '', 1)}, {row['pairs_per_second']:.0f} pairs/s, "
+        f"{', perplexity ' if codes else ''}{', '.join(codes)}, {row['pairs_per_second']:.0f} pairs/s, "
         f"{row['seconds']:.0f} s"
     )
-
-
-def _write_tensorboard(row: dict[str, float], folder: State) -> None:
-    """Adds the numbers of an epoch; the writer has a thread, which must have ended before data workers are forked."""
-    with SummaryWriter(folder.folder / "tensorboard") as writer:
+    with SummaryWriter(folder.folder / "tensorboard") as writer:  # its thread must end before data workers are forked
         for name, value in row.items():
             writer.add_scalar(name, value, row["epoch"])
 
 
 def _n_pairs(store: Store) -> int:
     return int((store.image_index >= 0).sum())
-
-
-def _first() -> bool:
-    return distributed.rank() == 0
 
 
 def _log(*lines: str) -> None:

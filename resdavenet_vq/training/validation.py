@@ -15,7 +15,6 @@ from resdavenet_vq.training.interruption import shielded
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resdavenet_vq.config import ImageModel
     from resdavenet_vq.data.store import Store
     from resdavenet_vq.model.dual_encoder import DualEncoder
 
@@ -27,7 +26,7 @@ IMAGES_AT_ONCE = 64
 
 @torch.inference_mode()
 def recalls(
-    model: DualEncoder, store: Store, image: ImageModel, workers: int, device: torch.device, between: Callable[[], None]
+    model: DualEncoder, store: Store, workers: int, device: torch.device, between: Callable[[], None]
 ) -> dict[str, float]:
     """R@1, R@5 and R@10 in both directions, and the mean of the two R@10, as columns of the history.
 
@@ -38,7 +37,7 @@ def recalls(
     try:
         with_speech, image_index = np.unique(store.image_index[store.image_index >= 0], return_inverse=True)
         images = np.zeros((len(store.image_ids), model.settings.audio.widths[-1]), np.float32)
-        with closing(shielded(evaluation_images(store, image, IMAGES_AT_ONCE, workers))) as batches:
+        with closing(shielded(evaluation_images(store, model.settings.image, IMAGES_AT_ONCE, workers))) as batches:
             for pixels, numbers in batches:
                 images[numbers] = model.embed_image(model.image(pixels.to(device))).cpu().numpy()
                 between()
@@ -52,10 +51,7 @@ def recalls(
     scores = evaluate(images[with_speech], speech[store.image_index >= 0], image_index, (1, 5, 10))
     columns = {
         f"{name}_recall_at_{k}": r
-        for name, direction in (
-            ("image_to_speech", scores.image_to_speech),
-            ("speech_to_image", scores.speech_to_image),
-        )
-        for k, r in direction.recall.items()
+        for name in ("image_to_speech", "speech_to_image")
+        for k, r in getattr(scores, name).recall.items()
     }
     return columns | {"mean_recall_at_10": scores.mean_recall(10)}

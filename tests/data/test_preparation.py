@@ -254,7 +254,7 @@ def test_a_killed_worker_is_an_error(tmp_path):
 
     thread = threading.Thread(target=kill)
     thread.start()
-    with pytest.raises(InputError, match="a worker process of the preparation was killed"):
+    with pytest.raises(InputError, match="a worker process was killed"):
         prepare(manifest, Preparation(), tmp_path / "out" / "a.h5", tmp_path / "out" / "a.json", workers=2)
     thread.join()
     assert names(tmp_path / "out") == []

@@ -6,27 +6,13 @@ import numpy as np
 import oracles.corpus as oracle_corpus
 import pytest
 import soundfile
+from demo.settings import LARGEST, settings
 from PIL import Image
 
-from resdavenet_vq.config import SpokenScenes
 from resdavenet_vq.corpus import places
 from resdavenet_vq.demo import captions
 from resdavenet_vq.demo import corpus as spoken_scenes
 from resdavenet_vq.errors import InputError
-
-N = 6
-
-
-def settings(**changes):
-    values = {
-        "layout": "spoken_scenes",
-        "name": "test",
-        "seed": 3,
-        "pairs": {"train": N, "val": 3, "test": 3},
-        "word_lists": {"abx": 4},
-        "image_size": 48,
-    }
-    return SpokenScenes.model_validate(values | changes)
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +54,14 @@ def test_another_seed_makes_another_corpus(folder, tmp_path):
     spoken_scenes.make(settings(seed=4, pairs={"train": 1}), "train", tmp_path, workers=1)
     name = "train/wavs/000/train-000000.wav"
     assert contents(tmp_path)[name] != contents(folder)[name]
+    assert str(folder) not in (folder / "train.json").read_text()  # a corpus can be moved
 
 
 def test_the_json_is_read_back(folder):
     manifest = places.read(folder / "train.json")
     assert manifest.refused == []
     assert manifest.counted == {"bad alignment tokens": 0, "no alignment": 0}
-    assert [u.id for u in manifest.utterances] == [f"train-{i:06d}" for i in range(N)]
+    assert [u.id for u in manifest.utterances] == [f"train-{i:06d}" for i in range(9)]
     for utterance in manifest.utterances:
         info = soundfile.info(utterance.wav)
         assert (info.samplerate, info.channels, info.subtype) == (16000, 1, "PCM_16")
@@ -85,10 +72,6 @@ def test_the_json_is_read_back(folder):
             image.load()
             assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (48, 48))
         assert int(utterance.speaker.removeprefix("spk")) < 20
-
-
-def test_a_corpus_can_be_moved(folder):
-    assert str(folder) not in (folder / "train.json").read_text()
 
 
 def test_word_lists_have_no_images_and_unseen_speakers(folder):
@@ -141,15 +124,17 @@ def test_owners_like_the_oracle():
         assert spoken_scenes.owner(str(number)) == oracle_corpus.trailing_ones(value)
 
 
-@pytest.mark.parametrize("sizes", [{}, {"objects": 3, "colours": 2}, {"objects": 24, "colours": 10, "max_objects": 3}])
-def test_splits_share_no_scene_and_no_caption(sizes):
-    """Even of a corpus with few, of which each split sees most of its own."""
-    corpus = settings(**sizes, pairs={"train": 1, "val": 1, "test": 1, "more": 1})
-    seen = {split: pairs_of(corpus, split, 600) for split in corpus.pairs}
-    for what in (lambda pair: pair[0], lambda pair: captions.words_of(pair[1])):
-        found = [set(map(what, pairs)) for pairs in seen.values()]
-        assert len(set().union(*found)) == sum(map(len, found))
-        assert all(len(f) > 20 for f in found)
+@pytest.mark.parametrize("corpus", [settings(), settings(objects=3, colours=2), LARGEST])
+def test_splits_share_no_scene_and_no_caption(corpus):
+    """Even of a corpus with few, of which each split has most of its own."""
+    corpus = corpus.model_copy(update={"pairs": {"train": 1, "val": 1, "test": 1, "more": 1}})
+    pairs = [pairs_of(corpus, split, 400) for split in corpus.pairs]
+    for part in (
+        [{scene for scene, _ in split} for split in pairs],
+        [{captions.words_of(caption) for _, caption in split} for split in pairs],
+    ):
+        assert len(set().union(*part)) == sum(map(len, part))
+        assert all(len(own) > 20 for own in part)
 
 
 def test_an_owner_never_changes_when_splits_are_added():
@@ -157,17 +142,14 @@ def test_an_owner_never_changes_when_splits_are_added():
     assert pairs_of(few, "val", 300) == pairs_of(many, "val", 300)
 
 
-@pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_every_split_has_all_words_about_equally_often(split):
-    words = captions.vocabulary(settings())
-    shares = {}
-    for corpus, name in ((settings(), split), (settings(pairs={"all": 1}), "all")):
-        counts = Counter(
-            w for _, caption in pairs_of(corpus, name, 2000, seed=len(name)) for w in captions.words_of(caption)
-        )
-        shares[name] = np.array([counts[w] for w in sorted(words)]) / sum(counts.values())
-    assert (shares[split] * 24_000).min() > 40
-    assert np.abs(np.log(shares[split] / shares["all"])).max() < 0.7
+def test_every_split_has_all_words_about_equally_often():
+    words, shares = sorted(captions.vocabulary(settings())), {}
+    for corpus, name in (*((settings(), split) for split in settings().pairs), (settings(pairs={"all": 1}), "all")):
+        pairs = pairs_of(corpus, name, 2000, seed=len(name))
+        counts = Counter(word for _, caption in pairs for word in captions.words_of(caption))
+        shares[name] = np.array([counts[word] for word in words]) / sum(counts.values())
+        assert (shares[name] * 24_000).min() > 40
+    assert all(np.abs(np.log(share / shares["all"])).max() < 0.7 for share in shares.values())
 
 
 def test_too_many_splits_for_too_few_scenes(monkeypatch):

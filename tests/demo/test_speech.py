@@ -3,21 +3,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from demo.settings import LARGEST, settings
 
-from resdavenet_vq.config import SpokenScenes
 from resdavenet_vq.demo import captions, espeak, speech
 from resdavenet_vq.errors import InputError
 
 WORDS = ["on", "the", "left", "there", "is", "a", "bottle", ",", "next", "to", "the", "small", "house"]
-
-
-def settings(**changes):
-    return SpokenScenes.model_validate(
-        {"layout": "spoken_scenes", "name": "test", "seed": 3, "pairs": {"train": 6}} | changes
-    )
-
-
-LARGEST = settings(objects=24, colours=10, max_objects=3)
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +18,9 @@ def utterances():
 
 def test_a_synthesis_does_not_depend_on_what_was_said_before():
     voices = [speech.speaker(n, 3).voice for n in (0, 11)]
-    first = espeak.synthesise(WORDS, voices[0], 5)
-    espeak.synthesise(["something", "else"], voices[1], 6)
-    again = espeak.synthesise(WORDS, voices[0], 5)
+    first = espeak.synthesize(WORDS, voices[0], 5)
+    espeak.synthesize(["something", "else"], voices[1], 6)
+    again = espeak.synthesize(WORDS, voices[0], 5)
     np.testing.assert_array_equal(again.samples, first.samples)
     assert again.segments == first.segments
 
@@ -44,7 +35,7 @@ def test_a_synthesis_does_not_depend_on_what_was_said_before():
     ],
 )
 def test_segments_tile_the_samples_and_every_word_has_its_own(words):
-    synthesis = espeak.synthesise(words, speech.speaker(1, 3).voice, 1)
+    synthesis = espeak.synthesize(words, speech.speaker(1, 3).voice, 1)
     segments = synthesis.segments
     assert segments[0].start == 0
     assert segments[-1].end == len(synthesis.samples)
@@ -61,7 +52,7 @@ def test_segments_tile_the_samples_and_every_word_has_its_own(words):
 def test_closures_belong_to_the_stop_that_ends_them():
     """No phone before a stop ends with more than a few zeros."""
     for number in range(6):
-        synthesis = espeak.synthesise(WORDS, speech.speaker(number, 3).voice, number)
+        synthesis = espeak.synthesize(WORDS, speech.speaker(number, 3).voice, number)
         for a, b in pairwise(synthesis.segments):
             if b.phone in espeak.STOPS and a.phone != espeak.SILENCE and a.phone not in espeak.STOPS:
                 assert np.abs(synthesis.samples[a.end - 20 : a.end].astype(int)).max() > 1, (a, b)
@@ -70,21 +61,17 @@ def test_closures_belong_to_the_stop_that_ends_them():
 def test_every_word_that_can_be_said_has_known_phones():
     words = sorted(captions.vocabulary(LARGEST)) + list(captions.OTHER_WORDS)
     for number, first in enumerate(range(0, len(words), 12)):
-        synthesis = espeak.synthesise(words[first : first + 12], speech.speaker(number, 3).voice, 1)
+        synthesis = espeak.synthesize(words[first : first + 12], speech.speaker(number, 3).voice, 1)
         assert {s.phone for s in synthesis.segments} <= set(espeak.PHONES.values()) | {espeak.SILENCE}
 
 
-def test_phones_tile_the_audio(utterances):
+def test_phones_tile_the_audio_and_words_are_ordered_and_cover_their_phones(utterances):
     for spoken in utterances:
         phones = spoken.phones
         assert phones[0].start == 0
         assert 0 <= len(spoken.samples) / speech.SAMPLE_RATE - phones[-1].end < 1e-4 + 1e-9
         assert [p.start for p in phones[1:]] == [p.end for p in phones[:-1]]
         assert all(p.end > p.start for p in phones)
-
-
-def test_words_are_ordered_and_cover_their_phones(utterances):
-    for spoken in utterances:
         assert [w.label for w in spoken.words] == [w.upper() for w in captions.words_of(WORDS)]
         assert all(a.end <= b.start for a, b in pairwise(spoken.words))
         assert 0 < spoken.words[0].start
@@ -161,7 +148,7 @@ def test_speakers_are_the_same_however_many_there_are():
     assert speech.speaker(7, 4) != some[7]
 
 
-def test_a_missing_synthesiser_says_what_to_install(monkeypatch):
+def test_a_missing_synthesizer_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     with pytest.raises(InputError, match=r"pip install 'resdavenet-vq\[demo\]'"):
-        espeak.check_installed()
+        espeak.library_paths()

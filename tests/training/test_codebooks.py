@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from training_child import MODEL, TRAINING, Child, history, train, write_stores
+from training_child import TRAINING, Child, history, train
 
 from resdavenet_vq import config
 from resdavenet_vq.data.store import Store
@@ -17,8 +17,6 @@ from resdavenet_vq.training.step import generator, quantizers_of
 
 K, C = 12, 5
 LIVELY = config.Recipe(dead_codes="restart", new_codebooks="parent_activations")
-QUICK = MODEL.model_copy(update={"quantizer": config.QuantizerModel(codebook_size=40, decay=0.5)})
-"""With a codebook whose unused codes are dead after a few steps."""
 
 
 def quantizer(dead=(2, 7, 8)):
@@ -50,11 +48,16 @@ def test_restarts_come_every_so_many_steps_but_not_at_the_very_beginning():
     assert due == [(1, 25), (1, 50), (2, 0), (2, 25), (2, 50)]
 
 
+def restart(q, x, n_frames, seed=1):
+    codebooks.restart_dead_codes(q, x, n_frames, len(x), torch.Generator().manual_seed(seed))
+    return q.codebook
+
+
 def test_dead_codes_move_to_valid_frames_of_the_batch_with_size_and_sum():
     q, (x, n_frames) = quantizer(), frames()
     before = {name: v.clone() for name, v in q.named_buffers()}
     mean = q.cluster_size.mean()
-    codebooks.restart_dead_codes(q, x, n_frames, 3, torch.Generator().manual_seed(1))
+    restart(q, x, n_frames)
     valid = torch.cat([x[i, :, :n].T for i, n in enumerate(n_frames)])
     dead, others = [2, 7, 8], [k for k in range(K) if k not in (2, 7, 8)]
     assert all((valid == row).all(dim=1).any() for row in q.codebook[dead])
@@ -64,117 +67,83 @@ def test_dead_codes_move_to_valid_frames_of_the_batch_with_size_and_sum():
     for name, v in q.named_buffers():
         assert torch.equal(v[others], before[name][others])
     assert codebooks.live(q).all()
+    assert nearest(q.codebook[dead], q.codebook).tolist() == dead  # a restarted code is that of its frame
 
 
-def test_without_dead_codes_nothing_moves():
-    q, (x, n_frames) = quantizer(dead=()), frames()
-    before = q.codebook.clone()
-    codebooks.restart_dead_codes(q, x, n_frames, 3, torch.Generator().manual_seed(1))
-    assert torch.equal(q.codebook, before)
-
-
-def test_frames_that_are_not_finite_move_nothing():
-    q, (x, n_frames) = quantizer(), frames()
+@pytest.mark.parametrize(("dead", "factor"), [((), 1.0), ((2, 7, 8), torch.nan)])
+def test_no_dead_code_and_frames_that_are_not_finite_move_nothing(dead, factor):
+    q, (x, n_frames) = quantizer(dead), frames()
     before = {name: v.clone() for name, v in q.named_buffers()}
-    codebooks.restart_dead_codes(q, x * torch.nan, n_frames, 3, torch.Generator().manual_seed(1))
+    restart(q, x * factor, n_frames)
     assert all(torch.equal(v, before[name]) for name, v in q.named_buffers())
 
 
 def test_the_draw_follows_its_generator():
-    def drawn(seed):
-        q, (x, n_frames) = quantizer(), frames()
-        codebooks.restart_dead_codes(q, x, n_frames, 3, torch.Generator().manual_seed(seed))
-        return q.codebook
-
-    assert torch.equal(drawn(1), drawn(1))
-    assert not torch.equal(drawn(1), drawn(2))
+    first, again, other = (restart(quantizer(), *frames(), seed) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
 
 
 def test_a_codebook_larger_than_the_batch_takes_frames_twice():
     q, (x, n_frames) = quantizer(dead=range(11)), frames()
-    codebooks.restart_dead_codes(q, x[1:2], n_frames[1:2], 1, torch.Generator().manual_seed(0))
-    assert (q.codebook[:11] == x[1, :, 0]).all()
-
-
-def test_a_restarted_code_is_taken_by_its_frame():
-    q, (x, n_frames) = quantizer(), frames()
-    codebooks.restart_dead_codes(q, x, n_frames, 3, torch.Generator().manual_seed(1))
-    assert nearest(q.codebook[[2, 7, 8]], q.codebook).tolist() == [2, 7, 8]
+    assert (restart(q, x[1:2], n_frames[1:2])[:11] == x[1, :, 0]).all()
 
 
 # -- in a training ---------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def parent(tmp_path_factory):
-    folder = write_stores(tmp_path_factory.mktemp("parent"))
-    train(folder, lineage="{2}", epochs=1, model=QUICK)
-    return folder / "a" / "model"
-
-
-def start(stores, parent, recipe, seed=1, model=QUICK):
-    run = Run.start(model, (2, 3), recipe, TRAINING, parent, torch.device("cpu"))
-    codebooks.initialize_from_parent(
-        quantizers_of(run.model), parent, Store(stores / "train.h5"), generator("codebooks", seed)
-    )
+def start(parent, model, seed=1):
+    run = Run.start(model, (2, 3), LIVELY, TRAINING, parent, torch.device("cpu"))
+    store = Store(parent.parents[1] / "train.h5")
+    codebooks.initialize_from_parent(quantizers_of(run.model), parent, store, generator("codebooks", seed))
     return quantizers_of(run.model)
 
 
-def test_new_codebooks_are_frames_of_the_parent(stores, parent):
-    found = start(stores, parent, LIVELY)
+def test_new_codebooks_are_frames_of_the_parent(parent, quick):
+    quantizers = start(parent, quick)
     model, _ = checkpoint.load(parent)
-    assert torch.equal(found["quant2"].codebook, model.audio.quantizers["quant2"].codebook)  # the parent has it
-    store = Store(stores / "train.h5")
-    known = []
+    assert torch.equal(quantizers["quant2"].codebook, model.audio.quantizers["quant2"].codebook)  # the parent has it
+    store = Store(parent.parents[1] / "train.h5")
+    frames_of_parent = []
     with torch.inference_mode():
         for i in np.flatnonzero(store.image_index >= 0).tolist():
             logmel = torch.from_numpy(store.logmel(i).astype(np.float32)).T[None]
             layer = model.audio(logmel, torch.tensor([logmel.shape[2]])).layers["conv3"]
-            known.append(layer.vectors[0, :, : layer.n_frames[0]].T)
-    q = found["quant3"]
-    assert (q.codebook[:, None] - torch.cat(known)).abs().amax(dim=2).amin(dim=1).max() < 1e-5
+            frames_of_parent.append(layer.vectors[0, :, : layer.n_frames[0]].T)
+    q = quantizers["quant3"]
+    assert (q.codebook[:, None] - torch.cat(frames_of_parent)).abs().amax(dim=2).amin(dim=1).max() < 1e-5
     assert (q.cluster_size == 1).all()
     assert torch.equal(q.embedding_sum, q.codebook)
-    again, other = start(stores, parent, LIVELY)["quant3"], start(stores, parent, LIVELY, seed=2)["quant3"]
-    assert torch.equal(q.codebook, again.codebook)
-    assert not torch.equal(q.codebook, other.codebook)
+    assert torch.equal(q.codebook, start(parent, quick)["quant3"].codebook)
+    assert not torch.equal(q.codebook, start(parent, quick, seed=2)["quant3"].codebook)
 
 
-def test_a_codebook_of_another_size_is_new(stores, parent):
-    model = QUICK.model_copy(update={"quantizer": config.QuantizerModel(codebook_size=30)})
-    found = start(stores, parent, LIVELY, model=model)["quant2"].codebook
-    assert found.shape == (30, 16)
-    assert found.min() >= 0  # what a ReLU lets through
+def test_a_codebook_of_another_size_is_new(parent, quick):
+    model = quick.model_copy(update={"quantizer": config.QuantizerModel(codebook_size=30)})
+    codebook = start(parent, model)["quant2"].codebook
+    assert codebook.shape == (30, 16)
+    assert codebook.min() >= 0  # what a ReLU lets through
 
 
-@pytest.mark.parametrize("switch", [{"dead_codes": "restart"}, {"new_codebooks": "parent_activations"}])
-def test_each_switch_wakes_codes(stores, parent, switch):
-    options = {"lineage": "{2}->{2,3}", "parent": parent, "model": QUICK}
+def test_each_switch_wakes_codes_and_a_killed_training_ends_with_the_same_bits(stores, parent, quick):
+    options = {"lineage": "{2}->{2,3}", "parent": parent, "model": quick, "epochs": 2}
+    switches = {"dead_codes": "restart", "new_codebooks": "parent_activations"}
     train(stores, "published", **options)
-    train(stores, "lively", recipe=config.Recipe(**switch), **options)
-    published, lively = history(stores, "published")[-1], history(stores, "lively")[-1]
-    assert lively["quant3_codes_used"] > published["quant3_codes_used"]
-    assert lively["quant3_live_codes"] > published["quant3_live_codes"]
-    card = json.loads((stores / "lively" / "model" / "model.json").read_text())
-    assert set(config.TRAINING_SWITCHES) == set(card["recipe"])
-    assert switch.items() <= card["recipe"].items()
-
-
-def test_a_first_stage_has_no_parent_to_begin_at(stores):
-    train(stores, "a", epochs=1)
-    train(stores, "b", epochs=1, recipe=config.Recipe(new_codebooks="parent_activations"))
-    assert history(stores, "a")[0]["loss"] == history(stores, "b")[0]["loss"]
-
-
-def test_killed_and_resumed_it_ends_with_the_same_bits(stores, parent):
-    options = {"lineage": "{2}->{2,3}", "parent": parent, "model": QUICK, "recipe": LIVELY}
-    train(stores, "unbroken", **options)
-    for _ in range(3):
-        child = Child(stores, pause=0.01, **options)
-        child.wait_for_step(4)
-        child.signal(9)
-        child.end()
-    child = Child(stores, **options)
-    assert child.end() == 0, child.text
+    published = history(stores, "published")[-1]
+    for name, value in switches.items():
+        train(stores, name, recipe=config.Recipe(**{name: value}), **options)
+        lively = history(stores, name)[-1]
+        assert lively["quant3_codes_used"] > published["quant3_codes_used"]
+        assert lively["quant3_live_codes"] > published["quant3_live_codes"]
+        card = json.loads((stores / name / "model" / "model.json").read_text())
+        assert set(config.TRAINING_SWITCHES) == set(card["recipe"])
+        assert card["recipe"][name] == value
+        assert card["parent"] == json.loads((parent / "model.json").read_text())["sha256"]
+    train(stores, "unbroken", recipe=LIVELY, **options)
+    child = Child(stores, pause=0.01, recipe=LIVELY, **options)
+    child.wait_for_step(7)  # in the second epoch, after a restart of dead codes
+    child.signal(9)
+    child.end()
+    train(stores, recipe=LIVELY, **options)
     for file in ("model.safetensors", "model.json"):
         assert (stores / "a" / "model" / file).read_bytes() == (stores / "unbroken" / "model" / file).read_bytes()

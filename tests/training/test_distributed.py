@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from training_child import FRESH, MODEL, TRAINING, Child, start_forkserver, train, write_store
+from training_child import FRESH, MODEL, TRAINING, Child, in_fork, start_forkserver, train, write_store
 
 from resdavenet_vq import config
 from resdavenet_vq.data.dataset import training_batches
@@ -22,13 +22,8 @@ from resdavenet_vq.training.step import quantizers_of, step_losses, update
 
 
 def environment(rank, world, port):
-    return {
-        "RANK": str(rank),
-        "WORLD_SIZE": str(world),
-        "LOCAL_RANK": str(rank),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
+    numbers = {"RANK": rank, "WORLD_SIZE": world, "LOCAL_RANK": rank, "MASTER_PORT": port}
+    return {"MASTER_ADDR": "127.0.0.1"} | {name: str(number) for name, number in numbers.items()}
 
 
 def free_port():
@@ -56,19 +51,8 @@ def _among(environment, do, *args):
         do(*args)
 
 
-def batches_of(store, epoch, rank, world):
-    return training_batches(
-        store,
-        MODEL.image,
-        batch_size=8,
-        pad_to="batch",
-        pad_value=0.0,
-        seed=1,
-        epoch=epoch,
-        workers=0,
-        rank=rank,
-        world=world,
-    )
+def batches_of(store, **place):
+    return training_batches(store, MODEL.image, batch_size=8, pad_to="batch", pad_value=0.0, seed=1, workers=0, **place)
 
 
 def fix_batch_norm(model, batch):
@@ -90,17 +74,16 @@ def take_steps(rank, path, out, recipe):
 
     With restarts of dead codes there is one in every step but the first, and one code that is dead in the second epoch.
     """
-    torch.use_deterministic_algorithms(mode=True)
     store = Store(path)
     n_pairs = int((store.image_index >= 0).sum())
     run = Run.start(MODEL, (2, 3), recipe, TRAINING, None, torch.device("cpu"))
-    fix_batch_norm(run.model, next(iter(batches_of(store, 1, 0, 1))))
+    fix_batch_norm(run.model, next(iter(batches_of(store, epoch=1))))
     losses = []
     for epoch in (1, 2):
         if recipe.dead_codes == "restart" and epoch == 2:
             for q in quantizers_of(run.model).values():
                 q.codebook[11], q.cluster_size[11], q.embedding_sum[11] = -100, 1e-4, -1e-2
-        for step, batch in enumerate(batches_of(store, epoch, distributed.rank(), distributed.world())):
+        for step, batch in enumerate(batches_of(store, epoch=epoch, rank=rank, world=distributed.world())):
             n = min(8, n_pairs - 8 * step)
             with mock.patch("resdavenet_vq.training.codebooks.RESTART_EVERY", 1):
                 result = step_losses(run.model, batch, n, (epoch, step), recipe, TRAINING)
@@ -116,23 +99,36 @@ def take_steps(rank, path, out, recipe):
         np.savez(out, losses=np.array(losses), **parameters, **codebooks, **counts)
 
 
-@pytest.mark.parametrize(("world", "dead_codes"), [(2, "keep"), (4, "keep"), (2, "restart"), (4, "restart")])
-def test_as_many_processes_as_one_likes(tmp_path, world, dead_codes):
+def take_steps_of_both_recipes(rank, path, out):
+    torch.use_deterministic_algorithms(mode=True)
+    for dead_codes in ("keep", "restart"):
+        take_steps(rank, path, out.with_suffix(f".{dead_codes}.npz"), config.Recipe(dead_codes=dead_codes))
+    torch.use_deterministic_algorithms(mode=False)
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    """A store of 17 pairs, and the results of a single process."""
+    folder = tmp_path_factory.mktemp("one")
+    take_steps_of_both_recipes(0, write_store(folder / "train.h5", 18, 0), folder / "one")
+    return folder
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_as_many_processes_as_one_likes(one, tmp_path, world):
     """17 pairs in batches of 8: of the last batch's single pair all processes but one have no part."""
-    path = write_store(tmp_path / "train.h5", 18, 0)
-    recipe = config.Recipe(dead_codes=dead_codes)
-    take_steps(0, path, tmp_path / "one.npz", recipe)
-    assert in_ranks(world, take_steps, path, tmp_path / "many.npz", recipe) == [0] * world
-    with np.load(tmp_path / "one.npz") as f, np.load(tmp_path / "many.npz") as g:
-        one, many = dict(f), dict(g)
-    assert one["losses"].shape == (6, 6)
-    assert one["codebook quant2"][11].min() >= (0 if dead_codes == "restart" else -100)
-    tolerance = {"losses": 1e-5, "codebook": 1e-5 if dead_codes == "restart" else 1e-6, "counts": 0, "parameter": 1e-5}
-    for name, x in one.items():
-        assert np.abs(x - many[name]).max() <= tolerance[name.split()[0]], name
+    assert in_ranks(world, take_steps_of_both_recipes, one / "train.h5", tmp_path / "many") == [0] * world
+    for dead_codes in ("keep", "restart"):
+        with np.load(one / f"one.{dead_codes}.npz") as f, np.load(tmp_path / f"many.{dead_codes}.npz") as g:
+            expected, values = dict(f), dict(g)
+        assert expected["losses"].shape == (6, 6)
+        assert expected["codebook quant2"][11].min() >= (0 if dead_codes == "restart" else -100)
+        tolerance = {"losses": 1e-5, "codebook": 1e-5 if dead_codes == "restart" else 1e-6, "counts": 0}
+        for name, x in expected.items():
+            assert np.abs(x - values[name]).max() <= tolerance.get(name.split()[0], 1e-5), name
 
 
-def gathered_gradient(rank, out):
+def exchange(rank, folder):
     n = 5
     whole = torch.randn(n, 3, generator=torch.Generator().manual_seed(0))
     weights = torch.randn(n, 3, generator=torch.Generator().manual_seed(1))
@@ -141,32 +137,20 @@ def gathered_gradient(rank, out):
     assert torch.equal(gathered, whole)
     (gathered.square() * weights).sum().backward()
     assert torch.equal(part.grad, (2 * whole * weights)[rank :: distributed.world()])
-    x = torch.nn.Parameter(torch.zeros(2))
+    x = nn.Parameter(torch.zeros(2))
     if rank:
         x.grad = torch.tensor([1.0, rank])
     distributed.sum_gradients([x])
     assert x.grad.tolist() == [distributed.world() - 1, sum(range(distributed.world()))]
     assert distributed.highest(rank, torch.device("cpu")) == distributed.world() - 1
-    out.with_name(f"passed{rank}").touch()
+    with pytest.raises(InputError, match="different values of other"):
+        distributed.check_agreement([("same", torch.ones(3)), ("other", torch.tensor([1.0, 2.0 + rank * 1e-6]))])
+    (folder / f"passed{rank}").touch()
 
 
-def test_gather_keeps_order_and_gradient(tmp_path):
-    assert in_ranks(3, gathered_gradient, tmp_path / "out") == [0, 0, 0]
+def test_gather_keeps_order_and_gradient_and_disagreement_is_an_error(tmp_path):
+    assert in_ranks(3, exchange, tmp_path) == [0, 0, 0]
     assert len(list(tmp_path.glob("passed*"))) == 3
-
-
-def diverged(rank, folder):
-    tensors = [("same", torch.ones(3)), ("other", torch.tensor([1.0, 2.0 + rank * 1e-6]))]
-    try:
-        distributed.check_agreement(tensors)
-    except InputError as e:
-        (folder / f"told{rank}").write_text(str(e))
-
-
-def test_processes_that_no_longer_agree_are_found_out(tmp_path):
-    assert in_ranks(2, diverged, tmp_path) == [0, 0]
-    for rank in range(2):
-        assert "different values of other" in (tmp_path / f"told{rank}").read_text()
 
 
 def two_trainings(stores, pause=0.0, **options):
@@ -175,17 +159,17 @@ def two_trainings(stores, pause=0.0, **options):
 
 
 def test_a_whole_training_stopped_and_resumed(stores):
-    first, second = two_trainings(stores, pause=0.02, epochs=4)
-    first.wait_for_step(9)
+    first, second = two_trainings(stores, pause=0.02)
+    first.wait_for_step(4)
     for child in (first, second):
         child.signal(signal.SIGTERM)
     assert [first.end(), second.end()] == [1, 1]
     assert "stopped by SIGTERM at epoch " in first.text
-    first, second = two_trainings(stores, epochs=4)
+    first, second = two_trainings(stores)
     assert [first.end(), second.end()] == [0, 0], first.text + second.text
     assert "resumes at epoch " in first.text
-    assert "epoch 4/4: loss" in first.text
-    assert "epoch 4/4" not in second.text  # process 0 speaks for all
+    assert "epoch 3/3: loss" in first.text
+    assert "epoch 3/3" not in second.text  # process 0 speaks for all
     assert (stores / "a" / "model" / "model.json").exists()
 
 
@@ -209,11 +193,11 @@ def test_one_process_is_the_identity(stores):
 
 def test_two_trainings_take_two_gpus(tmp_path):
     def taken(count):
-        pid = os.fork()
-        if pid == 0:
-            with distributed.free_gpu(count, tmp_path) as number:
-                os._exit(99 if number is None else number)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return in_fork(lambda: take(count))
+
+    def take(count):
+        with distributed.free_gpu(count, tmp_path) as number:
+            os._exit(99 if number is None else number)
 
     assert taken(0) == 99
     with distributed.free_gpu(2, tmp_path) as mine:
@@ -231,10 +215,8 @@ def test_two_trainings_take_two_gpus(tmp_path):
         ({"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_NTASKS": "4"}, (3, 4, 1)),
         ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, (0, 1, 0)),  # a batch script's own shell: srun started nobody
         ({"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}, (0, 1, 0)),
-        (
-            {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "SLURM_STEP_NUM_TASKS": "1"},
-            (0, 2, 0),
-        ),  # torchrun in a job
+        # torchrun in a job
+        ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "SLURM_STEP_NUM_TASKS": "1"}, (0, 2, 0)),
     ],
 )
 def test_who_this_process_is(variables, expected):

@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import time
+from unittest import mock
 
 import pytest
 import torch
@@ -90,18 +91,19 @@ def test_signal_to_the_whole_group(stores, unbroken, number):
     assert_equal(result(stores), unbroken)
 
 
-@pytest.mark.usefixtures("_kept")
-def test_signal_during_validation(stores, unbroken, monkeypatch):
-    recalls = module.recalls
-
-    def interrupted(*args):
+def stop_in_validation(stores, **options):
+    def interrupted(*args, recalls=module.recalls):
         os.kill(os.getpid(), signal.SIGTERM)
         return recalls(*args)
 
-    monkeypatch.setattr(module, "recalls", interrupted)
-    with pytest.raises(InputError, match="stopped by SIGTERM at epoch 1, step 5"):
-        train(stores, checkpoint_seconds=600)
-    monkeypatch.setattr(module, "recalls", recalls)
+    expected = pytest.raises(InputError, match="stopped by SIGTERM at epoch 1, step 5")
+    with mock.patch.object(module, "recalls", interrupted), expected:
+        train(stores, **options)
+
+
+@pytest.mark.usefixtures("_kept")
+def test_signal_during_validation(stores, unbroken):
+    stop_in_validation(stores, checkpoint_seconds=600)
     train(stores, checkpoint_seconds=600)
     assert_equal(result(stores), unbroken)
 
@@ -109,10 +111,8 @@ def test_signal_during_validation(stores, unbroken, monkeypatch):
 def test_killed_data_worker(stores):
     child = Child(stores, workers=1, pause=0.2, epochs=30)
     child.wait_for_step(2)
-    (worker,) = subprocess.run(
-        ["pgrep", "-P", str(child.pid)], capture_output=True, text=True, check=True
-    ).stdout.split()
-    os.kill(int(worker), signal.SIGKILL)
+    pgrep = subprocess.run(["pgrep", "-P", str(child.pid)], capture_output=True, text=True, check=True)
+    os.kill(int(pgrep.stdout), signal.SIGKILL)
     assert child.end() == 1
     assert "a data worker died at epoch " in child.text
     assert "run the same command again to resume" in child.text
@@ -128,23 +128,20 @@ def test_second_process_is_refused(stores):
     assert time.monotonic() - start < 2
     child.signal(signal.SIGKILL)
     child.end()
-    train(stores)  # the dead process's lock does not block
+    train(stores, epochs=1)  # the dead process's lock does not block
 
 
 def test_other_settings_do_not_use_the_state(stores, capsys):
-    child = Child(stores, pause=0.05)
-    child.wait_for_step(8)
-    child.signal(signal.SIGTERM)
-    assert child.end() == 1
-    train(stores, learning_rate=1e-3, code="training.train:1a")
+    stop_in_validation(stores, epochs=2)
+    train(stores, epochs=1, learning_rate=1e-3, code="training.train:1a")
     log = capsys.readouterr().err
     assert "a checkpoint of a training with other settings, data or code is ignored: " in log
     assert "training.learning_rate 0.002 -> 0.001" in log
     assert 'code.training.train absent -> "1a"' in log
     assert "{2,3}: starts" in log
     assert len(list((stores / "a" / "state").glob("*/latest.json"))) == 1  # the other's, still there
-    train(stores)
-    assert "resumes at epoch 2" in capsys.readouterr().err
+    train(stores, epochs=2)
+    assert "resumes at epoch 1, step 5" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("_kept")

@@ -4,6 +4,7 @@ import signal
 
 import pytest
 import torch
+from training_child import in_fork
 
 from resdavenet_vq import files
 from resdavenet_vq.errors import InputError
@@ -17,17 +18,6 @@ def content(number):
         "weights": {"a": torch.full((50,), float(number))},
         "history": [{"epoch": 1, "loss": 0.5}],
     }
-
-
-def in_fork(do):
-    """The exit status of `do` in a process of its own; negative for a signal."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            do()
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def test_what_was_saved_is_loaded(tmp_path):
@@ -127,10 +117,8 @@ def test_damaged_checkpoint_is_refused(tmp_path, damage):
 
 
 def test_another_identity_has_another_state(tmp_path):
-    old, new = (
-        State(tmp_path, {"training": {"epochs": 6}, "parent": None}),
-        State(tmp_path, {"training": {"epochs": 12}, "parent": "ab"}),
-    )
+    old = State(tmp_path, {"training": {"epochs": 6}, "parent": None})
+    new = State(tmp_path, {"training": {"epochs": 12}, "parent": "ab"})
     old.save(content(1))
     assert new.load() is None
     (line,) = new.others()

@@ -1,7 +1,6 @@
 """Eight steps of training against the arithmetic of the 2020 release."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -9,18 +8,12 @@ import torch
 from torch import nn
 
 from resdavenet_vq import config
+from resdavenet_vq.data.dataset import Batch
 from resdavenet_vq.model.dual_encoder import DualEncoder
 from resdavenet_vq.release.importing import audio_state
 from resdavenet_vq.training import step
 
 DATA = Path(__file__).parents[1] / "golden"
-
-
-class Batch(NamedTuple):
-    logmel: torch.Tensor
-    n_frames: torch.Tensor
-    images: torch.Tensor
-    index: torch.Tensor
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -54,10 +47,9 @@ def test_golden_trajectory(monkeypatch, threads):
             monkeypatch.setattr(step, "draw_impostors", lambda *_, chosen=impostors: chosen)
             losses = step.step_losses(model, batch, 6, (1, k), config.Recipe(), training)
             assert step.update(model, optimizer, losses)
-            got = [losses.total.item(), *losses.parts.tolist()]
-            assert got == pytest.approx(expected.tolist(), rel=1e-4 if k < 6 else 1e-3, abs=1e-6 if k < 7 else 0.15), (
-                f"step {k}"
-            )
+            values = [losses.total.item(), *losses.parts.tolist()]
+            tolerance = {"rel": 1e-4 if k < 6 else 1e-3, "abs": 1e-6 if k < 7 else 0.15}
+            assert values == pytest.approx(expected.tolist(), **tolerance), f"step {k}"
     finally:
         torch.set_num_threads(before)
     quantizers = step.quantizers_of(model)
