@@ -123,7 +123,7 @@ def test_bad_item_files(tmp_path, text, message):
 
 def test_items_that_are_not_the_features(tmp_path):
     features, item, _, _ = random_task(np.random.default_rng(8), tmp_path)
-    with pytest.raises(InputError, match=r"no layer 'quant3' \(layers: conv2\)"):
+    with pytest.raises(InputError, match=r"no features of 'quant3' \(layers: conv2\)"):
         score(features, item, "quant3")
     with pytest.raises(InputError, match=r"abx\.scoring\.slowest_layer: conv2 is slower than quant1"):
         score(features, item, "conv2", slowest_layer="quant1")

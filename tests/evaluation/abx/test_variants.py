@@ -157,10 +157,10 @@ def test_null_frames_have_the_direction_of_equal_values(tmp_path):
 def test_what_has_no_units_has_no_variants(tmp_path):
     features, item, _, _ = random_task(np.random.default_rng(8), tmp_path)
     for layer in ("onehot2", "segment2"):
-        with pytest.raises(InputError, match=r"no layer 'quant2' \(layers: conv2\)"):
+        with pytest.raises(InputError, match=r"no features of 'quant2' \(layers: conv2\)"):
             score(features, item, layer)
     for layer in ("onehot", "onehot9", "segments2"):
-        with pytest.raises(InputError, match=f"no layer '{layer}'"):
+        with pytest.raises(InputError, match=f"no features of '{layer}'"):
             score(features, item, layer)
 
 
