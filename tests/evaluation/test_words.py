@@ -289,7 +289,7 @@ def test_one_utterance_has_no_chance_level(tmp_path):
 def test_nothing_aligned_is_refused_and_nothing_written(tmp_path):
     bare = codes_file(tmp_path / "bare.h5", [([1, 2], None), ([1], [])])
     good = codes_file(tmp_path / "good.h5", learnt(3))
-    with pytest.raises(InputError, match=r"bare\.h5: none of 2 utterances has a word alignment"):
+    with pytest.raises(InputError, match=r"bare\.h5: none of 2 utterances has aligned words"):
         word_detection.score(bare, good, LAYER, settings_of(), tmp_path / "out", frame_time="published", lineage="{2}")
     with pytest.raises(InputError, match=r"bare\.h5: none of 2"):
         word_detection.score(good, bare, LAYER, settings_of(), tmp_path / "out", frame_time="published", lineage="{2}")
