@@ -23,7 +23,10 @@ MOST_NAMED = 100
 
 PAUSES = frozenset({"", "sil", "sp", "<sil>", "<eps>", "<p:>", "<p>", "[silence]"})
 NOISES = frozenset({"spn", "nsn", "<spn>", "[noise]", "<noise>", "<usb>"})
-SILENCE_LABELS = frozenset(form(x) for x in PAUSES | NOISES for form in (str.lower, str.upper, str.title)) - {"SP", "Sp"}
+SILENCE_LABELS = frozenset(form(x) for x in PAUSES | NOISES for form in (str.lower, str.upper, str.title)) - {
+    "SP",
+    "Sp",
+}
 """Labels of pauses and noises, which are neither words nor phones. None is a word that may be spoken, as NOISE or SP is."""
 
 
