@@ -39,7 +39,8 @@ class Row(NamedTuple):
 def read(path: Path) -> dict[str, Any]:
     """A score file, with its conditions beside its scores."""
     value: dict[str, Any] = read_json(path)
-    return value | value.get("conditions", {})
+    conditions: dict[str, Any] = value.get("conditions", {})
+    return value | conditions
 
 
 def retrieval_rows(value: Mapping[str, Any]) -> Iterator[Row]:
@@ -102,9 +103,9 @@ def collect(
 ) -> pd.DataFrame:
     """The rows of score files, as in scores.csv; of `splits` alone, if they are given.
 
-    `seeds` has the seed of each trained lineage by its folder. A folder that it does not name has the seed of its name,
-    as in `none-2-seed7`, or none. Raises InputError listing the files that are no scores, those that disagree about a
-    score, and those whose conditions differ from another seed's.
+    `seeds` are those of trained lineages by folder; another folder has that of its name, as in `none-2-seed7`, or none.
+    Raises InputError listing the files that are no scores, those that disagree about a score, and those whose
+    conditions differ from another seed's.
     """
     table: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     conditions: dict[tuple[Any, ...], tuple[Path, dict[str, Any]]] = {}
@@ -127,8 +128,8 @@ def collect(
             if row.value is None or (splits is not None and row.split not in splits):
                 continue
             if table.setdefault(key, (row.value, None, None, row.n))[0] != row.value:
-                what = " ".join(str(part) for part in key[1:] if part not in {"", None})
-                faults.append(f"{path}: another file says something else of {what}")
+                score = " ".join(str(part) for part in key[1:] if part not in {"", None})
+                faults.append(f"{path}: another file says something else of {score}")
         own = {name: value[name] for name in CONDITIONS if name in value}
         first, others = conditions.setdefault((lineage, layer, rows[-1].task if rows else "", split), (path, own))
         faults += [

@@ -121,8 +121,11 @@ def _read(path: Path, columns: Sequence[str], keys: Sequence[str]) -> pd.DataFra
     for name in {"value", "low", "high", *SPREAD, "snr_db", "seed"}.intersection(columns):
         numbers = table[name].map(_number).astype("float64")
         required = name in {"value", "mean", "min", "max"}
-        bad = table[name][~np.isfinite(numbers) & ((table[name] != "") | required)]
-        faults += [f"{path}: line {i + 2}: {name} is {text!r}, not a finite number" for i, text in bad.items()]
+        bad = table[~np.isfinite(numbers) & ((table[name] != "") | required)]
+        faults += [
+            f"{path}: line {line}: {name} is {text!r}, not a finite number"
+            for line, text in zip(bad.index + 2, bad[name], strict=True)
+        ]
         table[name] = numbers
     if faults:
         raise InputError(listed(sorted(faults)))

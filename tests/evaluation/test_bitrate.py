@@ -111,9 +111,9 @@ def test_a_missing_file_is_an_error_not_a_smaller_corpus():
     ("utterances", "durations", "message"),
     [
         ([("a", [1]), ("a", [2])], {"a": 1.0}, "utterance a is listed twice"),
-        ([], {}, "no bitrate"),
-        ([("a", [])], {"a": 1.0}, "no bitrate"),
-        ([("a", [1])], {"a": 0.0}, "no bitrate"),
+        ([], {}, "of audio have none"),
+        ([("a", [])], {"a": 1.0}, "of audio have none"),
+        ([("a", [1])], {"a": 0.0}, "of audio have none"),
     ],
 )
 def test_what_has_no_bitrate_is_refused(utterances, durations, message):
