@@ -99,7 +99,7 @@ class _Ordered(Subsampler):
 
 
 class _LateNormalized(InMemoryAccessor):
-    """Frames that are normalized as they are gathered, where there are many: without a normalized copy of them all."""
+    """Frames that are normalized as they are gathered, where there are many: no normalized copy of them all."""
 
     is_normalized: bool
     _late = False
@@ -139,7 +139,6 @@ def _normalized(vectors: torch.Tensor) -> torch.Tensor:
 
 
 def _check_probabilities(sequences: Sequences) -> None:
-    """Raises InputError unless the frames of all items are probabilities."""
     for start, end in sequences.ranges:
         rows = sequences.data[start:end]
         if rows.min() < 0 or np.abs(rows.sum(axis=1) - 1).max() > 1e-3:

@@ -116,7 +116,6 @@ def make(store: Path, settings: Items, out: Path, report: Path) -> None:
 def _lines(
     utterance: Utterance, settings: Items, common: frozenset[str] | None, counts: Counter[str], left_out: Counter[str]
 ) -> Iterator[str]:
-    """The items of one utterance; what is not one is counted."""
     tier = utterance.phones if settings.of == "phones" else utterance.words
     if not tier:
         counts[_without(settings)] += 1
@@ -139,7 +138,6 @@ def _lines(
 
 
 def _phones(tier: tuple[Interval, ...], settings: Items, left_out: Counter[str]) -> list[Token]:
-    """The triphones of aligned phones."""
     phones = [phone._replace(label=_without_stress(phone.label)) for phone in tier] if settings.ignore_stress else tier
     tokens = list(triphones.triphones(phones))
     left_out[AT_A_PAUSE] += sum(not is_silence(phone.label) for phone in phones) - len(tokens)
@@ -152,16 +150,14 @@ def _without_stress(phone: str) -> str:
 
 
 def _words(tier: tuple[Interval, ...], common: frozenset[str], left_out: Counter[str]) -> list[Token]:
-    """The aligned words that are common."""
     left_out[RARE] += sum(not (word.label in common or is_silence(word.label)) for word in tier)
     return [Token(*word, NO_CONTEXT, NO_CONTEXT) for word in tier if word.label in common]
 
 
 def _most_frequent(data: Store, settings: Items) -> frozenset[str]:
     """The words that become items, equally frequent ones by the alphabet."""
-    counts = Counter(
-        word.label for i in range(len(data.ids)) for word in data.utterance(i).words or () if not is_silence(word.label)
-    )
+    words = (word.label for i in range(len(data.ids)) for word in data.utterance(i).words or ())
+    counts = Counter(word for word in words if not is_silence(word))
     ranked = sorted(counts, key=lambda word: (-counts[word], word))
     return frozenset(ranked[: settings.most_frequent_words])
 
@@ -175,7 +171,6 @@ def _too_short(settings: Items) -> str:
 
 
 def _why_none(settings: Items, counts: Counter[str]) -> str:
-    """What is missing where no item could be made, and what to do."""
     total = counts["utterances"]
     if counts[_without(settings)] == total:
         other = "words" if settings.of == "phones" else "phones"
