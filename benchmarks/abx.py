@@ -20,13 +20,10 @@ import argparse
 import gc
 import json
 import math
-import statistics
 import tempfile
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,7 +32,7 @@ import numpy as np
 import polars as pl
 import torch
 from fastabx import Dataset, InMemoryAccessor, Score, Subsampler, Task
-from retrieval import cpu
+from measuring import measure, write
 
 from resdavenet_vq.config import AbxScoring
 from resdavenet_vq.corpus.triphones import HEADER
@@ -206,17 +203,6 @@ def memory(sizes: tuple[int, ...], layer: str) -> list[dict[str, int]]:
     return rows
 
 
-def measure(sides: dict[str, Any], repeats: int) -> dict[str, float]:
-    """Medians of CPU seconds, in turn."""
-    seconds: dict[str, list[float]] = {side: [] for side in sides}
-    for _ in range(repeats):
-        for side, run in sides.items():
-            start = time.process_time()
-            run()
-            seconds[side].append(time.process_time() - start)
-    return {side: round(statistics.median(times), 4) for side, times in seconds.items()}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--utterances", type=int, default=200)
@@ -225,8 +211,6 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     result: dict[str, Any] = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "cpu": cpu(),
         "utterances": arguments.utterances,
         "abx": {},
     }
@@ -269,8 +253,7 @@ def main() -> None:
     abx_cells.NORMALIZED_AT_ONCE = 0  # as if the layer were large
     result["memory"] = {layer: memory((arguments.utterances, arguments.many), layer) for layer in ("conv3", "quant3")}
     print(f"memory: {result['memory']}")
-    out = Path(__file__).parent / "results/abx.json"
-    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write("abx", result)
 
 
 if __name__ == "__main__":

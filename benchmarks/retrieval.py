@@ -10,16 +10,12 @@ and their medians of CPU time compared. `--many` pairs of vectors with `--dim` n
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import statistics
 import time
 import tracemalloc
-from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import torch
+from measuring import measure, write
 
 from resdavenet_vq.evaluation import retrieval
 
@@ -68,13 +64,8 @@ def main() -> None:
     image, speech = pairs(arguments.pairs, arguments.dim)
     tensors = torch.from_numpy(image), torch.from_numpy(speech)
     alike = ours(image, speech) == baseline(*tensors)  # warm
-    seconds: dict[str, list[float]] = {"baseline": [], "package": []}
-    for _ in range(arguments.repeats):
-        for side, run, vectors in (("baseline", baseline, tensors), ("package", ours, (image, speech))):
-            start = time.process_time()
-            run(*vectors)
-            seconds[side].append(time.process_time() - start)
-    medians = {side: statistics.median(times) for side, times in seconds.items()}
+    sides = {"baseline": lambda: baseline(*tensors), "package": lambda v=(image, speech): ours(*v)}
+    medians = measure(sides, arguments.repeats)
     image, speech = pairs(arguments.many, arguments.dim)
     tracemalloc.start()
     start = time.process_time()
@@ -82,10 +73,8 @@ def main() -> None:
     many, added = time.process_time() - start, tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     result = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "cpu": cpu(),
         "pairs": arguments.pairs,
-        "cpu_seconds": {side: round(value, 4) for side, value in medians.items()},
+        "cpu_seconds": medians,
         "ratio": round(medians["baseline"] / medians["package"], 1),
         "recalls alike": alike,
         "many": {
@@ -101,20 +90,7 @@ def main() -> None:
     for side, value in medians.items():
         print(f"{side:10}{value:10.4f}{medians['baseline'] / value:8.1f}")
     print(f"recalls alike: {alike}; {arguments.many} pairs in blocks: {result['many']}")
-    out = Path(__file__).parent / "results/retrieval.json"
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-
-
-def cpu() -> str:
-    """The processor's name, where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    names = (
-        [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        if info.exists()
-        else []
-    )
-    return names[0] if names else platform.processor()
+    write("retrieval", result)
 
 
 if __name__ == "__main__":

@@ -10,16 +10,12 @@ window touches, every token the set of its codes, in dictionaries of dictionarie
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import platform
 import resource
-import time
 from collections import Counter, defaultdict
-from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
+from measuring import measure, write
 
 from resdavenet_vq.evaluation import word_counts
 from resdavenet_vq.evaluation import words as word_detection
@@ -124,45 +120,24 @@ def main() -> None:
     arguments = parser.parse_args()
     spoken, codes = corpus(arguments.utterances)
     ours(spoken[:100], codes[:100])
-    times: dict[str, list[float]] = {"baseline": [], "ours": []}
-    for _ in range(arguments.repeats):
-        start = time.process_time()
-        tables = ours(spoken, codes)
-        times["ours"].append(time.process_time() - start)
-        start = time.process_time()
-        reference = baseline(spoken, codes)
-        times["baseline"].append(time.process_time() - start)
-    seconds = {name: float(np.median(t)) for name, t in times.items()}
+    sides = {"baseline": lambda: baseline(spoken, codes), "ours": lambda: ours(spoken, codes)}
+    seconds = measure(sides, arguments.repeats)
+    tables = ours(spoken, codes)
     result = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "cpu": cpu(),
         "utterances": len(codes),
         "frames": int(sum(map(len, codes))),
         "tokens": sum(map(len, spoken)),
         "rows": [len(t) for t in tables],
         "cpu_seconds": seconds,
         "ratio": seconds["baseline"] / seconds["ours"],
-        "tables_equal": equal(tables, reference),
+        "tables_equal": equal(tables, baseline(spoken, codes)),
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
     print(f"{'':12}{'seconds':>9}{'ratio':>8}")
     for name, t in seconds.items():
         print(f"{name:12}{t:9.2f}{seconds['baseline'] / t:8.1f}")
     print(f"tables equal: {result['tables_equal']}")
-    out = Path(__file__).parent / "results" / "word_detection.json"
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-
-
-def cpu() -> str:
-    """The processor's name, where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    names = (
-        [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        if info.exists()
-        else []
-    )
-    return names[0] if names else platform.processor()
+    write("word_detection", result)
 
 
 if __name__ == "__main__":

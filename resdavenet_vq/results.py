@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,11 +17,17 @@ import pandas as pd
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import SplitCodes
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation import summary
-from resdavenet_vq.files import read_json
+from resdavenet_vq.evaluation import score_files, summary
 from resdavenet_vq.lineage import BASELINE, Lineage
 
 type Task = Literal["retrieval", "abx", "words"]
+
+PATTERNS: dict[Task, str] = {
+    "retrieval": "retrieval/{}.json",
+    "abx": "abx/{}/*.json",
+    "words": "words/*/{}/summary.json",
+}
+"""Where a lineage's scores of a split are."""
 
 
 @dataclass(frozen=True)
@@ -33,21 +40,9 @@ class Words:
     table: pd.DataFrame
 
     @property
-    def f1_threshold(self) -> float:
-        """The F1 from which a word counts as detected."""
-        threshold: float = self.summary["f1_threshold"]
-        return threshold
-
-    @property
-    def best(self) -> int:
-        """The number of best words that the mean F1 is taken over."""
-        best: int = self.summary["best"]
-        return best
-
-    @property
     def n_detected(self) -> int:
         """The number of words that are detected."""
-        return int((self.detectors["f1"] >= self.f1_threshold).sum())
+        return int((self.detectors["f1"] >= self.summary["f1_threshold"]).sum())
 
     @property
     def detectors(self) -> pd.DataFrame:
@@ -70,27 +65,26 @@ class Model:
     @cached_property
     def history(self) -> pd.DataFrame | None:
         """A row per epoch; None for an imported model without epochs."""
-        table = _table(self.folder / "model/history.csv")
-        return None if table is None or table.empty else table
+        file = self.folder / "model/history.csv"
+        return None if not file.is_file() or (table := _table(file)).empty else table
 
     def retrieval(self, split: str) -> dict[str, Any] | None:
         """Scores, conditions and examples of a split."""
-        result: dict[str, Any] | None = _json(self.folder / f"retrieval/{split}.json")
-        return result
+        file = self.folder / f"retrieval/{split}.json"
+        return score_files.read(file) if file.is_file() else None
 
     @property
     def no_retrieval(self) -> str:
         """Why the model has no scores of retrieval, if it has none."""
-        results = (read_json(file) for file in sorted(self.folder.glob("retrieval/*.json")))
+        results = map(score_files.read, sorted(self.folder.glob("retrieval/*.json")))
         return next((result["not_available"] for result in results if "not_available" in result), "")
 
     def words(self, split: str) -> list[Words]:
         """Word detection of every quantizer that was scored on a held-out split, lowest layer first."""
         layers = []
-        for file in sorted(self.folder.glob(f"words/*/{split}/words.csv")):
-            table, totals = _table(file), _json(file.with_name("summary.json"))
-            if table is None or totals is None:
-                continue
+        for scores in sorted(self.folder.glob(PATTERNS["words"].format(split))):
+            file = scores.with_name("words.csv")
+            totals, table = score_files.read(scores), _table(file)
             columns = ("word", "f1", "precision", "recall", "is_stop_word", "is_silence")
             if missing := [name for name in columns if name not in table]:
                 raise InputError(f"{file}: has no column {missing[0]!r}; score the words again")
@@ -133,12 +127,9 @@ class Results:
 
     def conditions(self, task: Task) -> list[dict[str, Any]]:
         """The conditions of a task's scores, which only its files have: one entry per file."""
-        pattern = {"retrieval": "*/retrieval/{}.json", "abx": "*/abx/{}/*.json", "words": "*/words/*/{}/summary.json"}[
-            task
-        ]
         lineages = set(self.scores["lineage"])
-        files = (file for split in self.splits(task) for file in sorted(self.root.glob(pattern.format(split))))
-        values = (value | value.get("conditions", {}) for value in map(read_json, files))
+        patterns = (f"*/{PATTERNS[task].format(split)}" for split in self.splits(task))
+        values = (score_files.read(file) for pattern in patterns for file in sorted(self.root.glob(pattern)))
         return [value for value in values if value["lineage"] in lineages]
 
     @cached_property
@@ -148,16 +139,12 @@ class Results:
         Each also has `model`, the model's name, and `phones`, its table of errors by phones, or None.
         """
         results: dict[str, list[dict[str, Any]]] = {}
-        folders = [(None, self.root / BASELINE), *((model.name, model.folder) for model in self.models)]
-        for split in self.splits("abx"):
-            for name, folder in folders:
-                for file in sorted(folder.glob(f"abx/{split}/*.json"), key=lambda f: f.stem[-1:] + f.stem):
-                    result, phones = _json(file), file.with_suffix(".phones.csv")
-                    more = {
-                        "model": name or with_arrows(result["lineage"]),
-                        "phones": phones if phones.is_file() else None,
-                    }
-                    results.setdefault(split, []).append(result | more)
+        folders = [("", self.root / BASELINE), *((model.name, model.folder) for model in self.models)]
+        for split, (name, folder) in product(self.splits("abx"), folders):
+            for file in sorted(folder.glob(PATTERNS["abx"].format(split)), key=lambda f: f.stem[-1:] + f.stem):
+                result, phones = score_files.read(file), file.with_suffix(".phones.csv")
+                result["model"] = name or with_arrows(result["lineage"])
+                results.setdefault(split, []).append(result | {"phones": phones if phones.is_file() else None})
         return results
 
     def store(self, split: str) -> Store | None:
@@ -183,14 +170,8 @@ def with_arrows(lineage: str) -> str:
     return lineage.replace("->", " → ")
 
 
-def _json(file: Path) -> Any:
-    return read_json(file) if file.is_file() else None
-
-
-def _table(file: Path) -> pd.DataFrame | None:
-    if not file.is_file():
-        return None
+def _table(file: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(file, keep_default_na=False, na_values=[""])  # NA and NULL are words
-    except (ValueError, UnicodeDecodeError) as e:
+    except (OSError, ValueError) as e:
         raise InputError(f"{file}: not a table ({e})") from None

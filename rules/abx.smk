@@ -10,8 +10,6 @@ rule make_items:
         report=plan.root / "items/{split}.report.json",
     log:
         plan.root / "logs/make_items/{split}.log",
-    benchmark:
-        plan.root / "benchmarks/make_items/{split}.tsv"
     conda:
         "../envs/resdavenet-vq.yaml"
     params:
@@ -57,8 +55,6 @@ rule pack_submission:
         plan.root / "{lineage}/abx/{split}/{layer}{edition}.zip",
     log:
         plan.root / "logs/pack_submission/{lineage}/{split}/{layer}{edition}.log",
-    benchmark:
-        plan.root / "benchmarks/pack_submission/{lineage}/{split}/{layer}{edition}.tsv"
     wildcard_constraints:
         edition=EDITION_PATTERN,
     conda:

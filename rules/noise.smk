@@ -44,8 +44,6 @@ rule summarize_noise:
         report(plan.root / "noise.csv", caption="captions/noise.rst", category="Scores", labels={"table": "with noise"}),
     log:
         plan.root / "logs/summarize_noise.log",
-    benchmark:
-        plan.root / "benchmarks/summarize_noise.tsv"
     conda:
         "../envs/resdavenet-vq.yaml"
     params:

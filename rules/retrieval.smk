@@ -9,8 +9,6 @@ rule score_retrieval:
         plan.root / "{lineage}/retrieval/{split}.json",
     log:
         plan.root / "logs/score_retrieval/{lineage}/{split}.log",
-    benchmark:
-        plan.root / "benchmarks/score_retrieval/{lineage}/{split}.tsv"
     conda:
         "../envs/resdavenet-vq.yaml"
     params:

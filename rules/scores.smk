@@ -22,8 +22,6 @@ rule summarize:
         ),
     log:
         plan.root / "logs/summarize.log",
-    benchmark:
-        plan.root / "benchmarks/summarize.tsv"
     conda:
         "../envs/resdavenet-vq.yaml"
     params:
@@ -47,8 +45,6 @@ rule compare:
         ),
     log:
         plan.root / "logs/compare.log",
-    benchmark:
-        plan.root / "benchmarks/compare.tsv"
     conda:
         "../envs/resdavenet-vq.yaml"
     params:

@@ -11,7 +11,6 @@ import typer
 from resdavenet_vq import config
 from resdavenet_vq.commands import Data, Out, Recipe, Settings, app
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.lineage import notation
 
 LineageFolder = Annotated[
     str, typer.Option("--lineage", help="Its folder, like none-2; `baseline` for the raw log-mel features.")
@@ -154,6 +153,8 @@ def compare(scores: Annotated[Path, typer.Argument(help="A scores.csv.")], out: 
 
 def _notation(folder: str) -> str:
     """A lineage's folder as tables write it."""
+    from resdavenet_vq.lineage import notation
+
     try:
         return notation(folder)
     except ValueError as e:

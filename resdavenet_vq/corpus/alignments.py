@@ -31,6 +31,9 @@ BAD_ROWS = "malformed alignment rows"
 BAD_INTERVALS = "bad alignment intervals"
 BAD_TEXTGRIDS = "unusable TextGrids"
 
+UNKNOWN = "<unk>"
+"""The Montreal Forced Aligner's word, and Kaldi's phone, for words that its dictionary lacks."""
+
 _TIERS = {"words": ("words", "word"), "phones": ("phones", "phone", "phonemes")}
 
 type Aligned = tuple[tuple[Interval, ...] | None, tuple[Interval, ...] | None]
@@ -97,7 +100,7 @@ def _from_rows(path: Path, ids: set[str], manifest: Manifest) -> tuple[dict[str,
         interval = _from_ctm(fields) if is_ctm else _from_text(fields)
         if interval is None:
             manifest.notice(BAD_ROWS, f"{path.name} line {line}: {row[:80]}")
-        elif not is_silence(interval.label):
+        elif _is_spoken(fields[4 if is_ctm else 3]):  # before it is upper case: `SP` may be a word
             intervals.append(interval)
     return {utterance_id: (_in_order(intervals), None) for utterance_id, intervals in words.items()}, unmatched_ids
 
@@ -140,7 +143,7 @@ def _from_textgrid(utterance_id: str, paths: list[Path], manifest: Manifest) -> 
     words, phones = _tier(paths[0], tiers, "words"), _tier(paths[0], tiers, "phones") or ()
     if words is None:
         raise InputError(f"{paths[0]}: no tier 'words', but {', '.join(map(repr, tiers)) or 'none'}")
-    spoken = (word._replace(label=word.label.strip().upper()) for word in words if not is_silence(word.label))
+    spoken = (word._replace(label=word.label.strip().upper()) for word in words if _is_spoken(word.label))
     labelled = (phone._replace(label=_phone(phone.label)) for phone in phones)
     return _in_order(_sound(spoken, paths[0], manifest)), _in_order(_sound(labelled, paths[0], manifest))
 
@@ -190,7 +193,11 @@ def _sound(intervals: Iterable[Interval], path: Path, manifest: Manifest) -> Ite
 def _phone(label: str) -> str:
     """As written, since the case of phones means something; pauses and noises in one spelling."""
     text = label.strip().lower()
-    return "SIL" if text in PAUSES else "SPN" if text in NOISES else label.strip()
+    return "SIL" if text in PAUSES else "SPN" if text in NOISES | {UNKNOWN} else label.strip()
+
+
+def _is_spoken(word: str) -> bool:
+    return not is_silence(word) and word.strip().lower() != UNKNOWN
 
 
 # -- both -----------------------------------------------------------------------------------------------

@@ -21,15 +21,18 @@ NO_ALIGNMENT = "no alignment"
 MOST_NAMED = 100
 """Largest number of names listed of each kind of thing noticed."""
 
-PAUSES = frozenset({"", "sil", "sp", "<sil>", "<eps>", "<p:>", "<p>", "silence", "[silence]"})
-NOISES = frozenset({"spn", "<unk>", "<spn>", "[noise]", "<noise>", "<usb>", "nsn"})
-SILENCE_LABELS = PAUSES | NOISES
-"""Labels of pauses and noises, in lower case; they are neither words nor phones."""
+PAUSES = frozenset({"", "sil", "sp", "<sil>", "<eps>", "<p:>", "<p>", "[silence]"})
+NOISES = frozenset({"spn", "nsn", "<spn>", "[noise]", "<noise>", "<usb>"})
+SILENCE_LABELS = frozenset(form(x) for x in PAUSES | NOISES for form in (str.lower, str.upper, str.title)) - {
+    "SP",
+    "Sp",
+}
+"""Labels of pauses and noises, which are neither words nor phones. None is a word that may be spoken, as NOISE or SP is."""
 
 
 def is_silence(label: str) -> bool:
-    """Whether a label is that of a pause or a noise, in any case."""
-    return label.strip().lower() in SILENCE_LABELS
+    """Whether a label is that of a pause or a noise."""
+    return label.strip() in SILENCE_LABELS
 
 
 class Interval(NamedTuple):

@@ -23,8 +23,7 @@ import numpy as np
 from resdavenet_vq.encode.units import runs
 from resdavenet_vq.errors import InputError
 
-_COUNTED_AT_ONCE = 256
-"""Utterances whose runs are kept before they are counted."""
+_COUNTED_AT_ONCE = 256  # utterances whose runs are kept before they are counted
 
 
 @dataclass(frozen=True)
@@ -37,17 +36,14 @@ class Bitrate:
     segment: float
     rows: int
     runs: int
-    symbols: int
-    """Distinct rows."""
-    duration: float
-    """Seconds of audio."""
+    symbols: int  # distinct rows
+    duration: float  # seconds of audio
 
 
 def symbols(rows: np.ndarray, numbers: dict[bytes, int]) -> np.ndarray:
-    """Numbers the distinct rows of (T,) or (T, C) in the order of their first occurrence: (T,) int64.
+    """Numbers (T,) of the rows of (T,) or (T, C) in the order of their first occurrence, -0.0 being equal to 0.0.
 
-    `numbers` has those given so far and gains the new ones, so that equal rows of several utterances get equal numbers.
-    -0.0 equals 0.0.
+    `numbers` has those given so far and gains the new ones, so that equal rows of several utterances have equal numbers.
     """
     of_rows = runs(rows)
     heads = of_rows.code
@@ -76,7 +72,15 @@ def measure(utterances: Iterable[tuple[str, np.ndarray]], durations: Mapping[str
             counts.update(_count(pending))
             pending.clear()
     counts.update(_count(pending))
-    if faults := _differences(ids, set(durations)):
+    faults = [
+        f"bitrate: {len(names)} utterances {fault}: {', '.join(sorted(names)[:10])}; {remedy}"
+        for names, fault, remedy in (
+            (durations.keys() - ids, "have no units", "encode the whole split again"),
+            (ids - durations.keys(), "have units but no duration", "take units and durations from one corpus"),
+        )
+        if names
+    ]
+    if faults:
         raise InputError("\n".join(faults))
     return _from_counts(counts, float(sum(durations.values())))
 
@@ -88,7 +92,8 @@ def _count(parts: Sequence[np.ndarray]) -> dict[tuple[int, int], int]:
     unit, length = np.concatenate(parts, axis=1)
     base = int(length.max(initial=0)) + 1
     both, times = np.unique(unit * base + length, return_counts=True)
-    return dict(zip(zip(*(part.tolist() for part in np.divmod(both, base)), strict=True), times.tolist(), strict=True))
+    columns = zip(*(part.tolist() for part in np.divmod(both, base)), strict=True)
+    return dict(zip(columns, times.tolist(), strict=True))
 
 
 def _from_counts(counts: Counter[tuple[int, int]], duration: float) -> Bitrate:
@@ -96,10 +101,7 @@ def _from_counts(counts: Counter[tuple[int, int]], duration: float) -> Bitrate:
     unit, length, times = np.array(sorted((*run, n) for run, n in counts.items()), np.int64).reshape(-1, 3).T
     n_rows, n_runs = int((length * times).sum()), int(times.sum())
     if not (duration > 0 and n_rows):
-        raise InputError(
-            f"bitrate: {n_rows} rows in {duration:g} s of audio have no bitrate; "
-            "give the units of at least one utterance"
-        )
+        raise InputError(f"bitrate: {n_rows} rows in {duration:g} s of audio have none; give at least one utterance")
     per_run = n_runs / duration
     of_units, of_lengths = _entropy(np.bincount(unit, times)), _entropy(np.bincount(length, times))
     rows = np.bincount(unit, length * times)
@@ -119,16 +121,3 @@ def _entropy(counts: np.ndarray) -> float:
     """Entropy in bits of an empirical distribution."""
     p = counts[counts > 0] / counts.sum()
     return float(max(0.0, -(p * np.log2(p)).sum()))
-
-
-def _differences(ids: set[str], expected: set[str]) -> list[str]:
-    """One line for units that are missing, and one for units of other utterances."""
-    return [
-        f"bitrate: {len(names)} utterances {fault}: {', '.join(sorted(names)[:10])}"
-        f"{', ...' if len(names) > 10 else ''}; {remedy}"
-        for names, fault, remedy in (
-            (expected - ids, "have no units", "encode the whole split again"),
-            (ids - expected, "have units but no duration", "take units and durations from one corpus"),
-        )
-        if names
-    ]

@@ -23,16 +23,7 @@ import numpy as np
 from resdavenet_vq import config
 from resdavenet_vq.encode.maps import MapsFile
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.retrieval import (
-    NO_IMAGE_BRANCH,
-    RANK,
-    Pairing,
-    RetrievalScores,
-    count_ranks,
-    pair,
-    single,
-    summarize,
-)
+from resdavenet_vq.evaluation import retrieval
 from resdavenet_vq.files import write_json
 
 type Similarity = Literal["sisa", "misa", "sima"]
@@ -43,8 +34,8 @@ DESCRIPTIONS: dict[Similarity, str] = {
     "sima": "matchmap, mean over cells of the best frame",
 }
 
-CELLS_AT_ONCE, FRAMES_AT_ONCE = 2048, 4096
-"""In a block of the matchmap, unless one image or one caption has more: 64 MB in double precision."""
+AT_ONCE = 2048, 4096
+"""Cells and frames in a block, unless one image or one caption has more: 64 MB in double precision."""
 
 
 def similarities(cells: np.ndarray, frames: np.ndarray, first: np.ndarray, similarity: Similarity) -> np.ndarray:
@@ -67,29 +58,25 @@ def evaluate(
     maps: MapsFile,
     similarity: Similarity,
     recall_at: tuple[int, ...] = (1, 5, 10),
-    at_once: tuple[int, int] = (CELLS_AT_ONCE, FRAMES_AT_ONCE),
-) -> tuple[RetrievalScores, Pairing]:
+    at_once: tuple[int, int] = AT_ONCE,
+) -> tuple[retrieval.RetrievalScores, retrieval.Pairing]:
     """Scores of both directions, and the captions and images that have them; `at_once` are cells and frames in a block.
 
     Raises InputError without pairs and for values that are not finite.
     """
-    pairs = pair(maps.image_index, len(maps.image_ids))
+    pairs = retrieval.pair(maps.image_index, len(maps.image_ids))
     if not len(pairs.captions):
-        raise InputError(f"{maps.path}: there is no pair of image and caption to retrieve")
-    own = [
-        _scores(maps, pairs.images[i : i + 1], pairs.captions[j : j + 1], similarity)[0]
-        for j, i in enumerate(pairs.image_of.tolist())
-    ]
-    ranks = count_ranks(
-        _blocks(maps, pairs, similarity, at_once), np.concatenate(own), pairs.image_of, len(pairs.images)
-    )
-    return summarize(ranks, pairs.image_of, recall_at), pairs
+        raise InputError(f"{maps.path}: {retrieval.NO_PAIR}")
+    own = zip(pairs.images[pairs.image_of][:, None], pairs.captions[:, None], strict=True)
+    positives = np.concatenate([_scores(maps, image, caption, similarity)[0] for image, caption in own])
+    blocks = _blocks(maps, pairs, similarity, at_once)
+    ranks = retrieval.count_ranks(blocks, positives, pairs.image_of, len(pairs.images))
+    return retrieval.summarize(ranks, pairs.image_of, recall_at), pairs
 
 
 def _blocks(
-    maps: MapsFile, pairs: Pairing, similarity: Similarity, at_once: tuple[int, int]
-) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Blocks of S with their first row and column."""
+    maps: MapsFile, pairs: retrieval.Pairing, similarity: Similarity, at_once: tuple[int, int]
+) -> Iterator[retrieval.Block]:
     images_at_once = max(1, at_once[0] // (maps.shape[0] * maps.shape[1]))
     n_frames = np.diff(maps.offsets)[pairs.captions]
     begins = [0]
@@ -108,34 +95,27 @@ def _scores(maps: MapsFile, images: np.ndarray, captions: np.ndarray, similarity
     first = np.cumsum([0, *map(len, frames[:-1])])
     scores = similarities(cells.reshape(len(cells), -1, cells.shape[-1]), np.concatenate(frames), first, similarity)
     try:
-        return single(scores)
+        return retrieval.single(scores)
     except InputError as e:
         raise InputError(f"{maps.path}: {e}") from None
 
 
 def score(
     maps: Path, similarity: Similarity, settings: config.Retrieval, out: Path, *, lineage: str
-) -> RetrievalScores | None:
-    """Scores a maps file by one of the similarities and writes `out` (JSON): both directions and their conditions.
-
-    Captions without an image are left out and counted. For a model without an image branch `out` says why there are
-    no scores. Raises InputError naming the file if it is missing, incomplete or without pairs.
-    """
+) -> retrieval.RetrievalScores | None:
+    """Scores a maps file by one of the similarities and writes `out` (JSON), likewise `retrieval_files.score`."""
     value = {"lineage": lineage, "matchmap": similarity}
     with MapsFile(maps) as file:
         if not file.image_branch:
-            write_json(out, value | {"not_available": NO_IMAGE_BRANCH, "conditions": {"split": settings.split}})
+            not_available = {"not_available": retrieval.NO_IMAGE_BRANCH, "conditions": {"split": settings.split}}
+            write_json(out, value | not_available)
             return None
         scores, pairs = evaluate(file, similarity, settings.recall_at)
-        conditions = {
-            "split": settings.split,
-            "images": len(pairs.images),
-            "captions": len(pairs.captions),
-            **pairs.left_out,
+        conditions = retrieval.conditions(pairs, settings.split) | {
             "cells": list(file.shape),
             "frame_period": file.frame_period,
             "similarity": DESCRIPTIONS[similarity],
-            "rank": RANK,
+            "rank": retrieval.RANK,
         }
     write_json(out, value | scores.to_dict() | {"conditions": conditions})
     return scores

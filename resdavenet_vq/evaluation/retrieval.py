@@ -1,8 +1,7 @@
 """Cross-modal retrieval: an image finds its captions, a caption finds its image. Ranks and scores, from arrays.
 
-Conventions. The similarity S[i, j] of image i and caption j is the dot product of their
-vectors (`matchmap` has others); rows are images, columns captions. `image_index[j]` is the image of caption j, so an
-image may have several captions, its *positives*; a caption has one image.
+The similarity S[i, j] of image i and caption j is the dot product of their vectors (`matchmap` has others).
+`image_index[j]` is the image of caption j: a caption has one image, an image several captions, its *positives*.
 
 The *rank* of a query is the number of wrong items before its best-scoring positive: those that score strictly higher,
 and of those that score the same (*ties*), the ones with a smaller index. That is the order of a stable sort, so rank 0
@@ -10,27 +9,30 @@ is the first place, and scores that are all the same earn what a fixed order ear
 queries whose rank such a tie touches is reported. R@k is the share of queries with a rank below k; with fewer than k
 items it is 1.
 
-Vectors are multiplied in double precision and the scores rounded to single precision before
-they are compared: which scores tie then depends neither on the blocks nor on the BLAS. S is
-never whole in memory: `rank` makes it in blocks.
+Vectors are multiplied in double precision and the scores rounded to single precision before they are compared: which
+scores tie then depends neither on the blocks nor on the BLAS. S is never whole in memory: `rank` makes it in blocks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from resdavenet_vq.errors import InputError
 
 NO_IMAGE_BRANCH = "the model has no image branch"
-
+NO_PAIR = "there is no pair of image and caption to retrieve"
 RANK = "wrong items before the best right one, 0 is the first place; ties in the order of the file"
 
 BLOCK = 1024
 """Images and captions in a block of S: 8 MB in double precision."""
+
+
+type Block = tuple[int, int, np.ndarray]
+"""First row, first column and scores of a block of S."""
 
 
 class Ranks(NamedTuple):
@@ -45,14 +47,10 @@ class Ranks(NamedTuple):
 class Pairing(NamedTuple):
     """The captions that have an image, and the images that have a caption."""
 
-    captions: np.ndarray
-    """(N,) their numbers in the file"""
-    images: np.ndarray
-    """(I,) likewise"""
-    image_of: np.ndarray
-    """(N,) place among `images` of each caption's image"""
-    left_out: dict[str, int]
-    """Numbers of captions and of images that are left out."""
+    captions: np.ndarray  # (N,) their numbers in the file
+    images: np.ndarray  # (I,) likewise
+    image_of: np.ndarray  # (N,) place among `images` of each caption's image
+    left_out: dict[str, int]  # numbers of captions and of images
 
 
 def pair(image_index: np.ndarray, n_images: int) -> Pairing:
@@ -64,6 +62,11 @@ def pair(image_index: np.ndarray, n_images: int) -> Pairing:
         "images_without_caption": n_images - len(images),
     }
     return Pairing(captions, images, image_of, left_out)
+
+
+def conditions(pairs: Pairing, split: str) -> dict[str, Any]:
+    """What a score file says of the pairs."""
+    return {"split": split, "images": len(pairs.images), "captions": len(pairs.captions), **pairs.left_out}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,37 +102,30 @@ class RetrievalScores:
         return (self.image_to_speech.recall[k] + self.speech_to_image.recall[k]) / 2
 
     def to_dict(self) -> dict[str, dict[str, float]]:
-        """`{"image_to_speech": {"recall_at_10": ...}, "speech_to_image": {...}}`."""
+        """Both directions by their names, each with its plain names."""
         return {"image_to_speech": self.image_to_speech.to_dict(), "speech_to_image": self.speech_to_image.to_dict()}
 
 
 def validate(image: np.ndarray, speech: np.ndarray, image_index: np.ndarray) -> None:
-    """Raises InputError unless (I, D), (N, D) and (N,) belong together, are finite, and every image has a caption."""
+    """Raises InputError unless vectors and index belong together, are finite, and every image has a caption."""
     if image.ndim != 2 or speech.ndim != 2 or image.shape[1] != speech.shape[1] or image_index.shape != (len(speech),):
         raise InputError(
             "retrieval needs image vectors (I, D), speech vectors (N, D) and an image index (N,), "
             f"not {image.shape}, {speech.shape} and {image_index.shape}"
         )
     for name, vectors in (("image", image), ("speech", speech)):
-        bad = [
-            i
-            for start in range(0, len(vectors), BLOCK)
-            for i in start + np.flatnonzero(~np.isfinite(vectors[start : start + BLOCK]).all(axis=1))
-        ]
-        if bad:
+        finite = [np.isfinite(vectors[i : i + BLOCK]).all(axis=1) for i in range(0, len(vectors), BLOCK)]
+        if len(bad := np.flatnonzero(~np.concatenate([*finite, np.ones(0, bool)]))):
             raise InputError(
                 f"{len(bad)} of {len(vectors)} {name} vectors are not finite (the first is number {bad[0]}): "
                 "the model diverged, train it again"
             )
-    n_images = len(image)
     if not len(image_index):
-        raise InputError("there is no pair of image and caption to retrieve")
-    if image_index.min() < 0 or image_index.max() >= n_images:
-        raise InputError(
-            f"image_index must lie in 0 ... {n_images - 1}, not {image_index.min()} ... {image_index.max()}"
-        )
-    if without := n_images - len(np.unique(image_index)):
-        raise InputError(f"{without} of {n_images} images have no caption: leave them out")
+        raise InputError(NO_PAIR)
+    if (least := image_index.min()) < 0 or image_index.max() >= len(image):
+        raise InputError(f"image_index must lie in 0 ... {len(image) - 1}, not {least} ... {image_index.max()}")
+    if without := len(image) - len(np.unique(image_index)):
+        raise InputError(f"{without} of {len(image)} images have no caption: leave them out")
 
 
 def rank(image: np.ndarray, speech: np.ndarray, image_index: np.ndarray, block: int = BLOCK) -> Ranks:
@@ -141,7 +137,7 @@ def rank(image: np.ndarray, speech: np.ndarray, image_index: np.ndarray, block: 
         scores = np.einsum("nd,nd->n", image[image_index[part]].astype(np.float64), speech[part].astype(np.float64))
         positives[part] = single(scores)
 
-    def blocks() -> Iterator[tuple[int, int, np.ndarray]]:
+    def blocks() -> Iterator[Block]:
         for i in range(0, len(image), block):
             rows = image[i : i + block].astype(np.float64)
             for j in range(0, len(speech), block):
@@ -159,18 +155,15 @@ def single(scores: np.ndarray) -> np.ndarray:
     return single
 
 
-def count_ranks(
-    blocks: Iterable[tuple[int, int, np.ndarray]], positives: np.ndarray, image_index: np.ndarray, n_images: int
-) -> Ranks:
-    """Ranks from blocks `(first row, first column, scores)` that cover S, and each caption's score (N,) with its image.
+def count_ranks(blocks: Iterable[Block], positives: np.ndarray, image_index: np.ndarray, n_images: int) -> Ranks:
+    """Ranks from blocks that cover S, and each caption's score (N,) with its image.
 
     Blocks are overwritten. `positives` must be rounded as the blocks are, see `single`.
     """
     n_captions = len(image_index)
     order = np.lexsort((np.arange(n_captions), -positives, image_index))
-    best = order[
-        np.searchsorted(image_index[order], np.arange(n_images))
-    ]  # (I,) caption that is each image's best positive
+    best = order[np.searchsorted(image_index[order], np.arange(n_images))]  # (I,) caption, each image's best positive
+    right = {1: (positives[best][:, None], best), 0: (positives, image_index)}  # by the axis of the items
     result = Ranks(*(np.zeros(n, dtype) for dtype in (np.int64, bool) for n in (n_images, n_captions)))
     by_image = np.argsort(image_index, kind="stable")
     sorted_images = image_index[by_image]
@@ -179,17 +172,11 @@ def count_ranks(
         own = by_image[slice(*np.searchsorted(sorted_images, (rows.start, rows.stop)))]
         own = own[(own >= columns.start) & (own < columns.stop)]
         scores[image_index[own] - i, own - j] = -np.inf  # positives never count against themselves
-        for axis, queries, target, item, rank, tied in (
-            (1, rows, positives[best[rows]][:, None], best[rows] - j, result.image_to_speech, result.image_tied),
-            (
-                0,
-                columns,
-                positives[columns][None, :],
-                image_index[columns] - i,
-                result.speech_to_image,
-                result.speech_tied,
-            ),
+        for axis, queries, begin, rank, tied in (
+            (1, rows, j, result.image_to_speech, result.image_tied),
+            (0, columns, i, result.speech_to_image, result.speech_tied),
         ):
+            target, item = right[axis][0][queries], right[axis][1][queries] - begin
             higher = np.count_nonzero(scores > target, axis=axis)
             same = np.count_nonzero(scores >= target, axis=axis) - higher
             rank[queries] += higher
@@ -226,8 +213,8 @@ def summarize(ranks: Ranks, image_index: np.ndarray, recall_at: Sequence[int] = 
         )
 
     return RetrievalScores(
-        image_to_speech=direction(ranks.image_to_speech, ranks.image_tied, captions_of_image, n_captions),
-        speech_to_image=direction(ranks.speech_to_image, ranks.speech_tied, np.ones(n_captions, np.int64), n_images),
+        direction(ranks.image_to_speech, ranks.image_tied, captions_of_image, n_captions),
+        direction(ranks.speech_to_image, ranks.speech_tied, np.ones(n_captions, np.int64), n_images),
     )
 
 

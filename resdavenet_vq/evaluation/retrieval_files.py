@@ -15,23 +15,14 @@ import numpy as np
 from resdavenet_vq import config
 from resdavenet_vq.encode.embeddings import EmbeddingsFile
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.retrieval import (
-    BLOCK,
-    NO_IMAGE_BRANCH,
-    RANK,
-    RetrievalScores,
-    pair,
-    rank,
-    single,
-    summarize,
-)
+from resdavenet_vq.evaluation import retrieval
 from resdavenet_vq.files import write_json
 
 EXAMPLES, ANSWERS = 8, 5
 """Numbers of hits, and of misses, in each direction, and of the best answers to each."""
 
 
-def score(embeddings: Path, settings: config.Retrieval, out: Path, *, lineage: str) -> RetrievalScores | None:
+def score(embeddings: Path, settings: config.Retrieval, out: Path, *, lineage: str) -> retrieval.RetrievalScores | None:
     """Scores an embeddings file and writes `out` (JSON).
 
     Captions without an image are left out and counted. For a model without an image branch `out` says why there are no
@@ -40,36 +31,32 @@ def score(embeddings: Path, settings: config.Retrieval, out: Path, *, lineage: s
     with EmbeddingsFile(embeddings) as file:
         (ids, image_ids, image_index, image_branch), speech, image = file.pairs, file.speech, file.image
     if not image_branch:
-        write_json(out, {"lineage": lineage, "not_available": NO_IMAGE_BRANCH, "conditions": {"split": settings.split}})
+        not_available = {"not_available": retrieval.NO_IMAGE_BRANCH, "conditions": {"split": settings.split}}
+        write_json(out, {"lineage": lineage} | not_available)
         return None
-    pairs = pair(image_index, len(image_ids))
+    pairs = retrieval.pair(image_index, len(image_ids))
     image_of = pairs.image_of
     if pairs.left_out["captions_without_image"]:
         ids, speech = [ids[j] for j in pairs.captions], speech[pairs.captions]
     if pairs.left_out["images_without_caption"]:
         image_ids, image = [image_ids[i] for i in pairs.images], image[pairs.images]
     try:
-        ranks = rank(image, speech, image_of)
+        ranks = retrieval.rank(image, speech, image_of)
     except InputError as e:
         raise InputError(f"{embeddings}: {e}") from None
-    scores = summarize(ranks, image_of, settings.recall_at)
+    scores = retrieval.summarize(ranks, image_of, settings.recall_at)
     captions_of = np.split(np.argsort(image_of, kind="stable"), np.cumsum(np.bincount(image_of))[:-1])
     images, captions = _Side(image_ids, image, captions_of), _Side(ids, speech, list(image_of[:, None]))
     miss_from = max(settings.recall_at)
-    value: dict[str, Any] = {"lineage": lineage} | scores.to_dict()
-    value["conditions"] = {
-        "split": settings.split,
-        "images": len(image),
-        "captions": len(speech),
-        **pairs.left_out,
+    conditions = retrieval.conditions(pairs, settings.split) | {
         "similarity": "dot product, not normalized",
-        "rank": RANK,
+        "rank": retrieval.RANK,
     }
-    value["examples"] = {
+    examples = {
         "image_to_speech": _examples(ranks.image_to_speech, images, captions, miss_from),
         "speech_to_image": _examples(ranks.speech_to_image, captions, images, miss_from),
     }
-    write_json(out, value)
+    write_json(out, {"lineage": lineage} | scores.to_dict() | {"conditions": conditions, "examples": examples})
     return scores
 
 
@@ -78,15 +65,19 @@ class _Side(NamedTuple):
 
     ids: list[str]
     vectors: np.ndarray
-    right: Sequence[np.ndarray]
-    """The numbers of what each should find on the other side."""
+    right: Sequence[np.ndarray]  # the numbers of what each should find on the other side
 
 
 def _examples(ranks: np.ndarray, queries: _Side, items: _Side, miss_from: int) -> dict[str, list[dict[str, Any]]]:
     """The first queries of rank 0, and the first whose rank is at least `miss_from`, each with its best answers."""
 
     def example(query: int) -> dict[str, Any]:
-        scores = _scores(items.vectors, queries.vectors[query])
+        vector = queries.vectors[query].astype(np.float64)
+        blocks = (
+            items.vectors[i : i + retrieval.BLOCK].astype(np.float64)
+            for i in range(0, len(items.vectors), retrieval.BLOCK)
+        )
+        scores = np.concatenate([retrieval.single(block @ vector) for block in blocks])  # as ranks are made from them
         right, answers = queries.right[query], np.argsort(-scores, kind="stable")[:ANSWERS].tolist()
         return {
             "query": queries.ids[query],
@@ -97,9 +88,3 @@ def _examples(ranks: np.ndarray, queries: _Side, items: _Side, miss_from: int) -
 
     chosen = {"hits": np.flatnonzero(ranks == 0), "misses": np.flatnonzero(ranks >= miss_from)}
     return {kind: [example(query) for query in numbers[:EXAMPLES].tolist()] for kind, numbers in chosen.items()}
-
-
-def _scores(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """The scores (M,) of all vectors (M, D) for one query vector (D,), as ranks are made from them."""
-    blocks = (vectors[i : i + BLOCK].astype(np.float64) for i in range(0, len(vectors), BLOCK))
-    return np.concatenate([single(block @ query.astype(np.float64)) for block in blocks])

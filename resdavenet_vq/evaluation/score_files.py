@@ -5,8 +5,7 @@ A new evaluation adds a function here that yields the rows of its files.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,17 +13,8 @@ import pandas as pd
 
 from resdavenet_vq.encode.features import LOGMEL, is_quantized, source
 from resdavenet_vq.errors import InputError, listed
-from resdavenet_vq.evaluation.summary import (
-    CLEAN,
-    COLUMNS,
-    HELD_OUT,
-    IMAGE_TO_SPEECH,
-    MEAN,
-    PUBLISHED,
-    SPEECH_TO_IMAGE,
-    pivot,
-    write,
-)
+from resdavenet_vq.evaluation import summary
+from resdavenet_vq.evaluation.summary import HELD_OUT, IMAGE_TO_SPEECH, MEAN, PUBLISHED, SPEECH_TO_IMAGE
 from resdavenet_vq.files import read_json
 from resdavenet_vq.lineage import Lineage, layer_position
 
@@ -46,19 +36,25 @@ class Row(NamedTuple):
     n: int | None = None
 
 
+def read(path: Path) -> dict[str, Any]:
+    """A score file, with its conditions beside its scores."""
+    value: dict[str, Any] = read_json(path)
+    conditions: dict[str, Any] = value.get("conditions", {})
+    return value | conditions
+
+
 def retrieval_rows(value: Mapping[str, Any]) -> Iterator[Row]:
     """The scores of a retrieval/{split}.json, or of a matchmap/{split}/{similarity}.json."""
-    task = f"retrieval_{value['matchmap']}" if "matchmap" in value else "retrieval"
     if "not_available" in value:
         return
+    task, split = f"retrieval_{value['matchmap']}" if "matchmap" in value else "retrieval", value["split"]
     forth, back = value[IMAGE_TO_SPEECH], value[SPEECH_TO_IMAGE]
+    recalls = [name for name in forth if "recall_at_" in name]
     for direction, scores in ((IMAGE_TO_SPEECH, forth), (SPEECH_TO_IMAGE, back)):
-        for name in scores:
-            if "recall_at_" in name or name == "median_rank":
-                yield Row(task, value["split"], direction, name, scores[name], scores["queries"])
-    for name in (name for name in forth if "recall_at_" in name):
-        n = forth["queries"] + back["queries"]
-        yield Row(task, value["split"], MEAN, name, (forth[name] + back[name]) / 2, n)
+        for name in (*recalls, "median_rank"):
+            yield Row(task, split, direction, name, scores[name], scores["queries"])
+    for name in recalls:
+        yield Row(task, split, MEAN, name, (forth[name] + back[name]) / 2, forth["queries"] + back["queries"])
 
 
 def abx_rows(value: Mapping[str, Any]) -> Iterator[Row]:
@@ -78,31 +74,28 @@ def words_rows(value: Mapping[str, Any]) -> Iterator[Row]:
         (PUBLISHED, value["split"], value["utterances"]),
         (HELD_OUT, value["held_out_split"], value["held_out_utterances"]),
     ):
-        scores = value[condition]
-        chance = {f"chance_{name}": number for name, number in (scores["chance"] or {}).items()}
-        for name, number in (scores | chance).items():
-            if name != "chance":
-                yield Row("words", split, condition, name, number, n)
-    units = {"": {name: part for name, part in value["units"].items() if not isinstance(part, dict)}}
-    units |= {tier: _flat(value["units"][tier]) for tier in ("words", "phones") if tier in value["units"]}
-    for tier, scores in units.items():
-        for name, number in scores.items():
+        for name, number in _flat(value[condition] | {"chance": value[condition]["chance"] or {}}):
+            yield Row("words", split, condition, name, number, n)
+    tiers = {tier: value["units"].get(tier, {}) for tier in ("words", "phones")}
+    for tier, scores in ({"": {name: x for name, x in value["units"].items() if name not in tiers}} | tiers).items():
+        for name, number in _flat(scores):
             yield Row("units", value["split"], tier, name, number, value["utterances"])
 
 
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested dictionaries under names that are joined by underscores."""
-    flat: dict[str, Any] = {}
-    for name, part in values.items():
-        flat |= {f"{name}_{key}": v for key, v in _flat(part).items()} if isinstance(part, dict) else {name: part}
-    return flat
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Names and numbers; those of nested dictionaries are joined by underscores."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}_")
+        else:
+            yield f"{prefix}{name}", value
 
 
-def _rows_of(value: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Iterator[Row]]:
-    """The function for this kind of score file."""
+def _rows(value: Mapping[str, Any]) -> Iterator[Row]:
+    """The scores of any score file."""
     if {IMAGE_TO_SPEECH, "not_available"} & value.keys():
-        return retrieval_rows
-    return abx_rows if "within_error" in value else words_rows
+        return retrieval_rows(value)
+    return abx_rows(value) if "within_error" in value else words_rows(value)
 
 
 def collect(
@@ -110,37 +103,33 @@ def collect(
 ) -> pd.DataFrame:
     """The rows of score files, as in scores.csv; of `splits` alone, if they are given.
 
-    `seeds` has the seed of each trained lineage by its folder. A folder that it does not name has the seed of its name,
-    as in `none-2-seed7`, or none. Raises InputError listing the files that are no scores, those that disagree about a
-    score, and those whose conditions differ from another seed's.
+    `seeds` are those of trained lineages by folder; another folder has that of its name, as in `none-2-seed7`, or none.
+    Raises InputError listing the files that are no scores, those that disagree about a score, and those whose
+    conditions differ from another seed's.
     """
     table: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     conditions: dict[tuple[Any, ...], tuple[Path, dict[str, Any]]] = {}
     faults = []
     for path in files:
-        value = read_json(path)
         try:
-            value |= value.get("conditions", {})
-            lineage, layer, split = (
-                value["lineage"],
-                value.get("layer", ""),
-                value.get("held_out_split", value["split"]),
-            )
-            rows = list(_rows_of(value)(value))
+            value = read(path)
+            lineage, layer = value["lineage"], value.get("layer", "")
+            split = value.get("held_out_split", value["split"])
+            rows = list(_rows(value))
         except (KeyError, TypeError, AttributeError) as e:
             faults.append(f"{path}: is no score of this software (no {e}); score again")
             continue
         if splits is not None and split not in splits:
             faults.append(f"{path}: is no score of these splits (no {split!r}); score again")
             continue
-        seed = seed_of(path, lineage, seeds)
+        seed = _seed(path, lineage, seeds)
         for row in rows:
             key = (corpus, lineage, seed, row.task, layer, row.split, row.condition, row.score)
             if row.value is None or (splits is not None and row.split not in splits):
                 continue
             if table.setdefault(key, (row.value, None, None, row.n))[0] != row.value:
-                what = " ".join(str(part) for part in key[1:] if part not in {"", None})
-                faults.append(f"{path}: another file says something else of {what}")
+                score = " ".join(str(part) for part in key[1:] if part not in {"", None})
+                faults.append(f"{path}: another file says something else of {score}")
         own = {name: value[name] for name in CONDITIONS if name in value}
         first, others = conditions.setdefault((lineage, layer, rows[-1].task if rows else "", split), (path, own))
         faults += [
@@ -150,11 +139,13 @@ def collect(
         ]
     if faults:
         raise InputError(listed(faults))
-    frame = pd.DataFrame([(*key, *number) for key, number in table.items()], columns=list(COLUMNS), dtype=object)
+    frame = pd.DataFrame(
+        [(*key, *number) for key, number in table.items()], columns=list(summary.COLUMNS), dtype=object
+    )
     return frame.astype({"seed": "Int64", "n": "Int64"}).pipe(_in_order)
 
 
-def seed_of(path: Path, lineage: str, seeds: Mapping[str, int]) -> int | None:
+def _seed(path: Path, lineage: str, seeds: Mapping[str, int]) -> int | None:
     """The seed of the model whose folder a score file lies in: the nearest one named as the file's lineage is."""
     for folder in path.parent.parts[::-1]:
         try:
@@ -168,10 +159,8 @@ def seed_of(path: Path, lineage: str, seeds: Mapping[str, int]) -> int | None:
 
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:
     """The baseline first, then the models in the order of their first rows, each from its lowest layer up."""
-    model = pd.factorize(table["lineage"].str.cat(table["seed"].astype("string").fillna(""), sep=" "))[0]
-    places = [
-        (layer != LOGMEL, place, *_place(layer)) for place, layer in zip(model.tolist(), table["layer"], strict=True)
-    ]
+    models = table.groupby(["lineage", "seed"], sort=False, dropna=False).ngroup().tolist()
+    places = [(layer != LOGMEL, model, *_place(layer)) for model, layer in zip(models, table["layer"], strict=True)]
     return table.iloc[sorted(range(len(table)), key=places.__getitem__)].reset_index(drop=True)
 
 
@@ -181,11 +170,11 @@ def _place(layer: str) -> tuple[int, bool, bool, str]:
     return position, is_quantized(layer), layer != source(layer), layer
 
 
-def summarize(files: Sequence[Path], corpus: str, seeds: Mapping[str, int], out: Path, summary: Path) -> None:
-    """Writes the scores of retrieval, matchmap, ABX and word files as `out` (scores.csv), and their pivot `summary`."""
+def summarize(files: Sequence[Path], corpus: str, seeds: Mapping[str, int], out: Path, pivot: Path) -> None:
+    """Writes the scores of files as `out` (scores.csv), and their `pivot` (summary.csv)."""
     table = collect(files, corpus, seeds)
-    write(table, out)
-    write(pivot(table), summary)
+    summary.write(table, out)
+    summary.write(summary.pivot(table), pivot)
 
 
 def summarize_noise(
@@ -202,10 +191,7 @@ def summarize_noise(
     table = collect(files, corpus, seeds, splits=list(conditions))
     for name, key in (("clean_split", "of"), ("kind", "kind"), ("snr_db", "snr_db")):
         table[name] = pd.Series([conditions[split][key] for split in table["split"]], dtype=object)
-    kinds = list(dict.fromkeys([CLEAN, *(condition["kind"] for condition in conditions.values())]))
-    noise = pd.DataFrame({"kind": table["kind"].map(kinds.index), "snr": [-_loud(x) for x in table["snr_db"]]})
-    write(table.loc[noise.sort_values(["kind", "snr"], kind="stable").index].pipe(_in_order), out)
-
-
-def _loud(snr_db: float | None) -> float:
-    return math.inf if snr_db is None else snr_db
+    kinds = list(dict.fromkeys([summary.CLEAN, *(condition["kind"] for condition in conditions.values())]))
+    order = pd.DataFrame({"kind": table["kind"].map(kinds.index), "snr": -table["snr_db"].astype(float)})
+    order = order.sort_values(["kind", "snr"], kind="stable")
+    summary.write(table.loc[order.index].pipe(_in_order), out)

@@ -33,6 +33,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from resdavenet_vq.errors import InputError, listed
@@ -54,19 +55,17 @@ CLEAN = "clean"
 def pivot(scores: pd.DataFrame) -> pd.DataFrame:
     """A row for each lineage, seed and layer; columns like `words test held_out mean_f1`."""
     parts = scores[["task", "split", "condition", "score"]].itertuples(index=False, name=None)
-    named = scores.assign(
-        seed=scores["seed"].astype("string").fillna(""), column=[" ".join(filter(None, names)) for names in parts]
-    )
+    columns = [" ".join(filter(None, names)) for names in parts]
+    named = scores.assign(seed=scores["seed"].astype("string").fillna(""), column=columns)
     return named.pivot_table("value", ["lineage", "seed", "layer"], "column", aggfunc="first", sort=False)
 
 
 def compare(scores: pd.DataFrame) -> pd.DataFrame:
     """The spread of each score over seeds: columns SPREAD_COLUMNS, in the order of the scores.
 
-    `seeds` are those that have the score, separated by spaces (none of imported models and the baseline, which have one
-    result); `std` is that of the sample (n - 1), empty for one seed: it says how far another seed moves the score, and
-    is no standard error of the mean. Sums are exact: no order of seeds gives another mean, and that of one seed is its
-    score.
+    `seeds` are separated by spaces (none of imported models and the baseline, which have one result); `std` is that of
+    the sample (n - 1), empty for one seed: how far another seed moves the score, no standard error of the mean. Sums
+    are exact: no order of seeds gives another mean, and that of one seed is its score.
     """
     rows = []
     for key, group in scores.groupby(list(SPREAD_KEYS), sort=False):
@@ -115,29 +114,27 @@ def _read(path: Path, columns: Sequence[str], keys: Sequence[str]) -> pd.DataFra
         raise InputError(f"{path}: not a table ({e})") from None
     if missing := [name for name in columns if name not in table]:
         raise InputError(f"{path}: has no column {missing[0]!r}; summarize the scores again")
-    doubled = table[table.duplicated(list(keys))]
+    doubled = table.loc[table.duplicated(list(keys)), list(keys)]
     faults = [
-        f"{path}: line {line}: {' '.join(filter(None, key))} is listed twice"
-        for line, key in zip(doubled.index + 2, doubled[list(keys)].itertuples(index=False, name=None), strict=True)
+        f"{path}: line {i + 2}: {' '.join(filter(None, key))} is listed twice" for i, *key in doubled.itertuples()
     ]
     for name in {"value", "low", "high", *SPREAD, "snr_db", "seed"}.intersection(columns):
-        numbers = table[name].map(_number)
+        numbers = table[name].map(_number).astype("float64")
         required = name in {"value", "mean", "min", "max"}
+        bad = table[~np.isfinite(numbers) & ((table[name] != "") | required)]
         faults += [
             f"{path}: line {line}: {name} is {text!r}, not a finite number"
-            for line, text, number in zip(table.index + 2, table[name], numbers, strict=True)
-            if math.isnan(number) and (text or required)
+            for line, text in zip(bad.index + 2, bad[name], strict=True)
         ]
-        table[name] = numbers.astype("float64")
+        table[name] = numbers
     if faults:
         raise InputError(listed(sorted(faults)))
     return table.astype({name: "Int64" for name in ("seed", "n") if name in columns})
 
 
 def _number(text: str) -> float:
-    """NaN for anything but a finite number."""
+    """Every digit counts, which is why pandas does not read them."""
     try:
-        number = float(text)
+        return float(text)
     except ValueError:
         return math.nan
-    return number if math.isfinite(number) else math.nan

@@ -1,8 +1,6 @@
 """What codes are in time, what they mean, and how they are used.
 
-Conventions. Frame f of period p lasts from f p to (f + 1) p seconds with its center at (f + 1/2) p: the
-`published` frame time. In truth its receptive field is centered at f p; frame time `centred` moves everything
-half a period earlier. Frames in no token (a spoken word or phone) are silence.
+Times of frames are those of `encode.units`; frames in no token (a spoken word or phone) are silence.
 
 Agreement of codes and labels is counted over frames, by the label at the frame's center:
 *purity* is the share of frames that have their code's most frequent label; *homogeneity* I/H(label) (the
@@ -17,13 +15,13 @@ cannot be raised by placing more boundaries.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from resdavenet_vq.encode.units import FrameTime, frame_centers, frame_edges, runs
-from resdavenet_vq.evaluation.word_counts import Block, Tokens, grown
+from resdavenet_vq.evaluation.word_counts import Block, Tokens, grown, ranges
 
 TOLERANCE = 0.02
 """Seconds between a boundary and the one it matches."""
@@ -39,60 +37,37 @@ def frame_labels(
     centers = frame_centers(int(n_frames.max(initial=0)), frame_period, frame_time)
     labels = np.full(int(offsets[-1]), -1)
     most = n_frames[spoken.utterance]
-    first, stop = (
-        np.minimum(np.searchsorted(centers, t), most) + offsets[spoken.utterance] for t in (spoken.start, spoken.end)
-    )
+    base = offsets[spoken.utterance]
+    first, stop = (np.minimum(np.searchsorted(centers, t), most) + base for t in (spoken.start, spoken.end))
     length = np.maximum(stop - first, 0)
-    labels[np.repeat(first - np.cumsum(length) + length, length) + np.arange(length.sum())] = np.repeat(
-        spoken.label, length
-    )
+    labels[ranges(first, length)] = np.repeat(spoken.label, length)
     return labels
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Counts (K,) of frames with each code, their perplexity, the number of codes used, the share of the top code."""
-
-    counts: np.ndarray
-    perplexity: float
-    used: int
-    top_share: float
+def usage(counts: np.ndarray) -> dict[str, float]:
+    """Perplexity, number of codes used and share of the top code from the counts (K,) of frames with each; 0 without."""
+    total = max(int(counts.sum()), 1)
+    perplexity = float(np.exp(_entropy(counts / total))) if counts.any() else 0.0
+    used, top = int(np.count_nonzero(counts)), float(counts.max() / total)
+    return {"perplexity": perplexity, "codes_used": used, "top_share": top}
 
 
-def usage(counts: np.ndarray) -> Usage:
-    """Usage from the histogram (K,) of codes; without frames the perplexity is 0."""
-    total = counts.sum()
-    if not total:
-        return Usage(counts, 0.0, 0, 0.0)
-    return Usage(
-        counts, float(np.exp(_entropy(counts / total))), int(np.count_nonzero(counts)), float(counts.max() / total)
-    )
+def agreement(table: np.ndarray) -> dict[str, float]:
+    """How far codes and labels determine each other, from 0 to 1, from counts (codes, labels), which are not all 0.
 
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """How far codes and labels determine each other, each score from 0 to 1."""
-
-    purity: float
-    homogeneity: float
-    completeness: float
-    v_measure: float
-    nmi: float
-
-
-def agreement(table: np.ndarray) -> Agreement:
-    """Agreement from counts (codes, labels). A single label is determined perfectly; without counts all are 0."""
-    total = table.sum()
-    if not total:
-        return Agreement(0.0, 0.0, 0.0, 0.0, 0.0)
-    joint = table / total
+    A single label is determined perfectly.
+    """
+    joint = table / table.sum()
     h_code, h_label, h_joint = _entropy(joint.sum(axis=1)), _entropy(joint.sum(axis=0)), _entropy(joint)
     shared = max(h_code + h_label - h_joint, 0.0)
     homogeneity, completeness = (shared / h if h > _EPSILON else 1.0 for h in (h_label, h_code))
-    v = 2 * homogeneity * completeness / (homogeneity + completeness) if homogeneity + completeness else 0.0
-    return Agreement(
-        float(joint.max(axis=1).sum()), homogeneity, completeness, v, float(np.sqrt(homogeneity * completeness))
-    )
+    return {
+        "purity": float(joint.max(axis=1).sum()),
+        "homogeneity": homogeneity,
+        "completeness": completeness,
+        "v_measure": 2 * homogeneity * completeness / (homogeneity + completeness or 1.0),
+        "nmi": float(np.sqrt(homogeneity * completeness)),
+    }
 
 
 def _entropy(p: np.ndarray) -> float:
@@ -128,7 +103,7 @@ class Boundaries:
 
     @property
     def over_segmentation(self) -> float:
-        """Found boundaries per reference boundary, less 1."""
+        """Boundaries too many, per boundary of the reference."""
         return self.found / self.reference - 1 if self.reference else 0.0
 
     @property
@@ -141,36 +116,32 @@ class Boundaries:
         return float(1 - (abs(r1) + abs(r2)) / 2)
 
 
-def match_boundaries(found: np.ndarray, reference: np.ndarray, tolerance: float = TOLERANCE) -> Boundaries:
+def match_boundaries(found: np.ndarray, reference: np.ndarray) -> Boundaries:
     """Matches two sorted lists of boundaries, in seconds, the earliest free pair first: no other way matches more."""
     found_at, reference_at = found.tolist(), reference.tolist()
     i = j = matched = 0
     while i < len(found_at) and j < len(reference_at):
         distance = found_at[i] - reference_at[j]
-        if distance < -tolerance - _EPSILON:
+        if distance < -TOLERANCE - _EPSILON:
             i += 1
-        elif distance > tolerance + _EPSILON:
+        elif distance > TOLERANCE + _EPSILON:
             j += 1
         else:
             matched, i, j = matched + 1, i + 1, j + 1
     return Boundaries(len(found_at), len(reference_at), matched)
 
 
-def boundaries(
-    block: Block, spoken: Tokens, frame_period: float, frame_time: FrameTime = "published", tolerance: float = TOLERANCE
-) -> Boundaries:
+def boundaries(block: Block, spoken: Tokens, frame_period: float, frame_time: FrameTime = "published") -> Boundaries:
     """Boundaries of a block's units against those of its `words` or `phones`, over the utterances that have any."""
     duration = np.diff(block.offsets) * frame_period
-    apart = (
-        duration.max(initial=0) + 1 + 2 * tolerance
-    )  # puts all utterances on one time line, too far apart to match each other
+    apart = duration.max(initial=0) + 1 + 2 * TOLERANCE  # all utterances on one time line, too far apart to match
     units = runs(block.codes, block.offsets)
     inner = (units.start > 0) & _has_tokens(block, spoken)[units.utterance]
     at = units.utterance[inner] * apart + frame_edges(units.start[inner], frame_period, frame_time)
     edge, utterance = np.concatenate([spoken.start, spoken.end]), np.tile(spoken.utterance, 2)
     inner = (edge > 0) & (edge < duration[utterance])
     edges = np.unique(np.round(utterance[inner] * apart + edge[inner], 6))
-    return match_boundaries(at, edges, tolerance)
+    return match_boundaries(at, edges)
 
 
 def _has_tokens(block: Block, spoken: Tokens) -> np.ndarray:
@@ -198,13 +169,10 @@ class Description:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values: perplexity and codes used; of aligned words and phones also agreement and boundaries."""
-        used = usage(self._tables["words"].sum(axis=0))
-        result: dict[str, Any] = {"perplexity": used.perplexity, "codes_used": used.used, "top_share": used.top_share}
+        result: dict[str, Any] = usage(self._tables["words"].sum(axis=0))
+        names = ("found", "reference", "precision", "recall", "f1", "over_segmentation", "r_value")
         for tier, table in self._tables.items():
             if table.any():
-                edges = self._boundaries[tier]
-                names = ("found", "reference", "precision", "recall", "f1", "over_segmentation", "r_value")
-                result[tier] = asdict(agreement(table.T)) | {
-                    "boundaries": {name: getattr(edges, name) for name in names}
-                }
+                edges = {name: getattr(self._boundaries[tier], name) for name in names}
+                result[tier] = agreement(table.T) | {"boundaries": edges}
         return result

@@ -1,7 +1,6 @@
-"""How often words and codes meet: what precision and recall of `words` are made of, as defined there.
+"""How often words and codes meet, counted block by block: what precision and recall of `words` are made of.
 
-Counting is done block by block, so that memory depends on the numbers of words and codes, not on the number of
-utterances.
+Memory depends on the numbers of words and codes, not on the number of utterances.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ from resdavenet_vq.corpus.manifest import is_silence
 from resdavenet_vq.encode.codes import CodesFile
 from resdavenet_vq.encode.units import FrameTime, frame_centers
 
-SILENCE = "<SIL>"
-"""The label of frames in which nothing is spoken."""
+SILENCE = "<SIL>"  # the label of frames in which nothing is spoken
 
 
 class Tokens(NamedTuple):
@@ -121,24 +119,24 @@ class Counts:
         centers = frame_centers(int(n_frames.max(initial=0)), self._frame_period, self._frame_time)
         first = np.minimum(_count_reached(centers + self._half_window, words.start, self._frame_period), most)
         stop = np.minimum(_count_reached(centers - self._half_window, words.end, self._frame_period), most)
-        change = np.bincount(first + base, minlength=len(codes) + 1) - np.bincount(
-            np.maximum(first, stop) + base, minlength=len(codes) + 1
-        )
+        stop = np.maximum(first, stop)
+        begins, ends = (np.bincount(frame + base, minlength=len(codes) + 1) for frame in (first, stop))
+        change = begins - ends
         self.silent += np.bincount(codes[np.cumsum(change[:-1]) == 0], minlength=k)
         # a frame counts once for a word, also between two of its tokens: the earlier token keeps it
-        utterance, label, first, stop = ordered(words.utterance, words.label, first, np.maximum(first, stop))
+        utterance, label, first, stop = ordered(words.utterance, words.label, first, stop)
         group = np.cumsum(np.diff(utterance * len(self.tokens) + label, prepend=-1) != 0) * (len(codes) + 1)
         begin, end = group + first, group + stop
         begin[1:] = np.maximum(begin[1:], np.maximum.accumulate(end)[:-1])
         length = np.maximum(end - begin, 0)
-        at = _ranges(begin - group + offsets[utterance], length)
+        at = ranges(begin - group + offsets[utterance], length)
         np.add.at(self.touched.reshape(-1), np.repeat(label * k, length) + codes[at], np.int32(1))
 
         shift = 0.0 if self._frame_time == "published" else 0.5
         first = np.minimum(np.floor(words.start / self._frame_period + shift), most).astype(np.int64)
         stop = np.minimum(np.ceil(words.end / self._frame_period + shift), most).astype(np.int64)
         length = np.maximum(stop - first, 0)
-        at = _ranges(first + base, length)
+        at = ranges(first + base, length)
         first_in_token = np.repeat((first + base).astype(np.int32), length)
         once = _previous(codes)[at] < first_in_token  # a code's first frame in the token
         np.add.at(self.hit.reshape(-1), np.repeat(words.label * k, length) + codes[at], once.astype(np.int32))
@@ -150,13 +148,11 @@ def _count_reached(edges: np.ndarray, times: np.ndarray, step: float) -> np.ndar
         return np.zeros(len(times), np.int64)
     guess = np.clip((times - edges[0]) / step, 0, len(edges)).astype(np.int64)  # at most 1 off, where rounding decides
     padded = np.concatenate([[-np.inf], edges, [np.inf, np.inf]])
-    count: np.ndarray = (
-        guess - 1 + (padded[guess] <= times) + (padded[guess + 1] <= times) + (padded[guess + 2] <= times)
-    )
+    count: np.ndarray = sum((padded[guess + i] <= times for i in range(3)), guess - 1)
     return count
 
 
-def _ranges(first: np.ndarray, length: np.ndarray) -> np.ndarray:
+def ranges(first: np.ndarray, length: np.ndarray) -> np.ndarray:
     """All numbers first[i] ... first[i] + length[i] - 1, one range after another."""
     before = np.cumsum(length) - length
     return np.repeat(first - before, length) + np.arange(length.sum())
@@ -164,20 +160,18 @@ def _ranges(first: np.ndarray, length: np.ndarray) -> np.ndarray:
 
 def _previous(codes: np.ndarray) -> np.ndarray:
     """For each frame, the last frame before it with the same code, or -1."""
-    order = np.argsort(
-        codes.astype(np.uint16) if codes.max(initial=0) < 1 << 16 else codes, kind="stable"
-    )  # 16 bits: by radix
-    ordered = codes[order]
-    previous = np.empty(len(codes), np.int32)
-    previous[order[:1]] = -1
-    previous[order[1:]] = np.where(ordered[1:] == ordered[:-1], order[:-1], -1)
+    keys = codes.astype(np.uint16) if codes.max(initial=0) < 1 << 16 else codes  # of 16 bits: a sort by radix
+    order = np.argsort(keys, kind="stable")
+    in_order = codes[order]
+    previous = np.full(len(codes), -1, np.int32)
+    previous[order[1:]] = np.where(in_order[1:] == in_order[:-1], order[:-1], -1)
     return previous
 
 
-def pack(*keys: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """One number a row that sorts by the first key, then the second ...: fast. Keys are whole numbers from 0.
+def ordered(*keys: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The rows sorted by the first key, then the second ...; keys are whole numbers from 0.
 
-    Also returns the number of bits of each key; `ordered` unpacks them. Raises OverflowError where 63 do not suffice.
+    Each row is packed into one number, which sorts fast. Raises OverflowError where 63 bits do not suffice.
     """
     bits = [int(key.max(initial=0)).bit_length() for key in keys]
     if sum(bits) > 63:
@@ -186,12 +180,6 @@ def pack(*keys: np.ndarray) -> tuple[np.ndarray, list[int]]:
     for key, width in zip(keys, bits, strict=True):
         numbers <<= width
         numbers |= key
-    return numbers, bits
-
-
-def ordered(*keys: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The rows sorted by the first key, then the second ..."""
-    numbers, bits = pack(*keys)
     numbers.sort()
     columns = []
     for width in reversed(bits):

@@ -33,42 +33,38 @@ from resdavenet_vq.evaluation import units
 from resdavenet_vq.evaluation.word_counts import SILENCE, Counts, blocks, f1, ordered
 from resdavenet_vq.files import atomic_write, write_json
 
-STOP_WORDS = frozenset(
-    "A AN THE AND OF <SPOKEN_NOISE> TO ON IN AT ARE IS IT HE SHE YOU THERE THIS".split()  # noqa: SIM905
-)
+STOP_WORDS = frozenset("A AN THE AND OF <SPOKEN_NOISE> TO ON IN AT ARE IS IT HE SHE YOU THERE THIS".split())  # noqa: SIM905
 """The published list."""
 
-WORDS_PER_CODE = 5
-"""Best words of each code in codes.csv."""
+WORDS_PER_CODE = 5  # in codes.csv
 
 
-def detections(counts: Counts, stop_words: frozenset[str] = STOP_WORDS) -> pd.DataFrame:
+def detections(counts: Counts) -> pd.DataFrame:
     """One row for every word and code that occurs in one of its tokens, best code first within each word.
 
     Columns: word, code, f1, precision, recall, hits (tokens hit). Words are in the order of the vocabulary.
     """
     names = list(counts.vocabulary)
-    has_precision = np.array([name not in stop_words for name in names], bool)
+    has_precision = np.array([name not in STOP_WORDS for name in names], bool)
     at, word, code = _nonzero(counts.hit[: len(names)])
     hits = counts.hit.reshape(-1)[at]
     recall = hits / counts.tokens[word]
     precision = counts.touched.reshape(-1)[at] * has_precision[word] / counts.frames[code]
     score = f1(precision, recall)
-    o = _best_first(word, score, hits, code)
-    columns = {"code": code[o], "f1": score[o], "precision": precision[o], "recall": recall[o], "hits": hits[o]}
-    return pd.DataFrame(
-        {"word": pd.Categorical.from_codes(word[o], pd.Index(names, dtype=object)), **columns}, copy=False
-    )
+    columns = {"code": code, "f1": score, "precision": precision, "recall": recall, "hits": hits}
+    order = _best_first(word, score, hits, code)
+    labels = pd.Categorical.from_codes(word[order], pd.Index(names, dtype=object))
+    return pd.DataFrame({"word": labels} | {name: column[order] for name, column in columns.items()}, copy=False)
 
 
-def precisions(counts: Counts, stop_words: frozenset[str] = STOP_WORDS) -> pd.DataFrame:
-    """One row for every code and word that it touches, with `<SIL>`, without stop words; by code and falling precision.
+def precisions(counts: Counts) -> pd.DataFrame:
+    """Columns code, word, precision and frames of every code and word that it touches, with `<SIL>`, without stop words.
 
-    Columns: code, word, precision, frames. Words of equal precision are in alphabetical order.
+    Rows are in the order of codes and falling precision, equal ones in that of the alphabet.
     """
     names = sorted([*counts.vocabulary, SILENCE])
     number = {name: i for i, name in enumerate(names)}
-    order = np.array([-1 if name in stop_words else number[name] for name in counts.vocabulary], np.int64)
+    order = np.array([-1 if name in STOP_WORDS else number[name] for name in counts.vocabulary], np.int64)
     at, word, code = _nonzero(counts.touched[: len(order)])
     kept = order[word] >= 0
     at, word, code, silent = at[kept], word[kept], code[kept], np.flatnonzero(counts.silent)
@@ -76,10 +72,9 @@ def precisions(counts: Counts, stop_words: frozenset[str] = STOP_WORDS) -> pd.Da
     word, code = np.concatenate([order[word], np.full(len(silent), number[SILENCE])]), np.concatenate([code, silent])
     most = frames.max(initial=0)
     code, fewer, word = ordered(code, most - frames, word)
-    columns = {"precision": (most - fewer) / counts.frames[code], "frames": most - fewer}
-    return pd.DataFrame(
-        {"code": code, "word": pd.Categorical.from_codes(word, pd.Index(names, dtype=object)), **columns}, copy=False
-    )
+    frames, labels = most - fewer, pd.Categorical.from_codes(word, pd.Index(names, dtype=object))
+    columns = {"code": code, "word": labels, "precision": frames / counts.frames[code], "frames": frames}
+    return pd.DataFrame(columns, copy=False)
 
 
 def _nonzero(table: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -107,34 +102,25 @@ def best(table: pd.DataFrame) -> pd.DataFrame:
     return table.drop_duplicates("word").set_index("word")
 
 
-def transfer(detectors: pd.Series, counts: Counts, stop_words: frozenset[str] = STOP_WORDS) -> pd.DataFrame:
+def transfer(detectors: pd.Series, counts: Counts) -> pd.DataFrame:
     """The scores here of codes chosen elsewhere (`detectors`: word -> code), indexed by word.
 
     Columns: f1, precision, recall, occurrences (tokens of the word). Words that do not occur here are left out.
     """
-    here = [
-        (w, counts.vocabulary[w], c) for w, c in zip(detectors.index, detectors, strict=True) if w in counts.vocabulary
-    ]
-    names = [name for name, _, _ in here]
-    word, code = (np.array([row[i] for row in here], np.int64) for i in (1, 2))
+    here = detectors[detectors.index.isin(list(counts.vocabulary))]
+    word, code = np.array([counts.vocabulary[name] for name in here.index], np.int64), here.to_numpy(np.int64)
     recall = counts.hit[word, code] / counts.tokens[word]
-    touched = np.where([name in stop_words for name in names], 0, counts.touched[word, code])
+    touched = np.where(here.index.isin(STOP_WORDS), 0, counts.touched[word, code])
     precision = touched / np.maximum(counts.frames[code], 1)
-    columns = {
-        "f1": f1(precision, recall),
-        "precision": precision,
-        "recall": recall,
-        "occurrences": counts.tokens[word],
-    }
-    return pd.DataFrame(columns, index=pd.Index(names, name="word", dtype=object))
+    columns = {"f1": f1(precision, recall), "precision": precision, "recall": recall}
+    return pd.DataFrame(columns | {"occurrences": counts.tokens[word]}, index=here.index)
 
 
 def words_table(counts: Counts, detected: pd.DataFrame, touched: pd.DataFrame, min_occurrences: int) -> pd.DataFrame:
-    """One row a word, best first: its detector's code, f1, precision, recall and hits, and its occurrences.
+    """One row a word of at least `min_occurrences` tokens, best first, from its `detections` and `precisions`.
 
-    Also its highest precision with the code that has it, and whether it is a stop word or silence. `<SIL>` has no
-    tokens, so only a precision. `detected` and `touched` are `detections` and `precisions`; words with fewer than
-    `min_occurrences` tokens are left out.
+    Columns: its detector's code, f1, precision, recall and hits, its occurrences, its highest precision with the code
+    that has it, and whether it is a stop word or silence. `<SIL>` has no tokens, so only a precision.
     """
     spoken = pd.Series(counts.tokens[: len(counts.vocabulary)], index=list(counts.vocabulary), name="occurrences")
     table = best(detected).join(spoken)
@@ -168,10 +154,7 @@ def codes_table(counts: Counts, detected: pd.DataFrame, words: pd.DataFrame) -> 
 
 
 def headline(scores: pd.Series, settings: config.Words) -> dict[str, float]:
-    """The number of words, of those that reach the F1 threshold, and the mean F1 of the best words.
-
-    `scores` has one F1 a word, best detectors first.
-    """
+    """Words, those that reach the F1 threshold, and the mean F1 of the best; `scores` has one F1 a word, best first."""
     above, mean = int((scores >= settings.f1_threshold).sum()), scores[: settings.best].mean()
     return {"words": len(scores), "words_above_f1": above, "mean_f1": float(mean) if len(scores) else 0.0}
 
@@ -179,35 +162,38 @@ def headline(scores: pd.Series, settings: config.Words) -> dict[str, float]:
 def score(
     codes: Path, held_out: Path, layer: str, settings: config.Words, out: Path, *, frame_time: FrameTime, lineage: str
 ) -> dict[str, Any]:
-    """Scores a layer of two codes files and writes words.csv, codes.csv and summary.json into the folder `out`.
+    """Scores a layer of two codes files, writes words.csv, codes.csv and summary.json into `out`; returns the summary.
 
-    All utterances of the files are used (`settings.max_utterances` limits their encoding) except those without
-    alignment, which are counted. Raises InputError naming the file that is missing, broken, without the layer, of
-    another model, or without a single aligned utterance. Returns the summary.
+    Utterances without alignment are left out and counted. Raises InputError naming the file that is missing, broken,
+    without the layer, of another model, or without a single aligned utterance.
     """
     with CodesFile(codes, layer) as file, CodesFile(held_out, layer) as other:
         if (file.codebook_size, file.frame_period) != (other.codebook_size, other.frame_period):
             raise InputError(f"{held_out}: its {layer} is not that of {codes}: encode both splits with the same model")
         described = units.Description(file.codebook_size, file.frame_period, frame_time)
-        counts = _count(file, settings, frame_time, described=described)
+        counts = _count(file, settings, frame_time, described)
         detected = detections(counts)
         words = words_table(counts, detected, precisions(counts), settings.min_occurrences)
         by_code = codes_table(counts, detected, words)
         spoken = words[~words["is_silence"]]
         detectors = spoken.set_index("word")["code"]
-        del detected
+
+        del detected  # the largest table
 
         held_counts = _count(other, settings, frame_time)
         held = transfer(detectors, held_counts)
-        chance = chance_held = None
+        chance_head = held_chance_head = None
         if len(file) > 1:
             rotated = _count(file, settings, frame_time, shift=len(file) // 2)
             chance = best(detections(rotated)).reindex(detectors.index)["f1"].fillna(0.0)
             words["chance_f1"] = words["word"].map(chance)
+            chance_head = headline(chance.sort_values(ascending=False), settings)
         if len(other) > 1:
             rotated = _count(other, settings, frame_time, shift=len(other) // 2)
-            chance_held = headline(transfer(detectors, rotated)["f1"], settings)
+            held_chance_head = headline(transfer(detectors, rotated)["f1"], settings)
         words = words.join(held.add_prefix("held_out_").astype({"held_out_occurrences": "Int64"}), on="word")
+        held_head, published = headline(held["f1"], settings), headline(spoken["f1"], settings)
+        precise = int((words["highest_precision"] >= settings.precision_threshold).sum())
         summary = {
             "lineage": lineage,
             "layer": layer,
@@ -222,10 +208,8 @@ def score(
             "frames": int(counts.frames.sum()),
             "tokens": int(counts.tokens.sum()),
             "word_types": len(counts.vocabulary),
-            "published": headline(spoken["f1"], settings)
-            | {"words_above_precision": int((words["highest_precision"] >= settings.precision_threshold).sum())}
-            | {"chance": None if chance is None else headline(chance.sort_values(ascending=False), settings)},
-            "held_out": headline(held["f1"], settings) | {"chance": chance_held},
+            "published": published | {"words_above_precision": precise, "chance": chance_head},
+            "held_out": held_head | {"chance": held_chance_head},
             "units": described.to_dict(),
         }
     for name, table in (("words.csv", words), ("codes.csv", by_code)):
@@ -236,22 +220,15 @@ def score(
 
 
 def _count(
-    file: CodesFile,
-    settings: config.Words,
-    frame_time: FrameTime,
-    shift: int = 0,
-    described: units.Description | None = None,
+    file: CodesFile, settings: config.Words, frame_time: FrameTime, *descriptions: units.Description, shift: int = 0
 ) -> Counts:
-    """Counts of all utterances, with the codes of the ones `shift` further on."""
-    counts = Counts(
-        file.codebook_size, frame_period=file.frame_period, half_window=settings.half_window, frame_time=frame_time
-    )
+    """Counts of all utterances, with the codes of the ones `shift` further on; `descriptions` get them too."""
+    period, window = file.frame_period, settings.half_window
+    counts = Counts(file.codebook_size, frame_period=period, half_window=window, frame_time=frame_time)
     for block in blocks(file, counts.vocabulary, shift=shift):
         counts.add(block)
-        if described is not None:
-            described.add(block)
+        for description in descriptions:
+            description.add(block)
     if not counts.vocabulary:
-        raise InputError(
-            f"{file.path}: none of {len(file)} utterances has a word alignment; word detection needs aligned words"
-        )
+        raise InputError(f"{file.path}: none of {len(file)} utterances has aligned words, which word detection needs")
     return counts

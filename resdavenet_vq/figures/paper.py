@@ -152,7 +152,7 @@ def words_above(request: Request) -> Drawing | None:
     layers = word_layers(request.results, request.split)
     if not layers:
         return None
-    threshold = next(iter(layers.values())).f1_threshold
+    threshold = next(iter(layers.values())).summary["f1_threshold"]
     f1 = {name: layer.detectors["f1"].to_numpy() for name, layer in layers.items()}
     alt = f"Number of words above each F1 threshold. {describe_words(layers)}"
     return Drawing(charts.words_above(f1, threshold, request.width), alt)
@@ -165,13 +165,13 @@ def word_layers(results: Results, split: str) -> dict[str, Words]:
 
 def best_words(layers: dict[str, Words]) -> dict[str, pd.DataFrame]:
     """Of each layer the words that its mean F1 is taken over, best first."""
-    return {name: words.detectors.head(words.best) for name, words in layers.items()}
+    return {name: words.detectors.head(words.summary["best"]) for name, words in layers.items()}
 
 
 def describe_words(layers: dict[str, Words]) -> str:
     """The number of words detected by each layer."""
     counts = (f"{name}: {words.n_detected} words" for name, words in layers.items())
-    return f"F1 of at least {next(iter(layers.values())).f1_threshold:g}: {', '.join(counts)}."
+    return f"F1 of at least {next(iter(layers.values())).summary['f1_threshold']:g}: {', '.join(counts)}."
 
 
 def confusions(request: Request) -> Drawing:

@@ -163,7 +163,7 @@ def _words(results: Results, folder: Folder, split: str, opened: utterances.Spli
                 for column in map(str, words.table)
                 if column not in {"word", "is_stop_word", "is_silence"}
             ],
-            "rows": words.table.head(words.best)
+            "rows": words.table.head(words.summary["best"])
             .convert_dtypes()
             .astype(object)
             .where(lambda t: t.notna(), None)
@@ -179,7 +179,7 @@ def _words(results: Results, folder: Folder, split: str, opened: utterances.Spli
     alt = f"Precision against recall of each word's best code. {paper.describe_words(scored)}"
     above = registry.draw("words-above", registry.Request(results, split=split))
     content = {
-        "threshold": next(iter(scored.values())).f1_threshold,
+        "threshold": next(iter(scored.values())).summary["f1_threshold"],
         "scatter": interactive.precision_recall(paper.best_words(scored), numbers, alt),
         "above": folder.figure("words-above", above) if above else None,
         "layers": layers,

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resdavenet_vq.encode.units import FrameTime, frame_edges, runs
+from resdavenet_vq.evaluation import word_counts
 from resdavenet_vq.evaluation.word_counts import Block, Counts, Vocabulary, tokens
 from resdavenet_vq.evaluation.words import STOP_WORDS
 from resdavenet_vq.report.assets import Folder, pieces
@@ -118,8 +119,7 @@ def _stats(counts: Counts) -> LabelCodeStats:
     hit, touched = counts.hit[: len(labels)], counts.touched[: len(labels)]
     label, code = np.nonzero((hit > 0) | (touched > 0))
     precision, recall = touched[label, code] / counts.frames[code], hit[label, code] / counts.tokens[label]
-    both = precision + recall
-    f1 = np.divide(2 * precision * recall, both, out=np.zeros(len(both)), where=both > 0)
+    f1 = word_counts.f1(precision, recall)
     return LabelCodeStats(labels, counts.tokens[: len(labels)], label, code, precision, recall, f1, hit[label, code])
 
 

@@ -167,6 +167,13 @@ def test_tables_of_words(tmp_path, name, text):
     assert result.counted == {"alignments without an utterance": 1, "no alignment": 1}
 
 
+def test_words_that_are_called_like_noises_are_kept(tmp_path):
+    spoken, other = ["SILENCE", "noise", "SP", "laugh", "Breath"], ["sp", "SIL", "spn", "<eps>", "<UNK>", "[Noise]"]
+    rows = [f"u {i} {i + 1} {label}" for i, label in enumerate([*spoken, *other])]
+    result = joined(write(tmp_path, "a.txt", "\n".join(rows)), "u")
+    assert [word.label for word in result.utterances[0].words] == [word.upper() for word in spoken]
+
+
 @pytest.mark.parametrize(
     ("name", "rows"),
     [

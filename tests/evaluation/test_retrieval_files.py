@@ -18,17 +18,18 @@ def embeddings_file(path, image, speech, image_index):
     return path
 
 
+def score(embeddings, out, **settings):
+    return retrieval_files.score(embeddings, config.Retrieval(split="test", **settings), out, lineage="{}")
+
+
 def test_score_writes_conditions_scores_and_examples(tmp_path):
     image = np.eye(4)
     speech = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0], [9, 9, 9, 9], [0, 0, 0.1, 1]])
     path = embeddings_file(tmp_path / "test.h5", image, speech, [0, 1, 1, -1, 2])
-    retrieval_files.score(path, config.Retrieval(split="test", recall_at=(1, 2)), tmp_path / "test.json", lineage="{}")
+    score(path, tmp_path / "test.json", recall_at=(1, 2))
     value = json.loads((tmp_path / "test.json").read_text())
-    assert (
-        value["conditions"]
-        | {"split": "test", "images": 3, "captions": 4, "captions_without_image": 1, "images_without_caption": 1}
-        == value["conditions"]
-    )
+    left_out = {"captions_without_image": 1, "images_without_caption": 1}
+    assert value["conditions"] == value["conditions"] | {"split": "test", "images": 3, "captions": 4} | left_out
     assert value["lineage"] == "{}"
     assert value["image_to_speech"]["recall_at_1"] == 1
     assert value["image_to_speech"]["chance_recall_at_1"] == pytest.approx((1 / 4 + 2 / 4 + 1 / 4) / 3)
@@ -41,9 +42,7 @@ def test_score_writes_conditions_scores_and_examples(tmp_path):
 
 def test_score_shows_misses(tmp_path):
     path = embeddings_file(tmp_path / "test.h5", np.eye(4), -np.eye(4), range(4))
-    scores = retrieval_files.score(
-        path, config.Retrieval(split="test", recall_at=(1,)), tmp_path / "test.json", lineage="{}"
-    )
+    scores = score(path, tmp_path / "test.json", recall_at=(1,))
     assert scores.mean_recall(1) == 0
     misses = json.loads((tmp_path / "test.json").read_text())["examples"]["speech_to_image"]["misses"]
     assert [m["query"] for m in misses] == ["u0", "u1", "u2", "u3"]
@@ -51,20 +50,23 @@ def test_score_shows_misses(tmp_path):
     assert misses[0]["answers"][0]["right"] is False
 
 
-def test_files_that_are_missing_broken_or_empty_of_pairs_are_named(tmp_path):
-    settings_, out = config.Retrieval(split="test"), tmp_path / "test.json"
-    with pytest.raises(InputError, match=r"absent\.h5: no such file"):
-        retrieval_files.score(tmp_path / "absent.h5", settings_, out, lineage="{}")
+@pytest.mark.parametrize(
+    ("image", "speech", "image_index", "message"),
+    [
+        (np.zeros((0, 2)), np.ones((2, 2)), [-1, -1], "there is no pair"),
+        (np.eye(2), np.eye(2), [0, 7], ".* do not fit together"),
+        (np.eye(2), np.eye(2), [0], ".* do not fit together"),
+    ],
+)
+def test_files_that_do_not_fit_or_are_empty_of_pairs_are_named(tmp_path, image, speech, image_index, message):
+    file = embeddings_file(tmp_path / "a.h5", image, speech, image_index)
+    with pytest.raises(InputError, match=rf"a\.h5: {message}"):
+        score(file, tmp_path / "test.json")
+    assert not (tmp_path / "test.json").exists()
+
+
+def test_files_that_are_missing_or_broken_are_named(tmp_path):
     (tmp_path / "broken.h5").write_bytes(b"\x89HDF")
-    with pytest.raises(InputError, match=r"broken\.h5: cannot be read as HDF5"):
-        retrieval_files.score(tmp_path / "broken.h5", settings_, out, lineage="{}")
-    speech_only = embeddings_file(tmp_path / "speech.h5", np.zeros((0, 2)), np.ones((2, 2)), [-1, -1])
-    with pytest.raises(InputError, match=r"speech\.h5: there is no pair"):
-        retrieval_files.score(speech_only, settings_, out, lineage="{}")
-    foreign = embeddings_file(tmp_path / "foreign.h5", np.eye(2), np.eye(2), [0, 7])
-    with pytest.raises(InputError, match=r"foreign\.h5: .* do not fit together"):
-        retrieval_files.score(foreign, settings_, out, lineage="{}")
-    misfit = embeddings_file(tmp_path / "misfit.h5", np.eye(2), np.eye(2), [0])
-    with pytest.raises(InputError, match=r"misfit\.h5: .* do not fit together"):
-        retrieval_files.score(misfit, settings_, out, lineage="{}")
-    assert not out.exists()
+    for name, message in (("absent", "no such file"), ("broken", "cannot be read as HDF5")):
+        with pytest.raises(InputError, match=rf"{name}\.h5: {message}"):
+            score(tmp_path / f"{name}.h5", tmp_path / "test.json")

@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -29,30 +28,25 @@ def retrieval(lineage, forth=0.5, back=0.6, split="test", **more):
 
 def abx(lineage, layer, split="test", within=1.5, **more):
     bits = {"plain": 100.0, "run_length": 90.0, "factored": 95.0, "segment": 60.0, "rows": 1}
-    return {
-        **dict(zip(("lineage", "layer", "split"), (lineage, layer, split), strict=True)),
-        "distance": "angular, DTW",
-        "frame_period": 0.02,
-        "within_error": within,
-        "across_error": None,
-        "items_used": 6000,
-        "bitrate": bits if layer.startswith("quant") else None,
-    } | more
+    keys = {"lineage": lineage, "layer": layer, "split": split, "distance": "angular, DTW", "frame_period": 0.02}
+    scores = {"within_error": within, "across_error": None, "items_used": 6000}
+    return keys | scores | {"bitrate": bits if layer.startswith("quant") else None} | more
 
 
 def words(lineage, layer, held_out_split="test", above=20, **more):
     published = {"words": 80, "words_above_f1": 30, "mean_f1": 0.4, "words_above_precision": 9}
-    return {
-        **dict(zip(("lineage", "layer", "held_out_split"), (lineage, layer, held_out_split), strict=True)),
-        "split": "train",
-        "frame_period": 0.02,
-        "utterances": 300,
-        "held_out_utterances": 100,
-        "best": 250,
-        "published": published | {"chance": {"words": 80, "words_above_f1": 1, "mean_f1": 0.5}},
-        "held_out": {"words": 40, "words_above_f1": above, "mean_f1": above / 40, "chance": None},
-        "units": {"perplexity": 30.5, "words": {"purity": 0.25, "boundaries": {"found": 7}}},
-    } | more
+    keys = {"lineage": lineage, "layer": layer, "split": "train", "held_out_split": held_out_split, "best": 250}
+    counts = {"frame_period": 0.02, "utterances": 300, "held_out_utterances": 100}
+    return (
+        keys
+        | counts
+        | {
+            "published": published | {"chance": {"words": 80, "words_above_f1": 1, "mean_f1": 0.5}},
+            "held_out": {"words": 40, "words_above_f1": above, "mean_f1": above / 40, "chance": None},
+            "units": {"perplexity": 30.5, "words": {"purity": 0.25, "boundaries": {"found": 7}}},
+        }
+        | more
+    )
 
 
 def write(folder, files):
@@ -70,19 +64,16 @@ def tables(tmp_path):
         named = files if isinstance(files, dict) else {f"{i}.json": value for i, value in enumerate(files)}
         paths = write(tmp_path, named)
         score_files.summarize(paths, "places", seeds or {}, tmp_path / "out/scores.csv", tmp_path / "out/summary.csv")
-        return read_scores(tmp_path / "out/scores.csv"), pd.read_csv(
-            tmp_path / "out/summary.csv", keep_default_na=False
-        )
+        wide = pd.read_csv(tmp_path / "out/summary.csv", keep_default_na=False)
+        return read_scores(tmp_path / "out/scores.csv"), wide
 
     return summarize
 
 
 def number(scores, lineage, layer, split, *rest):
     """The value and n of the one row with these keys."""
-    keys = dict(
-        zip(("lineage", "layer", "split", "task", "condition", "score"), (lineage, layer, split, *rest), strict=True)
-    )
-    (row,) = scores[np.logical_and.reduce([scores[name] == key for name, key in keys.items()])].itertuples()
+    names = ["lineage", "layer", "split", "task", "condition", "score"]
+    (row,) = scores[(scores[names] == [lineage, layer, split, *rest]).all(axis=1)].itertuples()
     return row.value, None if row.n is pd.NA else row.n
 
 
@@ -201,8 +192,8 @@ def test_noisy_copies_follow_their_split_from_clean_to_the_loudest(tmp_path):
     noise = noise_table(tmp_path, files, **{"2": 3})
     assert not noise.duplicated(list(KEYS)).any()
     assert set(noise["clean_split"]) == {"test"}
-    condition = noise[["lineage", "seed", "task", "kind", "snr_db"]].astype(object)
-    assert list(dict.fromkeys(condition.fillna("").itertuples(index=False, name=None))) == [
+    condition = noise[["lineage", "seed", "task", "kind", "snr_db"]].astype(object).fillna("").drop_duplicates()
+    assert list(condition.itertuples(index=False, name=None)) == [
         ("raw log-mel", "", "abx", "white", 0.0),
         ("{2}", 3, "retrieval", "clean", ""),
         ("{2}", 3, "retrieval", "white", 20.0),
@@ -211,11 +202,8 @@ def test_noisy_copies_follow_their_split_from_clean_to_the_loudest(tmp_path):
         ("{2}", 3, "words", "babble", 0.0),
         ("{2}", 7, "retrieval", "clean", ""),
     ]
-    above = noise[noise["score"] == "words_above_f1"]
-    assert above[["condition", "kind", "value"]].to_numpy().tolist() == [
-        ["held_out", "clean", 20.0],
-        ["held_out", "babble", 3.0],
-    ]
+    above = noise.loc[noise["score"] == "words_above_f1", ["condition", "kind", "value"]]
+    assert above.to_numpy().tolist() == [["held_out", "clean", 20.0], ["held_out", "babble", 3.0]]
 
 
 def test_all_that_is_no_score_of_these_splits_is_named(tmp_path):

@@ -4,11 +4,11 @@ import json
 import tracemalloc
 from pathlib import Path
 
-import h5py
 import numpy as np
 import oracles.evaluation as oracle
 import pandas as pd
 import pytest
+from evaluation.made_up import codes_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,11 +29,8 @@ LAYER = "quant3"
 
 def golden_utterances():
     """[(codes, words)] of the aligned ones."""
-    found = (
-        (codes, parse_alignment(row.get("text_alignment") or "")[0])
-        for codes, row in zip(GOLDEN["codes"], GOLDEN["data"], strict=True)
-    )
-    return [(codes, list(words)) for codes, words in found if words]
+    alignments = (parse_alignment(row.get("text_alignment") or "")[0] for row in GOLDEN["data"])
+    return [(codes, list(words)) for codes, words in zip(GOLDEN["codes"], alignments, strict=True) if words]
 
 
 def count(utterances, codebook_size=32, period=0.04, half_window=0.04, frame_time="published", size=1000):
@@ -112,16 +109,10 @@ def corpora(draw):
         codes = draw(st.lists(st.integers(0, 3), max_size=14))
         longest = int(len(codes) * period * 100) + 20
         times = draw(st.lists(st.tuples(st.integers(0, longest), st.integers(0, 30)), min_size=1, max_size=6))
-        words = [
-            (a / 100, (a + n) / 100, draw(st.sampled_from(["BLUE", "RED", "THE", "DOG"]))) for a, n in sorted(times)
-        ]
-        utterances.append((codes, words))
-    return (
-        utterances,
-        period,
-        draw(st.sampled_from([0.005, 0.03, 0.04])),
-        draw(st.sampled_from(["published", "centred"])),
-    )
+        label = st.sampled_from(["BLUE", "RED", "THE", "DOG"])
+        utterances.append((codes, [(a / 100, (a + n) / 100, draw(label)) for a, n in sorted(times)]))
+    half_window, frame_time = st.sampled_from([0.005, 0.03, 0.04]), st.sampled_from(["published", "centred"])
+    return utterances, period, draw(half_window), draw(frame_time)
 
 
 @given(corpora(), st.integers(1, 5))
@@ -145,15 +136,9 @@ def test_relabelling_codes_permutes_the_tables_and_f1_lies_between_0_and_1(corpu
         count([([names[c] for c in codes], words) for codes, words in utterances], 4, *conditions)
     )
     before = before.assign(code=np.array(names)[before["code"]])
-    columns = ["word", "code"]
-    pd.testing.assert_frame_equal(
-        before.sort_values(columns, ignore_index=True),
-        after.sort_values(columns, ignore_index=True),
-        check_categorical=False,
-    )
-    assert before["f1"].between(0, 1).all()
-    assert before["precision"].between(0, 1).all()
-    assert before["recall"].between(0, 1).all()
+    tables = (table.sort_values(["word", "code"], ignore_index=True) for table in (before, after))
+    pd.testing.assert_frame_equal(*tables, check_categorical=False)
+    assert all(before[name].between(0, 1).all() for name in ("f1", "precision", "recall"))
     assert (before["f1"] <= before[["precision", "recall"]].max(axis=1) + 1e-12).all()
 
 
@@ -161,12 +146,10 @@ def test_relabelling_codes_permutes_the_tables_and_f1_lies_between_0_and_1(corpu
 @pytest.mark.parametrize("half_window", [0.04, -0.04, 0.025])
 def test_reached_is_searchsorted(step, half_window):
     edges = (np.arange(200) + 0.5) * step + half_window
-    times = np.concatenate(
-        [np.arange(0, 40, 0.01), edges, np.nextafter(edges, 99), np.nextafter(edges, -99), [1e6, -1.0]]
-    )
-    np.testing.assert_array_equal(
-        word_counts._count_reached(edges, times, step), np.searchsorted(edges, times, side="right")
-    )
+    near = np.nextafter(edges, 99), np.nextafter(edges, -99)
+    times = np.concatenate([np.arange(0, 40, 0.01), edges, *near, [1e6, -1.0]])
+    reached = word_counts._count_reached(edges, times, step)
+    np.testing.assert_array_equal(reached, np.searchsorted(edges, times, side="right"))
 
 
 def test_a_window_that_starts_at_a_word_s_end_touches_it_and_one_that_ends_at_its_start_does_not():
@@ -183,10 +166,7 @@ def test_centred_frames_lie_half_a_period_earlier():
     assert np.flatnonzero(published.touched[0]).tolist() == [1]
     assert np.flatnonzero(centred.touched[0]).tolist() == [1, 2]
     assert np.flatnonzero(published.hit[0]).tolist() == [1]
-    assert np.flatnonzero(centred.hit[0]).tolist() == [
-        1,
-        2,
-    ]  # frame 1 is heard from 0.25 to 0.75, frame 2 from 0.75 to 1.25
+    assert np.flatnonzero(centred.hit[0]).tolist() == [1, 2]  # heard from 0.25 to 0.75, and from 0.75 to 1.25
 
 
 def test_equal_f1_goes_to_more_hits_then_the_lower_code_and_equal_words_to_the_alphabet():
@@ -196,19 +176,6 @@ def test_equal_f1_goes_to_more_hits_then_the_lower_code_and_equal_words_to_the_a
     assert table["word"].tolist() == ["BLUE", "RED"]
     stop = count([([0, 1, 1], [(0.0, 0.12, "THE")]), ([1], [(0.0, 0.04, "THE")])], 4)
     assert word_detection.detections(stop)["code"].tolist() == [1, 0]
-
-
-def codes_file(path, rows, size=8, period=0.04):
-    with h5py.File(path, "w") as f:
-        f["manifest"] = [
-            json.dumps({"id": f"u{i}", "words": words, "phones": None}) for i, (_, words) in enumerate(rows)
-        ]
-        group = f.create_group(LAYER)
-        group["codes"] = np.concatenate([np.array(codes, np.int32) for codes, _ in rows])
-        group["offsets"] = np.cumsum([0, *(len(codes) for codes, _ in rows)])
-        group["codebook"] = np.zeros((size, 2), np.float32)
-        group.attrs["frame_period"] = period
-    return path
 
 
 def learnt(n, seed=0):
@@ -223,25 +190,20 @@ def learnt(n, seed=0):
     return rows
 
 
-def settings_of(**changes):
-    return config.Words(split="train", held_out_split="test", **changes)
+def score(train, test, out, frame_time="published", **changes):
+    settings = config.Words(split="train", held_out_split="test", **changes)
+    return word_detection.score(train, test, LAYER, settings, out, frame_time=frame_time, lineage="{2}")
 
 
 def test_score_writes_words_codes_and_both_protocols(tmp_path):
     train = codes_file(tmp_path / "train.h5", [*learnt(40), ([1, 2, 3], None)])
     test = codes_file(tmp_path / "test.h5", [*learnt(10, 1), ([1] * 10, [[0.0, 0.4, "NEW"]])])
-    returned = word_detection.score(
-        train, test, LAYER, settings_of(half_window=0.01), tmp_path / "out", frame_time="published", lineage="{2}"
-    )
+    returned = score(train, test, tmp_path / "out", half_window=0.01)
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary == json.loads(json.dumps(returned))
     assert (summary["utterances"], summary["utterances_without_alignment"], summary["word_types"]) == (40, 1, 4)
-    assert (summary["held_out_utterances"], summary["lineage"], summary["layer"], summary["frame_time"]) == (
-        11,
-        "{2}",
-        LAYER,
-        "published",
-    )
+    expected = {"held_out_utterances": 11, "lineage": "{2}", "layer": LAYER, "frame_time": "published"}
+    assert summary == summary | expected
     assert summary["published"]["words_above_f1"] == summary["published"]["words"] == 4
     assert summary["published"]["mean_f1"] == pytest.approx(1)
     assert summary["published"]["words_above_precision"] == 5  # <SIL> too
@@ -266,9 +228,7 @@ def test_score_writes_words_codes_and_both_protocols(tmp_path):
 def test_rare_words_and_stop_words(tmp_path):
     rows = [([1] * 10, [[0.0, 0.2, "THE"], [0.2, 0.4, "DOG"]])] * 3 + [([2] * 10, [[0.0, 0.4, "CAT"]])]
     path = codes_file(tmp_path / "a.h5", rows)
-    word_detection.score(
-        path, path, LAYER, settings_of(min_occurrences=2), tmp_path / "often", frame_time="published", lineage="{2}"
-    )
+    score(path, path, tmp_path / "often", min_occurrences=2)
     words = pd.read_csv(tmp_path / "often" / "words.csv").set_index("word")
     assert "CAT" not in words.index
     assert words.loc["THE", "is_stop_word"]
@@ -279,9 +239,7 @@ def test_rare_words_and_stop_words(tmp_path):
 
 def test_one_utterance_has_no_chance_level(tmp_path):
     path = codes_file(tmp_path / "one.h5", learnt(1))
-    summary = word_detection.score(
-        path, path, LAYER, settings_of(), tmp_path / "out", frame_time="centred", lineage="{2}"
-    )
+    summary = score(path, path, tmp_path / "out", "centred")
     assert summary["published"]["chance"] is None
     assert summary["held_out"]["chance"] is None
 
@@ -289,13 +247,14 @@ def test_one_utterance_has_no_chance_level(tmp_path):
 def test_nothing_aligned_is_refused_and_nothing_written(tmp_path):
     bare = codes_file(tmp_path / "bare.h5", [([1, 2], None), ([1], [])])
     good = codes_file(tmp_path / "good.h5", learnt(3))
-    with pytest.raises(InputError, match=r"bare\.h5: none of 2 utterances has a word alignment"):
-        word_detection.score(bare, good, LAYER, settings_of(), tmp_path / "out", frame_time="published", lineage="{2}")
-    with pytest.raises(InputError, match=r"bare\.h5: none of 2"):
-        word_detection.score(good, bare, LAYER, settings_of(), tmp_path / "out", frame_time="published", lineage="{2}")
     other = codes_file(tmp_path / "other.h5", learnt(3), period=0.08)
-    with pytest.raises(InputError, match=r"other\.h5: its quant3 is not that of .*good\.h5"):
-        word_detection.score(good, other, LAYER, settings_of(), tmp_path / "out", frame_time="published", lineage="{2}")
+    for train, test, message in (
+        (bare, good, r"bare\.h5: none of 2 utterances has aligned words"),
+        (good, bare, r"bare\.h5: none of 2"),
+        (good, other, r"other\.h5: its quant3 is not that of .*good\.h5"),
+    ):
+        with pytest.raises(InputError, match=message):
+            score(train, test, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -42,8 +42,7 @@ TASKS: Mapping[str, tuple[list[str], list[str]]] = {
 }
 """What all three of a triple share, and in what X differs from A and B."""
 
-NORMALIZED_AT_ONCE = 256 << 20
-"""Bytes of a layer that are copied to normalize it: faster than to do it at every gathering."""
+NORMALIZED_AT_ONCE = 256 << 20  # bytes of a layer that are copied to normalize it: faster than at every gathering
 
 
 def score_cells(
@@ -57,24 +56,20 @@ def score_cells(
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     measure: Any = distance
+    ranges, data = dict(enumerate(sequences.ranges)), torch.from_numpy(sequences.data)
     if sequences.units is None:
         if distance == "kl_symmetric":
             _check_probabilities(sequences)
-        accessor: InMemoryAccessor = _LateNormalized(
-            dict(enumerate(sequences.ranges)), torch.from_numpy(sequences.data), device
-        )
+        accessor: InMemoryAccessor = _LateNormalized(ranges, data, device)
     else:
-        accessor = InMemoryAccessor(
-            dict(enumerate(sequences.ranges)), torch.from_numpy(sequences.data)[:, None], device
-        )
+        accessor = InMemoryAccessor(ranges, data[:, None], device)
         table = _distance_table(torch.from_numpy(sequences.units).to(device), distance)
 
         def measure(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
             """Frame distances (n1, n2, s1, s2) of units (n1, s1, 1) and (n2, s2, 1)."""
             (n1, s1, _), (n2, s2, _) = x.shape, y.shape
-            return (
-                table.index_select(0, x.reshape(-1)).index_select(1, y.reshape(-1)).view(n1, s1, n2, s2).transpose(1, 2)
-            )
+            distances = table.index_select(0, x.reshape(-1)).index_select(1, y.reshape(-1))
+            return distances.view(n1, s1, n2, s2).transpose(1, 2)
 
     labels = {
         "#phone": [i.phone for i in items],
@@ -104,7 +99,7 @@ class _Ordered(Subsampler):
 
 
 class _LateNormalized(InMemoryAccessor):
-    """Frames that are normalized as they are gathered, where there are many: without a normalized copy of them all."""
+    """Frames that are normalized as they are gathered, where there are many: no normalized copy of them all."""
 
     is_normalized: bool
     _late = False
@@ -144,7 +139,6 @@ def _normalized(vectors: torch.Tensor) -> torch.Tensor:
 
 
 def _check_probabilities(sequences: Sequences) -> None:
-    """Raises InputError unless the frames of all items are probabilities."""
     for start, end in sequences.ranges:
         rows = sequences.data[start:end]
         if rows.min() < 0 or np.abs(rows.sum(axis=1) - 1).max() > 1e-3:
@@ -165,17 +159,11 @@ def _distance_table(vectors: torch.Tensor, distance: str) -> torch.Tensor:
     return table.fill_diagonal_(0)
 
 
-# -- from cells to errors ---------------------------------------------------------------------------------------------
-
-
 def _weighted(cells: pl.DataFrame) -> pl.DataFrame:
     """Cells with two more columns: `error` in percent, and `weight`, which sums to 1."""
-    of_speaker = [*PHONES, "speaker"]
-    return cells.with_columns(
-        error=100 * pl.col("score").cast(pl.Float64),
-        weight=1
-        / (pl.struct(PHONES).n_unique() * pl.col("speaker").n_unique().over(PHONES) * pl.len().over(of_speaker)),
-    )
+    pairs, speakers = pl.struct(PHONES).n_unique(), pl.col("speaker").n_unique().over(PHONES)
+    weight = 1 / (pairs * speakers * pl.len().over(*PHONES, "speaker"))
+    return cells.with_columns(error=100 * pl.col("score").cast(pl.Float64), weight=weight)
 
 
 def mean_error(cells: pl.DataFrame) -> float:
@@ -189,30 +177,16 @@ def by_phones(cells: dict[str, pl.DataFrame]) -> pl.DataFrame:
     Columns `phone_ax`, `phone_b`, `within_error`, `within_cells`, `across_error`, `across_cells`; errors are in
     percent, and empty where the task has no cell of the pair.
     """
-    tables = [
-        _grouped(cells[task], *PHONES).select(
-            *PHONES, pl.col("error").alias(f"{task}_error"), pl.col("cells").alias(f"{task}_cells")
-        )
-        for task in ("within", "across")
-        if task in cells
-    ]
-    table = tables[0] if len(tables) == 1 else tables[0].join(tables[1], on=PHONES, how="full", coalesce=True)
-    missing = [
-        pl.lit(value, kind).alias(f"{task}_{name}")
-        for task in ("within", "across")
-        if task not in cells
-        for name, value, kind in (("error", None, pl.Float64), ("cells", 0, pl.UInt32))
-    ]
-    return (
-        table.with_columns(missing)
-        .with_columns(pl.col("within_cells", "across_cells").fill_null(0))
-        .select(
-            pl.col("#phone").alias("phone_ax"),
-            pl.col("#phone_b").alias("phone_b"),
-            *("within_error", "within_cells", "across_error", "across_cells"),
-        )
-        .sort("phone_ax", "phone_b")
+    empty = next(iter(cells.values())).clear()
+    within, across = (
+        _grouped(cells.get(task, empty), *PHONES)
+        .drop("weight")
+        .rename({"error": f"{task}_error", "cells": f"{task}_cells"})
+        for task in TASKS
     )
+    table = within.join(across, on=PHONES, how="full", coalesce=True)
+    table = table.with_columns(pl.col("within_cells", "across_cells").fill_null(0)).sort(PHONES)
+    return table.rename({"#phone": "phone_ax", "#phone_b": "phone_b"})
 
 
 def by_speakers(cells: dict[str, pl.DataFrame]) -> pl.DataFrame:
@@ -221,13 +195,12 @@ def by_speakers(cells: dict[str, pl.DataFrame]) -> pl.DataFrame:
     Columns `speaker_ab`, `speaker_x`, `error` in percent, `weight` and `cells`. Weights sum to 1 over the rows of
     one speaker, and to 1 over those of two: the mean of the errors by their weights is the error within, or across.
     """
-    tables = [
-        _grouped(
-            table if "speaker_x" in table.columns else table.with_columns(speaker_x="speaker"), "speaker", "speaker_x"
-        )
-        for table in cells.values()
-    ]
-    return pl.concat(tables).rename({"speaker": "speaker_ab"}).sort("speaker_ab", "speaker_x")
+    tables = (t if "speaker_x" in t.columns else t.with_columns(speaker_x="speaker") for t in cells.values())
+    return (
+        pl.concat(_grouped(table, "speaker", "speaker_x") for table in tables)
+        .rename({"speaker": "speaker_ab"})
+        .sort("speaker_ab", "speaker_x")
+    )
 
 
 def _grouped(cells: pl.DataFrame, *keys: str) -> pl.DataFrame:

@@ -13,10 +13,10 @@ beyond it, the preceding one for an item between two segments.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 
 import numpy as np
 
@@ -48,24 +48,24 @@ def usable(
     period = decimal(slowest_period)
     ends = {name: decimal(seconds) + period for name, seconds in durations.items()}
     reasons = [TOO_SHORT if i.offset - i.onset < period else BEYOND if i.offset > ends[i.file] else None for i in items]
-    counts = Counter(reasons)
-    return [i for i, reason in zip(items, reasons, strict=True) if reason is None], {
-        r: counts[r] for r in (TOO_SHORT, BEYOND)
-    }
+    counts = {reason: reasons.count(reason) for reason in (TOO_SHORT, BEYOND)}
+    return [item for item, reason in zip(items, reasons, strict=True) if reason is None], counts
 
 
 def frames(item: Item, period: Decimal, n_frames: int) -> tuple[int, int]:
     """The item's first frame and the one after its last, of an utterance with `n_frames`; equal where it has none."""
-    start = math.ceil(item.onset / period - Decimal("0.5"))
-    end = math.floor(item.offset / period - Decimal("0.5")) + 1
-    return min(start, n_frames), max(min(start, n_frames), min(end, n_frames))
+    half = Decimal("0.5")
+    return _within(math.ceil(item.onset / period - half), math.floor(item.offset / period - half) + 1, n_frames)
 
 
 def segments(item: Item, duration: Decimal, n_segments: int) -> tuple[int, int]:
     """Likewise among `n_segments` in audio of `duration` seconds."""
-    start = math.ceil(item.onset * n_segments / duration)
-    end = math.floor(item.offset * n_segments / duration) + 1
-    return min(start, n_segments), max(min(start, n_segments), min(end, n_segments))
+    onset, offset = (time * n_segments / duration for time in (item.onset, item.offset))
+    return _within(math.ceil(onset), math.floor(offset) + 1, n_segments)
+
+
+def _within(start: int, end: int, n: int) -> tuple[int, int]:
+    return min(start, n), max(min(start, n), min(end, n))
 
 
 def gather(features: LayerFeatures, items: Sequence[Item], *, segmented: bool = False) -> Sequences:
@@ -81,27 +81,27 @@ def gather(features: LayerFeatures, items: Sequence[Item], *, segmented: bool = 
         )
     if not is_quantized(features.layer):
         offsets, data, units = features.offsets.tolist(), features.mapped(), None
-        first, length = {i: offsets[i] for i in utterances}, {i: offsets[i + 1] - offsets[i] for i in utterances}
-        for i in utterances:
-            if not np.isfinite(data[offsets[i] : offsets[i + 1]]).all():
+        bounds = {i: (offsets[i], offsets[i + 1]) for i in utterances}
+        for i, (start, end) in bounds.items():
+            if not np.isfinite(data[start:end]).all():
                 features.rows(i)  # raises with the utterance, and what to do
     else:
         numbers: dict[bytes, int] = {}
         rows_of = map(features.rows, utterances)
         parts = [bitrate.symbols(runs(rows).code if segmented else rows, numbers) for rows in rows_of]
-        edges = np.cumsum([0, *map(len, parts)]).tolist()
-        first, length = dict(zip(utterances, edges, strict=False)), dict(zip(utterances, map(len, parts), strict=True))
+        bounds = dict(zip(utterances, pairwise(np.cumsum([0, *map(len, parts)]).tolist()), strict=True))
         data = np.concatenate(parts)
         units = np.frombuffer(b"".join(numbers), np.float32).reshape(len(numbers), -1).copy()
     period, audio = decimal(features.frame_period), [decimal(seconds) for seconds in features.durations.tolist()]
     ranges, borrowed = [], 0
     for item in items:
         i = number[item.file]
-        start, end = segments(item, audio[i], length[i]) if segmented else frames(item, period, length[i])
+        first, length = bounds[i][0], bounds[i][1] - bounds[i][0]
+        start, end = segments(item, audio[i], length) if segmented else frames(item, period, length)
         if start == end:
             start, borrowed = max(start - 1, 0), borrowed + 1
             end = start + 1
-        ranges.append((first[i] + start, first[i] + end))
+        ranges.append((first + start, first + end))
     return Sequences(data, ranges, units, borrowed)
 
 

@@ -29,19 +29,16 @@ from resdavenet_vq.files import atomic_write, write_json
 from resdavenet_vq.progress import track
 
 HEADER = tuple(triphones.HEADER.split())
-"""Columns of an item file, separated by spaces; times in seconds."""
 
 NO_CONTEXT = "-"
 
+WITH_ITEMS = "utterances with items"
 NO_SPEAKER = "utterances without a speaker"
 AT_A_PAUSE = "phones at a pause, a noise or an end"
 RARE = "words that are not among the most frequent"
 UNWRITABLE = "labels with a space"
 
 _STRESSED = re.compile(r"([A-Z]{2})[0-2]")
-
-
-# -- reading ----------------------------------------------------------------------------------------------------------
 
 
 class Item(NamedTuple):
@@ -71,11 +68,10 @@ def read_items(path: Path) -> list[Item]:
         fields = line.split()
         if not fields:
             continue
-        item = _item(fields)
-        if isinstance(item, str):
-            faults.append(f"line {number}: {item}")
-        else:
-            items.append(item)
+        try:
+            items.append(_item(fields))
+        except InputError as e:
+            faults.append(f"line {number}: {e}")
     if faults:
         raise InputError(f"{path}: {len(faults)} bad rows; mend or remove them\n{listed(faults)}")
     if not items:
@@ -83,20 +79,16 @@ def read_items(path: Path) -> list[Item]:
     return items
 
 
-def _item(fields: list[str]) -> Item | str:
-    """The row's item, or what is wrong with it."""
+def _item(fields: list[str]) -> Item:
     if len(fields) != len(HEADER):
-        return f"{len(fields)} fields, not {len(HEADER)}"
+        raise InputError(f"{len(fields)} fields, not {len(HEADER)}")
     try:
         onset, offset = Decimal(fields[1]), Decimal(fields[2])
     except InvalidOperation:
-        return f"onset {fields[1]!r} and offset {fields[2]!r} must be numbers"
+        raise InputError(f"onset {fields[1]!r} and offset {fields[2]!r} must be numbers") from None
     if not (onset.is_finite() and offset.is_finite() and 0 <= onset < offset < 1_000_000):
-        return f"0 <= onset < offset must hold, not {fields[1]} and {fields[2]}"
+        raise InputError(f"0 <= onset < offset must hold, not {fields[1]} and {fields[2]}")
     return Item(fields[0], onset, offset, *fields[3:])
-
-
-# -- making -----------------------------------------------------------------------------------------------------------
 
 
 def make(store: Path, settings: Items, out: Path, report: Path) -> None:
@@ -105,18 +97,15 @@ def make(store: Path, settings: Items, out: Path, report: Path) -> None:
     Raises InputError if no utterance has what items are made of, and for ids that an item file cannot hold.
     """
     data = Store(store)
-    utterances = (data.utterance(i) for i in track(range(len(data.ids)), f"items of {store.stem}", unit="utterances"))
     common = _most_frequent(data, settings) if settings.of == "words" else None
-    counts = Counter(
-        {"utterances": len(data.ids), "utterances with items": 0, _without(settings): 0, NO_SPEAKER: 0, "items": 0}
-    )
+    counts = Counter({"utterances": len(data.ids), WITH_ITEMS: 0, _without(settings): 0, NO_SPEAKER: 0, "items": 0})
     left_out = Counter({AT_A_PAUSE if common is None else RARE: 0, _too_short(settings): 0, UNWRITABLE: 0})
     with atomic_write(out) as tmp:
         with tmp.open("w", encoding="utf-8") as f:
             print(triphones.HEADER, file=f)
-            for utterance in utterances:
-                lines = list(_lines(utterance, settings, common, counts, left_out))
-                counts["utterances with items"] += bool(lines)
+            for i in track(range(len(data.ids)), f"items of {store.stem}", unit="utterances"):
+                lines = list(_lines(data.utterance(i), settings, common, counts, left_out))
+                counts[WITH_ITEMS] += bool(lines)
                 counts["items"] += len(lines)
                 f.writelines(f"{text}\n" for text in lines)
         if not counts["items"]:
@@ -127,7 +116,6 @@ def make(store: Path, settings: Items, out: Path, report: Path) -> None:
 def _lines(
     utterance: Utterance, settings: Items, common: frozenset[str] | None, counts: Counter[str], left_out: Counter[str]
 ) -> Iterator[str]:
-    """The items of one utterance; what is not one is counted."""
     tier = utterance.phones if settings.of == "phones" else utterance.words
     if not tier:
         counts[_without(settings)] += 1
@@ -150,7 +138,6 @@ def _lines(
 
 
 def _phones(tier: tuple[Interval, ...], settings: Items, left_out: Counter[str]) -> list[Token]:
-    """The triphones of aligned phones."""
     phones = [phone._replace(label=_without_stress(phone.label)) for phone in tier] if settings.ignore_stress else tier
     tokens = list(triphones.triphones(phones))
     left_out[AT_A_PAUSE] += sum(not is_silence(phone.label) for phone in phones) - len(tokens)
@@ -163,16 +150,14 @@ def _without_stress(phone: str) -> str:
 
 
 def _words(tier: tuple[Interval, ...], common: frozenset[str], left_out: Counter[str]) -> list[Token]:
-    """The aligned words that are common."""
     left_out[RARE] += sum(not (word.label in common or is_silence(word.label)) for word in tier)
     return [Token(*word, NO_CONTEXT, NO_CONTEXT) for word in tier if word.label in common]
 
 
 def _most_frequent(data: Store, settings: Items) -> frozenset[str]:
     """The words that become items, equally frequent ones by the alphabet."""
-    counts = Counter(
-        word.label for i in range(len(data.ids)) for word in data.utterance(i).words or () if not is_silence(word.label)
-    )
+    words = (word.label for i in range(len(data.ids)) for word in data.utterance(i).words or ())
+    counts = Counter(word for word in words if not is_silence(word))
     ranked = sorted(counts, key=lambda word: (-counts[word], word))
     return frozenset(ranked[: settings.most_frequent_words])
 
@@ -186,7 +171,6 @@ def _too_short(settings: Items) -> str:
 
 
 def _why_none(settings: Items, counts: Counter[str]) -> str:
-    """What is missing where no item could be made, and what to do."""
     total = counts["utterances"]
     if counts[_without(settings)] == total:
         other = "words" if settings.of == "phones" else "phones"

@@ -22,66 +22,33 @@ speakers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from resdavenet_vq.config import AbxScoring
 from resdavenet_vq.encode.features import LOGMEL, LayerFeatures, is_quantized, source
 from resdavenet_vq.encode.units import runs
-from resdavenet_vq.errors import InputError
+from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.evaluation import bitrate
 from resdavenet_vq.evaluation.abx.frames import gather, usable
 from resdavenet_vq.evaluation.abx.items import Item, read_items
 from resdavenet_vq.files import atomic_write, write_json
 from resdavenet_vq.lineage import frame_stride
 
-if TYPE_CHECKING:
-    import polars as pl
-
-
-class Tables(NamedTuple):
-    """Where an error comes from; columns as in `cells`."""
-
-    phones: pl.DataFrame
-    speakers: pl.DataFrame
-
-
-@dataclass(frozen=True)
-class Result:
-    """The ABX error of a layer and every condition of it; the JSON's keys.
-
-    Errors are None where no speaker (or pair of speakers) has a triple; they average over `within_cells` and
-    `across_cells`.
-    """
-
-    lineage: str
-    layer: str
-    split: str
-    representation: str
-    distance: str
-    frame_period: float
-    """In seconds; for segments that of their codes, as their own varies."""
-    slowest_period: float
-    within_error: float | None
-    across_error: float | None
-    within_cells: int
-    across_cells: int
-    items: int
-    items_used: int
-    items_dropped: dict[str, int]
-    items_without_own_frame: int
-    bitrate: bitrate.Bitrate | None
-    """Of what is compared: of segments every row is a segment."""
-    settings: dict[str, Any]
+REPRESENTATIONS = {
+    LOGMEL: "log-mel",
+    "onehot": "one-hot codes",
+    "segment": "code vectors, repeats dropped",
+    "quant": "code vectors",
+}
 
 
 def validate(items: Sequence[Item], features: LayerFeatures, settings: AbxScoring) -> None:
     """Raises InputError where the items are not the features' or the settings do not suit the layer."""
     if missing := sorted({item.file for item in items} - set(features.ids)):
         raise InputError(
-            f"{features.path}: {len(missing)} utterances of the item file are not in it: {', '.join(missing[:10])}"
-            f"{', ...' if len(missing) > 10 else ''}; use the item file of this split and encode the whole split"
+            f"{features.path}: {len(missing)} utterances of the item file are not in it; use the item file of this "
+            f"split and encode the whole split\n{listed(missing)}"
         )
     if settings.distance == "identical" and not is_quantized(features.layer):
         raise InputError(
@@ -98,74 +65,56 @@ def validate(items: Sequence[Item], features: LayerFeatures, settings: AbxScorin
         )
 
 
-def evaluate(
-    features: LayerFeatures, items: Sequence[Item], settings: AbxScoring, *, lineage: str, split: str, layer: str = ""
-) -> tuple[Result, Tables]:
-    """Scores checked items in a representation `layer` of the frames of `features`, by default these themselves."""
-    from resdavenet_vq.evaluation.abx import (
-        cells as abx_cells,
-    )  # torch takes two seconds, which bad input need not wait for
+def score(
+    features: Path, items: Path, layer: str, settings: AbxScoring, out: Path, *, lineage: str, split: str
+) -> None:
+    """Scores one layer of a features file on an item file; writes `out` (JSON), after the two tables beside it.
 
-    layer = layer or features.layer
+    In `out` the errors, means over `within_cells` and `across_cells`, are null where no speaker, or pair of speakers,
+    has a triple. The frame period of segments is that of their codes, their bitrate that of segments.
+    """
     segmented, distance = layer.startswith("segment"), "identical" if layer.startswith("onehot") else settings.distance
-    slowest_period = features.frame_period / _stride(features.layer) * _stride(settings.slowest_layer)
-    durations = dict(zip(features.ids, features.durations.tolist(), strict=True))
-    used, dropped = usable(items, durations, slowest_period)
-    if not used:
-        raise InputError(f"{split}: no item is left to score ({dropped}); is it the item file of this split?")
-    sequences = gather(features, used, segmented=segmented)
-    cells = abx_cells.score_cells(sequences, used, distance, settings)
-    if not cells:
-        raise InputError(f"{split}: no two of {len(used)} items differ in their phone alone; ABX needs more utterances")
-    errors = {task: abx_cells.mean_error(of_task) for task, of_task in cells.items()}
-    units = ((name, runs(rows).code) for name, rows in features) if segmented else features
-    result = Result(
-        lineage=lineage,
-        layer=layer,
-        split=split,
-        representation=_representation(layer),
-        distance=f"{distance}, DTW",
-        frame_period=features.frame_period,
-        slowest_period=slowest_period,
-        within_error=errors.get("within"),
-        across_error=errors.get("across"),
-        within_cells=len(cells.get("within", ())),
-        across_cells=len(cells.get("across", ())),
-        items=len(items),
-        items_used=len(used),
-        items_dropped=dropped,
-        items_without_own_frame=sequences.borrowed,
-        bitrate=bitrate.measure(units, durations) if is_quantized(layer) else None,
-        settings=settings.model_dump(mode="json", exclude={"slowest_layer"}),
-    )
-    return result, Tables(abx_cells.by_phones(cells), abx_cells.by_speakers(cells))
+    with LayerFeatures(features, source(layer)) as frames:
+        tokens = read_items(items)
+        validate(tokens, frames, settings)
+        from resdavenet_vq.evaluation.abx import cells as abx_cells  # torch takes seconds, which bad input spares
+
+        slowest_period = frames.frame_period / _stride(frames.layer) * _stride(settings.slowest_layer)
+        durations = dict(zip(frames.ids, frames.durations.tolist(), strict=True))
+        used, dropped = usable(tokens, durations, slowest_period)
+        if not used:
+            raise InputError(f"{split}: no item is left to score ({dropped}); is it the item file of this split?")
+        sequences = gather(frames, used, segmented=segmented)
+        cells = abx_cells.score_cells(sequences, used, distance, settings)
+        if not cells:
+            raise InputError(
+                f"{split}: no two of {len(used)} items differ in their phone alone; ABX needs more utterances"
+            )
+        units = ((name, runs(rows).code) for name, rows in frames) if segmented else frames
+        bits = asdict(bitrate.measure(units, durations)) if is_quantized(layer) else None
+    result = {
+        "lineage": lineage,
+        "layer": layer,
+        "split": split,
+        "representation": REPRESENTATIONS.get(layer.rstrip("12345"), f"what enters quant{layer[-1]}"),
+        "distance": f"{distance}, DTW",
+        "frame_period": frames.frame_period,
+        "slowest_period": slowest_period,
+        **{f"{task}_error": abx_cells.mean_error(cells[task]) if task in cells else None for task in abx_cells.TASKS},
+        **{f"{task}_cells": len(cells.get(task, ())) for task in abx_cells.TASKS},
+        "items": len(tokens),
+        "items_used": len(used),
+        "items_dropped": dropped,
+        "items_without_own_frame": sequences.borrowed,
+        "bitrate": bits,
+        "settings": settings.model_dump(mode="json", exclude={"slowest_layer"}),
+    }
+    for name, table in (("phones", abx_cells.by_phones(cells)), ("speakers", abx_cells.by_speakers(cells))):
+        with atomic_write(out.with_suffix(f".{name}.csv")) as tmp:
+            table.write_csv(tmp)
+    write_json(out, result)
 
 
 def _stride(layer: str) -> int:
     """How many log-mel frames a frame of the layer spans."""
     return 1 if layer == LOGMEL else frame_stride(layer)
-
-
-def _representation(layer: str) -> str:
-    """What the frames of a layer are, in words."""
-    named = {
-        LOGMEL: "log-mel",
-        "onehot": "one-hot codes",
-        "segment": "code vectors, repeats dropped",
-        "quant": "code vectors",
-    }
-    return named.get(layer.rstrip("12345"), f"what enters quant{layer[-1]}")
-
-
-def score(
-    features: Path, items: Path, layer: str, settings: AbxScoring, out: Path, *, lineage: str, split: str
-) -> None:
-    """Scores one layer of a features file on an item file; writes `out` (JSON), after the two tables beside it."""
-    with LayerFeatures(features, source(layer)) as layer_features:
-        tokens = read_items(items)
-        validate(tokens, layer_features, settings)
-        result, tables = evaluate(layer_features, tokens, settings, lineage=lineage, split=split, layer=layer)
-    for name, table in tables._asdict().items():
-        with atomic_write(out.with_suffix(f".{name}.csv")) as tmp:
-            table.write_csv(tmp)
-    write_json(out, asdict(result))

@@ -79,7 +79,7 @@
     const places = [], unplaced = [];
     for (const hit of audible) {
       const u = await report.utterance(hit.number);
-      const words = (u.words || []).filter(([, , label]) => !about.silence.includes(label.trim().toLowerCase()));
+      const words = (u.words || []).filter(([, , label]) => !about.silence.includes(label.trim()));
       const firsts = starts(words.map(([, , label]) => label.toUpperCase()), sought);
       for (const i of firsts) places.push([hit.number, words[i][0], words[i + sought.length - 1][1]]);
       if (!firsts.length) unplaced.push(hit);

@@ -36,17 +36,8 @@ def random_task(rng, tmp_path, *, layer="conv2", utterances=6, items=8, period=0
         for _ in range(items):
             onset = float(rng.uniform(0, n * period - 0.1))
             offset = min(onset + float(rng.uniform(0.025, 0.1)), n * period)
-            rows.append(
-                (
-                    f"u{u}",
-                    f"{onset:.4f}",
-                    f"{offset:.4f}",
-                    f"p{rng.integers(3)}",
-                    f"c{rng.integers(2)}",
-                    "n",
-                    f"s{u % 2}",
-                )
-            )
+            labels = f"p{rng.integers(3)}", f"c{rng.integers(2)}", "n", f"s{u % 2}"
+            rows.append((f"u{u}", f"{onset:.4f}", f"{offset:.4f}", *labels))
     item = tmp_path / "split.item"
     item.write_text(HEADER + "".join(" ".join(r) + "\n" for r in rows))
     return write_features(tmp_path / "split.h5", layer, vectors, period), item, vectors, rows

@@ -83,16 +83,10 @@ def test_items_with_nothing_in_them_take_the_frame_before(tmp_path):
     with LayerFeatures(features, "quant2") as layer:
         whole = abx_frames.gather(layer, tokens)
         segmented = abx_frames.gather(layer, tokens, segmented=True)
-        assert (whole.data.tolist(), whole.ranges, whole.borrowed) == (
-            [0, 0, 1, 1, 1, 1, 2, 2, 2, 2],
-            [(9, 10), (1, 3), (7, 10)],
-            1,
-        )
-        assert (segmented.data.tolist(), segmented.ranges, segmented.borrowed) == (
-            [0, 1, 2],
-            [(2, 3), (0, 1), (2, 3)],
-            3,
-        )
+        assert whole.data.tolist() == [0, 0, 1, 1, 1, 1, 2, 2, 2, 2]
+        assert (whole.ranges, whole.borrowed) == ([(9, 10), (1, 3), (7, 10)], 1)
+        assert segmented.data.tolist() == [0, 1, 2]
+        assert (segmented.ranges, segmented.borrowed) == ([(2, 3), (0, 1), (2, 3)], 3)
         assert whole.units.tolist() == np.eye(3).tolist()  # numbered as they are met
 
 
@@ -118,11 +112,7 @@ def test_a_compressed_file_gives_the_same_frames(tmp_path):
 
 
 def test_an_utterance_without_frames_is_refused(tmp_path):
-    features = write_features(
-        tmp_path / "split.h5", "conv2", {"u": np.ones((5, 3)), "v": np.ones((0, 3))}, 0.02, [0.1, 0.1]
-    )
-    with (
-        LayerFeatures(features, "conv2") as layer,
-        pytest.raises(InputError, match="conv2 has no frame of utterance v"),
-    ):
-        abx_frames.gather(layer, [item("0", "0.04", "v")])
+    vectors = {"u": np.ones((5, 3)), "v": np.ones((0, 3))}
+    with LayerFeatures(write_features(tmp_path / "split.h5", "conv2", vectors, 0.02, [0.1, 0.1]), "conv2") as layer:  # noqa: SIM117
+        with pytest.raises(InputError, match="conv2 has no frame of utterance v"):
+            abx_frames.gather(layer, [item("0", "0.04", "v")])

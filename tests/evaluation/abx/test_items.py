@@ -21,41 +21,16 @@ from resdavenet_vq.evaluation.abx.items import read_items
 GRID = """File type = "ooTextFile"
 Object class = "TextGrid"
 
-0
-1
-<exists>
-2
-"IntervalTier"
-"words"
-0
-1
-2
-0
-0.4
-"ab"
-0.4
-1
-""
-"IntervalTier"
-"phones"
-0
-1
-5
-0
-0.1
-"AH0"
-0.1
-0.2
-"B"
-0.2
-0.3
-"AH1"
-0.3
-0.4
-"spn"
-0.4
-1
-"sil"
+0 1 <exists> 2
+"IntervalTier" "words" 0 1 2
+0 0.4 "ab"
+0.4 1 ""
+"IntervalTier" "phones" 0 1 5
+0 0.1 "AH0"
+0.1 0.2 "B"
+0.2 0.3 "AH1"
+0.3 0.4 "spn"
+0.4 1 "sil"
 """
 
 
@@ -85,9 +60,8 @@ def tier(*labels, step=0.1):
 
 @pytest.mark.parametrize("split", ["train", "abx"])
 def test_the_demo_corpus_gets_its_own_items_again(tmp_path, split):
-    corpus = SpokenScenes(
-        layout="spoken_scenes", name="s", seed=5, pairs={"train": 6}, word_lists={"abx": 4}, image_size=48
-    )
+    sizes = {"pairs": {"train": 6}, "word_lists": {"abx": 4}, "image_size": 48}
+    corpus = SpokenScenes(layout="spoken_scenes", name="s", seed=5, **sizes)
     spoken_scenes.make(corpus, split, tmp_path, 1)
     prepare(places.read(tmp_path / f"{split}.json"), Preparation(), tmp_path / "split.h5", tmp_path / "r.json", 1)
     lines, report = made(tmp_path / "split.h5")
@@ -121,13 +95,8 @@ def test_nothing_is_lost_without_a_count(tmp_path):
     )
     lines, report = made(data)
     assert lines == ["u 0.0000 0.1500 B A C s", "u 0.3000 0.4500 G F H s"]
-    expected = {
-        "utterances": 4,
-        "utterances with items": 1,
-        "utterances without aligned phones": 1,
-        "utterances without a speaker": 1,
-    }
-    assert {key: report[key] for key in expected} == expected
+    one = ("utterances with items", "utterances without aligned phones", "utterances without a speaker")
+    assert report == report | {"utterances": 4} | dict.fromkeys(one, 1)
     assert report["left out"] == {
         "phones at a pause, a noise or an end": 6,
         "shorter than 0.07 s": 1,
@@ -141,9 +110,7 @@ def test_words_without_context(tmp_path):
     words = tier("THE", "CAT", "THE", "DOG", "<eps>", "CAT", "THE", "BIRD")
     data = store(tmp_path, ("u", "s", words, None), ("v", "t", tier("DOG"), None))
     lines, report = made(data, of="words", most_frequent_words=2)
-    assert [line.split()[3:] for line in lines] == [
-        [word, "-", "-", "s"] for word in ("THE", "CAT", "THE", "CAT", "THE")
-    ]
+    assert [line.split()[3:] for line in lines] == [[word, "-", "-", "s"] for word in ("THE", "CAT") * 2 + ("THE",)]
     assert report["left out"]["words that are not among the most frequent"] == 3
     assert report["utterances with items"] == 1
     lines, _ = made(data, of="words", most_frequent_words=3)

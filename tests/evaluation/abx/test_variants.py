@@ -31,11 +31,8 @@ def test_one_hot_codes_are_equal_or_not_whatever_the_distance(tmp_path, distance
     features, item, vectors, rows = random_task(np.random.default_rng(1), tmp_path, layer="quant2", codes=VECTORS)
     result = score(features, item, "onehot2", ALL.model_copy(update={"distance": distance}))
     assert both(result) == pytest.approx(by_hand(vectors, rows, oracle.identical), abs=1e-4)
-    assert (result["layer"], result["representation"], result["distance"]) == (
-        "onehot2",
-        "one-hot codes",
-        "identical, DTW",
-    )
+    named = {"layer": "onehot2", "representation": "one-hot codes", "distance": "identical, DTW"}
+    assert result == result | named
     quantized = score(features, item, "quant2", ALL.model_copy(update={"distance": distance}))
     assert result["bitrate"] == quantized["bitrate"]
     assert (both(result) == both(quantized)) == (distance == "identical")
@@ -45,10 +42,8 @@ def test_angular_distance_of_one_hot_vectors_is_identity_of_codes(tmp_path):
     rng = np.random.default_rng(2)
     features, item, vectors, _ = random_task(rng, tmp_path, layer="quant2", codes=VECTORS)
     expected = score(features, item, "onehot2")
-    one_hot = {
-        name: np.eye(4, dtype=np.float32)[(frames[:, None] == VECTORS).all(axis=2).argmax(axis=1)]
-        for name, frames in vectors.items()
-    }
+    codes = {name: (frames[:, None] == VECTORS).all(axis=2).argmax(axis=1) for name, frames in vectors.items()}
+    one_hot = {name: np.eye(4, dtype=np.float32)[numbers] for name, numbers in codes.items()}
     write_features(features, "quant2", one_hot, 0.02)
     for distance in DISTANCES:
         assert both(score(features, item, "quant2", ALL.model_copy(update={"distance": distance}))) == both(expected)
@@ -56,16 +51,12 @@ def test_angular_distance_of_one_hot_vectors_is_identity_of_codes(tmp_path):
 
 @pytest.mark.parametrize("distance", DISTANCES)
 def test_segments_agree_with_loops(tmp_path, distance):
-    features, item, vectors, rows = random_task(
-        np.random.default_rng(3), tmp_path, layer="quant2", codes=EXACT[distance]
-    )
+    codes = EXACT[distance]
+    features, item, vectors, rows = random_task(np.random.default_rng(3), tmp_path, layer="quant2", codes=codes)
     result = score(features, item, "segment2", ALL.model_copy(update={"distance": distance}))
     assert both(result) == pytest.approx(oracle.abx(segmented(vectors, rows), getattr(oracle, distance)), abs=1e-4)
-    assert (result["layer"], result["representation"], result["frame_period"]) == (
-        "segment2",
-        "code vectors, repeats dropped",
-        0.02,
-    )
+    named = {"layer": "segment2", "representation": "code vectors, repeats dropped", "frame_period": 0.02}
+    assert result == result | named
     quantized = score(features, item, "quant2")["bitrate"]
     assert result["bitrate"]["rows"] == result["bitrate"]["runs"] == quantized["runs"]
     for name in ("plain", "run_length", "factored", "segment"):  # no repeats: nothing is left to tell them apart
@@ -75,21 +66,13 @@ def test_segments_agree_with_loops(tmp_path, distance):
 def test_the_same_items_are_used_for_every_representation(tmp_path):
     rng = np.random.default_rng(4)
     features, item, _, rows = random_task(rng, tmp_path, layer="quant2", codes=VECTORS)
-    write_items(
-        item, [*rows, ("u0", "0.1", "0.1399", "p0", "c0", "n", "s0"), ("u1", "0.3", "9.9", "p0", "c0", "n", "s1")]
-    )
+    more = ("u0", "0.1", "0.1399", "p0", "c0", "n", "s0"), ("u1", "0.3", "9.9", "p0", "c0", "n", "s1")
+    write_items(item, [*rows, *more])
     results = [score(features, item, layer, slowest_layer="quant3") for layer in ("quant2", "onehot2", "segment2")]
     dropped = results[0]["items_dropped"]
     assert min(dropped.values()) >= 1
-    assert (
-        len(
-            {
-                (r["items"], r["items_used"], str(r["items_dropped"]), r["within_cells"], r["across_cells"])
-                for r in results
-            }
-        )
-        == 1
-    )
+    for key in ("items", "items_used", "items_dropped", "within_cells", "across_cells"):
+        assert all(r[key] == results[0][key] for r in results)
     assert results[0]["items"] == results[0]["items_used"] + sum(dropped.values()) == 50
 
 
@@ -156,18 +139,14 @@ def test_null_frames_have_the_direction_of_equal_values(tmp_path):
 
 def test_what_has_no_units_has_no_variants(tmp_path):
     features, item, _, _ = random_task(np.random.default_rng(8), tmp_path)
-    for layer in ("onehot2", "segment2"):
-        with pytest.raises(InputError, match=r"no layer 'quant2' \(layers: conv2\)"):
-            score(features, item, layer)
-    for layer in ("onehot", "onehot9", "segments2"):
-        with pytest.raises(InputError, match=f"no layer '{layer}'"):
+    absent = {"onehot2": "quant2", "segment2": "quant2"} | {x: x for x in ("onehot", "onehot9", "segments2")}
+    for layer, source in absent.items():
+        with pytest.raises(InputError, match=rf"no features of '{source}' \(layers: conv2\)"):
             score(features, item, layer)
 
 
 def test_probabilities_have_a_distance_of_their_own(tmp_path):
-    rng = np.random.default_rng(9)
-    features, item, vectors, _ = random_task(rng, tmp_path)
-    write_features(
-        features, "conv2", {name: np.exp(v) / np.exp(v).sum(axis=1, keepdims=True) for name, v in vectors.items()}, 0.02
-    )
+    features, item, vectors, _ = random_task(np.random.default_rng(9), tmp_path)
+    shares = {name: np.exp(v) / np.exp(v).sum(axis=1, keepdims=True) for name, v in vectors.items()}
+    write_features(features, "conv2", shares, 0.02)
     assert 0 <= score(features, item, "conv2", AbxScoring(distance="kl_symmetric"))["within_error"] <= 100
