@@ -121,6 +121,23 @@ def edit(_api, question):
         Path(sys.argv[1], path).write_text(text)
 
 
+def parse_each_file_once():
+    """Most of the time of a small plan is spent on parsing the same rule files again."""
+    from snakemake import workflow
+
+    parse, texts = workflow.parse, {}
+
+    def remember(path, parsed_for, linemap, *, rulecount=0, **options):
+        text = Path(str(path.get_path_or_uri(secret_free=False))).read_text()
+        if (text, rulecount) not in texts:
+            texts[text, rulecount] = *parse(path, parsed_for, linemap, rulecount=rulecount, **options), dict(linemap)
+        *answer, lines = texts[text, rulecount]
+        linemap.update(lines)
+        return answer
+
+    workflow.parse = remember
+
+
 def main():
     from snakemake.api import SnakemakeApi
     from snakemake.settings.types import OutputSettings, Quietness
@@ -129,6 +146,7 @@ def main():
         with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
             return do(api, question)
 
+    parse_each_file_once()
     answers = []
     for question in json.load(sys.stdin):
         if question["do"] == "pretend":
