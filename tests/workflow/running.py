@@ -1,5 +1,6 @@
 """Snakemake's command line, run in a folder that is not the checkout."""
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,22 @@ from resdavenet_vq.files import write_digest
 REPO = Path(__file__).resolve().parents[2]
 TINY = (REPO / "config.yaml", REPO / "tests/workflow/tiny.yaml")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+
+DRY_RUNS = """
+import contextlib, io, json, os, sys
+from snakemake.cli import main
+here, answers = os.getcwd(), []
+for arguments in json.load(sys.stdin):
+    os.chdir(here)
+    output, code = io.StringIO(), None
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        try:
+            main(["-n", *arguments])
+        except SystemExit as e:
+            code = e.code
+    answers.append([code, output.getvalue()])
+print(json.dumps(answers))
+"""
 
 
 def command(folder, *arguments, configfiles=(), cores=2):
@@ -29,6 +46,15 @@ def snakemake(folder, *arguments, succeeds=True, environment=ENVIRONMENT, **sett
     output = run.stdout + run.stderr  # a dry run prints to standard output
     assert (run.returncode == 0) == succeeds, output[-8000:]
     return output
+
+
+def dry_runs(folder, lines):
+    """(exit status, output) of a dry run of each line of arguments, by Snakemake's command line in one process."""
+    words = [sys.executable, "-c", DRY_RUNS]
+    environment = ENVIRONMENT | {"PYTHONPATH": str(REPO)}
+    text = json.dumps([list(map(str, line)) for line in lines])
+    run = subprocess.run(words, input=text, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(run.stdout.splitlines()[-1])
 
 
 def jobs_in(output):

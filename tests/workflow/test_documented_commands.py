@@ -1,37 +1,19 @@
 """Every command in the README and the docs is parsed as written, and what Snakemake would do is planned."""
 
-import json
-import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import typer
 import yaml
+from workflow.running import REPO, dry_runs
 
 from resdavenet_vq import __main__, config
 from resdavenet_vq.workflow.plan import Plan
 
-REPO = Path(__file__).resolve().parents[2]
 PAGES = [REPO / "README.md", REPO / "CONTRIBUTING.md", *sorted((REPO / "docs").glob("*.md"))]
-DRY_RUNS = """
-import contextlib, io, json, os, sys
-from snakemake.cli import main
-here, answers = os.getcwd(), []
-for arguments in json.load(sys.stdin):
-    os.chdir(here)
-    output, code = io.StringIO(), None
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        try:
-            main(["-n", "-q", "rules", *arguments])
-        except SystemExit as e:
-            code = e.code
-    answers.append([code, output.getvalue()])
-print(json.dumps(answers))
-"""
 
 
 def commands():
@@ -73,20 +55,10 @@ def checkout(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def dry_runs(checkout):
-    """Exit status and output of Snakemake's command line for its documented arguments, in one process."""
+def planned(checkout):
+    """Exit status and output of a dry run for each documented command of Snakemake."""
     lines = [words[1:] for words in COMMANDS.values() if words[0] == "snakemake"]
-    environment = os.environ | {"PYTHONPATH": str(REPO)}
-    run = subprocess.run(
-        [sys.executable, "-c", DRY_RUNS],
-        input=json.dumps(lines),
-        cwd=checkout,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return dict(zip(lines, json.loads(run.stdout.splitlines()[-1]), strict=True))
+    return dict(zip(lines, dry_runs(checkout, [("-q", "rules", *line) for line in lines]), strict=True))
 
 
 def test_there_are_commands_and_each_is_tried():
@@ -95,9 +67,9 @@ def test_there_are_commands_and_each_is_tried():
 
 
 @pytest.mark.parametrize("arguments", of("snakemake"))
-def test_snakemake_plans_what_is_documented(arguments, dry_runs):
+def test_snakemake_plans_what_is_documented(arguments, planned):
     assert not any(a.startswith(("--lint", "--report")) for a in arguments), "how is this tested?"
-    status, output = dry_runs[arguments]
+    status, output = planned[arguments]
     assert status == 0, output
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from workflow.running import REPO, snakemake
+from workflow.running import REPO, dry_runs, snakemake
 
 from resdavenet_vq import config
 from resdavenet_vq.errors import InputError
@@ -117,13 +117,15 @@ def test_one_switch_over_another_configuration(tmp_path):
     base = yaml.safe_load((REPO / "config.yaml").read_text())
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(base | {"recipe": "corrected"}))
     (tmp_path / "b.yaml").write_text("recipe: {jitter: published}\n")
-    for arguments, recipe in {
+    recipes = {
         ("--configfile", "a.yaml", "b.yaml"): {"jitter": "published", "semi_hard": "masked", "pad_value": "floor"},
         ("--configfile", "a.yaml", "--config", 'recipe={"semi_hard": "published"}'): {
             "jitter": "centred", "semi_hard": "published", "pad_value": "floor",
         },
         ("--configfile", "b.yaml"): {"jitter": "published", "semi_hard": "published", "pad_value": "zero"},
         ("--config", "recipe=corrected"): {"jitter": "centred", "semi_hard": "masked", "pad_value": "floor"},
-    }.items():  # fmt: skip
-        output = plan_models(tmp_path, "-p", *arguments)
-        assert f"--recipe '{json.dumps(recipe)}'" in output, arguments
+    }  # fmt: skip
+    lines = [("models", "-p", "--snakefile", REPO / "Snakefile", *arguments) for arguments in recipes]
+    for recipe, (status, output) in zip(recipes.values(), dry_runs(tmp_path, lines), strict=True):
+        assert status == 0, output
+        assert f"--recipe '{json.dumps(recipe)}'" in output

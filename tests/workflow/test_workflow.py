@@ -77,15 +77,6 @@ def test_nothing_is_left_to_do_after_a_run_nor_after_touching_files(finished):
     [
         ({"words": {"min_occurrences": 3}}, {"detect_words", "summarize", "compare", "write_report"}),
         (
-            {"retrieval": {"recall_at": [1, 10]}},
-            {"score_retrieval", "score_matchmap", "summarize", "compare", "write_report"},
-        ),
-        ({"abx": {"scoring": {"seed": 1}}}, {"score_abx", "summarize", "compare", "write_report"}),
-        ({"abx": {"submission": {"author": "A. N. Author"}}}, {"pack_submission"}),
-        ({"abx": {"items": {"shortest": 0.1}}}, set()),  # the demo corpus has items of its own
-        ({"report": {"utterances": 3}}, {"write_report"}),
-        ({"recipe": {"frame_time": "centred"}}, {"detect_words", "summarize", "compare", "write_report"}),
-        (
             {"recipe": {"context": "padded"}},
             {
                 "encode_embeddings",
