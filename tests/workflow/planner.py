@@ -8,6 +8,7 @@ the parameters, the code and the inputs that they would have been made with.
 """
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -148,7 +149,10 @@ def main():
 
     parse_each_file_once()
     answers = []
-    for question in json.load(sys.stdin):
+    gc.disable()  # which halves the time of a plan
+    for number, question in enumerate(json.load(sys.stdin)):
+        if number % 20 == 0:
+            gc.collect()
         if question["do"] == "pretend":
             answer(place, question)
             answer(record, question)
