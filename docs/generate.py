@@ -230,6 +230,7 @@ the keys and both values. Delete those files, or run the rules that it names wit
 
 ## By key
 
+A key of an evaluation that is not listed re-runs the rule `score_SECTION` and nothing else.
 *Re-runs first* are the rules that run because of the change itself, and which of their outputs, if not all; what follows them is
 in the table further down. *New* are rules that make files that were not requested before.
 

@@ -34,7 +34,7 @@ rule score_abx:
     benchmark:
         plan.root / "benchmarks/score_abx/{folder}/{split}/{layer}.tsv"
     wildcard_constraints:
-        folder=plan.scored_pattern,
+        folder=any_of([BASELINE, *plan.trained, *plan.released]),
         layer=r"logmel|(conv|quant|onehot|segment)[1-5]",
     conda:
         "../envs/resdavenet-vq.yaml"

@@ -11,7 +11,7 @@ sys.path.insert(0, str(checkout))
 from resdavenet_vq import config as schema
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.fingerprint import content, fingerprint
-from resdavenet_vq.lineage import Lineage
+from resdavenet_vq.lineage import BASELINE, Lineage
 from resdavenet_vq.processes import STARTER
 from resdavenet_vq.workflow import records
 from resdavenet_vq.workflow.jobs import advice, launcher
@@ -47,6 +47,6 @@ def no_record_contradicts():
 
 
 wildcard_constraints:
-    lineage=plan.lineage_pattern,
+    lineage=any_of([*plan.trained, *plan.released]),
     layer=r"(conv|quant)[1-5]",
     split=r"[A-Za-z0-9][A-Za-z0-9_.-]*",

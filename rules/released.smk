@@ -12,7 +12,7 @@ rule import_released:
     log:
         plan.root / "logs/import_released/{lineage}.log",
     wildcard_constraints:
-        lineage=plan.released_pattern,
+        lineage=any_of(plan.released),
     conda:
         "../envs/resdavenet-vq.yaml"
     params:

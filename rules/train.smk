@@ -20,7 +20,7 @@ rule train:
     benchmark:
         plan.root / "benchmarks/train/{lineage}.tsv"
     wildcard_constraints:
-        lineage=plan.trained_pattern,
+        lineage=any_of(plan.trained),
     conda:
         "../envs/resdavenet-vq.yaml"
     threads: settings.training.threads
@@ -33,7 +33,7 @@ rule train:
         model=as_json(settings.model),
         training=lambda wildcards: plan.training(wildcards.lineage),
         recipe=lambda wildcards: plan.training_recipe(wildcards.lineage),
-        image_weights=lambda wildcards: plan.image_weights_contents(wildcards.lineage),
+        image_weights=lambda wildcards: plan.digests.of(plan.image_weights(wildcards.lineage)),
         state=lambda wildcards: plan.root / "state" / wildcards.lineage,
         code=fingerprint("training.train"),
         # How many processes train and read is no reason to train again: Snakemake records no parameter that takes resources.

@@ -29,6 +29,7 @@ from resdavenet_vq.config.evaluations import (
     Abx,
     AbxScoring,
     AddedNoise,
+    Evaluations,
     Figures,
     Items,
     Noise,
@@ -87,8 +88,8 @@ __all__ = [
 ]
 
 
-class Config(Section):
-    """Everything that a run needs."""
+class Models(Section):
+    """The models of a run, and what they are made from."""
 
     corpus: Corpus
     lineages: tuple[LineageText, ...] = Field(
@@ -111,12 +112,10 @@ class Config(Section):
     model: Model
     preparation: Preparation = Preparation()
     training: Training
-    retrieval: Retrieval
-    abx: Abx = Abx()
-    words: Words
-    noise: Noise = Noise()
-    report: Report = Report()
-    figures: Figures = Figures()
+
+
+class Config(Evaluations, Models):  # pydantic lists the fields of the last class first
+    """Everything that a run needs."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -253,3 +253,14 @@ class Figures(Section):
         default=(), description="Words of `words.held_out_split` whose occurrences are drawn."
     )
     places: PositiveInt = Field(default=8, description="The largest number of occurrences that is drawn per keyword.")
+
+
+class Evaluations(Section):
+    """What is computed from the models, in the order of `config.yaml`: a section for each evaluation."""
+
+    retrieval: Retrieval
+    abx: Abx = Abx()
+    words: Words
+    noise: Noise = Noise()
+    report: Report = Report()
+    figures: Figures = Figures()

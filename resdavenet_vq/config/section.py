@@ -74,7 +74,9 @@ def _resolve(schema: type[Section], location: Iterable[int | str], value: Any) -
     """
     dotted, here, above = [], [schema], [schema]
     for step in location:
-        layouts = [s for s in here if "layout" in s.model_fields and step in _options(s.model_fields["layout"])]
+        layouts = [
+            s for s in here if "layout" in s.model_fields and step in get_args(s.model_fields["layout"].annotation)
+        ]
         if layouts and not (isinstance(value, Mapping) and step in value):
             here = layouts
             continue
@@ -85,10 +87,6 @@ def _resolve(schema: type[Section], location: Iterable[int | str], value: Any) -
         value = value.get(step) if isinstance(value, Mapping) else None
         above, here = here, below or here
     return ".".join(dotted) or "the configuration", above
-
-
-def _options(field: Any) -> tuple[Any, ...]:
-    return get_args(field.annotation)
 
 
 def _sections(annotation: Any) -> list[type[Section]]:

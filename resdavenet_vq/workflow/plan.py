@@ -15,18 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from resdavenet_vq.config import (
-    SUBMISSION_KEYS,
-    TRAINING_SWITCHES,
-    UNCUT,
-    Config,
-    Flickr8k,
-    PlacesAudio,
-    Section,
-    SpokenCoco,
-    SpokenScenes,
-    Training,
-)
+from resdavenet_vq import config as schema
+from resdavenet_vq.config import Config, PlacesAudio, SpokenScenes
 from resdavenet_vq.corpus.reader import files_of
 from resdavenet_vq.lineage import BASELINE, Lineage
 from resdavenet_vq.workflow.digests import Digests
@@ -127,7 +117,7 @@ class Plan:
         corpus = self._imported(split)
         return (f"corpus.{corpus.layout}", *(["corpus.alignments"] if corpus.alignments else []))
 
-    def _imported(self, split: str) -> PlacesAudio | SpokenCoco | Flickr8k:
+    def _imported(self, split: str) -> PlacesAudio | schema.SpokenCoco | schema.Flickr8k:
         """The corpus of a split as it is read: the demo corpus is written in the layout of Places Audio."""
         corpus = self.config.corpus
         if isinstance(corpus, SpokenScenes):
@@ -208,14 +198,18 @@ class Plan:
             words.held_out_split,
         }
         if split not in cut:
-            settings = settings.model_copy(update={"max_frames": UNCUT})
+            settings = settings.model_copy(update={"max_frames": schema.UNCUT})
         return as_json(settings, exclude=("rows_per_part", "parts"))
 
     # -- models -------------------------------------------------------------------------------------------
 
+    def path(self, lineage: Lineage, name: str) -> str:
+        """The path of a lineage's result."""
+        return str(self.root / lineage.folder / name)
+
     def model(self, lineage: Lineage) -> str:
         """The model card of a lineage; it contains the digest of the weights beside it."""
-        return str(self.root / lineage.folder / "model/model.json")
+        return self.path(lineage, "model/model.json")
 
     def parent(self, folder: str) -> Lineage | None:
         """The model that a lineage starts from; None for a first stage. An imported one is the parent for every seed."""
@@ -256,34 +250,10 @@ class Plan:
             trained |= {stage.folder: stage for stage in chain}
         return trained
 
-    @cached_property
-    def trained_pattern(self) -> str:
-        """A regular expression for the folders of trained lineages."""
-        return any_of(self.trained)
-
-    @cached_property
-    def released_pattern(self) -> str:
-        """A regular expression for the folders of imported lineages."""
-        return any_of(self.released)
-
-    @cached_property
-    def lineage_pattern(self) -> str:
-        """A regular expression for the folders of all lineages."""
-        return any_of({**self.trained, **self.released})
-
-    @cached_property
-    def scored_pattern(self) -> str:
-        """A regular expression for the folders of everything that ABX scores: lineages, and the raw log-mel features."""
-        return any_of((BASELINE, *self.trained, *self.released))
-
     def image_weights(self, folder: str) -> list[str]:
         """The local file that a first stage's image network starts from, if there is one."""
         file = self.config.model.image.weights_file
         return [str(file)] if file and Lineage.from_folder(folder).parent is None else []
-
-    def image_weights_contents(self, folder: str) -> str:
-        """The digest of that file."""
-        return self.digests.of(self.image_weights(folder))
 
     def training(self, folder: str) -> str:
         """What decides a training besides its data, its parent and its code."""
@@ -295,7 +265,7 @@ class Plan:
         lineage = Lineage.from_folder(folder)
         new = set(lineage.quantizers) - set(lineage.parent.quantizers) if lineage.parent else set()
         unused = {"dead_codes": not lineage.quantizers, "new_codebooks": not new}
-        return as_json(self.config.recipe, *(switch for switch in TRAINING_SWITCHES if not unused.get(switch)))
+        return as_json(self.config.recipe, *(switch for switch in schema.TRAINING_SWITCHES if not unused.get(switch)))
 
     def encoding_recipe(self) -> str:
         """The switches that matter to codes and embeddings: the value of padding only where there is some."""
@@ -305,13 +275,8 @@ class Plan:
     # -- evaluations --------------------------------------------------------------------------------------
 
     def abx_layers(self, lineage: Lineage) -> tuple[str, ...]:
-        """Layers whose ABX error is asked for: the chosen convolutional ones and every quantizer that is on."""
+        """The layers that ABX scores: the chosen convolutional ones and every quantizer that is on."""
         return (*self.config.abx.convolutional_layers, *lineage.quantized_layers)
-
-    def abx_representations(self, lineage: Lineage) -> tuple[str, ...]:
-        """What is compared: these layers, and what is made of the quantizers' frames where they are scored."""
-        variants = (f"{variant}{n}" for n in lineage.quantizers for variant in self.config.abx.variants)
-        return (*self.abx_layers(lineage), *variants)
 
     @cached_property
     def copies(self) -> dict[str, Copy]:
@@ -352,13 +317,13 @@ class Plan:
 
     def submission(self, suffix: str) -> str:
         """What a submission says of itself, as far as its edition asks."""
-        return as_json(self.config.abx.submission, *SUBMISSION_KEYS[self.edition(suffix)])
+        return as_json(self.config.abx.submission, *schema.SUBMISSION_KEYS[self.edition(suffix)])
 
     # -- targets ------------------------------------------------------------------------------------------
 
     @cached_property
     def models(self) -> list[str]:
-        """Every model asked for."""
+        """The model of every lineage."""
         return [self.model(lineage) for lineage in self.lineages]
 
     @cached_property
@@ -368,14 +333,14 @@ class Plan:
 
     def retrieval_on(self, split: str) -> list[str]:
         """The retrieval scores of all lineages on a split."""
-        return [str(self.root / lineage.folder / f"retrieval/{split}.json") for lineage in self.lineages]
+        return [self.path(lineage, f"retrieval/{split}.json") for lineage in self.lineages]
 
     @cached_property
     def matchmaps(self) -> list[str]:
         """Every retrieval score of the matchmap."""
         split = self.config.retrieval.split
         return [
-            str(self.root / lineage.folder / f"matchmap/{split}/{similarity}.json")
+            self.path(lineage, f"matchmap/{split}/{similarity}.json")
             for lineage in self.lineages
             for similarity in self.config.retrieval.matchmaps
         ]
@@ -384,7 +349,9 @@ class Plan:
     def abx(self) -> list[str]:
         """Every ABX score, that of the raw log-mel features first."""
         scored = [(BASELINE, "logmel")]
-        scored += [(lineage.folder, layer) for lineage in self.lineages for layer in self.abx_representations(lineage)]
+        for lineage in self.lineages:
+            variants = (f"{variant}{n}" for n in lineage.quantizers for variant in self.config.abx.variants)
+            scored += [(lineage.folder, layer) for layer in (*self.abx_layers(lineage), *variants)]
         return [
             str(self.root / folder / f"abx/{split}/{layer}.json")
             for split in self.config.abx.splits
@@ -393,14 +360,10 @@ class Plan:
 
     @cached_property
     def submissions(self) -> list[str]:
-        """A ZeroSpeech submission of every edition asked for, for every quantizer that is on."""
+        """A ZeroSpeech submission of every edition, for every quantizer that is on."""
         editions = dict.fromkeys(self.config.abx.submission.editions)
         return [
-            str(
-                self.root
-                / lineage.folder
-                / f"abx/{split}/{layer}{'' if edition == 2019 else f'.zerospeech{edition}'}.zip"
-            )
+            self.path(lineage, f"abx/{split}/{layer}{'' if edition == 2019 else f'.zerospeech{edition}'}.zip")
             for split in self.config.abx.splits
             for lineage in self.lineages
             for layer in lineage.quantized_layers
@@ -416,7 +379,7 @@ class Plan:
         """The summary of every word detection of some lineages; on `words.held_out_split`, if no other is given."""
         split = held_out_split or self.config.words.held_out_split
         return [
-            str(self.root / lineage.folder / f"words/{layer}/{split}/summary.json")
+            self.path(lineage, f"words/{layer}/{split}/summary.json")
             for lineage in lineages
             for layer in lineage.quantized_layers
         ]
@@ -424,8 +387,8 @@ class Plan:
     @cached_property
     def tables(self) -> list[str]:
         """The kinds of scores that there are tables of."""
-        asked = {"retrieval": self.retrieval, "abx": self.config.abx.splits, "words": self.words}
-        return [kind for kind, scores in asked.items() if scores]
+        scores = {"retrieval": self.retrieval, "abx": self.config.abx.splits, "words": self.words}
+        return [kind for kind, some in scores.items() if some]
 
     @cached_property
     def phone_tables(self) -> list[str]:
@@ -434,9 +397,9 @@ class Plan:
 
     @cached_property
     def shown_maps(self) -> list[str]:
-        """Maps of images and captions that the report draws, if it is asked to."""
-        asked = self.examples if self.config.report.matchmaps else ()
-        return [str(self.root / lineage.folder / f"maps/{self.config.retrieval.split}.h5") for lineage in asked]
+        """Maps of images and captions that the report draws."""
+        lineages = self.examples if self.config.report.matchmaps else ()
+        return [self.path(lineage, f"maps/{self.config.retrieval.split}.h5") for lineage in lineages]
 
     @property
     def shown_splits(self) -> list[str]:
@@ -446,14 +409,11 @@ class Plan:
     @cached_property
     def shown_codes(self) -> list[str]:
         """Codes that the report draws above its utterances."""
-        return [
-            str(self.root / lineage.folder / f"codes/{self.config.words.held_out_split}.h5")
-            for lineage in self.examples
-            if lineage.quantizers
-        ]
+        split = self.config.words.held_out_split
+        return [self.path(lineage, f"codes/{split}.h5") for lineage in self.examples if lineage.quantizers]
 
 
-def training_of(training: Training, lineage: Lineage) -> Training:
+def training_of(training: schema.Training, lineage: Lineage) -> schema.Training:
     """The settings of one lineage: its overrides applied and removed, and its own seed."""
     changes = {} if lineage.seed is None else {"seed": lineage.seed}
     for notation, override in training.overrides.items():
@@ -467,7 +427,7 @@ def any_of(names: Iterable[str]) -> str:
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
-def as_json(section: Section, *keys: str, exclude: Iterable[str] = ()) -> str:
+def as_json(section: schema.Section, *keys: str, exclude: Iterable[str] = ()) -> str:
     """A section, or some of its keys, as the JSON text that a command takes."""
     values = section.model_dump(mode="json", include=set(keys) if keys else None, exclude=set(exclude))
     return json.dumps(values)  # the order of keys may mean something

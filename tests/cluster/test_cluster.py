@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 from cluster import slurm
-from training_child import write_store
+from workflow.running import write_stores
 
 from resdavenet_vq.training.train import TIMINGS
 
@@ -200,28 +200,7 @@ def test_the_workflow_from_the_corpus_to_the_table(cluster, tmp_path):
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory):
-    """A folder with two tiny stores where the workflow has them, and the configuration of a training of some seconds."""
-    folder = tmp_path_factory.mktemp("stores")
-    data = folder / "results/spoken_scenes/data"
-    data.mkdir(parents=True)
-    write_store(data / "train.h5", 40, 0)
-    write_store(data / "val.h5", 12, 1)
-    values = yaml.safe_load((REPO / "config.yaml").read_text())
-    values["lineages"] = ["{2,3}"]
-    values["model"] = {
-        "audio": {"widths": [16] * 5, "blocks_per_stage": 1},
-        "image": {
-            "architecture": "thin_resnet",
-            "widths": [16] * 4,
-            "crop": 32,
-            "resize": 36,
-            "training_crop": "same_scale",
-        },
-        "quantizer": {"codebook_size": 12, "init_nonnegative": True},
-    }
-    values["training"] |= {"epochs": EPOCHS, "batch_size": 8, "workers": 1, "overrides": {}}
-    (folder / "config.yaml").write_text(yaml.safe_dump(values))
-    return folder
+    return write_stores(tmp_path_factory.mktemp("stores"), {"train": 40, "val": 12}, epochs=EPOCHS, workers=1)
 
 
 class Training:

@@ -6,7 +6,7 @@ import pytest
 from workflow.staleness import REPO
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def checkout(tmp_path_factory):
     """A copy of the project as a clone has it, so that nothing changes under the tests and they may edit it."""
     copy = tmp_path_factory.mktemp("checkout")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -10,10 +10,15 @@ import yaml
 
 from resdavenet_vq import config
 from resdavenet_vq.config import Section
+from resdavenet_vq.config.evaluations import Evaluations
 from resdavenet_vq.errors import InputError
 
 REPO = Path(__file__).resolve().parents[2]
 TABLES = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+
+LISTED = {key.split(".")[0] for world in TABLES["worlds"].values() for keys in world["keys"] for key in keys.split()}
+UNLISTED = tuple(section for section in Evaluations.model_fields if section not in LISTED)
+"""Evaluations without entries: each of their keys re-runs the rule `score_SECTION` and nothing else."""
 
 type Steps = tuple[str, ...]
 """The keys that lead to a value; the names of splits and lineages among them."""
@@ -68,12 +73,23 @@ class World:
             name, table["title"], values, table["targets"], table["files"], tuple(table.get("sections", ())), entries
         )
 
+    @classmethod
+    def of_section(cls, section: str) -> "World":
+        """The world of the demo corpus with the target of an evaluation that has no entries."""
+        demo = cls.named("demo")
+        keys = replace(demo, sections=(section,)).leaves
+        entry = Entry(tuple(keys), f"score_{section}", "", ..., False)
+        return replace(demo, name=section, targets=[section], sections=(section,), entries=[entry])
+
     @property
     def leaves(self) -> dict[str, tuple[Steps, Any, Any]]:
         """Of each key of the world's sections the steps to it, its type and its value."""
         found = {".".join(steps): (steps, kind, value) for steps, kind, value in _leaves(config.read(self.values), ())}
-        prefixes = tuple(f"{section}." for section in self.sections)
-        return {key: leaf for key, leaf in found.items() if not prefixes or f"{key}.".startswith(prefixes)}
+        sections = self.sections or tuple(
+            dict.fromkeys(key.split(".")[0] for key in found if key.split(".")[0] not in UNLISTED)
+        )
+        prefixes = tuple(f"{section}." for section in sections)
+        return {key: leaf for key, leaf in found.items() if f"{key}.".startswith(prefixes)}
 
     def changed(self, key: str, entry: Entry) -> dict[str, Any]:
         """The configuration with another value of a key."""

@@ -17,10 +17,10 @@ import pytest
 import soundfile
 import yaml
 from PIL import Image
+from workflow.running import ENVIRONMENT, REPO, TINY, command
 
 from resdavenet_vq.processes import GRACE, STARTER
 
-REPO = Path(__file__).resolve().parents[2]
 EPOCHS = 8
 MOST_SECONDS = 5.0
 HERE = socket.gethostname()
@@ -57,26 +57,9 @@ def assert_still(starter, folder):
     assert files(folder) == before
 
 
-def snakemake(folder, *arguments):
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        REPO / "Snakefile",
-        "--directory",
-        folder,
-        "--cores",
-        "2",
-    ]
-    configuration = [REPO / "config.yaml", REPO / "tests/workflow/tiny.yaml", folder / "longer.yaml"]
-    return subprocess.Popen(
-        [*command, *arguments, "--configfile", *configuration],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def start(folder, *arguments):
+    words = command(folder, *arguments, configfiles=[*TINY, folder / "longer.yaml"])
+    return subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def test_a_killed_run_goes_on_by_the_documented_lines(tmp_path):
@@ -86,7 +69,7 @@ def test_a_killed_run_goes_on_by_the_documented_lines(tmp_path):
     target = "results/spoken_scenes/none/model/model.json"
     log = root / "logs/train/none.log"
 
-    first = snakemake(tmp_path, target)
+    first = start(tmp_path, target)
     wait_for(
         lambda: (log.exists() and f"epoch 2/{EPOCHS}: loss" in log.read_text()) or first.poll() is not None,
         200,
@@ -102,9 +85,9 @@ def test_a_killed_run_goes_on_by_the_documented_lines(tmp_path):
     assert not any(path.is_file() for path in (root / "none").rglob("*"))
     stores = {p: p.stat().st_mtime_ns for p in (root / "data").glob("*.h5")}
 
-    unlocked = snakemake(tmp_path, "--unlock")
+    unlocked = start(tmp_path, "--unlock")
     assert unlocked.wait() == 0, unlocked.communicate()[0]
-    second = snakemake(tmp_path, target)
+    second = start(tmp_path, target)
     said = second.communicate(timeout=300)[0]
     assert second.returncode == 0, said
     assert "resumes at epoch" in log.read_text()
@@ -120,7 +103,7 @@ class Started:
         self.process = subprocess.Popen(
             [sys.executable, *map(str, arguments)],
             cwd=folder,
-            env=os.environ | {STARTER: f"{host}:{self.starter.pid}", "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"},
+            env=ENVIRONMENT | {STARTER: f"{host}:{self.starter.pid}", "PYTHONPATH": str(REPO)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -5,18 +5,15 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 from safetensors.torch import load_file
-from training_child import write_store
+from workflow.running import REPO, snakemake, write_stores
 
-from resdavenet_vq.files import write_digest
 from resdavenet_vq.workflow.jobs import launcher
 
-REPO = Path(__file__).resolve().parents[2]
 MODEL = "results/spoken_scenes/23/model"
 
 
@@ -61,67 +58,25 @@ def test_a_job_gets_more_memory_and_time_with_each_attempt(tmp_path):
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """A folder with two tiny stores where the workflow has them, and a configuration for two GPUs."""
-    folder = tmp_path_factory.mktemp("launched")
-    data = folder / "results/spoken_scenes/data"
-    data.mkdir(parents=True)
-    write_store(data / "train.h5", 18, 0)
-    write_store(data / "val.h5", 12, 1)
-    write_digest(data / "train.h5")
-    write_digest(data / "val.h5")
-    values = yaml.safe_load((REPO / "config.yaml").read_text())
-    values["lineages"] = ["{2,3}"]
-    values["model"] = {
-        "audio": {"widths": [16] * 5, "blocks_per_stage": 1},
-        "image": {
-            "architecture": "thin_resnet",
-            "widths": [16] * 4,
-            "crop": 32,
-            "resize": 36,
-            "training_crop": "same_scale",
-        },
-        "quantizer": {"codebook_size": 12, "init_nonnegative": True},
-    }
-    values["training"] |= {"gpus": 2, "epochs": 1, "batch_size": 8, "workers": 0, "overrides": {}}
-    (folder / "two.yaml").write_text(yaml.safe_dump(values))
-    return folder
+    return write_stores(tmp_path_factory.mktemp("launched"), {"train": 18, "val": 12}, gpus=2, epochs=1, workers=0)
 
 
-def snakemake(folder, *arguments, gpus=2):
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        REPO / "Snakefile",
-        "--directory",
-        folder,
-        "--cores",
-        "8",
-    ]
-    limits = ["--resources", f"gpu={gpus}", "--allowed-rules", "train", "--configfile", folder / "two.yaml"]
+def run(folder, *arguments, gpus=2):
+    limits = ["--resources", f"gpu={gpus}", "--allowed-rules", "train"]
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(
-        [*map(str, command), *arguments, *map(str, limits), "--", f"{MODEL}/model.json"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    target, files = f"{MODEL}/model.json", [folder / "config.yaml"]
+    return snakemake(folder, target, *arguments, *limits, cores=8, configfiles=files, environment=environment)
 
 
-def shell_command(run):
+def launcher_of(output):
     """What a dry run would have started."""
-    assert run.returncode == 0, run.stdout + run.stderr
-    return re.search(r"^Shell command: (.*) -m resdavenet_vq train ", run.stdout + run.stderr, re.MULTILINE).group(1)
+    return re.search(r"^Shell command: (.*) -m resdavenet_vq train ", output, re.MULTILINE)[1]
 
 
 def test_a_training_in_two_processes_of_torchrun(prepared):
     """Gloo on the CPU in the place of NCCL; the rule's own command otherwise."""
-    run = snakemake(prepared, "-p")
-    log = "".join(path.read_text() for path in prepared.glob("results/spoken_scenes/logs/train/*.log"))
-    assert run.returncode == 0, run.stderr + log
-    assert "torchrun --standalone --nproc-per-node 2 -m resdavenet_vq train" in run.stderr
+    assert "torchrun --standalone --nproc-per-node 2 -m resdavenet_vq train" in run(prepared, "-p")
+    log = (prepared / "results/spoken_scenes/logs/train/23.log").read_text()
     assert "{2,3}: starts on cpu, with 2 processes" in log
     out = prepared / MODEL
     assert sorted(path.name for path in out.iterdir()) == ["history.csv", "model.json", "model.safetensors"]
@@ -129,16 +84,14 @@ def test_a_training_in_two_processes_of_torchrun(prepared):
     assert len(pd.read_csv(out / "history.csv")) == 1
     assert all(x.isfinite().all() for x in load_file(out / "model.safetensors").values())
     # another number of GPUs is no reason to train again
-    again = snakemake(prepared, "-n", gpus=0)
-    assert again.returncode == 0, again.stderr
-    assert "Nothing to be done" in again.stdout + again.stderr
+    assert "Nothing to be done" in run(prepared, "-n", gpus=0)
 
 
 @pytest.mark.parametrize(
     ("gpus", "expected"), [(0, "python"), (1, "python"), (2, "torchrun --standalone --nproc-per-node 2")]
 )
 def test_fewer_gpus_are_used_where_there_are_fewer(prepared, gpus, expected):
-    assert shell_command(snakemake(prepared, "-n", "-p", "--forcerun", "train", gpus=gpus)) == expected
+    assert launcher_of(run(prepared, "-n", "-p", "--forcerun", "train", gpus=gpus)) == expected
 
 
 @pytest.mark.parametrize(("number", "processes"), [(0, "--ntasks-per-node 4"), (1, "--ntasks 2")])
@@ -150,8 +103,8 @@ def test_several_nodes_follow_from_the_profile(prepared, number, processes):
     ]
     resources = yaml.safe_load(lines[number])["train"]
     wanted = [f"train:{key}={value}" for key, value in resources.items() if key != "runtime"]
-    run = snakemake(prepared, "-n", "-p", "--forcerun", "train", "--set-resources", *wanted, gpus=8)
-    assert shell_command(run) == f"srun --kill-on-bad-exit=1 --nodes 2 {processes} python"
+    output = run(prepared, "-n", "-p", "--forcerun", "train", "--set-resources", *wanted, gpus=8)
+    assert launcher_of(output) == f"srun --kill-on-bad-exit=1 --nodes 2 {processes} python"
 
 
 def test_profiles_name_rules_that_there_are():

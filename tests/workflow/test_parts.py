@@ -1,15 +1,12 @@
 """Splits in parts as Snakemake runs them: appended rows re-do the last part alone, and touched files nothing."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 import yaml
 from workflow.planner import ask
-from workflow.staleness import REPO
+from workflow.running import REPO, TINY, snakemake
 
 from resdavenet_vq import config
 from resdavenet_vq.data.store import Store, verify
@@ -30,21 +27,10 @@ def targets(parts=3):
     return [f"{ROOT}/data/train/{part}.h5" for part in range(parts)]
 
 
-def run(folder, goals, values, *options, code=0):
+def run(folder, goals, values, *options, succeeds=True):
     """The jobs that Snakemake runs in a folder, as (rule, part), and everything that it prints."""
     (folder / "changes.yaml").write_text(yaml.safe_dump(values))
-    files = [REPO / "config.yaml", REPO / "tests/workflow/tiny.yaml", folder / "changes.yaml"]
-    command = [sys.executable, "-m", "snakemake", "--snakefile", REPO / "Snakefile", "--directory", folder, *goals]
-    done = subprocess.run(
-        [*command, "--cores", "2", *options, "--configfile", *files],
-        cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    output = done.stdout + done.stderr
-    assert done.returncode == code, output
+    output = snakemake(folder, *goals, *options, configfiles=[*TINY, folder / "changes.yaml"], succeeds=succeeds)
     blocks = [block for block in re.split(r"\n\[.*\]\n", output) if re.match(r"(?:local)?rule \w+:\n", block)]
     parts = [re.search(r"wildcards:.*part=(\d+)", block) for block in blocks]
     rules = [re.match(r"(?:local)?rule (\w+):", block)[1] for block in blocks]
@@ -78,7 +64,7 @@ def test_appended_rows_re_do_the_last_part_alone(folder):
     assert len(Store(folder / ROOT / "data/train")) == 17
     assert run(folder, targets(4), changes(17, 4), "-n")[0] == set()
     assert verify(folder / ROOT / "data/train") == []
-    _, output = run(folder, targets(4), changes(21, 4), code=1)
+    _, output = run(folder, targets(4), changes(21, 4), succeeds=False)
     logs = "".join(log.read_text() for log in (folder / ROOT / "logs/prepare_part/train").iterdir())
     assert "21 rows make 5 parts of 5, not 4; set preparation.parts.train to 5" in logs, output
     run(folder, targets(), changes())
@@ -91,7 +77,7 @@ def test_a_bad_wav_fails_its_own_part_and_the_rerun_does_that_one_alone(folder):
     whole = wav.read_bytes()
     wav.write_bytes(whole[:3000])
     cut = changes(max_frames=100)
-    run(folder, targets(), cut, "--keep-going", code=1)
+    run(folder, targets(), cut, "--keep-going", succeeds=False)
     assert f"{wav.name}: truncated" in (folder / ROOT / "logs/prepare_part/train/1.log").read_text()
     wav.write_bytes(whole)
     before = parts_of(folder)

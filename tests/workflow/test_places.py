@@ -1,20 +1,15 @@
 """configs/places.yaml on a few pairs in the layout of Places Audio, with a small network, from its JSON files to the report."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from workflow.running import REPO, snakemake
 
 from resdavenet_vq.config import SpokenScenes
 from resdavenet_vq.demo import corpus as spoken_scenes
 from resdavenet_vq.evaluation.summary import read_scores
-
-REPO = Path(__file__).resolve().parents[2]
 
 
 def reduced(corpus, lineages):
@@ -44,25 +39,7 @@ def corpus(tmp_path_factory):
 def test_the_published_recipe_runs_to_its_end_on_a_stand_in(corpus, tmp_path):
     file = tmp_path / "places.yaml"
     file.write_text(yaml.safe_dump(reduced(corpus, ["{3}->{2,3}"]), sort_keys=False))
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        REPO / "Snakefile",
-        "--directory",
-        tmp_path,
-        "--cores",
-        "2",
-    ]
-    run = subprocess.run(
-        [*command, "--configfile", file],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr[-5000:]
+    snakemake(tmp_path, configfiles=[file])
     scores = read_scores(tmp_path / "results/places/scores.csv")
     abx = scores.query("task == 'abx' and condition == 'within'")
     layers = [("raw log-mel", "logmel")] + [

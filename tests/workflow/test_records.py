@@ -1,21 +1,18 @@
 """Results without Snakemake's records are compared with the configuration by what they contain."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from workflow.running import REPO, dry_runs, snakemake
 
 from resdavenet_vq import config
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.workflow import records
 from resdavenet_vq.workflow.plan import Plan
 
-REPO = Path(__file__).resolve().parents[2]
 CARD = json.loads((REPO / "tests/golden/model_0.1.0.json").read_text())
 ROOT = Path("results/spoken_scenes")
 
@@ -102,34 +99,17 @@ def test_what_cannot_be_read_is_left_to_its_readers(results):
     records.check(plan_of(training={"epochs": 3}, words={"min_occurrences": 2}))
 
 
-def snakemake(folder, *arguments):
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        REPO / "Snakefile",
-        "--directory",
-        folder,
-        "-n",
-        *arguments,
-    ]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [*command, "--", "models"], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+def plan_models(folder, *arguments, **settings):
+    return snakemake(folder, "-n", "models", *arguments, **settings)
 
 
 def test_a_run_refuses_them_until_they_are_forced(results):
     lineages = ("--config", 'lineages=["{}->{2}"]')
-    run = snakemake(results, *lineages)
-    assert run.returncode == 1
-    assert "none-2/model/model.json: training.epochs was 2, requested is 6" in run.stdout + run.stderr
-    forced = snakemake(results, *lineages, "--forcerun", "prepare", "train")
-    assert forced.returncode == 0, forced.stdout + forced.stderr
-    assert "rule train:" in forced.stdout
+    output = plan_models(results, *lineages, succeeds=False)
+    assert "none-2/model/model.json: training.epochs was 2, requested is 6" in output
+    assert "rule train:" in plan_models(results, "--forcerun", "prepare", "train", *lineages)
     shutil.rmtree(results / "results")
-    assert snakemake(results, *lineages).returncode == 0
+    plan_models(results, *lineages)
 
 
 def test_one_switch_over_another_configuration(tmp_path):
@@ -137,14 +117,15 @@ def test_one_switch_over_another_configuration(tmp_path):
     base = yaml.safe_load((REPO / "config.yaml").read_text())
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(base | {"recipe": "corrected"}))
     (tmp_path / "b.yaml").write_text("recipe: {jitter: published}\n")
-    for arguments, recipe in {
+    recipes = {
         ("--configfile", "a.yaml", "b.yaml"): {"jitter": "published", "semi_hard": "masked", "pad_value": "floor"},
         ("--configfile", "a.yaml", "--config", 'recipe={"semi_hard": "published"}'): {
             "jitter": "centred", "semi_hard": "published", "pad_value": "floor",
         },
         ("--configfile", "b.yaml"): {"jitter": "published", "semi_hard": "published", "pad_value": "zero"},
         ("--config", "recipe=corrected"): {"jitter": "centred", "semi_hard": "masked", "pad_value": "floor"},
-    }.items():  # fmt: skip
-        run = snakemake(tmp_path, "-p", *arguments)
-        assert run.returncode == 0, run.stdout + run.stderr
-        assert f"--recipe '{json.dumps(recipe)}'" in run.stdout, arguments
+    }  # fmt: skip
+    lines = [("models", "-p", "--snakefile", REPO / "Snakefile", *arguments) for arguments in recipes]
+    for recipe, (status, output) in zip(recipes.values(), dry_runs(tmp_path, lines), strict=True):
+        assert status == 0, output
+        assert f"--recipe '{json.dumps(recipe)}'" in output

@@ -1,19 +1,15 @@
 """A released model through the whole workflow: imported, evaluated and reported, and nothing trained."""
 
 import json
-import os
 import pickle
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
+from workflow.running import REPO, jobs_in, snakemake
 
 from resdavenet_vq.evaluation.summary import read_scores
 
-REPO = Path(__file__).resolve().parents[2]
 EXPERIMENT = REPO / "tests/golden/reference_experiment"
 
 TINY = {
@@ -26,37 +22,15 @@ TINY = {
 }
 
 
-def snakemake(folder, *arguments, **changes):
-    """Runs Snakemake in a folder, with these changes of the configuration; returns its output."""
+def run(folder, *arguments, **changes):
+    """What Snakemake prints, with these changes of the configuration."""
     (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY | changes))
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        REPO / "Snakefile",
-        "--directory",
-        folder,
-        "--cores",
-        "2",
-        *arguments,
-    ]
-    run = subprocess.run(
-        [*command, "--configfile", REPO / "config.yaml", folder / "tiny.yaml"],
-        cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr[-5000:] + run.stdout[-5000:]
-    return run.stdout + run.stderr
+    return snakemake(folder, *arguments, configfiles=[REPO / "config.yaml", folder / "tiny.yaml"])
 
 
 def jobs(folder, *arguments, **changes):
     """The rules that a dry run would run."""
-    rows = [line.split() for line in snakemake(folder, *arguments, "-n", "-q", "rules", **changes).splitlines()]
-    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
+    return jobs_in(run(folder, *arguments, "-n", "-q", "rules", **changes))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +45,7 @@ def finished(folder):
     planned = jobs(folder)
     assert planned["import_released"] == 1
     assert "train" not in planned
-    snakemake(folder)
+    run(folder)
     return folder
 
 

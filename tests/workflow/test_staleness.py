@@ -14,7 +14,7 @@ import sys
 
 import pytest
 from workflow import planner
-from workflow.staleness import REPO, TABLES, World
+from workflow.staleness import REPO, TABLES, UNLISTED, World
 
 from resdavenet_vq.fingerprint import RESULT_FREE
 
@@ -112,6 +112,18 @@ def test_a_changed_key_re_runs_what_depends_on_it_alone(world, entry, key, made,
     assert stale == behind(first, jobs) & set(plan["asked"])
 
 
+@pytest.mark.parametrize("section", UNLISTED)
+def test_a_key_of_an_evaluation_without_entries_re_runs_its_rule_alone(section, checkout, tmp_path):
+    world = World.of_section(section)
+    about = {"folder": folder_of(world, tmp_path), "targets": world.targets}
+    questions = [{"do": "pretend", "config": world.values, **about}]
+    questions += [
+        {"do": "plan", "config": world.changed(key, entry), **about} for entry in world.entries for key in entry.keys
+    ]
+    for plan in planner.ask(checkout, questions)[1:]:
+        assert {job["rule"] for job in plan["stale"].values()} == {f"score_{section}"}
+
+
 def behind(outputs, jobs):
     """These outputs, those made with them, and all that are made from them, directly or not."""
     seen, grown = set(outputs), True
@@ -194,7 +206,7 @@ def test_each_rule_watches_the_modules_that_its_command_loads(checkout, made, im
     assert not differences
 
 
-def test_a_changed_module_re_runs_the_rules_that_watch_it_alone(checkout, made, tmp_path):
+def test_a_changed_module_or_template_re_runs_the_rules_that_watch_it_alone(checkout, made, tmp_path):
     """Every module is changed by a harmless line; the reasons that Snakemake would give are the modules' new hashes."""
     world, package = WORLDS["demo"], checkout / "resdavenet_vq"
     about = {"folder": made["folders"] / "demo", "config": world.values, "targets": world.targets}
@@ -223,7 +235,12 @@ def test_a_changed_module_re_runs_the_rules_that_watch_it_alone(checkout, made, 
     questions.append(edited(texts, ""))
     for name in some:
         questions += [edited([name], "\nHARMLESS = 1\n"), {"do": "plan", **about}, edited([name], "")]
-    _, commented, _, changed, _, *each = planner.ask(checkout, questions)
+    template = "resdavenet_vq/report/templates/index.html"
+    page = (checkout / template).read_text()
+    questions += [{"do": "edit", "files": {template: f"{page}<!-- -->"}}, {"do": "plan", **about}]
+    questions.append({"do": "edit", "files": {template: page}})
+    _, commented, _, changed, _, *each, _, of_template, _ = planner.ask(checkout, questions)
+    assert {job["rule"] for job in of_template["stale"].values()} == {"write_report"}
 
     assert commented["stale"] == {}
     before, after = watched(made["demo", "jobs"]), watched(changed)
@@ -243,22 +260,6 @@ def test_a_changed_module_re_runs_the_rules_that_watch_it_alone(checkout, made, 
         }
         assert plan["stale"].keys() == behind(first, jobs), name
         assert bool(first) == (name not in {"corpus.flickr8k", "config", "commands.score"}), name
-
-
-def test_a_changed_template_re_runs_the_report_alone(checkout, made):
-    world = WORLDS["demo"]
-    about = {"folder": made["folders"] / "demo", "config": world.values, "targets": world.targets}
-    file = "resdavenet_vq/report/templates/index.html"
-    text = (checkout / file).read_text()
-    _, plan, _ = planner.ask(
-        checkout,
-        [
-            {"do": "edit", "files": {file: text + "<!-- -->"}},
-            {"do": "plan", **about},
-            {"do": "edit", "files": {file: text}},
-        ],
-    )
-    assert {job["rule"] for job in plan["stale"].values()} == {"write_report"}
 
 
 # -- what is no change --------------------------------------------------------------------------------------------------

@@ -1,13 +1,11 @@
 """What each target asks for, where, and that corpora in one folder leave each other alone."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from workflow import planner
-from workflow.staleness import REPO, World
+from workflow.running import REPO, snakemake
+from workflow.staleness import World
 
 from resdavenet_vq.workflow.jobs import advice
 
@@ -74,31 +72,10 @@ def test_two_corpora_in_one_folder_leave_each_other_alone(answers):
 
 def test_lineages_on_the_command_line_and_another_directory(tmp_path):
     elsewhere = tmp_path / "elsewhere"
-    run = subprocess.run(
-        [
-            *(
-                sys.executable,
-                "-m",
-                "snakemake",
-                "--snakefile",
-                REPO / "Snakefile",
-                "--directory",
-                elsewhere,
-                "-n",
-                "--cores",
-                "1",
-            ),
-            *("--config", 'lineages=["{3}->{2,3}"]', "--", "models"),
-        ],
-        cwd=tmp_path,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "results/spoken_scenes/3-23/model/model.json" in run.stdout
-    assert "results/spoken_scenes/none/" not in run.stdout
+    elsewhere.mkdir()
+    output = snakemake(elsewhere, "-n", "models", "--config", 'lineages=["{3}->{2,3}"]')
+    assert "results/spoken_scenes/3-23/model/model.json" in output
+    assert "results/spoken_scenes/none/" not in output
 
 
 def test_after_a_failure_the_logs_to_read_are_named():
@@ -129,16 +106,6 @@ def test_a_run_that_fails_says_which_log_to_read_and_advice(tmp_path):
     configuration = (REPO / "configs/places.yaml").read_text()
     (tmp_path / "places.yaml").write_text(configuration)
     (tmp_path / "bad.json").write_text('{"data": [')
-    run = subprocess.run(
-        [
-            *(sys.executable, "-m", "snakemake", "--snakefile", REPO / "Snakefile", "--cores", "1"),
-            *("--configfile", "places.yaml", "mine.yaml", "--", "results/mine/data/val.h5"),
-        ],
-        cwd=tmp_path,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode != 0
-    assert "prepare: results/mine/logs/prepare/val.log\nFix what they name" in run.stdout + run.stderr
+    target, files = "results/mine/data/val.h5", ["places.yaml", "mine.yaml"]
+    output = snakemake(tmp_path, target, configfiles=files, succeeds=False)
+    assert "prepare: results/mine/logs/prepare/val.log\nFix what they name" in output
