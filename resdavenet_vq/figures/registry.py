@@ -1,7 +1,6 @@
 """All figures of the report and of papers: their names, what they read, and the options that they take.
 
-Each figure is drawn by the function of its name in `figures.paper` (`bitrate-abx` by `bitrate_abx`). This module
-imports nothing heavy, since the workflow reads it in every dry run.
+`figures.paper` draws them. This module imports nothing heavy, since the workflow reads it in every dry run.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from resdavenet_vq import config
 from resdavenet_vq.corpus.manifest import SILENCE_LABELS, Interval, Utterance
@@ -24,7 +25,7 @@ from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import SplitCodes
 from resdavenet_vq.encode.units import FrameTime, code_runs
 from resdavenet_vq.report.assets import Folder, Picture, pieces
-from resdavenet_vq.results import Results
+from resdavenet_vq.results import Model, Results
 
 UTTERANCES_PER_PIECE, TEXTS_PER_PIECE = 20, 5000
 """Of data."""
@@ -44,15 +45,14 @@ class Layer:
     """The codes of one quantizer of one model; `number` is its name in the data of the pages."""
 
     number: int
-    model: str
-    folder: str
+    model: Model
     name: str
     codes: SplitCodes
 
     @property
     def title(self) -> str:
         """Its name on the pages."""
-        return f"{self.model} {self.name}"
+        return f"{self.model.name} {self.name}"
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Split:
     frame_time: FrameTime
 
     def __len__(self) -> int:
-        return len(self.store) if self.store else len(self.layers[0].codes.utterances) if self.layers else 0
+        return len(self.store or (self.layers[0].codes.utterances if self.layers else ()))
 
     def utterance(self, number: int) -> Utterance:
         """By its number in the split."""
@@ -86,13 +86,10 @@ class Split:
 
 def open_split(results: Results, split: str, settings: config.Report, frame_time: FrameTime) -> Split | None:
     """A split's store and codes; None without either."""
-    models = [(model, codes) for model in results.models if (codes := model.codes(split))]
-    layers = [(model, codes, layer) for model, codes in models for layer in codes.layers]
-    numbered = (
-        Layer(number, model.name, model.folder.name, layer, codes)
-        for number, (model, codes, layer) in enumerate(layers)
-    )
-    opened = Split(split, results.store(split), tuple(numbered), settings, frame_time)
+    models = ((model, codes) for model in results.models if (codes := model.codes(split)))
+    layers = ((model, layer, codes) for model, codes in models for layer in codes.layers)
+    numbered = tuple(Layer(number, *layer) for number, layer in enumerate(layers))
+    opened = Split(split, results.store(split), numbered, settings, frame_time)
     return opened if len(opened) else None
 
 
@@ -116,7 +113,7 @@ def about(split: Split) -> dict[str, Any]:
         "withAudio": len(split.with_audio),
         "utterancesPerPiece": UTTERANCES_PER_PIECE,
         "textPieces": math.ceil(len(split) / TEXTS_PER_PIECE),
-        "layers": [{"number": x.number, "title": x.title, "model": x.model, "name": x.name} for x in split.layers],
+        "layers": [{"number": x.number, "title": x.title, "model": x.model.name, "name": x.name} for x in split.layers],
         "hop": features.FRAME_PERIOD,
         "silence": sorted(SILENCE_LABELS),
         "ticks": [[hz, round(_height(hz), 4)] for hz in TICKS],
@@ -150,6 +147,8 @@ def _entry(split: Split, folder: Folder, number: int, utterance: Utterance) -> d
         if (codes := layer.codes.read(layer.name, utterance.id))
     }
     image = image_of(store, folder, utterance) if store else None
+    picture = f"spectrograms/{number + 1:04d}.png"
+    Image.fromarray(spectrogram(logmel)).save(folder.path(picture))
     return {
         "number": number,
         "id": utterance.id,
@@ -157,7 +156,7 @@ def _entry(split: Split, folder: Folder, number: int, utterance: Utterance) -> d
         "speaker": utterance.speaker,
         "duration": round(duration, 4),
         "sound": folder.sound(utterance.wav),
-        "spectrogram": folder.grey(f"spectrograms/{number + 1:04d}.png", spectrogram(logmel)),
+        "spectrogram": picture,
         "frames": len(logmel),
         "image": image._asdict() if image else None,
         "words": intervals(utterance.words),
