@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from report.made_up import summarize
+from report.made_up import limit_best, summarize
 from typer.testing import CliRunner
 
 from resdavenet_vq import config
@@ -39,11 +38,9 @@ def request(folder, lineages=(), **options):
     return Request(paper.open_results(folder, lineages), **{"width": PAGE, "split": "test"} | options)
 
 
-@pytest.fixture(scope="module")
-def of_seeds(results, tmp_path_factory):
+@pytest.fixture
+def of_seeds(folder):
     """The results, and those of another seed of one lineage."""
-    folder = tmp_path_factory.mktemp("seeds") / "results"
-    shutil.copytree(results, folder)
     shutil.copytree(folder / "none-2", folder / "none-2-seed3")
     return folder
 
@@ -205,11 +202,8 @@ def test_comparisons_show_every_seed(of_seeds):
     assert "{} → {2} quant2 8 ± 0 (n = 2) within speakers" in paper.abx(request(of_seeds)).alt
 
 
-def test_words_best_bounds_the_words_drawn(results, tmp_path):
-    folder = tmp_path / "results"
-    shutil.copytree(results, folder)
-    for file in folder.glob("*/words/*/*/summary.json"):
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"best": 2}))
+def test_words_best_bounds_the_words_drawn(folder):
+    limit_best(folder, 2)
     points = paper.precision_recall(request(folder)).figure.axes[0].collections
     assert [len(p.get_offsets()) for p in points] == [2, 2, 2]
 

@@ -5,7 +5,6 @@ All else by the real scorers.
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
@@ -19,10 +18,13 @@ from resdavenet_vq.corpus.manifest import Interval, Manifest, Utterance
 from resdavenet_vq.data.preparation import prepare
 from resdavenet_vq.evaluation import retrieval_files, score_files, summary
 from resdavenet_vq.evaluation import words as word_detection
+from resdavenet_vq.files import read_json, write_csv, write_json
 
 NASTY = '<script>alert("x")</script><img src=x onerror="window.canary = 1"> & "quotes"'
 LINEAGES = ("{}", "{}->{2}", "{}->{2}->{2,3}")
 FOLDERS = ("none", "none-2", "none-2-23")
+LAYERS = (("none-2", "quant2", 0.02), ("none-2-23", "quant2", 0.02), ("none-2-23", "quant3", 0.04))
+"""Folder, name and frame period of every layer of codes."""
 
 
 def utterances(folder, n):
@@ -89,32 +91,14 @@ def write_maps(path, rows, image_ids, index):
 
 def phone_errors():
     """Of four phones, one of which looks like HTML; the first pair was never compared."""
-    names = ("R", "EH", "<i>", "NA")
-    pairs = [(a, b) for a in names for b in names if a != b]
-    return [
-        {
-            "phone_ax": a,
-            "phone_b": b,
-            "within_error": 3.5 * i if i else "",
-            "within_cells": i,
-            "across_error": 2.0 * i,
-            "across_cells": i,
-        }
-        for i, (a, b) in enumerate(pairs)
-    ]
+    pairs = [(a, b) for a in ("R", "EH", "<i>", "NA") for b in ("R", "EH", "<i>", "NA") if a != b]
+    for i, (a, b) in enumerate(pairs):
+        errors = {"within_error": 3.5 * i if i else "", "within_cells": i, "across_error": 2.0 * i, "across_cells": i}
+        yield {"phone_ax": a, "phone_b": b} | errors
 
 
 def write_table(path, rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as f:
-        writer = csv.DictWriter(f, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def write_json(path, value):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value))
+    write_csv(path, list(rows[0]), rows)
 
 
 def build(results: Path, rows: list[Utterance]) -> None:
@@ -166,7 +150,7 @@ def build(results: Path, rows: list[Utterance]) -> None:
             settings = config.Words(split="test", held_out_split="test")
             word_detection.score(codes, codes, layer, settings, words, frame_time="published", lineage=lineage)
         for layer in ("conv2", *layers):
-            write_table(results / folder / f"abx/test/{layer}.phones.csv", phone_errors())
+            write_table(results / folder / f"abx/test/{layer}.phones.csv", list(phone_errors()))
             write_json(
                 results / folder / f"abx/test/{layer}.json", abx(lineage, layer, 9 - number, layer.startswith("quant"))
             )
@@ -182,25 +166,22 @@ def summarize(results: Path) -> None:
     summary.write_comparison(results / "scores.csv", results / "comparison.csv")
 
 
-def write_one_score(results: Path, **score) -> None:
+def limit_best(results, n):
+    """Makes the mean F1 one of the best n words."""
+    for file in results.glob("*/words/*/*/summary.json"):
+        write_json(file, read_json(file) | {"best": n})
+
+
+def write_one_score(results, **score):
     """The tables of scores with one row."""
     row = dict.fromkeys(summary.COLUMNS, "") | {"corpus": results.name, "lineage": "{}->{2}", "value": "0.5"} | score
-    write_table(results / "scores.csv", [row])
-    write_table(results / "summary.csv", [row])
+    for name in ("scores.csv", "summary.csv"):
+        write_table(results / name, [row])
     summary.write_comparison(results / "scores.csv", results / "comparison.csv")
 
 
 def abx(lineage, layer, within, quantized):
-    bitrate = {
-        "plain": 412.4,
-        "run_length": 310.2,
-        "factored": 330.0,
-        "segment": 250.0,
-        "rows": 9,
-        "runs": 5,
-        "symbols": 4,
-        "duration": 3.0,
-    }
+    bitrate = {"plain": 412.4, "run_length": 310.2, "factored": 330.0, "segment": 250.0}
     return {
         "lineage": lineage,
         "layer": layer,
@@ -213,5 +194,5 @@ def abx(lineage, layer, within, quantized):
         "items": 600,
         "items_used": 580,
         "items_dropped": {"shorter than a frame of the slowest layer": 20},
-        "bitrate": bitrate if quantized else None,
+        "bitrate": bitrate | {"rows": 9, "runs": 5, "symbols": 4, "duration": 3.0} if quantized else None,
     }
