@@ -53,7 +53,7 @@ def figure(
         width=width or entry.width,
         split=split,
         layers=tuple(_parts(layers)),
-        utterance=utterance or None,
+        utterance=utterance,
         start=start,
         end=end,
         word=word,

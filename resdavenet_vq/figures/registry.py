@@ -77,7 +77,8 @@ class Request:
     split: str = ""
     layers: tuple[str, ...] = ()
     """`quant2`, or `none-2/quant2` for one model's; none for all."""
-    utterance: str | None = None
+    utterance: str = ""
+    """Its id; without one, the first that has aligned words."""
     start: float = 0.0
     end: float | None = None
     word: str = ""

@@ -45,7 +45,7 @@ class Row(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """A part of an utterance: its spectrogram as of `features.plot_spectrogram`, and its rows, the first the topmost."""
+    """A part of an utterance: the spectrogram as of `features.plot_spectrogram`, and its rows from the top."""
 
     title: str
     spectrogram: np.ndarray

@@ -95,7 +95,7 @@ RESOLUTION = 300
 
 @styled(paper=False)
 def save(figure: Figure, path: Path, alt: str = "") -> None:
-    """Writes a figure by the file's suffix: whole, with the same bytes for the same figure, and `alt` as description."""
+    """Writes a figure by the file's suffix: whole, with the same bytes each time, and `alt` as its description."""
     kind = path.suffix.removeprefix(".")
     metadata: dict[str, dict[str, str | None]] = {
         "svg": {"Date": None, "Description": alt or None},

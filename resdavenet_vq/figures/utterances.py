@@ -63,7 +63,7 @@ def _codes(request: Request) -> list[tuple[str, SplitCodes, list[str]]]:
 def utterance(request: Request) -> Drawing:
     """An utterance, or a part of it, as an aligned spectrogram; without an id the first that has aligned words."""
     utterances, start = _utterances(request), request.start
-    if request.utterance is None:
+    if not request.utterance:
         chosen = next((u for u in utterances if u.words), utterances[0])
     else:
         by_id = {u.id: u for u in utterances}

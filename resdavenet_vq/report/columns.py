@@ -80,22 +80,6 @@ _RETRIEVAL = {
     )
 }
 
-_OTHERS = {
-    ("retrieval", "image_to_speech", "n"): ("image queries", _COUNT, "Retrieval", False),
-    ("retrieval", "speech_to_image", "n"): ("caption queries", _COUNT, "Retrieval", False),
-    ("abx", "within", "n"): ("{split}, items", _COUNT, "ABX error", False),
-    ("abx", "within", "error"): ("{split}, within (%)", "tenth", "ABX error", True),
-    ("abx", "across", "error"): ("{split}, across (%)", "tenth", "ABX error", True),
-    ("bitrate", "plain", "bits_per_second"): ("{split} (bit/s)", _COUNT, "Bitrate", True),
-    ("bitrate", "run_length", "bits_per_second"): ("{split}, run length (bit/s)", _COUNT, "Bitrate", False),
-    ("bitrate", "factored", "bits_per_second"): ("{split}, factored (bit/s)", _COUNT, "Bitrate", False),
-    ("bitrate", "segment", "bits_per_second"): ("{split}, segment (bit/s)", _COUNT, "Bitrate", False),
-    ("units", "", "perplexity"): ("perplexity", _COUNT, "Units", True),
-    ("units", "", "codes_used"): ("codes used", _COUNT, "Units", False),
-    ("units", "", "top_share"): ("top share (%)", _SHARE, "Units", False),
-    ("layer", "", "frame_period"): ("frame (s)", "plain", "", True),
-}
-
 _WORDS = {
     "words": ("words", _COUNT, False),
     "words_above_f1": ("detected", _COUNT, True),
@@ -120,7 +104,19 @@ _COLUMNS = {
         for name in ("sisa", "misa", "sima")
         for key, (label, style, _) in _RETRIEVAL.items()
     },
-    **_OTHERS,
+    ("retrieval", "image_to_speech", "n"): ("image queries", _COUNT, "Retrieval", False),
+    ("retrieval", "speech_to_image", "n"): ("caption queries", _COUNT, "Retrieval", False),
+    ("abx", "within", "n"): ("{split}, items", _COUNT, "ABX error", False),
+    ("abx", "within", "error"): ("{split}, within (%)", "tenth", "ABX error", True),
+    ("abx", "across", "error"): ("{split}, across (%)", "tenth", "ABX error", True),
+    ("bitrate", "plain", "bits_per_second"): ("{split} (bit/s)", _COUNT, "Bitrate", True),
+    ("bitrate", "run_length", "bits_per_second"): ("{split}, run length (bit/s)", _COUNT, "Bitrate", False),
+    ("bitrate", "factored", "bits_per_second"): ("{split}, factored (bit/s)", _COUNT, "Bitrate", False),
+    ("bitrate", "segment", "bits_per_second"): ("{split}, segment (bit/s)", _COUNT, "Bitrate", False),
+    ("units", "", "perplexity"): ("perplexity", _COUNT, "Units", True),
+    ("units", "", "codes_used"): ("codes used", _COUNT, "Units", False),
+    ("units", "", "top_share"): ("top share (%)", _SHARE, "Units", False),
+    ("layer", "", "frame_period"): ("frame (s)", "plain", "", True),
     **{
         ("words", condition, score): (f"{prefix}{label}", style, "Words", first)
         for condition, prefix in (("published", ""), ("held_out", "held out, "))

@@ -41,7 +41,7 @@ class Row(NamedTuple):
 
 
 def content(results: Results, folder: Folder, *, with_noise: bool) -> dict[str, Any]:
-    """The values for the overview: the headline scores, a row per lineage and layer, and every score with its meaning."""
+    """The values for the overview: the headline scores of every lineage and layer, and all scores with their meaning."""
     rows = _rows(results.scores)
     keys = _keys(rows)
     headline = [(key, c) for key, c in keys if c.headline]

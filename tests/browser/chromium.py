@@ -1,4 +1,4 @@
-"""A Chromium without a window, spoken to by its DevTools protocol over a pipe: what the tests of the report and its pictures need of one.
+"""A Chromium without a window, spoken to by its DevTools protocol over a pipe.
 
 Nothing but the standard library and a `chromium` on PATH (or named by the environment variable CHROMIUM).
 """
@@ -39,7 +39,7 @@ def _description(details):
 class Chromium:
     """One browser with one page; a context manager.
 
-    `problems` collects what the page complains of (errors on the console, exceptions, failed requests); `requests` its URLs.
+    `problems` collects what the page complains of (errors on the console, exceptions, failed requests), `requests` URLs.
     """
 
     def __init__(self, program=None):

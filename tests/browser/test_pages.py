@@ -1,4 +1,4 @@
-"""The pages in a real browser, opened from disk: pages fit, sounds play, searches find, keys lead everywhere, hostile texts do nothing."""
+"""The pages in a real browser, opened from disk: they fit, play, find, and obey keys; hostile texts do nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from report.made_up import NASTY
 from resdavenet_vq.corpus import textgrid
 
 PAGES = ("index", "training", "words", "units", "utterances", "retrieval", "abx")
-FOCUS = "document.activeElement.id || document.activeElement.textContent.trim().slice(0, 40) || document.activeElement.tagName"
+FOCUS = "((e) => e.id || e.textContent.trim().slice(0, 40) || e.tagName)(document.activeElement)"
 
 
 def ready(browser, pages, name, fragment=""):
@@ -18,7 +18,8 @@ def ready(browser, pages, name, fragment=""):
     browser.open(pages / f"{name}.html", fragment)
     waits = {
         "units": "document.querySelector('#detail h2, #detail [role=status]')",
-        "utterances": "document.querySelector('#utterance .spectrogram img')?.complete || document.querySelector('#results h2') || document.querySelector('#searched').textContent.startsWith('Type')",
+        "utterances": "document.querySelector('#utterance .spectrogram img')?.complete || document.querySelector("
+        "'#results h2') || document.querySelector('#searched').textContent.startsWith('Type')",
         "retrieval": "document.querySelector('#bars .likeness')",
     }
     browser.wait(waits.get(name, "[...document.querySelectorAll('.chart')].slice(0, 1).every((c) => c.dataset.drawn)"))
@@ -79,7 +80,7 @@ def test_a_click_into_the_picture_plays_from_there(browser, pages):
     ready(browser, pages, "utterances")
     browser.click("#utterance .spectrogram")
     browser.wait(
-        "!document.querySelector('#utterance audio').paused && document.querySelector('#utterance audio').currentTime > 0.28"
+        "(({ paused, currentTime }) => !paused && currentTime > 0.28)(document.querySelector('#utterance audio'))"
     )
 
 
@@ -99,7 +100,10 @@ def test_arrow_keys_move_the_cursor_and_say_what_is_there(browser, pages):
 
 def test_zoom_makes_the_picture_wider_and_boxes_keep_their_times(browser, pages):
     ready(browser, pages, "utterances")
-    place = "(() => { const s = document.querySelector('#utterance .stage'), b = s.querySelectorAll('.boxes')[0].children[1]; return [s.offsetWidth, parseFloat(b.style.left) / s.offsetWidth, parseFloat(b.style.width)]; })()"
+    place = """(() => {
+        const stage = document.querySelector('#utterance .stage'), box = stage.querySelector('.boxes').children[1].style;
+        return [stage.offsetWidth, parseFloat(box.left) / stage.offsetWidth, parseFloat(box.width)];
+    })()"""
     width, left, box = browser.evaluate(place)
     change(browser, ".zoom input", "value", 100, "input")
     wider, same, wide_box = browser.evaluate(place)
@@ -253,7 +257,8 @@ def test_the_matchmap_follows_the_time(browser, pages):
     browser.focus("#time")
     browser.key("Home")
     browser.wait("document.querySelector('#said').textContent.startsWith('0.00 s')")
-    shade = "[...document.querySelector('#cells').getContext('2d').getImageData(0, 0, 2, 3).data].filter((_, i) => i % 4 === 3)"
+    cells = "document.querySelector('#cells').getContext('2d').getImageData(0, 0, 2, 3).data"
+    shade = f"[...{cells}].filter((_, i) => i % 4 === 3)"
     early = browser.evaluate(shade)
     browser.key("End")
     late = browser.evaluate(shade)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from typer.testing import CliRunner
 from resdavenet_vq import config
 from resdavenet_vq.__main__ import app
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.summary import COLUMNS, SPREAD_COLUMNS
+from resdavenet_vq.evaluation.summary import COLUMNS
 from resdavenet_vq.figures import paper, utterances
 from resdavenet_vq.figures.registry import COLUMN, FIGURES, PAGE, Request
 from resdavenet_vq.figures.style import FORMATS
@@ -218,13 +217,9 @@ def test_a_figure_of_nothing_says_so(results, tmp_path):
         assert drawing.figure.texts[0].get_text() == drawing.alt
 
 
-def test_tables_and_comparisons_by_command(results, tmp_path):
+def test_tables_by_command(results, tmp_path):
     text = run("table", "abx", "--results", results)
     run("table", "abx", "--results", results, "--format", "latex", "--out", tmp_path / "abx.tex")
-    run("compare", results / "scores.csv", "--out", tmp_path / "comparison.csv")
     assert "| {}->{2} | quant2 | 20 | 8.00 |" in text
     assert "angular, DTW" in text
     assert r"\{\} $\rightarrow$ \{2\} & conv2 & 20 & 8.00 &" in (tmp_path / "abx.tex").read_text()
-    table = list(csv.DictReader((tmp_path / "comparison.csv").open()))
-    assert list(table[0]) == list(SPREAD_COLUMNS)
-    assert len(table) == len(list(csv.DictReader((results / "scores.csv").open())))
