@@ -9,20 +9,20 @@ a row each: code, frames, occurrences, share of silence, best word and best phon
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from resdavenet_vq.encode.codes import CodesFile
 from resdavenet_vq.encode.units import FrameTime, frame_edges, runs
-from resdavenet_vq.evaluation.word_counts import Block, Counts, Vocabulary, tokens
+from resdavenet_vq.evaluation.word_counts import Counts, blocks
 from resdavenet_vq.evaluation.words import STOP_WORDS
 from resdavenet_vq.report.assets import Folder, pieces
 from resdavenet_vq.report.utterances import SEED, Layer, Split
 from resdavenet_vq.results import Words
 
-CODES_PER_PIECE, WORDS_PER_PIECE, UTTERANCES_PER_BLOCK = 64, 200, 500
+CODES_PER_PIECE, WORDS_PER_PIECE = 64, 200
 
 BEST = 12
 """Words and phones listed of each code, and codes of each word and layer, at most."""
@@ -56,30 +56,16 @@ def write(split: Split, folder: Folder) -> dict[str, Any]:
 
 def _count(layer: Layer, frame_time: FrameTime, detection: Words | None) -> tuple[Counts, Counts]:
     """Counts of words, and of phones, over the aligned utterances."""
-    codes = layer.codes.layer(layer.name)
     half_window = float(detection.summary["half_window"]) if detection else HALF_WINDOW
-    words, phones = (
-        Counts(codes.codebook_size, frame_period=codes.frame_period, half_window=window, frame_time=frame_time)
-        for window in (half_window, 0.0)
-    )
-    for block in _blocks(layer, words.vocabulary, phones.vocabulary):
-        words.add(block)
-        phones.add(block._replace(words=block.phones))
-    return words, phones
-
-
-def _blocks(layer: Layer, words: Vocabulary, phones: Vocabulary) -> Iterator[Block]:
-    """The utterances with aligned words, some at a time."""
-    codes, utterances = layer.codes.layer(layer.name), layer.codes.utterances
-    aligned = [number for number, utterance in enumerate(utterances) if utterance.words]
-    for _, some in pieces(aligned, UTTERANCES_PER_BLOCK):
-        parts = [codes.codes[codes.offsets[number] : codes.offsets[number + 1]] for number in some]
-        yield Block(
-            codes=np.concatenate(parts),
-            offsets=np.cumsum([0, *map(len, parts)]),
-            words=tokens([list(utterances[number].words or ()) for number in some], words),
-            phones=tokens([list(utterances[number].phones or ()) for number in some], phones),
+    with CodesFile(layer.codes.path, layer.name) as file:
+        words, phones = (
+            Counts(file.codebook_size, frame_period=file.frame_period, half_window=window, frame_time=frame_time)
+            for window in (half_window, 0.0)
         )
+        for block in blocks(file, words.vocabulary, phones.vocabulary):
+            words.add(block)
+            phones.add(block._replace(words=block.phones))
+    return words, phones
 
 
 def _tokens(counts: Counts) -> dict[str, int]:
