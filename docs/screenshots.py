@@ -1,6 +1,7 @@
-"""Makes the pictures of docs/pictures from a finished report: `python docs/screenshots.py results/spoken_scenes/report`.
+"""Makes docs/pictures from a finished report: `python docs/screenshots.py results/spoken_scenes/report`.
 
-Needs a Chromium (see tests/browser/chromium.py). With --all FOLDER it takes every page, wide and narrow, light and dark, into that folder.
+Needs a Chromium (see tests/browser/chromium.py). With --all FOLDER it takes every page, wide and narrow, light and
+dark, into that folder.
 """
 
 from __future__ import annotations

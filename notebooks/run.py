@@ -1,7 +1,8 @@
-"""Runs explore.ipynb on a folder of results and keeps what a web page can show of it: python notebooks/run.py results/spoken_scenes.
+"""Runs explore.ipynb on a folder of results: `python notebooks/run.py results/spoken_scenes`.
 
-Tables and pictures stay in the file, the pictures in few colors; sounds do not: they would be most of the file, and no page that shows
-notebooks plays them. The same results give the same file. What the prose says of the run should be read again afterwards.
+It keeps what a web page can show. Tables and pictures stay in the file, the pictures in few colors; sounds do not: they
+would be most of the file, and no page that shows notebooks plays them. The same results give the same file. What the
+prose says of the run should be read again afterwards.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ SECONDS_A_CELL = 600
 
 
 def execute(results: Path) -> NotebookNode:
-    """The notebook as it is after all its cells ran on a folder results/{corpus}. Raises CellExecutionError where one fails."""
+    """The notebook after all its cells ran on a folder results/{corpus}; CellExecutionError where one fails."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     client = NotebookClient(
         notebook,
@@ -42,20 +43,12 @@ def execute(results: Path) -> NotebookNode:
 def keep(notebook: NotebookNode) -> None:
     """Takes out what only a run can show, and makes pictures small."""
     notebook.metadata.language_info = {"name": "python"}
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            _keep(output)
-
-
-def _keep(output: NotebookNode) -> None:
-    data = output.get("data", {})
-    if "<audio" in data.get("text/html", ""):
-        data["text/html"], data["text/plain"] = (
-            "<i>A sound: run the cell to hear it.</i>",
-            "A sound: run the cell to hear it.",
-        )
-    if "image/png" in data:
-        data["image/png"] = _small(data["image/png"])
+    text = "A sound: run the cell to hear it."
+    for data in (output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])):
+        if "<audio" in data.get("text/html", ""):
+            data["text/html"], data["text/plain"] = f"<i>{text}</i>", text
+        if "image/png" in data:
+            data["image/png"] = _small(data["image/png"])
 
 
 def _small(png: str) -> str:

@@ -1,4 +1,4 @@
-"""The notebook runs on a folder of results and shows what is in it; what is kept of its last run is small and of no machine."""
+"""The notebook shows what is in a folder of results; what is kept of its last run is small and of no machine."""
 
 import base64
 import csv
@@ -37,24 +37,22 @@ def outputs(notebook):
     return [output for cell in notebook.cells for output in cell.get("outputs", [])]
 
 
+def pages(notebook, tag):
+    """The HTML outputs with a tag."""
+    texts = (output.get("data", {}).get("text/html", "") for output in outputs(notebook))
+    return [text for text in texts if tag in text]
+
+
 def tables(notebook):
     """Every table as its rows of texts, the head first."""
-    pages = [
-        output.data["text/html"]
-        for output in outputs(notebook)
-        if "<table" in output.get("data", {}).get("text/html", "")
-    ]
-    return [[["".join(cell.itertext()) for cell in row] for row in ET.fromstring(page).iter("tr")] for page in pages]
+    rows = (ET.fromstring(page).iter("tr") for page in pages(notebook, "<table"))
+    return [[["".join(cell.itertext()) for cell in row] for row in table] for table in rows]
 
 
 def sounds(notebook):
     """Every sound's samples and their rate."""
-    pages = [
-        output.data["text/html"]
-        for output in outputs(notebook)
-        if "<audio" in output.get("data", {}).get("text/html", "")
-    ]
-    return [soundfile.read(io.BytesIO(base64.b64decode(re.search(r"base64,([^\"]+)\"", page)[1]))) for page in pages]
+    texts = (re.search(r"base64,([^\"]+)\"", page)[1] for page in pages(notebook, "<audio"))
+    return [soundfile.read(io.BytesIO(base64.b64decode(text))) for text in texts]
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ def figure(
         width=width or entry.width,
         split=split,
         layers=tuple(_parts(layers)),
-        utterance=utterance or None,
+        utterance=utterance,
         start=start,
         end=end,
         word=word,
@@ -77,11 +77,12 @@ def table(
     out: Annotated[Path | None, typer.Option(help="By default standard output.")] = None,
 ) -> None:
     """Write a table for a paper: scores, or their mean and standard deviation over seeds."""
-    from resdavenet_vq import results as folders
     from resdavenet_vq.files import atomic_write
     from resdavenet_vq.report import tables
+    from resdavenet_vq.results import find
 
-    text = tables.table(folders.find(results, []), kind, form)
+    scored = find(results, [])
+    text = tables.text(scored.comparison, scored.conditions(kind), kind, form)
     if out is None:
         typer.echo(text, nl=False)
         return

@@ -59,12 +59,14 @@ def tokens(utterances: list[Intervals], vocabulary: Vocabulary) -> Tokens:
     return every if (label >= 0).all() else Tokens(*(column[label >= 0] for column in every))
 
 
-def blocks(file: CodesFile, words: Vocabulary, *, shift: int = 0, size: int = 500) -> Iterator[Block]:
-    """Blocks of the utterances of a codes file that have aligned words, in order; new words are added to `words`.
+def blocks(
+    file: CodesFile, words: Vocabulary, phones: Vocabulary | None = None, *, shift: int = 0, size: int = 500
+) -> Iterator[Block]:
+    """Blocks of the utterances of a codes file that have aligned words, in order; new labels are added to both.
 
     With `shift`, utterance i gets the codes of utterance i + shift, after the last the first: a chance level.
     """
-    n, phones = len(file), Vocabulary()
+    n, phones = len(file), Vocabulary() if phones is None else phones
     for start in range(0, n, size):
         stop = min(start + size, n)
         rows = file.manifest(start, stop)

@@ -8,9 +8,7 @@ errors are written out. A pair of phones without comparable tokens is grey with 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -19,6 +17,7 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.figures.registry import PAGE, Request
 from resdavenet_vq.figures.style import Drawing, styled
 
 CHANCE = 50.0
@@ -27,106 +26,88 @@ CHANCE = 50.0
 WRITTEN_FROM = 10.0
 """Errors from this percentage on are written into their cells."""
 
-type Task = Literal["within", "across"]
 
+def read(table: Path, task: str) -> pd.DataFrame:
+    """The errors within or across speakers in a file abx/{split}/{layer}.phones.csv, in percent.
 
-@dataclass(frozen=True)
-class Confusions:
-    """`errors[i, j]` (P, P) in percent, of A and X with `phones[i]` and B with `phones[j]`.
-
-    NaN where nothing was compared.
+    A row for each phone of A and X, a column for each of B, NaN where nothing was compared. Raises InputError for
+    another file, or without errors of that task.
     """
-
-    phones: tuple[str, ...]
-    errors: np.ndarray
-
-    @property
-    def ordered(self) -> Confusions:
-        """With confused phones side by side."""
-        if len(self.phones) < 3:
-            return self
-        filled = np.where(np.isnan(self.errors), np.nanmean(self.errors), self.errors)
-        apart = np.maximum(100 - (filled + filled.T) / 2, 0)
-        np.fill_diagonal(apart, 0)
-        order = hierarchy.leaves_list(
-            hierarchy.linkage(squareform(apart, checks=False), "average", optimal_ordering=True)
-        )
-        return Confusions(tuple(self.phones[i] for i in order), self.errors[np.ix_(order, order)])
-
-
-def read(table: Path, task: Task) -> Confusions:
-    """The errors of a task in a file abx/{split}/{layer}.phones.csv.
-
-    Raises InputError for another file, or without errors of that task.
-    """
+    error = f"{task}_error"
     try:
-        rows = pd.read_csv(
-            table, keep_default_na=False, na_values={f"{task}_error": [""]}
-        )  # NA is a phone like any other
-        rows = rows[["phone_ax", "phone_b", f"{task}_error"]].astype({"phone_ax": str, "phone_b": str})
+        rows = pd.read_csv(table, keep_default_na=False, na_values={error: [""]})  # NA is a phone like any other
+        rows = rows.astype({"phone_ax": str, "phone_b": str, error: float})
+        phones = sorted({*rows["phone_ax"], *rows["phone_b"]})
+        errors = rows.pivot_table(error, "phone_ax", "phone_b").reindex(index=phones, columns=phones)
     except FileNotFoundError:
         raise InputError(f"{table}: no such file; score ABX first") from None
     except (ValueError, KeyError, UnicodeDecodeError) as e:
         raise InputError(f"{table}: no table of ABX errors by phones ({e}); give an abx/*/*.phones.csv") from None
-    if not np.isfinite(rows[f"{task}_error"].to_numpy(float)).any():
+    if errors.isna().all(axis=None):
         raise InputError(f"{table}: has no error {task} speakers: no phones could be compared")
-    phones = tuple(sorted({*rows["phone_ax"], *rows["phone_b"]}))
-    number = {phone: i for i, phone in enumerate(phones)}
-    errors = np.full((len(phones), len(phones)), np.nan)
-    errors[rows["phone_ax"].map(number), rows["phone_b"].map(number)] = rows[f"{task}_error"]
-    return Confusions(phones, errors)
+    return errors
 
 
-def heat_map(confusions: Confusions, title: str = "", width: float | None = None) -> Figure:
-    """The picture; `width` in inches for a paper, else as wide as its phones need on a screen."""
-    phones, errors = confusions.ordered.phones, confusions.ordered.errors
-    n, paper = len(phones), width is not None
-    inches = width or max(4.0, 1.5 + 0.24 * n)
-    with styled(paper=paper):
-        figure = Figure(figsize=(inches, 0.88 * inches + 0.3), layout="constrained")
-        axes = figure.add_subplot()
-        axes.set_facecolor("#EEEEEE")
-        image = axes.imshow(errors, cmap="Blues", vmin=0, vmax=CHANCE)
-        text = min(10.0, 0.72 * inches * 72 / n * 0.62)
-        for (i, j), error in np.ndenumerate(errors):
-            if error >= WRITTEN_FROM:
-                color = "white" if error > 0.55 * CHANCE else "black"
-                axes.text(j, i, f"{error:.0f}", ha="center", va="center", color=color, fontsize=text * 0.9, gid="error")
-        rows, columns = np.nonzero(np.isnan(errors))
-        axes.scatter(columns, rows, s=text / 4, color="#AAAAAA", linewidths=0, gid="nothing compared")
-        axes.set_xticks(np.arange(n - 1) + 0.5, minor=True)
-        axes.set_yticks(np.arange(n - 1) + 0.5, minor=True)
-        axes.grid(which="minor", color="white", linewidth=0.5)
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_ticks(range(n), phones, fontsize=text)
-            axis.set_tick_params(which="both", length=0)
-        axes.tick_params(
-            axis="x",
-            rotation=90 if max(map(len, phones)) > 2 else 0,
-            top=True,
-            labeltop=True,
-            bottom=False,
-            labelbottom=False,
-        )
-        axes.set_xlabel("phone of B")
-        axes.xaxis.set_label_position("top")
-        axes.set_ylabel("phone of A and X")
-        axes.spines[:].set_visible(False)
-        bar = figure.colorbar(image, ax=axes, shrink=0.6, extend="max" if np.nanmax(errors) > CHANCE else "neither")
-        bar.set_label("ABX error (%); 50 is chance")
-        bar.outline.set_visible(False)
-        if title:
-            axes.set_title(title)
+def largest_first(errors: pd.DataFrame) -> list[tuple[str, str, float]]:
+    """Every pair of phones that was compared, the phone of A and X before that of B, with its error."""
+    pairs = [(str(a), str(b), error) for a, row in errors.iterrows() for b, error in row.dropna().items()]
+    return sorted(pairs, key=lambda pair: -pair[2])
+
+
+def ordered(errors: pd.DataFrame) -> pd.DataFrame:
+    """The errors with confused phones side by side."""
+    if len(errors) < 3:
+        return errors
+    filled = errors.fillna(np.nanmean(errors)).to_numpy()
+    apart = np.maximum(100 - (filled + filled.T) / 2, 0)
+    np.fill_diagonal(apart, 0)
+    tree = hierarchy.linkage(squareform(apart, checks=False), "average", optimal_ordering=True)
+    order = hierarchy.leaves_list(tree)
+    sorted_errors: pd.DataFrame = errors.iloc[order, order]
+    return sorted_errors
+
+
+@styled(paper=True)
+def heat_map(table: pd.DataFrame, title: str, width: float) -> Figure:
+    """The picture; `width` in inches."""
+    phones, errors = list(map(str, table)), table.to_numpy()
+    n = len(phones)
+    figure = Figure(figsize=(width, 0.88 * width + 0.3), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_facecolor("#EEEEEE")
+    image = axes.imshow(errors, cmap="Blues", vmin=0, vmax=CHANCE)
+    text = min(10.0, 0.72 * width * 72 / n * 0.62)
+    for (i, j), error in np.ndenumerate(errors):
+        if error >= WRITTEN_FROM:
+            color = "white" if error > 0.55 * CHANCE else "black"
+            axes.text(j, i, f"{error:.0f}", ha="center", va="center", color=color, fontsize=text * 0.9, gid="error")
+    rows, columns = np.nonzero(np.isnan(errors))
+    axes.scatter(columns, rows, s=text / 4, color="#AAAAAA", linewidths=0, gid="nothing compared")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(np.arange(n - 1) + 0.5, minor=True)
+        axis.set_ticks(range(n), phones, fontsize=text)
+        axis.set_tick_params(which="both", length=0)
+    axes.grid(which="minor", color="white", linewidth=0.5)
+    axes.xaxis.tick_top()
+    axes.tick_params(axis="x", rotation=90 if max(map(len, phones)) > 2 else 0)
+    axes.xaxis.set_label_position("top")
+    axes.set(xlabel="phone of B", ylabel="phone of A and X", title=title)
+    axes.spines[:].set_visible(False)
+    bar = figure.colorbar(image, ax=axes, shrink=0.6, extend="max" if np.nanmax(errors) > CHANCE else "neither")
+    bar.set_label("ABX error (%); 50 is chance")
+    bar.outline.set_visible(False)
     return figure
 
 
-def draw(table: Path, task: Task, title: str = "", width: float | None = None) -> Drawing:
-    """The heat map of a table, and its description."""
-    confusions = read(table, task)
-    phones, errors = confusions.phones, confusions.errors
-    i, j = np.unravel_index(np.nanargmax(errors), errors.shape)
+def confusions(request: Request) -> Drawing:
+    """The heat map of one layer."""
+    if len(request.layers) != 1 or "/" not in request.layers[0]:
+        raise InputError("confusions: give one layer and its folder, as in --layers none-2/quant2")
+    folder, _, layer = request.layers[0].partition("/")
+    errors = read(request.results.root / folder / f"abx/{request.split}/{layer}.phones.csv", request.task)
+    a, b, error = largest_first(errors)[0]
     alt = (
-        f"ABX error {task} speakers of {len(phones)} phones, two by two, {np.nanmean(errors):.1f} % in the mean; "
-        f"the most confused is {phones[i]} with {phones[j]}, {errors[i, j]:.0f} %."
+        f"ABX error {request.task} speakers of {len(errors)} phones, two by two, {np.nanmean(errors):.1f} % in the "
+        f"mean; the most confused is {a} with {b}, {error:.0f} %."
     )
-    return Drawing(heat_map(confusions, title, width), alt)
+    return Drawing(heat_map(ordered(errors), request.title, request.width or PAGE), alt)

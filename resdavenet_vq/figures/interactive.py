@@ -16,7 +16,7 @@ import pandas as pd
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.figures.charts import F1_LEVELS, Panel, equal_f1
-from resdavenet_vq.figures.confusions import CHANCE, Confusions
+from resdavenet_vq.figures.confusions import CHANCE, ordered
 from resdavenet_vq.figures.style import LINES
 
 _MARKERS = ("circle", "square", "diamond", "triangle-down", "triangle-up", "pentagon", "x")
@@ -48,21 +48,22 @@ def curves(panel: Panel, alt: str) -> Chart:
     data = []
     for number, line in enumerate(panel.lines):
         finite = np.isfinite(line.y)
-        data.append(
-            {"type": "scatter", "x": line.x[finite].tolist(), "y": line.y[finite].tolist()} | _look(line.name, number)
-        )
-    vertical: dict[str, Any] = {"title": {"text": panel.unit}, "type": "log" if panel.log else "linear"}
+        color, symbol = LINES[number % len(LINES)], _MARKERS[number % len(_MARKERS)]
+        look = {
+            "mode": "lines+markers",
+            "name": plain(line.name),
+            "line": {"color": color, "dash": _DASHES[number % len(_DASHES)]},
+            "marker": {"color": color, "symbol": symbol, "size": 6},
+        }
+        data.append(_scatter(line.x[finite], line.y[finite]) | look)
+    vertical = _axis(panel.unit, type="log" if panel.log else "linear")
     if panel.y_limits and None not in panel.y_limits:
         vertical["range"] = list(panel.y_limits)
     elif panel.y_limits:
         vertical["rangemode"] = "tozero"
     if panel.log:
         vertical |= _log_ticks(np.concatenate([line.y for line in panel.lines]))
-    layout: dict[str, Any] = {
-        "xaxis": {"title": {"text": "Epoch"}, "rangemode": "tozero"},
-        "yaxis": vertical,
-        "hovermode": "x unified",
-    }
+    layout = {"xaxis": _axis("Epoch", rangemode="tozero"), "yaxis": vertical, "hovermode": "x unified"}
     return Chart(f"chart-{panel.name}", {"data": data, "layout": layout}, alt, 340 + 12 * len(data))
 
 
@@ -74,55 +75,43 @@ def precision_recall(words: Mapping[str, pd.DataFrame], numbers: Mapping[str, in
     data: list[dict[str, Any]] = []
     for f1 in F1_LEVELS:
         recall, precision = equal_f1(f1, points=60)
-        line = {"color": "#999999", "width": 2 if f1 == 0.5 else 1}
-        data.append(
-            {"type": "scatter", "mode": "lines", "x": recall.round(4).tolist(), "y": precision.round(4).tolist()}
-            | {"line": line, "hoverinfo": "skip", "showlegend": False}
-        )
+        look = {"line": {"color": "#999999", "width": 2 if f1 == 0.5 else 1}, "hoverinfo": "skip", "showlegend": False}
+        data.append(_scatter(recall.round(4), precision.round(4), mode="lines") | look)
     for number, (name, table) in enumerate(words.items()):
-        layer = numbers.get(name)
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": plain(name),
-                "x": table["recall"].tolist(),
-                "y": table["precision"].tolist(),
-                "text": [
-                    f"{plain(word)}: F1 {100 * f1:.1f} %, code {code}"
-                    for word, f1, code in zip(table["word"], table["f1"], table["code"], strict=True)
-                ],
-                "customdata": [None if layer is None else explorer_address(layer, word) for word in table["word"]],
-                "hovertemplate": "%{text}<br>precision %{y:.3f}, recall %{x:.3f}<extra></extra>",
-                "marker": {
-                    "symbol": f"{_MARKERS[number % len(_MARKERS)]}-open",
-                    "size": 8,
-                    "color": LINES[number % len(LINES)],
-                },
-            }
-        )
-    notes = [
-        {"x": 1, "y": f1 / (2 - f1), "text": f"F1 {f1}", "showarrow": False, "xanchor": "left", "font": {"size": 11}}
-        for f1 in F1_LEVELS
-    ]
+        layer, symbol = numbers.get(name), f"{_MARKERS[number % len(_MARKERS)]}-open"
+        look = {
+            "text": [
+                f"{plain(word)}: F1 {100 * f1:.1f} %, code {code}"
+                for word, f1, code in zip(table["word"], table["f1"], table["code"], strict=True)
+            ],
+            "customdata": [
+                None if layer is None else "units.html#" + urlencode({"layer": layer, "word": word})
+                for word in table["word"]
+            ],
+            "hovertemplate": "%{text}<br>precision %{y:.3f}, recall %{x:.3f}<extra></extra>",
+            "marker": {"symbol": symbol, "size": 8, "color": LINES[number % len(LINES)]},
+        }
+        data.append(_scatter(table["recall"], table["precision"], mode="markers", name=plain(name)) | look)
+    note = {"showarrow": False, "xanchor": "left", "font": {"size": 11}}
     layout = {
-        "xaxis": {"title": {"text": "Recall"}, "range": [0, 1.01]},
-        "yaxis": {"title": {"text": "Precision"}, "range": [0, 1.03]},
-        "annotations": notes,
+        "xaxis": _axis("Recall", range=[0, 1.01]),
+        "yaxis": _axis("Precision", range=[0, 1.03]),
+        "annotations": [{"x": 1, "y": f1 / (2 - f1), "text": f"F1 {f1}"} | note for f1 in F1_LEVELS],
         "hovermode": "closest",
         "margin": {"r": 52},
     }
     return Chart("chart-precision-recall", {"data": data, "layout": layout}, alt, 460)
 
 
-def phone_errors(confusions: Confusions, alt: str) -> Chart:
+def phone_errors(errors: pd.DataFrame, alt: str) -> Chart:
     """ABX errors of pairs of phones as a heat map; confused phones stand side by side."""
-    phones, errors = confusions.ordered.phones, confusions.ordered.errors
+    errors = ordered(errors)
+    phones = [plain(str(phone)) for phone in errors]
     trace = {
         "type": "heatmap",
-        "x": [plain(p) for p in phones],
-        "y": [plain(p) for p in phones],
-        "z": [[None if np.isnan(e) else round(float(e), 2) for e in row] for row in errors],
+        "x": phones,
+        "y": phones,
+        "z": [[round(error, 2) for error in row] for row in errors.to_numpy().tolist()],
         "zmin": 0,
         "zmax": CHANCE,
         "colorscale": [[0, "#e1ecf7"], [0.5, "#4a90c4"], [1, "#08306b"]],
@@ -134,16 +123,11 @@ def phone_errors(confusions: Confusions, alt: str) -> Chart:
     }
     axis = {"type": "category", "tickmode": "linear", "tickfont": {"size": 10}, "showgrid": False, "ticks": ""}
     layout = {
-        "xaxis": axis | {"title": {"text": "phone of B"}, "side": "top"},
-        "yaxis": axis | {"title": {"text": "phone of A and X"}, "autorange": "reversed"},
+        "xaxis": axis | _axis("phone of B", side="top"),
+        "yaxis": axis | _axis("phone of A and X", autorange="reversed"),
         "margin": {"t": 60},
     }
-    return Chart("chart-phones", {"data": [trace], "layout": layout}, alt, max(420, 15 * len(phones) + 120))
-
-
-def explorer_address(layer: int, word: str) -> str:
-    """The address of a word in the explorer."""
-    return "units.html#" + urlencode({"layer": layer, "word": word})
+    return Chart("chart-phones", {"data": [trace], "layout": layout}, alt, max(420, 15 * len(errors) + 120))
 
 
 def plain(text: str) -> str:
@@ -151,8 +135,16 @@ def plain(text: str) -> str:
     return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("%{", "% {")
 
 
+def _axis(title: str, **more: Any) -> dict[str, Any]:
+    return {"title": {"text": title}} | more
+
+
+def _scatter(x: np.ndarray | pd.Series, y: np.ndarray | pd.Series, **look: Any) -> dict[str, Any]:
+    return {"type": "scatter"} | look | {"x": x.tolist(), "y": y.tolist()}
+
+
 def _log_ticks(values: np.ndarray) -> dict[str, Any]:
-    """Ticks of a logarithmic axis at 1, 2, 5, 10, ...
+    """Ticks of a logarithmic axis at 1, 2, 5, 10, ..., or at every digit of a short one.
 
     And its range, a little more than that of the values (base 10, as Plotly wants it).
     """
@@ -160,17 +152,6 @@ def _log_ticks(values: np.ndarray) -> dict[str, Any]:
     if not len(positive):
         return {}
     low, high = np.log10(positive.min()) - 0.06, np.log10(positive.max()) + 0.06
-    ticks = [m * 10.0**e for e in range(int(np.floor(low)), int(np.ceil(high)) + 1) for m in (1, 2, 5)]
-    if high - low < 0.5:
-        ticks = [m * 10.0**e for e in range(int(np.floor(low)), int(np.ceil(high)) + 1) for m in range(1, 10)]
+    digits = range(1, 10) if high - low < 0.5 else (1, 2, 5)
+    ticks = [m * 10.0**e for e in range(int(np.floor(low)), int(np.ceil(high)) + 1) for m in digits]
     return {"range": [low, high], "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
-
-
-def _look(name: str, number: int) -> dict[str, Any]:
-    color = LINES[number % len(LINES)]
-    return {
-        "mode": "lines+markers",
-        "name": plain(name),
-        "line": {"color": color, "dash": _DASHES[number % len(_DASHES)]},
-        "marker": {"color": color, "symbol": _MARKERS[number % len(_MARKERS)], "size": 6},
-    }

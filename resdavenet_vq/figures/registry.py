@@ -1,7 +1,6 @@
 """All figures of the report and of papers: their names, what they read, and the options that they take.
 
-Each figure is drawn by the function of its name in `figures.paper` (`bitrate-abx` by `bitrate_abx`). This module
-imports nothing heavy, since the workflow reads it in every dry run.
+`figures.paper` draws them. This module imports nothing heavy, since the workflow reads it in every dry run.
 """
 
 from __future__ import annotations
@@ -78,7 +77,8 @@ class Request:
     split: str = ""
     layers: tuple[str, ...] = ()
     """`quant2`, or `none-2/quant2` for one model's; none for all."""
-    utterance: str | None = None
+    utterance: str = ""
+    """Its id; without one, the first that has aligned words."""
     start: float = 0.0
     end: float | None = None
     word: str = ""

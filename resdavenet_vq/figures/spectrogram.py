@@ -1,6 +1,6 @@
-"""Spectrograms under aligned rows of labels: of an utterance, of a part of it, or many side by side.
+"""Spectrograms under aligned rows of labels, for a paper: of a part of an utterance, or of many side by side.
 
-Pure functions of arrays that return a matplotlib Figure. Times are in seconds, frequencies in Hz, sizes in inches.
+Times are in seconds, frequencies in Hz, sizes in inches.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from resdavenet_vq.corpus.manifest import Interval, Utterance
+from resdavenet_vq.data.features import PLOT_FRAME_PERIOD, SAMPLE_RATE
 from resdavenet_vq.encode.codes import SplitCodes
 from resdavenet_vq.encode.units import FrameTime, code_runs
 from resdavenet_vq.figures.registry import PAGE
 from resdavenet_vq.figures.style import LINES, code_color, styled
 
-INCHES_PER_SECOND = 4.0
-"""Time scale of an aligned spectrogram on a screen: the shortest run of codes at 20 ms a frame still holds its number.
-"""
+_LEFT, _RIGHT, _ABOVE, _GAP = 0.78, 0.06, 0.04, 0.03
+"""Beside a spectrogram, above its rows, and between both."""
 
-MARGIN_LEFT, MARGIN_RIGHT = 1.2, 0.12
-"""Inches beside an aligned spectrogram, whatever its length; the page's playhead counts on them."""
+_LABEL_ROW, _CODE_ROW = 0.17, 0.24
+_LABEL_SIZE, _CODE_SIZE, _NAME_SIZE = 7, 5, 6.5
+"""Heights of rows, and the largest sizes of their text in points."""
 
 
 class Row(NamedTuple):
@@ -37,55 +38,30 @@ class Row(NamedTuple):
     colored: bool = False
     """Whether a box has the color of its code."""
 
+    @property
+    def height(self) -> float:
+        """In inches."""
+        return _CODE_ROW if self.colored else _LABEL_ROW
+
 
 class Segment(NamedTuple):
-    """A part of an utterance, one of many on a contact sheet."""
+    """A part of an utterance: the spectrogram as of `features.plot_spectrogram`, and its rows from the top."""
 
     title: str
     spectrogram: np.ndarray
     rows: Sequence[Row]
     start: float
     end: float
-    marked: Interval
-    """The word or run of a code between the dashed lines."""
-
-
-class _Layout(NamedTuple):
-    """Sizes of an aligned spectrogram in inches, of its text in points."""
-
-    left: float
-    right: float
-    above: float
-    below: float
-    picture: float
-    label_row: float
-    code_row: float
-    gap: float
-    label_size: int
-    code_size: int
-    name_size: float
-
-    def heights(self, rows: Sequence[Row]) -> list[float]:
-        return [self.code_row if row.colored else self.label_row for row in rows]
-
-    def height(self, rows: Sequence[Row]) -> float:
-        return self.above + sum(self.heights(rows)) + self.gap * bool(rows) + self.picture + self.below
-
-
-_SCREEN = _Layout(MARGIN_LEFT, MARGIN_RIGHT, 0.08, 0.48, 2.0, 0.3, 0.46, 0.06, 9, 7, 9.0)
-_PAPER = _Layout(0.78, 0.06, 0.04, 0.34, 1.0, 0.17, 0.24, 0.03, 7, 5, 6.5)
+    marked: Interval | None = None
+    """The word or run of a code between dashed lines on a contact sheet."""
 
 
 def aligned_rows(
     utterance: Utterance, codes: Sequence[tuple[str, SplitCodes, Collection[str]]], frame_time: FrameTime
 ) -> list[Row]:
     """Words and phones of an utterance, if aligned, and for each model the runs of codes of some layers."""
-    rows = [
-        Row(name, intervals)
-        for name, intervals in (("words", utterance.words), ("phones", utterance.phones))
-        if intervals
-    ]
-    return rows + [
+    tiers = (("words", utterance.words), ("phones", utterance.phones))
+    return [Row(name, intervals) for name, intervals in tiers if intervals] + [
         Row(f"{model}\n{layer}", code_runs(layer_codes, frame_period, frame_time), colored=True)
         for model, file, layers in codes
         for layer, layer_codes, frame_period in file.read_all(utterance.id)
@@ -93,163 +69,110 @@ def aligned_rows(
     ]
 
 
-def aligned_spectrogram(
-    spectrogram: np.ndarray,
-    hop: float,
-    highest_frequency: float,
-    rows: Sequence[Row],
-    *,
-    start: float = 0.0,
-    end: float,
-    width: float | None = None,
-) -> Figure:
-    """A spectrogram in grey with rows of aligned labels above it, for an utterance or a part of one.
+@styled(paper=True)
+def aligned_spectrogram(segment: Segment, width: float) -> Figure:
+    """A spectrogram in grey, dark is loud, with rows of aligned labels above it.
 
-    `spectrogram` (bins, frames) is in decibels, dark is loud; frame f is centered at f hops (seconds), bins go from 0
-    to `highest_frequency` Hz. An interval that crosses `start` or `end` is cut there. The first row is the topmost.
-    With a `width` (inches) the figure is for a paper; a label that does not fit is left out.
+    An interval that crosses the start or the end is cut there; a label that does not fit is left out.
     """
-    layout = _SCREEN if width is None else _PAPER
-    wide = width or max(3.0, (end - start) * INCHES_PER_SECOND) + layout.left + layout.right
-    with styled(paper=width is not None):
-        figure = Figure(figsize=(wide, layout.height(rows)))
-        axes = _draw_aligned(figure, (0.0, 0.0, wide), layout, spectrogram, hop, highest_frequency, rows, (start, end))
-        axes.set(xlabel="Time (s)", ylabel="Frequency (Hz)")
-        if width is None:
-            axes.xaxis.set_major_locator(MultipleLocator(0.25) if end - start <= 12 else MaxNLocator(40))
+    below, picture = 0.34, 1.0
+    figure = Figure(figsize=(width, _height(segment.rows, below, picture)))
+    axes = _draw_aligned(figure, (0.0, below, width, picture), segment)
+    axes.set(xlabel="Time (s)", ylabel="Frequency (Hz)")
     return figure
 
 
-def contact_sheet(
-    segments: Sequence[Segment],
-    hop: float,
-    highest_frequency: float,
-    *,
-    width: float = PAGE,
-    columns: int | None = None,
-) -> Figure:
+@styled(paper=True)
+def contact_sheet(segments: Sequence[Segment], width: float = PAGE) -> Figure:
     """Many segments side by side, each an aligned spectrogram under its title.
 
-    All have the same time scale and the same rows' heights. All segments must have the same number and kinds of rows.
-    Dashed lines stand at both ends of what is `marked`.
+    All have one time scale, and must have the same number and kinds of rows. Dashed lines stand at both ends of what is
+    `marked`.
     """
-    layout, title, foot = _PAPER._replace(picture=0.7, below=0.22), 0.18, 0.14
-    columns = columns or max(1, min(len(segments), int(width / 1.7)))
+    below, picture, title, foot = 0.22, 0.7, 0.18, 0.14
+    columns = max(1, min(len(segments), int(width / 1.7)))
     lines = -(-len(segments) // columns)
     longest = max(s.end - s.start for s in segments)
-    cell, height = (width - (layout.left - layout.right)) / columns, layout.height(segments[0].rows) + title
-    with styled(paper=True):
-        figure = Figure(figsize=(width, height * lines + foot))
-        for i, segment in enumerate(segments):
-            line, column = divmod(i, columns)
-            share = (segment.end - segment.start) / longest
-            own = layout if column == 0 else layout._replace(left=layout.right)
-            x, y = (column * cell + (layout.left - layout.right if column else 0.0), (lines - 1 - line) * height + foot)
-            room = cell - 2 * layout.right
-            box = (x, y, own.left + room * share + own.right)
-            span = (segment.start, segment.end)
-            axes = _draw_aligned(
-                figure, box, own, segment.spectrogram, hop, highest_frequency, segment.rows, span, named=column == 0
-            )
-            for time in segment.marked[:2]:
-                axes.axvline(time, color=LINES[1], linewidth=0.8, linestyle="--")
-            figure.text(
-                (x + own.left) / width,
-                (y + height - 0.11) / (height * lines + foot),
-                segment.title,
-                fontsize=6.5,
-                parse_math=False,
-            )
-            if column == 0 and line == lines - 1:
-                axes.set(ylabel="Hz")
-            if line == lines - 1 or i + columns >= len(segments):
-                axes.set(xlabel="Time (s)")
+    cell = (width - (_LEFT - _RIGHT)) / columns
+    height = _height(segments[0].rows, below, picture) + title
+    figure = Figure(figsize=(width, height * lines + foot))
+    for i, segment in enumerate(segments):
+        line, column = divmod(i, columns)
+        margin, left = (_RIGHT, column * cell + (_LEFT - _RIGHT)) if column else (_LEFT, 0.0)
+        bottom, share = (lines - 1 - line) * height + foot, (segment.end - segment.start) / longest
+        box = (left, bottom + below, margin + (cell - 2 * _RIGHT) * share + _RIGHT, picture)
+        axes = _draw_aligned(figure, box, segment, named=column == 0)
+        for time in (segment.marked or ())[:2]:
+            axes.axvline(time, color=LINES[1], linewidth=0.8, linestyle="--")
+        place = ((left + margin) / width, (bottom + height - 0.11) / (height * lines + foot))
+        figure.text(*place, segment.title, fontsize=6.5, parse_math=False)
+        if column == 0 and line == lines - 1:
+            axes.set(ylabel="Hz")
+        if line == lines - 1 or i + columns >= len(segments):
+            axes.set(xlabel="Time (s)")
     return figure
+
+
+def _height(rows: Sequence[Row], below: float, picture: float) -> float:
+    """Of an aligned spectrogram."""
+    return _ABOVE + sum(row.height for row in rows) + _GAP * bool(rows) + picture + below
 
 
 def _draw_aligned(
-    figure: Figure,
-    box: tuple[float, float, float],
-    layout: _Layout,
-    spectrogram: np.ndarray,
-    hop: float,
-    highest_frequency: float,
-    rows: Sequence[Row],
-    span: tuple[float, float],
-    *,
-    named: bool = True,
+    figure: Figure, box: tuple[float, float, float, float], segment: Segment, *, named: bool = True
 ) -> Any:
-    """Draws into the box (left, bottom, width; inches) of a figure; the axes of the spectrogram."""
-    (left, bottom, wide), (start, end) = box, span
+    """The axes of a spectrogram in a box (left, bottom, width, height) of a figure, under its rows.
+
+    The width has margins to the left, wide where the rows are named, and to the right.
+    """
+    margin = _LEFT if named else _RIGHT
+    left, inner, bottom, picture = box[0] + margin, box[2] - margin - _RIGHT, box[1], box[3]
+    start, end, rows = segment.start, segment.end, segment.rows
     width, height = figure.get_size_inches()
-    inner = wide - layout.left - layout.right
-    across = ((left + layout.left) / width, inner / width)
-    axes = figure.add_axes((across[0], (bottom + layout.below) / height, across[1], layout.picture / height))
+    axes = figure.add_axes((left / width, bottom / height, inner / width, picture / height))
+    hop, highest = PLOT_FRAME_PERIOD, SAMPLE_RATE / 2
     first = max(0, int(start / hop) - 1)  # frames beside the segment only make files larger
-    frames = spectrogram[:, first : int(np.ceil(end / hop)) + 2]
-    axes.imshow(
-        frames,
-        origin="lower",
-        aspect="auto",
-        cmap="Greys",
-        vmin=-80,
-        vmax=0,
-        extent=((first - 0.5) * hop, (first + frames.shape[1] - 0.5) * hop, 0, highest_frequency),
-    )
-    axes.set(xlim=span, ylim=(0, highest_frequency))
+    frames = segment.spectrogram[:, first : int(np.ceil(end / hop)) + 2]
+    extent = ((first - 0.5) * hop, (first + frames.shape[1] - 0.5) * hop, 0, highest)
+    axes.imshow(frames, origin="lower", aspect="auto", cmap="Greys", vmin=-80, vmax=0, extent=extent)
+    axes.set(xlim=(start, end), ylim=(0, highest))
     axes.xaxis.set_major_locator(MaxNLocator(max(2, int(inner / 0.5)), steps=[1, 2, 2.5, 5, 10]))
-    axes.yaxis.set_major_locator(MultipleLocator(2000 if layout.picture >= 1 else 4000))
-    if not named:
-        axes.tick_params(labelleft=False)
+    axes.yaxis.set_major_locator(MultipleLocator(2000 if picture >= 1 else 4000))
+    axes.tick_params(labelleft=named)
     if rows:
-        heights = layout.heights(rows)
-        above = (bottom + layout.below + layout.picture + layout.gap) / height
-        labels = figure.add_axes((across[0], above, across[1], sum(heights) / height), sharex=axes)
-        _draw_rows(labels, rows, layout, span, inner / (end - start), named=named)
+        above, total = bottom + picture + _GAP, sum(row.height for row in rows)
+        labels = figure.add_axes((left / width, above / height, inner / width, total / height), sharex=axes)
+        labels.set(xlim=(start, end), ylim=(total, 0))  # in inches, downwards
+        _draw_rows(labels, rows, inner / (end - start), named=named)
     return axes
 
 
-def _draw_rows(
-    axes: Any, rows: Sequence[Row], layout: _Layout, span: tuple[float, float], inches_per_second: float, *, named: bool
-) -> None:
-    """Boxes with their labels; the axes' vertical unit is an inch, downwards."""
-    heights = layout.heights(rows)
-    axes.set(xlim=span, ylim=(sum(heights), 0))
+def _draw_rows(axes: Any, rows: Sequence[Row], inches_per_second: float, *, named: bool) -> None:
+    """Boxes with their labels."""
     axes.tick_params(bottom=False, labelbottom=False, left=False)
     axes.spines[:].set_visible(False)
-    tops = np.concatenate([[0.0], np.cumsum(heights)])
-    axes.set_yticks(
-        [top + h / 2 for top, h in zip(tops, heights, strict=False)], [row.name if named else "" for row in rows]
-    )
-    for tick, height in zip(axes.get_yticklabels(), heights, strict=True):
+    tops = np.cumsum([0.0, *(row.height for row in rows)])[:-1]
+    middles = [top + row.height / 2 for top, row in zip(tops, rows, strict=True)]
+    axes.set_yticks(middles, [row.name if named else "" for row in rows])
+    for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
         parts = tick.get_text().split("\n")
         widest = max(_width(part) for part in parts)
-        highest = 0.8 * height * 72 / len(parts)
-        tick.set_fontsize(min(layout.name_size, (layout.left - 0.16) * 72 / max(widest, 1), highest))
-    for row, top, height in zip(rows, tops, heights, strict=False):
+        highest = 0.8 * row.height * 72 / len(parts)
+        tick.set_fontsize(min(_NAME_SIZE, (_LEFT - 0.16) * 72 / max(widest, 1), highest))
+    span = axes.get_xlim()
+    for row, top in zip(rows, tops, strict=True):
         for interval in row.intervals:
             left, right = max(interval.start, span[0]), min(interval.end, span[1])
             if right <= left:
                 continue
             color = code_color(int(interval.label)) if row.colored else "white"
-            axes.add_patch(
-                Rectangle((left, top), right - left, height, facecolor=color, edgecolor="#666666", linewidth=0.5)
-            )
-            largest = layout.code_size if row.colored else layout.label_size
-            fit = _fitting(interval.label, (right - left) * inches_per_second * 72 - 1.5, height * 72 - 2, largest)
-            if fit:
-                size, rotation = fit
-                place = ((left + right) / 2, top + height / 2)
-                axes.text(
-                    *place,
-                    interval.label,
-                    fontsize=size,
-                    rotation=rotation,
-                    ha="center",
-                    va="center",
-                    clip_on=True,
-                    parse_math=False,
-                )
+            look: dict[str, Any] = {"facecolor": color, "edgecolor": "#666666", "linewidth": 0.5}
+            axes.add_patch(Rectangle((left, top), right - left, row.height, **look))
+            room = ((right - left) * inches_per_second * 72 - 1.5, row.height * 72 - 2)
+            if fit := _fitting(interval.label, *room, _CODE_SIZE if row.colored else _LABEL_SIZE):
+                text = {"fontsize": fit[0], "rotation": fit[1], "ha": "center", "va": "center"}
+                place = ((left + right) / 2, top + row.height / 2)
+                axes.text(*place, interval.label, clip_on=True, parse_math=False, **text)
 
 
 def _fitting(label: str, width: float, height: float, largest: int) -> tuple[int, int] | None:
@@ -266,5 +189,5 @@ def _width(label: str) -> float:
     """Width of a label in units of its font size."""
     if not label.strip():
         return 0.0
-    with styled():
+    with styled(paper=False):
         return float(TextPath((0, 0), label.replace("$", r"\$"), size=10).get_extents().width) / 10

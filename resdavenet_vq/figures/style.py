@@ -7,7 +7,8 @@ Okabe and Ito's (lines) and Paul Tol's "light" (boxes under black text), both sa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,28 +79,31 @@ def marker(number: int) -> str:
     return MARKERS[(number + number // len(LINES)) % len(MARKERS)]
 
 
-def styled(*, paper: bool = False) -> Any:
-    """The context for drawing a figure: for a page on a screen, or in the smaller text of a paper."""
-    return mpl.rc_context(_STYLE | (_PAPER if paper else {}))
+@contextmanager
+def styled(*, paper: bool) -> Iterator[None]:
+    """Draws a figure for a page on a screen, or in the smaller text of a paper. A decorator, too."""
+    with mpl.rc_context(_STYLE | (_PAPER if paper else {})):
+        yield
 
 
 FORMATS = ("pdf", "svg", "png")
 """File formats of figures."""
 
+RESOLUTION = 300
+"""Dots per inch of a PNG, and of the pictures inside the others."""
 
-def save(figure: Figure, path: Path, dpi: int = 150, alt: str = "") -> None:
-    """Writes a figure as SVG, PDF or PNG, by the file's suffix; whole, and with the same bytes for the same figure.
 
-    `dpi` is that of a PNG, and of the pictures inside the others; `alt` is stored in the file as its description.
-    """
+@styled(paper=False)
+def save(figure: Figure, path: Path, alt: str = "") -> None:
+    """Writes a figure by the file's suffix: whole, with the same bytes each time, and `alt` as its description."""
     kind = path.suffix.removeprefix(".")
     metadata: dict[str, dict[str, str | None]] = {
         "svg": {"Date": None, "Description": alt or None},
         "pdf": {"CreationDate": None, "Subject": alt or None},
         "png": {"Software": None, "Description": alt or None},
     }
-    with styled(), atomic_write(path) as tmp:
-        figure.savefig(tmp, format=kind, dpi=dpi, metadata=metadata[kind])
+    with atomic_write(path) as tmp:
+        figure.savefig(tmp, format=kind, dpi=RESOLUTION, metadata=metadata[kind])
 
 
 def code_color(code: int) -> str:
@@ -107,17 +111,17 @@ def code_color(code: int) -> str:
     return BOXES[code % len(BOXES)]
 
 
-def legend_below(figure: Figure, names: Sequence[str], *, paper: bool = False, **more: Any) -> None:
+def legend_below(figure: Figure, handles: Sequence[Any], *, paper: bool) -> None:
     """A legend under the axes, which makes the figure higher: it never covers a line, however many there are.
 
-    Two entries stand side by side where the longest of `names` leaves room.
+    Two entries stand side by side where the longest leaves room.
     """
-    if names:
+    if handles:
         size, line = (7, 0.15) if paper else (9, 0.21)
-        entry = 0.65 * size / 72 * max(map(len, names)) + 0.05 * size
+        entry = 0.65 * size / 72 * max(len(handle.get_label()) for handle in handles) + 0.05 * size
         columns = 2 if 2 * entry <= figure.get_figwidth() or not paper else 1
-        figure.set_figheight(figure.get_figheight() + 0.12 + line * -(-len(names) // columns))
-        figure.legend(loc="outside lower left", ncols=columns, frameon=False, fontsize=size, **more)
+        figure.set_figheight(figure.get_figheight() + 0.12 + line * -(-len(handles) // columns))
+        figure.legend(handles=handles, loc="outside lower left", ncols=columns, frameon=False, fontsize=size)
 
 
 def readable_log(axis: Any) -> None:

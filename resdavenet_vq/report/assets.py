@@ -12,7 +12,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +22,7 @@ from PIL import Image
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.figures.style import save
+from resdavenet_vq.files import atomic_folder
 
 if TYPE_CHECKING:
     from resdavenet_vq.figures.style import Drawing
@@ -31,6 +32,9 @@ PIXELS_PER_INCH = 96
 
 COMPRESSED = frozenset({".flac", ".mp3", ".ogg", ".opus", ".m4a"})
 """Audio files that every browser plays and that are small as they are."""
+
+SIXTEEN_BITS = frozenset({"PCM_16", "PCM_U8", "PCM_S8", "ULAW", "ALAW"})
+"""What a FLAC file of 16 bits holds without loss."""
 
 
 class Picture(NamedTuple):
@@ -51,23 +55,22 @@ class Folder:
         self._images: dict[str, Picture] = {}
         self._copied: dict[Path, str] = {}
 
-    def path(self, *parts: str) -> Path:
+    def path(self, name: str) -> Path:
         """A path in the folder; creates its parent."""
-        path = self.root.joinpath(*parts)
+        path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def figure(self, name: str, drawing: Drawing) -> Picture:
         """Saves a figure as SVG."""
-        save(drawing.figure, self.path("figures", f"{name}.svg"))
+        save(drawing.figure, self.path(f"figures/{name}.svg"))
         width, height = drawing.figure.get_size_inches() * PIXELS_PER_INCH
         return Picture(f"figures/{name}.svg", round(width), round(height), drawing.alt)
 
-    def data(self, name: str, value: Any) -> str:
-        """Writes a piece of data and returns its name."""
+    def data(self, name: str, value: Any) -> None:
+        """Writes a piece of data."""
         text = f"report.receive({as_script(name)},{as_script(value)});\n"
-        self.path("data", f"{name}.js").write_text(text, encoding="utf-8")
-        return name
+        self.path(f"data/{name}.js").write_text(text, encoding="utf-8")
 
     def sound(self, source: Path) -> str:
         """Copies an audio file in, as FLAC unless it is compressed already.
@@ -75,10 +78,9 @@ class Folder:
         Raises InputError naming it where it cannot be read.
         """
         if source not in self._sounds:
-            number = len(self._sounds) + 1
-            compressed = source.suffix.lower() in COMPRESSED
-            name = f"sounds/{number:04d}{source.suffix.lower() if compressed else '.flac'}"
-            if compressed:
+            suffix = source.suffix.lower()
+            name = f"sounds/{len(self._sounds) + 1:04d}{suffix if suffix in COMPRESSED else '.flac'}"
+            if suffix in COMPRESSED:
                 self.copy(source, name)
             else:
                 self._as_flac(source, name)
@@ -86,18 +88,17 @@ class Folder:
         return self._sounds[source]
 
     def _as_flac(self, source: Path, name: str) -> None:
-        """Without loss where the file has 16 bits, as most have."""
         try:
-            plain = soundfile.info(source).subtype in {"PCM_16", "PCM_U8", "PCM_S8", "ULAW", "ALAW"}
-            samples, rate = soundfile.read(source, dtype="int16" if plain else "float32")
-            soundfile.write(self.path(*name.split("/")), samples, rate, format="FLAC", subtype="PCM_16")
+            dtype = "int16" if soundfile.info(source).subtype in SIXTEEN_BITS else "float32"
+            samples, rate = soundfile.read(source, dtype=dtype)
+            soundfile.write(self.path(name), samples, rate, format="FLAC", subtype="PCM_16")
         except (OSError, soundfile.SoundFileError) as e:
             raise InputError(f"{source}: cannot be copied into the report ({e})") from None
 
     def copy(self, source: Path, name: str) -> str:
         """Copies a file in under a name. Raises InputError naming it where it cannot be read."""
         try:
-            shutil.copyfile(source, self.path(*name.split("/")))
+            shutil.copyfile(source, self.path(name))
         except OSError as e:
             raise InputError(f"{source}: cannot be copied into the report ({e.strerror or e})") from None
         return name
@@ -108,11 +109,6 @@ class Folder:
             self._copied[source] = self.copy(source, f"{name}-{len(self._copied) + 1}{source.suffix}")
         return self._copied[source]
 
-    def grey(self, name: str, levels: np.ndarray) -> str:
-        """Writes a grey picture (height, width) uint8."""
-        Image.fromarray(levels).save(self.path(*name.split("/")))
-        return name
-
     def image(self, key: str, data: bytes) -> Picture:
         """Writes the bytes of an encoded image. Raises InputError naming `key` where they are none."""
         if key not in self._images:
@@ -122,7 +118,7 @@ class Folder:
             except (OSError, ValueError, Image.DecompressionBombError) as e:
                 raise InputError(f"image {key}: cannot be decoded ({e}); prepare the split again") from None
             name = f"images/{len(self._images) + 1:04d}.{'jpg' if kind == 'jpeg' else kind}"
-            self.path(*name.split("/")).write_bytes(data)
+            self.path(name).write_bytes(data)
             self._images[key] = Picture(name, width, height)
         return self._images[key]
 
@@ -159,20 +155,10 @@ def _finite(value: Any) -> Any:
 @contextmanager
 def replace_folder(out: Path) -> Iterator[Folder]:
     """A folder beside `out` to fill; it replaces `out` only when the block ends without an error."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     new, old = (out.with_name(f".{out.name}.{os.getpid()}.{suffix}") for suffix in ("new", "old"))
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir()
-    try:
-        yield Folder(new)
-        if out.exists():
-            out.rename(old)
-        try:
-            new.rename(out)
-        except OSError:
-            if old.exists():
-                old.rename(out)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+    with atomic_folder(new) as tmp:
+        yield Folder(tmp)
+    with suppress(FileNotFoundError):
+        out.rename(old)
+    new.rename(out)
+    shutil.rmtree(old, ignore_errors=True)

@@ -30,75 +30,54 @@ class Column(NamedTuple):
 TEXTS = {
     "Retrieval": (
         "An image must find its own spoken caption among all captions of the split, and a caption its image. R@10 is "
-        "the share of queries "
-        "whose right answer is among the first ten, in percent; higher is better. Chance is what a random order "
-        "earns. R@10 can rise above chance only because "
-        "the model has learned what spoken words look like. It depends on the number of pairs: compare it only with "
-        "results on as many."
+        "the share of queries whose right answer is among the first ten, in percent; higher is better. Chance is what "
+        "a random order earns. R@10 can rise above chance only because the model has learned what spoken words look "
+        "like. It depends on the number of pairs: compare it only with results on as many."
     ),
     "ABX error": (
-        "Of two spoken items that differ in one phone, is a third nearer to the one it matches? The error in percent;"
-        " lower is better, 50 is chance. "
-        "Within: all by one speaker. Across: the third by another. The row of the raw log-mel features says what is "
-        "possible without learning anything. "
-        "A quantizer gives up detail, and units that have become words no longer tell phones apart: an error above "
-        "that of the raw features is a finding, "
-        "not a fault."
+        "Of two spoken items that differ in one phone, is a third nearer to the one it matches? The error in percent; "
+        "lower is better, 50 is chance. Within: all by one speaker. Across: the third by another. The row of the raw "
+        "log-mel features says what is possible without learning anything. A quantizer gives up detail, and units that "
+        "have become words no longer tell phones apart: an error above that of the raw features is a finding, not a "
+        "fault."
     ),
     "Bitrate": (
         "Bits a second that it takes to tell which code comes when, from the entropy of what occurs; lower is more "
-        "compact. Plain counts every frame. "
-        "The others count runs of equal codes: run length with their durations, factored with durations apart, "
-        "segment without them. "
-        "Read it together with the ABX error: either alone is easily made good."
+        "compact. Plain counts every frame. The others count runs of equal codes: run length with their durations, "
+        "factored with durations apart, segment without them. Read it together with the ABX error: either alone is "
+        "easily made good."
     ),
     "Words": (
         "For each word, the one code that detects it best: its F1 from the share of the code's frames at the word "
-        "(precision) and the share of the word's tokens "
-        "that have the code (recall). Detected are the words whose F1 reaches the threshold. Scored on the split on "
-        "which the codes were chosen it is a little optimistic, held out it is not; chance is what the codes "
-        "of another utterance reach. That codes go with words does not by itself show that images taught them: with "
-        "few words and few voices, clusters of plain "
-        "acoustic features do it as well."
+        "(precision) and the share of the word's tokens that have the code (recall). Detected are the words whose F1 "
+        "reaches the threshold. Scored on the split on which the codes were chosen it is a little optimistic, held out "
+        "it is not; chance is what the codes of another utterance reach. That codes go with words does not by itself "
+        "show that images taught them: with few words and few voices, clusters of plain acoustic features do it as "
+        "well."
     ),
     "Units": (
         "How the codes are used and what they go with, frame by frame. Perplexity is the number of codes that, used "
-        "equally often, would be as hard to guess; the top "
-        "share is that of the most frequent code. Purity is the share of frames with their code's most frequent "
-        "label; homogeneity says how far codes tell labels, "
-        "completeness how far labels tell codes, V-measure and NMI are means of both. Boundaries of units are matched"
-        " with those of words and phones; the R-value "
-        "does not grow by placing more of them."
+        "equally often, would be as hard to guess; the top share is that of the most frequent code. Purity is the "
+        "share of frames with their code's most frequent label; homogeneity says how far codes tell labels, "
+        "completeness how far labels tell codes, V-measure and NMI are means of both. Boundaries of units are matched "
+        "with those of words and phones; the R-value does not grow by placing more of them."
     ),
 }
 
 _SHARE, _COUNT = "share", "count"
 
 _RETRIEVAL = {
-    ("mean", "recall_at_k"): ("R@{k} (%)", _SHARE, True),
-    ("mean", "chance_recall_at_k"): ("R@{k} by chance (%)", _SHARE, True),
-    ("image_to_speech", "recall_at_k"): ("R@{k} image → caption (%)", _SHARE, False),
-    ("image_to_speech", "chance_recall_at_k"): ("R@{k} image → caption by chance (%)", _SHARE, False),
-    ("image_to_speech", "median_rank"): ("median rank image → caption", "plain", False),
-    ("speech_to_image", "recall_at_k"): ("R@{k} caption → image (%)", _SHARE, False),
-    ("speech_to_image", "chance_recall_at_k"): ("R@{k} caption → image by chance (%)", _SHARE, False),
-    ("speech_to_image", "median_rank"): ("median rank caption → image", "plain", False),
-}
-
-_OTHERS = {
-    ("retrieval", "image_to_speech", "n"): ("image queries", _COUNT, "Retrieval", False),
-    ("retrieval", "speech_to_image", "n"): ("caption queries", _COUNT, "Retrieval", False),
-    ("abx", "within", "n"): ("{split}, items", _COUNT, "ABX error", False),
-    ("abx", "within", "error"): ("{split}, within (%)", "tenth", "ABX error", True),
-    ("abx", "across", "error"): ("{split}, across (%)", "tenth", "ABX error", True),
-    ("bitrate", "plain", "bits_per_second"): ("{split} (bit/s)", _COUNT, "Bitrate", True),
-    ("bitrate", "run_length", "bits_per_second"): ("{split}, run length (bit/s)", _COUNT, "Bitrate", False),
-    ("bitrate", "factored", "bits_per_second"): ("{split}, factored (bit/s)", _COUNT, "Bitrate", False),
-    ("bitrate", "segment", "bits_per_second"): ("{split}, segment (bit/s)", _COUNT, "Bitrate", False),
-    ("units", "", "perplexity"): ("perplexity", _COUNT, "Units", True),
-    ("units", "", "codes_used"): ("codes used", _COUNT, "Units", False),
-    ("units", "", "top_share"): ("top share (%)", _SHARE, "Units", False),
-    ("layer", "", "frame_period"): ("frame (s)", "plain", "", True),
+    (condition, score): (label.format(direction), style, score.endswith("_k") and condition == "mean")
+    for condition, direction in (
+        ("mean", ""),
+        ("image_to_speech", " image → caption"),
+        ("speech_to_image", " caption → image"),
+    )
+    for score, label, style in (
+        ("recall_at_k", "R@{{k}}{} (%)", _SHARE),
+        ("chance_recall_at_k", "R@{{k}}{} by chance (%)", _SHARE),
+        ("median_rank", "median rank{}", "plain"),
+    )
 }
 
 _WORDS = {
@@ -112,20 +91,10 @@ _WORDS = {
     "n": ("utterances", _COUNT, False),
 }
 
-_AGREEMENT = {
-    "purity": ("purity (%)", _SHARE),
-    "homogeneity": ("homogeneity (%)", _SHARE),
-    "completeness": ("completeness (%)", _SHARE),
-    "v_measure": ("V-measure (%)", _SHARE),
-    "nmi": ("NMI (%)", _SHARE),
-    "boundaries_found": ("boundaries found", "plain"),
-    "boundaries_reference": ("boundaries reference", "plain"),
-    "boundaries_precision": ("boundaries precision (%)", _SHARE),
-    "boundaries_recall": ("boundaries recall (%)", _SHARE),
-    "boundaries_f1": ("boundaries F1 (%)", _SHARE),
-    "boundaries_over_segmentation": ("boundaries over segmentation", "plain"),
-    "boundaries_r_value": ("boundaries R-value (%)", _SHARE),
-}
+_AGREEMENT_SHARES = (
+    *("purity", "homogeneity", "completeness", "v_measure", "nmi"),
+    *(f"boundaries_{name}" for name in ("precision", "recall", "f1", "r_value")),
+)
 """Scores of units that compare them with words or phones."""
 
 _COLUMNS = {
@@ -135,7 +104,19 @@ _COLUMNS = {
         for name in ("sisa", "misa", "sima")
         for key, (label, style, _) in _RETRIEVAL.items()
     },
-    **_OTHERS,
+    ("retrieval", "image_to_speech", "n"): ("image queries", _COUNT, "Retrieval", False),
+    ("retrieval", "speech_to_image", "n"): ("caption queries", _COUNT, "Retrieval", False),
+    ("abx", "within", "n"): ("{split}, items", _COUNT, "ABX error", False),
+    ("abx", "within", "error"): ("{split}, within (%)", "tenth", "ABX error", True),
+    ("abx", "across", "error"): ("{split}, across (%)", "tenth", "ABX error", True),
+    ("bitrate", "plain", "bits_per_second"): ("{split} (bit/s)", _COUNT, "Bitrate", True),
+    ("bitrate", "run_length", "bits_per_second"): ("{split}, run length (bit/s)", _COUNT, "Bitrate", False),
+    ("bitrate", "factored", "bits_per_second"): ("{split}, factored (bit/s)", _COUNT, "Bitrate", False),
+    ("bitrate", "segment", "bits_per_second"): ("{split}, segment (bit/s)", _COUNT, "Bitrate", False),
+    ("units", "", "perplexity"): ("perplexity", _COUNT, "Units", True),
+    ("units", "", "codes_used"): ("codes used", _COUNT, "Units", False),
+    ("units", "", "top_share"): ("top share (%)", _SHARE, "Units", False),
+    ("layer", "", "frame_period"): ("frame (s)", "plain", "", True),
     **{
         ("words", condition, score): (f"{prefix}{label}", style, "Words", first)
         for condition, prefix in (("published", ""), ("held_out", "held out, "))
@@ -143,9 +124,13 @@ _COLUMNS = {
     },
     ("words", "published", "chance_words_above_f1"): ("detected by chance", _COUNT, "Words", True),
     **{
-        ("units", tier, score): (f"{tier}, {label}", style, "Units", False)
+        ("units", tier, score): (f"{tier}, {score}{unit}", style, "Units", False)
         for tier in ("words", "phones")
-        for score, (label, style) in _AGREEMENT.items()
+        for names, unit, style in (
+            (_AGREEMENT_SHARES, " (%)", _SHARE),
+            (("boundaries_found", "boundaries_reference", "boundaries_over_segmentation"), "", "plain"),
+        )
+        for score in names
     },
 }
 """By task, condition and score: label, style, group, and whether it is a headline."""
@@ -169,9 +154,12 @@ def has_n(task: str, condition: str) -> bool:
     return (task, condition, "n") in _COLUMNS
 
 
+_SPELLINGS = {"f1": "F1", "nmi": "NMI", "v measure": "V-measure", "r value": "R-value"}
+
+
 def _sentence(text: str) -> str:
     """A name with spaces and capitals."""
-    text = re.sub(r"\bf1\b", "F1", text.replace("_", " "))
+    text = re.sub(rf"\b({'|'.join(_SPELLINGS)})\b", lambda match: _SPELLINGS[match[0]], text.replace("_", " "))
     return text[:1].upper() + text[1:]
 
 

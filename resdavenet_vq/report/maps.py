@@ -19,12 +19,13 @@ from resdavenet_vq.encode.maps import MapsFile
 from resdavenet_vq.files import read_json
 from resdavenet_vq.report.assets import Folder
 from resdavenet_vq.report.utterances import image_of, intervals
-from resdavenet_vq.results import Model, Results
+from resdavenet_vq.results import Results
 
 PAIRS = 24
 """Of each model: the first of the split with an image and a caption."""
 
-PUBLISHED_CROP, PUBLISHED_RESIZE = 224, 256
+PUBLISHED = {"crop": 224, "resize": 256}
+"""How images are cut where no model says so."""
 
 
 def write(results: Results, folder: Folder, split: str) -> list[dict[str, Any]]:
@@ -37,15 +38,11 @@ def write(results: Results, folder: Folder, split: str) -> list[dict[str, Any]]:
             if store and maps.image_branch:
                 pairs = islice(np.flatnonzero(maps.image_index >= 0).tolist(), PAIRS)
                 folder.data(f"maps-{number}", [_pair(maps, store, folder, caption) for caption in pairs])
-                models.append({"number": number, "model": model.name, "visibleShare": _visible_share(model)})
+                card = model.folder / "model/model.json"
+                image = PUBLISHED | (read_json(card)["model"]["image"] if card.is_file() else {})
+                visible = image["crop"] / image["resize"]  # of the image's shorter side
+                models.append({"number": number, "model": model.name, "visibleShare": visible})
     return models
-
-
-def _visible_share(model: Model) -> float:
-    """The share of an image's shorter side that the network sees."""
-    card = read_json(model.folder / "model/model.json") if (model.folder / "model/model.json").is_file() else {}
-    image = card.get("model", {}).get("image", {})
-    return float(image.get("crop", PUBLISHED_CROP) / image.get("resize", PUBLISHED_RESIZE))
 
 
 def _pair(maps: MapsFile, store: Store, folder: Folder, caption: int) -> dict[str, Any]:

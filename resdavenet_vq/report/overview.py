@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from resdavenet_vq.figures import comparison, noise, registry
-from resdavenet_vq.figures.registry import Request
+from resdavenet_vq.figures import registry
 from resdavenet_vq.report import columns, published
 from resdavenet_vq.report.assets import Folder, Picture
 from resdavenet_vq.report.columns import Column
@@ -34,12 +33,16 @@ class Row(NamedTuple):
     lineage: str
     layer: str
     scores: dict[Key, Any]
-    seeds: int = 1
+
+    @property
+    def seeds(self) -> int:
+        """The number of seeds, of a row whose scores are (mean, standard deviation, seeds)."""
+        return max(int(n) for *_, n in self.scores.values())
 
 
 def content(results: Results, folder: Folder, *, with_noise: bool) -> dict[str, Any]:
-    """The values for the overview: the headline scores, a row per lineage and layer, and every score with its meaning."""
-    rows = _rows(results)
+    """The values for the overview: the headline scores of every lineage and layer, and all scores with their meaning."""
+    rows = _rows(results.scores)
     keys = _keys(rows)
     headline = [(key, c) for key, c in keys if c.headline]
     return {
@@ -53,15 +56,14 @@ def content(results: Results, folder: Folder, *, with_noise: bool) -> dict[str, 
         "without_retrieval": [(m.name, reason) for m in results.models if (reason := m.no_retrieval)],
         "csv": folder.copy(results.root / "summary.csv", "tables/summary.csv"),
         "published": published.GROUPS,
-        "spread": _spread(results),
-        "pictures": list(_pictures(results, folder, "scores", comparison.abx_splits(results.scores))),
-        "noise": list(_pictures(results, folder, "noise", noise.abx_splits(results.noise))) if with_noise else [],
+        "spread": _spread(results.comparison),
+        "pictures": list(_pictures(results, folder, "scores")),
+        "noise": list(_pictures(results, folder, "noise")) if with_noise else [],
     }
 
 
-def _rows(results: Results) -> list[Row]:
+def _rows(scores: pd.DataFrame) -> list[Row]:
     """Every model and layer; a lineage of several seeds is named with the seed."""
-    scores = results.scores
     seeds = scores.groupby("lineage")["seed"].nunique(dropna=False)
     entries = []
     for s in scores.to_dict("records"):
@@ -70,18 +72,20 @@ def _rows(results: Results) -> list[Row]:
         entries.append((name, s["layer"], (*key, s["score"]), s["value"]))
         if columns.has_n(s["task"], s["condition"]) and not pd.isna(s["n"]):
             entries.append((name, s["layer"], (*key, "n"), s["n"]))
-    return [Row(*layer, values) for layer, values in _by_layer(entries)]
+    return _by_layer(entries)
 
 
-def _by_layer(entries: Iterable[tuple[str, str, Key, Any]]) -> Iterator[tuple[tuple[str, str], dict[Key, Any]]]:
+def _by_layer(entries: Iterable[tuple[str, str, Key, Any]]) -> list[Row]:
     """The scores of each lineage and layer, those of the whole model added to each layer."""
     models: dict[str, dict[str, dict[Key, Any]]] = {}
     for name, layer, key, value in entries:
         models.setdefault(name, {"": {}}).setdefault(layer, {})[key] = value
-    for name, layers in models.items():
-        whole = layers.pop("")
-        for layer, values in (layers or {"": {}}).items():
-            yield (name, layer), whole | values
+    return [
+        Row(name, layer, layers[""] | values)
+        for name, layers in models.items()
+        for layer, values in layers.items()
+        if layer or len(layers) == 1
+    ]
 
 
 def _keys(rows: Iterable[Row]) -> list[tuple[Key, Column]]:
@@ -91,29 +95,24 @@ def _keys(rows: Iterable[Row]) -> list[tuple[Key, Column]]:
     return [(key, columns.column(*key)) for key in keys]
 
 
-def _spread(results: Results) -> dict[str, Any] | None:
+def _spread(table: pd.DataFrame) -> dict[str, Any] | None:
     """Mean and standard deviation of the headline scores of lineages with several seeds."""
-    table = results.comparison
-    several = table[table["n"] > 1]
-    if several.empty:
-        return None
-    entries = [
+    rows = _by_layer(
         (s["lineage"], s["layer"], (s["task"], s["split"], s["condition"], s["score"]), (s["mean"], s["std"], s["n"]))
-        for s in several.to_dict("records")
-    ]
-    rows = [Row(*layer, values, max(n for *_, n in values.values())) for layer, values in _by_layer(entries)]
-    return {"rows": rows, "columns": [(key, c) for key, c in _keys(rows) if c.headline and c.group]}
+        for s in table[table["n"] > 1].to_dict("records")
+    )
+    return {"rows": rows, "columns": [(key, c) for key, c in _keys(rows) if c.headline and c.group]} if rows else None
 
 
-def _pictures(
-    results: Results, folder: Folder, source: registry.Source, splits: Sequence[str]
-) -> Iterator[tuple[str, Picture]]:
+def _pictures(results: Results, folder: Folder, source: Literal["scores", "noise"]) -> Iterator[tuple[str, Picture]]:
     """The figures of the registry that compare models, with their titles."""
+    table, column = (results.noise, "clean_split") if source == "noise" else (results.scores, "split")
     figures = [figure for figure in registry.FIGURES.values() if figure.on_page and figure.reads == source]
     cases = [(figure, "") for figure in figures if not figure.per_split]
+    splits = map(str, table[column][table["task"] == "abx"].unique())
     cases += [(figure, split) for split in splits for figure in figures if figure.per_split]
     for figure, split in cases:
-        if drawing := registry.draw(figure.name, Request(results, split=split)):
+        if drawing := registry.draw(figure.name, registry.Request(results, split=split)):
             name = "-".join(filter(None, ("compared", figure.name, split)))
             yield ", ".join(filter(None, (figure.title, split))), folder.figure(name, drawing)
 

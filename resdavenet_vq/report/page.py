@@ -11,10 +11,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import jinja2
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
@@ -24,11 +24,9 @@ from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.figures import charts, confusions, interactive, paper, registry
 from resdavenet_vq.report import columns, maps, overview, units, utterances
 from resdavenet_vq.report.assets import Folder, as_script, replace_folder
-from resdavenet_vq.results import Results, find, with_arrows
+from resdavenet_vq.results import Results, Words, find, with_arrows
 
 TEMPLATES = Path(__file__).with_name("templates")
-
-TASKS: tuple[confusions.Task, ...] = ("within", "across")
 
 WORST_PAIRS = 100
 """Rows of the tables of phones."""
@@ -63,28 +61,30 @@ def write(
     scores of a table `noise` (noise.csv) are drawn too. Raises InputError naming a file that cannot be read.
     """
     data = find(results, lineages, noise)
-    templates = _templates()
     with replace_folder(out) as folder:
         opened = utterances.open_split(data, split, settings, frame_time)
-        pages = [
-            page
-            for page in (
-                Page("index.html", "Overview", overview.content(data, folder, with_noise=noise is not None)),
-                _training(data, folder),
-                _words(data, folder, split, opened),
-                _units(data, folder, opened),
-                _utterances(folder, opened),
-                _retrieval(data, folder, with_maps=settings.matchmaps),
-                _abx(data, folder),
-            )
-            if page is not None
-        ]
-        _assets(folder, pages)
+        candidates = (
+            Page("index.html", "Overview", overview.content(data, folder, with_noise=noise is not None)),
+            _training(data, folder),
+            _words(data, folder, split, opened),
+            _units(folder, opened),
+            _utterances(folder, opened),
+            _retrieval(data, folder, with_maps=settings.matchmaps),
+            _abx(data, folder),
+        )
+        pages = [page for page in candidates if page is not None]
+        scripts = {script for page in pages for script in page.scripts}
+        for name in ("style.css", "report.js", *sorted(scripts - {PLOTLY})):
+            folder.copy(TEMPLATES / name, f"assets/{name}")
+        if PLOTLY in scripts:
+            script, license_file = interactive.library()
+            folder.copy(script, f"assets/{PLOTLY}")
+            folder.copy(license_file, "assets/plotly-license.txt")
+        templates = _templates()
+        common = {"pages": pages, "corpus": results.name, "version": resdavenet_vq.__version__}
         for page in pages:
-            values = {"title": page.title, "file": page.file, "scripts": page.scripts, "plotly": PLOTLY in page.scripts}
-            text = templates.get_template(page.file).render(
-                page.content, pages=pages, corpus=results.name, version=resdavenet_vq.__version__, **values
-            )
+            own = {"title": page.title, "file": page.file, "scripts": page.scripts, "plotly": PLOTLY in page.scripts}
+            text = templates.get_template(page.file).render(page.content | common | own)
             folder.path(page.file).write_text(text, encoding="utf-8")
 
 
@@ -111,17 +111,6 @@ def _templates() -> jinja2.Environment:
     return templates
 
 
-def _assets(folder: Folder, pages: Sequence[Page]) -> None:
-    """Styles and scripts that some page uses, and the library of charts with its license."""
-    scripts = {script for page in pages for script in page.scripts}
-    for name in ("style.css", "report.js", *sorted(scripts - {PLOTLY})):
-        folder.copy(TEMPLATES / name, f"assets/{name}")
-    if PLOTLY in scripts:
-        script, license_file = interactive.library()
-        folder.copy(script, f"assets/{PLOTLY}")
-        folder.copy(license_file, "assets/plotly-license.txt")
-
-
 # -- the pages ------------------------------------------------------------------------------------------------
 
 
@@ -130,16 +119,19 @@ def _training(results: Results, folder: Folder) -> Page | None:
     trained = [(model, model.history) for model in results.models if model.history is not None]
     if not trained:
         return None
-    panels = charts.panels([(m.name, h) for m, h in trained])
-    plots = [(panel.title, interactive.curves(panel, charts.describe(panel))) for panel in panels]
-    csvs = [
-        (m.name, folder.copy(m.folder / "model/history.csv", f"tables/history-{n}.csv"))
-        for n, (m, _) in enumerate(trained, 1)
-    ]
-    best = [{"model": m.name} | h.loc[_best_epoch(h)].to_dict() for m, h in trained]
-    names = [name for name in dict.fromkeys(name for row in best for name in row) if name != "model"]
-    heads = [(name, columns.history_column(name)) for name in names]
-    return Page("training.html", "Training", {"charts": plots, "csvs": csvs, "best": best, "columns": heads}, (PLOTLY,))
+    panels = charts.panels([(model.name, history) for model, history in trained])
+    best = [{"model": model.name} | history.loc[_best_epoch(history)].to_dict() for model, history in trained]
+    names = list(dict.fromkeys(name for row in best for name in row))[1:]
+    content = {
+        "charts": [(panel.title, interactive.curves(panel, charts.describe(panel))) for panel in panels],
+        "csvs": [
+            (model.name, folder.copy(model.folder / "model/history.csv", f"tables/history-{number}.csv"))
+            for number, (model, _) in enumerate(trained, 1)
+        ],
+        "best": best,
+        "columns": [(name, columns.history_column(name)) for name in names],
+    }
+    return Page("training.html", "Training", content, (PLOTLY,))
 
 
 def _best_epoch(history: pd.DataFrame) -> Any:
@@ -153,45 +145,41 @@ def _words(results: Results, folder: Folder, split: str, opened: utterances.Spli
     if not scored:
         return None
     numbers = {layer.title: layer.number for layer in opened.layers} if opened else {}
-    layers = [
-        {
-            "name": name,
-            "number": numbers.get(name),
-            "conditions": list(_flat(words.summary)),
-            "columns": [
-                (column, columns.word_column(column))
-                for column in map(str, words.table)
-                if column not in {"word", "is_stop_word", "is_silence"}
-            ],
-            "rows": words.table.head(words.summary["best"])
-            .convert_dtypes()
-            .astype(object)
-            .where(lambda t: t.notna(), None)
-            .to_dict("records"),
-            "n_words": len(words.table),
-            "n_detectors": len(words.detectors),
-            "above": words.n_detected,
-            "csv": folder.copy(words.file, f"tables/words-{number}.csv"),
-            "csv_by_code": folder.copy(words.file.with_name("codes.csv"), f"tables/codes-{number}.csv"),
-        }
-        for number, (name, words) in enumerate(scored.items(), 1)
-    ]
-    alt = f"Precision against recall of each word's best code. {paper.describe_words(scored)}"
     above = registry.draw("words-above", registry.Request(results, split=split))
+    alt = f"{paper.PRECISION_RECALL} {paper.describe_words(scored)}"
     content = {
         "threshold": next(iter(scored.values())).summary["f1_threshold"],
         "scatter": interactive.precision_recall(paper.best_words(scored), numbers, alt),
         "above": folder.figure("words-above", above) if above else None,
-        "layers": layers,
+        "layers": [
+            _word_table(words, folder, number) | {"name": name, "number": numbers.get(name)}
+            for number, (name, words) in enumerate(scored.items(), 1)
+        ],
     }
     return Page("words.html", "Words", content, (PLOTLY,))
 
 
-def _units(results: Results, folder: Folder, opened: utterances.Split | None) -> Page | None:
+def _word_table(words: Words, folder: Folder, number: int) -> dict[str, Any]:
+    """The best words of one layer."""
+    rows = words.table.head(words.summary["best"]).convert_dtypes().astype(object)
+    names = [name for name in map(str, rows) if name not in {"word", "is_stop_word", "is_silence"}]
+    return {
+        "conditions": list(_flat(words.summary)),
+        "columns": [(name, columns.word_column(name)) for name in names],
+        "rows": rows.where(rows.notna(), None).to_dict("records"),
+        "n_words": len(words.table),
+        "n_detectors": len(words.detectors),
+        "above": words.n_detected,
+        "csv": folder.copy(words.file, f"tables/words-{number}.csv"),
+        "csv_by_code": folder.copy(words.file.with_name("codes.csv"), f"tables/codes-{number}.csv"),
+    }
+
+
+def _units(folder: Folder, opened: utterances.Split | None) -> Page | None:
     """Codes with their words, phones and occurrences, and words with their codes."""
     if not opened or not opened.layers:
         return None
-    about = utterances.about(opened) | units.write(opened, results, folder)
+    about = utterances.about(opened) | units.write(opened, folder)
     return Page("units.html", "Units", {"about": about}, ("viewer.js", "units.js"))
 
 
@@ -220,13 +208,13 @@ def _retrieval(results: Results, folder: Folder, *, with_maps: bool) -> Page | N
         ]
         models.append({"name": model.name, "conditions": _flat(result["conditions"]), "directions": directions})
     recalls = {key for _, result in scored for key in result["image_to_speech"] if key.startswith("recall_at_")}
-    models_with_maps = maps.write(results, folder, split) if with_maps else []
+    mapped = maps.write(results, folder, split) if with_maps else []
     content = {
         "models": models,
         "recalls": sorted(recalls, key=lambda key: (len(key), key)),
-        "about": {"maps": models_with_maps} if models_with_maps else None,
+        "about": {"maps": mapped} if mapped else None,
     }
-    return Page("retrieval.html", "Retrieval", content, ("maps.js",) if models_with_maps else ())
+    return Page("retrieval.html", "Retrieval", content, ("maps.js",) if mapped else ())
 
 
 def _abx(results: Results, folder: Folder) -> Page | None:
@@ -237,7 +225,7 @@ def _abx(results: Results, folder: Folder) -> Page | None:
         (f"{result['model']} {result['layer']}, {split}, {task} speakers", result["phones"], task)
         for split, layers in results.abx.items()
         for result in layers
-        for task in TASKS
+        for task in ("within", "across")
         if result["phones"] and result[f"{task}_error"] is not None
     ]
     for number, (title, table, task) in enumerate(tables):
@@ -246,21 +234,17 @@ def _abx(results: Results, folder: Folder) -> Page | None:
     return Page("abx.html", "ABX", content, (PLOTLY, "phones.js") if tables else ())
 
 
-def _phones(folder: Folder, title: str, table: Path, task: confusions.Task) -> dict[str, Any]:
+def _phones(folder: Folder, title: str, table: Path, task: str) -> dict[str, Any]:
     """The heat map of the phones of one layer, and the pairs with the largest errors."""
-    read = confusions.read(table, task)
-    rows, others = np.nonzero(np.isfinite(read.errors))
-    errors = read.errors[rows, others]
-    worst = np.argsort(-errors, kind="stable")[:WORST_PAIRS].tolist()
-    alt = (
-        f"ABX error of {len(read.phones)} phones, two by two, {errors.mean():.1f} % in the mean; "
-        "the table below has the largest."
-    )
+    errors = confusions.read(table, task)
+    pairs = confusions.largest_first(errors)
+    mean = fmean(error for *_, error in pairs)
+    alt = f"ABX error of {len(errors)} phones, two by two, {mean:.1f} % in the mean; the table below has the largest."
     return {
         "title": title,
-        "chart": interactive.phone_errors(read, alt)._asdict(),
-        "worst": [[read.phones[rows[i]], read.phones[others[i]], float(errors[i])] for i in worst],
-        "pairs": len(errors),
+        "chart": interactive.phone_errors(errors, alt)._asdict(),
+        "worst": pairs[:WORST_PAIRS],
+        "pairs": len(pairs),
         "csv": folder.copy_once(table, "tables/phones"),
     }
 

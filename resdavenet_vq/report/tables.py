@@ -6,29 +6,20 @@ scores stand above a table (LaTeX: as comments). LaTeX needs the package booktab
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.results import Results, Task
+from resdavenet_vq.results import Task
 
 Format = Literal["latex", "markdown", "csv"]
 
 type Key = tuple[str, str, str, str]
 """Task, split, condition and score."""
-
-
-class Spread(NamedTuple):
-    """A score over seeds."""
-
-    mean: float
-    std: float
-    n: int
 
 
 class Column(NamedTuple):
@@ -42,10 +33,10 @@ class Column(NamedTuple):
 
 
 class Row(NamedTuple):
-    """The cells that name a row (lineage, perhaps layer and frame in milliseconds), and its scores."""
+    """The cells that name a row (lineage, perhaps layer and frame in milliseconds), and its rows of comparison.csv."""
 
     names: tuple[str, ...]
-    scores: dict[Key, Spread]
+    scores: dict[Key, Any]
 
 
 class Table(NamedTuple):
@@ -53,18 +44,19 @@ class Table(NamedTuple):
 
     names: tuple[str, ...]
     """Heads of the columns that name a row."""
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    conditions: tuple[str, ...]
+    columns: list[Column]
+    rows: list[Row]
+    conditions: list[str]
 
 
-def table(results: Results, kind: Task, form: Format) -> str:
-    """The text of a table of some results. Raises InputError where there are no such scores."""
-    return text(results.comparison, results.conditions(kind), kind, form)
+LAYER = ("Model", "Layer", "Frame (ms)")
 
 
 def text(comparison: pd.DataFrame, conditions: Sequence[dict[str, Any]], kind: Task, form: Format) -> str:
-    """The text of a table of a comparison.csv; `conditions` are those of the score files."""
+    """The text of a table of a comparison.csv; `conditions` are those of the score files.
+
+    Raises InputError where there are no such scores.
+    """
     content = {"retrieval": _retrieval, "abx": _abx, "words": _words}[kind](comparison, conditions)
     if not content.rows:
         raise InputError(f"comparison.csv: has no scores of {kind}; run the target `{kind}`, and summarize again")
@@ -78,82 +70,73 @@ def _retrieval(comparison: pd.DataFrame, conditions: Sequence[dict[str, Any]]) -
     """A row for each lineage; R@k in percent."""
     rows = comparison[comparison["task"] == "retrieval"]
     names = sorted({s for s in rows["score"] if s.startswith("recall_at_")}, key=lambda name: (len(name), name))
-    cells = [
-        (title, condition, name)
-        for title, condition in (("Image → speech", "image_to_speech"), ("Speech → image", "speech_to_image"))
-        for name in names
-    ]
+    cells = [("Image → speech", "image_to_speech", name) for name in names]
+    cells += [("Speech → image", "speech_to_image", name) for name in names]
     columns = [
         Column(title, f"R@{name.removeprefix('recall_at_')}", ("retrieval", split, condition, name), 100)
-        for split in dict.fromkeys(rows["split"])
+        for split in rows["split"].unique()
         for title, condition, name in (*cells, ("Mean", "mean", "recall_at_10"))
     ]
-    said = _texts(conditions, "{images} images and {captions} captions of the split {split}")
-    return _table(("Model",), columns, comparison, ["R@k in percent", *said])
+    about = _texts(conditions, "{images} images and {captions} captions of the split {split}")
+    return _table(("Model",), columns, comparison, ["R@k in percent", *about])
 
 
 def _abx(comparison: pd.DataFrame, conditions: Sequence[dict[str, Any]]) -> Table:
     """A row for each lineage and layer, the raw log-mel features first; errors in percent, bitrates in bit/s."""
     columns = [
         column
-        for split in dict.fromkeys(comparison["split"][comparison["task"] == "abx"])
+        for split in comparison["split"][comparison["task"] == "abx"].unique()
         for column in (
             Column(split, "within", ("abx", split, "within", "error"), 1, 2),
             Column(split, "across", ("abx", split, "across", "error"), 1, 2),
             Column(split, "bit/s", ("bitrate", split, "plain", "bits_per_second"), 1, 1),
         )
     ]
-    distances = _texts(conditions, "{distance}")
-    return _table(("Model", "Layer", "Frame (ms)"), columns, comparison, ["ABX error in percent", *distances])
+    return _table(LAYER, columns, comparison, ["ABX error in percent", *_texts(conditions, "{distance}")])
 
 
 def _words(comparison: pd.DataFrame, conditions: Sequence[dict[str, Any]]) -> Table:
     """A row for each lineage and quantizer; counts of words, F1 in percent."""
-    keys = comparison[["task", "split", "condition", "score"]].drop_duplicates().itertuples(index=False, name=None)
-    parts = {
-        ("words", "published", "words_above_f1"): ("", "detected", 1.0, 0),
-        ("words", "published", "mean_f1"): ("", "mean F1", 100.0, 1),
-        ("words", "held_out", "words_above_f1"): ("Held out", "detected", 1.0, 0),
-        ("words", "held_out", "mean_f1"): ("Held out", "mean F1", 100.0, 1),
-        ("words", "published", "chance_words_above_f1"): ("By chance", "detected", 1.0, 0),
-        ("words", "published", "chance_mean_f1"): ("By chance", "mean F1", 100.0, 1),
-        ("units", "", "codes_used"): ("Codes", "used", 1.0, 0),
-        ("units", "", "perplexity"): ("Codes", "perplexity", 1.0, 0),
-    }
-    by_part = {(task, condition, score): (task, split, condition, score) for task, split, condition, score in keys}
     columns = [
-        Column(group, name, by_part[part], factor, decimals)
-        for part, (group, name, factor, decimals) in parts.items()
-        if part in by_part
+        Column(group, name, (task, split, condition, score), factor, decimals)
+        for group, name, task, condition, score, factor, decimals in (
+            ("", "detected", "words", "published", "words_above_f1", 1, 0),
+            ("", "mean F1", "words", "published", "mean_f1", 100, 1),
+            ("Held out", "detected", "words", "held_out", "words_above_f1", 1, 0),
+            ("Held out", "mean F1", "words", "held_out", "mean_f1", 100, 1),
+            ("By chance", "detected", "words", "published", "chance_words_above_f1", 1, 0),
+            ("By chance", "mean F1", "words", "published", "chance_mean_f1", 100, 1),
+            ("Codes", "used", "units", "", "codes_used", 1, 0),
+            ("Codes", "perplexity", "units", "", "perplexity", 1, 0),
+        )
+        for split in comparison["split"].unique()
     ]
-    said = _texts(
+    about = _texts(
         conditions,
         "detected: F1 of at least {f1_threshold}; mean F1 in percent over the best {best} words; "
         "split {split}, held out {held_out_split}",
     )
-    return _table(("Model", "Layer", "Frame (ms)"), columns, comparison, said)
+    return _table(LAYER, columns, comparison, about)
 
 
 def _table(
-    names: tuple[str, ...], candidates: Sequence[Column], comparison: pd.DataFrame, conditions: Iterable[str]
+    names: tuple[str, ...], candidates: Sequence[Column], comparison: pd.DataFrame, conditions: list[str]
 ) -> Table:
     """The rows and columns that have a score."""
-    layers: dict[tuple[str, str], dict[Key, Spread]] = {}
-    for s in comparison.to_dict("records"):
-        layer = layers.setdefault((s["lineage"], s["layer"]), {})
-        layer[s["task"], s["split"], s["condition"], s["score"]] = Spread(s["mean"], s["std"], s["n"])
     rows = []
-    for (lineage, name), scores in layers.items():
+    for (lineage, layer), group in comparison.groupby(["lineage", "layer"], sort=False):
+        scores: dict[Any, Any] = {(s.task, s.split, s.condition, s.score): s for s in group.itertuples()}
         if any(column.key in scores for column in candidates):
             period = scores.get(("layer", "", "", "frame_period"))
-            rows.append(Row((lineage, name, f"{1000 * period.mean:g}" if period else "")[: len(names)], scores))
-    columns = tuple(column for column in candidates if any(column.key in row.scores for row in rows))
+            cells = (str(lineage), str(layer), f"{1000 * period.mean:g}" if period else "")
+            rows.append(Row(cells[: len(names)], scores))
+    columns = [column for column in candidates if any(column.key in row.scores for row in rows)]
     seeds = sorted({row.scores[c.key].n for row in rows for c in columns if c.key in row.scores} - {1})
     spread = [f"mean ± standard deviation (n - 1) over {' or '.join(map(str, seeds))} seeds"] if seeds else []
-    return Table(names, columns, tuple(rows), (*conditions, *spread))
+    return Table(names, columns, rows, conditions + spread)
 
 
-def _texts(conditions: Iterable[dict[str, Any]], text: str) -> list[str]:
+def _texts(conditions: Sequence[dict[str, Any]], text: str) -> list[str]:
     """The conditions of the score files that have them, each text once."""
     names = re.findall(r"{(\w+)}", text)
     return list(dict.fromkeys(text.format(**c) for c in conditions if all(name in c for name in names)))
@@ -173,29 +156,26 @@ def _cell(column: Column, row: Row, plus_minus: str, missing: str) -> str:
 
 
 def _latex(table: Table) -> str:
-    width = len(table.names)
+    width, columns = len(table.names), table.columns
+    left = min(2, width)
     lines = [f"% {' '.join(line.split())}" for line in table.conditions]
-    lines += [
-        r"\begin{tabular}{" + "l" * min(2, width) + "r" * max(0, width - 2) + "r" * len(table.columns) + "}",
-        r"\toprule",
-    ]
-    groups = _groups(table.columns)
+    lines += [rf"\begin{{tabular}}{{{'l' * left}{'r' * (width - left + len(columns))}}}", r"\toprule"]
+    groups = [(group, len(list(members))) for group, members in groupby(columns, lambda column: column.group)]
     if any(group for group, _ in groups):
-        lines.append(
-            " & ".join([""] * width + [rf"\multicolumn{{{n}}}{{c}}{{{latex(group)}}}" for group, n in groups]) + r" \\"
-        )
+        heads = [rf"\multicolumn{{{n}}}{{c}}{{{latex(group)}}}" for group, n in groups]
+        lines.append(" & ".join([""] * width + heads) + r" \\")
         rules, start = [], width + 1
         for group, n in groups:
             rules += [rf"\cmidrule(lr){{{start}-{start + n - 1}}}"] if group else []
             start += n
         lines.append(" ".join(rules))
-    lines += [" & ".join(map(latex, (*table.names, *(column.name for column in table.columns)))) + r" \\", r"\midrule"]
+    lines += [" & ".join(map(latex, (*table.names, *(column.name for column in columns)))) + r" \\", r"\midrule"]
     for before, row in zip([None, *table.rows], table.rows, strict=False):
         same = before is not None and before.names[0] == row.names[0]
-        if before is not None and len(table.names) > 1 and not same:
+        if before and width > 1 and not same:
             lines.append(r"\addlinespace")
         names = ["" if i == 0 and same else latex(name) for i, name in enumerate(row.names)]
-        lines.append(" & ".join([*names, *(_cell(column, row, r" $\pm$ ", "--") for column in table.columns)]) + r" \\")
+        lines.append(" & ".join([*names, *(_cell(column, row, r" $\pm$ ", "--") for column in columns)]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
@@ -227,26 +207,13 @@ def _csv(table: Table) -> str:
     """Scores with all their digits; beside the means of several seeds their spread and number."""
     several = any(row.scores[c.key].n > 1 for row in table.rows for c in table.columns if c.key in row.scores)
     parts = ("", "std", "n") if several else ("",)
-    output = io.StringIO()
-    writer = csv.writer(output, lineterminator="\n")
-    heads = [" ".join(filter(None, (*column.key, part))) for column in table.columns for part in parts]
-    writer.writerow([*(name.split()[0].lower() for name in table.names), *heads])
+    heads = [name.split()[0].lower() for name in table.names]
+    heads += [" ".join(filter(None, (*column.key, part))) for column in table.columns for part in parts]
+    rows = []
     for row in table.rows:
-        cells: list[object] = []
+        cells: list[object] = [*row.names]
         for column in table.columns:
-            spread = row.scores.get(column.key)
-            values = (spread.mean, "" if spread.n == 1 else spread.std, spread.n) if spread else ("", "", "")
-            cells += values[: len(parts)]
-        writer.writerow([*row.names, *cells])
-    return output.getvalue()
-
-
-def _groups(columns: Iterable[Column]) -> list[tuple[str, int]]:
-    """Adjacent columns of one group: its name and their number."""
-    groups: list[tuple[str, int]] = []
-    for column in columns:
-        if groups and groups[-1][0] == column.group:
-            groups[-1] = (column.group, groups[-1][1] + 1)
-        else:
-            groups.append((column.group, 1))
-    return groups
+            s = row.scores.get(column.key)
+            cells += ((s.mean, "" if s.n == 1 else s.std, s.n) if s else ("", "", ""))[: len(parts)]
+        rows.append(cells)
+    return pd.DataFrame(rows, columns=heads, dtype=object).to_csv(index=False, lineterminator="\n")

@@ -8,13 +8,14 @@ text alone, to be searched.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from resdavenet_vq import config
 from resdavenet_vq.corpus.manifest import SILENCE_LABELS, Interval, Utterance
@@ -24,7 +25,7 @@ from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import SplitCodes
 from resdavenet_vq.encode.units import FrameTime, code_runs
 from resdavenet_vq.report.assets import Folder, Picture, pieces
-from resdavenet_vq.results import Results
+from resdavenet_vq.results import Model, Results
 
 UTTERANCES_PER_PIECE, TEXTS_PER_PIECE = 20, 5000
 """Of data."""
@@ -44,15 +45,14 @@ class Layer:
     """The codes of one quantizer of one model; `number` is its name in the data of the pages."""
 
     number: int
-    model: str
-    folder: str
+    model: Model
     name: str
     codes: SplitCodes
 
     @property
     def title(self) -> str:
         """Its name on the pages."""
-        return f"{self.model} {self.name}"
+        return f"{self.model.name} {self.name}"
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Split:
     frame_time: FrameTime
 
     def __len__(self) -> int:
-        return len(self.store) if self.store else len(self.layers[0].codes.utterances) if self.layers else 0
+        return len(self.store or (self.layers[0].codes.utterances if self.layers else ()))
 
     def utterance(self, number: int) -> Utterance:
         """By its number in the split."""
@@ -86,24 +86,27 @@ class Split:
 
 def open_split(results: Results, split: str, settings: config.Report, frame_time: FrameTime) -> Split | None:
     """A split's store and codes; None without either."""
-    models = [(model, codes) for model in results.models if (codes := model.codes(split))]
-    layers = [(model, codes, layer) for model, codes in models for layer in codes.layers]
-    numbered = (
-        Layer(number, model.name, model.folder.name, layer, codes)
-        for number, (model, codes, layer) in enumerate(layers)
-    )
-    opened = Split(split, results.store(split), tuple(numbered), settings, frame_time)
+    models = ((model, codes) for model in results.models if (codes := model.codes(split)))
+    layers = ((model, layer, codes) for model, codes in models for layer in codes.layers)
+    numbered = tuple(Layer(number, *layer) for number, layer in enumerate(layers))
+    opened = Split(split, results.store(split), numbered, settings, frame_time)
     return opened if len(opened) else None
 
 
 def write(split: Split, folder: Folder) -> None:
-    """Copies in sounds and images, and writes the pieces `with-audio`, `utterances-N` and `texts-N`."""
+    """Copies in sounds and images, and writes the pieces `with-audio`, `utterances-N` and `texts-N`.
+
+    A text has its number among the utterances with audio; without one, its aligned words are searched.
+    """
     entries = [_entry(split, folder, number, utterance) for number, utterance in enumerate(split.with_audio)]
     for number, piece in pieces(entries, UTTERANCES_PER_PIECE):
         folder.data(f"utterances-{number}", piece)
     folder.data("with-audio", [[utterance.id, utterance.text] for utterance in split.with_audio])
     numbers = {utterance.id: number for number, utterance in enumerate(split.with_audio)}
-    texts = [_text(utterance, numbers.get(utterance.id)) for utterance in map(split.utterance, range(len(split)))]
+    texts = [
+        [u.id, u.speaker, u.text or " ".join(word.label for word in u.words or ()), numbers.get(u.id)]
+        for u in map(split.utterance, range(len(split)))
+    ]
     for number, piece in pieces(texts, TEXTS_PER_PIECE):
         folder.data(f"texts-{number}", piece)
 
@@ -116,19 +119,17 @@ def about(split: Split) -> dict[str, Any]:
         "withAudio": len(split.with_audio),
         "utterancesPerPiece": UTTERANCES_PER_PIECE,
         "textPieces": math.ceil(len(split) / TEXTS_PER_PIECE),
-        "layers": [{"number": x.number, "title": x.title, "model": x.model, "name": x.name} for x in split.layers],
+        "layers": [{"number": x.number, "title": x.title, "model": x.model.name, "name": x.name} for x in split.layers],
         "hop": features.FRAME_PERIOD,
         "silence": sorted(SILENCE_LABELS),
         "ticks": [[hz, round(_height(hz), 4)] for hz in TICKS],
     }
 
 
-def spectrogram(logmel: np.ndarray) -> np.ndarray:
-    """A grey picture (bands, frames) uint8 of features (frames, bands) in dB: dark is loud, low bands at the bottom."""
-    grey: np.ndarray = np.round(
-        np.clip(-logmel.T[::-1].astype(np.float32), 0, features.TOP_DB) * (255 / features.TOP_DB)
-    ).astype(np.uint8)
-    return grey
+def _spectrogram(logmel: np.ndarray) -> Image.Image:
+    """A grey picture of features (frames, bands) in dB: dark is loud, low bands at the bottom."""
+    loudness = np.clip(-logmel.T[::-1].astype(np.float32), 0, features.TOP_DB) * (255 / features.TOP_DB)
+    return Image.fromarray(np.round(loudness).astype(np.uint8))
 
 
 def _height(hz: float) -> float:
@@ -143,26 +144,26 @@ def _entry(split: Split, folder: Folder, number: int, utterance: Utterance) -> d
     index = store.index(utterance.id) if store else -1
     logmel = store.logmel(index) if store else features.log_mel(read_wav(utterance.wav))
     duration = int(store.n_samples[index]) / features.SAMPLE_RATE if store else len(logmel) * features.FRAME_PERIOD
-    duration = max(duration, features.FRAME_PERIOD)
-    runs = {
-        layer: code_runs(*codes, split.frame_time)
-        for layer in split.layers
-        if (codes := layer.codes.read(layer.name, utterance.id))
-    }
     image = image_of(store, folder, utterance) if store else None
+    picture = f"spectrograms/{number + 1:04d}.png"
+    _spectrogram(logmel).save(folder.path(picture))
     return {
         "number": number,
         "id": utterance.id,
         "text": utterance.text,
         "speaker": utterance.speaker,
-        "duration": round(duration, 4),
+        "duration": round(max(duration, features.FRAME_PERIOD), 4),
         "sound": folder.sound(utterance.wav),
-        "spectrogram": folder.grey(f"spectrograms/{number + 1:04d}.png", spectrogram(logmel)),
+        "spectrogram": picture,
         "frames": len(logmel),
         "image": image._asdict() if image else None,
         "words": intervals(utterance.words),
         "phones": intervals(utterance.phones),
-        "codes": {layer.number: _runs(tier) for layer, tier in runs.items()},
+        "codes": {
+            layer.number: _runs(code_runs(*codes, split.frame_time))
+            for layer in split.layers
+            if (codes := layer.codes.read(layer.name, utterance.id))
+        },
     }
 
 
@@ -177,22 +178,23 @@ def _runs(tier: Sequence[Interval]) -> dict[str, list[Any]]:
     return {"code": [int(i.label) for i in tier], "edge": [round(edge, 4) for edge in edges]}
 
 
-def _text(utterance: Utterance, number: int | None) -> list[Any]:
-    """Id, speaker, text, and number among the utterances with audio. Without a text its aligned words are searched."""
-    text = utterance.text or " ".join(word.label for word in utterance.words or ())
-    return [utterance.id, utterance.speaker, text, number]
-
-
 def image_of(store: Store, folder: Folder, utterance: Utterance) -> Picture | None:
     """The utterance's image, if it has one."""
     number = int(store.image_index[store.index(utterance.id)])
-    return None if number < 0 else folder.image(f"{store.path}: {store.image_ids[number]}", store.image(number))
+    return None if number < 0 else _image(store, folder, number)
+
+
+def _image(store: Store, folder: Folder, number: int) -> Picture:
+    return folder.image(f"{store.path}: {store.image_ids[number]}", store.image(number))
 
 
 def cases(
     store: Store, folder: Folder, direction: str, examples: dict[str, list[dict[str, Any]]]
 ) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The first hits and misses of a direction, as a retrieval file lists them, with sounds and images."""
+    """The first hits and misses of a direction, as a retrieval file lists them, with sounds and images.
+
+    Each is a query with its best answers, and the right one if it is not among them.
+    """
 
     def caption(name: str) -> dict[str, Any]:
         utterance = store.utterance(store.index(name))
@@ -200,23 +202,19 @@ def cases(
 
     def image(name: str) -> dict[str, Any]:
         number = store.image_ids.index(name)
-        caption_number = int(np.flatnonzero(store.image_index == number)[0])
         return {
-            "image": folder.image(f"{store.path}: {name}", store.image(number)),
-            "caption": store.utterance(caption_number).text,
+            "image": _image(store, folder, number),
+            "caption": store.utterance(int(np.flatnonzero(store.image_index == number)[0])).text,
+        }
+
+    def case(example: dict[str, Any]) -> dict[str, Any]:
+        answers, right = example["answers"], example["right"][:1]
+        return {
+            "query": query(example["query"]),
+            "rank": example["rank"],
+            "answers": [answer(a["id"]) | {"is_right": a["right"]} for a in answers],
+            "right": [] if any(a["right"] for a in answers) else list(map(answer, right)),
         }
 
     query, answer = (image, caption) if direction == "image_to_speech" else (caption, image)
-    return [(kind, [_case(example, query, answer) for example in some[:CASES]]) for kind, some in examples.items()]
-
-
-def _case(
-    example: dict[str, Any], query: Callable[[str], dict[str, Any]], answer: Callable[[str], dict[str, Any]]
-) -> dict[str, Any]:
-    """One query with its best answers, and the right one if it is not among them."""
-    return {
-        "query": query(example["query"]),
-        "rank": example["rank"],
-        "answers": [answer(a["id"]) | {"is_right": a["right"]} for a in example["answers"]],
-        "right": [] if any(a["right"] for a in example["answers"]) else [answer(name) for name in example["right"][:1]],
-    }
+    return [(kind, [case(example) for example in some[:CASES]]) for kind, some in examples.items()]

@@ -1,4 +1,4 @@
-"""A Chromium without a window, spoken to by its DevTools protocol over a pipe: what the tests of the report and its pictures need of one.
+"""A Chromium without a window, spoken to by its DevTools protocol over a pipe.
 
 Nothing but the standard library and a `chromium` on PATH (or named by the environment variable CHROMIUM).
 """
@@ -31,10 +31,15 @@ def find():
     return next((path for name in names if name and (path := shutil.which(name))), None)
 
 
+def _description(details):
+    """Of an exception of JavaScript."""
+    return details.get("exception", {}).get("description", details["text"])
+
+
 class Chromium:
     """One browser with one page; a context manager.
 
-    `problems` collects what the page complains of (errors on the console, exceptions, failed requests); `requests` its URLs.
+    `problems` collects what the page complains of (errors on the console, exceptions, failed requests), `requests` URLs.
     """
 
     def __init__(self, program=None):
@@ -62,7 +67,7 @@ class Chromium:
         self._in, self._out = ours_in, ours_out
         self._number, self._rest, self._answers = 0, b"", {}
         self._session = None
-        self.events, self.problems, self.requests = [], [], []
+        self.problems, self.requests = [], []
         target = next(t for t in self("Target.getTargets")["targetInfos"] if t["type"] == "page")
         self._session = self("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -71,10 +76,8 @@ class Chromium:
     def __call__(self, method, **params):
         """Sends a command and returns its answer."""
         self._number += 1
-        message = {"id": self._number, "method": method, "params": params} | (
-            {"sessionId": self._session} if self._session else {}
-        )
-        data = json.dumps(message).encode() + b"\0"
+        session = {"sessionId": self._session} if self._session else {}
+        data = json.dumps({"id": self._number, "method": method, "params": params} | session).encode() + b"\0"
         while data:
             data = data[os.write(self._out, data) :]
         number, until = self._number, time.monotonic() + PATIENCE
@@ -100,10 +103,8 @@ class Chromium:
                 self._notice(message["method"], message["params"])
 
     def _notice(self, method, params):
-        self.events.append(method)
         if method == "Runtime.exceptionThrown":
-            details = params["exceptionDetails"]
-            self.problems.append(details.get("exception", {}).get("description", details["text"]))
+            self.problems.append(_description(params["exceptionDetails"]))
         elif method == "Runtime.consoleAPICalled" and params["type"] in {"error", "warning", "assert"}:
             self.problems.append(" ".join(str(a.get("value", a.get("description"))) for a in params["args"]))
         elif method == "Log.entryAdded" and params["entry"]["level"] in {"error", "warning"}:
@@ -113,14 +114,19 @@ class Chromium:
 
     def evaluate(self, expression):
         """The value of an expression of JavaScript, awaited."""
-        result = self(
-            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True, userGesture=True
-        )
+        options = {"awaitPromise": True, "returnByValue": True, "userGesture": True}
+        result = self("Runtime.evaluate", expression=expression, **options)
         if "exceptionDetails" in result:
-            raise RuntimeError(
-                result["exceptionDetails"].get("exception", {}).get("description", result["exceptionDetails"]["text"])
-            )
+            raise RuntimeError(_description(result["exceptionDetails"]))
         return result["result"].get("value")
+
+    def text(self, selector):
+        """The text of the first element that fits."""
+        return self.evaluate(f"document.querySelector({json.dumps(selector)}).textContent")
+
+    def focus(self, selector):
+        """Gives the focus to the first element that fits."""
+        self.evaluate(f"document.querySelector({json.dumps(selector)}).focus()")
 
     def wait(self, expression, seconds=PATIENCE):
         """Waits until an expression is true, and returns its value."""
@@ -134,10 +140,8 @@ class Chromium:
     def size(self, width, height=900, *, dark=False, mobile=False):
         """The size of the window in CSS pixels, and the colours that the reader prefers."""
         self("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
-        self(
-            "Emulation.setEmulatedMedia",
-            features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}],
-        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self("Emulation.setEmulatedMedia", features=[scheme])
 
     def open(self, path, fragment=""):
         """Opens a file and waits until it has loaded; returns the seconds that it took."""
@@ -148,21 +152,11 @@ class Chromium:
         self.wait("location.protocol === 'file:' && document.readyState === 'complete'")
         return time.monotonic() - began
 
-    def key(self, name, shift=False):
+    def key(self, name):
         """Presses a key."""
-        text = {"Enter": "\r", " ": " "}.get(name)
-        common = {
-            "key": name,
-            "code": "Space" if name == " " else name,
-            "windowsVirtualKeyCode": KEYS[name],
-            "modifiers": 8 if shift else 0,
-        }
-        self(
-            "Input.dispatchKeyEvent",
-            type="keyDown" if text else "rawKeyDown",
-            **common,
-            **({"text": text} if text else {}),
-        )
+        common = {"key": name, "code": "Space" if name == " " else name, "windowsVirtualKeyCode": KEYS[name]}
+        text = {"Enter": {"text": "\r"}, " ": {"text": " "}}.get(name, {})
+        self("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", **common, **text)
         self("Input.dispatchKeyEvent", type="keyUp", **common)
 
     def write(self, text):
@@ -178,17 +172,12 @@ class Chromium:
         for kind in ("mousePressed", "mouseReleased"):
             self("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
-    def screenshot(self, path, *, whole=False, height=None):
-        """Writes a PNG of the window, of its upper part, or of the whole page."""
+    def screenshot(self, path, *, whole=False):
+        """Writes a PNG of the window, or of the whole page."""
         size = self("Page.getLayoutMetrics")
-        clip = {"x": 0, "y": self.evaluate("scrollY"), "scale": 1, "width": size["cssLayoutViewport"]["clientWidth"]}
-        clip["height"] = (
-            min(8000, size["cssContentSize"]["height"])
-            if whole
-            else height or size["cssLayoutViewport"]["clientHeight"]
-        )
-        if whole:
-            clip["y"] = 0
+        window, content = size["cssLayoutViewport"], size["cssContentSize"]
+        clip = {"x": 0, "y": 0 if whole else self.evaluate("scrollY"), "scale": 1, "width": window["clientWidth"]}
+        clip["height"] = min(8000, content["height"]) if whole else window["clientHeight"]
         data = self("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=whole)["data"]
         Path(path).write_bytes(base64.b64decode(data))
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import pytest
 from browser.chromium import Chromium, find
-from report.made_up import FOLDERS, build, utterances
+from report import conftest
+from report.made_up import FOLDERS
 
 from resdavenet_vq import config
 from resdavenet_vq.report import page
 
+results = conftest.results
+
 
 @pytest.fixture(scope="session")
-def report(tmp_path_factory):
+def pages(results, tmp_path_factory):
     """A report of twelve utterances, eight of which have audio."""
-    folder = tmp_path_factory.mktemp("run") / "results" / "spoken_scenes"
-    build(folder, utterances(tmp_path_factory.mktemp("corpus"), 12))
     out = tmp_path_factory.mktemp("pages") / "report"
-    page.write(folder, FOLDERS, "test", config.Report(utterances=8, occurrences=5), out)
+    page.write(results, FOLDERS, "test", config.Report(utterances=8, occurrences=5), out)
     return out
 
 

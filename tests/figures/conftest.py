@@ -1,3 +1,3 @@
 """The results folder of the report's tests."""
 
-from report.conftest import results  # noqa: F401 - a fixture
+from report.conftest import folder, results  # noqa: F401 - fixtures

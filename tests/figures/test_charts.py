@@ -16,10 +16,10 @@ def words(precision, recall):
 
 
 def test_many_models_are_distinguished_with_and_without_a_line():
-    points = charts.precision_recall({str(i): words([1.0], [1.0]) for i in range(35)}).axes[0].collections
+    points = charts.precision_recall({str(i): words([1.0], [1.0]) for i in range(35)}, COLUMN).axes[0].collections
     assert len({(to_hex(p.get_edgecolor()[0]), p.get_paths()[0].vertices.tobytes()) for p in points}) == 35
     lines = [charts.Line(str(i), np.arange(2), np.arange(2)) for i in range(35)]
-    curves = charts.curves([charts.Panel("", "", "", lines)]).axes[0].lines
+    curves = charts.curves([charts.Panel("", "", "", "", lines=lines)], COLUMN).axes[0].lines
     assert len({(line.get_color(), line.get_marker()) for line in curves}) == 35
     assert len({(line.get_color(), line.get_linestyle() + str(line._unscaled_dash_pattern)) for line in curves}) == 35
 
@@ -43,7 +43,7 @@ def test_precision_recall_draws_every_word_over_curves_of_equal_f1():
 
 def test_words_above_counts_the_words_at_every_threshold():
     f1 = np.array([0.9, 0.5, 0.5, 0.2, 0.0])
-    figure = charts.words_above({"q": f1}, 0.5)
+    figure = charts.words_above({"q": f1}, 0.5, None)
     axes = figure.axes[0]
     assert axes.get_yscale() == "log"
     assert axes.get_xlim() == (0, 1)
@@ -58,10 +58,9 @@ def test_words_above_counts_the_words_at_every_threshold():
 def test_curves_skip_what_is_unknown():
     epochs = np.arange(1, 4)
     lines = [charts.Line("{}", epochs, np.full(3, np.nan)), charts.Line("{2}", epochs, np.array([10.0, np.nan, 300]))]
-    figure = charts.curves([charts.Panel("perplexity", "Perplexity", "codes", lines, y_limits=(1, 1024), log=True)])
+    figure = charts.curves([charts.Panel("", "Perplexity", "codes", "", (1, 1024), log=True, lines=lines)], COLUMN)
     (axes,) = figure.axes
-    assert axes.get_title(loc="left") == "Perplexity"
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Epoch", "codes")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Epoch", "Perplexity")
     assert axes.get_yscale() == "log"
     assert axes.get_ylim() == (1, 1024)
     (line,) = axes.lines
@@ -76,9 +75,9 @@ def test_runs_of_one_model_look_the_same_in_all_charts_and_are_named_once():
         return charts.Line(name, epochs, np.full(2, value))
 
     panels = [
-        charts.Panel("loss", "Loss", "", [line("{}", 1.0), line("{}", 2.0), line("{2}", 3.0)]),
-        charts.Panel("recall", "R@10", "share", [line("{2}", 0.5)]),
-        charts.Panel("codes", "Codes", "codes", [line("{}", 5.0)]),
+        charts.Panel("loss", "Loss", "", "", lines=[line("{}", 1.0), line("{}", 2.0), line("{2}", 3.0)]),
+        charts.Panel("recall", "R@10", "share", "", lines=[line("{2}", 0.5)]),
+        charts.Panel("codes", "Codes", "codes", "", lines=[line("{}", 5.0)]),
     ]
     figure = charts.curves(panels, width=COLUMN)
     first, second, third = figure.axes
@@ -93,8 +92,8 @@ def test_runs_of_one_model_look_the_same_in_all_charts_and_are_named_once():
 
 
 def test_no_words_is_a_figure_too():
-    assert charts.words_above({}, 0.5).axes
-    assert charts.precision_recall({}).axes
+    assert charts.words_above({}, 0.5, None).axes
+    assert charts.precision_recall({}, COLUMN).axes
 
 
 def test_recall_at_one_is_the_mean_of_both_directions():

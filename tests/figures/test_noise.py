@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from resdavenet_vq.evaluation.summary import NOISE_COLUMNS
 from resdavenet_vq.figures import noise
+from resdavenet_vq.figures.registry import COLUMN, Request
 
 KEYS = {
     "recall": ("retrieval", "mean", "recall_at_10"),
@@ -40,6 +42,10 @@ NOISE = pd.DataFrame(
 )
 
 
+def request(table=NOISE, split="test", width=None):
+    return Request(SimpleNamespace(noise=table), width, split)
+
+
 def lines(figure):
     """Of each panel, the values of its lines by their names, that of chance apart."""
     return [
@@ -53,7 +59,7 @@ def lines(figure):
 
 
 def test_lines_go_from_clean_to_the_loudest_noise():
-    figure, alt = noise.retrieval(NOISE)
+    figure, alt = noise.noise_retrieval(request())
     assert lines(figure) == [{"{} → {2}": pytest.approx([70, 50, 10])}, {"{} → {2}": pytest.approx([70, 20])}]
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["clean", "20", "0"]
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["white", "babble"]
@@ -61,15 +67,17 @@ def test_lines_go_from_clean_to_the_loudest_noise():
 
 
 def test_chance_is_a_line():
-    abx = noise.abx(NOISE, "test").figure
+    abx = noise.noise_abx(request()).figure
     assert [line.get_label() for line in abx.axes[1].lines][-1] == "by chance (50)"
     with_chance = pd.concat([NOISE, pd.DataFrame(rows("{}->{2}", "quant2", "white", 0.0, chance=0.05))])
-    assert [line.get_label() for line in noise.retrieval(with_chance).figure.axes[0].lines][-1] == "by chance (5)"
-    assert len(noise.words(NOISE).figure.axes[0].lines) == 1
+    assert [line.get_label() for line in noise.noise_retrieval(request(with_chance)).figure.axes[0].lines][
+        -1
+    ] == "by chance (5)"
+    assert len(noise.noise_words(request()).figure.axes[0].lines) == 1
 
 
 def test_abx_has_the_baseline_and_words_have_none():
-    abx, words = noise.abx(NOISE, "test").figure, noise.words(NOISE).figure
+    abx, words = noise.noise_abx(request()).figure, noise.noise_words(request()).figure
     assert lines(abx)[0] == {"raw log-mel": [8, 20], "{} → {2} quant2": [3, 5, 40]}
     assert list(abx.axes[0].lines[0].get_xdata()) == [0, 2], "a ratio that was not scored leaves its place empty"
     assert lines(words)[1] == {"{} → {2} quant2": [30, 2]}
@@ -77,13 +85,17 @@ def test_abx_has_the_baseline_and_words_have_none():
 
 def test_without_noise_there_is_nothing_to_compare():
     clean = NOISE[NOISE["kind"] == "clean"]
-    assert noise.retrieval(clean) is noise.abx(clean, "test") is noise.words(clean) is None
-    assert noise.abx(NOISE, "other") is None
-    assert noise.abx_splits(NOISE) == ["test"]
+    assert (
+        noise.noise_retrieval(request(clean))
+        is noise.noise_abx(request(clean))
+        is noise.noise_words(request(clean))
+        is None
+    )
+    assert noise.noise_abx(request(split="other")) is None
 
 
 def test_seeds_are_dots_around_their_mean():
     seeds = pd.concat([NOISE.assign(value=NOISE["value"] + difference) for difference in (-1, 3)])
-    figure = noise.words(seeds, width=3.3).figure
+    figure = noise.noise_words(request(seeds, width=COLUMN)).figure
     assert lines(figure)[1] == {"{} → {2} quant2": [31, 3]}
     assert sorted(y for _, y in figure.axes[1].collections[0].get_offsets()) == [1, 5, 29, 33]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,16 +10,16 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from matplotlib.patches import Rectangle
-from report.made_up import summarize
+from report.made_up import limit_best, summarize
 from typer.testing import CliRunner
 
 from resdavenet_vq import config
 from resdavenet_vq.__main__ import app
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.summary import COLUMNS, SPREAD_COLUMNS
+from resdavenet_vq.evaluation.summary import COLUMNS
 from resdavenet_vq.figures import paper, utterances
 from resdavenet_vq.figures.registry import COLUMN, FIGURES, PAGE, Request
+from resdavenet_vq.figures.style import FORMATS
 from resdavenet_vq.workflow.figures import planned_figures
 from resdavenet_vq.workflow.plan import Plan
 
@@ -39,11 +37,9 @@ def request(folder, lineages=(), **options):
     return Request(paper.open_results(folder, lineages), **{"width": PAGE, "split": "test"} | options)
 
 
-@pytest.fixture(scope="module")
-def of_seeds(results, tmp_path_factory):
+@pytest.fixture
+def of_seeds(folder):
     """The results, and those of another seed of one lineage."""
-    folder = tmp_path_factory.mktemp("seeds") / "results"
-    shutil.copytree(results, folder)
     shutil.copytree(folder / "none-2", folder / "none-2-seed3")
     return folder
 
@@ -66,18 +62,8 @@ def names(figure):
     ],
 )
 def test_a_figure_is_written_in_every_format_at_the_width_requested(results, tmp_path, arguments):
-    outs = [tmp_path / f"new/figure.{kind}" for kind in ("pdf", "svg", "png")]
-    run(
-        "figure",
-        *arguments,
-        "--results",
-        results,
-        "--width",
-        COLUMN,
-        *(part for out in outs for part in ("--out", out)),
-    )
-    starts = {".pdf": b"%PDF", ".svg": b"<?xml", ".png": b"\x89PNG"}
-    assert all(out.read_bytes().startswith(starts[out.suffix]) for out in outs)
+    outs = [tmp_path / f"new/figure.{kind}" for kind in FORMATS]
+    run("figure", *arguments, "--results", results, "--width", COLUMN, *(f"--out={out}" for out in outs))
     assert f'width="{COLUMN * 72:.1f}'[:12] in outs[1].read_text()
     assert sorted(tmp_path.joinpath("new").iterdir()) == sorted(outs)
 
@@ -140,22 +126,22 @@ def test_an_utterance_has_the_rows_of_the_chosen_models_and_layers(results):
 
 
 @pytest.mark.parametrize(
-    ("draw", "options", "message"),
+    ("name", "options", "message"),
     [
-        (paper.utterance, {"utterance": "u1<j>"}, r"utterance u1<j>: is not in the split test; did you mean 'u1<i>'"),
-        (paper.utterance, {"utterance": "u0<i>", "start": 2}, r"lasts 0\.60 s, and has no stretch from 2 to 0\.6 s"),
+        ("utterance", {"utterance": "u1<j>"}, r"utterance u1<j>: is not in the split test; did you mean 'u1<i>'"),
+        ("utterance", {"utterance": "u0<i>", "start": 2}, r"lasts 0\.60 s, and has no stretch from 2 to 0\.6 s"),
         (
-            paper.utterance,
+            "utterance",
             {"layers": ("quant4",)},
             "layer quant4: no codes of it on the split test; known are none-2/quant2",
         ),
-        (paper.utterance, {"split": "val"}, r"neither data/val\.h5 nor codes of the split val"),
-        (paper.keyword, {"word": "boats"}, "word 'boats': is not spoken in the split test; did you mean 'BOAT'"),
+        ("utterance", {"split": "val"}, r"neither data/val\.h5 nor codes of the split val"),
+        ("keyword", {"word": "boats"}, "word 'boats': is not spoken in the split test; did you mean 'BOAT'"),
     ],
 )
-def test_what_is_requested_and_is_not_there_is_named(results, draw, options, message):
+def test_what_is_requested_and_is_not_there_is_named(results, name, options, message):
     with pytest.raises(InputError, match=message):
-        draw(request(results, **options))
+        paper.draw(name, request(results, **options))
 
 
 def test_a_model_that_is_not_there_is_named(results, tmp_path):
@@ -181,24 +167,10 @@ def test_a_keyword_is_found_wherever_it_is_spoken_with_its_sound(results, tmp_pa
         assert axes.get_xlim() == pytest.approx((start, end))
         assert [line.get_xdata()[0] for line in axes.lines] == [word.start, word.end]
         assert np.allclose(samples, source[int(start * rate) : int(end * rate)], atol=1e-4)
-    boxes = {(p.get_x(), p.get_x() + p.get_width()) for p in drawing.figure.axes[1].patches if isinstance(p, Rectangle)}
+    boxes = {(p.get_x(), p.get_x() + p.get_width()) for p in drawing.figure.axes[1].patches}
     assert any(pair == pytest.approx(places[0].segment.marked[:2]) for pair in boxes)
-    out = tmp_path / "boat.pdf"
-    run(
-        "figure",
-        "keyword",
-        "--results",
-        results,
-        "--split",
-        "test",
-        "--word",
-        "boat",
-        "--places",
-        2,
-        "--sounds",
-        "--out",
-        out,
-    )
+    options = ["--split", "test", "--word", "boat", "--places", 2, "--sounds", "--out", tmp_path / "boat.pdf"]
+    run("figure", "keyword", "--results", results, *options)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["boat-01.wav", "boat-02.wav", "boat.pdf"]
     sound, rate = soundfile.read(tmp_path / "boat-02.wav")
     assert (rate, len(sound)) == (16000, len(places[1].samples))
@@ -229,11 +201,8 @@ def test_comparisons_show_every_seed(of_seeds):
     assert "{} → {2} quant2 8 ± 0 (n = 2) within speakers" in paper.abx(request(of_seeds)).alt
 
 
-def test_words_best_bounds_the_words_drawn(results, tmp_path):
-    folder = tmp_path / "results"
-    shutil.copytree(results, folder)
-    for file in folder.glob("*/words/*/*/summary.json"):
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"best": 2}))
+def test_words_best_bounds_the_words_drawn(folder):
+    limit_best(folder, 2)
     points = paper.precision_recall(request(folder)).figure.axes[0].collections
     assert [len(p.get_offsets()) for p in points] == [2, 2, 2]
 
@@ -242,26 +211,15 @@ def test_a_figure_of_nothing_says_so(results, tmp_path):
     (tmp_path / "scores.csv").write_text(",".join(COLUMNS) + "\n")
     nothing = Request(paper.open_results(tmp_path, models=False), COLUMN, split="test")
     without = request(results, ["none"], width=COLUMN)
-    for name, options in {
-        "retrieval": nothing,
-        "abx": nothing,
-        "bitrate-abx": nothing,
-        "words": nothing,
-        "words-above": without,
-        "precision-recall": without,
-    }.items():
-        drawing = paper.draw(name, options)
+    for name in ("retrieval", "abx", "bitrate-abx", "words", "words-above", "precision-recall"):
+        drawing = paper.draw(name, nothing if FIGURES[name].reads == "scores" else without)
         assert drawing.alt.startswith("No model has scores of")
         assert drawing.figure.texts[0].get_text() == drawing.alt
 
 
-def test_tables_and_comparisons_by_command(results, tmp_path):
+def test_tables_by_command(results, tmp_path):
     text = run("table", "abx", "--results", results)
     run("table", "abx", "--results", results, "--format", "latex", "--out", tmp_path / "abx.tex")
-    run("compare", results / "scores.csv", "--out", tmp_path / "comparison.csv")
     assert "| {}->{2} | quant2 | 20 | 8.00 |" in text
     assert "angular, DTW" in text
     assert r"\{\} $\rightarrow$ \{2\} & conv2 & 20 & 8.00 &" in (tmp_path / "abx.tex").read_text()
-    table = list(csv.DictReader((tmp_path / "comparison.csv").open()))
-    assert list(table[0]) == list(SPREAD_COLUMNS)
-    assert len(table) == len(list(csv.DictReader((results / "scores.csv").open())))

@@ -5,34 +5,30 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
-from matplotlib.patches import Rectangle
 
 from resdavenet_vq.corpus.manifest import Interval
 from resdavenet_vq.encode.units import code_runs
-from resdavenet_vq.figures import spectrogram as figures
+from resdavenet_vq.figures import spectrogram
 from resdavenet_vq.figures.registry import COLUMN, PAGE
+from resdavenet_vq.figures.spectrogram import Row, Segment
 from resdavenet_vq.figures.style import code_color
 
 WORDS = (Interval(0.1, 0.4, "A"), Interval(0.4, 1.2, "TREE"), Interval(1.3, 1.9, "$x<y"))
+PICTURE = np.random.default_rng(0).uniform(-80, 0, (33, 1001)).astype(np.float32)
 
 
-def spectrogram(seconds=2.0, hop=0.002):
-    return np.random.default_rng(0).uniform(-80, 0, (33, round(seconds / hop) + 1)).astype(np.float32)
+def segment(*rows, start=0.0, end=2.0, title="", marked=None):
+    return Segment(title, PICTURE, rows, start, end, marked)
 
 
 def boxes(axes):
-    return [
-        (p.get_x(), p.get_x() + p.get_width(), p.get_y(), to_hex(p.get_facecolor()))
-        for p in axes.patches
-        if isinstance(p, Rectangle)
-    ]
+    return [(p.get_x(), p.get_x() + p.get_width(), p.get_y(), to_hex(p.get_facecolor())) for p in axes.patches]
 
 
 def test_boxes_stand_at_the_times_of_their_intervals():
     runs = code_runs(np.array([7, 7, 7, 1000, 16] * 10), 0.04)
-    rows = [figures.Row("words", WORDS), figures.Row("quant3", runs, colored=True)]
-    figure = figures.aligned_spectrogram(spectrogram(), 0.002, 8000, rows, end=2.0)
-    picture, labels = figure.axes
+    rows = segment(Row("words", WORDS), Row("quant3", runs, colored=True))
+    picture, labels = spectrogram.aligned_spectrogram(rows, PAGE).axes
     drawn = boxes(labels)
     assert [b[:2] for b in drawn] == [pytest.approx(i[:2]) for i in (*WORDS, *runs)]
     tops = [b[2] for b in drawn]
@@ -44,49 +40,26 @@ def test_boxes_stand_at_the_times_of_their_intervals():
     assert picture.get_xlim() == labels.get_xlim() == (0, 2)
     assert picture.get_ylim() == (0, 8000)
     left, right, bottom, top = picture.images[0].get_extent()
-    assert (left, right, bottom, top) == pytest.approx((-0.001, 2.001, 0, 8000)), "frame f is centred at f hops"
+    assert (left, right, bottom, top) == pytest.approx((-0.001, 2.001, 0, 8000)), "frame f is centered at f hops"
     assert picture.images[0].cmap(1.0)[:3] < picture.images[0].cmap(0.0)[:3], "dark is loud"
 
 
 def test_a_segment_shows_only_its_times_and_cuts_what_reaches_over_its_edge():
-    figure = figures.aligned_spectrogram(spectrogram(), 0.002, 8000, [figures.Row("words", WORDS)], start=0.5, end=1.25)
-    picture, labels = figure.axes
+    rows = segment(Row("words", WORDS), start=0.5, end=1.25)
+    picture, labels = spectrogram.aligned_spectrogram(rows, PAGE).axes
     assert picture.get_xlim() == (0.5, 1.25)
     assert [b[:2] for b in boxes(labels)] == [pytest.approx((0.5, 1.2))]
 
 
 def test_without_rows_there_is_only_the_spectrogram():
-    assert len(figures.aligned_spectrogram(spectrogram(), 0.002, 8000, [], end=2.0).axes) == 1
-
-
-def test_axes_begin_where_the_playhead_expects_them():
-    for seconds in (0.2, 2.0, 9.0):
-        figure = figures.aligned_spectrogram(spectrogram(seconds), 0.002, 8000, [], end=seconds)
-        width = figure.get_figwidth()
-        position = figure.axes[0].get_position()
-        assert position.x0 * width == pytest.approx(figures.MARGIN_LEFT)
-        assert (1 - position.x1) * width == pytest.approx(figures.MARGIN_RIGHT)
-
-
-def test_the_number_of_the_shortest_run_is_drawn_and_stays_in_its_box():
-    runs = code_runs(np.arange(100, 200), 0.02)
-    figure = figures.aligned_spectrogram(
-        spectrogram(), 0.002, 8000, [figures.Row("quant2", runs, colored=True)], end=2.0
-    )
-    labels = figure.axes[1]
-    assert len(labels.texts) == len(runs)
-    figure.draw_without_rendering()
-    for text, box in zip(labels.texts, labels.patches, strict=True):
-        inner, outer = text.get_window_extent(), box.get_window_extent()
-        assert outer.x0 - 1 <= inner.x0
-        assert inner.x1 <= outer.x1 + 1
+    assert len(spectrogram.aligned_spectrogram(segment(), PAGE).axes) == 1
 
 
 @pytest.mark.parametrize("width", [COLUMN, PAGE])
-def test_a_figure_for_a_paper_has_the_width_asked_for_and_small_text(width):
+def test_a_figure_has_the_width_requested_and_no_text_reaches_out_of_its_box(width):
     runs = code_runs(np.arange(100, 150), 0.04)
-    rows = [figures.Row("words", WORDS), figures.Row("{} → {2} → {2,3}\nquant3", runs, colored=True)]
-    figure = figures.aligned_spectrogram(spectrogram(), 0.002, 8000, rows, start=0.5, end=1.5, width=width)
+    rows = (Row("words", WORDS), Row("{} → {2} → {2,3}\nquant3", runs, colored=True))
+    figure = spectrogram.aligned_spectrogram(segment(*rows, start=0.5, end=1.5), width)
     assert figure.get_figwidth() == width
     picture, labels = figure.axes
     assert (picture.get_xlabel(), picture.get_ylabel()) == ("Time (s)", "Frequency (Hz)")
@@ -100,47 +73,36 @@ def test_a_figure_for_a_paper_has_the_width_asked_for_and_small_text(width):
     for text in labels.get_yticklabels():
         assert text.get_window_extent().x0 >= 0
         assert text.get_fontsize() >= 4.5
-    for text, box in (
-        (t, b)
-        for t in labels.texts
-        for b in labels.patches
-        if b.get_x() <= t.get_position()[0] <= b.get_x() + b.get_width()
-    ):
-        if box.get_y() <= text.get_position()[1] <= box.get_y() + box.get_height():
-            assert text.get_window_extent().x0 >= box.get_window_extent().x0 - 1
+    for text in labels.texts:
+        x, y = text.get_position()
+        (box,) = (
+            b
+            for b in labels.patches
+            if b.get_x() <= x <= b.get_x() + b.get_width() and b.get_y() <= y <= b.get_y() + b.get_height()
+        )
+        assert text.get_window_extent().x0 >= box.get_window_extent().x0 - 1
 
 
 def test_a_contact_sheet_has_one_time_scale_and_marks_what_was_searched_for():
-    runs = code_runs(np.arange(100, 200), 0.02)
+    rows = (Row("words", WORDS), Row("q", code_runs(np.arange(100, 200), 0.02), colored=True))
+    times = [(0.0, 1.0), (0.2, 0.7), (0.3, 1.3), (0.25, 0.75), (0.0, 0.9)]
     segments = [
-        figures.Segment(
-            f"u{i}",
-            spectrogram(),
-            [figures.Row("words", WORDS), figures.Row("q", runs, colored=True)],
-            start,
-            end,
-            Interval(0.4, 0.6, "TREE"),
-        )
-        for i, (start, end) in enumerate([(0.0, 1.0), (0.2, 0.7), (0.3, 1.3), (0.25, 0.75), (0.0, 0.9)])
+        segment(*rows, start=start, end=end, title=f"u{i}", marked=Interval(0.4, 0.6, "TREE"))
+        for i, (start, end) in enumerate(times)
     ]
-    figure = figures.contact_sheet(segments, 0.002, 8000, width=PAGE, columns=3)
-    assert figure.get_figwidth() == PAGE
+    figure = spectrogram.contact_sheet(segments, width=5.2)
+    assert figure.get_figwidth() == 5.2
     pictures, labels = figure.axes[::2], figure.axes[1::2]
-    assert [axes.get_xlim() for axes in pictures] == [(s.start, s.end) for s in segments]
-    scales = [axes.get_position().width / (s.end - s.start) for axes, s in zip(pictures, segments, strict=True)]
+    assert [axes.get_xlim() for axes in pictures] == times
+    scales = [axes.get_position().width / (end - start) for axes, (start, end) in zip(pictures, times, strict=True)]
     assert scales == pytest.approx([scales[0]] * 5)
     assert all([line.get_xdata()[0] for line in axes.lines] == [0.4, 0.6] for axes in pictures)
     assert [text.get_text() for text in figure.texts] == ["u0", "u1", "u2", "u3", "u4"]
-    assert [[t.get_text() for t in axes.get_yticklabels()] for axes in labels] == [
-        ["words", "q"],
-        *[["", ""]] * 2,
-        ["words", "q"],
-        ["", ""],
-    ]
-    boxes_of = [axes.get_position() for axes in figure.axes]
-    assert all(0 <= b.x0 < b.x1 <= 1 and 0 <= b.y0 < b.y1 <= 1 for b in boxes_of)
-    drawn = [(p, q) for p, q in zip(pictures, labels, strict=True)]
-    for i, (p, q) in enumerate(drawn):
-        for r, _ in drawn[i + 1 :]:
-            a, b = q.get_position(), r.get_position()
-            assert p.get_position().x1 <= b.x0 or b.y1 <= p.get_position().y0 or b.x1 <= p.get_position().x0, (a, b)
+    names = [[t.get_text() for t in axes.get_yticklabels()] for axes in labels]
+    assert names == [["words", "q"], ["", ""], ["", ""], ["words", "q"], ["", ""]], "three stand in a line"
+    places = [axes.get_position() for axes in figure.axes]
+    assert all(0 <= b.x0 < b.x1 <= 1 and 0 <= b.y0 < b.y1 <= 1 for b in places)
+    drawn = list(zip(places[::2], places[1::2], strict=True))
+    for i, (picture, _) in enumerate(drawn):
+        for below, above in drawn[i + 1 :]:
+            assert picture.x1 <= below.x0 or above.y1 <= picture.y0 or above.x1 <= picture.x0

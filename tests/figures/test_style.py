@@ -20,20 +20,18 @@ def test_numbers_are_readable_on_every_color():
 
 def test_files_have_the_same_bytes_each_time_and_no_foreign_reference(tmp_path):
     for name in (f"{file}.{kind}" for file in "ab" for kind in style.FORMATS):
-        style.save(charts.words_above({"q": np.array([0.5, 0.1])}, 0.5), tmp_path / name, alt="words <&> thresholds")
-    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
-    assert (tmp_path / "a.pdf").read_bytes()[:5] == b"%PDF-"
-    assert b"/Type3" not in (tmp_path / "a.pdf").read_bytes()
-    for kind, text in (
-        ("svg", b"words &lt;&amp;&gt; thresholds"),
-        ("pdf", b"words <&> thresholds"),
-        ("png", b"words <&> thresholds"),
+        style.save(
+            charts.words_above({"q": np.array([0.5, 0.1])}, 0.5, None), tmp_path / name, alt="words <&> thresholds"
+        )
+    for kind, start, text in (
+        ("svg", b"<?xml", b"words &lt;&amp;&gt; thresholds"),
+        ("pdf", b"%PDF-", b"words <&> thresholds"),
+        ("png", b"\x89PNG", b"words <&> thresholds"),
     ):
-        assert text in (tmp_path / f"a.{kind}").read_bytes(), kind
-    assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
-    assert 'href="http' not in (tmp_path / "a.svg").read_text()
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        f"{file}.{kind}" for file in "ab" for kind in sorted(style.FORMATS)
-    ]
+        first, second = ((tmp_path / f"{file}.{kind}").read_bytes() for file in "ab")
+        assert first == second
+        assert first.startswith(start)
+        assert text in first, kind
+        assert b"/Type3" not in first
+        assert b'href="http' not in first
+    assert len(list(tmp_path.iterdir())) == 2 * len(style.FORMATS)

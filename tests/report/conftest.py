@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
-from report.made_up import build, utterances
+from report.made_up import FOLDERS, build, utterances
+
+from resdavenet_vq import config
+from resdavenet_vq.report import page
 
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory):
     """A complete results folder; never written to."""
     folder = tmp_path_factory.mktemp("run") / "results" / "spoken_scenes"
-    wavs = tmp_path_factory.mktemp("corpus")
-    build(folder, utterances(wavs, 12))
+    build(folder, utterances(tmp_path_factory.mktemp("corpus"), 12))
     return folder
+
+
+@pytest.fixture
+def folder(results, tmp_path):
+    """A copy of it, to be changed."""
+    return shutil.copytree(results, tmp_path / "results" / results.name)
+
+
+@pytest.fixture(scope="session")
+def report(results, tmp_path_factory):
+    """Its report; never written to."""
+    out = tmp_path_factory.mktemp("out") / "report"
+    page.write(results, FOLDERS, "test", config.Report(utterances=3, occurrences=2), out)
+    return out

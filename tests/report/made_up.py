@@ -5,24 +5,28 @@ All else by the real scorers.
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import soundfile
 from PIL import Image
 
 from resdavenet_vq import config
 from resdavenet_vq.corpus.manifest import Interval, Manifest, Utterance
 from resdavenet_vq.data.preparation import prepare
+from resdavenet_vq.encode.hdf5 import write_texts
 from resdavenet_vq.evaluation import retrieval_files, score_files, summary
 from resdavenet_vq.evaluation import words as word_detection
+from resdavenet_vq.files import read_json, write_csv, write_json
 
 NASTY = '<script>alert("x")</script><img src=x onerror="window.canary = 1"> & "quotes"'
 LINEAGES = ("{}", "{}->{2}", "{}->{2}->{2,3}")
 FOLDERS = ("none", "none-2", "none-2-23")
+LAYERS = (("none-2", "quant2", 0.02), ("none-2-23", "quant2", 0.02), ("none-2-23", "quant3", 0.04))
+"""Folder, name and frame period of every layer of codes."""
 
 
 def utterances(folder, n):
@@ -39,18 +43,8 @@ def utterances(folder, n):
         Image.new("RGB", (48, 32), (20 * i % 255, 90, 160)).save(image)
         words = (Interval(0.1, 0.3, "RED"), Interval(0.3, seconds - 0.1, ("TREE<b>", "NULL", "BOAT", "LAKE")[i % 4]))
         phones = None if i % 3 == 0 else (Interval(0.1, 0.2, "R"), Interval(0.2, 0.3, "EH"))
-        rows.append(
-            Utterance(
-                f"u{i}<i>",
-                wav,
-                image,
-                f"image {i // 2}",
-                NASTY if i % 2 else "anna",
-                f"{NASTY} red tree {i}",
-                words,
-                phones,
-            )
-        )
+        speaker, text = NASTY if i % 2 else "anna", f"{NASTY} red tree {i}"
+        rows.append(Utterance(f"u{i}<i>", wav, image, f"image {i // 2}", speaker, text, words, phones))
     return rows
 
 
@@ -79,9 +73,8 @@ def write_maps(path, rows, image_ids, index):
     cells = np.zeros((len(image_ids), 3, 2, 4), np.float32)
     cells[:, 2, 1, 0] = 1
     with h5py.File(path, "w") as f:
-        f["ids"], f["image_ids"] = (
-            np.array(ids, dtype=h5py.string_dtype()) for ids in ([u.id for u in rows], image_ids)
-        )
+        write_texts(f, "ids", [u.id for u in rows])
+        write_texts(f, "image_ids", image_ids)
         f["frames"], f["cells"] = np.pad(frames[:, None], ((0, 0), (0, 3))), cells
         f["offsets"], f["image_index"] = np.cumsum([0, *lengths]), index
         f.attrs["frame_period"], f.attrs["image_branch"] = 0.16, True
@@ -89,89 +82,57 @@ def write_maps(path, rows, image_ids, index):
 
 def phone_errors():
     """Of four phones, one of which looks like HTML; the first pair was never compared."""
-    names = ("R", "EH", "<i>", "NA")
-    pairs = [(a, b) for a in names for b in names if a != b]
-    return [
-        {
-            "phone_ax": a,
-            "phone_b": b,
-            "within_error": 3.5 * i if i else "",
-            "within_cells": i,
-            "across_error": 2.0 * i,
-            "across_cells": i,
-        }
-        for i, (a, b) in enumerate(pairs)
-    ]
-
-
-def write_table(path, rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as f:
-        writer = csv.DictWriter(f, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def write_json(path, value):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value))
+    pairs = [(a, b) for a in ("R", "EH", "<i>", "NA") for b in ("R", "EH", "<i>", "NA") if a != b]
+    for i, (a, b) in enumerate(pairs):
+        errors = {"within_error": 3.5 * i if i else "", "within_cells": i, "across_error": 2.0 * i, "across_cells": i}
+        yield {"phone_ax": a, "phone_b": b} | errors
 
 
 def build(results: Path, rows: list[Utterance]) -> None:
     """Writes everything that the report reads, for three lineages; the first has no quantizer."""
     rng = np.random.default_rng(3)
-    prepare(
-        Manifest(rows), config.Preparation(), results / "data/test.h5", results / "data/test.report.json", workers=1
-    )
+    store, settings = results / "data/test.h5", config.Words(split="test", held_out_split="test")
+    prepare(Manifest(rows), config.Preparation(), store, results / "data/test.report.json", workers=1)
     image_ids = list(dict.fromkeys(u.image_id for u in rows))
     index = np.array([image_ids.index(u.image_id) for u in rows])
-    for number, (lineage, folder) in enumerate(zip(LINEAGES, FOLDERS, strict=True)):
-        layers = {2: {"quant2": 0.02}, 3: {"quant2": 0.02, "quant3": 0.04}}.get(number + 1, {})
+    for number, (lineage, name) in enumerate(zip(LINEAGES, FOLDERS, strict=True)):
+        folder, layers = results / name, {layer: period for of, layer, period in LAYERS if of == name}
+        embeddings, codes = folder / "embeddings/test.h5", folder / "codes/test.h5"
         image = rng.standard_normal((len(image_ids), 16))
-        embeddings = {
-            "image": image,
-            "speech": image[index] + (3 - number) * 0.4 * rng.standard_normal((len(rows), 16)),
-            "image_index": index,
-        }
-        (results / folder / "embeddings").mkdir(parents=True)
-        with h5py.File(results / folder / "embeddings/test.h5", "w") as f:
-            for key, value in embeddings.items():
-                f[key] = value
-            f["ids"] = np.array([u.id for u in rows], dtype=h5py.string_dtype())
-            f["image_ids"] = np.array(image_ids, dtype=h5py.string_dtype())
-        embedded, scored = results / folder / "embeddings/test.h5", results / folder / "retrieval/test.json"
-        retrieval_files.score(embedded, config.Retrieval(split="test"), scored, lineage=lineage)
-        history = []
-        for epoch in range(1, 7):
-            row = {
-                "epoch": epoch,
-                "learning_rate": 0.002 * 0.95 ** (epoch // 3),
-                "loss": 4 / (epoch + number) ** 0.5,
-                "mean_recall_at_10": 0.05 * number + 0.12 * epoch - 0.002 * epoch**2,
-            }
-            for layer in layers:
-                row |= {
-                    f"{layer}_commitment": 0.3 / epoch,
-                    f"{layer}_perplexity": 40.0 * epoch + 90 * number / int(layer[-1]),
-                    f"{layer}_codes_used": 60 * epoch + 70 * int(layer[-1]),
-                    f"{layer}_top_share": 0.2 / epoch,
-                }
-            history.append(row)
-        write_table(results / folder / "model/history.csv", history)
-        write_maps(results / folder / "maps/test.h5", rows, image_ids, index)
+        embeddings.parent.mkdir(parents=True)
+        with h5py.File(embeddings, "w") as f:
+            f["image"], f["image_index"] = image, index
+            f["speech"] = image[index] + (3 - number) * 0.4 * rng.standard_normal((len(rows), 16))
+            write_texts(f, "ids", [u.id for u in rows])
+            write_texts(f, "image_ids", image_ids)
+        score = folder / "retrieval/test.json"
+        retrieval_files.score(embeddings, config.Retrieval(split="test"), score, lineage=lineage)
+        write_history(folder / "model/history.csv", number, layers)
+        write_maps(folder / "maps/test.h5", rows, image_ids, index)
         if layers:
-            write_codes(results / folder / "codes/test.h5", rows, layers)
+            write_codes(codes, rows, layers)
         for layer in layers:
-            codes, words = results / folder / "codes/test.h5", results / folder / f"words/{layer}/test"
-            settings = config.Words(split="test", held_out_split="test")
-            word_detection.score(codes, codes, layer, settings, words, frame_time="published", lineage=lineage)
+            out = folder / f"words/{layer}/test"
+            word_detection.score(codes, codes, layer, settings, out, frame_time="published", lineage=lineage)
         for layer in ("conv2", *layers):
-            write_table(results / folder / f"abx/test/{layer}.phones.csv", phone_errors())
-            write_json(
-                results / folder / f"abx/test/{layer}.json", abx(lineage, layer, 9 - number, layer.startswith("quant"))
-            )
+            errors = list(phone_errors())
+            write_csv(folder / f"abx/test/{layer}.phones.csv", list(errors[0]), errors)
+            write_json(folder / f"abx/test/{layer}.json", abx(lineage, layer, 9 - number, layer in layers))
     write_json(results / "baseline/abx/test/logmel.json", abx("raw log-mel", "logmel", 14, quantized=False))
     summarize(results)
+
+
+def write_history(path, number, layers):
+    path.parent.mkdir()
+    epoch = np.arange(1, 7)
+    recall = 0.05 * number + 0.12 * epoch - 0.002 * epoch**2
+    columns = {"epoch": epoch, "loss": 4 / (epoch + number) ** 0.5, "mean_recall_at_10": recall}
+    for layer in layers:
+        columns[f"{layer}_commitment"] = 0.3 / epoch
+        columns[f"{layer}_perplexity"] = 40.0 * epoch + 90 * number / int(layer[-1])
+        columns[f"{layer}_codes_used"] = 60 * epoch + 70 * int(layer[-1])
+        columns[f"{layer}_top_share"] = 0.2 / epoch
+    pd.DataFrame(columns).to_csv(path, index=False)
 
 
 def summarize(results: Path) -> None:
@@ -182,25 +143,22 @@ def summarize(results: Path) -> None:
     summary.write_comparison(results / "scores.csv", results / "comparison.csv")
 
 
-def write_one_score(results: Path, **score) -> None:
+def limit_best(results, n):
+    """Makes the mean F1 one of the best n words."""
+    for file in results.glob("*/words/*/*/summary.json"):
+        write_json(file, read_json(file) | {"best": n})
+
+
+def write_one_score(results, **score):
     """The tables of scores with one row."""
     row = dict.fromkeys(summary.COLUMNS, "") | {"corpus": results.name, "lineage": "{}->{2}", "value": "0.5"} | score
-    write_table(results / "scores.csv", [row])
-    write_table(results / "summary.csv", [row])
+    for name in ("scores.csv", "summary.csv"):
+        write_csv(results / name, list(row), [row])
     summary.write_comparison(results / "scores.csv", results / "comparison.csv")
 
 
 def abx(lineage, layer, within, quantized):
-    bitrate = {
-        "plain": 412.4,
-        "run_length": 310.2,
-        "factored": 330.0,
-        "segment": 250.0,
-        "rows": 9,
-        "runs": 5,
-        "symbols": 4,
-        "duration": 3.0,
-    }
+    bitrate = {"plain": 412.4, "run_length": 310.2, "factored": 330.0, "segment": 250.0}
     return {
         "lineage": lineage,
         "layer": layer,
@@ -213,5 +171,5 @@ def abx(lineage, layer, within, quantized):
         "items": 600,
         "items_used": 580,
         "items_dropped": {"shorter than a frame of the slowest layer": 20},
-        "bitrate": bitrate if quantized else None,
+        "bitrate": bitrate | {"rows": 9, "runs": 5, "symbols": 4, "duration": 3.0} if quantized else None,
     }

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from resdavenet_vq.evaluation.summary import IMAGE_TO_SPEECH, SPEECH_TO_IMAGE
 from resdavenet_vq.report import columns
+
+CHANCE = "R@1 caption → image by chance (%)"
 
 
 @pytest.mark.parametrize(
@@ -12,20 +15,8 @@ from resdavenet_vq.report import columns
     [
         (("retrieval", "test", "mean", "recall_at_10"), "R@10 (%)", "share", "Retrieval", True),
         (("retrieval", "test", "mean", "recall_at_20"), "R@20 (%)", "share", "Retrieval", False),
-        (
-            ("retrieval", "test", "image_to_speech", "recall_at_5"),
-            "R@5 image → caption (%)",
-            "share",
-            "Retrieval",
-            False,
-        ),
-        (
-            ("retrieval", "test", "speech_to_image", "chance_recall_at_1"),
-            "R@1 caption → image by chance (%)",
-            "share",
-            "Retrieval",
-            False,
-        ),
+        (("retrieval", "", IMAGE_TO_SPEECH, "recall_at_5"), "R@5 image → caption (%)", "share", "Retrieval", False),
+        (("retrieval", "", SPEECH_TO_IMAGE, "chance_recall_at_1"), CHANCE, "share", "Retrieval", False),
         (("retrieval_misa", "test", "mean", "recall_at_10"), "MISA, R@10 (%)", "share", "Retrieval", False),
         (("abx", "test_2020", "within", "error"), "Test 2020, within (%)", "tenth", "ABX error", True),
         (("abx", "test", "within", "n"), "Test, items", "count", "ABX error", False),
@@ -46,24 +37,16 @@ def test_scores_have_readable_names(score, label, style, group, headline):
 
 
 def test_columns_of_histories_and_words_have_readable_names():
-    names = (
-        "mean_recall_at_10",
-        "image_to_speech_recall_at_1",
-        "quant2_top_share",
-        "quant2_perplexity",
-        "learning_rate",
-    )
-    assert [columns.history_column(name)[:2] for name in names] == [
-        ("R@10 (%)", "share"),
-        ("R@1 image → caption (%)", "share"),
-        ("Quant2 top share (%)", "share"),
-        ("Quant2 perplexity", "plain"),
-        ("Learning rate", "plain"),
-    ]
-    assert [columns.word_column(name)[:2] for name in ("held_out_f1", "occurrences")] == [
-        ("Held out F1 (%)", "share"),
-        ("Occurrences", "plain"),
-    ]
+    for column, name, label, style in (
+        (columns.history_column, "mean_recall_at_10", "R@10 (%)", "share"),
+        (columns.history_column, "image_to_speech_recall_at_1", "R@1 image → caption (%)", "share"),
+        (columns.history_column, "quant2_top_share", "Quant2 top share (%)", "share"),
+        (columns.history_column, "quant2_perplexity", "Quant2 perplexity", "plain"),
+        (columns.history_column, "learning_rate", "Learning rate", "plain"),
+        (columns.word_column, "held_out_f1", "Held out F1 (%)", "share"),
+        (columns.word_column, "occurrences", "Occurrences", "plain"),
+    ):
+        assert column(name)[:2] == (label, style)
 
 
 @pytest.mark.parametrize(

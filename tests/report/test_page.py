@@ -77,13 +77,6 @@ class Reader(html.parser.HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def report(results, tmp_path_factory):
-    out = tmp_path_factory.mktemp("out") / "report"
-    page.write(results, made_up.FOLDERS, "test", config.Report(utterances=3), out)
-    return out
-
-
-@pytest.fixture(scope="module")
 def read(report):
     return {name: Reader((report / name).read_text()) for name in PAGES}
 
@@ -101,56 +94,47 @@ def test_the_overview_has_every_score(results, read):
 
 
 def test_a_score_that_nobody_explained_is_shown_all_the_same(tmp_path):
-    folder = tmp_path / "results"
-    folder.mkdir()
-    made_up.write_one_score(folder, task="new", score="something_else", value="0.000123456")
-    page.write(folder, ["none"], "test", config.Report(), tmp_path / "report")
+    made_up.write_one_score(tmp_path / "results", task="new", score="something_else", value="0.000123456")
+    page.write(tmp_path / "results", ["none"], "test", config.Report(), tmp_path / "report")
     read = Reader((tmp_path / "report/index.html").read_text())
     assert read.numbers == ["0.000123456"]
     assert "New something else" in "".join(read.words)
 
 
-def test_words_best_bounds_the_scatter_and_the_tables(results, tmp_path):
-    folder = tmp_path / "results"
-    shutil.copytree(results, folder)
-    for file in folder.glob("*/words/*/*/summary.json"):
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"best": 2}))
-    page.write(folder, made_up.FOLDERS, "test", config.Report(utterances=1), tmp_path / "report")
-    text = (tmp_path / "report/words.html").read_text()
+def write_small(folder, out, lineages=made_up.FOLDERS, **options):
+    page.write(folder, lineages, "test", config.Report(utterances=1), out, **options)
+    return out
+
+
+def test_words_best_bounds_the_scatter_and_the_tables(folder, tmp_path):
+    made_up.limit_best(folder, 2)
+    text = (write_small(folder, tmp_path / "report") / "words.html").read_text()
     points = [t for t in in_page(text, "chart-precision-recall-data")["data"] if t["mode"] == "markers"]
     assert [len(trace["x"]) for trace in points] == [2, 2, 2]
     assert text.count("The best 2 are listed.") == 3
 
 
-def test_a_lineage_of_several_seeds_is_named_with_them_and_has_its_spread(results, tmp_path):
-    folder = tmp_path / "results"
-    shutil.copytree(results, folder)
+def test_a_lineage_of_several_seeds_is_named_with_them_and_has_its_spread(folder, tmp_path):
     shutil.copytree(folder / "none-2", folder / "none-2-seed3")
     made_up.summarize(folder)
-    page.write(folder, ["none-2"], "test", config.Report(utterances=1), tmp_path / "report")
-    text = "".join(Reader((tmp_path / "report/index.html").read_text()).words)
-    assert "{} → {2} (seed 3)" in text
-    assert "Over seeds" in text
-    assert " ± 0" in " ".join(text.split())
+    out = write_small(folder, tmp_path / "report", ["none-2"])
+    text = " ".join("".join(Reader((out / "index.html").read_text()).words).split())
+    assert all(part in text for part in ("{} → {2} (seed 3)", "Over seeds", " ± 0"))
 
 
-def test_scores_under_noise_are_drawn_only_from_the_table_given(results, tmp_path):
-    folder = tmp_path / "results"
-    shutil.copytree(results, folder)
-    noisy = folder / "none-2/retrieval/test.white_10dB.json"
-    score = json.loads((folder / "none-2/retrieval/test.json").read_text())
+def test_scores_under_noise_are_drawn_only_from_the_table_given(folder, tmp_path):
+    clean, noisy = (folder / f"none-2/retrieval/test{kind}.json" for kind in ("", ".white_10dB"))
+    score = json.loads(clean.read_text())
     noisy.write_text(json.dumps(score | {"conditions": score["conditions"] | {"split": "test.white_10dB"}}))
     conditions = {
         "test": {"of": "test", "kind": "clean", "snr_db": None},
         "test.white_10dB": {"of": "test", "kind": "white", "snr_db": 10.0},
     }
-    clean = folder / "none-2/retrieval/test.json"
     summarize_noise([clean, noisy], "spoken_scenes", conditions, {}, folder / "noise.csv")
-    for name, noise in (("without", None), ("with", folder / "noise.csv")):
-        page.write(folder, ["none-2"], "test", config.Report(utterances=1), tmp_path / name, noise=noise)
-        text = (tmp_path / name / "index.html").read_text()
-        assert ("Under noise" in text) == (noise is not None)
-        assert (tmp_path / name / "figures/compared-noise-retrieval.svg").exists() == (noise is not None)
+    for noise in (None, folder / "noise.csv"):
+        out = write_small(folder, tmp_path / "report", ["none-2"], noise=noise)
+        assert ("Under noise" in (out / "index.html").read_text()) == (noise is not None)
+        assert (out / "figures/compared-noise-retrieval.svg").exists() == (noise is not None)
 
 
 def test_other_pages_have_the_numbers_of_their_files(read):
@@ -171,18 +155,9 @@ def test_every_reference_is_a_file_of_the_folder_and_none_leads_outside(report, 
             if parts.fragment and not parts.path:
                 assert parts.fragment in read[name].ids
     data = pieces(report)
-    used = (
-        {urlsplit(r).path for page_text in read.values() for r in page_text.references}
-        | set(PAGES)
-        | {f"data/{name}.js" for name in data}
-    )
-    used |= {
-        u[what]
-        for name in data
-        if name.startswith("utterances")
-        for u in data[name]
-        for what in ("sound", "spectrogram")
-    }
+    used = {*PAGES, *(f"data/{name}.js" for name in data)}
+    used |= {urlsplit(reference).path for page_text in read.values() for reference in page_text.references}
+    used |= {u["spectrogram"] for name in data if name.startswith("utterances") for u in data[name]}
     pictured = [pair for name in data if name.startswith(("maps", "utterances")) for pair in data[name]]
     used |= {pair["image"]["file"] for pair in pictured} | {pair["sound"] for pair in pictured}
     used |= {data[name]["csv"] for name in data if name.startswith("phones")}
@@ -205,13 +180,9 @@ def test_the_library_of_charts_is_the_installed_one_with_its_licence(report):
 def test_text_of_the_corpus_is_escaped(report, read):
     for name in PAGES:
         text = (report / name).read_text()
-        assert all(r.startswith("assets/") for r in read[name].references if r.endswith(".js")), (
-            "our own scripts, and none of the corpus"
-        )
-        assert "<script>alert" not in text
-        assert "<img src=x" not in text
-        assert "TREE<b>" not in text
-        assert "u1<i>" not in text
+        scripts = [reference for reference in read[name].references if reference.endswith(".js")]
+        assert all(script.startswith("assets/") for script in scripts), "our own scripts, and none of the corpus"
+        assert not any(part in text for part in ("<script>alert", "<img src=x", "TREE<b>", "u1<i>"))
     for file in report.glob("data/*.js"):
         assert not re.search("[<>&\u2028\u2029]", file.read_text()), file
     assert f"{made_up.NASTY} red tree" in "".join(read["retrieval.html"].words)
@@ -271,11 +242,7 @@ def test_utterances_come_with_sound_image_spectrogram_and_codes(results, report)
         logmel = store.logmel(store.index(u["id"])).astype(float)
         assert np.abs(-grey[::-1].T * 80 / 255 - logmel).max() < 0.2, "dB, low bands at the bottom"
         assert Image.open(report / u["image"]["file"]).size == (48, 32)
-        for layer, folder, name, period in (
-            (0, "none-2", "quant2", 0.02),
-            (1, "none-2-23", "quant2", 0.02),
-            (2, "none-2-23", "quant3", 0.04),
-        ):
+        for layer, (folder, name, period) in enumerate(made_up.LAYERS):
             with CodesFile(results / folder / "codes/test.h5", name) as file:
                 place = [json.loads(row)["id"] for row in file._manifest[:]].index(u["id"])
                 codes = file.codes(place, place + 1)[0]
@@ -289,26 +256,16 @@ def test_all_others_can_be_searched_and_the_page_says_so(report):
     texts = [row for piece in pieces(report, "texts-*").values() for row in piece]
     with_audio = pieces(report, "with-audio")["with-audio"]
     assert len(texts) == 12
-    assert [texts[i][0] for i in range(12) if texts[i][3] is not None] == [
-        utterance_id for utterance_id, _ in with_audio
-    ]
-    assert [row[3] for row in texts if row[3] is not None] == [0, 1, 2]
+    numbered = [(row[0], row[3]) for row in texts if row[3] is not None]
+    assert numbered == [(utterance_id, number) for number, (utterance_id, _) in enumerate(with_audio)]
     assert "3 of the 12 utterances" in (report / "utterances.html").read_text()
 
 
 def test_the_same_choice_each_time(results, tmp_path):
-    texts = []
-    for number in range(2):
-        out = tmp_path / str(number)
-        page.write(results, ["none"], "test", config.Report(utterances=3), out)
-        texts.append({p.name: p.read_bytes() for p in out.rglob("*") if p.is_file()})
-    assert texts[0] == texts[1]
-
-
-def remove(folder, *patterns):
-    for pattern in patterns:
-        for path in list(folder.glob(pattern)):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    first, second = (write_small(results, tmp_path / name, ["none"]) for name in "ab")
+    assert {p.name for p in first.iterdir()} == {p.name for p in second.iterdir()}
+    for file in (p for p in first.rglob("*") if p.is_file()):
+        assert file.read_bytes() == (second / file.relative_to(first)).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -324,11 +281,10 @@ def remove(folder, *patterns):
         (["*/abx", "*/words", "*/retrieval", "*/model", "data", "*/codes"], set(PAGES) - {"index.html"}),
     ],
 )
-def test_what_was_not_computed_has_no_page(results, tmp_path, patterns, missing):
-    folder = tmp_path / "results"
-    shutil.copytree(results, folder)
-    remove(folder, *patterns)
-    page.write(folder, made_up.FOLDERS, "test", config.Report(utterances=1), tmp_path / "report")
+def test_what_was_not_computed_has_no_page(folder, tmp_path, patterns, missing):
+    for path in [path for pattern in patterns for path in folder.glob(pattern)]:
+        shutil.rmtree(path)
+    write_small(folder, tmp_path / "report")
     assert set(PAGES) - {p.name for p in (tmp_path / "report").glob("*.html")} == missing
     links = Reader((tmp_path / "report/index.html").read_text()).references
     assert not missing & set(links)
@@ -338,7 +294,7 @@ def test_an_old_report_is_replaced_and_nothing_is_left_beside(results, tmp_path)
     out = tmp_path / "report"
     out.mkdir()
     (out / "old.html").write_text("old")
-    page.write(results, ["none"], "test", config.Report(utterances=1), out)
+    write_small(results, out, ["none"])
     assert not (out / "old.html").exists()
     assert [p.name for p in tmp_path.iterdir()] == ["report"]
 
@@ -355,19 +311,16 @@ def test_an_old_report_is_replaced_and_nothing_is_left_beside(results, tmp_path)
     ],
 )
 @pytest.mark.parametrize("before", [False, True])
-def test_a_failure_leaves_the_old_report_or_none(results, tmp_path, damage, named, before):
-    folder, out = tmp_path / "results", tmp_path / "out" / "report"
-    shutil.copytree(results, folder)
+def test_a_failure_leaves_the_old_report_or_none(folder, tmp_path, damage, named, before):
+    out = tmp_path / "out/report"
     damage(folder)
-    out.parent.mkdir()
     if before:
-        out.mkdir()
+        out.mkdir(parents=True)
         (out / "index.html").write_text("old")
     with pytest.raises(InputError, match=re.escape(named)):
-        page.write(folder, ["none-2"], "test", config.Report(utterances=1), out)
-    assert [str(p.relative_to(out.parent)) for p in sorted(out.parent.rglob("*"))] == (
-        ["report", "report/index.html"] if before else []
-    )
+        write_small(folder, out, ["none-2"])
+    files = [str(path.relative_to(out.parent)) for path in sorted(out.parent.rglob("*"))]
+    assert files == (["report", "report/index.html"] if before else [])
 
 
 def test_a_lineage_that_is_none_is_refused(results, tmp_path):

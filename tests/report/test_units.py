@@ -9,26 +9,22 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from report import made_up
+from report.made_up import LAYERS
 from report.test_page import in_page, pieces
 
-from resdavenet_vq import config
 from resdavenet_vq.encode.codes import CodesFile
-from resdavenet_vq.report import page
-
-LAYERS = (("none-2", "quant2", 0.02), ("none-2-23", "quant2", 0.02), ("none-2-23", "quant3", 0.04))
-
-
-@pytest.fixture(scope="module")
-def report(results, tmp_path_factory):
-    out = tmp_path_factory.mktemp("out") / "report"
-    page.write(results, made_up.FOLDERS, "test", config.Report(utterances=4, occurrences=2), out)
-    return out
 
 
 @pytest.fixture(scope="module")
 def data(report):
     return pieces(report)
+
+
+def details(data, number):
+    """Every code of a layer with its details."""
+    for name, piece in data.items():
+        if name.startswith(f"layer-{number}-codes"):
+            yield from ((int(code), detail) for code, detail in piece.items())
 
 
 def utterances(results, folder, layer):
@@ -71,31 +67,24 @@ def test_every_code_is_listed_with_its_frames_and_occurrences(results, data, num
     listed = data[f"layer-{number}"]
     assert {row[0]: (row[1], row[2]) for row in listed["codes"]} == {c: (frames[c], occurrences[c]) for c in frames}
     assert listed["frames"] == sum(frames.values())
-    details = {
-        int(c): d for name, piece in data.items() if name.startswith(f"layer-{number}-codes") for c, d in piece.items()
-    }
-    assert details.keys() == frames.keys()
+    assert dict(details(data, number)).keys() == frames.keys()
 
 
 @pytest.mark.parametrize("number", range(3))
 @pytest.mark.parametrize("tier", ["words", "phones"])
 def test_precision_recall_and_hits_are_those_of_a_plain_count(results, data, number, tier):
     folder, layer, period = LAYERS[number]
-    spoken = [
-        (words if tier == "words" else phones, codes) for _, words, phones, codes in utterances(results, folder, layer)
-    ]
+    of_tier = {"words": 1, "phones": 2}[tier]
+    spoken = [(row[of_tier], row[3]) for row in utterances(results, folder, layer)]
     checked = 0
-    for name, piece in data.items():
-        if name.startswith(f"layer-{number}-codes"):
-            for code, detail in list(piece.items())[:6]:
-                for label, precision, recall, f1, hits in detail[tier]:
-                    expected = slow_scores(spoken, period, 0.04 if tier == "words" else 0.0, label, int(code))
-                    assert (precision, recall, hits) == pytest.approx(expected, abs=6e-5)
-                    assert f1 == pytest.approx(
-                        2 * precision * recall / (precision + recall) if precision + recall else 0, abs=2e-4
-                    )
-                    checked += 1
-                assert [row[3] for row in detail[tier]] == sorted((row[3] for row in detail[tier]), reverse=True)
+    for code, detail in details(data, number):
+        for label, precision, recall, f1, hits in detail[tier]:
+            expected = slow_scores(spoken, period, 0.04 if tier == "words" else 0.0, label, code)
+            assert (precision, recall, hits) == pytest.approx(expected, abs=6e-5)
+            both = precision + recall
+            assert f1 == pytest.approx(2 * precision * recall / both if both else 0, abs=2e-4)
+            checked += 1
+        assert [row[3] for row in detail[tier]] == sorted((row[3] for row in detail[tier]), reverse=True)
     assert checked > 10
 
 
@@ -110,28 +99,22 @@ def test_places_are_occurrences_in_utterances_with_audio_up_to_the_limit(results
         for code, a, b in runs(codes)
     }
     counted = Counter(code for code, *_ in there)
-    for name, piece in data.items():
-        if name.startswith(f"layer-{number}-codes"):
-            for code, detail in piece.items():
-                assert detail["withAudio"] == counted[int(code)]
-                assert len(detail["places"]) == min(2, detail["withAudio"])
-                assert {(int(code), *place) for place in detail["places"]} <= there
+    for code, detail in details(data, number):
+        assert detail["withAudio"] == counted[code]
+        assert len(detail["places"]) == min(2, detail["withAudio"])
+        assert {(code, *place) for place in detail["places"]} <= there
 
 
 def test_words_have_their_codes_in_every_layer_and_their_places(results, report, data):
     about = in_page((report / "units.html").read_text(), "about")
-    assert [layer["title"] for layer in about["layers"]] == [
-        "{} → {2} quant2",
-        "{} → {2} → {2,3} quant2",
-        "{} → {2} → {2,3} quant3",
-    ]
+    titles = ["{} → {2} quant2", "{} → {2} → {2,3} quant2", "{} → {2} → {2,3} quant3"]
+    assert [layer["title"] for layer in about["layers"]] == titles
     spoken = dict(data["vocabulary"])
     everything = utterances(results, *LAYERS[0][:2])
     assert spoken == Counter(word for _, words, _, _ in everything for *_, word in words)
-    details = dict(data["words-0"])
-    assert list(details) == list(spoken), "in one order, so that the place of a word is its key"
-    of_code = {int(c): d for name, piece in data.items() if name.startswith("layer-0-codes") for c, d in piece.items()}
-    for word, detail in details.items():
+    assert [word for word, _ in data["words-0"]] == list(spoken), "in one order, so that the place of a word is its key"
+    of_code = dict(details(data, 0))
+    for word, detail in data["words-0"]:
         assert set(detail["codes"]) == {"0", "1", "2"}
         code, precision, recall, f1, hits = detail["codes"]["0"][0]
         assert [word, precision, recall, f1, hits] in of_code[code]["words"]
