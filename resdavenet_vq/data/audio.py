@@ -88,7 +88,7 @@ class Recording:
         self.path, self._whole = path, whole
         with _open(path) as audio:
             self._rate, n_promised = audio.samplerate, audio.frames
-        n, low, high = 0, np.float32(np.inf), np.float32(-np.inf)
+        n, low, high = 0, np.inf, -np.inf
         for block in _read_blocks(path):
             n, low, high = n + len(block), np.minimum(low, block.min()), np.maximum(high, block.max())
         _check_samples(path, n, n_promised, low, high, allow_silent=allow_silent)
