@@ -132,7 +132,7 @@ def test_only_the_first_are_named(read):
     [
         ("[]", "not in the layout of SpokenCOCO"),
         ('{"data": 3}', "not in the layout"),
-        ('{"data": []}', "no images"),
+        ('{"data": []}', "no rows"),
         ("{", "malformed JSON"),
     ],
 )

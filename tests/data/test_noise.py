@@ -15,11 +15,10 @@ from resdavenet_vq.corpus.manifest import Manifest
 from resdavenet_vq.data import features, noise, preparation
 from resdavenet_vq.data.audio import read_wav
 from resdavenet_vq.data.noise import Noisy, mixed, recordings
-from resdavenet_vq.data.sources import Media
 from resdavenet_vq.data.store import Store, verify
 from resdavenet_vq.errors import InputError
 
-MEDIA = Media("float32", 2048)
+SETTINGS = Preparation(precision="float32")
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +49,12 @@ KINDS = ("white", "babble", "cafe")
 def noises(manifest, what, order=None):
     """{id: what was added to the utterance, double precision}, of the utterances in some order."""
     utterances = [manifest.utterances[i] for i in order] if order is not None else manifest.utterances
-    source = Noisy(MEDIA, what, Manifest(utterances))
+    source = Noisy(SETTINGS, what, Manifest(utterances))
     found = {}
     for row, utterance in enumerate(utterances):
         clean, rate = soundfile.read(utterance.wav, dtype="float64")
         assert rate == 16000
-        found[utterance.id] = source.with_noise(clean.astype(np.float32), row).astype(np.float64) - clean, clean
+        found[utterance.id] = source.process(clean.astype(np.float32), row).astype(np.float64) - clean, clean
     return found
 
 
@@ -123,10 +122,10 @@ def tone_manifest(tmp_path, n=8, speakers=4):
 @pytest.mark.parametrize("seed", range(5))
 def test_babble_is_other_speakers_equally_loud(tmp_path, seed):
     manifest, voices = tone_manifest(tmp_path), 3
-    source = Noisy(MEDIA, AddedNoise(kind="babble", snr_db=0.0, seed=seed, babble_speakers=voices), manifest)
+    source = Noisy(SETTINGS, AddedNoise(kind="babble", snr_db=0.0, seed=seed, babble_speakers=voices), manifest)
     for row in range(8):
         clean = read_wav(manifest.utterances[row].wav)
-        spectrum = np.abs(np.fft.rfft(source.with_noise(clean, row) - clean))
+        spectrum = np.abs(np.fft.rfft(source.process(clean, row) - clean))
         heard = np.flatnonzero(spectrum[100:1601:100] > 0.1 * spectrum.max()).tolist()  # bins of 5 Hz
         assert len(heard) == voices
         assert row not in heard
@@ -222,11 +221,11 @@ def test_what_is_refused(manifest, folder, tmp_path):
     with pytest.raises(
         InputError, match=r"babble of 3 other speakers needs 4 in the split, which has 3; lower noise\.babble_speakers"
     ):
-        Noisy(MEDIA, crowd, manifest)
+        Noisy(SETTINGS, crowd, manifest)
     unknown = Manifest([type(u).from_dict(u.to_dict() | {"speaker": None}) for u in manifest.utterances])
     with pytest.raises(InputError, match=r"12 have none:\nutt-0\n"):
-        Noisy(MEDIA, added("babble"), unknown)
-    Noisy(MEDIA, added("white"), unknown)
+        Noisy(SETTINGS, added("babble"), unknown)
+    Noisy(SETTINGS, added("white"), unknown)
     (folder / "broken.wav").write_bytes(b"RIFF")
     (folder / "bad.txt").write_text("broken.wav\ncafe/a.wav\nabsent.wav\n")
     for files, said in (
