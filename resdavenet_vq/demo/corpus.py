@@ -45,12 +45,12 @@ def make(settings: SpokenScenes, split: str, folder: Path, workers: int) -> None
     """Makes one split with that many processes.
 
     Writes `folder/{split}/wavs`, for pairs `folder/{split}/images`, and last and whole the ABX items
-    `folder/{split}.item` and `folder/{split}.json` in the layout of Places Audio, with its digest.
+    `folder/{split}.item` and `folder/{split}.json` in the layout of Places Audio, with their digests.
     Raises InputError for an unknown split, a missing synthesiser, or a corpus with too few
     kinds of scenes for its number of splits.
     """
     _check(settings, split)
-    for suffix in (".json", ".json.sha256", ".item"):
+    for suffix in (".json", ".json.sha256", ".item", ".item.sha256"):
         (folder / f"{split}{suffix}").unlink(missing_ok=True)  # it must not describe the media that are about to change
     number = settings.pairs[split] if split in settings.pairs else settings.word_lists[split]
     _write_lists(_make_media(settings, split, number, folder, workers), split, folder)
@@ -75,7 +75,7 @@ def _make_media(settings: SpokenScenes, split: str, number: int, folder: Path, w
 
 
 def _write_lists(rows: list[_Row], split: str, folder: Path) -> None:
-    """Writes the items, the JSON file and its digest, once wav and image files are there."""
+    """Writes the items, the JSON file and their digests, once wav and image files are there."""
     with_images = "image" in rows[0][0]
     content = {"audio_base_path": f"{split}/wavs", **({"image_base_path": f"{split}/images"} if with_images else {})}
     with files.atomic_write(folder / f"{split}.item") as tmp:
@@ -87,7 +87,8 @@ def _write_lists(rows: list[_Row], split: str, folder: Path) -> None:
         )
         tmp.write_text("\n".join([items.HEADER, *lines]) + "\n", encoding="utf-8")
     files.write_json(folder / f"{split}.json", content | {"data": [row for row, _ in rows]})
-    files.write_digest(folder / f"{split}.json")
+    for suffix in (".item", ".json"):
+        files.write_digest(folder / f"{split}{suffix}")
 
 
 def sample_pair(settings: SpokenScenes, split: str, rng: np.random.Generator) -> tuple[scenes.Scene, tuple[str, ...]]:
