@@ -13,9 +13,12 @@ import numpy as np
 import soundfile
 from PIL import Image
 
+from resdavenet_vq.config import Preparation
 from resdavenet_vq.corpus.manifest import Interval, Manifest, Utterance
-from resdavenet_vq.data import features
+from resdavenet_vq.data import features, preparation
+from resdavenet_vq.data import noise as noisy
 from resdavenet_vq.data.audio import read_wav
+from resdavenet_vq.data.store import Store
 
 
 def log_mel(samples):
@@ -72,6 +75,16 @@ def make_manifest(folder, n=12, captions=2, seed=0, seconds=0.3, size=40):
             Utterance(f"utt-{i}", wav, shown, shown and shown.name, f"speaker{i % 3}", f"text {i}", words, None)
         )
     return Manifest(utterances, [], {"no alignment": n // 2})
+
+
+def prepared(manifest, folder, name="a", *, workers=1, release=None, added=None, **settings):
+    """The store `folder/name.h5` of a manifest, perhaps with noise; its report is `folder/name.json`."""
+    out, report, settings = folder / f"{name}.h5", folder / f"{name}.json", Preparation(**settings)
+    if added:
+        noisy.prepare(manifest, settings, added, out, report, workers)
+    else:
+        preparation.prepare(manifest, settings, out, report, workers, release)
+    return Store(out)
 
 
 def noise(width, height, seed=0):
