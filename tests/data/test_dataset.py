@@ -7,14 +7,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles.data import make_manifest
+from oracles.data import make_manifest, prepared
 
-from resdavenet_vq.config import ImageModel, Preparation
+from resdavenet_vq.config import ImageModel
 from resdavenet_vq.corpus.manifest import Manifest
-from resdavenet_vq.data import dataset, images
+from resdavenet_vq.data import images
 from resdavenet_vq.data.dataset import Batch, equal_length_batches, evaluation_images, training_batches
-from resdavenet_vq.data.preparation import prepare
-from resdavenet_vq.data.store import Store
 from resdavenet_vq.errors import InputError
 
 IMAGE = ImageModel(architecture="thin_resnet", crop=24, resize=32)
@@ -23,8 +21,7 @@ IMAGE = ImageModel(architecture="thin_resnet", crop=24, resize=32)
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dataset")
-    prepare(make_manifest(folder / "corpus", 26), Preparation(), folder / "a.h5", folder / "a.json", workers=1)
-    return Store(folder / "a.h5")
+    return prepared(make_manifest(folder / "corpus", 26), folder)
 
 
 def batches(store, **changes):
@@ -132,9 +129,8 @@ def test_evaluation_images(store):
         for crops, numbers in found:
             assert crops.shape == (len(numbers), 3, 24, 24)
             for crop, number in zip(crops, numbers, strict=True):
-                np.testing.assert_array_equal(
-                    crop, images.evaluation_crop(images.decode(store.image(int(number))), IMAGE)
-                )
+                image = images.decode(store.image(int(number)))
+                np.testing.assert_array_equal(crop, images.evaluation_crop(image, IMAGE))
 
 
 @given(st.integers(1, 500))
@@ -177,9 +173,7 @@ def test_an_error_in_a_worker_arrives(store, monkeypatch):
 
 def test_speech_alone_cannot_be_trained_on(tmp_path):
     manifest = make_manifest(tmp_path / "corpus", 5)
-    speech = Manifest([u for u in manifest.utterances if u.image is None])
-    prepare(speech, Preparation(), tmp_path / "a.h5", tmp_path / "a.json", workers=1)
-    store = Store(tmp_path / "a.h5")
+    store = prepared(Manifest([u for u in manifest.utterances if u.image is None]), tmp_path)
     with pytest.raises(InputError, match="no utterance with an image"):
         batches(store)
     assert list(evaluation_images(store, IMAGE, 4, 0)) == []
@@ -191,4 +185,3 @@ def test_batches_can_be_sent_to_spawned_workers(store):
     loader = training_batches(store, IMAGE, batch_size=8, pad_to="batch", pad_value=0.0, seed=1, epoch=1, workers=0)
     again = pickle.loads(pickle.dumps(loader.dataset))
     assert_equal([again[0]], [loader.dataset[0]])
-    assert dataset._FRAMES == 16
