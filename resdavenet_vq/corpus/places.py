@@ -19,12 +19,10 @@ BAD_TOKENS = "bad alignment tokens"
 def read(json_path: Path, audio_base_path: Path | None = None, image_base_path: Path | None = None) -> Manifest:
     """The utterances of one JSON file, in its order.
 
-    Base paths given here replace those of the file; a relative one in the file starts at
-    the file's own folder, and where there is none that folder is the base.
-
-    A row is refused if it is no object, has no `wav`, a field that is no text, a path that is
-    absolute or has a `..`, or an id that an earlier row has. Raises InputError if the file as
-    a whole is unusable: unreadable, malformed, of another layout, or without rows.
+    Base paths given here replace those of the file; a relative one in the file starts at the file's own folder, and
+    where there is none that folder is the base. A row is refused if it is no object, has no `wav`, a field that is no
+    text, a path that is absolute or has a `..`, or an id that an earlier row has. Raises InputError if the file as a
+    whole is unusable: unreadable, malformed, of another layout, or without rows.
     """
     content, rows = read_list(json_path, "data", "the Places layout")
     audio_base = audio_base_path or base_path(json_path, content, "audio_base_path")

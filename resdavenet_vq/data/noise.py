@@ -29,8 +29,7 @@ from resdavenet_vq.data.audio import length_of_wav, read_wav
 from resdavenet_vq.data.sources import Media
 from resdavenet_vq.errors import InputError, listed
 
-SUFFIXES = frozenset({".wav", ".flac", ".ogg"})
-"""File names of recordings in a folder of noise end so."""
+SUFFIXES = frozenset({".wav", ".flac", ".ogg"})  # of recordings in a folder of noise
 
 
 def prepare(
@@ -49,7 +48,7 @@ def prepare(
 def recordings(path: Path) -> list[Path]:
     """The recordings in a folder, in order of their paths, or in a list, relative to its own folder.
 
-    Raises InputError if there are none.
+    Raises InputError if there are none, or with all that cannot be opened or are empty.
     """
     if path.is_dir():
         paths = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
@@ -60,6 +59,15 @@ def recordings(path: Path) -> list[Path]:
         raise InputError(f"{path}: no such file or folder of noise")
     if not paths:
         raise InputError(f"{path}: names no recording")
+    faults = []
+    for file in paths:
+        try:
+            if not length_of_wav(file):
+                faults.append(f"{file}: no samples")
+        except InputError as e:
+            faults.append(str(e))
+    if faults:
+        raise InputError(f"{len(faults)} recordings of noise cannot be used:\n{listed(faults)}\nCorrect noise.files.")
     return paths
 
 
@@ -89,7 +97,6 @@ class Noisy(Media):
         self._rows = {row: (u.id, u.speaker) for row, u in rows}
         self._voices = _by_speaker(manifest.utterances, added.babble_speakers) if added.babble_speakers else {}
         self._recordings = recordings(added.files) if added.files else []
-        _check(self._recordings)
 
     @override
     def process(self, samples: np.ndarray, row: int) -> np.ndarray:
@@ -105,19 +112,6 @@ class Noisy(Media):
         else:
             noise = rng.standard_normal(len(samples))
         return mixed(samples, noise, self.added.snr_db)
-
-
-def _check(paths: Sequence[Path]) -> None:
-    """Raises InputError with all recordings that cannot be opened or are empty."""
-    faults = []
-    for path in paths:
-        try:
-            if not length_of_wav(path):
-                faults.append(f"{path}: no samples")
-        except InputError as e:
-            faults.append(str(e))
-    if faults:
-        raise InputError(f"{len(faults)} recordings of noise cannot be used:\n{listed(faults)}\nCorrect noise.files.")
 
 
 def _by_speaker(utterances: Sequence[Utterance], voices: int) -> dict[str, list[Path]]:

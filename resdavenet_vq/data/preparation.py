@@ -31,6 +31,7 @@ from resdavenet_vq.errors import InputError
 from resdavenet_vq.processes import end_with_parent
 from resdavenet_vq.progress import track
 
+_ORDER = "are the rows in the corpus's order?"
 _ROWS_AT_ONCE = 8  # that a worker gets together
 _CHUNKS_PER_WORKER = 4  # submitted before the first result is taken: bounds memory
 
@@ -59,15 +60,14 @@ def prepare(
 ) -> None:
     """Writes the store `out`, its digest, and the JSON `report`, each whole or not at all.
 
-    The reader `release_2020` needs `release`, the JSON file that names the two HDF5 files of the split.
-
-    Rows are refused for unreadable, truncated, non-finite or silent audio, for images that do
-    not decode, and for rows of the 2020 files that cannot be this utterance's. With `bad_rows: stop` any refused row,
-    the manifest's own included, raises InputError with all of them and nothing is written; with `skip` they are only
-    reported. A split without any usable row is an error in any case.
+    The reader `release_2020` needs `release`, the JSON file that names the two HDF5 files of the split. Rows are refused
+    for unreadable, truncated, non-finite or silent audio, for images that do not decode, and for rows of the 2020 files
+    that cannot be this utterance's. With `bad_rows: stop` any refused row, the manifest's own included, raises
+    InputError with all of them and nothing is written; with `skip` they are only reported. A split without any usable
+    row is an error in any case.
 
     The report has `utterances`, `images`, `frames` (after cuts), `hours` (of the audio before cuts),
-    `refused` (row from 0, id, file, reason), `cut` (ids of utterances longer than `max_frames`) and
+    `refused` (row from 0, id, file, reason), `cut` (ids of utterances longer than `max_frames`),
     `counted` (what else was noticed) and `noticed` (the first of it by name).
     """
     source, release_attributes = open_source(manifest, settings, release)
@@ -139,11 +139,15 @@ def _fill(
     notices = Manifest(counted=dict(manifest.counted), noticed=names)
     cut: list[str] = []
     n_frames = n_samples = 0
-    add_image = _ImageAdder(writer)
+    image_faults: dict[str | None, str] = {}
     with closing(_convert_all(manifest, settings, source, workers)) as results:
         tracked = track(results, label, len(manifest.utterances), "rows")
         for result, utterance, row in zip(tracked, manifest.utterances, manifest.row_numbers(), strict=False):
-            image_fault = "" if utterance.image_id is None else add_image(utterance.image_id, result)
+            if result.image_fault:
+                image_faults[utterance.image_id] = result.image_fault
+            image_fault = "" if result.image else image_faults.get(utterance.image_id, "")
+            if result.image and utterance.image_id and not writer.add_image(utterance.image_id, result.image):
+                image_fault = "differs from the image of an earlier row with the same name; " + _ORDER
             image_file = utterance.image and source.image_file(utterance.image)
             if result.logmel is None:
                 reason = f"{result.audio_fault}; {image_file}: {image_fault}" if image_fault else result.audio_fault
@@ -169,29 +173,6 @@ def _fill(
         "counted": notices.counted,
         "noticed": notices.noticed,
     }
-
-
-class _ImageAdder:
-    """Gives the writer each image once, and remembers what is wrong with the others."""
-
-    def __init__(self, writer: StoreWriter) -> None:
-        self._writer = writer
-        self._crc32s: dict[str, int] = {}
-        self._faults: dict[str, str] = {}
-
-    def __call__(self, image_id: str, result: _Row) -> str:
-        """Adds the image of a row, if it was read with this row, and returns what is wrong with it."""
-        if result.image_fault:
-            self._faults[image_id] = result.image_fault
-        if result.image is None:
-            return self._faults.get(image_id, "")
-        crc32 = result.image.crc32 if isinstance(result.image, Outside) else zlib.crc32(result.image)
-        if image_id not in self._crc32s:
-            self._crc32s[image_id] = crc32
-            self._writer.add_image(image_id, result.image)
-        elif self._crc32s[image_id] != crc32:
-            return "differs from the image of an earlier row with the same name; are the rows in the corpus's order?"
-        return ""
 
 
 def _convert_all(manifest: Manifest, settings: Preparation, source: Source, workers: int) -> Generator[_Row]:
@@ -266,7 +247,5 @@ def _length(wav: Path, least: int) -> tuple[int, str]:
     n_samples = audio.length_of_wav(wav)
     expected = min(features.frame_count(n_samples), release_2020.RELEASE_FRAMES)
     if abs(n_frames - expected) > 1:  # another resampler may round otherwise
-        raise InputError(
-            f"the row has {n_frames} frames where {wav} has {expected}; are the rows in the corpus's order?"
-        )
+        raise InputError(f"the row has {n_frames} frames where {wav} has {expected}; {_ORDER}")
     return n_samples, ""

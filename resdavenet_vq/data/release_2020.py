@@ -69,9 +69,8 @@ class Release2020:
             with self.image_path.open("rb", buffering=0) as file:  # HDF5 would allocate a forged length
                 length = int.from_bytes(os.pread(file.fileno(), 4, offset + _VLEN_BYTES * row), "little")
             if length > MAX_IMAGE_BYTES:
-                raise InputError(
-                    f"{self.image_path}: row {row} of image has {length} bytes, more than {MAX_IMAGE_BYTES}"
-                )
+                what = f"row {row} of image has {length} bytes, more than {MAX_IMAGE_BYTES}"
+                raise InputError(f"{self.image_path}: {what}")
             return bytes(dataset[row].tobytes()) if length else b""
 
     def audio_crc32(self, wav: Path, row: int) -> int:  # noqa: ARG002
@@ -117,10 +116,8 @@ class Release2020:
             melspec = self._checked(file, "melspec", (self.rows, features.N_MELS, RELEASE_FRAMES))
             lengths = self._checked(file, "melspec_len", (self.rows,))
             if melspec.dtype != np.float32 or lengths.dtype.kind not in "iu":
-                raise InputError(
-                    f"{self.audio_path}: melspec must be float32 and melspec_len int64,"
-                    f" not {melspec.dtype}, {lengths.dtype}"
-                )
+                types = f"{melspec.dtype}, {lengths.dtype}"
+                raise InputError(f"{self.audio_path}: melspec must be float32 and melspec_len int64, not {types}")
             return melspec, lengths[:]
 
     def _open_images(self) -> tuple[Any, int]:
@@ -131,10 +128,8 @@ class Release2020:
                 raise InputError(f"{self.image_path}: image must be uint8 of variable length, not {image.dtype}")
             offset = image.id.get_offset()
             if offset is None or image.id.get_storage_size() != self.rows * _VLEN_BYTES:
-                raise InputError(
-                    f"{self.image_path}: image is not contiguous, or was never written;"
-                    " h5repack -l image:CONTI makes it contiguous"
-                )
+                remedy = "h5repack -l image:CONTI makes it contiguous"
+                raise InputError(f"{self.image_path}: image is not contiguous, or was never written; {remedy}")
             return image, offset
 
     def _checked(self, file: h5py.File, name: str, shape: tuple[int, ...]) -> Any:
@@ -154,9 +149,8 @@ class Release2020:
             remedy = "its rows must be the corpus's, in the corpus's order"
             raise InputError(f"{file.filename}: {name} has the shape {dataset.shape} instead of {shape}; {remedy}")
         if creation.get_nfilters() or dataset.dtype.itemsize * int(np.prod(dataset.chunks or (0,))) > _MAX_CHUNK_BYTES:
-            raise InputError(
-                f"{file.filename}: {name} is compressed or in huge chunks; h5repack -f NONE -l {name}:CONTI repacks it"
-            )
+            remedy = f"h5repack -f NONE -l {name}:CONTI repacks it"
+            raise InputError(f"{file.filename}: {name} is compressed or in huge chunks; {remedy}")
         return dataset
 
 

@@ -29,19 +29,9 @@ class Store:
     Raises InputError at once for a file that is missing, foreign, truncated, incomplete, inconsistent or made with
     other feature settings, and for parts that are missing or of different settings. `verify` detects flipped bits.
 
-    Attributes
-    ----------
-    image_index
-        (N,) int64: the number of each utterance's image, -1 where it has none.
-    n_frames
-        (N,) int64: stored frames of each utterance, at most `attributes["max_frames"]`.
-    n_samples
-        (N,) int64: 16 kHz samples of each utterance's whole audio, cut or not.
-    precision
-        The type of the features, float16 or float32.
-    attributes
-        reader, release (of the reader `release_2020`: its JSON file, and rows), precision, features (settings),
-        features_hash, max_frames, command, versions, complete.
+    Of each utterance (N,) int64: `image_index`, the number of its image or -1; `n_frames`, at most
+    `attributes["max_frames"]`; `n_samples` at 16 kHz of its whole audio, cut or not. `precision` is the type of the
+    features; `attributes` are those of the header (see `store_format`).
     """
 
     def __init__(self, path: Path) -> None:

@@ -81,11 +81,15 @@ class StoreWriter:
         for column in self._columns.values():
             column.file.close()
 
-    def add_image(self, image_id: str, image: bytes | Outside) -> None:
-        """Adds an image: the bytes of its file."""
+    def add_image(self, image_id: str, image: bytes | Outside) -> bool:
+        """Adds an image, the bytes of its file, unless it is there; returns whether it is the one that is there."""
+        if image_id in self._numbers:
+            crc32 = image.crc32 if isinstance(image, Outside) else zlib.crc32(image)
+            return crc32 == self._crc32["image"][self._numbers[image_id]]
         self._append("image", image)
         self._columns["image_ids"].append(image_id.encode())
         self._numbers[image_id] = len(self._numbers)
+        return True
 
     def add(self, utterance: Utterance, logmel: np.ndarray | Outside, n_samples: int) -> None:
         """Adds an utterance with its features (T, 40) and the length of its audio in 16 kHz samples."""

@@ -34,39 +34,10 @@ LONG = long_textgrid(
 )
 
 # As Praat saves a short text file, with a tier of points and its own spelling of names.
-SHORT = """\
-File type = "ooTextFile"
-Object class = "TextGrid"
-
-0
-1.5
-<exists>
-2
-"TextTier"
-"clicks"
-0
-1.5
-1
-0.3
-"!"
-"IntervalTier"
-"Anna - Words"
-0
-1.5
-4
-0
-0.25
-"sp"
-0.25
-0.5
-"A"
-0.5
-1.1
-" cat "
-1.1
-1.5
-"SIL"
-"""
+SHORT = (
+    'File type = "ooTextFile"|Object class = "TextGrid"||0|1.5|<exists>|2|"TextTier"|"clicks"|0|1.5|1|0.3|"!"'
+    '|"IntervalTier"|"Anna - Words"|0|1.5|4|0|0.25|"sp"|0.25|0.5|"A"|0.5|1.1|" cat "|1.1|1.5|"SIL"|'
+).replace("|", "\n")
 
 
 def manifest(*ids, words=None):

@@ -13,18 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from oracles.data import assert_same_store, make_manifest, prepared, write_release
+from oracles.data import all_batches, assert_same_batches, assert_same_store, make_manifest, prepared, write_release
 
 from resdavenet_vq import files
-from resdavenet_vq.config import ImageModel, Preparation
+from resdavenet_vq.config import Preparation
 from resdavenet_vq.corpus.manifest import Manifest, Refusal
-from resdavenet_vq.data.dataset import equal_length_batches, evaluation_images, training_batches
 from resdavenet_vq.data.parts import Part, prepare_part
 from resdavenet_vq.data.store import Store, verify
 from resdavenet_vq.errors import InputError
 
-IMAGE = ImageModel(architecture="thin_resnet", crop=24, resize=32)
 SKIP = Preparation(bad_rows="skip")
 
 
@@ -98,17 +95,9 @@ def test_images_are_shared_across_the_border_of_parts(manifest, finished, whole)
     assert len(Store(finished).image_ids) == len(set(Store(finished).image_ids)) == len(whole.image_ids)
 
 
-def test_batches_are_the_same_bit_for_bit(finished, whole):
-    store = Store(finished)
-    options = {"batch_size": 8, "pad_to": "batch", "pad_value": 0.0, "seed": 1, "epoch": 1, "last_epoch": 2}
-    for workers in (0, 2):
-        some, other = (list(training_batches(s, IMAGE, **options, workers=workers)) for s in (store, whole))
-        assert len(some) == len(other) > 2
-        assert all(torch.equal(x, y) for a, b in zip(some, other, strict=True) for x, y in zip(a, b, strict=True))
-    for maker in (lambda s: equal_length_batches(s, 200), lambda s: evaluation_images(s, IMAGE, 4, 0)):
-        for (data, numbers), (expected, expected_numbers) in zip(maker(store), maker(whole), strict=True):
-            assert torch.equal(data, expected)
-            np.testing.assert_array_equal(numbers, expected_numbers)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_are_the_same_bit_for_bit(finished, whole, workers):
+    assert_same_batches(all_batches(Store(finished), workers), all_batches(whole))
 
 
 @pytest.mark.parametrize("reader", ["files", "release_2020"])

@@ -13,9 +13,9 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from resdavenet_vq.config import Preparation
+from resdavenet_vq.config import ImageModel, Preparation
 from resdavenet_vq.corpus.manifest import Interval, Manifest, Utterance
-from resdavenet_vq.data import features, preparation
+from resdavenet_vq.data import dataset, features, preparation
 from resdavenet_vq.data import noise as noisy
 from resdavenet_vq.data.audio import read_wav
 from resdavenet_vq.data.store import Store
@@ -121,6 +121,24 @@ def write_release(folder, utterances):
         json.dumps({"audio_hdf5_path": "audio.h5", "image_hdf5_path": str(folder / "image.h5")})
     )
     return folder / "split.json"
+
+
+IMAGE = ImageModel(architecture="thin_resnet", crop=24, resize=32)
+
+
+def all_batches(store, workers=0):
+    """Everything that training, validation and encoding get of a store."""
+    options = {"batch_size": 8, "pad_to": "batch", "pad_value": 0.0, "seed": 1, "epoch": 1, "last_epoch": 2}
+    yield from dataset.training_batches(store, IMAGE, **options, workers=workers)
+    yield from dataset.evaluation_images(store, IMAGE, 3, workers)
+    yield from dataset.equal_length_batches(store, 100)
+
+
+def assert_same_batches(some, others):
+    for one, other in zip(some, others, strict=True):
+        for x, y in zip(one, other, strict=True):
+            assert x.dtype == y.dtype
+            np.testing.assert_array_equal(x, y)
 
 
 def assert_same_store(one, other):
