@@ -54,11 +54,8 @@ def join(manifest: Manifest, path: Path) -> None:
     else:
         raise InputError(f"{path}: no such file or folder of alignments")
     if ids and all(words is None for words, _ in aligned.values()):
-        faults = [*manifest.noticed.get(BAD_TEXTGRIDS, []), *manifest.noticed.get(BAD_ROWS, [])]
-        faults += [
-            *manifest.noticed.get(BAD_INTERVALS, []),
-            *(f"its own are like {i!r}" for i in sorted(unmatched_ids)),
-        ]
+        faults = [name for what in (BAD_TEXTGRIDS, BAD_ROWS, BAD_INTERVALS) for name in manifest.noticed.get(what, [])]
+        faults += [f"its own are like {unmatched_id!r}" for unmatched_id in sorted(unmatched_ids)[:1]]
         utterances = f"any of the {len(ids)} utterances, whose ids are like {min(ids)!r}"
         raise InputError(f"{path}: aligns no word of {utterances}; {[*faults, 'it has none at all'][0]}")
     for unmatched_id in sorted(unmatched_ids):

@@ -70,18 +70,10 @@ def read(corpus: Flickr8k, split: str) -> Manifest:
             manifest.refuse("", wav, f"{wav2capt.name} line {line}: {'; '.join(faults)}")
             continue
         spoken.add(image)
-        manifest.utterances.append(
-            Utterance(
-                id=utterance_id,
-                wav=corpus.audio_folder / "wavs" / wav,
-                image=corpus.image_folder / image,
-                image_id=image,
-                speaker=_look_up(speakers, wav, NO_SPEAKER, SEVERAL_SPEAKERS, manifest),
-                text=_look_up(texts, image + number, NO_TEXT, SEVERAL_TEXTS, manifest),
-                words=None,
-                phones=None,
-            )
-        )
+        files = corpus.audio_folder / "wavs" / wav, corpus.image_folder / image
+        speaker = _look_up(speakers, wav, NO_SPEAKER, SEVERAL_SPEAKERS, manifest)
+        text = _look_up(texts, image + number, NO_TEXT, SEVERAL_TEXTS, manifest)
+        manifest.utterances.append(Utterance(utterance_id, *files, image, speaker, text, words=None, phones=None))
         manifest.counted[NO_ALIGNMENT] += 1
     images = [image for image, belongs in split_of.items() if belongs == split]
     if not spoken and not manifest.refused:

@@ -46,16 +46,7 @@ def read(json_path: Path, audio_base_path: Path | None = None, image_base_path: 
             continue
         manifest.counted[BAD_TOKENS] += bad_words + bad_phones
         manifest.counted[NO_ALIGNMENT] += words is None
-        manifest.utterances.append(
-            Utterance(
-                id=utterance_id,
-                wav=audio_base / wav,
-                image=None if image is None else image_base / image,
-                image_id=image,
-                speaker=speaker,
-                text=text if asr_text is None else asr_text,
-                words=words,
-                phones=phones,
-            )
-        )
+        files = audio_base / wav, None if image is None else image_base / image
+        text = text if asr_text is None else asr_text
+        manifest.utterances.append(Utterance(utterance_id, *files, image, speaker, text, words, phones))
     return manifest

@@ -113,18 +113,8 @@ def _add(
         manifest.refuse(utterance_id, printable(caption.get("wav")), f"{place}: {'; '.join(fields.faults)}")
         return
     manifest.counted[NO_ALIGNMENT] += 1
-    manifest.utterances.append(
-        Utterance(
-            id=utterance_id,
-            wav=entry.audio_base / wav,
-            image=entry.image_base / image,
-            image_id=image,
-            speaker=speaker,
-            text=text,
-            words=None,
-            phones=None,
-        )
-    )
+    files = entry.audio_base / wav, entry.image_base / image
+    manifest.utterances.append(Utterance(utterance_id, *files, image, speaker, text, words=None, phones=None))
 
 
 def _karpathy_splits(path: Path, corpus: SpokenCoco) -> dict[str, str]:
@@ -157,11 +147,9 @@ def _notice_absent(
         raise InputError(f"{corpus.karpathy_splits}: no image is in the split {split!r}")
     if not corpus_names and not manifest.refused:
         theirs = manifest.noticed.get(IN_NO_SPLIT)
-        others = f"which has such as {theirs[0]!r}" if theirs else "which has those of other splits alone"
-        raise InputError(
-            f"{corpus.karpathy_splits}: none of its {len(names)} images of {split!r}, such as {names[0]!r},"
-            f" is in the corpus, {others}"
-        )
+        others = f"such as {theirs[0]!r}" if theirs else "those of other splits alone"
+        images = f"none of its {len(names)} images of {split!r}, such as {names[0]!r}"
+        raise InputError(f"{corpus.karpathy_splits}: {images}, is in the corpus, which has {others}")
     for name in names:
         if name not in corpus_names:
             manifest.notice(NOT_IN_CORPUS, name)

@@ -165,7 +165,7 @@ def _read_plain(path: Path) -> tuple[int, np.ndarray] | None:
     """The sample rate and the samples, int16 (samples, channels), of a plain wav file; None for any other.
 
     Most speech corpora are such files, and libsndfile takes three times as long to give the same numbers. Whatever else
-    a file is, and any fault, is left to `open_audio`.
+    a file is, and any fault, is left to `_open`.
     """
     try:
         with path.open("rb") as file:
