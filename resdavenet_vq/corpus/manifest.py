@@ -17,16 +17,13 @@ from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from resdavenet_vq.errors import InputError
 
-NO_ALIGNMENT = "no alignment"
-"""The name under which utterances without aligned words are counted."""
+NO_ALIGNMENT = "no alignment"  # the name under which utterances without aligned words are counted
 
-MOST_NAMED = 100
-"""Largest number of names listed of each kind of thing noticed."""
+MOST_NAMED = 100  # largest number of names listed of each kind of thing noticed
 
 PAUSES = frozenset({"", "sil", "sp", "<sil>", "<eps>", "<p:>", "<p>", "silence", "[silence]"})
 NOISES = frozenset({"spn", "<unk>", "<spn>", "[noise]", "<noise>", "<usb>", "nsn"})
-SILENCE_LABELS = PAUSES | NOISES
-"""Labels of pauses and noises, in lower case; they are neither words nor phones."""
+SILENCE_LABELS = PAUSES | NOISES  # labels of pauses and noises, in lower case; they are neither words nor phones
 
 
 def is_silence(label: str) -> bool:

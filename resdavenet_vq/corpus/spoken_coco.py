@@ -20,8 +20,7 @@ from resdavenet_vq.corpus.manifest import NO_ALIGNMENT, Manifest, Utterance
 from resdavenet_vq.corpus.rows import Fields, base_path, kind, printable, read_list
 from resdavenet_vq.errors import InputError
 
-RESTVAL = "restval"
-"""Images of COCO's validation set that Karpathy's splits leave for training."""
+RESTVAL = "restval"  # images of COCO's validation set that Karpathy's splits leave for training
 
 NO_CAPTIONS = "images without captions"
 LISTED_TWICE = "images listed twice"

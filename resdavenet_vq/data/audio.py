@@ -18,11 +18,9 @@ from resdavenet_vq import files
 from resdavenet_vq.data.features import RESAMPLER, SAMPLE_RATE, decibels, frame_count, log_mel, mel_power
 from resdavenet_vq.errors import InputError
 
-WHOLE = 1 << 23
-"""Longest recording, in samples, that is read at once: almost nine minutes."""
+WHOLE = 1 << 23  # longest recording, in samples, that is read at once: almost nine minutes
 
-BLOCK = 1 << 18
-"""Samples at 16 kHz in the blocks of longer ones."""
+BLOCK = 1 << 18  # samples at 16 kHz in the blocks of longer ones
 
 _SAMPLE_RATES = range(4_000, 384_001)  # a rate of 1 Hz would grow 16,000-fold
 _PCM, _BITS = 1, 16

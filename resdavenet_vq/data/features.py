@@ -29,8 +29,7 @@ MEL_FMAX = SAMPLE_RATE / 2
 PREEMPHASIS = 0.97
 AMIN = 1e-10
 TOP_DB = 80.0
-PAD_VALUE = {"zero": 0.0, "floor": -TOP_DB}
-"""Meaning of `recipe.pad_value`, in dB."""
+PAD_VALUE = {"zero": 0.0, "floor": -TOP_DB}  # meaning of `recipe.pad_value`, in dB
 
 EMPTY_LENGTH = 200  # zeros in place of empty audio
 FRAME_PERIOD = HOP_LENGTH / SAMPLE_RATE  # seconds

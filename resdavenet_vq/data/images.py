@@ -22,11 +22,9 @@ from resdavenet_vq.config import ImageModel
 from resdavenet_vq.errors import InputError
 
 FORMATS = ("JPEG", "PNG")
-MAX_PIXELS = 89_478_485
-"""Larger images count as decompression bombs; Pillow's own limit, at which it only warns."""
+MAX_PIXELS = 89_478_485  # larger images count as decompression bombs; Pillow's own limit, at which it only warns
 
-MAX_ASPECT = 50
-"""Largest ratio of the sides: a longer image would be a bomb once resized."""
+MAX_ASPECT = 50  # largest ratio of the sides: a longer image would be a bomb once resized
 
 CROP_SCALE = (0.08, 1.0)
 CROP_RATIO = (3 / 4, 4 / 3)

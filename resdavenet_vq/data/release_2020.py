@@ -17,8 +17,7 @@ from resdavenet_vq import files
 from resdavenet_vq.data import features
 from resdavenet_vq.errors import InputError
 
-RELEASE_FRAMES = 2048
-"""Frames of every row of the 2020 release, padding included."""
+RELEASE_FRAMES = 2048  # of every row, padding included
 
 MAX_IMAGE_BYTES = 1 << 26
 _MAX_CHUNK_BYTES = 1 << 26

@@ -41,8 +41,7 @@ from resdavenet_vq.data import features, sources
 from resdavenet_vq.data.store_format import HEADER_LENGTH, RAGGED, WITH_CRC32, Header, datasets_inside, layout
 from resdavenet_vq.errors import InputError
 
-_LINUX_READS = 0x7FFFF000
-"""The most bytes that one call reads on Linux."""
+_LINUX_READS = 0x7FFFF000  # the most bytes that one call reads on Linux
 
 
 class StoreFile:

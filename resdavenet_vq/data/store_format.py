@@ -18,8 +18,7 @@ from resdavenet_vq.errors import InputError
 FORMAT = "resdavenet-vq store 1"
 HEADER_LENGTH = 8192
 _KEYS = {"reader", "release", "precision", "features", "features_hash", "max_frames", "command", "versions", "complete"}
-PART = "part"
-"""A further attribute of a part of a split, see `parts`."""
+PART = "part"  # a further attribute of a part of a split, see `parts`
 
 BY_UTTERANCE = ("logmel", "manifest", "ids")
 BY_IMAGE = ("image", "image_ids")
