@@ -93,6 +93,17 @@ def lock(path: Path, activity: str) -> Iterator[None]:
         holder.release()
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Makes an InputError that names the file of what the system raises where it cannot be read."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as e:
+        raise InputError(f"{path}: cannot be read ({e.strerror or e})") from None
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON, atomically; NaN and infinity are refused."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)

@@ -7,6 +7,7 @@ rule make_items:
         data_digest=lambda wildcards: plan.store_digests(wildcards.split),
     output:
         item=plan.root / "items/{split}.item",
+        digest=plan.root / "items/{split}.item.sha256",
         report=plan.root / "items/{split}.report.json",
     log:
         plan.root / "logs/make_items/{split}.log",
@@ -25,7 +26,8 @@ rule score_abx:
     input:
         features=ancient(plan.root / "{folder}/features/{split}.h5"),
         features_digest=plan.root / "{folder}/features/{split}.h5.sha256",
-        item=lambda wildcards: plan.items(wildcards.split),
+        item=lambda wildcards: ancient(plan.items(wildcards.split)),
+        item_digest=lambda wildcards: plan.item_digests(wildcards.split),
     output:
         score=plan.root / "{folder}/abx/{split}/{layer}.json",
         tables=multiext(str(plan.root / "{folder}/abx/{split}/{layer}"), ".phones.csv", ".speakers.csv"),
@@ -39,6 +41,7 @@ rule score_abx:
     conda:
         "../envs/resdavenet-vq.yaml"
     params:
+        contents=lambda wildcards: plan.item_contents(wildcards.split),
         settings=as_json(settings.abx.scoring),
         code=fingerprint("evaluation.abx.score"),
     shell:

@@ -6,6 +6,7 @@ rule make_corpus:
         manifest=plan.root / "corpus/{split}.json",
         digest=plan.root / "corpus/{split}.json.sha256",
         item=plan.root / "corpus/{split}.item",
+        item_digest=plan.root / "corpus/{split}.item.sha256",
     log:
         plan.root / "logs/make_corpus/{split}.log",
     benchmark:

@@ -57,19 +57,10 @@ def join(manifest: Manifest, path: Path) -> None:
     else:
         raise InputError(f"{path}: no such file or folder of alignments")
     if ids and all(words is None for words, _ in aligned.values()):
-        faults = [
-            names[0] for what in (BAD_TEXTGRIDS, BAD_ROWS, BAD_INTERVALS) if (names := manifest.noticed.get(what))
-        ]
-        theirs = (
-            faults[0]
-            if faults
-            else f"its own are like {min(unmatched_ids)!r}"
-            if unmatched_ids
-            else "it has none at all"
-        )
-        raise InputError(
-            f"{path}: aligns no word of any of the {len(ids)} utterances, whose ids are like {min(ids)!r}; {theirs}"
-        )
+        faults = [name for what in (BAD_TEXTGRIDS, BAD_ROWS, BAD_INTERVALS) for name in manifest.noticed.get(what, [])]
+        faults += [f"its own are like {unmatched_id!r}" for unmatched_id in sorted(unmatched_ids)[:1]]
+        utterances = f"any of the {len(ids)} utterances, whose ids are like {min(ids)!r}"
+        raise InputError(f"{path}: aligns no word of {utterances}; {[*faults, 'it has none at all'][0]}")
     for unmatched_id in sorted(unmatched_ids):
         manifest.notice(WITHOUT_UTTERANCE, unmatched_id)
     manifest.counted[NO_ALIGNMENT] = 0
@@ -79,9 +70,6 @@ def join(manifest: Manifest, path: Path) -> None:
         manifest.utterances[number] = replace(utterance, words=words, phones=phones)
         if words is None:
             manifest.notice(NO_ALIGNMENT, utterance.id)
-
-
-# -- tables ---------------------------------------------------------------------------------------------
 
 
 def _from_rows(path: Path, ids: set[str], manifest: Manifest) -> tuple[dict[str, Aligned], set[str]]:
@@ -97,7 +85,12 @@ def _from_rows(path: Path, ids: set[str], manifest: Manifest) -> tuple[dict[str,
             unmatched_ids.add(fields[0])
             continue
         intervals = words.setdefault(fields[0], [])
-        interval = _from_ctm(fields) if is_ctm else _from_text(fields)
+        interval = None
+        if is_ctm and len(fields) >= 5:
+            start, duration = parse_seconds(fields[2]), parse_seconds(fields[3])
+            interval = _interval(start, round(start + duration, 6), fields[4].upper())
+        elif not is_ctm and len(fields) == 4:
+            interval = _interval(parse_seconds(fields[1]), parse_seconds(fields[2]), fields[3].upper())
         if interval is None:
             manifest.notice(BAD_ROWS, f"{path.name} line {line}: {row[:80]}")
         elif _is_spoken(fields[4 if is_ctm else 3]):  # before it is upper case: `SP` may be a word
@@ -105,30 +98,11 @@ def _from_rows(path: Path, ids: set[str], manifest: Manifest) -> tuple[dict[str,
     return {utterance_id: (_in_order(intervals), None) for utterance_id, intervals in words.items()}, unmatched_ids
 
 
-def _from_ctm(fields: list[str]) -> Interval | None:
-    if len(fields) < 5:
-        return None
-    start, duration = parse_seconds(fields[2]), parse_seconds(fields[3])
-    return (
-        None if start is None or duration is None else _interval(start, round(start + duration, 6), fields[4].upper())
-    )
-
-
-def _from_text(fields: list[str]) -> Interval | None:
-    if len(fields) != 4:
-        return None
-    start, end = parse_seconds(fields[1]), parse_seconds(fields[2])
-    return None if start is None or end is None else _interval(start, end, fields[3].upper())
-
-
-# -- TextGrids ------------------------------------------------------------------------------------------
-
-
 def _from_textgrids(folder: Path, ids: set[str], manifest: Manifest) -> tuple[dict[str, Aligned], set[str]]:
     """The alignments of the utterances in a folder, and the ids of others."""
-    files, unmatched_ids = _find(folder, ids)
+    paths_of, unmatched_ids = _find(folder, ids)
     aligned: dict[str, Aligned] = {}
-    for utterance_id, paths in track(sorted(files.items()), f"reading {folder.name}", unit="TextGrids"):
+    for utterance_id, paths in track(sorted(paths_of.items()), f"reading {folder.name}", unit="TextGrids"):
         try:
             aligned[utterance_id] = _from_textgrid(utterance_id, paths, manifest)
         except InputError as e:
@@ -150,24 +124,20 @@ def _from_textgrid(utterance_id: str, paths: list[Path], manifest: Manifest) -> 
 
 def _find(folder: Path, ids: set[str]) -> tuple[dict[str, list[Path]], set[str]]:
     """The TextGrids of each utterance, and other names. A whole id as path wins over the same name elsewhere."""
-    files: dict[str, list[Path]] = {}
+    by_name: dict[str, list[Path]] = {}
     exact: dict[str, list[Path]] = {}
     unmatched_ids: set[str] = set()
     for parent, folders, names in os.walk(folder, onerror=_stop):
         folders.sort()
-        for name in sorted(names):
-            path = Path(parent, name)
-            stem = path.stem
-            if path.suffix.lower() != ".textgrid":
-                continue
+        for path in (Path(parent, name) for name in sorted(names) if name.lower().endswith(".textgrid")):
             whole = str(path.relative_to(folder).with_suffix(""))
             if whole in ids:
                 exact[whole] = [path]
-            elif stem in ids:
-                files.setdefault(stem, []).append(path)
+            elif path.stem in ids:
+                by_name.setdefault(path.stem, []).append(path)
             else:
                 unmatched_ids.add(printable(whole))
-    return files | exact, unmatched_ids
+    return by_name | exact, unmatched_ids
 
 
 def _stop(error: OSError) -> None:
@@ -198,9 +168,6 @@ def _phone(label: str) -> str:
 
 def _is_spoken(word: str) -> bool:
     return not is_silence(word) and word.strip().lower() != UNKNOWN
-
-
-# -- both -----------------------------------------------------------------------------------------------
 
 
 def _interval(start: float, end: float, label: str) -> Interval | None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from resdavenet_vq.config import Flickr8k
-from resdavenet_vq.corpus.manifest import NO_ALIGNMENT, Manifest, Refusal, Utterance
+from resdavenet_vq.corpus.manifest import NO_ALIGNMENT, Manifest, Utterance
 from resdavenet_vq.corpus.rows import path_fault, read_lines
 from resdavenet_vq.errors import InputError
 
@@ -29,20 +29,11 @@ SEVERAL_TEXTS = "several texts"
 _CAPTION_NUMBER = re.compile(r"#[0-9]{1,9}")
 
 
-class Files:
-    """The places of the corpus's files."""
-
-    def __init__(self, corpus: Flickr8k) -> None:
-        self.wavs = corpus.audio_folder / "wavs"
-        self.wav2capt = corpus.audio_folder / "wav2capt.txt"
-        self.wav2spk = corpus.audio_folder / "wav2spk.txt"
-        self.tokens = corpus.text_folder / "Flickr8k.token.txt"
-        self.image_lists = {split: corpus.text_folder / f"Flickr_8k.{split}Images.txt" for split in corpus.splits}
-
-    @property
-    def all(self) -> tuple[Path, ...]:
-        """The files that any split is read from: images in the other lists are in no doubt of a split."""
-        return (self.wav2capt, self.wav2spk, self.tokens, *self.image_lists.values())
+def files_of(corpus: Flickr8k) -> tuple[Path, ...]:
+    """The files that any split is read from: captions, speakers, texts, and the images of every split, in order."""
+    audio, text = corpus.audio_folder, corpus.text_folder
+    lists = [text / f"Flickr_8k.{split}Images.txt" for split in corpus.splits]
+    return (audio / "wav2capt.txt", audio / "wav2spk.txt", text / "Flickr8k.token.txt", *lists)
 
 
 def read(corpus: Flickr8k, split: str) -> Manifest:
@@ -56,18 +47,18 @@ def read(corpus: Flickr8k, split: str) -> Manifest:
     Raises InputError for an unreadable file, an image in two splits, and a split without any caption.
     """
     manifest = Manifest(counted={NO_ALIGNMENT: 0})
-    files = Files(corpus)
-    split_of = _splits(files.image_lists, split, manifest)
-    speakers = _speakers(files.wav2spk, manifest)
-    texts = _texts(files.tokens, manifest)
+    wav2capt, wav2spk, tokens, *lists = files_of(corpus)
+    image_lists = dict(zip(corpus.splits, lists, strict=True))
+    split_of = _splits(image_lists, split, manifest)
+    speakers, texts = _speakers(wav2spk, manifest), _texts(tokens, manifest)
     spoken: set[str] = set()
     line_of: dict[tuple[str, str], int] = {}
-    for line, row in read_lines(files.wav2capt):
+    for line, row in read_lines(wav2capt):
         wav, image, number, faults = _caption(row)
         if not faults:
             if split_of.get(image) != split:
                 if image not in split_of:
-                    manifest.notice(IN_NO_SPLIT, f"{files.wav2capt.name} line {line}: {wav} {image}")
+                    manifest.notice(IN_NO_SPLIT, f"{wav2capt.name} line {line}: {wav} {image}")
                 continue
             utterance_id = str(PurePosixPath(wav).with_suffix(""))
             faults = [
@@ -76,28 +67,17 @@ def read(corpus: Flickr8k, split: str) -> Manifest:
                 if line_of.setdefault(key, line) != line
             ]
         if faults:
-            refused = f"{files.wav2capt.name} line {line}: {'; '.join(faults)}"
-            manifest.refused.append(Refusal(len(manifest.utterances) + len(manifest.refused), "", wav, refused))
+            manifest.refuse("", wav, f"{wav2capt.name} line {line}: {'; '.join(faults)}")
             continue
         spoken.add(image)
-        manifest.utterances.append(
-            Utterance(
-                id=utterance_id,
-                wav=files.wavs / wav,
-                image=corpus.image_folder / image,
-                image_id=image,
-                speaker=_speaker(speakers, wav, manifest),
-                text=_text(texts, image + number, manifest),
-                words=None,
-                phones=None,
-            )
-        )
+        files = corpus.audio_folder / "wavs" / wav, corpus.image_folder / image
+        speaker = _look_up(speakers, wav, NO_SPEAKER, SEVERAL_SPEAKERS, manifest)
+        text = _look_up(texts, image + number, NO_TEXT, SEVERAL_TEXTS, manifest)
+        manifest.utterances.append(Utterance(utterance_id, *files, image, speaker, text, words=None, phones=None))
         manifest.counted[NO_ALIGNMENT] += 1
     images = [image for image, belongs in split_of.items() if belongs == split]
     if not spoken and not manifest.refused:
-        raise InputError(
-            f"{files.wav2capt}: no caption of any of the {len(images)} images in {files.image_lists[split]}"
-        )
+        raise InputError(f"{wav2capt}: no caption of any of the {len(images)} images in {image_lists[split]}")
     for image in images:
         if image not in spoken:
             manifest.notice(NO_CAPTIONS, image)
@@ -162,15 +142,8 @@ def _texts(path: Path, manifest: Manifest) -> dict[str, str | None]:
     return texts
 
 
-def _speaker(speakers: dict[str, str | None], wav: str, manifest: Manifest) -> str | None:
-    speaker = speakers.get(wav)
-    if speaker is None:
-        manifest.notice(SEVERAL_SPEAKERS if wav in speakers else NO_SPEAKER, wav)
-    return speaker
-
-
-def _text(texts: dict[str, str | None], caption: str, manifest: Manifest) -> str | None:
-    text = texts.get(caption)
-    if text is None:
-        manifest.notice(SEVERAL_TEXTS if caption in texts else NO_TEXT, caption)
-    return text
+def _look_up(values: dict[str, str | None], key: str, missing: str, several: str, manifest: Manifest) -> str | None:
+    value = values.get(key)
+    if value is None:
+        manifest.notice(several if key in values else missing, key)
+    return value

@@ -11,23 +11,21 @@ import math
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from resdavenet_vq.errors import InputError
 
-NO_ALIGNMENT = "no alignment"
-"""The name under which utterances without aligned words are counted."""
+NO_ALIGNMENT = "no alignment"  # the name under which utterances without aligned words are counted
 
-MOST_NAMED = 100
-"""Largest number of names listed of each kind of thing noticed."""
+MOST_NAMED = 100  # largest number of names listed of each kind of thing noticed
 
 PAUSES = frozenset({"", "sil", "sp", "<sil>", "<eps>", "<p:>", "<p>", "[silence]"})
 NOISES = frozenset({"spn", "nsn", "<spn>", "[noise]", "<noise>", "<usb>"})
-SILENCE_LABELS = frozenset(form(x) for x in PAUSES | NOISES for form in (str.lower, str.upper, str.title)) - {
-    "SP",
-    "Sp",
-}
-"""Labels of pauses and noises, which are neither words nor phones. None is a word that may be spoken, as NOISE or SP is."""
+FORMS = frozenset(form(label) for label in PAUSES | NOISES for form in (str.lower, str.upper, str.title))
+SILENCE_LABELS = FORMS - {"SP", "Sp"}
+"""Labels of pauses and noises: no words, no phones. None is a word that may be spoken, as NOISE or SP is."""
 
 
 def is_silence(label: str) -> bool:
@@ -40,7 +38,7 @@ class Interval(NamedTuple):
 
     start: float
     end: float
-    label: str
+    label: Annotated[str, AfterValidator(sys.intern)]  # few labels, millions of intervals
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,34 +57,22 @@ class Utterance:
     """Likewise, with pauses labelled SIL where the corpus labels them."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, from which `from_dict` makes an equal utterance."""
-        return {
-            "id": self.id,
-            "wav": str(self.wav),
-            "image": None if self.image is None else str(self.image),
-            "image_id": self.image_id,
-            "speaker": self.speaker,
-            "text": self.text,
-            "words": None if self.words is None else [list(word) for word in self.words],
-            "phones": None if self.phones is None else [list(phone) for phone in self.phones],
-        }
+        """Values for JSON, from which `from_dict` makes an equal utterance."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Utterance:
         """The utterance that `to_dict` described. Raises InputError for anything else."""
         try:
-            return cls(
-                id=_text(values["id"]),
-                wav=Path(_text(values["wav"])),
-                image=None if values["image"] is None else Path(_text(values["image"])),
-                image_id=_text_or_none(values["image_id"]),
-                speaker=_text_or_none(values["speaker"]),
-                text=_text_or_none(values["text"]),
-                words=_intervals(values["words"]),
-                phones=_intervals(values["phones"]),
-            )
-        except (KeyError, TypeError, ValueError) as e:
-            raise InputError(f"not a manifest row ({type(e).__name__}: {e}): {str(values)[:80]}") from None
+            return _UTTERANCE.validate_python(values)
+        except ValidationError as e:
+            fault = e.errors()[0]
+            where = ".".join(map(str, fault["loc"]))
+            raise InputError(f"not a manifest row ({where}: {fault['msg']}): {str(values)[:80]}") from None
+
+
+_UTTERANCE = TypeAdapter(Utterance)
 
 
 class Refusal(NamedTuple):
@@ -116,6 +102,10 @@ class Manifest:
         """The number of rows, refused ones included."""
         return len(self.utterances) + len({refusal.row for refusal in self.refused})
 
+    def refuse(self, utterance_id: str, file: str, reason: str) -> None:
+        """Refuses the next row."""
+        self.refused.append(Refusal(len(self.utterances) + len(self.refused), utterance_id, file, reason))
+
     def row_numbers(self) -> list[int]:
         """The row of each utterance in the split: all rows but the refused ones."""
         refused = {refusal.row for refusal in self.refused}
@@ -140,17 +130,9 @@ class Manifest:
 
 def refusals(refused: list[Refusal], rows: int) -> str:
     """A message that lists refused rows of so many."""
-    lines = [
-        f"row {refusal.row} ({refusal.id or 'no id'}): {refusal.file or 'no file'}: {refusal.reason}"
-        for refusal in refused
-    ]
-    return "\n".join(
-        [
-            f"{len(refused)} of {rows} rows cannot be used:",
-            *lines,
-            "Correct or remove them, or set preparation.bad_rows to skip to continue without them.",
-        ]
-    )
+    lines = [f"row {r.row} ({r.id or 'no id'}): {r.file or 'no file'}: {r.reason}" for r in refused]
+    remedy = "Correct or remove them, or set preparation.bad_rows to skip to continue without them."
+    return "\n".join([f"{len(refused)} of {rows} rows cannot be used:", *lines, remedy])
 
 
 def parse_alignment(text: str) -> tuple[tuple[Interval, ...] | None, int]:
@@ -174,32 +156,14 @@ def _parse_token(token: str) -> Interval | None:
     if len(parts) != 3 or not parts[1]:
         return None
     start, end = parse_seconds(parts[0]), parse_seconds(parts[2])
-    if start is None or end is None or not 0 <= start <= end < math.inf:
+    if not 0 <= start <= end < math.inf:
         return None
-    return Interval(start, end, sys.intern(parts[1]))  # few labels, millions of intervals
+    return Interval(start, end, sys.intern(parts[1]))
 
 
-def parse_seconds(text: str) -> float | None:
-    """The number as written in a file; Python's own 1_000 and non-ASCII digits are none."""
-    if "_" in text or not text.isascii():
-        return None
+def parse_seconds(text: str) -> float:
+    """The number as written in a file, NaN where there is none; Python's own 1_000 and non-ASCII digits are none."""
     try:
-        return float(text)
+        return float(text) if "_" not in text and text.isascii() else math.nan
     except ValueError:
-        return None
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
-
-
-def _text_or_none(value: object) -> str | None:
-    return None if value is None else _text(value)
-
-
-def _intervals(rows: list[Any] | None) -> tuple[Interval, ...] | None:
-    if rows is None:
-        return None
-    return tuple(Interval(float(start), float(end), sys.intern(_text(label))) for start, end, label in rows)
+        return math.nan

@@ -9,11 +9,9 @@ A row has `wav` and `image`, paths under the base paths, and where known `uttid`
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from resdavenet_vq.corpus.manifest import NO_ALIGNMENT, Manifest, Refusal, Utterance
-from resdavenet_vq.corpus.rows import Fields, base_path, kind, printable, read_json
-from resdavenet_vq.errors import InputError
+from resdavenet_vq.corpus.manifest import NO_ALIGNMENT, Manifest, Utterance
+from resdavenet_vq.corpus.rows import Fields, base_path, kind, printable, read_list
 
 BAD_TOKENS = "bad alignment tokens"
 
@@ -21,54 +19,34 @@ BAD_TOKENS = "bad alignment tokens"
 def read(json_path: Path, audio_base_path: Path | None = None, image_base_path: Path | None = None) -> Manifest:
     """The utterances of one JSON file, in its order.
 
-    Base paths given here replace those of the file; a relative one in the file starts at
-    the file's own folder, and where there is none that folder is the base.
-
-    A row is refused if it is no object, has no `wav`, a field that is no text, a path that is
-    absolute or has a `..`, or an id that an earlier row has. Raises InputError if the file as
-    a whole is unusable: unreadable, malformed, of another layout, or without rows.
+    Base paths given here replace those of the file; a relative one in the file starts at the file's own folder, and
+    where there is none that folder is the base. A row is refused if it is no object, has no `wav`, a field that is no
+    text, a path that is absolute or has a `..`, or an id that an earlier row has. Raises InputError if the file as a
+    whole is unusable: unreadable, malformed, of another layout, or without rows.
     """
-    content = read_json(json_path)
-    if not isinstance(content, dict) or not isinstance(content.get("data"), list):
-        raise InputError(f'{json_path}: not in the Places layout; it must be an object with a list "data"')
-    rows: list[Any] = content["data"]
-    if not rows:
-        raise InputError(f'{json_path}: no rows; its list "data" is empty')
+    content, rows = read_list(json_path, "data", "the Places layout")
     audio_base = audio_base_path or base_path(json_path, content, "audio_base_path")
     image_base = image_base_path or base_path(json_path, content, "image_base_path")
 
     manifest = Manifest(counted={BAD_TOKENS: 0, NO_ALIGNMENT: 0})
-    row_of_id: dict[str, int] = {}
+    place_of_id: dict[str, str] = {}
     for number, row in enumerate(rows):
         rows[number] = None  # parsed rows are not kept twice
         if not isinstance(row, dict):
-            manifest.refused.append(Refusal(number, "", "", f"not an object but {kind(row)}"))
+            manifest.refuse("", "", f"not an object but {kind(row)}")
             continue
         fields = Fields(row)
-        wav, image = fields.path("wav"), fields.path("image")
-        if row.get("wav") is None:
-            fields.faults.append("wav: missing")
-        utterance_id = fields.utterance_id(wav)
-        if utterance_id and row_of_id.setdefault(utterance_id, number) != number:
-            fields.faults.append(f"id: row {row_of_id[utterance_id]} has the same")
+        wav, image = fields.path("wav", required=True), fields.path("image")
+        utterance_id = fields.utterance_id(wav, f"row {number}", place_of_id)
         asr_text, text, speaker = fields.text("asr_text"), fields.text("text"), fields.text("speaker")
         words, bad_words = fields.alignment("text_alignment")
         phones, bad_phones = fields.alignment("phone_alignment")
         if fields.faults or wav is None:
-            manifest.refused.append(Refusal(number, utterance_id, printable(row.get("wav")), "; ".join(fields.faults)))
+            manifest.refuse(utterance_id, printable(row.get("wav")), "; ".join(fields.faults))
             continue
         manifest.counted[BAD_TOKENS] += bad_words + bad_phones
         manifest.counted[NO_ALIGNMENT] += words is None
-        manifest.utterances.append(
-            Utterance(
-                id=utterance_id,
-                wav=audio_base / wav,
-                image=None if image is None else image_base / image,
-                image_id=image,
-                speaker=speaker,
-                text=text if asr_text is None else asr_text,
-                words=words,
-                phones=phones,
-            )
-        )
+        files = audio_base / wav, None if image is None else image_base / image
+        text = text if asr_text is None else asr_text
+        manifest.utterances.append(Utterance(utterance_id, *files, image, speaker, text, words, phones))
     return manifest

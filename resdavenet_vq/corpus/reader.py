@@ -22,9 +22,9 @@ def files_of(corpus: PlacesAudio | SpokenCoco | Flickr8k, split: str) -> tuple[P
         case SpokenCoco(karpathy_splits=Path() as splits):
             return (*corpus.metadata.values(), splits)
         case Flickr8k():
-            from resdavenet_vq.corpus.flickr8k import Files
+            from resdavenet_vq.corpus import flickr8k
 
-            return Files(corpus).all
+            return flickr8k.files_of(corpus)
     raise TypeError(type(corpus))
 
 

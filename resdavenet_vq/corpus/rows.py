@@ -21,30 +21,30 @@ class Fields:
     def text(self, key: str) -> str | None:
         """A field that must be text."""
         value = self.row.get(key)
-        if value is None:
-            return None
-        if not isinstance(value, str):
-            self.faults.append(f"{key}: not text but {kind(value)}")
-            return None
-        if not is_unicode(value):
-            self.faults.append(f"{key}: not valid Unicode")
-            return None
-        return value
+        if value is None or (isinstance(value, str) and is_unicode(value)):
+            return value
+        fault = "not valid Unicode" if isinstance(value, str) else f"not text but {kind(value)}"
+        self.faults.append(f"{key}: {fault}")
+        return None
 
-    def path(self, key: str) -> str | None:
+    def path(self, key: str, *, required: bool = False) -> str | None:
         """A field that must be a path below a base folder."""
+        if required and self.row.get(key) is None:
+            self.faults.append(f"{key}: missing")
         text = self.text(key)
         if text is not None and (fault := path_fault(text)):
             self.faults.append(f"{key}: {fault}")
             return None
         return text
 
-    def utterance_id(self, wav: str | None) -> str:
-        """The utterance's id, else its wav path without suffix; empty where neither is sound."""
-        utterance_id = self.path("uttid")
-        if utterance_id is None and wav is not None and self.row.get("uttid") is None:
+    def utterance_id(self, wav: str | None, place: str, place_of_id: dict[str, str]) -> str:
+        """The utterance's id, else its wav path without suffix; empty where neither is sound. It must be new."""
+        utterance_id = self.path("uttid") or ""
+        if wav is not None and self.row.get("uttid") is None:
             utterance_id = str(PurePosixPath(wav).with_suffix(""))
-        return utterance_id or ""
+        if utterance_id and place_of_id.setdefault(utterance_id, place) != place:
+            self.faults.append(f"id: {place_of_id[utterance_id]} has the same")
+        return utterance_id
 
     def alignment(self, key: str) -> tuple[tuple[Interval, ...] | None, int]:
         """The intervals in a field, and how many of its tokens were bad."""
@@ -52,29 +52,29 @@ class Fields:
         return (None, 0) if text is None else parse_alignment(text)
 
 
-def read_json(path: Path) -> Any:
-    """The value in a JSON file of any content. Raises InputError naming the file."""
+def read_list(path: Path, key: str, layout: str) -> tuple[dict[str, Any], list[Any]]:
+    """The object in a JSON file of any content, and the list in it. Raises InputError naming the file."""
     try:
-        return files.read_json(path)
-    except OSError as e:
-        raise InputError(f"{path}: cannot be read ({e.strerror})") from None
+        with files.reading(path):
+            content = files.read_json(path)
     except RecursionError:
         raise InputError(f"{path}: nested too deeply for a corpus file") from None
     except ValueError as e:  # a number of thousands of digits, or a path that no system has
         raise InputError(f"{path}: cannot be read as JSON ({e})") from None
+    if not isinstance(content, dict) or not isinstance(content.get(key), list):
+        raise InputError(f'{path}: not in {layout}; it must be an object with a list "{key}"')
+    if not content[key]:
+        raise InputError(f'{path}: no rows; its list "{key}" is empty')
+    return content, content[key]
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """The non-blank lines of a UTF-8 text file, with their numbers from 1. Raises InputError naming the file."""
     try:
-        with path.open(encoding="utf-8-sig", newline="\n") as file:
+        with files.reading(path), path.open(encoding="utf-8-sig", newline="\n") as file:
             for number, line in enumerate(file, 1):
                 if text := line.strip():
                     yield number, text
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except OSError as e:
-        raise InputError(f"{path}: cannot be read ({e.strerror})") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8 text") from None
 
@@ -121,13 +121,5 @@ def printable(value: object) -> str:
 
 def kind(value: object) -> str:
     """What a JSON value is, in words."""
-    names = {
-        bool: "true or false",
-        int: "a number",
-        float: "a number",
-        list: "a list",
-        dict: "an object",
-        str: "text",
-        type(None): "null",
-    }
-    return names[type(value)]
+    names = {bool: "true or false", list: "a list", dict: "an object", str: "text", type(None): "null"}
+    return names.get(type(value), "a number")

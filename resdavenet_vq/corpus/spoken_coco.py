@@ -16,12 +16,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from resdavenet_vq.config import SpokenCoco
-from resdavenet_vq.corpus.manifest import NO_ALIGNMENT, Manifest, Refusal, Utterance
-from resdavenet_vq.corpus.rows import Fields, base_path, kind, printable, read_json
+from resdavenet_vq.corpus.manifest import NO_ALIGNMENT, Manifest, Utterance
+from resdavenet_vq.corpus.rows import Fields, base_path, kind, printable, read_list
 from resdavenet_vq.errors import InputError
 
-RESTVAL = "restval"
-"""Images of COCO's validation set that Karpathy's splits leave for training."""
+RESTVAL = "restval"  # images of COCO's validation set that Karpathy's splits leave for training
 
 NO_CAPTIONS = "images without captions"
 LISTED_TWICE = "images listed twice"
@@ -58,7 +57,7 @@ def read(corpus: SpokenCoco, split: str) -> Manifest:
         image, captions, fault = _image(entry.content)
         name = PurePosixPath(image).name
         if fault:
-            _refuse(manifest, "", image, f"{entry.place}: {fault}")
+            manifest.refuse("", image, f"{entry.place}: {fault}")
         elif split_of is not None and name not in split_of:
             manifest.notice(IN_NO_SPLIT, image)
         elif split_of is None or split_of[name] == split:
@@ -77,12 +76,7 @@ def _entries(corpus: SpokenCoco, split: str) -> Iterator[_Entry]:
     """The images of all files that may have some of the split's."""
     paths = list(corpus.metadata.values()) if corpus.karpathy_splits else [corpus.metadata[split]]
     for path in paths:
-        content = read_json(path)
-        if not isinstance(content, dict) or not isinstance(content.get("data"), list):
-            raise InputError(f'{path}: not in the layout of SpokenCOCO; it must be an object with a list "data"')
-        entries: list[Any] = content["data"]
-        if not entries:
-            raise InputError(f'{path}: no images; its list "data" is empty')
+        content, entries = read_list(path, "data", "the layout of SpokenCOCO")
         audio_base = corpus.audio_base_path or base_path(path, content, "audio_base_path")
         image_base = corpus.image_base_path or base_path(path, content, "image_base_path")
         file = f"{path.name}: " if len(paths) > 1 else ""
@@ -96,17 +90,11 @@ def _image(content: object) -> tuple[str, list[Any], str]:
     if not isinstance(content, dict):
         return "", [], f"not an object but {kind(content)}"
     fields = Fields(content)
-    image = fields.path("image")
+    image = fields.path("image", required=True) or printable(content.get("image"))
     captions = content.get("captions")
-    if content.get("image") is None:
-        fields.faults.append("image: missing")
     if not isinstance(captions, list):
         fields.faults.append(f"captions: not a list but {kind(captions)}")
-    return (
-        image or printable(content.get("image")),
-        captions if isinstance(captions, list) else [],
-        "; ".join(fields.faults),
-    )
+    return image, captions if isinstance(captions, list) else [], "; ".join(fields.faults)
 
 
 def _add(
@@ -114,55 +102,32 @@ def _add(
 ) -> None:
     """Adds a caption to the manifest, or to its refusals."""
     if not isinstance(caption, Mapping):
-        _refuse(manifest, "", "", f"{place}: not an object but {kind(caption)}")
+        manifest.refuse("", "", f"{place}: not an object but {kind(caption)}")
         return
     fields = Fields(caption)
-    wav = fields.path("wav")
-    if caption.get("wav") is None:
-        fields.faults.append("wav: missing")
-    utterance_id = fields.utterance_id(wav)
-    if utterance_id and place_of_id.setdefault(utterance_id, place) != place:
-        fields.faults.append(f"id: {place_of_id[utterance_id]} has the same")
+    wav = fields.path("wav", required=True)
+    utterance_id = fields.utterance_id(wav, place, place_of_id)
     speaker, text = fields.text("speaker"), fields.text("text")
     if fields.faults or wav is None:
-        _refuse(manifest, utterance_id, printable(caption.get("wav")), f"{place}: {'; '.join(fields.faults)}")
+        manifest.refuse(utterance_id, printable(caption.get("wav")), f"{place}: {'; '.join(fields.faults)}")
         return
     manifest.counted[NO_ALIGNMENT] += 1
-    manifest.utterances.append(
-        Utterance(
-            id=utterance_id,
-            wav=entry.audio_base / wav,
-            image=entry.image_base / image,
-            image_id=image,
-            speaker=speaker,
-            text=text,
-            words=None,
-            phones=None,
-        )
-    )
-
-
-def _refuse(manifest: Manifest, utterance_id: str, file: str, reason: str) -> None:
-    row = len(manifest.utterances) + len(manifest.refused)
-    manifest.refused.append(Refusal(row, utterance_id, file, reason))
+    files = entry.audio_base / wav, entry.image_base / image
+    manifest.utterances.append(Utterance(utterance_id, *files, image, speaker, text, words=None, phones=None))
 
 
 def _karpathy_splits(path: Path, corpus: SpokenCoco) -> dict[str, str]:
     """The split of every image by its file name. Raises InputError with all faults of the file."""
-    content = read_json(path)
-    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
-        raise InputError(f'{path}: not in the layout of Karpathy\'s splits; it must be an object with a list "images"')
+    _, rows = read_list(path, "images", "the layout of Karpathy's splits")
     names = {name: name for name in corpus.splits} | {RESTVAL: "train"}
     split_of: dict[str, str] = {}
     faults = []
-    for number, row in enumerate(content["images"]):
+    for number, row in enumerate(rows):
         if not isinstance(row, dict):
             faults.append(f"images[{number}]: not an object but {kind(row)}")
             continue
         fields = Fields(row)
-        name, split = fields.path("filename"), fields.text("split")
-        if row.get("filename") is None:
-            fields.faults.append("filename: missing")
+        name, split = fields.path("filename", required=True), fields.text("split")
         if split not in names:
             fields.faults.append(f"split: {printable(split)!r} is none of {', '.join(names)}")
         elif name is not None and split_of.setdefault(PurePosixPath(name).name, names[split]) != names[split]:
@@ -181,11 +146,9 @@ def _notice_absent(
         raise InputError(f"{corpus.karpathy_splits}: no image is in the split {split!r}")
     if not corpus_names and not manifest.refused:
         theirs = manifest.noticed.get(IN_NO_SPLIT)
-        others = f"which has such as {theirs[0]!r}" if theirs else "which has those of other splits alone"
-        raise InputError(
-            f"{corpus.karpathy_splits}: none of its {len(names)} images of {split!r}, such as {names[0]!r},"
-            f" is in the corpus, {others}"
-        )
+        others = f"such as {theirs[0]!r}" if theirs else "those of other splits alone"
+        images = f"none of its {len(names)} images of {split!r}, such as {names[0]!r}"
+        raise InputError(f"{corpus.karpathy_splits}: {images}, is in the corpus, which has {others}")
     for name in names:
         if name not in corpus_names:
             manifest.notice(NOT_IN_CORPUS, name)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from resdavenet_vq.corpus.manifest import Interval
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import atomic_write
+from resdavenet_vq.files import atomic_write, reading
 
 _TOKEN = re.compile(r'"(?:[^"]|"")*"|(?<!\S)[-+]?\d[-+.\deE]*(?!\S)|<exists>')
 """What Praat itself reads: strings, numbers that stand alone, flags. All else is for people."""
@@ -30,26 +30,12 @@ def write(path: Path, tiers: Mapping[str, Sequence[Interval]], duration: float) 
     end = max([duration, *(interval.end for intervals in tiers.values() for interval in intervals)])
     if not (math.isfinite(end) and end > 0):
         raise InputError(f"{path}: a TextGrid of {end} s cannot be written")
-    lines = [
-        'File type = "ooTextFile"',
-        'Object class = "TextGrid"',
-        "",
-        "xmin = 0",
-        f"xmax = {end!r}",
-        "tiers? <exists>",
-        f"size = {len(tiers)}",
-        "item []:",
-    ]
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end!r}"]
+    lines += ["tiers? <exists>", f"size = {len(tiers)}", "item []:"]
     for number, (name, intervals) in enumerate(tiers.items(), 1):
         filled = list(_filled(path, name, intervals, end))
-        lines += [
-            f"    item [{number}]:",
-            '        class = "IntervalTier"',
-            f"        name = {_quoted(name)}",
-            "        xmin = 0",
-            f"        xmax = {end!r}",
-            f"        intervals: size = {len(filled)}",
-        ]
+        lines += [f"    item [{number}]:", '        class = "IntervalTier"', f"        name = {_quoted(name)}"]
+        lines += ["        xmin = 0", f"        xmax = {end!r}", f"        intervals: size = {len(filled)}"]
         for i, interval in enumerate(filled, 1):
             lines += [
                 f"        intervals [{i}]:",
@@ -81,10 +67,8 @@ def read(path: Path) -> dict[str, tuple[Interval, ...]]:
 
     Raises InputError where the file cannot be read, is no such TextGrid, or has two interval tiers of one name.
     """
-    try:
+    with reading(path):
         data = path.read_bytes()
-    except OSError as e:
-        raise InputError(f"{path}: cannot be read ({e.strerror})") from None
     try:
         text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as e:
@@ -126,8 +110,7 @@ def _filled(path: Path, tier: str, intervals: Sequence[Interval], end: float) ->
         if not (math.isfinite(interval.start) and before <= interval.start < interval.end):
             raise InputError(
                 f"{path}: tier {tier!r}: {interval.label!r} from {interval.start} to {interval.end} s is empty or"
-                f" begins before {before} s, where its predecessor ends; intervals of a tier must be in time order and"
-                " must not overlap"
+                f" begins before {before} s, where its predecessor ends; a tier is in time order, without overlap"
             )
         if interval.start > before:
             yield Interval(before, interval.start, "")

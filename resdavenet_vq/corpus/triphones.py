@@ -14,8 +14,7 @@ from resdavenet_vq.corpus.manifest import Interval, is_silence
 
 HEADER = "#file onset offset #phone prev-phone next-phone speaker"
 
-SHORTEST = 0.07
-"""Shortest duration of an item in seconds: a slow layer has no frame for shorter tokens."""
+SHORTEST = 0.07  # shortest duration of an item in seconds: a slow layer has no frame for shorter tokens
 
 
 class Token(NamedTuple):

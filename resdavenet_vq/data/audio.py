@@ -5,23 +5,22 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 import soxr
 
+from resdavenet_vq import files
 from resdavenet_vq.data.features import RESAMPLER, SAMPLE_RATE, decibels, frame_count, log_mel, mel_power
 from resdavenet_vq.errors import InputError
 
-WHOLE = 1 << 23
-"""Longest recording, in samples, that is read at once: almost nine minutes."""
+WHOLE = 1 << 23  # longest recording, in samples, that is read at once: almost nine minutes
 
-BLOCK = 1 << 18
-"""Samples at 16 kHz in the blocks of longer ones."""
+BLOCK = 1 << 18  # samples at 16 kHz in the blocks of longer ones
 
 _SAMPLE_RATES = range(4_000, 384_001)  # a rate of 1 Hz would grow 16,000-fold
 _PCM, _BITS = 1, 16
@@ -35,14 +34,12 @@ def read_wav(path: Path, *, allow_silent: bool = True) -> np.ndarray:
     """
     plain = _read_plain(path)
     if plain is not None and plain[0] in _SAMPLE_RATES:
-        rate, promised, finite, samples = plain[0], len(plain[1]), True, _mono(plain[1])
+        rate, n_promised, samples = plain[0], len(plain[1]), _mono(plain[1])
     else:
-        with open_audio(path) as audio:
-            rate, promised = audio.samplerate, audio.frames
-            samples = read_mono(audio)
-        finite = bool(np.isfinite(samples).all())
-    constant = not len(samples) or bool(samples.min() == samples.max())
-    _check_samples(path, len(samples), promised, finite=finite, constant=constant, allow_silent=allow_silent)
+        with _open(path) as audio:
+            rate, n_promised, samples = audio.samplerate, audio.frames, _read_mono(audio)
+    low, high = (samples.min(), samples.max()) if len(samples) else (0, 0)
+    _check_samples(path, len(samples), n_promised, low, high, allow_silent=allow_silent)
     if rate != SAMPLE_RATE and len(samples):
         samples = soxr.resample(samples, rate, SAMPLE_RATE, quality=RESAMPLER)
     return samples
@@ -56,22 +53,25 @@ def length_of_wav(path: Path) -> int:
 
 
 @contextmanager
-def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
-    """An open audio file. Raises InputError naming it: missing, unreadable even later, or of an unlikely rate."""
+def _open(path: Path) -> Iterator[soundfile.SoundFile]:
+    """Raises InputError naming the file: missing, unreadable even later, or of an unlikely rate."""
     with _opening(path), soundfile.SoundFile(path) as audio:
         if audio.samplerate not in _SAMPLE_RATES:
-            raise InputError(
-                f"{path}: a sample rate of {audio.samplerate} Hz is not that of speech"
-                f" ({_SAMPLE_RATES[0]} to {_SAMPLE_RATES[-1]})"
-            )
+            limits = f"{_SAMPLE_RATES[0]} to {_SAMPLE_RATES[-1]}"
+            raise InputError(f"{path}: a sample rate of {audio.samplerate} Hz is not that of speech ({limits})")
         yield audio
 
 
-def read_mono(audio: soundfile.SoundFile, limit: int = -1) -> np.ndarray:
+def _read_mono(audio: soundfile.SoundFile, limit: int = -1) -> np.ndarray:
     """The next samples of a file, at most `limit`, as float32 (samples,) at its own rate: channels averaged."""
-    if audio.subtype == "PCM_16":  # libsndfile makes the same floats, three times slower
-        return _mono(audio.read(limit, dtype="int16", always_2d=True))
-    return _mono(audio.read(limit, dtype="float32", always_2d=True))
+    dtype = "int16" if audio.subtype == "PCM_16" else "float32"  # libsndfile makes the same floats, three times slower
+    return _mono(audio.read(limit, dtype=dtype, always_2d=True))
+
+
+def _read_blocks(path: Path) -> Iterator[np.ndarray]:
+    with _open(path) as audio:
+        while len(block := _read_mono(audio, BLOCK)):
+            yield block
 
 
 class Recording:
@@ -79,30 +79,18 @@ class Recording:
 
     Samples, features and refusals are those of `read_wav` and `log_mel`, bit for bit. A recording longer than `WHOLE`
     is read three times: for its length, mean and faults; for its loudest moment, which its decibels refer to; and for
-    its features.
-
-    Attributes
-    ----------
-    path : Path
-    n_samples : samples at 16 kHz
-    n_frames : log-mel frames
-    duration : seconds
-
-    Raises InputError as `read_wav` does.
+    its features. It has `n_samples` at 16 kHz, `n_frames` of features, and a `duration` in seconds.
     """
 
     def __init__(self, path: Path, *, allow_silent: bool = False, whole: int = WHOLE) -> None:
         self.path, self._whole = path, whole
-        read, low, high = 0, np.inf, -np.inf
-        finite = True
-        with open_audio(path) as audio:
-            self._rate, promised = audio.samplerate, audio.frames
-            while len(block := read_mono(audio, BLOCK)):
-                read, finite = read + len(block), finite and bool(np.isfinite(block).all())
-                low, high = min(low, block.min()), max(high, block.max())
-        constant = not read or bool(low == high)
-        _check_samples(path, read, promised, finite=finite, constant=constant, allow_silent=allow_silent)
-        self.n_samples = int(read * SAMPLE_RATE / self._rate + 0.5)
+        with _open(path) as audio:
+            self._rate, n_promised = audio.samplerate, audio.frames
+        n, low, high = 0, np.inf, -np.inf
+        for block in _read_blocks(path):
+            n, low, high = n + len(block), np.minimum(low, block.min()), np.maximum(high, block.max())
+        _check_samples(path, n, n_promised, low, high, allow_silent=allow_silent)
+        self.n_samples = int(n * SAMPLE_RATE / self._rate + 0.5)
         self.n_frames = frame_count(self.n_samples)
         self.duration = self.n_samples / SAMPLE_RATE
 
@@ -113,39 +101,29 @@ class Recording:
             return
         # A sum of 16-bit samples is exact in double precision, in whatever order.
         mean = np.float32(sum(float(block.sum(dtype=np.float64)) for block in self._samples()) / self.n_samples)
-        loudest = max(float(mel.max()) for mel in self._mel_power(mean))
-        for mel in self._mel_power(mean):
+        loudest = max(float(mel.max()) for mel in mel_power(self._samples(), self.n_samples, mean))
+        for mel in mel_power(self._samples(), self.n_samples, mean):
             yield decibels(mel, loudest)
-
-    def _mel_power(self, mean: np.float32) -> Iterator[np.ndarray]:
-        return mel_power(self._samples(), self.n_samples, mean)
 
     def _samples(self) -> Iterator[np.ndarray]:
         """The audio at 16 kHz in blocks of equal length, the last one shorter."""
-        return _of_equal_length(self._resampled(), BLOCK)
+        buffer = np.empty(0, np.float32)
+        for block in self._resampled():
+            buffer = np.concatenate([buffer, block])
+            while len(buffer) >= BLOCK:
+                yield buffer[:BLOCK]
+                buffer = buffer[BLOCK:]
+        if len(buffer):
+            yield buffer
 
     def _resampled(self) -> Iterator[np.ndarray]:
-        with open_audio(self.path) as audio:
-            if self._rate == SAMPLE_RATE:
-                while len(block := read_mono(audio, BLOCK)):
-                    yield block
-                return
-            stream = soxr.ResampleStream(self._rate, SAMPLE_RATE, 1, dtype="float32", quality=RESAMPLER)
-            while len(block := read_mono(audio, BLOCK)):
-                yield stream.resample_chunk(block)
-            yield stream.resample_chunk(np.empty(0, np.float32), last=True)
-
-
-def _of_equal_length(blocks: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
-    """The same samples in blocks of another length."""
-    buffer = np.empty(0, np.float32)
-    for block in blocks:
-        buffer = np.concatenate([buffer, block])
-        while len(buffer) >= length:
-            yield buffer[:length]
-            buffer = buffer[length:]
-    if len(buffer):
-        yield buffer
+        if self._rate == SAMPLE_RATE:
+            yield from _read_blocks(self.path)
+            return
+        stream = soxr.ResampleStream(self._rate, SAMPLE_RATE, 1, dtype="float32", quality=RESAMPLER)
+        for block in _read_blocks(self.path):
+            yield stream.resample_chunk(block)
+        yield stream.resample_chunk(np.empty(0, np.float32), last=True)
 
 
 def _mono(channels: np.ndarray) -> np.ndarray:
@@ -157,15 +135,15 @@ def _mono(channels: np.ndarray) -> np.ndarray:
     return mono
 
 
-def _check_samples(path: Path, n: int, promised: int, *, finite: bool, constant: bool, allow_silent: bool) -> None:
-    """Raises InputError for audio that no utterance may have, of which `n` samples could be read."""
-    if n != promised:
-        raise InputError(f"{path}: truncated, {n} of {promised} samples could be read")
-    if not finite:
+def _check_samples(path: Path, n: int, n_promised: int, low: float, high: float, *, allow_silent: bool) -> None:
+    """Raises InputError for audio that no utterance may have, of which `n` samples from low to high could be read."""
+    if n != n_promised:
+        raise InputError(f"{path}: truncated, {n} of {n_promised} samples could be read")
+    if n and not np.isfinite([low, high]).all():
         raise InputError(f"{path}: contains NaN or infinite samples")
     if not allow_silent and not n:
         raise InputError(f"{path}: no samples")
-    if not allow_silent and constant:
+    if not allow_silent and low == high:
         raise InputError(f"{path}: silent, all samples are equal")
 
 
@@ -173,46 +151,38 @@ def _check_samples(path: Path, n: int, promised: int, *, finite: bool, constant:
 def _opening(path: Path) -> Iterator[None]:
     """Checks the header first, and makes InputErrors of what the system and libsndfile raise."""
     try:
-        with path.open("rb") as file:
-            _parse_header(path, file)
-        yield
-    except OSError as e:
-        reason = "no such file" if isinstance(e, FileNotFoundError) else f"cannot be read ({e.strerror or e})"
-        raise InputError(f"{path}: {reason}") from None
+        with files.reading(path):
+            with path.open("rb") as file:
+                _parse_header(path, file)
+            yield
     except soundfile.LibsndfileError as e:
         raise InputError(f"{path}: cannot be read as audio ({e.error_string.rstrip('.')})") from None
-
-
-class _Plain(NamedTuple):
-    """16-bit PCM that reaches to the end of the file."""
-
-    rate: int
-    channels: int
-    start: int
-    """Of the samples, in bytes."""
 
 
 def _read_plain(path: Path) -> tuple[int, np.ndarray] | None:
     """The sample rate and the samples, int16 (samples, channels), of a plain wav file; None for any other.
 
     Most speech corpora are such files, and libsndfile takes three times as long to give the same numbers. Whatever else
-    a file is, and any fault, is left to `open_audio`.
+    a file is, and any fault, is left to `_open`.
     """
     try:
         with path.open("rb") as file:
             plain = _parse_header(path, file)
             if plain is None:
                 return None
-            file.seek(plain.start)
+            rate, n_channels, start = plain
+            file.seek(start)
             samples = np.fromfile(file, "<i2")
             size = os.fstat(file.fileno()).st_size
     except (OSError, InputError):
         return None
-    return (plain.rate, samples.reshape(-1, plain.channels)) if 2 * len(samples) == size - plain.start else None
+    return (rate, samples.reshape(-1, n_channels)) if 2 * len(samples) == size - start else None
 
 
-def _parse_header(path: Path, file: BinaryIO) -> _Plain | None:
-    """Whether a file is a plain wav file. Raises InputError for a RIFF file that is shorter than its header promises.
+def _parse_header(path: Path, file: BinaryIO) -> tuple[int, int, int] | None:
+    """The rate, the channels and the first sample's byte of 16-bit PCM that reaches to the end of a wav file.
+
+    None for any other file. Raises InputError for a RIFF file that is shorter than its header promises.
 
     libsndfile silently returns fewer samples for a truncated file. Other formats state their length, which is checked
     after reading.
@@ -240,10 +210,9 @@ def _parse_header(path: Path, file: BinaryIO) -> _Plain | None:
     raise InputError(f"{path}: truncated, the header ends before any audio")
 
 
-def _plain(form: bytes, start: int, size: int) -> _Plain | None:
-    """What the 16 bytes of a format chunk and the samples' place make, if the samples are whole 16-bit PCM."""
+def _plain(form: bytes, start: int, size: int) -> tuple[int, int, int] | None:
     if len(form) < 16:
         return None
     tag, channels, rate, _, width, bits = struct.unpack("<HHIIHH", form)
     is_plain = tag == _PCM and bits == _BITS and channels and width == channels * _BITS // 8
-    return _Plain(rate, channels, start) if is_plain and size and size % width == 0 else None
+    return (rate, channels, start) if is_plain and size and size % width == 0 else None

@@ -11,6 +11,7 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import batched
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -57,9 +58,7 @@ def training_batches(
     start_step: int = 0,
     last_epoch: int | None = None,
 ) -> Iterable[Batch]:
-    """The batches of an epoch, counted from 1, in random order, beginning at `start_step`.
-
-    Utterances without an image are left out.
+    """The batches of an epoch, counted from 1, in random order, beginning at `start_step`, without speech alone.
 
     With `last_epoch` those of the following epochs come after them, read ahead by the same workers.
     `batch_size` is the global batch's; rank r of `world` gets every world-th pair beginning with
@@ -72,17 +71,15 @@ def training_batches(
     if not len(pairs):
         raise InputError(f"{store.path}: has no utterance with an image to train on")
     dataset = _TrainingBatches(store, image, pairs, batch_size, pad_to, pad_value, seed, rank, world)
-    return _load(
-        dataset, range((epoch - 1) * dataset.steps + start_step, (last_epoch or epoch) * dataset.steps), workers
-    )
+    steps = range((epoch - 1) * dataset.steps + start_step, (last_epoch or epoch) * dataset.steps)
+    return _load(dataset, steps, workers)
 
 
 def evaluation_images(
     store: Store, image: ImageModel, batch_size: int, workers: int
 ) -> Iterable[tuple[Tensor, np.ndarray]]:
     """Every image of the store once, in order: center crops (b, 3, crop, crop) uint8 and image numbers (b,) int64."""
-    numbers = np.arange(len(store.image_ids))
-    batches = [numbers[start : start + batch_size] for start in range(0, len(numbers), batch_size)]
+    batches = [np.array(numbers) for numbers in batched(range(len(store.image_ids)), batch_size)]
     return _load(_EvaluationImages(store, image, batches), range(len(batches)), workers)
 
 
@@ -110,7 +107,7 @@ def without_traceback(error: InputError) -> InputError:
 
 @dataclass
 class _TrainingBatches(Dataset[Batch]):
-    """The parts of one rank, by step; steps count on from epoch to epoch."""
+    """The parts of one rank, by step; steps count on from epoch to epoch, whose order is cached."""
 
     store: Store
     image: ImageModel
@@ -125,11 +122,9 @@ class _TrainingBatches(Dataset[Batch]):
 
     @property
     def steps(self) -> int:
-        """In an epoch."""
         return math.ceil(len(self.pairs) / self.batch_size)
 
     def order(self, epoch: int) -> np.ndarray:
-        """The pairs in the order of an epoch; that of the latest epoch is cached."""
         if self._order is None or self._order[0] != epoch:
             self._order = epoch, np.random.default_rng([self.seed, epoch]).permutation(self.pairs)
         return self._order[1]
@@ -137,11 +132,9 @@ class _TrainingBatches(Dataset[Batch]):
     def __getitem__(self, steps_before: int) -> Batch:
         epoch, step = 1 + steps_before // self.steps, steps_before % self.steps
         store, whole = self.store, self.order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
-        longest = (
-            store.attributes["max_frames"]
-            if self.pad_to == "max_frames"
-            else math.ceil(store.n_frames[whole].max() / _FRAMES) * _FRAMES
-        )
+        longest = math.ceil(store.n_frames[whole].max() / _FRAMES) * _FRAMES
+        if self.pad_to == "max_frames":
+            longest = store.attributes["max_frames"]
         part = whole[self.rank :: self.world]
         logmel = np.full((len(part), N_MELS, longest), self.pad_value, store.precision)
         crops = np.empty((len(part), 3, self.image.crop, self.image.crop), np.uint8)
@@ -154,8 +147,6 @@ class _TrainingBatches(Dataset[Batch]):
 
 @dataclass(frozen=True)
 class _EvaluationImages(Dataset[tuple[Tensor, np.ndarray]]):
-    """Images by batch."""
-
     store: Store
     image: ImageModel
     batches: list[np.ndarray]
@@ -185,9 +176,7 @@ def _load[T](dataset: Dataset[T], steps: Sequence[int], workers: int) -> Iterabl
         worker_init_fn=_begin,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),
-        multiprocessing_context="fork"
-        if workers and sys.platform == "linux"
-        else None,  # starts at once, and copies nothing
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # copies nothing
     )
 
 

@@ -29,23 +29,16 @@ MEL_FMAX = SAMPLE_RATE / 2
 PREEMPHASIS = 0.97
 AMIN = 1e-10
 TOP_DB = 80.0
-PAD_VALUE = {"zero": 0.0, "floor": -TOP_DB}
-"""Meaning of `recipe.pad_value`, in dB."""
+PAD_VALUE = {"zero": 0.0, "floor": -TOP_DB}  # meaning of `recipe.pad_value`, in dB
 
-EMPTY_LENGTH = 200
-"""Zeros that stand for empty audio."""
-
-FRAME_PERIOD = HOP_LENGTH / SAMPLE_RATE
-"""Seconds from one frame to the next."""
-
-RESAMPLER = "HQ"
-"""Quality of soxr, with which `audio` resamples."""
+EMPTY_LENGTH = 200  # zeros in place of empty audio
+FRAME_PERIOD = HOP_LENGTH / SAMPLE_RATE  # seconds
+RESAMPLER = "HQ"  # quality of soxr
 
 PLOT_N_FFT = 1024
 PLOT_WINDOW_LENGTH = 80
 PLOT_HOP_LENGTH = 32
-PLOT_FRAME_PERIOD = PLOT_HOP_LENGTH / SAMPLE_RATE
-"""Seconds from one column of `plot_spectrogram` to the next."""
+PLOT_FRAME_PERIOD = PLOT_HOP_LENGTH / SAMPLE_RATE  # seconds, of `plot_spectrogram`
 
 SETTINGS: dict[str, Any] = {
     "sample_rate": SAMPLE_RATE,
@@ -85,9 +78,7 @@ def log_mel(samples: np.ndarray) -> np.ndarray:
 
 
 def mel_power(blocks: Iterable[np.ndarray], n_samples: int, mean: np.float32) -> Iterator[np.ndarray]:
-    """Mel power (frames, 40) of audio too long to hold.
-
-    `decibels` of it, with the largest power of all, is `log_mel` bit for bit.
+    """Mel power (frames, 40) of audio too long to hold; `decibels` of it, with the loudest, is `log_mel` bit for bit.
 
     The audio comes in `blocks`, the first of them longer than half a window; `mean` is that of all `n_samples`.
     """

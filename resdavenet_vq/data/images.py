@@ -17,15 +17,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from resdavenet_vq import files
 from resdavenet_vq.config import ImageModel
 from resdavenet_vq.errors import InputError
 
 FORMATS = ("JPEG", "PNG")
-MAX_PIXELS = 89_478_485
-"""Larger images count as decompression bombs; Pillow's own limit, at which it only warns."""
+MAX_PIXELS = 89_478_485  # larger images count as decompression bombs; Pillow's own limit, at which it only warns
 
-MAX_ASPECT = 50
-"""Largest ratio of the sides: a longer image would be a bomb once resized."""
+MAX_ASPECT = 50  # largest ratio of the sides: a longer image would be a bomb once resized
 
 CROP_SCALE = (0.08, 1.0)
 CROP_RATIO = (3 / 4, 4 / 3)
@@ -33,21 +32,16 @@ CROP_RATIO = (3 / 4, 4 / 3)
 
 def read(path: Path) -> bytes:
     """The bytes of an image file, whether they decode or not. Raises InputError naming the file."""
-    try:
+    with files.reading(path):
         if not stat.S_ISREG(path.stat().st_mode):
             raise InputError(f"{path}: is no regular file")
         return path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except OSError as e:
-        raise InputError(f"{path}: cannot be read ({e.strerror or e})") from None
 
 
 def decode(data: bytes) -> Image.Image:
     """The RGB image in the bytes of a JPEG or PNG file, whatever its name; grey, palette and CMYK are converted.
 
-    Raises InputError saying what is wrong (the caller knows the file's name): no image, truncated,
-    a decompression bomb, or far too long and thin.
+    Raises InputError with the fault alone: no image, truncated, a decompression bomb, or far too long and thin.
     """
     with _decoding(data):
         image = _open(data)
@@ -58,8 +52,7 @@ def decode(data: bytes) -> Image.Image:
 def check(data: bytes) -> None:
     """Raises InputError exactly where `decode` does, in half the time.
 
-    A JPEG is decoded at an eighth of its size: every coded coefficient is read all the same, which shows any fault, but
-    only one of 64 pixels is computed.
+    A JPEG is decoded at an eighth of its size, for which all its coefficients are read but one of 64 pixels is computed.
     """
     with _decoding(data):
         image = _open(data)
@@ -69,13 +62,16 @@ def check(data: bytes) -> None:
 
 def _open(data: bytes) -> Image.Image:
     image = Image.open(io.BytesIO(data), formats=FORMATS)
-    _check_size(*image.size)
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise InputError(f"has {width} x {height} pixels, more than {MAX_PIXELS}: a decompression bomb")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise InputError(f"has {width} x {height} pixels, one side more than {MAX_ASPECT} times the other")
     return image
 
 
 @contextmanager
 def _decoding(data: bytes) -> Iterator[None]:
-    """Says what is wrong with an image."""
     if not data:
         raise InputError("is empty (0 bytes)")
     try:
@@ -93,10 +89,9 @@ def _decoding(data: bytes) -> Iterator[None]:
 
 
 def evaluation_crop(image: Image.Image, settings: ImageModel) -> np.ndarray:
-    """The centre of the image after its shorter side was resized to `settings.resize`."""
+    """The center of the image after its shorter side was resized to `settings.resize`."""
     image = _resize_shorter_side(image, settings.resize)
-    left, top = (round((side - settings.crop) / 2) for side in image.size)
-    return _pixels(image.crop((left, top, left + settings.crop, top + settings.crop)))
+    return _crop(image, settings.crop, *(round((side - settings.crop) / 2) for side in image.size))
 
 
 def training_crop(image: Image.Image, settings: ImageModel, random: np.random.Generator) -> np.ndarray:
@@ -106,15 +101,14 @@ def training_crop(image: Image.Image, settings: ImageModel, random: np.random.Ge
         part = image.crop((left, top, left + width, top + height))
         return _pixels(part.resize((settings.crop, settings.crop), Image.Resampling.BILINEAR))
     image = _resize_shorter_side(image, settings.resize)
-    left, top = (int(random.integers(side - settings.crop + 1)) for side in image.size)
-    return _pixels(image.crop((left, top, left + settings.crop, top + settings.crop)))
+    return _crop(image, settings.crop, *(int(random.integers(side - settings.crop + 1)) for side in image.size))
 
 
 def random_part(width: int, height: int, random: np.random.Generator) -> tuple[int, int, int, int]:
     """(left, top, width, height) as torchvision's RandomResizedCrop draws it, from our own random numbers.
 
     The part has 8 % to 100 % of the area and an aspect ratio from 3/4 to 4/3; when ten draws do not
-    fit, it is the largest centred part with an admissible ratio.
+    fit, it is the largest centered part with an admissible ratio.
     """
     for _ in range(10):
         area = width * height * random.uniform(*CROP_SCALE)
@@ -131,17 +125,14 @@ def random_part(width: int, height: int, random: np.random.Generator) -> tuple[i
     return (width - w) // 2, (height - h) // 2, w, h
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise InputError(f"has {width} x {height} pixels, more than {MAX_PIXELS}: a decompression bomb")
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        raise InputError(f"has {width} x {height} pixels, one side more than {MAX_ASPECT} times the other")
-
-
 def _resize_shorter_side(image: Image.Image, side: int) -> Image.Image:
     width, height = image.size
     size = (side, int(side * height / width)) if width <= height else (int(side * width / height), side)
     return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
+
+
+def _crop(image: Image.Image, side: int, left: int, top: int) -> np.ndarray:
+    return _pixels(image.crop((left, top, left + side, top + side)))
 
 
 def _pixels(image: Image.Image) -> np.ndarray:

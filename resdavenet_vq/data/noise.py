@@ -18,19 +18,18 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import override
 
 import numpy as np
 
 from resdavenet_vq.config import AddedNoise, Preparation
 from resdavenet_vq.corpus.manifest import Manifest, Utterance
-from resdavenet_vq.data import features, preparation
+from resdavenet_vq.data import preparation
 from resdavenet_vq.data.audio import length_of_wav, read_wav
 from resdavenet_vq.data.sources import Media
 from resdavenet_vq.errors import InputError, listed
 
-SUFFIXES = frozenset({".wav", ".flac", ".ogg"})
-"""File names of recordings in a folder of noise end so."""
+SUFFIXES = frozenset({".wav", ".flac", ".ogg"})  # of recordings in a folder of noise
 
 
 def prepare(
@@ -40,16 +39,16 @@ def prepare(
 
     Raises InputError also where babble lacks speakers, and where there are no recordings.
     """
-    source = Noisy(Media(settings.precision, settings.max_frames), added, manifest)
     noise = added.model_dump_json(exclude_none=True)
     command = f"prepare-noisy --settings '{preparation.command_settings(settings)}' --noise '{noise}'"
+    source = Noisy(settings, added, manifest)
     preparation.prepare_from(source, manifest, settings, out, report, workers, command)
 
 
 def recordings(path: Path) -> list[Path]:
     """The recordings in a folder, in order of their paths, or in a list, relative to its own folder.
 
-    Raises InputError if there are none.
+    Raises InputError if there are none, or with all that cannot be opened or are empty.
     """
     if path.is_dir():
         paths = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
@@ -60,6 +59,15 @@ def recordings(path: Path) -> list[Path]:
         raise InputError(f"{path}: no such file or folder of noise")
     if not paths:
         raise InputError(f"{path}: names no recording")
+    faults = []
+    for file in paths:
+        try:
+            if not length_of_wav(file):
+                faults.append(f"{file}: no samples")
+        except InputError as e:
+            faults.append(str(e))
+    if faults:
+        raise InputError(f"{len(faults)} recordings of noise cannot be used:\n{listed(faults)}\nCorrect noise.files.")
     return paths
 
 
@@ -76,86 +84,46 @@ def mixed(speech: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
     return summed
 
 
-class _Voice(NamedTuple):
-    id: str
-    speaker: str | None
-    wav: str
-
-
-class Noisy:
-    """A source, see `sources.Source`, of wav files with noise, and of image files as they are.
+class Noisy(Media):
+    """A source of wav files with noise, and of image files as they are.
 
     Raises InputError where babble lacks speakers, and where there are no recordings.
     """
 
-    def __init__(self, media: Media, added: AddedNoise, manifest: Manifest) -> None:
-        self.media, self.added = media, added
-        self._rows = dict(
-            zip(manifest.row_numbers(), (_Voice(u.id, u.speaker, str(u.wav)) for u in manifest.utterances), strict=True)
-        )
+    def __init__(self, settings: Preparation, added: AddedNoise, manifest: Manifest) -> None:
+        super().__init__(settings.precision, settings.max_frames)
+        self.added = added
+        rows = zip(manifest.row_numbers(), manifest.utterances, strict=True)
+        self._rows = {row: (u.id, u.speaker) for row, u in rows}
         self._voices = _by_speaker(manifest.utterances, added.babble_speakers) if added.babble_speakers else {}
-        self._recordings = _checked(recordings(added.files)) if added.files else []
+        self._recordings = recordings(added.files) if added.files else []
 
-    def logmel(self, wav: Path, row: int) -> tuple[np.ndarray, int]:
-        """Features of the noisy utterance, and its length."""
-        audio = read_wav(wav, allow_silent=False)
-        noisy = features.log_mel(self.with_noise(audio, row))
-        return noisy[: self.media.max_frames].astype(self.media.precision), len(audio)
-
-    def with_noise(self, audio: np.ndarray, row: int) -> np.ndarray:
-        """The waveform (samples,) of a row's utterance with its noise, float32."""
-        own = self._rows[row]
-        key = f"{self.added.seed} {self.added.kind} {own.id}"
+    @override
+    def process(self, samples: np.ndarray, row: int) -> np.ndarray:
+        utterance_id, speaker = self._rows[row]
+        key = f"{self.added.seed} {self.added.kind} {utterance_id}"
         rng = np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()[:16]))
         if self._voices:
-            noise = _babble(rng, len(audio), self._voices, own.speaker, self.added.babble_speakers or 0)
+            others = {name: wavs for name, wavs in self._voices.items() if name != speaker}
+            noise = _babble(rng, len(samples), others, self.added.babble_speakers or 0)
         elif self._recordings:
-            noise = _stretch(rng, _recording(self._recordings[int(rng.integers(len(self._recordings)))]), len(audio))
+            recording = _recording(self._recordings[int(rng.integers(len(self._recordings)))])
+            noise = _stretch(rng, recording, len(samples))
         else:
-            noise = rng.standard_normal(len(audio))
-        return mixed(audio, noise, self.added.snr_db)
-
-    def image(self, image: Path, row: int) -> bytes:
-        """The image, as it is."""
-        return self.media.image(image, row)
-
-    def audio_crc32(self, wav: Path, row: int) -> int:
-        """The CRC32 of the wav file."""
-        return self.media.audio_crc32(wav, row)
-
-    def audio_file(self, wav: Path) -> Path:
-        """The wav file."""
-        return wav
-
-    def image_file(self, image: Path) -> Path:
-        """The image file."""
-        return image
+            noise = rng.standard_normal(len(samples))
+        return mixed(samples, noise, self.added.snr_db)
 
 
-def _checked(files: Sequence[Path]) -> list[str]:
-    """The paths of recordings that can be opened, each longer than nothing. Raises InputError with all that cannot."""
-    faults = []
-    for file in files:
-        try:
-            if not length_of_wav(file):
-                faults.append(f"{file}: no samples")
-        except InputError as e:
-            faults.append(str(e))
-    if faults:
-        raise InputError(f"{len(faults)} recordings of noise cannot be used:\n{listed(faults)}\nCorrect noise.files.")
-    return list(map(str, files))
-
-
-def _by_speaker(utterances: Sequence[Utterance], voices: int) -> dict[str, list[_Voice]]:
-    """Everyone's utterances, speakers and utterances in the order of their names."""
+def _by_speaker(utterances: Sequence[Utterance], voices: int) -> dict[str, list[Path]]:
+    """Everyone's wav files, speakers and their utterances in the order of their names."""
     if without_speaker := [u.id for u in utterances if u.speaker is None]:
         raise InputError(
             "babble needs the speakers of all utterances; leave it out of noise.kinds."
             f" {len(without_speaker)} have none:\n" + listed(without_speaker)
         )
-    voices_of: dict[str, list[_Voice]] = {}
+    voices_of: dict[str, list[Path]] = {}
     for u in sorted(utterances, key=lambda u: (u.speaker or "", u.id)):
-        voices_of.setdefault(u.speaker or "", []).append(_Voice(u.id, u.speaker, str(u.wav)))
+        voices_of.setdefault(u.speaker or "", []).append(u.wav)
     if len(voices_of) <= voices:
         raise InputError(
             f"babble of {voices} other speakers needs {voices + 1} in the split, which has {len(voices_of)};"
@@ -164,14 +132,11 @@ def _by_speaker(utterances: Sequence[Utterance], voices: int) -> dict[str, list[
     return voices_of
 
 
-def _babble(
-    rng: np.random.Generator, n: int, voices: Mapping[str, Sequence[_Voice]], own: str | None, number: int
-) -> np.ndarray:
-    """The sum (n,) of the voices of `number` other speakers, each of unit power; one without energy is left out."""
+def _babble(rng: np.random.Generator, n: int, voices: Mapping[str, Sequence[Path]], number: int) -> np.ndarray:
+    """The sum (n,) of the voices of `number` speakers, each of unit power; one without energy is left out."""
     total = np.zeros(n)
-    for speaker in rng.choice([name for name in voices if name != own], number, replace=False).tolist():
-        utterance = voices[speaker][int(rng.integers(len(voices[speaker])))]
-        voice = read_wav(Path(utterance.wav)).astype(np.float64)
+    for speaker in rng.choice(list(voices), number, replace=False).tolist():
+        voice = read_wav(voices[speaker][int(rng.integers(len(voices[speaker])))]).astype(np.float64)
         if len(voice) and (power := voice.var()):
             total += _stretch(rng, (voice - voice.mean()) / power**0.5, n)
     return total
@@ -183,5 +148,5 @@ def _stretch(rng: np.random.Generator, recording: np.ndarray, n: int) -> np.ndar
 
 
 @lru_cache(maxsize=8)
-def _recording(file: str) -> np.ndarray:
-    return read_wav(Path(file), allow_silent=False)
+def _recording(path: Path) -> np.ndarray:
+    return read_wav(path, allow_silent=False)

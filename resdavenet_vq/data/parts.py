@@ -12,7 +12,8 @@ from typing import NamedTuple
 from resdavenet_vq import files
 from resdavenet_vq.config import Preparation
 from resdavenet_vq.corpus.manifest import Manifest
-from resdavenet_vq.data import preparation, sources
+from resdavenet_vq.data import preparation
+from resdavenet_vq.data.sources import Source
 from resdavenet_vq.data.store_format import PART, Header
 from resdavenet_vq.errors import InputError
 
@@ -25,13 +26,7 @@ class Part(NamedTuple):
 
     number: int
     parts: int
-    """Of the split."""
     rows_per_part: int
-
-    @property
-    def is_last(self) -> bool:
-        """Whether no part follows."""
-        return self.number == self.parts - 1
 
 
 def prepare_part(
@@ -53,9 +48,15 @@ def prepare_part(
     The report of the last part has the counts of the whole split's reading. Files of parts beyond the last one are
     removed. Raises InputError for another number of parts than the split needs.
     """
-    _check_number(manifest.rows, part, folder.name)
+    needed = max(1, -(-manifest.rows // part.rows_per_part))
+    if needed != part.parts:
+        raise InputError(
+            f"{folder.name}: {manifest.rows} rows make {needed} parts of {part.rows_per_part}, not {part.parts};"
+            f" set preparation.parts.{folder.name} to {needed}"
+        )
     rows = manifest.part(range(part.number * part.rows_per_part, (part.number + 1) * part.rows_per_part))
-    if part.is_last:
+    is_last = part.number == part.parts - 1
+    if is_last:
         rows.counted, rows.noticed = manifest.counted, manifest.noticed
         _remove_further_parts(folder, part.parts)
     source, release_attributes = preparation.open_source(manifest, settings, release)
@@ -63,30 +64,19 @@ def prepare_part(
     attribute = {
         "number": part.number,
         "rows_per_part": part.rows_per_part,
-        "last": part.is_last,
+        "last": is_last,
         "made_from": _digest_of(rows, [command, code, release_attributes, release and files.sha256(release)]),
     }
-    names = [f"{part.number}{suffix}" for suffix in _SUFFIXES]
-    if _is_current(folder / _KEPT, names, attribute) and _is_refused_still(
-        folder / _KEPT / names[1], rows, settings, source
-    ):
-        _link(folder / _KEPT, folder, names)
+    names, kept = [f"{part.number}{suffix}" for suffix in _SUFFIXES], folder / _KEPT
+    if _is_current(kept, names, attribute) and _is_refused_still(kept / names[1], rows, settings, source):
+        _link(kept, folder, names)
         return
     for name in names:
-        (folder / _KEPT / name).unlink(missing_ok=True)
+        (kept / name).unlink(missing_ok=True)
     out, report, _ = (folder / name for name in names)
     preparation.prepare_from(source, rows, settings, out, report, workers, command, release_attributes, attribute)
     with contextlib.suppress(OSError):  # a file system without hard links keeps no parts
-        _link(folder, folder / _KEPT, names)
-
-
-def _check_number(rows: int, part: Part, split: str) -> None:
-    needed = max(1, -(-rows // part.rows_per_part))
-    if needed != part.parts:
-        raise InputError(
-            f"{split}: {rows} rows make {needed} parts of {part.rows_per_part}, not {part.parts};"
-            f" set preparation.parts.{split} to {needed}"
-        )
+        _link(folder, kept, names)
 
 
 def _digest_of(rows: Manifest, others: list[object]) -> str:
@@ -99,16 +89,14 @@ def _digest_of(rows: Manifest, others: list[object]) -> str:
 def _is_current(kept: Path, names: list[str], attribute: dict[str, object]) -> bool:
     """Whether a part is complete, undamaged, and as it would be made again."""
     store, _, digest = (kept / name for name in names)
-    if not digest.exists():
-        return False
     try:
-        is_same = Header.read(store).attributes.get(PART) == attribute
+        is_same = digest.exists() and Header.read(store).attributes.get(PART) == attribute
     except InputError:
         return False
     return is_same and digest.read_text().startswith(files.sha256(store))
 
 
-def _is_refused_still(report: Path, rows: Manifest, settings: Preparation, source: sources.Source) -> bool:
+def _is_refused_still(report: Path, rows: Manifest, settings: Preparation, source: Source) -> bool:
     """Whether all refused rows of a report are as bad as before, and may be skipped."""
     try:
         refused = {refusal["row"] for refusal in files.read_json(report)["refused"]}

@@ -7,8 +7,8 @@ of workers, and equal input makes an equal file.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,14 @@ import numpy as np
 from resdavenet_vq import files
 from resdavenet_vq.config import Preparation
 from resdavenet_vq.corpus.manifest import Manifest, Refusal, Utterance, refusals
-from resdavenet_vq.data import audio, features, images, release_2020, sources
-from resdavenet_vq.data.store_writer import StoreWriter
+from resdavenet_vq.data import audio, features, images, release_2020
+from resdavenet_vq.data.sources import Media, Source
+from resdavenet_vq.data.store_writer import Outside, StoreWriter
 from resdavenet_vq.data.workers import in_parallel
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.progress import track
+
+_ORDER = "are the rows in the corpus's order?"
 
 
 class _Task(NamedTuple):
@@ -35,17 +38,12 @@ class _Task(NamedTuple):
 
 @dataclass
 class _Row:
-    """The outcome of a task. Features and image stay None where the store keeps only their lengths and checksums."""
+    """The outcome of a task. Without a fault it has features; it has an image where the task has one."""
 
-    logmel: np.ndarray | None = None
-    n_frames: int = 0
+    logmel: np.ndarray | Outside | None = None
     n_samples: int = 0
-    audio_crc32: int = 0
     audio_fault: str = ""
-    image: bytes | None = None
-    image_length: int = 0
-    image_crc32: int | None = None
-    """None where no image was read."""
+    image: bytes | Outside | None = None
     image_fault: str = ""
     notice: str = ""
 
@@ -55,15 +53,14 @@ def prepare(
 ) -> None:
     """Writes the store `out`, its digest, and the JSON `report`, each whole or not at all.
 
-    The reader `release_2020` needs `release`, the JSON file that names the two HDF5 files of the split.
-
-    Rows are refused for unreadable, truncated, non-finite or silent audio, for images that do
-    not decode, and for rows of the 2020 files that cannot be this utterance's. With `bad_rows: stop` any refused row,
-    the manifest's own included, raises InputError with all of them and nothing is written; with `skip` they are only
-    reported. A split without any usable row is an error in any case.
+    The reader `release_2020` needs `release`, the JSON file that names the two HDF5 files of the split. Rows are refused
+    for unreadable, truncated, non-finite or silent audio, for images that do not decode, and for rows of the 2020 files
+    that cannot be this utterance's. With `bad_rows: stop` any refused row, the manifest's own included, raises
+    InputError with all of them and nothing is written; with `skip` they are only reported. A split without any usable
+    row is an error in any case.
 
     The report has `utterances`, `images`, `frames` (after cuts), `hours` (of the audio before cuts),
-    `refused` (row from 0, id, file, reason), `cut` (ids of utterances longer than `max_frames`) and
+    `refused` (row from 0, id, file, reason), `cut` (ids of utterances longer than `max_frames`),
     `counted` (what else was noticed) and `noticed` (the first of it by name).
     """
     source, release_attributes = open_source(manifest, settings, release)
@@ -76,12 +73,10 @@ def command_settings(settings: Preparation, *others: str) -> str:
     return settings.model_dump_json(exclude={"rows_per_part", "parts", *others})
 
 
-def open_source(
-    manifest: Manifest, settings: Preparation, release: Path | None
-) -> tuple[sources.Source, dict[str, Any]]:
+def open_source(manifest: Manifest, settings: Preparation, release: Path | None) -> tuple[Source, dict[str, Any]]:
     """The source of features and images, and the store's attributes of the release's files, for a whole split."""
     if settings.reader != "release_2020":
-        return sources.Media(settings.precision, settings.max_frames), {}
+        return Media(settings.precision, settings.max_frames), {}
     if release is None:
         raise InputError(
             "preparation.reader: release_2020 needs corpus.release_hdf5,"
@@ -93,7 +88,7 @@ def open_source(
 
 
 def prepare_from(
-    source: sources.Source,
+    source: Source,
     manifest: Manifest,
     settings: Preparation,
     out: Path,
@@ -108,15 +103,18 @@ def prepare_from(
     With `part`, an attribute of the store, the manifest is a part of a split, which may have no usable rows.
     """
     try:
-        with alone(out, report), StoreWriter(out.parent, settings.precision, settings.reader, release) as writer:
-            content = _fill(writer, manifest, settings, source, f"preparing {out.stem}", workers)
-            refused = [Refusal(**refusal) for refusal in content["refused"]]
-            is_empty = not content["frames"] and part is None
-            if refused and (settings.bad_rows == "stop" or is_empty):
-                raise InputError(refusals(refused, manifest.rows))
-            if is_empty:
-                raise InputError(f"{out}: the split has no rows to prepare")
-            content["utterances"], content["images"] = writer.write(out, settings.max_frames, command, part)
+        with files.lock(out.with_name(f".{out.name}.lock"), f"{out}: is being prepared"):
+            for leftover in [*out.parent.glob(f".{out.name}.*.tmp"), *report.parent.glob(f".{report.name}.*.tmp")]:
+                leftover.unlink(missing_ok=True)  # of a killed run
+            with StoreWriter(out.parent, settings.precision, settings.reader, release) as writer:
+                content = _fill(writer, manifest, settings, source, f"preparing {out.stem}", workers)
+                refused = [Refusal(**refusal) for refusal in content["refused"]]
+                is_empty = not content["frames"] and part is None
+                if refused and (settings.bad_rows == "stop" or is_empty):
+                    raise InputError(refusals(refused, manifest.rows))
+                if is_empty:
+                    raise InputError(f"{out}: the split has no rows to prepare")
+                content["utterances"], content["images"] = writer.write(out, settings.max_frames, command, part)
             files.write_json(report, content)
             files.write_digest(out)
     except OSError as e:
@@ -126,7 +124,7 @@ def prepare_from(
 
 
 def _fill(
-    writer: StoreWriter, manifest: Manifest, settings: Preparation, source: sources.Source, label: str, workers: int
+    writer: StoreWriter, manifest: Manifest, settings: Preparation, source: Source, label: str, workers: int
 ) -> dict[str, Any]:
     """Gives the writer all good rows. The content of the report, numbers of utterances and images still to come."""
     refused = list(manifest.refused)
@@ -134,14 +132,17 @@ def _fill(
     notices = Manifest(counted=dict(manifest.counted), noticed=names)
     cut: list[str] = []
     n_frames = n_samples = 0
-    add_image = _ImageAdder(writer)
-    tasks = _tasks(manifest, every_image=settings.reader == "release_2020")
-    with closing(in_parallel(tasks, partial(_convert, settings, source), workers, preload=__name__)) as results:
+    image_faults: dict[str | None, str] = {}
+    with closing(_convert_all(manifest, settings, source, workers)) as results:
         tracked = track(results, label, len(manifest.utterances), "rows")
         for result, utterance, row in zip(tracked, manifest.utterances, manifest.row_numbers(), strict=False):
-            image_fault = "" if utterance.image_id is None else add_image(utterance.image_id, result)
+            if result.image_fault:
+                image_faults[utterance.image_id] = result.image_fault
+            image_fault = "" if result.image else image_faults.get(utterance.image_id, "")
+            if result.image and utterance.image_id and not writer.add_image(utterance.image_id, result.image):
+                image_fault = "differs from the image of an earlier row with the same name; " + _ORDER
             image_file = utterance.image and source.image_file(utterance.image)
-            if result.audio_fault:
+            if result.logmel is None:
                 reason = f"{result.audio_fault}; {image_file}: {image_fault}" if image_fault else result.audio_fault
                 refused.append(Refusal(row, utterance.id, str(source.audio_file(utterance.wav)), reason))
                 continue
@@ -152,12 +153,9 @@ def _fill(
                 cut.append(utterance.id)
             if result.notice:
                 notices.notice(result.notice, utterance.id)
-            n_frames += result.n_frames
+            n_frames += result.logmel.length if isinstance(result.logmel, Outside) else len(result.logmel)
             n_samples += result.n_samples
-            if result.logmel is None:
-                writer.add_outside(utterance, result.n_frames, result.n_samples, result.audio_crc32, row)
-            else:
-                writer.add(utterance, result.logmel, result.n_samples)
+            writer.add(utterance, result.logmel, result.n_samples)
     return {
         "utterances": 0,
         "images": 0,
@@ -170,33 +168,6 @@ def _fill(
     }
 
 
-class _ImageAdder:
-    """Gives the writer each image once, and remembers what is wrong with the others."""
-
-    def __init__(self, writer: StoreWriter) -> None:
-        self._writer = writer
-        self._crc32s: dict[str, int] = {}
-        self._faults: dict[str, str] = {}
-
-    def __call__(self, image_id: str, result: _Row) -> str:
-        """Adds the image of a row, if it was read with this row, and returns what is wrong with it."""
-        if result.image_fault:
-            self._faults[image_id] = result.image_fault
-            return result.image_fault
-        if result.image_crc32 is None:
-            return self._faults.get(image_id, "")
-        if image_id in self._crc32s:
-            if self._crc32s[image_id] == result.image_crc32:
-                return ""
-            return "differs from the image of an earlier row with the same name; are the rows in the corpus's order?"
-        self._crc32s[image_id] = result.image_crc32
-        if result.image is None:
-            self._writer.add_outside_image(image_id, result.image_length, result.image_crc32)
-        else:
-            self._writer.add_image(image_id, result.image)
-        return ""
-
-
 def _tasks(manifest: Manifest, *, every_image: bool) -> Iterator[_Task]:
     image_ids: set[str | None] = {None}
     for utterance, row in zip(manifest.utterances, manifest.row_numbers(), strict=True):
@@ -205,36 +176,37 @@ def _tasks(manifest: Manifest, *, every_image: bool) -> Iterator[_Task]:
             image_ids.add(utterance.image_id)
 
 
-def _convert(settings: Preparation, source: sources.Source, tasks: tuple[_Task, ...]) -> list[_Row]:
+def _convert_all(manifest: Manifest, settings: Preparation, source: Source, workers: int) -> Generator[_Row]:
+    """The outcome of every row, in order. Raises InputError if a worker is killed."""
+    tasks = _tasks(manifest, every_image=settings.reader == "release_2020")
+    return in_parallel(tasks, partial(_convert, settings, source), workers, preload=__name__)
+
+
+def _convert(settings: Preparation, source: Source, tasks: Sequence[_Task]) -> list[_Row]:
     return [_convert_one(settings, source, task) for task in tasks]
 
 
-def _convert_one(settings: Preparation, source: sources.Source, task: _Task) -> _Row:
+def _convert_one(settings: Preparation, source: Source, task: _Task) -> _Row:
     """Reads, checks and converts what belongs to a row."""
     result, inside = _Row(), settings.reader == "store"
     try:
         logmel, result.n_samples = source.logmel(task.wav, task.row)
-        result.n_frames = len(logmel)
         if settings.reader == "release_2020":
             result.n_samples, result.notice = _length(task.wav, result.n_samples)
-        if inside:
-            result.logmel = logmel
-        else:
-            result.audio_crc32 = source.audio_crc32(task.wav, task.row)
+        result.logmel = logmel if inside else Outside(len(logmel), source.audio_crc32(task.wav, task.row), task.row)
     except InputError as e:
         result.audio_fault = str(e).removeprefix(f"{source.audio_file(task.wav)}: ")
     if task.image is not None:
         try:
             image = source.image(task.image, task.row)
             images.check(image)
-            result.image, result.image_length = image if inside else None, len(image)
-            result.image_crc32 = zlib.crc32(image)
+            result.image = image if inside else Outside(len(image), zlib.crc32(image))
         except InputError as e:
             result.image_fault = str(e).removeprefix(f"{source.image_file(task.image)}: ")
     return result
 
 
-def is_usable(utterance: Utterance, row: int, settings: Preparation, source: sources.Source) -> bool:
+def is_usable(utterance: Utterance, row: int, settings: Preparation, source: Source) -> bool:
     """Whether the audio and the image of an utterance can be read and pass all checks."""
     result = _convert_one(settings, source, _Task(row, utterance.wav, utterance.image))
     return not (result.audio_fault or result.image_fault)
@@ -249,20 +221,5 @@ def _length(wav: Path, least: int) -> tuple[int, str]:
     n_samples = audio.length_of_wav(wav)
     expected = min(features.frame_count(n_samples), release_2020.RELEASE_FRAMES)
     if abs(n_frames - expected) > 1:  # another resampler may round otherwise
-        raise InputError(
-            f"the row has {n_frames} frames where {wav} has {expected}; are the rows in the corpus's order?"
-        )
+        raise InputError(f"the row has {n_frames} frames where {wav} has {expected}; {_ORDER}")
     return n_samples, ""
-
-
-@contextmanager
-def alone(out: Path, report: Path) -> Iterator[None]:
-    """Locks `out` for writing, and removes what a killed run has left beside it.
-
-    Raises InputError naming the process that holds it.
-    """
-    with files.lock(out.with_name(f".{out.name}.lock"), f"{out}: is being prepared"):
-        for file in (out, report):
-            for leftover in file.parent.glob(f".{file.name}.*.tmp"):
-                leftover.unlink(missing_ok=True)
-        yield

@@ -19,9 +19,7 @@ from resdavenet_vq.data.store_file import StoreFile, sha256_of_content
 from resdavenet_vq.data.store_format import PART, Header
 from resdavenet_vq.errors import InputError, listed
 
-__all__ = ["Store", "verify"]
-
-_ALIKE = ("reader", "release", "precision", "features_hash", "max_frames", "command")
+_ALIKE = ("reader", "release", "precision", "features_hash", "max_frames", "command", "rows_per_part")
 """Attributes that the parts of a split share."""
 
 
@@ -31,24 +29,14 @@ class Store:
     Raises InputError at once for a file that is missing, foreign, truncated, incomplete, inconsistent or made with
     other feature settings, and for parts that are missing or of different settings. `verify` detects flipped bits.
 
-    Attributes
-    ----------
-    image_index
-        (N,) int64: the number of each utterance's image, -1 where it has none.
-    n_frames
-        (N,) int64: stored frames of each utterance, at most `attributes["max_frames"]`.
-    n_samples
-        (N,) int64: 16 kHz samples of each utterance's whole audio, cut or not.
-    precision
-        The type of the features, float16 or float32.
-    attributes
-        reader, release (of the reader `release_2020`: its JSON file, and rows), precision, features (settings),
-        features_hash, max_frames, command, versions, complete.
+    Of each utterance (N,) int64: `image_index`, the number of its image or -1; `n_frames`, at most
+    `attributes["max_frames"]`; `n_samples` at 16 kHz of its whole audio, cut or not. `precision` is the type of the
+    features; `attributes` are those of the header (see `store_format`).
     """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self._files = list(map(StoreFile, _part_files(self.path) if self.path.is_dir() else [self.path]))
+        self._files = list(map(StoreFile, _part_files(self.path)))
         if self.path.is_dir():
             _check_parts(self._files)
         self.attributes: dict[str, Any] = {k: v for k, v in self._files[0].attributes.items() if k != PART}
@@ -79,9 +67,8 @@ class Store:
     @cached_property
     def sha256(self) -> str:
         """The SHA-256 of the content, as the headers have it; of parts, one of theirs."""
-        if not self.path.is_dir():
-            return self._files[0].sha256
-        return hashlib.sha256("".join(file.sha256 for file in self._files).encode()).hexdigest()
+        whole = "".join(file.sha256 for file in self._files)
+        return hashlib.sha256(whole.encode()).hexdigest() if self.path.is_dir() else whole
 
     @cached_property
     def _number_of(self) -> dict[str, int]:
@@ -89,9 +76,9 @@ class Store:
 
     def index(self, utterance_id: str) -> int:
         """The number of the utterance with an id. Raises InputError if there is none."""
-        if (number := self._number_of.get(utterance_id)) is None:
+        if utterance_id not in self._number_of:
             raise InputError(f"{self.path}: has no utterance {utterance_id!r}")
-        return number
+        return self._number_of[utterance_id]
 
     def logmel(self, number: int) -> np.ndarray:
         """The features (T, 40) of an utterance in dB, of the store's precision; perhaps a read-only array.
@@ -143,41 +130,38 @@ class Store:
         return np.concatenate(index)
 
 
-def _part_files(folder: Path) -> list[Path]:
-    """The files of the parts, in order. Raises InputError unless they are 0.h5, 1.h5, and so on."""
-    files = {int(path.stem): path for path in folder.glob("*.h5") if path.stem.isdecimal()}
-    if not files:
-        raise InputError(f"{folder}: has no parts of a store; prepare the split first")
-    missing = [f"{folder / f'{number}.h5'}: no such file; prepare the split again" for number in range(max(files) + 1)
-               if number not in files]  # fmt: skip
+def _part_files(path: Path) -> list[Path]:
+    """The file itself, or in a folder the parts in order. Raises InputError unless they are 0.h5, 1.h5, and so on."""
+    if not path.is_dir():
+        return [path]
+    numbers = {int(file.stem) for file in path.glob("*.h5") if file.stem.isdecimal()}
+    if not numbers:
+        raise InputError(f"{path}: has no parts of a store; prepare the split first")
+    missing = sorted(set(range(max(numbers))) - numbers)
     if missing:
-        raise InputError(listed(missing))
-    return [files[number] for number in sorted(files)]
+        raise InputError(listed([f"{path}/{n}.h5: no such file; prepare the split again" for n in missing]))
+    return [path / f"{number}.h5" for number in sorted(numbers)]
 
 
 def _check_parts(files: Sequence[StoreFile]) -> None:
     """Raises InputError unless these are all the parts of one split, in order, prepared with the same settings."""
-    first, rows = files[0], files[0].attributes.get(PART, {}).get("rows_per_part")
-    for number, file in enumerate(files):
-        part = file.attributes.get(PART, {})
+    first = files[0]
+    settings = [{**file.attributes, **file.attributes.get(PART, {})} for file in files]
+    for number, (file, part) in enumerate(zip(files, settings, strict=True)):
         if part.get("number") != number:
             raise InputError(f"{file.path}: is not part {number} of a split; remove it and prepare the split again")
         for name in _ALIKE:
-            if file.attributes[name] != first.attributes[name]:
+            if part[name] != settings[0][name]:
                 raise InputError(f"{file.path}: {name} differs from that of {first.path}; prepare the split again")
-        if part.get("rows_per_part") != rows:
-            raise InputError(f"{file.path}: rows_per_part differs from that of {first.path}; prepare the split again")
         if part.get("last") and number < len(files) - 1:
             raise InputError(f"{files[number + 1].path}: comes after the last part, {file.path}; remove it")
-    if not files[-1].attributes[PART].get("last"):
-        following = files[-1].path.with_name(f"{len(files)}.h5")
-        raise InputError(
-            f"{following}: no such file, and {files[-1].path} is not the last part; prepare the split again"
-        )
-    if len(ids := [utterance_id for file in files for utterance_id in file.ids]) != len(set(ids)):
-        raise InputError(
-            f"{first.path.parent}: an utterance is in two parts; remove the folder and prepare the split again"
-        )
+    if not settings[-1].get("last"):
+        fault = f"{len(files)}.h5: no such file, and {files[-1].path} is not the last part; prepare the split again"
+        raise InputError(f"{first.path.parent}/{fault}")
+    ids = [utterance_id for file in files for utterance_id in file.ids]
+    if len(ids) != len(set(ids)):
+        remedy = "remove the folder and prepare the split again"
+        raise InputError(f"{first.path.parent}: an utterance is in two parts; {remedy}")
 
 
 def verify(path: Path) -> list[str]:
@@ -186,8 +170,7 @@ def verify(path: Path) -> list[str]:
     With a reader other than `store` everything is then read again where it comes from.
     """
     try:
-        parts = _part_files(path) if path.is_dir() else [path]
-        faults = [fault for part in parts for fault in _verify_file(part)]
+        faults = [fault for part in _part_files(path) for fault in _verify_file(part)]
         if not faults and path.is_dir():
             Store(path)
     except InputError as e:
@@ -199,13 +182,9 @@ def _verify_file(path: Path) -> list[str]:
     try:
         intact = Header.read(path).sha256 == sha256_of_content(path)
         file = StoreFile(path)
-        faults = []
-        if file.attributes["reader"] == "store" or intact:
-            faults = file.damaged_items()
+        faults = file.damaged_items() if intact or file.attributes["reader"] == "store" else []
     except InputError as e:
         return [str(e)]
-    if not faults and not intact:
-        faults.append(
-            f"{path}: damaged outside of features and images: in ids, manifest rows, offsets or HDF5's own structure"
-        )
-    return faults
+    if faults or intact:
+        return faults
+    return [f"{path}: damaged outside of features and images: in ids, manifest rows, offsets or HDF5's own structure"]

@@ -38,30 +38,25 @@ import numpy as np
 
 from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.data import features, sources
-from resdavenet_vq.data.store_format import HEADER_LENGTH, RAGGED, WITH_CRC32, Header, Layout, datasets_inside, layout
+from resdavenet_vq.data.store_format import HEADER_LENGTH, RAGGED, WITH_CRC32, Header, datasets_inside, layout
 from resdavenet_vq.errors import InputError
 
-_LINUX_READS = 0x7FFFF000
-"""The most bytes that one call reads on Linux."""
+_LINUX_READS = 0x7FFFF000  # the most bytes that one call reads on Linux
 
 
 class StoreFile:
-    """A file opened for reading, safe in forked processes; see `store.Store`.
-
-    Raises InputError for a file that is missing, foreign, truncated, incomplete, inconsistent or made with other
-    feature settings. It may have no utterances.
-    """
+    """A file opened for reading, safe in forked processes; see `store.Store`. It may have no utterances."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        header = Header.read(self.path)
+        header = Header.read(path)
         self.attributes, self.sha256, self._places = header.attributes, header.sha256, header.places
         if self.attributes["complete"] is not True:
             raise self._error("is incomplete")
         self._check_settings()
         self.precision = np.dtype(self.attributes["precision"]).newbyteorder("<")
         self._source = sources.open_source(self.attributes)
-        self._descriptor = os.open(self.path, os.O_RDONLY)
+        self._descriptor = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._descriptor)
         self._check_places(header.size)
         self._offsets = {name: self._whole(f"{name}_offsets") for name in RAGGED}
@@ -75,34 +70,30 @@ class StoreFile:
 
     @cached_property
     def ids(self) -> list[str]:
-        """Ids of the utterances."""
+        """Of the utterances."""
         return self._texts("ids")
 
     @cached_property
     def image_ids(self) -> list[str]:
-        """Ids of the images."""
+        """Of the images."""
         return self._texts("image_ids")
 
     def logmel(self, number: int) -> np.ndarray:
-        """The features (T, 40) of an utterance in dB, of the store's precision; perhaps a read-only array.
-
-        With a reader other than `store`, raises InputError if what they are made from is gone or has changed.
-        """
+        """See `Store.logmel`."""
         if self._source is None:
             return np.frombuffer(self._item("logmel", number), self.precision).reshape(-1, features.N_MELS)
         wav, row = self.utterance(number).wav, self._row(number)
+        file = self._source.audio_file(wav)
         with self._reading():
             if self._source.audio_crc32(wav, row) != self.crc32["logmel"][number]:
-                raise InputError(f"{self._source.audio_file(wav)}: has changed, in utterance {self.ids[number]}")
+                raise InputError(f"{file}: has changed, in utterance {self.ids[number]}")
             logmel, _ = self._source.logmel(wav, row)
             if len(logmel) != self.n_frames[number]:
-                raise InputError(
-                    f"{self._source.audio_file(wav)}: gives {len(logmel)} frames instead of {self.n_frames[number]}"
-                )
+                raise InputError(f"{file}: gives {len(logmel)} frames instead of {self.n_frames[number]}")
         return logmel
 
     def image(self, number: int) -> bytes:
-        """The encoded file of an image, by the image's number. Raises InputError as `logmel` does."""
+        """See `Store.image`."""
         if self._source is None:
             return self._item("image", number)
         shown_by = int(self._first_to_show[number])
@@ -143,8 +134,9 @@ class StoreFile:
         return {name: self._whole(f"{name}_crc32") for name in WITH_CRC32}
 
     @cached_property
-    def _source_row(self) -> np.ndarray:
-        return self._whole("source_row")
+    def _source_row(self) -> np.ndarray | None:
+        """(utterances,): the row of each in the corpus, where its source needs it."""
+        return self._whole("source_row") if "source_row" in self._places else None
 
     @cached_property
     def _first_to_show(self) -> np.ndarray:
@@ -154,8 +146,7 @@ class StoreFile:
         return first
 
     def _row(self, number: int) -> int:
-        """The row of an utterance in the corpus, where its source needs it."""
-        return int(self._source_row[number]) if "source_row" in self._places else -1
+        return -1 if self._source_row is None else int(self._source_row[number])
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -163,9 +154,8 @@ class StoreFile:
         try:
             yield
         except InputError as e:
-            raise InputError(
-                f"{e}; {self.path} was prepared from it: put it back as it was, or prepare the split again"
-            ) from None
+            remedy = "put it back as it was, or prepare the split again"
+            raise InputError(f"{e}; {self.path} was prepared from it: {remedy}") from None
 
     def _item(self, name: str, number: int) -> bytes:
         start, end = self._offsets[name][number : number + 2].tolist()
@@ -174,9 +164,8 @@ class StoreFile:
 
     def _whole(self, name: str) -> np.ndarray:
         place = self._places[name]
-        return np.frombuffer(self._read(place.offset, place.shape[0] * place.row_size), place.dtype).reshape(
-            place.shape
-        )
+        data = self._read(place.offset, place.shape[0] * place.row_size)
+        return np.frombuffer(data, place.dtype).reshape(place.shape)
 
     def _texts(self, name: str) -> list[str]:
         everything, offsets = self._whole(name).tobytes(), self._offsets[name].tolist()
@@ -197,37 +186,26 @@ class StoreFile:
     def _check_settings(self) -> None:
         if self.attributes["features_hash"] != features.SETTINGS_HASH:
             theirs, ours = self.attributes["features"], features.SETTINGS
-            differences = [
-                f"{k} {theirs.get(k)!r} instead of {ours.get(k)!r}"
-                for k in ours | theirs
-                if theirs.get(k) != ours.get(k)
-            ]
-            raise self._error(f"holds features of other settings ({', '.join(differences) or 'unknown'})")
+            others = [k for k in ours | theirs if theirs.get(k) != ours.get(k)]
+            differences = ", ".join(f"{k} {theirs.get(k)!r} instead of {ours.get(k)!r}" for k in others)
+            raise self._error(f"holds features of other settings ({differences or 'unknown'})")
 
     def _check_places(self, size: int) -> None:
+        places, reader = self._places, self.attributes["reader"]
         try:
-            places = self._places
-            expected = self._expected()
+            lengths = {name: places[name].shape[0] for name in datasets_inside(reader)}
+            n, n_images = places["image_index"].shape[0], places["image_crc32"].shape[0]
         except (KeyError, IndexError):
             raise self._error("a dataset is missing") from None
+        expected = layout(n, n_images, lengths, self.precision, reader)
         for name, place in places.items():
             if place[1:] != expected.get(name):
                 raise self._error(f"{name} is {place.dtype}{list(place.shape)}, which does not fit the others")
-            if (
-                min(place.shape) < 0
-                or place.offset < HEADER_LENGTH
-                or place.offset + place.shape[0] * place.row_size > size
-            ):
+            end = place.offset + place.shape[0] * place.row_size
+            if min(place.shape) < 0 or place.offset < HEADER_LENGTH or end > size:
                 raise self._error(f"{name} reaches beyond the file")
         if places.keys() != expected.keys():
             raise self._error("a dataset is missing")
-
-    def _expected(self) -> Layout:
-        """The layout that datasets of such lengths should have."""
-        places, reader = self._places, self.attributes["reader"]
-        lengths = {name: places[name].shape[0] for name in datasets_inside(reader)}
-        n, n_images = places["image_index"].shape[0], places["image_crc32"].shape[0]
-        return layout(n, n_images, lengths, self.precision, reader)
 
     def _check_consistency(self) -> None:
         n_images = len(self._offsets["image"]) - 1
@@ -242,11 +220,10 @@ class StoreFile:
             raise self._error("an utterance has no frames, or more than max_frames")
         if self.image_index.min() < -1 or self.image_index.max() >= n_images or self.n_samples.min() < 0:
             raise self._error("an utterance names an image that is not there, or has a negative length")
-        if (
-            "source_row" in self._places
-            and not 0 <= self._source_row.min() <= self._source_row.max() < self.attributes["release"]["rows"]
-        ):
-            raise self._error("an utterance has a row that is not there")
+        if self._source_row is not None:
+            least, most, rows = self._source_row.min(), self._source_row.max(), self.attributes["release"]["rows"]
+            if least < 0 or most >= rows:
+                raise self._error("an utterance has a row that is not there")
 
     def _error(self, what: str) -> InputError:
         return InputError(f"{self.path}: {what}; prepare the split again")

@@ -17,19 +17,8 @@ from resdavenet_vq.errors import InputError
 
 FORMAT = "resdavenet-vq store 1"
 HEADER_LENGTH = 8192
-ATTRIBUTES = (
-    "reader",
-    "release",
-    "precision",
-    "features",
-    "features_hash",
-    "max_frames",
-    "command",
-    "versions",
-    "complete",
-)
-PART = "part"
-"""A further attribute of a part of a split, see `parts`."""
+_KEYS = {"reader", "release", "precision", "features", "features_hash", "max_frames", "command", "versions", "complete"}
+PART = "part"  # a further attribute of a part of a split, see `parts`
 
 BY_UTTERANCE = ("logmel", "manifest", "ids")
 BY_IMAGE = ("image", "image_ids")
@@ -39,7 +28,7 @@ _DTYPES = {text: np.dtype(text) for text in ("<f2", "<f4", "<i8", "<u4", "|u1")}
 
 
 class Place(NamedTuple):
-    """The place of a dataset in the file, in bytes, its shape and its type."""
+    """Where a dataset is in the file, in bytes."""
 
     offset: int
     shape: tuple[int, ...]
@@ -81,15 +70,14 @@ class Header(NamedTuple):
         except OSError as e:
             raise InputError(f"{path}: cannot be read ({e.strerror or e})") from None
         if head.partition(b"\n")[0] != FORMAT.encode():
-            raise InputError(f"{path}: is no store of this software; prepare the split again")
-        header = cls._parse(head)
-        if header is None:
-            raise InputError(f"{path}: the header is damaged; prepare the split again")
-        if size != header.size:
-            raise InputError(
-                f"{path}: has {size} bytes instead of {header.size}: truncated or changed; prepare the split again"
-            )
-        return header
+            fault = "is no store of this software"
+        elif (header := cls._parse(head)) is None:
+            fault = "the header is damaged"
+        elif size != header.size:
+            fault = f"has {size} bytes instead of {header.size}: truncated or changed"
+        else:
+            return header
+        raise InputError(f"{path}: {fault}; prepare the split again")
 
     @classmethod
     def _parse(cls, head: bytes) -> Header | None:
@@ -100,12 +88,11 @@ class Header(NamedTuple):
                 name: Place(int(at), tuple(map(int, shape)), _DTYPES[dtype])
                 for name, (at, shape, dtype) in content["datasets"].items()
             }
-            header = cls(int(content["bytes"]), str(content["sha256"]), dict(content["attributes"]), places)
-            sound = header.to_bytes() == head and header.attributes.keys() - {PART} == set(ATTRIBUTES)
-            sound &= isinstance(header.attributes["max_frames"], int) and isinstance(
-                header.attributes["features"], dict
-            )
-            sound &= sources.are_sound(header.attributes) and isinstance(header.attributes.get(PART, {}), dict)
+            attributes = dict(content["attributes"])
+            header = cls(int(content["bytes"]), str(content["sha256"]), attributes, places)
+            sound = header.to_bytes() == head and attributes.keys() - {PART} == _KEYS
+            sound &= isinstance(attributes["max_frames"], int) and isinstance(attributes["features"], dict)
+            sound &= sources.are_sound(attributes) and isinstance(attributes.get(PART, {}), dict)
         except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, AssertionError):
             return None
         return header if sound else None
@@ -121,14 +108,14 @@ def datasets_inside(reader: str) -> tuple[str, ...]:
 
 def layout(n_utterances: int, n_images: int, lengths: Mapping[str, int], precision: np.dtype, reader: str) -> Layout:
     """Shape and type of every dataset; `lengths` are the rows, frames or bytes, of those of `datasets_inside`."""
-    index, byte, crc32 = np.dtype("<i8"), np.dtype("u1"), np.dtype("<u4")
+    index, crc32 = np.dtype("<i8"), np.dtype("<u4")
     datasets: Layout = {}
     for name in RAGGED:
         items = n_utterances if name in BY_UTTERANCE else n_images
         if name in lengths:
-            datasets[name] = (
-                ((lengths[name], features.N_MELS), precision) if name == "logmel" else ((lengths[name],), byte)
-            )
+            datasets[name] = (lengths[name],), np.dtype("u1")
+        if name == "logmel" and name in lengths:
+            datasets[name] = (lengths[name], features.N_MELS), precision
         datasets[f"{name}_offsets"] = ((items + 1,), index)
         if name in WITH_CRC32:
             datasets[f"{name}_crc32"] = ((items,), crc32)

@@ -39,13 +39,13 @@ def make(settings: SpokenScenes, split: str, folder: Path, workers: int) -> None
     """Makes one split with that many processes.
 
     Writes `folder/{split}/wavs`, for pairs `folder/{split}/images`, and at the end the ABX items `folder/{split}.item`
-    and `folder/{split}.json` in the layout of Places Audio, with its digest. Raises InputError for an unknown split, a
+    and `folder/{split}.json` in the layout of Places Audio, with their digests. Raises InputError for an unknown split, a
     missing synthesizer, or a corpus with too few kinds of scenes for its number of splits.
     """
     espeak.library_paths()
     if split not in settings.splits:
         raise InputError(f"the corpus has no split {split!r}; known are {', '.join(settings.splits)}")
-    for suffix in (".json", ".json.sha256", ".item"):
+    for suffix in (".json", ".json.sha256", ".item", ".item.sha256"):
         (folder / f"{split}{suffix}").unlink(missing_ok=True)  # it must not describe the media that are about to change
     n = (settings.pairs | settings.word_lists)[split]
     media = {"audio": "wavs", "image": "images"} if split in settings.pairs else {"audio": "wavs"}
@@ -64,7 +64,8 @@ def make(settings: SpokenScenes, split: str, folder: Path, workers: int) -> None
         tmp.write_text("\n".join([items.HEADER, *lines]) + "\n", encoding="utf-8")
     content = {f"{kind}_base_path": f"{split}/{name}" for kind, name in media.items()}
     files.write_json(folder / f"{split}.json", content | {"data": [row for row, _ in rows]})
-    files.write_digest(folder / f"{split}.json")
+    for suffix in (".item", ".json"):
+        files.write_digest(folder / f"{split}{suffix}")
 
 
 def sample_pair(settings: SpokenScenes, split: str, rng: np.random.Generator) -> tuple[scenes.Scene, tuple[str, ...]]:

@@ -160,5 +160,11 @@ def replace_folder(out: Path) -> Iterator[Folder]:
         yield Folder(tmp)
     with suppress(FileNotFoundError):
         out.rename(old)
-    new.rename(out)
+    try:
+        new.rename(out)
+    except OSError:
+        shutil.rmtree(new, ignore_errors=True)
+        if old.exists():
+            old.rename(out)
+        raise
     shutil.rmtree(old, ignore_errors=True)

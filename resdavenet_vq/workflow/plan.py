@@ -133,9 +133,20 @@ class Plan:
         Noise moves no phone: a noisy copy has the items of its split.
         """
         split = self.copies[split].split if split in self.copies else split
-        if isinstance(self.config.corpus, SpokenScenes):
-            return str(self.root / f"corpus/{split}.item")
-        return str(self.config.corpus.items.get(split, self.root / f"items/{split}.item"))
+        made = self.root / ("corpus" if self._is_made_here else "items") / f"{split}.item"
+        return self._own_items(split) or str(made)
+
+    def item_digests(self, split: str) -> list[str]:
+        """The digest beside an item file that is made here."""
+        return [] if self._own_items(split) else [f"{self.items(split)}.sha256"]
+
+    def item_contents(self, split: str) -> str:
+        """The digest of an item file of the corpus's own: a touched one re-runs nothing."""
+        return self.digests.of(filter(None, [self._own_items(split)]))
+
+    def _own_items(self, split: str) -> str:
+        corpus, split = self.config.corpus, self.copies[split].split if split in self.copies else split
+        return "" if isinstance(corpus, SpokenScenes) else str(corpus.items.get(split, ""))
 
     def corpus_of(self, split: str) -> str:
         """What decides one split of the demo corpus: of other splits only which pairs come before it."""

@@ -70,18 +70,8 @@ def test_windows_line_ends_and_a_byte_order_mark(read):
 
 
 def test_rows_that_cannot_be_used(read):
-    manifest = read(
-        "train",
-        wav2capt=[
-            "x.wav a.jpg",
-            "../x.wav a.jpg #1",
-            "x.wav /a.jpg #1",
-            "x.wav a.jpg 1",
-            "a_0.wav a.jpg #7",
-            "y.wav b.jpg #4",
-            "c_0.wav c.jpg #9",
-        ],
-    )
+    rows = ["x.wav a.jpg", "../x.wav a.jpg #1", "x.wav /a.jpg #1", "x.wav a.jpg 1", "a_0.wav a.jpg #7"]
+    manifest = read("train", wav2capt=[*rows, "y.wav b.jpg #4", "c_0.wav c.jpg #9"])
     assert len(manifest.utterances) == 10
     assert [r.row for r in manifest.refused] == list(range(10, 16))
     assert [r.reason.split(": ", 1)[1] for r in manifest.refused] == [
@@ -180,11 +170,10 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("fuzz")
 
 
-@given(
-    st.fixed_dictionaries(
-        {}, optional=dict.fromkeys(("wav2capt", "wav2spk", "token", "trainImages", "devImages"), anything)
-    )
-)
+FILE_STEMS = ("wav2capt", "wav2spk", "token", "trainImages", "devImages")
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(FILE_STEMS, anything)))
 def test_any_text_is_read_or_refused(folder, changes):
     write(folder, **changes)
     check_read_or_refused(lambda: flickr8k.read(section(folder), "train"), folder)

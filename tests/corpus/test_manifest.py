@@ -28,20 +28,19 @@ def test_an_utterance_survives_json(utterance):
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("key", "value"),
     [
-        {"id": 3},
-        {"wav": None},
-        {"words": [[0, 1]]},
-        {"words": 5},
-        {"words": [["x", 1, "A"]]},
-        {"speaker": []},
-        {"phones": [[0, 1, None]]},
+        ("id", 3),
+        ("wav", None),
+        ("words", 5),
+        ("words", [[0, 1]]),
+        ("words", [["x", 1, "A"]]),
+        ("phones", [[0, 1, None]]),
     ],
 )
-def test_another_row_is_refused(change):
-    with pytest.raises(InputError, match="not a manifest row"):
-        Utterance.from_dict(FULL.to_dict() | change)
+def test_another_row_is_refused(key, value):
+    with pytest.raises(InputError, match=f"not a manifest row .{key}"):
+        Utterance.from_dict(FULL.to_dict() | {key: value})
 
 
 @pytest.mark.parametrize("key", FULL.to_dict())

@@ -1,18 +1,17 @@
 """Every layout all the way: a section of the configuration, the corpus's own files, a manifest, a store."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import soundfile
+from oracles.data import prepared
 from PIL import Image
+from typer.testing import CliRunner
 
 from resdavenet_vq import config
-from resdavenet_vq.config import Preparation
+from resdavenet_vq.__main__ import app
 from resdavenet_vq.corpus import reader
-from resdavenet_vq.data.preparation import prepare
 from resdavenet_vq.data.store import Store, verify
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation.retrieval import evaluate
@@ -90,14 +89,12 @@ def section(request, tmp_path):
     return json.dumps(values | {"alignments": {"train": tmp_path / "aligned.txt"}}, default=str)
 
 
-def prepared(section, folder):
-    manifest = reader.read(config.read_corpus(section), "train")
-    prepare(manifest, Preparation(), folder / "train.h5", folder / "report.json", workers=1)
-    return Store(folder / "train.h5")
+def read(section):
+    return reader.read(config.read_corpus(section), "train")
 
 
 def test_from_a_section_to_a_store(section, tmp_path):
-    store = prepared(section, tmp_path)
+    store = prepared(read(section), tmp_path)
     assert verify(store.path) == []
     assert store.ids == STEMS
     assert len(store.image_ids) == len(IMAGES)
@@ -107,55 +104,43 @@ def test_from_a_section_to_a_store(section, tmp_path):
         assert (utterance.speaker, utterance.text) == ("1", f"text {stem}")
         assert utterance.words == (None if number == 0 else ((0.0, 0.1, "WORD"),))
         assert utterance.image.name == f"{stem[0]}.jpg"
-    report = json.loads((tmp_path / "report.json").read_text())
+    report = json.loads((tmp_path / "a.json").read_text())
     assert (report["utterances"], report["images"], report["refused"]) == (6, 2, [])
     assert report["counted"]["no alignment"] == 1
     assert report["noticed"] == {"no alignment": ["x_0"]}
 
 
 def test_every_caption_of_an_image_counts_in_retrieval(section, tmp_path):
-    image_index = prepared(section, tmp_path).image_index
+    image_index = prepared(read(section), tmp_path).image_index
     speech = np.array([[1, 9], [1, 0], [1, 9], [0, 1], [0, 1], [2, 0]], np.float32)  # x_1 finds x; y_0 and y_1 find y
     scores = evaluate(np.eye(2, dtype=np.float32), speech, image_index, (1, 2))
     assert scores.image_to_speech.recall == {1: 0.0, 2: 0.5}
     assert scores.speech_to_image.recall == {1: 0.5, 2: 1.0}
 
 
-def run_prepare(folder, *arguments):
-    command = [
-        sys.executable,
-        "-m",
-        "resdavenet_vq",
-        "prepare",
-        "--out",
-        folder / "a.h5",
-        "--report",
-        folder / "a.json",
-    ]
-    return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(
+    "arguments", [[], ["--split", "train"], ["--manifest", "a.json", "--corpus", "{}", "--split", "a"]]
+)
+def test_the_command_takes_one_way_to_name_its_rows(tmp_path, arguments):
+    paths = ["--out", str(tmp_path / "a.h5"), "--report", str(tmp_path / "a.json")]
+    fault = CliRunner().invoke(app, ["prepare", *paths, *arguments]).exception
+    assert isinstance(fault, InputError)
+    assert "prepare takes --corpus and --split, or --manifest alone" in str(fault)
 
 
 def test_the_command_prepares_each_layout(section, tmp_path):
-    run = run_prepare(tmp_path, "--corpus", section, "--split", "train")
-    assert run.returncode == 0, run.stderr
+    paths = ["--out", str(tmp_path / "a.h5"), "--report", str(tmp_path / "a.json")]
+    run = CliRunner().invoke(app, ["prepare", *paths, "--corpus", section, "--split", "train"])
+    assert run.exit_code == 0, run.output
     assert Store(tmp_path / "a.h5").ids == STEMS
 
 
-@pytest.mark.parametrize(
-    "arguments", [[], ["--split", "train"], ["--manifest", "a.json", "--corpus", "{}", "--split", "train"]]
-)
-def test_the_command_takes_one_way_to_name_its_rows(tmp_path, arguments):
-    run = run_prepare(tmp_path, *arguments)
-    assert run.returncode == 1
-    assert "prepare takes --corpus and --split, or --manifest alone" in run.stderr
-
-
 def test_media_that_are_missing_are_refused_by_their_ids(section, tmp_path):
-    manifest = reader.read(config.read_corpus(section), "train")
+    manifest = read(section)
     manifest.utterances[1].wav.unlink()
     manifest.utterances[3].image.unlink()
     with pytest.raises(InputError) as caught:
-        prepare(manifest, Preparation(), tmp_path / "train.h5", tmp_path / "report.json", workers=1)
+        prepared(manifest, tmp_path)
     lines = str(caught.value).splitlines()
     assert lines[0] == "4 of 6 rows cannot be used:"
     assert [line.split(":")[0] for line in lines[1:5]] == ["row 1 (x_1)", "row 3 (y_0)", "row 4 (y_1)", "row 5 (y_2)"]

@@ -41,11 +41,9 @@ def karpathy(tmp_path):
     def read(split, splits, first, second=(), **more):
         for name, entries in (("a.json", first), ("b.json", second or [image("spare")])):
             (tmp_path / name).write_text(json.dumps({"data": list(entries)}))
-        rows = (
-            splits
-            if isinstance(splits, list)
-            else [{"filename": f"{n}.jpg", "filepath": "val2014", "split": s} for n, s in splits.items()]
-        )
+        rows = splits
+        if isinstance(splits, dict):
+            rows = [{"filename": f"{n}.jpg", "filepath": "val2014", "split": s} for n, s in splits.items()]
         path = tmp_path / "dataset_coco.json"
         path.write_text(json.dumps({"images": rows, "dataset": "coco"}))
         return spoken_coco.read(section(tmp_path, "a.json", "b.json", karpathy_splits=path, **more), split)
@@ -82,24 +80,13 @@ def test_a_caption_with_a_wav_alone(read):
 
 
 def test_every_fault_is_refused_where_it_stands(read):
-    manifest = read(
-        image("good", 1),
-        [],
-        {"captions": []},
+    captions = [3, caption("a", wav=None), caption("b", wav="/b.wav"), caption("good-0"), caption("c", text=1)]
+    images = [
         image("x", image="../x.jpg"),
         {"image": "y.jpg", "captions": {}},
-        {
-            "image": "z.jpg",
-            "captions": [
-                3,
-                caption("a", wav=None),
-                caption("b", wav="/b.wav"),
-                caption("good-0"),
-                caption("c", text=1),
-            ],
-        },
-        image("last", 1),
-    )
+        {"image": "z.jpg", "captions": captions},
+    ]
+    manifest = read(image("good", 1), [], {"captions": []}, *images, image("last", 1))
     assert [u.id for u in manifest.utterances] == ["good-0", "last-0"]
     assert reasons(manifest) == [
         (1, "", "", "data[1]: not an object but a list"),
@@ -132,7 +119,7 @@ def test_only_the_first_are_named(read):
     [
         ("[]", "not in the layout of SpokenCOCO"),
         ('{"data": 3}', "not in the layout"),
-        ('{"data": []}', "no images"),
+        ('{"data": []}', "no rows"),
         ("{", "malformed JSON"),
     ],
 )
@@ -175,31 +162,20 @@ def test_malformed_images_are_refused_and_say_in_which_file(karpathy):
 
 
 def test_nothing_in_common(karpathy):
-    with pytest.raises(
-        InputError,
-        match=r"none of its 1 images of 'val', such as 'p\.jpg', is in the corpus, which has such as 'val2014/t",
-    ):
+    message = r"none of its 1 images of 'val', such as 'p\.jpg', is in the corpus, which has such as 'val2014/t"
+    with pytest.raises(InputError, match=message):
         karpathy("val", {"p": "val", "q": "train"}, IMAGES)
     with pytest.raises(InputError, match="no image is in the split 'test'"):
         karpathy("test", {"v": "val"}, IMAGES)
 
 
 def test_a_faulty_file_of_splits_names_all_faults(karpathy):
-    rows = [
-        3,
-        {"split": "val"},
-        {"filename": "a.jpg", "split": "dev"},
-        {"filename": "b.jpg", "split": "val"},
-        {"filename": "b.jpg", "split": "test"},
-    ]
+    rows = [3, {"split": "val"}, {"filename": "a.jpg", "split": "dev"}]
+    rows += [{"filename": "b.jpg", "split": "val"}, {"filename": "b.jpg", "split": "test"}]
     with pytest.raises(InputError) as caught:
         karpathy("val", rows, IMAGES)
-    assert [line.split(":", 1)[0] for line in str(caught.value).splitlines()[1:]] == [
-        "images[0]",
-        "images[1]",
-        "images[2]",
-        "images[4]",
-    ]
+    lines = str(caught.value).splitlines()[1:]
+    assert [line.split(":", 1)[0] for line in lines] == [f"images[{n}]" for n in (0, 1, 2, 4)]
     assert "'dev' is none of train, val, test, restval" in str(caught.value)
     assert "'b.jpg' is in two splits" in str(caught.value)
 

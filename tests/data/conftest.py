@@ -1,8 +1,6 @@
 import oracles.data as oracle_data
 import pytest
 
-from resdavenet_vq.config import Preparation
-from resdavenet_vq.data.preparation import prepare
 from resdavenet_vq.data.store import Store
 
 
@@ -13,9 +11,7 @@ def manifest(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def store_path(manifest, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("store")
-    prepare(manifest, Preparation(), folder / "train.h5", folder / "train.report.json", workers=1)
-    return folder / "train.h5"
+    return oracle_data.prepared(manifest, tmp_path_factory.mktemp("store")).path
 
 
 @pytest.fixture

@@ -13,19 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from oracles.data import assert_same_store, make_manifest, write_release
+from oracles.data import all_batches, assert_same_batches, assert_same_store, make_manifest, prepared, write_release
 
 from resdavenet_vq import files
-from resdavenet_vq.config import ImageModel, Preparation
+from resdavenet_vq.config import Preparation
 from resdavenet_vq.corpus.manifest import Manifest, Refusal
-from resdavenet_vq.data.dataset import equal_length_batches, evaluation_images, training_batches
 from resdavenet_vq.data.parts import Part, prepare_part
-from resdavenet_vq.data.preparation import prepare
 from resdavenet_vq.data.store import Store, verify
 from resdavenet_vq.errors import InputError
 
-IMAGE = ImageModel(architecture="thin_resnet", crop=24, resize=32)
 SKIP = Preparation(bad_rows="skip")
 
 
@@ -35,17 +31,13 @@ def in_parts(manifest, folder, parts, rows_per_part, settings=SKIP, release=None
     return Store(folder)
 
 
-def at_once(manifest, folder, settings=SKIP, release=None):
-    prepare(manifest, settings, folder / "whole.h5", folder / "whole.json", 1, release)
-    return Store(folder / "whole.h5")
-
-
 def contents(folder):
-    return {
-        path.name: (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_ino)
-        for path in folder.iterdir()
-        if path.is_file()
-    }
+    """The bytes and the inode of each file: a file that is written again has another."""
+    return {path.name: (path.read_bytes(), path.stat().st_ino) for path in folder.iterdir() if path.is_file()}
+
+
+def data(folder):
+    return {name: content for name, (content, _) in contents(folder).items()}
 
 
 def changed(before, folder):
@@ -64,7 +56,7 @@ def manifest(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(manifest, tmp_path_factory):
-    return at_once(manifest, tmp_path_factory.mktemp("whole"))
+    return prepared(manifest, tmp_path_factory.mktemp("whole"), "whole", bad_rows="skip")
 
 
 @pytest.fixture(scope="module")
@@ -103,26 +95,18 @@ def test_images_are_shared_across_the_border_of_parts(manifest, finished, whole)
     assert len(Store(finished).image_ids) == len(set(Store(finished).image_ids)) == len(whole.image_ids)
 
 
-def test_batches_are_the_same_bit_for_bit(finished, whole):
-    store = Store(finished)
-    options = {"batch_size": 8, "pad_to": "batch", "pad_value": 0.0, "seed": 1, "epoch": 1, "last_epoch": 2}
-    for workers in (0, 2):
-        some, other = (list(training_batches(s, IMAGE, **options, workers=workers)) for s in (store, whole))
-        assert len(some) == len(other) > 2
-        assert all(torch.equal(x, y) for a, b in zip(some, other, strict=True) for x, y in zip(a, b, strict=True))
-    for maker in (lambda s: equal_length_batches(s, 200), lambda s: evaluation_images(s, IMAGE, 4, 0)):
-        for (data, numbers), (expected, expected_numbers) in zip(maker(store), maker(whole), strict=True):
-            assert torch.equal(data, expected)
-            np.testing.assert_array_equal(numbers, expected_numbers)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_are_the_same_bit_for_bit(finished, whole, workers):
+    assert_same_batches(all_batches(Store(finished), workers), all_batches(whole))
 
 
 @pytest.mark.parametrize("reader", ["files", "release_2020"])
 def test_the_other_readers(manifest, tmp_path, reader):
-    settings = Preparation(bad_rows="skip", reader=reader)
     with_refused_row = [*manifest.utterances[:4], manifest.utterances[0], *manifest.utterances[4:]]
     release = write_release(tmp_path / "release", with_refused_row) if reader == "release_2020" else None
+    settings = Preparation(bad_rows="skip", reader=reader)
     store = in_parts(manifest, tmp_path / "train", 3, 10, settings, release)
-    assert_same_store(store, at_once(manifest, tmp_path, settings, release))
+    assert_same_store(store, prepared(manifest, tmp_path, release=release, reader=reader, bad_rows="skip"))
     assert verify(store.path) == []
     before = contents(store.path)
     if release:
@@ -135,7 +119,7 @@ def test_a_part_is_the_same_bytes_for_any_number_of_workers_and_either_policy(ma
     made = []
     for name, settings, workers in (("a", SKIP, 1), ("b", SKIP, 2), ("c", Preparation(), 1)):
         prepare_part(manifest, Part(1, 3, 10), settings, tmp_path / name, workers)
-        made.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir() if path.is_file()})
+        made.append(data(tmp_path / name))
     assert made[0] == made[1] == made[2]
     assert sorted(made[0]) == ["1.h5", "1.h5.sha256", "1.report.json"]
 
@@ -166,22 +150,19 @@ def test_a_corrected_file_re_does_its_part(tmp_path):
     assert changed(before, folder) == files_of(1)
 
 
-def test_a_part_without_its_report_is_not_kept(manifest, folder):
-    for path in (folder / "1.report.json", folder / ".kept/1.report.json"):
-        path.unlink()
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[20_000] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(("name", "spoil"), [("1.report.json", Path.unlink), ("1.h5", flip)])
+def test_a_part_without_its_report_or_damaged_is_not_kept(manifest, folder, finished, name, spoil):
+    (folder / name).unlink()
+    spoil(folder / ".kept" / name)
     before = contents(folder)
-    in_parts(manifest, folder, 3, 10)
-    assert changed(before, folder) == files_of(1)
-
-
-def test_a_damaged_part_is_not_kept(manifest, finished, tmp_path):
-    folder = tmp_path / "train"
-    shutil.copytree(finished, folder)
-    (folder / "1.h5").unlink()
-    damaged = bytearray((folder / ".kept/1.h5").read_bytes())
-    damaged[20_000] ^= 1
-    (folder / ".kept/1.h5").write_bytes(damaged)
     assert_same_store(in_parts(manifest, folder, 3, 10), Store(finished))
+    assert changed(before, folder) == files_of(1)
     assert verify(folder) == []
 
 
@@ -207,9 +188,7 @@ def test_appended_and_removed_rows_re_do_the_last_part(manifest, folder, rows, p
     assert {name for name in changed(before, folder) if name[0] not in map(str, again)} == set()
     in_parts(manifest, folder, 3, 10)
     assert {name for name in changed(before, folder) if name[0] not in map(str, again)} == set()
-    assert {name: data for name, (data, *_) in contents(folder).items()} == {
-        n: data for n, (data, *_) in before.items()
-    }
+    assert data(folder) == {name: content for name, (content, _) in before.items()}
 
 
 def test_a_changed_row_settings_and_code_re_do_what_they_concern(manifest, folder):
@@ -241,7 +220,7 @@ def test_another_number_of_parts_is_refused_with_the_right_one(manifest, tmp_pat
 def test_a_part_may_have_no_usable_row(manifest, tmp_path):
     refused = [Refusal(row, "", "x.wav", "bad") for row in range(10)]
     rows = Manifest(manifest.utterances[:12], refused)
-    assert_same_store(in_parts(rows, tmp_path / "train", 3, 10), at_once(rows, tmp_path))
+    assert_same_store(in_parts(rows, tmp_path / "train", 3, 10), prepared(rows, tmp_path, bad_rows="skip"))
     with pytest.raises(InputError, match=r"0\.h5: holds no utterances"):
         Store(tmp_path / "train/0.h5")
 
@@ -250,23 +229,11 @@ def remove(number):
     return lambda folder, _: (folder / f"{number}.h5").unlink()
 
 
-def prepared_otherwise(settings):
+def otherwise(number, rows=10, **settings):
     def change(folder, manifest):
-        prepare_part(manifest, Part(1, 3, 10), settings, folder, 1)
+        prepare_part(manifest, Part(number, 3, rows), Preparation(bad_rows="skip", **settings), folder, 1)
 
     return change
-
-
-def other_size(folder, manifest):
-    prepare_part(manifest, Part(2, 3, 12), SKIP, folder, 1)
-
-
-def further(folder, manifest):
-    shutil.copy(folder / "2.h5", folder / "3.h5")
-
-
-def ordinary(folder, manifest):
-    prepare(manifest, SKIP, folder / "1.h5", folder / "1.report.json", 1)
 
 
 def other_picture(folder, manifest):
@@ -286,15 +253,15 @@ def other_picture(folder, manifest):
         (remove(0), r"0\.h5: no such file"),
         (remove(1), r"1\.h5: no such file"),
         (remove(2), r"2\.h5: no such file, and \S+1\.h5 is not the last part"),
+        (otherwise(1, max_frames=90), r"1\.h5: max_frames differs from that of \S+0"),
+        (otherwise(1, precision="float32"), r"1\.h5: precision differs"),
+        (otherwise(1, reader="files"), r"1\.h5: reader differs"),
+        (otherwise(2, rows=12), r"2\.h5: rows_per_part differs"),
         (
-            prepared_otherwise(Preparation(bad_rows="skip", max_frames=90)),
-            r"1\.h5: max_frames differs from that of \S+0",
+            lambda folder, _: shutil.copy(folder / "2.h5", folder / "3.h5"),
+            r"3\.h5: comes after the last part, \S+2\.h5",
         ),
-        (prepared_otherwise(Preparation(bad_rows="skip", precision="float32")), r"1\.h5: precision differs"),
-        (prepared_otherwise(Preparation(bad_rows="skip", reader="files")), r"1\.h5: reader differs"),
-        (other_size, r"2\.h5: rows_per_part differs"),
-        (further, r"3\.h5: comes after the last part, \S+2\.h5; remove it"),
-        (ordinary, r"1\.h5: is not part 1 of a split"),
+        (lambda folder, rows: prepared(rows, folder, "1", bad_rows="skip"), r"1\.h5: is not part 1 of a split"),
         (other_picture, r"1\.h5: image \S+ differs from that in \S+0\.h5"),
         (lambda folder, _: os.truncate(folder / "1.h5", 20_000), r"1\.h5: .*truncated"),
     ],
@@ -307,9 +274,7 @@ def test_a_folder_that_is_no_whole_split_is_refused_by_name(manifest, folder, ch
 
 
 def test_a_damaged_item_is_named_with_its_part(folder):
-    data = bytearray((folder / "1.h5").read_bytes())
-    data[20_000] ^= 1
-    (folder / "1.h5").write_bytes(data)
+    flip(folder / "1.h5")
     (fault,) = verify(folder)
     assert fault.startswith(f"{folder / '1.h5'}: ")
 
@@ -330,25 +295,21 @@ if __name__ == "__main__":
 def test_kill_9_costs_the_unfinished_part_alone(tmp_path, name):
     manifest = make_manifest(tmp_path / "corpus", 150)
     in_parts(manifest, tmp_path / "expected", 4, 40, Preparation())
-    expected = {path.name: path.read_bytes() for path in (tmp_path / "expected").iterdir() if path.is_file()}
     (tmp_path / "manifest.pkl").write_bytes(pickle.dumps(manifest))
     (tmp_path / "script.py").write_text(SCRIPT)
     folder = tmp_path / "train"
     folder.mkdir()
     command = [sys.executable, tmp_path / "script.py", tmp_path / "manifest.pkl", folder]
-    with subprocess.Popen(
-        command, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}, stderr=subprocess.DEVNULL
-    ) as process:
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL) as process:
         while not list(folder.glob(name)) and process.poll() is None:
             time.sleep(0.0005)
         process.send_signal(signal.SIGKILL)
     complete = {path.name.partition(".")[0] for path in folder.glob("*.sha256")}
     before = contents(folder)
     in_parts(manifest, folder, 4, 40, Preparation())
-    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == expected
-    after = contents(folder)
-    for part in complete:
-        assert all(after[name] == before[name] for name in files_of(part))
+    assert data(folder) == data(tmp_path / "expected")
+    assert not {name for part in complete for name in files_of(part)} & set(changed(before, folder))
 
 
 def test_the_digest_of_a_store_changes_with_its_content(manifest, folder, whole):

@@ -15,16 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from oracles.data import encoded, make_manifest, noise, png_header
+from oracles.data import encoded, make_manifest, noise, png_header, prepared
 from PIL import Image
 
-from resdavenet_vq.config import Preparation
 from resdavenet_vq.corpus.manifest import Manifest, Refusal, Utterance
-from resdavenet_vq.data.preparation import prepare
-from resdavenet_vq.data.store import Store, verify
+from resdavenet_vq.data.store import verify
 from resdavenet_vq.errors import InputError
-
-SKIP = Preparation(bad_rows="skip")
 
 
 def utterance(name, wav, image=None):
@@ -36,9 +32,8 @@ def names(folder):
 
 
 def test_report_and_store(manifest, tmp_path):
-    prepare(manifest, Preparation(), tmp_path / "new" / "a.h5", tmp_path / "a.report.json", workers=1)
-    store = Store(tmp_path / "new" / "a.h5")
-    assert json.loads((tmp_path / "a.report.json").read_text()) == {
+    store = prepared(manifest, tmp_path / "new")
+    assert json.loads((tmp_path / "new/a.json").read_text()) == {
         "utterances": 12,
         "images": len(store.image_ids),
         "frames": int(store.n_frames.sum()),
@@ -49,27 +44,24 @@ def test_report_and_store(manifest, tmp_path):
         "noticed": {},
     }
     assert verify(store.path) == []
-    assert names(tmp_path) == ["a.report.json", "new"]
-    assert names(tmp_path / "new") == ["a.h5", "a.h5.sha256"]
+    assert names(tmp_path / "new") == ["a.h5", "a.h5.sha256", "a.json"]
     assert str(tmp_path) not in json.dumps(store.attributes)
 
 
 def test_bytes_depend_neither_on_workers_nor_on_time_nor_on_place(manifest, store_path, tmp_path):
-    expected = store_path.read_bytes(), store_path.with_name("train.report.json").read_bytes()
     for workers in (1, 2):
-        prepare(manifest, Preparation(), tmp_path / f"{workers}.h5", tmp_path / f"{workers}.json", workers)
-        assert ((tmp_path / f"{workers}.h5").read_bytes(), (tmp_path / f"{workers}.json").read_bytes()) == expected
+        path = prepared(manifest, tmp_path, str(workers), workers=workers).path
+        for suffix in (".h5", ".json"):
+            assert path.with_suffix(suffix).read_bytes() == store_path.with_suffix(suffix).read_bytes()
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("float16", 0.04), ("float32", 0)])
-def test_precision(manifest, store, tmp_path, precision, tolerance):
-    prepare(manifest, Preparation(precision=precision), tmp_path / "a.h5", tmp_path / "a.json", workers=1)
-    assert Store(tmp_path / "a.h5").logmel(0).dtype == precision
+@pytest.mark.parametrize("precision", ["float16", "float32"])
+def test_precision(manifest, tmp_path, precision):
+    assert prepared(manifest, tmp_path, precision=precision).logmel(0).dtype == precision
 
 
 def test_long_utterances_are_cut_and_counted(manifest, store, tmp_path):
-    prepare(manifest, Preparation(max_frames=40), tmp_path / "a.h5", tmp_path / "a.json", workers=1)
-    cut = Store(tmp_path / "a.h5")
+    cut = prepared(manifest, tmp_path, max_frames=40)
     assert json.loads((tmp_path / "a.json").read_text())["cut"] == [
         i for i, n in zip(store.ids, store.n_frames, strict=True) if n > 40
     ]
@@ -113,18 +105,14 @@ def bad_media(tmp_path):
     not_finite = sound.copy()
     not_finite[7] = np.nan
 
+    promised = "truncated, its header promises 8000 bytes of audio and {} are there"
+    html = "is no JPEG or PNG image; it begins with b'<!DOCTYPE ht'"
     row("good")
     row("empty", wav=b"", bad=("wav", "is empty (0 bytes)"))
-    row(
-        "header-only", wav=whole[:44], bad=("wav", "truncated, its header promises 8000 bytes of audio and 0 are there")
-    )
+    row("header-only", wav=whole[:44], bad=("wav", promised.format(0)))
     row("no-samples", wav=audio(sound[:0]), bad=("wav", "no samples"))
     row("short", wav=audio(sound[:100]))
-    row(
-        "truncated",
-        wav=whole[:5000],
-        bad=("wav", "truncated, its header promises 8000 bytes of audio and 4956 are there"),
-    )
+    row("truncated", wav=whole[:5000], bad=("wav", promised.format(4956)))
     row("nan", wav=audio(not_finite, subtype="FLOAT"), bad=("wav", "contains NaN or infinite samples"))
     row("8-bit", wav=audio(sound, subtype="PCM_U8"))
     row("stereo", wav=audio(np.stack([sound, -0.5 * sound], 1)))
@@ -136,23 +124,16 @@ def bad_media(tmp_path):
     row("grey", image=encoded(noise(40, 40).convert("L")))
     row("png", image=encoded(noise(40, 40), "PNG"))
     row("flipped", image=bytes(flipped))
-    row("html", image=b"<!DOCTYPE html>", bad=("image", "is no JPEG or PNG image; it begins with b'<!DOCTYPE ht'"))
+    row("html", image=b"<!DOCTYPE html>", bad=("image", html))
     row("empty-jpg", image=b"", bad=("image", "is empty (0 bytes)"))
     row("no-jpg", image=False, bad=("image", "no such file"))
     row("cut-jpg", image=picture[:3000], bad=("image", "cannot be decoded (image file is truncated"))
     row("bomb", image=png_header(30000, 30000), bad=("image", "has more than 89478485 pixels: a decompression bomb"))
-    rows.append(utterance("bad-again", folder / "good.wav", folder / "html.jpg"))
-    refused.append(
-        (
-            len(rows) - 1,
-            "bad-again",
-            str(folder / "html.jpg"),
-            "is no JPEG or PNG image; it begins with b'<!DOCTYPE ht'",
-        )
-    )
-    rows.append(utterance("both", folder / "empty.wav", folder / "html.jpg"))
-    both = f"is empty (0 bytes); {folder / 'html.jpg'}: is no JPEG or PNG image; it begins with b'<!DOCTYPE ht'"
-    refused.append((len(rows) - 1, "both", str(folder / "empty.wav"), both))
+    jpg = folder / "html.jpg"
+    refused.append((len(rows), "bad-again", str(jpg), html))
+    rows.append(utterance("bad-again", folder / "good.wav", jpg))
+    refused.append((len(rows), "both", str(folder / "empty.wav"), f"is empty (0 bytes); {jpg}: {html}"))
+    rows.append(utterance("both", folder / "empty.wav", jpg))
     rows.append(utterance("good-picture-of-a-bad-wav", folder / "good.wav", folder / "empty.jpg"))
     return Manifest(rows), refused
 
@@ -160,15 +141,14 @@ def bad_media(tmp_path):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_bad_media_give_exactly_the_expected_refusals(bad_media, tmp_path, workers):
     manifest, expected = bad_media
-    prepare(manifest, SKIP, tmp_path / "a.h5", tmp_path / "a.json", workers)
+    store = prepared(manifest, tmp_path, workers=workers, bad_rows="skip")
     report = json.loads((tmp_path / "a.json").read_text())
-    found = [tuple(refusal.values()) for refusal in report["refused"]]
-    for one, other in zip(found, expected, strict=True):
+    for refusal, other in zip(report["refused"], expected, strict=True):
+        one = tuple(refusal.values())
         if one[1] == "cut-jpg":  # how many bytes are left is the decoder's affair
             assert one[3].startswith(other[3])
         else:
             assert one == other
-    store = Store(tmp_path / "a.h5")
     bad = {name for _, name, _, _ in expected}
     assert store.ids == [u.id for u in manifest.utterances if u.id not in bad]
     assert "empty.jpg" in store.image_ids, "its second row is good"
@@ -180,7 +160,7 @@ def test_stop_names_every_row_and_writes_nothing(bad_media, tmp_path):
     manifest, expected = bad_media
     manifest.refused = [Refusal(2, "", "x.wav", "not an object"), Refusal(0, "zero", "", "wav: missing")]
     with pytest.raises(InputError) as caught:
-        prepare(manifest, Preparation(), tmp_path / "a.h5", tmp_path / "a.json", workers=1)
+        prepared(manifest, tmp_path)
     lines = str(caught.value).splitlines()
     assert len(lines) == len(expected) + 4
     assert lines[0] == f"{len(expected) + 2} of {len(manifest.utterances) + 2} rows cannot be used:"
@@ -193,23 +173,14 @@ def test_stop_names_every_row_and_writes_nothing(bad_media, tmp_path):
 
 def test_a_split_without_a_usable_row_is_an_error(tmp_path):
     with pytest.raises(InputError, match="has no rows"):
-        prepare(Manifest(), SKIP, tmp_path / "a.h5", tmp_path / "a.json", workers=1)
+        prepared(Manifest(), tmp_path, bad_rows="skip")
     with pytest.raises(InputError, match=r"1 of 1 rows cannot be used:\nrow 0 .*no such file"):
-        prepare(
-            Manifest([utterance("a", tmp_path / "none.wav")]), SKIP, tmp_path / "a.h5", tmp_path / "a.json", workers=1
-        )
+        prepared(Manifest([utterance("a", tmp_path / "none.wav")]), tmp_path, bad_rows="skip")
     assert names(tmp_path) == []
 
 
 def test_speech_alone(manifest, tmp_path):
-    prepare(
-        Manifest([utterance(u.id, u.wav) for u in manifest.utterances]),
-        SKIP,
-        tmp_path / "a.h5",
-        tmp_path / "a.json",
-        workers=1,
-    )
-    store = Store(tmp_path / "a.h5")
+    store = prepared(Manifest([utterance(u.id, u.wav) for u in manifest.utterances]), tmp_path)
     assert store.image_ids == []
     assert (store.image_index == -1).all()
     assert verify(store.path) == []
@@ -218,14 +189,8 @@ def test_speech_alone(manifest, tmp_path):
 def test_one_frame_and_one_pixel(tmp_path):
     soundfile.write(tmp_path / "a.wav", [0.1, 0.2], 16000)
     Image.new("RGB", (1, 1)).save(tmp_path / "a.jpg")
-    prepare(
-        Manifest([utterance("a", tmp_path / "a.wav", tmp_path / "a.jpg")]),
-        SKIP,
-        tmp_path / "a.h5",
-        tmp_path / "a.json",
-        workers=1,
-    )
-    assert Store(tmp_path / "a.h5").n_frames.tolist() == [1]
+    rows = [utterance("a", tmp_path / "a.wav", tmp_path / "a.jpg")]
+    assert prepared(Manifest(rows), tmp_path).n_frames.tolist() == [1]
 
 
 @pytest.mark.parametrize("fraction", [0, 0.02, 0.3, 0.7, 0.99])
@@ -237,7 +202,7 @@ def test_a_full_disk_leaves_nothing_and_what_was_there_before(manifest, store_pa
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
         with pytest.raises(InputError, match=r"a\.h5: cannot be written"):
-            prepare(manifest, Preparation(), tmp_path / "a.h5", tmp_path / "a.json", workers=1)
+            prepared(manifest, tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert names(tmp_path) == ["a.h5"]
@@ -255,7 +220,7 @@ def test_a_killed_worker_is_an_error(tmp_path):
     thread = threading.Thread(target=kill)
     thread.start()
     with pytest.raises(InputError, match="a worker process was killed"):
-        prepare(manifest, Preparation(), tmp_path / "out" / "a.h5", tmp_path / "out" / "a.json", workers=2)
+        prepared(manifest, tmp_path / "out", workers=2)
     thread.join()
     assert names(tmp_path / "out") == []
 
@@ -284,26 +249,18 @@ def alive(mark):
 
 
 def test_kill_9_leaves_nothing_and_the_next_run_is_as_if_it_had_not_been(tmp_path):
-    out, report, script, pickled = (
-        tmp_path / "out" / "a.h5",
-        tmp_path / "out" / "a.json",
-        tmp_path / "script.py",
-        tmp_path / "manifest.pkl",
-    )
+    out, report, script, pickled = (tmp_path / name for name in ("out/a.h5", "out/a.json", "script.py", "rows.pkl"))
     manifest = make_manifest(tmp_path / "corpus", 150)
     pickled.write_bytes(pickle.dumps(manifest))
-    script.write_text(
-        SCRIPT.format(root=str(Path(__file__).parents[2]), manifest=str(pickled), out=str(out), report=str(report))
-    )
-    prepare(manifest, Preparation(), tmp_path / "expected.h5", tmp_path / "expected.json", workers=1)
-    expected = (tmp_path / "expected.h5").read_bytes()
+    root = str(Path(__file__).parents[2])
+    script.write_text(SCRIPT.format(root=root, manifest=str(pickled), out=str(out), report=str(report)))
+    expected = prepared(manifest, tmp_path, "expected").path.read_bytes()
 
     out.parent.mkdir()
     for sign, wait in ((".a.h5.lock", 0.01), (".a.h5.lock", 0.4), (".a.h5.*.tmp", 0)):  # started, at work, writing
         mark = uuid.uuid4().hex
-        with subprocess.Popen(
-            [sys.executable, script], env=os.environ | {"MARK_OF_TEST": mark}, stderr=subprocess.DEVNULL
-        ) as process:
+        env = os.environ | {"MARK_OF_TEST": mark}
+        with subprocess.Popen([sys.executable, script], env=env, stderr=subprocess.DEVNULL) as process:
             while not list(out.parent.glob(sign)) and process.poll() is None:
                 time.sleep(0.001)
             time.sleep(wait)
@@ -318,26 +275,22 @@ def test_kill_9_leaves_nothing_and_the_next_run_is_as_if_it_had_not_been(tmp_pat
             time.sleep(0.05)
     out.with_name(".a.h5.12345.tmp").write_text("of a killed run")
     report.with_name(".a.json.12345.tmp").write_text("of a killed run")
-    prepare(manifest, Preparation(), out, report, workers=2)
+    prepared(manifest, out.parent, workers=2)
     assert out.read_bytes() == expected
     assert names(out.parent) == ["a.h5", "a.h5.sha256", "a.json"]
 
 
 def test_two_at_once(manifest, tmp_path, monkeypatch):
-    out, report = tmp_path / "a.h5", tmp_path / "a.json"
-    seen = []
+    message = rf"a\.h5: is being prepared by process {os.getpid()} on "
 
-    def second(items, *_):
-        start = time.monotonic()
-        with pytest.raises(InputError, match=rf"a\.h5: is being prepared by process {os.getpid()} on "):
-            prepare(manifest, Preparation(), out, report, workers=1)
-        seen.append(time.monotonic() - start)
-        return items
+    def second(rows, *_):
+        with pytest.raises(InputError, match=message):
+            prepared(manifest, tmp_path)
+        return rows
 
     with monkeypatch.context() as patch:
         patch.setattr("resdavenet_vq.data.preparation.track", second)
-        prepare(manifest, Preparation(), out, report, workers=1)
-    assert seen[0] < 2
-    out.with_name(".a.h5.lock").write_text("a stale lock")
-    prepare(manifest, Preparation(), out, report, workers=1)
+        prepared(manifest, tmp_path)
+    (tmp_path / ".a.h5.lock").write_text("a stale lock")
+    prepared(manifest, tmp_path)
     assert names(tmp_path) == ["a.h5", "a.h5.sha256", "a.json"]

@@ -9,22 +9,19 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import oracles.data as oracle_data
 import pytest
 import soundfile
-import torch
-from oracles.data import assert_same_store, make_manifest, write_release
+from oracles.data import IMAGE, all_batches, assert_same_batches, assert_same_store, make_manifest, write_release
 
-from resdavenet_vq.config import ImageModel, Preparation
 from resdavenet_vq.corpus.manifest import Manifest, Refusal
-from resdavenet_vq.data.dataset import equal_length_batches, evaluation_images, training_batches
-from resdavenet_vq.data.preparation import prepare
+from resdavenet_vq.data.dataset import training_batches
 from resdavenet_vq.data.release_2020 import MAX_IMAGE_BYTES
 from resdavenet_vq.data.store import Store, verify
 from resdavenet_vq.data.store_format import HEADER_LENGTH, Header
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.training.interruption import shielded
 
-IMAGE = ImageModel(architecture="thin_resnet", crop=24, resize=32)
 READERS = ("store", "files", "release_2020")
 OUTSIDE = ("files", "release_2020")
 
@@ -43,18 +40,10 @@ def own(tmp_path):
     return manifest, write_release(tmp_path / "release", manifest.utterances)
 
 
-def prepared(corpus, folder, reader, workers=1, **settings):
+def prepared(corpus, folder, reader, **options):
     manifest, release = corpus
-    out = folder / f"{reader}.h5"
-    prepare(
-        manifest,
-        Preparation(reader=reader, **settings),
-        out,
-        out.with_suffix(".json"),
-        workers,
-        release if reader == "release_2020" else None,
-    )
-    return Store(out)
+    release = release if reader == "release_2020" else None
+    return oracle_data.prepared(manifest, folder, reader, release=release, reader=reader, **options)
 
 
 @pytest.fixture(scope="module")
@@ -84,17 +73,7 @@ def training(store, workers):
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("reader", OUTSIDE)
 def test_all_readers_give_the_same_batches(stores, reader, workers):
-    def all_batches(store, workers):
-        yield from training(store, workers)
-        yield from evaluation_images(store, IMAGE, 3, workers)
-        yield from equal_length_batches(store, 100)
-
-    expected, found = list(all_batches(stores["store"], 0)), list(all_batches(stores[reader], workers))
-    assert len(expected) == len(found) > 8
-    for one, other in zip(expected, found, strict=True):
-        for x, y in zip(one, other, strict=True):
-            assert x.dtype == y.dtype
-            assert torch.equal(torch.as_tensor(x), torch.as_tensor(y))
+    assert_same_batches(all_batches(stores[reader], workers), all_batches(stores["store"]))
 
 
 @pytest.mark.parametrize("reader", OUTSIDE)
@@ -104,11 +83,10 @@ def test_workers_do_not_change_a_byte(corpus, stores, tmp_path, reader):
 
 
 @pytest.mark.filterwarnings("ignore:.*use of fork")
-@pytest.mark.parametrize("reader", OUTSIDE)
+@pytest.mark.parametrize("reader", READERS)
 def test_they_are_pickled_and_forked(stores, reader):
     store = stores[reader]
-    expected = store.logmel(3)
-    again = pickle.loads(pickle.dumps(store))
+    again, expected = pickle.loads(pickle.dumps(store)), store.logmel(3)
     np.testing.assert_array_equal(again.logmel(3), expected)
     child = os.fork()
     if child == 0:
@@ -126,9 +104,8 @@ def test_media_that_changed_are_named(own, tmp_path, change):
             path.unlink()
         else:
             path.write_bytes(before[:-2] + (b"\x01\x02" if change == "changed" else b""))
-        with pytest.raises(
-            InputError, match=rf"^{path}: .*; {store.path} was prepared from it: .*prepare the split again$"
-        ):
+        message = rf"^{path}: .*; {store.path} was prepared from it: .*prepare the split again$"
+        with pytest.raises(InputError, match=message):
             list(training(store, workers=0))
         assert [path.name in line for line in verify(store.path)] == [True]
         path.write_bytes(before)
@@ -207,9 +184,7 @@ def test_rows_in_another_order_are_refused(own, tmp_path):
 
 def test_a_row_count_that_differs_is_refused(corpus, tmp_path):
     manifest, release = corpus
-    with pytest.raises(
-        InputError, match=r"audio\.h5: melspec has the shape \(12, 40, 2048\) instead of \(11, 40, 2048\)"
-    ):
+    with pytest.raises(InputError, match=r"audio\.h5: melspec has the shape \(12, .*\) instead of \(11, 40, 2048\)"):
         prepared((Manifest(manifest.utterances[1:]), release), tmp_path, "release_2020")
 
 
@@ -222,7 +197,7 @@ def test_the_json_must_be_given_and_name_both_files(corpus, tmp_path):
             prepared((corpus[0], tmp_path / "a.json"), tmp_path, "release_2020")
 
 
-def replace(name, make):
+def replaced(name, make):
     """Replaces a dataset; `make` gets the file, the old dataset and the folder of a canary."""
 
     def change(file, folder):
@@ -231,6 +206,11 @@ def replace(name, make):
         make(file, old, folder)
 
     return change
+
+
+def created(name, shape=None, dtype=None, **how):
+    """Replaces a dataset by another."""
+    return replaced(name, lambda file, old, _: file.create_dataset(name, shape or old.shape, dtype, **how))
 
 
 def external_storage(file, old, folder):
@@ -246,10 +226,13 @@ def virtual(file, old, folder):
     file.create_virtual_dataset("melspec", layout)
 
 
-def external_link(file, old, folder):
-    with h5py.File(folder / "canary.h5", "w") as canary:
-        canary["melspec"] = old
-    file["melspec"] = h5py.ExternalLink(folder / "canary.h5", "/melspec")
+def external_link(name):
+    def make(file, old, folder):
+        with h5py.File(folder / "canary.h5", "w") as canary:
+            canary[name] = np.zeros(old.shape)
+        file[name] = h5py.ExternalLink(folder / "canary.h5", f"/{name}")
+
+    return replaced(name, make)
 
 
 def soft_link(file, old, folder):
@@ -257,115 +240,64 @@ def soft_link(file, old, folder):
     file["melspec"] = h5py.SoftLink("/other")
 
 
-def value(name, row, new):
+def value(name, place, new):
     def change(file, folder):
-        file[name][row] = new
+        file[name][place] = new
 
     return change
 
 
-def element(new):
-    def change(file, folder):
-        file["melspec"][1, 3, 4] = new
-
-    return change
-
-
+CHUNK = (1, 40, 2048)
 AUDIO = [
-    (replace("melspec", external_link), "melspec is a link to elsewhere"),
-    (replace("melspec", soft_link), "melspec is a link to elsewhere"),
-    (replace("melspec", external_storage), "melspec keeps its data in other files"),
-    (replace("melspec", virtual), "melspec keeps its data in other files"),
-    (
-        replace(
-            "melspec", lambda f, old, _: f.create_dataset("melspec", (1 << 40, 40, 2048), "f4", chunks=(1, 40, 2048))
-        ),
-        "has the shape",
-    ),
-    (
-        replace("melspec", lambda f, old, _: f.create_dataset("melspec", (6, 40, 1 << 40), "f4", chunks=(1, 40, 2048))),
-        "has the shape",
-    ),
-    (
-        replace("melspec_len", lambda f, old, _: f.create_dataset("melspec_len", (1 << 50,), "i8", chunks=(8,))),
-        "has the shape",
-    ),
-    (replace("melspec", lambda f, old, _: f.create_dataset("melspec", data=old, compression="gzip")), "is compressed"),
-    (
-        replace(
-            "melspec",
-            lambda f, old, _: f.create_dataset(
-                "melspec", old.shape, "f4", chunks=(600, 40, 2048), maxshape=(None, 40, 2048)
-            ),
-        ),
-        "huge",
-    ),
-    (replace("melspec", lambda f, old, _: f.create_dataset("melspec", data=old.astype("f8"))), "must be float32"),
-    (replace("melspec", lambda f, old, _: f.create_group("melspec")), "is no dataset"),
-    (replace("melspec", lambda f, old, _: None), "has no melspec"),
-    (
-        replace("melspec_len", lambda f, old, _: f.create_dataset("melspec_len", data=old.astype(str).astype("S9"))),
-        "melspec_len int64",
-    ),
+    (external_link("melspec"), "melspec is a link to elsewhere"),
+    (replaced("melspec", soft_link), "melspec is a link to elsewhere"),
+    (replaced("melspec", external_storage), "melspec keeps its data in other files"),
+    (replaced("melspec", virtual), "melspec keeps its data in other files"),
+    (created("melspec", (1 << 40, 40, 2048), "f4", chunks=CHUNK), "has the shape"),
+    (created("melspec", (6, 40, 1 << 40), "f4", chunks=CHUNK), "has the shape"),
+    (created("melspec_len", (1 << 50,), "i8", chunks=(8,)), "has the shape"),
+    (created("melspec", dtype="f4", compression="gzip"), "is compressed"),
+    (created("melspec", dtype="f4", chunks=(600, 40, 2048), maxshape=(None, 40, 2048)), "huge"),
+    (created("melspec", dtype="f8"), "must be float32"),
+    (replaced("melspec", lambda file, *_: file.create_group("melspec")), "is no dataset"),
+    (replaced("melspec", lambda *_: None), "has no melspec"),
+    (created("melspec_len", dtype="S9"), "melspec_len int64"),
     (value("melspec_len", 1, 2049), "row 1 of melspec_len is 2049, not 1 to 2048 frames"),
     (value("melspec_len", 1, -1), "row 1 of melspec_len is -1, not"),
     (value("melspec_len", 1, 0), "row 1 of melspec_len is 0, not"),
-    (element(np.nan), "row 1 of melspec contains NaN"),
-    (element(-np.inf), "row 1 of melspec contains NaN"),
-    (element(3.0), "row 1 of melspec has values outside of -80 to 0"),
+    (value("melspec", (1, 3, 4), np.nan), "row 1 of melspec contains NaN"),
+    (value("melspec", (1, 3, 4), -np.inf), "row 1 of melspec contains NaN"),
+    (value("melspec", (1, 3, 4), 3.0), "row 1 of melspec has values outside of -80 to 0"),
     (value("melspec", 1, 0), "row 1 of melspec is 0 dB throughout"),
 ]
+VLEN = h5py.special_dtype(vlen=np.uint8)
 
 
-@pytest.mark.parametrize(("change", "reason"), AUDIO)
-def test_hostile_audio_files_are_refused(own, tmp_path, change, reason):
-    path = own[1].with_name("audio.h5")
+def chunked(file, old, folder):
+    file.create_dataset("image", old.shape, VLEN, chunks=(2,))[:] = old
+
+
+IMAGES = [
+    (external_link("image"), "image is a link to elsewhere"),
+    (created("image", (6, 9), "u1"), "has the shape"),
+    (created("image", (6,), "u1"), "must be uint8 of variable length"),
+    (created("image", (1 << 50,), VLEN, chunks=(2,)), "has the shape"),
+    (created("image", (6,), VLEN), "was never written"),
+    (replaced("image", chunked), "is not contiguous"),
+    (value("image", 1, np.frombuffer(b"<html>", np.uint8)), "is no JPEG or PNG image"),
+    (value("image", 1, np.zeros(0, np.uint8)), "is empty"),
+]
+HOSTILE = [("audio.h5", *case) for case in AUDIO] + [("image.h5", *case) for case in IMAGES]
+
+
+@pytest.mark.parametrize(("name", "change", "reason"), HOSTILE)
+def test_hostile_files_are_refused(own, tmp_path, name, change, reason):
+    path = own[1].with_name(name)
     with h5py.File(path, "r+") as f:
         change(f, tmp_path)
     with pytest.raises(InputError, match=rf"{path}: .*{reason}"):
         prepared(own, tmp_path, "release_2020")
     assert not (tmp_path / "release_2020.h5").exists()
-
-
-def chunked(file, old, folder):
-    image = file.create_dataset("image", old.shape, h5py.special_dtype(vlen=np.uint8), chunks=(2,))
-    image[:] = old
-
-
-IMAGES = [
-    (
-        replace("image", lambda f, old, folder: external_link(f, np.zeros(6), folder) or f.move("melspec", "image")),
-        "image is a link to elsewhere",
-    ),
-    (replace("image", lambda f, old, _: f.create_dataset("image", data=np.zeros((6, 9), "u1"))), "has the shape"),
-    (
-        replace("image", lambda f, old, _: f.create_dataset("image", data=np.zeros(6, "u1"))),
-        "must be uint8 of variable length",
-    ),
-    (
-        replace(
-            "image",
-            lambda f, old, _: f.create_dataset("image", (1 << 50,), h5py.special_dtype(vlen=np.uint8), chunks=(2,)),
-        ),
-        "has the shape",
-    ),
-    (
-        replace("image", lambda f, old, _: f.create_dataset("image", (6,), h5py.special_dtype(vlen=np.uint8))),
-        "was never written",
-    ),
-    (replace("image", chunked), "is not contiguous"),
-    (value("image", 1, np.frombuffer(b"<html>", np.uint8)), "is no JPEG or PNG image"),
-    (value("image", 1, np.zeros(0, np.uint8)), "is empty"),
-]
-
-
-@pytest.mark.parametrize(("change", "reason"), IMAGES)
-def test_hostile_image_files_are_refused(own, tmp_path, change, reason):
-    path = own[1].with_name("image.h5")
-    with h5py.File(path, "r+") as f:
-        change(f, tmp_path)
-    with pytest.raises(InputError, match=rf"{path}: .*{reason}"):
-        prepared(own, tmp_path, "release_2020")
 
 
 @pytest.mark.parametrize(

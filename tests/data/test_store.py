@@ -1,7 +1,5 @@
 import hashlib
 import json
-import os
-import pickle
 import shutil
 import time
 import zlib
@@ -64,16 +62,6 @@ def test_what_was_written_is_read(store, store_path, manifest):
 
 def test_a_sound_store_verifies(store_path):
     assert verify(store_path) == []
-
-
-@pytest.mark.filterwarnings("ignore:.*use of fork")
-def test_pickled_and_forked_stores_read_the_same(store):
-    again = pickle.loads(pickle.dumps(store))
-    np.testing.assert_array_equal(again.logmel(3), store.logmel(3))
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if np.array_equal(store.logmel(3), again.logmel(3)) else 1)
-    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_closed_stores_leave_no_descriptor(store_path):

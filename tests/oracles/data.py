@@ -13,9 +13,12 @@ import numpy as np
 import soundfile
 from PIL import Image
 
+from resdavenet_vq.config import ImageModel, Preparation
 from resdavenet_vq.corpus.manifest import Interval, Manifest, Utterance
-from resdavenet_vq.data import features
+from resdavenet_vq.data import dataset, features, preparation
+from resdavenet_vq.data import noise as noisy
 from resdavenet_vq.data.audio import read_wav
+from resdavenet_vq.data.store import Store
 
 
 def log_mel(samples):
@@ -74,13 +77,23 @@ def make_manifest(folder, n=12, captions=2, seed=0, seconds=0.3, size=40):
     return Manifest(utterances, [], {"no alignment": n // 2})
 
 
+def prepared(manifest, folder, name="a", *, workers=1, release=None, added=None, **settings):
+    """The store `folder/name.h5` of a manifest, perhaps with noise; its report is `folder/name.json`."""
+    out, report, settings = folder / f"{name}.h5", folder / f"{name}.json", Preparation(**settings)
+    if added:
+        noisy.prepare(manifest, settings, added, out, report, workers)
+    else:
+        preparation.prepare(manifest, settings, out, report, workers, release)
+    return Store(out)
+
+
 def noise(width, height, seed=0):
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
 
 
-def encoded(image, kind="JPEG"):
+def encoded(image, kind="JPEG", **options):
     out = io.BytesIO()
-    image.save(out, kind)
+    image.save(out, kind, **options)
     return out.getvalue()
 
 
@@ -108,6 +121,24 @@ def write_release(folder, utterances):
         json.dumps({"audio_hdf5_path": "audio.h5", "image_hdf5_path": str(folder / "image.h5")})
     )
     return folder / "split.json"
+
+
+IMAGE = ImageModel(architecture="thin_resnet", crop=24, resize=32)
+
+
+def all_batches(store, workers=0):
+    """Everything that training, validation and encoding get of a store."""
+    options = {"batch_size": 8, "pad_to": "batch", "pad_value": 0.0, "seed": 1, "epoch": 1, "last_epoch": 2}
+    yield from dataset.training_batches(store, IMAGE, **options, workers=workers)
+    yield from dataset.evaluation_images(store, IMAGE, 3, workers)
+    yield from dataset.equal_length_batches(store, 100)
+
+
+def assert_same_batches(some, others):
+    for one, other in zip(some, others, strict=True):
+        for x, y in zip(one, other, strict=True):
+            assert x.dtype == y.dtype
+            np.testing.assert_array_equal(x, y)
 
 
 def assert_same_store(one, other):

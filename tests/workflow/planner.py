@@ -17,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-LARGE = re.compile(r"\.(h5|safetensors)$|/corpus/[^/]*\.json$")
+LARGE = re.compile(r"\.(h5|safetensors|item)$|/corpus/[^/]*\.json$")
 """Files that may be too large for Snakemake to record checksums of them."""
 
 SIZE = 1_200_000

@@ -25,7 +25,7 @@ from resdavenet_vq.corpus.manifest import Interval, Utterance, is_silence
 from resdavenet_vq.corpus.triphones import Token
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.errors import InputError, listed
-from resdavenet_vq.files import atomic_write, write_json
+from resdavenet_vq.files import atomic_write, write_digest, write_json
 from resdavenet_vq.progress import track
 
 HEADER = tuple(triphones.HEADER.split())
@@ -92,7 +92,7 @@ def _item(fields: list[str]) -> Item:
 
 
 def make(store: Path, settings: Items, out: Path, report: Path) -> None:
-    """Writes the items of a prepared split and, before them, a report of what was counted (JSON).
+    """Writes the items of a prepared split with their digest and, before them, a report of what was counted (JSON).
 
     Raises InputError if no utterance has what items are made of, and for ids that an item file cannot hold.
     """
@@ -111,6 +111,7 @@ def make(store: Path, settings: Items, out: Path, report: Path) -> None:
         if not counts["items"]:
             raise InputError(f"{store}: {_why_none(settings, counts)}")
         write_json(report, settings.model_dump(mode="json") | dict(counts) | {"left out": dict(left_out)})
+    write_digest(out)
 
 
 def _lines(

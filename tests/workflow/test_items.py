@@ -1,0 +1,51 @@
+"""Item files of more than a megabyte: a touched one re-runs nothing, a changed one the ABX scores of its split alone."""
+
+import pytest
+import yaml
+from workflow.planner import SIZE, ask
+from workflow.staleness import REPO
+
+from resdavenet_vq import config
+from resdavenet_vq.files import write_digest
+from resdavenet_vq.workflow.plan import Plan
+
+
+def imported(tmp_path, items):
+    metadata = {split: str(tmp_path / f"{split}.json") for split in ("train", "val", "test")}
+    for file in metadata.values():
+        (tmp_path / file).write_text("rows")
+    corpus = {"layout": "places", "name": "imported", "metadata": metadata, "items": items}
+    return {"corpus": corpus, "abx": {"splits": ["val", "test"]}, "lineages": ["{}"]}
+
+
+@pytest.mark.parametrize("maker", ["make_corpus", "make_items", "their own"])
+def test_a_touched_item_file_re_runs_nothing_and_a_changed_one_its_scores(tmp_path, checkout, maker):
+    own = tmp_path / "own.item"
+    changes = {"abx": {"splits": ["abx", "test"]}, "lineages": ["{}"]}
+    if maker != "make_corpus":
+        changes = imported(tmp_path, {"test": str(own)} if maker == "their own" else {})
+    values = yaml.safe_load((REPO / "config.yaml").read_text())
+    values |= {key: values[key] | new if key == "abx" else new for key, new in changes.items()}
+    plan = Plan(config.read(values))
+    item = tmp_path / plan.items("test")
+    item.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(letter):
+        item.write_bytes(letter * SIZE)
+        if maker != "their own":
+            write_digest(item)
+
+    def stale():
+        return set(ask(checkout, [{"do": "plan", **question}])[0]["stale"])
+
+    question = {"folder": tmp_path, "config": values, "targets": plan.abx}
+    write(b"x")
+    ask(checkout, [{"do": "pretend", **question}])
+    assert stale() == set()
+    item.touch()
+    assert stale() == set()
+    write(b"y")
+    scores = {score for score in plan.abx if "/abx/test/" in score}
+    assert scores
+    tables = {score.replace(".json", suffix) for score in scores for suffix in (".phones.csv", ".speakers.csv")}
+    assert stale() == scores | tables
