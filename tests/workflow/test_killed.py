@@ -220,14 +220,14 @@ def test_without_a_starter_a_command_runs():
 
 def test_a_system_that_cannot_wait_for_other_processes(monkeypatch):
     """macOS has no pidfd; some containers forbid it."""
-    from resdavenet_vq import processes as orphans
+    from resdavenet_vq import processes
 
     def forbidden(_):
         raise PermissionError
 
     monkeypatch.setattr(os, "pidfd_open", forbidden)
     process = subprocess.Popen(["sleep", "0.3"])
-    wait = orphans._ended(process.pid)
+    wait = processes._wait_for(process.pid)
     start = time.monotonic()
     process.wait()
     wait()

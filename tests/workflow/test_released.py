@@ -79,5 +79,5 @@ def test_it_is_imported_again_when_its_files_change_and_only_then(finished):
 
 
 def test_a_child_is_trained_from_an_imported_parent(folder):
-    planned = jobs(folder, "results/spoken_scenes/23-234/model/model.json", lineages=["{2,3}->{2,3,4}"])
+    planned = jobs(folder, "results/spoken_scenes/23-123/model/model.json", lineages=["{2,3}->{1,2,3}"])
     assert planned["train"] == 1
