@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import oracles.report as oracle_report
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resdavenet_vq.corpus import textgrid
@@ -27,7 +27,7 @@ def tiers_of(draw):
 
 
 @given(tiers=tiers_of())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 def test_round_trip_and_independent_reader(tmp_path, tiers):
     path = tmp_path / "u.TextGrid"
     textgrid.write(path, tiers, 100.0)
@@ -69,7 +69,6 @@ def test_what_a_tier_cannot_hold_is_refused(tmp_path, intervals):
 
 
 @given(st.lists(st.builds(Interval, st.floats(0, 9), st.floats(0, 9), labels), max_size=8))
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_alignment_becomes_a_tier(tmp_path, intervals):
     tier = textgrid.as_tier(intervals)
     textgrid.write(tmp_path / "u.TextGrid", {"words": tier}, 10.0)

@@ -95,7 +95,7 @@ def test_a_folder_is_no_audio(tmp_path):
         read_wav(tmp_path)
 
 
-@settings(deadline=None)  # a busy machine is no fault
+@settings()  # a busy machine is no fault
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "fuzz.wav"
@@ -185,7 +185,7 @@ def test_lengths_around_the_blocks_of_the_transform(tmp_path, small_blocks, n, s
 
 
 @given(n=st.integers(1, 30_000), rate=st.sampled_from([8000, 11025, 16000, 22050, 44100, 48000]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_length_is_known_beforehand_at_any_rate(tmp_path_factory, n, rate):
     path = tmp_path_factory.mktemp("r") / "a.flac"
     soundfile.write(path, noise(n, 2), rate)

@@ -68,7 +68,7 @@ def test_the_ratio_is_the_one_asked_for(manifest, folder, kind, snr_db):
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(-60, 100), st.floats(-3, 3), st.floats(0.01, 1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_ratio_whatever_the_levels_and_offsets(seed, snr_db, offset, level):
     rng = np.random.default_rng(seed)
     speech, other = level * rng.normal(size=500) + offset, 30 * rng.normal(size=500) - offset

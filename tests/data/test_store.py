@@ -253,7 +253,7 @@ def utterance(name, image_id=None):
 texts = st.text(st.characters(codec="utf-8"), max_size=5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     rows=st.lists(
         st.tuples(texts, st.integers(1, 30), st.integers(-1, 3)), min_size=1, max_size=8, unique_by=lambda row: row[0]

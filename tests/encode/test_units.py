@@ -4,7 +4,7 @@ import numpy as np
 import oracles.evaluation as oracle
 import oracles.report as oracle_report
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from resdavenet_vq.encode import units
@@ -13,7 +13,6 @@ utterances = st.lists(st.lists(st.integers(0, 4), max_size=12), min_size=1, max_
 
 
 @given(utterances)
-@settings(deadline=None)
 def test_runs_are_those_of_the_oracle_and_never_cross_utterances(codes):
     flat = np.concatenate([np.array(c, np.int64) for c in codes])
     found = units.runs(flat, np.cumsum([0, *map(len, codes)]))

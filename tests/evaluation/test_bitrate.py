@@ -68,7 +68,7 @@ def test_pooling_counts_over_all_files_and_keeps_runs_apart():
     assert rates(b) == pytest.approx(twin([u.tolist() for _, u in utterances], 1.5))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(st.integers(0, 3), max_size=12), min_size=1, max_size=5).filter(any))
 def test_laws(utterances):
     named = [(str(i), np.array(u, dtype=np.int64)) for i, u in enumerate(utterances)]
@@ -79,7 +79,7 @@ def test_laws(utterances):
     assert min(b.plain, b.segment) >= 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.lists(st.integers(0, 3), max_size=12), min_size=1, max_size=8).filter(any), st.permutations(range(4))
 )

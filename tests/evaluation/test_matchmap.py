@@ -72,7 +72,7 @@ def problems(draw):
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(problem=problems(), at_once=st.tuples(st.integers(1, 20), st.integers(1, 12)), k=st.integers(1, 6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_oracle_agrees_with_ties_with_several_captions_and_in_any_blocks(
     tmp_path_factory, kind, problem, at_once, k
 ):

@@ -37,7 +37,7 @@ def problems(draw):
 
 
 @given(problems(), st.integers(1, 5), st.integers(1, 12))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_oracle_agrees_with_ties_with_several_captions_and_in_any_blocks(problem, block, k):
     image, speech, image_of = problem
     S = image @ speech.T

@@ -47,7 +47,7 @@ def test_every_score_has_its_mean_and_spread(tmp_path):
     assert math.isnan(one["std"])
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.permutations(SCORES))
 def test_no_order_of_rows_changes_a_spread(rows):
     by_key = [

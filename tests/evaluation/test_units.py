@@ -6,7 +6,7 @@ import numpy as np
 import oracles.evaluation as oracle
 import pytest
 from evaluation.made_up import codes_file
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from resdavenet_vq.corpus.manifest import Interval
@@ -26,7 +26,6 @@ def alignments(draw, period=0.04, n_frames=12):
 
 
 @given(st.sampled_from(PERIODS), st.sampled_from(["published", "centred"]), st.data())
-@settings(deadline=None)
 def test_frame_labels_are_those_of_the_oracle(period, frame_time, data):
     n_frames = data.draw(st.lists(st.integers(0, 10), min_size=1, max_size=4))
     spoken = [data.draw(alignments(period, n)) for n in n_frames]
@@ -69,7 +68,6 @@ def test_agreement_is_bounded_and_blind_to_names(table):
 
 
 @given(st.lists(st.integers(0, 40), max_size=5, unique=True), st.lists(st.integers(0, 40), max_size=5, unique=True))
-@settings(deadline=None)
 def test_matching_is_the_largest_one_to_one(found, reference):
     a, b = np.array(sorted(found)) / 100, np.array(sorted(reference)) / 100
     scores = units.match_boundaries(a, b)
@@ -98,7 +96,6 @@ def block(*rows, vocabulary=None):
 
 
 @given(st.data())
-@settings(deadline=None)
 def test_boundaries_of_a_block_are_the_sum_over_its_utterances(data):
     codes = st.lists(st.integers(0, 2), min_size=1, max_size=12)
     rows = data.draw(st.lists(st.tuples(codes, alignments()), min_size=1, max_size=4))

@@ -116,7 +116,7 @@ def corpora(draw):
 
 
 @given(corpora(), st.integers(1, 5))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_oracle_agrees_bit_for_bit_in_blocks_of_any_size(corpus, size):
     utterances, period, half_window, frame_time = corpus
     want = oracle.word_counts(utterances, period, half_window, frame_time)
@@ -128,7 +128,7 @@ def test_the_oracle_agrees_bit_for_bit_in_blocks_of_any_size(corpus, size):
 
 
 @given(corpora(), st.permutations(range(4)))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_relabelling_codes_permutes_the_tables_and_f1_lies_between_0_and_1(corpus, names):
     utterances, *conditions = corpus
     before = word_detection.detections(count(utterances, 4, *conditions))

@@ -3,7 +3,7 @@ import numpy as np
 import oracles.model as oracle
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from resdavenet_vq.config import QuantizerModel
@@ -37,7 +37,6 @@ def whole_numbers(rows):
 @given(
     frames=whole_numbers(st.integers(1, 30)), codebook=whole_numbers(st.integers(1, 40)), at_once=st.integers(1, 200)
 )
-@settings(deadline=None)
 def test_nearest_is_the_lowest_of_the_nearest(frames, codebook, at_once):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(module.DISTANCES_AT_ONCE, "cpu", at_once)
@@ -50,7 +49,6 @@ def test_nearest_is_the_lowest_of_the_nearest(frames, codebook, at_once):
         np.float32, st.tuples(st.integers(1, 3), st.just(C), st.integers(1, 9)), elements=st.floats(-9, 9, width=32)
     )
 )
-@settings(deadline=None)
 def test_a_frame_becomes_the_nearest_code(x):
     q = quantizer().eval()
     out = q(torch.from_numpy(x), torch.ones(x.shape[0], x.shape[2], dtype=torch.bool))

@@ -9,7 +9,7 @@ import oracles.abx as oracle
 import pandas as pd
 import pytest
 from evaluation.abx.synthetic import HEADER, random_task, score, tokens, write_features
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 VECTORS = np.eye(3, dtype=np.float32)
@@ -54,7 +54,7 @@ def test_tables_like_the_oracle(tmp_path, codes):
         assert got[pair] == pytest.approx(values, abs=1e-4)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 12))
 def test_the_mean_of_the_pairs_is_the_error(tmp_path, seed, utterances):
     layer, of, codes = (("conv2", "conv2", None), ("quant2", "quant2", VECTORS), ("segment2", "quant2", VECTORS))[

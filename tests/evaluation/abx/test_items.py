@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 from evaluation.abx.synthetic import HEADER
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resdavenet_vq.config import Items, Preparation, SpokenScenes
@@ -141,7 +141,7 @@ def test_what_gives_no_items_is_refused(tmp_path, utterances, values, message):
     assert not data.with_suffix(".item").exists()
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12)
 @given(st.lists(st.sampled_from(["A", "B", "AH0", "SIL", "sp", "", "a b"]), min_size=1, max_size=12))
 def test_every_phone_is_an_item_or_counted(tmp_path, labels):
     data = store(tmp_path, ("u", "s", None, tier(*labels, step=0.05)), ("v", "s", None, tier("A", "B", "C")))

@@ -4,7 +4,7 @@ import numpy as np
 import oracles.abx as oracle
 import pytest
 from evaluation.abx.synthetic import ALL, HEADER, by_hand, random_task, score, segmented, write_features
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resdavenet_vq.config import AbxScoring
@@ -85,7 +85,7 @@ def test_items_between_segments_are_counted(tmp_path):
     assert score(features, item, "quant2")["items_without_own_frame"] == 0
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1))
 def test_names_and_order_mean_nothing(tmp_path, seed):
     rng = np.random.default_rng(seed)
