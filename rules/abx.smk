@@ -3,8 +3,8 @@
 
 rule make_items:
     input:
-        data=lambda wildcards: ancient(plan.stores(wildcards.split)),
-        data_digest=lambda wildcards: plan.store_digests(wildcards.split),
+        data=lambda wildcards: ancient(plan.splits.stores(wildcards.split)),
+        data_digest=lambda wildcards: plan.splits.store_digests(wildcards.split),
     output:
         item=plan.root / "items/{split}.item",
         digest=plan.root / "items/{split}.item.sha256",
@@ -14,7 +14,7 @@ rule make_items:
     conda:
         "../envs/resdavenet-vq.yaml"
     params:
-        data=lambda wildcards: plan.store(wildcards.split),
+        data=lambda wildcards: plan.splits.store(wildcards.split),
         settings=as_json(settings.abx.items),
         code=fingerprint("evaluation.abx.items"),
     shell:
@@ -26,8 +26,8 @@ rule score_abx:
     input:
         features=ancient(plan.root / "{folder}/features/{split}.h5"),
         features_digest=plan.root / "{folder}/features/{split}.h5.sha256",
-        item=lambda wildcards: ancient(plan.items(wildcards.split)),
-        item_digest=lambda wildcards: plan.item_digests(wildcards.split),
+        item=lambda wildcards: ancient(plan.splits.items(wildcards.split)),
+        item_digest=lambda wildcards: plan.splits.item_digests(wildcards.split),
     output:
         score=plan.root / "{folder}/abx/{split}/{layer}.json",
         tables=multiext(str(plan.root / "{folder}/abx/{split}/{layer}"), ".phones.csv", ".speakers.csv"),
@@ -41,7 +41,7 @@ rule score_abx:
     conda:
         "../envs/resdavenet-vq.yaml"
     params:
-        contents=lambda wildcards: plan.item_contents(wildcards.split),
+        contents=lambda wildcards: plan.splits.item_contents(wildcards.split),
         settings=as_json(settings.abx.scoring),
         code=fingerprint("evaluation.abx.score"),
     shell:

@@ -9,13 +9,14 @@ import sys
 sys.path.insert(0, str(checkout))
 
 from resdavenet_vq import config as schema
+from resdavenet_vq.config.section import as_json
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.fingerprint import content, fingerprint
 from resdavenet_vq.lineage import BASELINE, Lineage
 from resdavenet_vq.processes import STARTER
 from resdavenet_vq.workflow import records
 from resdavenet_vq.workflow.jobs import advice, launcher
-from resdavenet_vq.workflow.plan import EDITION_PATTERN, Plan, any_of, as_json
+from resdavenet_vq.workflow.plan import EDITION_PATTERN, Plan, any_of
 
 # Snakemake would lose the word `corrected` under a mapping of switches that is laid over it.
 recipe = schema.overlay(layer.get("recipe") for layer in layers)

@@ -17,7 +17,7 @@ rule make_corpus:
         "../envs/resdavenet-vq.yaml"
     threads: workflow.cores
     params:
-        settings=lambda wildcards: plan.corpus_of(wildcards.split),
+        settings=lambda wildcards: plan.splits.corpus_of(wildcards.split),
         code=fingerprint("demo.corpus"),
     shell:
         "python -m resdavenet_vq make-corpus --split {wildcards.split:q} --settings {params.settings:q}"

@@ -1,13 +1,13 @@
 # From wav and image files to HDF5 stores: one a split, or one for each part of a split (preparation.parts).
 
-divided = [split for split in settings.corpus.splits if plan.parts(split)]
-undivided = [split for split in settings.corpus.splits if not plan.parts(split)]
+divided = [split for split in settings.corpus.splits if plan.splits.parts(split)]
+undivided = [split for split in settings.corpus.splits if not plan.splits.parts(split)]
 
 
 rule prepare:
     input:
-        files=lambda wildcards: ancient(plan.corpus_files(wildcards.split)),
-        digests=lambda wildcards: plan.corpus_digests(wildcards.split),
+        files=lambda wildcards: ancient(plan.splits.corpus_files(wildcards.split)),
+        digests=lambda wildcards: plan.splits.corpus_digests(wildcards.split),
     output:
         store=plan.root / "data/{split}.h5",
         digest=plan.root / "data/{split}.h5.sha256",
@@ -22,10 +22,12 @@ rule prepare:
         "../envs/resdavenet-vq.yaml"
     threads: workflow.cores
     params:
-        corpus=lambda wildcards: plan.import_options(wildcards.split),
-        contents=lambda wildcards: plan.corpus_contents(wildcards.split),
-        settings=lambda wildcards: plan.preparation(wildcards.split),
-        code=lambda wildcards: " ".join(map(fingerprint, ("data.preparation", *plan.import_code(wildcards.split)))),
+        corpus=lambda wildcards: plan.splits.import_options(wildcards.split),
+        contents=lambda wildcards: plan.splits.corpus_contents(wildcards.split),
+        settings=lambda wildcards: plan.splits.preparation(wildcards.split),
+        code=lambda wildcards: " ".join(
+            map(fingerprint, ("data.preparation", *plan.splits.import_code(wildcards.split)))
+        ),
     shell:
         "python -m resdavenet_vq prepare --corpus {params.corpus:q} --split {wildcards.split:q}"
         " --settings {params.settings:q} --workers {threads}"
@@ -35,8 +37,8 @@ rule prepare:
 # Every part reads the whole list of the corpus; a part with the same rows, settings and code stays as it is.
 rule prepare_part:
     input:
-        files=lambda wildcards: ancient(plan.corpus_files(wildcards.split)),
-        digests=lambda wildcards: plan.corpus_digests(wildcards.split),
+        files=lambda wildcards: ancient(plan.splits.corpus_files(wildcards.split)),
+        digests=lambda wildcards: plan.splits.corpus_digests(wildcards.split),
     output:
         store=plan.root / "data/{split}/{part}.h5",
         digest=plan.root / "data/{split}/{part}.h5.sha256",
@@ -51,14 +53,14 @@ rule prepare_part:
     conda:
         "../envs/resdavenet-vq.yaml"
     params:
-        corpus=lambda wildcards: plan.import_options(wildcards.split),
-        contents=lambda wildcards: plan.corpus_contents(wildcards.split),
-        media=lambda wildcards: plan.media(wildcards.split),
-        settings=lambda wildcards: plan.preparation(wildcards.split),
-        parts=lambda wildcards: plan.parts(wildcards.split),
+        corpus=lambda wildcards: plan.splits.import_options(wildcards.split),
+        contents=lambda wildcards: plan.splits.corpus_contents(wildcards.split),
+        media=lambda wildcards: plan.splits.media(wildcards.split),
+        settings=lambda wildcards: plan.splits.preparation(wildcards.split),
+        parts=lambda wildcards: plan.splits.parts(wildcards.split),
         rows=settings.preparation.rows_per_part,
         code=lambda wildcards: " ".join(
-            map(fingerprint, ("data.parts", *plan.import_code(wildcards.split), *plan.media_code))
+            map(fingerprint, ("data.parts", *plan.splits.import_code(wildcards.split), *plan.splits.media_code))
         ),
     shell:
         "python -m resdavenet_vq prepare-part --corpus {params.corpus:q} --split {wildcards.split:q}"

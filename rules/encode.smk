@@ -5,8 +5,8 @@ rule encode_embeddings:
     input:
         model=plan.root / "{lineage}/model/model.json",
         weights=ancient(plan.root / "{lineage}/model/model.safetensors"),
-        data=lambda wildcards: ancient(plan.stores(wildcards.split)),
-        data_digest=lambda wildcards: plan.store_digests(wildcards.split),
+        data=lambda wildcards: ancient(plan.splits.stores(wildcards.split)),
+        data_digest=lambda wildcards: plan.splits.store_digests(wildcards.split),
     output:
         file=plan.root / "{lineage}/embeddings/{split}.h5",
         digest=plan.root / "{lineage}/embeddings/{split}.h5.sha256",
@@ -20,7 +20,7 @@ rule encode_embeddings:
         gpu=min(1, settings.training.gpus),
     params:
         command="encode-embeddings",
-        data=lambda wildcards: plan.store(wildcards.split),
+        data=lambda wildcards: plan.splits.store(wildcards.split),
         options=["--recipe", plan.encoding_recipe()],
         code=fingerprint("encode.split"),
     shell:
@@ -68,8 +68,8 @@ use rule encode_embeddings as encode_features with:
 
 rule encode_logmel:
     input:
-        data=lambda wildcards: ancient(plan.stores(wildcards.split)),
-        data_digest=lambda wildcards: plan.store_digests(wildcards.split),
+        data=lambda wildcards: ancient(plan.splits.stores(wildcards.split)),
+        data_digest=lambda wildcards: plan.splits.store_digests(wildcards.split),
     output:
         features=plan.root / "baseline/features/{split}.h5",
         features_digest=plan.root / "baseline/features/{split}.h5.sha256",
@@ -78,7 +78,7 @@ rule encode_logmel:
     conda:
         "../envs/resdavenet-vq.yaml"
     params:
-        data=lambda wildcards: plan.store(wildcards.split),
+        data=lambda wildcards: plan.splits.store(wildcards.split),
         code=fingerprint("encode.split"),
     shell:
         "python -m resdavenet_vq encode-logmel --data {params.data:q} --out {output.features:q} 2> {log:q}"

@@ -8,7 +8,7 @@ noise = NoisePlan(plan)
 rule prepare_noisy:
     input:
         files=lambda wildcards: ancient(noise.files(wildcards.split)),
-        digests=lambda wildcards: plan.corpus_digests(plan.copies[wildcards.split].split),
+        digests=lambda wildcards: plan.splits.corpus_digests(plan.splits.copies[wildcards.split].split),
     output:
         store=plan.root / "data/{split}.h5",
         digest=plan.root / "data/{split}.h5.sha256",
@@ -18,18 +18,18 @@ rule prepare_noisy:
     benchmark:
         plan.root / "benchmarks/prepare_noisy/{split}.tsv"
     wildcard_constraints:
-        split="|".join(map(re.escape, plan.copies)),
+        split="|".join(map(re.escape, plan.splits.copies)),
     conda:
         "../envs/resdavenet-vq.yaml"
     threads: workflow.cores
     params:
-        clean=lambda wildcards: plan.copies[wildcards.split].split,
-        corpus=lambda wildcards: plan.import_options(plan.copies[wildcards.split].split),
+        clean=lambda wildcards: plan.splits.copies[wildcards.split].split,
+        corpus=lambda wildcards: plan.splits.import_options(plan.splits.copies[wildcards.split].split),
         contents=lambda wildcards: noise.contents(wildcards.split),
         noise=lambda wildcards: noise.added(wildcards.split),
         settings=lambda wildcards: noise.preparation(wildcards.split),
         code=lambda wildcards: " ".join(
-            map(fingerprint, ("data.noise", *plan.import_code(plan.copies[wildcards.split].split)))
+            map(fingerprint, ("data.noise", *plan.splits.import_code(plan.splits.copies[wildcards.split].split)))
         ),
     shell:
         "python -m resdavenet_vq prepare-noisy --corpus {params.corpus:q} --split {params.clean:q}"

@@ -17,8 +17,8 @@ rule write_report:
         maps_digests=[f"{file}.sha256" for file in plan.shown_maps],
         phones=plan.phone_tables,
         noise=rules.summarize_noise.output if settings.report.noise else [],
-        data=ancient([file for split in plan.shown_splits for file in plan.stores(split)]),
-        data_digests=[file for split in plan.shown_splits for file in plan.store_digests(split)],
+        data=ancient([file for split in plan.shown_splits for file in plan.splits.stores(split)]),
+        data_digests=[file for split in plan.shown_splits for file in plan.splits.store_digests(split)],
     output:
         directory(plan.root / "report"),
     log:

@@ -4,10 +4,10 @@
 rule train:
     input:
         lambda wildcards: no_record_contradicts(),
-        data=ancient(plan.stores(settings.training.split)),
-        data_digest=plan.store_digests(settings.training.split),
-        validation=ancient(plan.stores(settings.training.validation_split)),
-        validation_digest=plan.store_digests(settings.training.validation_split),
+        data=ancient(plan.splits.stores(settings.training.split)),
+        data_digest=plan.splits.store_digests(settings.training.split),
+        validation=ancient(plan.splits.stores(settings.training.validation_split)),
+        validation_digest=plan.splits.store_digests(settings.training.validation_split),
         parent=lambda wildcards: plan.parent_files(wildcards.lineage)[:1],
         parent_weights=lambda wildcards: ancient(plan.parent_files(wildcards.lineage)[1:]),
         image_weights=lambda wildcards: ancient(plan.image_weights(wildcards.lineage)),
@@ -27,13 +27,13 @@ rule train:
     resources:
         gpu=settings.training.gpus,
     params:
-        data=plan.store(settings.training.split),
-        validation=plan.store(settings.training.validation_split),
+        data=plan.splits.store(settings.training.split),
+        validation=plan.splits.store(settings.training.validation_split),
         parent=lambda wildcards: plan.parent_option(wildcards.lineage),
         model=as_json(settings.model),
         training=lambda wildcards: plan.training(wildcards.lineage),
         recipe=lambda wildcards: plan.training_recipe(wildcards.lineage),
-        image_weights=lambda wildcards: plan.digests.of(plan.image_weights(wildcards.lineage)),
+        image_weights=lambda wildcards: plan.splits.digests.of(plan.image_weights(wildcards.lineage)),
         state=lambda wildcards: plan.root / "state" / wildcards.lineage,
         code=fingerprint("training.train"),
         # How many processes train and read is no reason to train again: Snakemake records no parameter that takes resources.

@@ -31,6 +31,12 @@ class Section(BaseModel):
             raise InputError("\n".join(faults_of(cls, e, json.loads(text) if text.strip() else {}))) from None
 
 
+def as_json(section: Section, *keys: str, exclude: Iterable[str] = ()) -> str:
+    """A section, or some of its keys, as the JSON text that a command takes."""
+    values = section.model_dump(mode="json", include=set(keys) if keys else None, exclude=set(exclude))
+    return json.dumps(values)  # the order of keys may mean something
+
+
 def nearest(word: object, names: Iterable[object]) -> str:
     """The name most like a word, or all names."""
     options = list(map(str, names))

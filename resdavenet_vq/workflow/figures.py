@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from resdavenet_vq.config.section import as_json
 from resdavenet_vq.figures.registry import FIGURES
-from resdavenet_vq.workflow.plan import Plan, as_json
+from resdavenet_vq.workflow.plan import Plan
 
 
 class PlannedFigure(NamedTuple):
@@ -36,7 +37,7 @@ def planned_figures(plan: Plan) -> dict[str, PlannedFigure]:
         "scores": PlannedFigure([], [str(plan.root / "scores.csv")], []),
         "histories": PlannedFigure(every, plan.models, []),
         "words": PlannedFigure(words, plan.words_of(plan.examples), []),
-        "codes": PlannedFigure(codes, [], [*plan.stores(split), *plan.shown_codes]),
+        "codes": PlannedFigure(codes, [], [*plan.splits.stores(split), *plan.shown_codes]),
     }
     numbered = {
         "utterance": [[f"--utterance={utterance_id}"] for utterance_id in settings.utterances] or [[]],

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from resdavenet_vq.config import AddedNoise, Preparation
+from resdavenet_vq.config.section import as_json
 from resdavenet_vq.lineage import BASELINE
-from resdavenet_vq.workflow.plan import Plan, as_json
+from resdavenet_vq.workflow.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,11 @@ class NoisePlan:
 
     def files(self, copy: str) -> list[str]:
         """The inputs of a copy: the split's own files, and the folder or list of noise recordings."""
-        return [*self.plan.corpus_files(self.plan.copies[copy].split), *self._recordings(copy)]
+        return [*self.plan.splits.corpus_files(self.plan.splits.copies[copy].split), *self._recordings(copy)]
 
     def added(self, copy: str) -> str:
         """What is added to a copy: of the settings of other kinds, none."""
-        noise, (_, _, kind, snr_db) = self.plan.config.noise, self.plan.copies[copy]
+        noise, (_, _, kind, snr_db) = self.plan.config.noise, self.plan.splits.copies[copy]
         added = AddedNoise(
             kind=kind,
             snr_db=snr_db,
@@ -40,23 +41,23 @@ class NoisePlan:
 
     def contents(self, copy: str) -> str:
         """The digests of those files that are not made here."""
-        noise = self.plan.digests.of(self._recordings(copy))
-        return "\n".join(filter(None, [self.plan.corpus_contents(self.plan.copies[copy].split), noise]))
+        noise = self.plan.splits.digests.of(self._recordings(copy))
+        return "\n".join(filter(None, [self.plan.splits.corpus_contents(self.plan.splits.copies[copy].split), noise]))
 
     def _recordings(self, copy: str) -> list[str]:
         """The folder or the list of recordings that are added to a copy, if there are some."""
-        path = self.plan.config.noise.files.get(self.plan.copies[copy].kind)
+        path = self.plan.config.noise.files.get(self.plan.splits.copies[copy].kind)
         return [str(path)] if path else []
 
     def preparation(self, copy: str) -> str:
         """How a copy is prepared: as its split, but always with its own features in the store."""
-        values = json.loads(self.plan.preparation(self.plan.copies[copy].split))
+        values = json.loads(self.plan.splits.preparation(self.plan.splits.copies[copy].split))
         return as_json(Preparation.from_json(json.dumps(values | {"reader": "store"})), *values)
 
     @cached_property
     def conditions(self) -> str:
         """What each split of the table is: the clean ones, and their copies."""
-        copies = self.plan.copies.values()
+        copies = self.plan.splits.copies.values()
         conditions: dict[str, dict[str, object]] = {
             copy.split: {"of": copy.split, "kind": "clean", "snr_db": None} for copy in copies
         }
@@ -70,8 +71,8 @@ class NoisePlan:
 
     def _scores(self, score: str) -> Iterator[str]:
         """The paths of one kind of score, for ABX those of quantizers and of the raw log-mel features."""
-        splits = dict.fromkeys(self.plan.splits_of(score))
-        for split in [*splits, *(copy.name for copy in self.plan.copies.values() if copy.split in splits)]:
+        splits = dict.fromkeys(self.plan.splits.splits_of(score))
+        for split in [*splits, *(copy.name for copy in self.plan.splits.copies.values() if copy.split in splits)]:
             if score == "retrieval":
                 yield from self.plan.retrieval_on(split)
             elif score == "words":

@@ -64,9 +64,9 @@ def results(plan: Plan) -> Iterator[Result]:
     """All results of a plan that contain settings."""
     config = plan.config
     for split in config.corpus.splits:
-        rule = "prepare_part" if plan.parts(split) else "prepare"
-        for store in plan.stores(split):
-            yield Result(Path(store), rule, json.loads(plan.preparation(split)), _store)
+        rule = "prepare_part" if plan.splits.parts(split) else "prepare"
+        for store in plan.splits.stores(split):
+            yield Result(Path(store), rule, json.loads(plan.splits.preparation(split)), _store)
     for lineage in plan.trained.values():
         yield Result(Path(plan.model(lineage)), "train", _training(plan, lineage), _card)
     words = {

@@ -28,7 +28,7 @@ def test_a_configuration_plans_once_its_files_are_there(name, tmp_path):
     file = with_data_in(tmp_path, name)
     plan = Plan(config.read(yaml.safe_load(file.read_text())))
     for split in plan.config.corpus.splits:
-        for path in map(Path, plan.corpus_files(split)):
+        for path in map(Path, plan.splits.corpus_files(split)):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch() if path.suffix else path.mkdir(exist_ok=True)
     jobs = jobs_in(snakemake(tmp_path, "-n", "-q", "rules", configfiles=[file]))

@@ -47,7 +47,7 @@ def checkout(tmp_path_factory):
         copy = folder / "configs" / file.name
         copy.write_text(file.read_text().replace("/data/", f"{folder}/data/"))
         plan = Plan(config.read(yaml.safe_load(copy.read_text())))
-        for path in (Path(p) for split in plan.config.corpus.splits for p in plan.corpus_files(split)):
+        for path in (Path(p) for split in plan.config.corpus.splits for p in plan.splits.corpus_files(split)):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch() if path.suffix else path.mkdir(exist_ok=True)
     (folder / "mine.yaml").write_text("words: {min_occurrences: 3}\n")

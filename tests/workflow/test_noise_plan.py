@@ -24,7 +24,7 @@ def planned(noise=None, **sections):
 
 
 def names(**options):
-    return list(planned(**options).plan.copies)
+    return list(planned(**options).plan.splits.copies)
 
 
 def test_copies_are_named_by_what_was_added():
@@ -53,7 +53,7 @@ def test_a_copy_is_scored_where_splits_are_and_as_its_split():
     }
     assert set(plan.retrieval + plan.words) <= set(noise.scores), "clean scores are used, not made again"
     assert set(json.loads(noise.conditions)) == {"test", "test.white_0dB"}
-    assert plan.items("test.white_0dB") == plan.items("test")
+    assert plan.splits.items("test.white_0dB") == plan.splits.items("test")
     for settings, key in ((plan.retrieval_settings, "split"), (plan.words_settings, "held_out_split")):
         assert json.loads(settings("test.white_0dB")) == json.loads(settings("test")) | {key: "test.white_0dB"}
 
@@ -76,20 +76,20 @@ def test_what_is_added_depends_on_its_own_settings_alone():
 
 def test_a_copy_is_prepared_as_its_split_but_into_a_store_of_its_own():
     plan = planned(preparation={"reader": "files", "bad_rows": "skip"})
-    for name, noisy in plan.plan.copies.items():
-        assert json.loads(plan.preparation(name)) == json.loads(plan.plan.preparation(noisy.split)) | {
+    for name, noisy in plan.plan.splits.copies.items():
+        assert json.loads(plan.preparation(name)) == json.loads(plan.plan.splits.preparation(noisy.split)) | {
             "reader": "store"
         }
     assert (
-        json.loads(plan.preparation("abx.white_0dB"))["max_frames"]
-        > json.loads(plan.preparation("test.white_0dB"))["max_frames"]
+        json.loads(plan.splits.preparation("abx.white_0dB"))["max_frames"]
+        > json.loads(plan.splits.preparation("test.white_0dB"))["max_frames"]
     )
 
 
 def test_recordings_are_inputs(tmp_path):
     plan = planned({"kinds": ["cafe", "white"], "files": {"cafe": str(tmp_path)}, "snr_db": [0]})
-    assert plan.files("test.cafe_0dB") == [*plan.plan.corpus_files("test"), str(tmp_path)]
-    assert plan.files("test.white_0dB") == plan.plan.corpus_files("test")
+    assert plan.files("test.cafe_0dB") == [*plan.plan.splits.corpus_files("test"), str(tmp_path)]
+    assert plan.files("test.white_0dB") == plan.plan.splits.corpus_files("test")
     assert json.loads(plan.added("test.cafe_0dB"))["files"] == str(tmp_path)
     assert json.loads(plan.added("test.white_0dB"))["files"] is None
 

@@ -133,7 +133,7 @@ def test_a_touched_store_re_runs_nothing_and_a_changed_one_what_reads_it(tmp_pat
     """Of more than a megabyte, in one file and in two parts."""
     values = yaml.safe_load((REPO / "config.yaml").read_text())
     values["preparation"] = {"rows_per_part": 5, "parts": {"test": parts}} if parts else {}
-    stores = [tmp_path / store for store in Plan(config.read(values)).stores("test")]
+    stores = [tmp_path / store for store in Plan(config.read(values)).splits.stores("test")]
     for store in stores:
         store.parent.mkdir(parents=True, exist_ok=True)
         store.write_bytes(b"x" * 1_500_000)
@@ -162,17 +162,17 @@ def planned(**preparation):
 def test_the_paths_of_stores():
     plan = planned(rows_per_part=100, parts={"train": 2, "val": 1})
     root = "results/spoken_scenes/data"
-    assert plan.store("train") == f"{root}/train"
-    assert plan.stores("train") == [f"{root}/train/0.h5", f"{root}/train/1.h5"]
-    assert plan.store_digests("val") == [f"{root}/val/0.h5.sha256"]
-    assert plan.stores("test") == [plan.store("test")] == [f"{root}/test.h5"]
-    assert plan.stores("test.white_0dB") == [f"{root}/test.white_0dB.h5"]
+    assert plan.splits.store("train") == f"{root}/train"
+    assert plan.splits.stores("train") == [f"{root}/train/0.h5", f"{root}/train/1.h5"]
+    assert plan.splits.store_digests("val") == [f"{root}/val/0.h5.sha256"]
+    assert plan.splits.stores("test") == [plan.splits.store("test")] == [f"{root}/test.h5"]
+    assert plan.splits.stores("test.white_0dB") == [f"{root}/test.white_0dB.h5"]
 
 
 def test_parts_reach_no_command_that_they_do_not_concern():
     some, none = planned(rows_per_part=100, parts={"train": 2}), planned()
     for split in ("train", "abx"):
-        assert some.preparation(split) == none.preparation(split)
+        assert some.splits.preparation(split) == none.splits.preparation(split)
     assert planned(rows_per_part=5).media("train") == planned().media("train") != ""
     assert json.loads(planned().media("train"))["pairs"]["train"] == 1
 

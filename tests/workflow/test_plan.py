@@ -28,7 +28,7 @@ PAIRS = {"train": 2000, "val": 200, "test": 200}
 
 
 def made(split, **corpus):
-    return plan(**corpus).corpus_of(split)
+    return plan(**corpus).splits.corpus_of(split)
 
 
 @pytest.mark.parametrize("split", PAIRS)
@@ -46,7 +46,7 @@ def test_renaming_and_reordering_makes_other_pairs():
     renamed = {"learn" if name == "train" else name: n for name, n in PAIRS.items()}
     sections = {section: DEFAULT[section] | {"split": "learn"} for section in ("training", "words")}
     values = DEFAULT | sections | {"corpus": DEFAULT["corpus"] | {"pairs": renamed}}
-    assert Plan(config.read(values)).corpus_of("val") != made("val", pairs=PAIRS)
+    assert Plan(config.read(values)).splits.corpus_of("val") != made("val", pairs=PAIRS)
 
 
 def test_the_order_of_pairs_reaches_the_command():
@@ -61,10 +61,10 @@ def test_word_lists_depend_on_no_other_split():
 
 
 def test_the_demo_corpus_is_read_in_the_layout_of_places():
-    section = json.loads(plan().import_options("val"))
+    section = json.loads(plan().splits.import_options("val"))
     assert (section["layout"], section["metadata"]) == ("places", {"val": "results/spoken_scenes/corpus/val.json"})
-    assert plan().corpus_files("val") == ["results/spoken_scenes/corpus/val.json"]
-    assert plan().import_code("val") == ("corpus.places",)
+    assert plan().splits.corpus_files("val") == ["results/spoken_scenes/corpus/val.json"]
+    assert plan().splits.import_code("val") == ("corpus.places",)
 
 
 # Corpora that are imported
@@ -75,22 +75,26 @@ def test_a_split_of_places_depends_on_its_own_file_alone():
         plan("configs/places.yaml"),
         plan("configs/places.yaml", metadata={"train": "other.json", "val": "/data/v.json"}),
     )
-    val = plan("configs/places.yaml", metadata={"train": "t.json", "val": "/data/v.json"}).import_options("val")
-    assert other.import_options("val") == val != some.import_options("val")
-    assert other.corpus_files("val") == ["/data/v.json"]
-    assert some.import_options("val") == plan("configs/places.yaml", items={"train": "x.item"}).import_options("val")
-    assert some.import_options("val") == plan("configs/places.yaml", alignments={"train": "x.ctm"}).import_options(
-        "val"
-    )
-    assert some.import_options("val") != plan("configs/places.yaml", audio_base_path="elsewhere").import_options("val")
+    val = plan("configs/places.yaml", metadata={"train": "t.json", "val": "/data/v.json"}).splits.import_options("val")
+    assert other.splits.import_options("val") == val != some.splits.import_options("val")
+    assert other.splits.corpus_files("val") == ["/data/v.json"]
+    assert some.splits.import_options("val") == plan(
+        "configs/places.yaml", items={"train": "x.item"}
+    ).splits.import_options("val")
+    assert some.splits.import_options("val") == plan(
+        "configs/places.yaml", alignments={"train": "x.ctm"}
+    ).splits.import_options("val")
+    assert some.splits.import_options("val") != plan(
+        "configs/places.yaml", audio_base_path="elsewhere"
+    ).splits.import_options("val")
 
 
 def test_alignments_are_an_input_of_their_split():
     aligned = plan("configs/places.yaml", alignments={"val": "val.ctm"})
-    assert aligned.corpus_files("val")[-1] == "val.ctm"
-    assert aligned.import_code("val") == ("corpus.places", "corpus.alignments")
-    assert aligned.import_code("train") == ("corpus.places",)
-    assert config.read_corpus(aligned.import_options("val")).alignments == {"val": Path("val.ctm")}
+    assert aligned.splits.corpus_files("val")[-1] == "val.ctm"
+    assert aligned.splits.import_code("val") == ("corpus.places", "corpus.alignments")
+    assert aligned.splits.import_code("train") == ("corpus.places",)
+    assert config.read_corpus(aligned.splits.import_options("val")).alignments == {"val": Path("val.ctm")}
 
 
 def test_a_lineage_is_either_trained_or_imported():
@@ -215,21 +219,21 @@ def test_encoding_gets_the_context_and_the_padding_only_where_there_is_some():
 def test_splits_of_spoken_coco():
     own = plan("configs/spoken_coco.yaml")
     assert own.config.corpus.splits == ("train", "val")
-    assert own.corpus_files("val") == ["/data/SpokenCOCO/SpokenCOCO_val.json", "/data/SpokenCOCO/alignments/val"]
+    assert own.splits.corpus_files("val") == ["/data/SpokenCOCO/SpokenCOCO_val.json", "/data/SpokenCOCO/alignments/val"]
     karpathy = plan("configs/spoken_coco.yaml", karpathy_splits="k.json")
     assert karpathy.config.corpus.splits == ("train", "val", "test")
-    assert karpathy.corpus_files("test") == [
+    assert karpathy.splits.corpus_files("test") == [
         "/data/SpokenCOCO/SpokenCOCO_train.json",
         "/data/SpokenCOCO/SpokenCOCO_val.json",
         "k.json",
     ]
-    assert len(config.read_corpus(karpathy.import_options("test")).metadata) == 2
+    assert len(config.read_corpus(karpathy.splits.import_options("test")).metadata) == 2
 
 
 def test_splits_of_flickr8k():
     flickr = plan("configs/flickr8k.yaml")
     assert flickr.config.corpus.splits == ("train", "dev", "test")
-    assert [Path(f).name for f in flickr.corpus_files("test")] == [
+    assert [Path(f).name for f in flickr.splits.corpus_files("test")] == [
         "wav2capt.txt",
         "wav2spk.txt",
         "Flickr8k.token.txt",
@@ -255,9 +259,9 @@ def test_how_a_training_computes_is_part_of_it_but_not_where():
 
 
 def test_items_come_from_the_corpus_or_are_made_from_its_alignments():
-    assert plan().items("abx") == "results/spoken_scenes/corpus/abx.item"
-    assert plan("configs/places.yaml").items("val") == "results/places/items/val.item"
-    assert plan("configs/places.yaml", items={"val": "dev.item"}).items("val") == "dev.item"
+    assert plan().splits.items("abx") == "results/spoken_scenes/corpus/abx.item"
+    assert plan("configs/places.yaml").splits.items("val") == "results/places/items/val.item"
+    assert plan("configs/places.yaml", items={"val": "dev.item"}).splits.items("val") == "dev.item"
 
 
 def test_variants_are_scored_beside_their_quantizers_and_not_encoded():
@@ -272,7 +276,7 @@ def test_variants_are_scored_beside_their_quantizers_and_not_encoded():
 
 def test_only_splits_of_abx_alone_are_never_cut():
     some = plan()
-    frames = {split: json.loads(some.preparation(split))["max_frames"] for split in some.config.corpus.splits}
+    frames = {split: json.loads(some.splits.preparation(split))["max_frames"] for split in some.config.corpus.splits}
     assert {split for split, n in frames.items() if n == some.config.preparation.max_frames} == {"train", "val", "test"}
     assert frames["abx"] > 24 * 3600 * 100
 
