@@ -1,5 +1,4 @@
 # What every rule file uses: the checked configuration, the plan of paths, and how commands are started.
-import functools
 import os
 import re
 import shlex
@@ -38,13 +37,10 @@ exports = {"PYTHONPATH": checkout, STARTER: f"{socket.gethostname()}:{os.getpid(
 shell.prefix("set -euo pipefail; " + "".join(f"export {k}={shlex.quote(str(v))}; " for k, v in exports.items()))
 
 
-@functools.cache
-def no_record_contradicts():
-    """No input, once the results that Snakemake has no record of are known to have the settings of the configuration."""
-    backend = workflow.workflow_settings.persistence_backend.name
-    if workflow.is_main_process and backend == "FILE" and not workflow.dag_settings.forceall:
-        records.check(plan, workflow.dag_settings.forcerun)
-    return []
+# Of this machine. A cluster's profile says how many a job gets there (set-threads); without it, 8.
+all_cores = workflow.resource_settings.cores or 8
+
+no_record_contradicts = records.once(plan, workflow)
 
 
 wildcard_constraints:

@@ -15,7 +15,7 @@ rule make_corpus:
         split="|".join(map(re.escape, settings.corpus.splits)),
     conda:
         "../envs/resdavenet-vq.yaml"
-    threads: workflow.cores
+    threads: all_cores
     params:
         settings=lambda wildcards: plan.splits.corpus_of(wildcards.split),
         code=fingerprint("demo.corpus"),

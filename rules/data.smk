@@ -20,7 +20,7 @@ rule prepare:
         split="|".join(map(re.escape, undivided)) or "(?!)",
     conda:
         "../envs/resdavenet-vq.yaml"
-    threads: workflow.cores
+    threads: all_cores
     params:
         corpus=lambda wildcards: plan.splits.import_options(wildcards.split),
         contents=lambda wildcards: plan.splits.corpus_contents(wildcards.split),

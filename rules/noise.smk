@@ -21,7 +21,7 @@ rule prepare_noisy:
         split="|".join(map(re.escape, plan.splits.copies)),
     conda:
         "../envs/resdavenet-vq.yaml"
-    threads: workflow.cores
+    threads: all_cores
     params:
         clean=lambda wildcards: plan.splits.copies[wildcards.split].split,
         corpus=lambda wildcards: plan.splits.import_options(plan.splits.copies[wildcards.split].split),

@@ -63,11 +63,12 @@ rule draw_figure:
         "../envs/resdavenet-vq.yaml"
     params:
         arguments=lambda wildcards: drawings[wildcards.figure].arguments,
+        results=plan.root,
         code=fingerprint("figures.registry"),
     shell:
         'set --; for file in {output:q}; do set -- "$@" --out "$file"; done;'
         " python -m resdavenet_vq figure {params.arguments:q}"
-        ' --results "$(dirname "$(dirname {output[0]:q})")" "$@" 2> {log:q}'
+        ' --results {params.results:q} "$@" 2> {log:q}'
 
 
 rule write_table:

@@ -27,8 +27,8 @@ rule train:
     resources:
         gpu=settings.training.gpus,
     params:
-        data=plan.splits.store(settings.training.split),
-        validation=plan.splits.store(settings.training.validation_split),
+        data=lambda wildcards: plan.splits.store(settings.training.split),
+        validation=lambda wildcards: plan.splits.store(settings.training.validation_split),
         parent=lambda wildcards: plan.parent_option(wildcards.lineage),
         model=as_json(settings.model),
         training=lambda wildcards: plan.training(wildcards.lineage),

@@ -14,6 +14,7 @@ import re
 import shlex
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,6 +59,19 @@ def check(plan: Plan, forced: Collection[str] = ()) -> None:
             f"(its folder {METADATA.parent} was deleted, or left behind):\n{listed(faults)}\n"
             f"Delete them, or make them again with --forcerun {' '.join(dict.fromkeys(rules))}."
         )
+
+
+def once(plan: Plan, workflow: Any) -> Callable[[], list[str]]:
+    """An input function without inputs, which does this check of a Snakemake workflow when it is first called."""
+
+    @cache
+    def no_record_contradicts() -> list[str]:
+        backend = workflow.workflow_settings.persistence_backend.name
+        if workflow.is_main_process and backend == "FILE" and not workflow.dag_settings.forceall:
+            check(plan, workflow.dag_settings.forcerun)
+        return []
+
+    return no_record_contradicts
 
 
 def results(plan: Plan) -> Iterator[Result]:

@@ -36,13 +36,13 @@ def cluster(tmp_path_factory):
 
 
 def rules():
-    """Rules that start a command, and the files that they stand in."""
-    blocks = [
-        (file, block)
-        for file in (REPO / "rules").glob("*.smk")
-        for block in re.split(r"^rule ", file.read_text(), flags=re.MULTILINE)[1:]
-    ]
-    return {block.partition(":")[0]: file.stem for file, block in blocks if "shell:" in block}
+    """Rules that start a command, and the names of their files."""
+    names = {}
+    for file in (REPO / "rules").glob("*.smk"):
+        for block in re.split(r"^(?=rule |use rule )", file.read_text(), flags=re.MULTILINE)[1:]:
+            if "shell:" in block or block.startswith("use"):
+                names[re.match(r"(?:use rule \w+ as|rule) (\w+)", block)[1]] = file.stem
+    return names
 
 
 def documented(beginning):
@@ -158,9 +158,9 @@ def test_the_workflow_from_the_corpus_to_the_table(cluster, tmp_path):
         )
     )
     files = ["--configfile", REPO / "config.yaml", REPO / "tests/workflow/tiny.yaml", tmp_path / "few.yaml"]
-    gpu = documented("encode_embeddings: {slurm_partition")["encode_embeddings"]
-    profile = write_profile(tmp_path / "profile", train=documented("slurm_partition: gpu"), encode_embeddings=gpu)
-    alone = {"train", "encode_embeddings", "summarise"}
+    gpu = documented("slurm_partition: gpu")
+    profile = write_profile(tmp_path / "profile", train=gpu, encode_embeddings=gpu)
+    alone = {"train", "encode_embeddings", "summarize"}
     grouped = [
         "--groups",
         *(
@@ -187,10 +187,10 @@ def test_the_workflow_from_the_corpus_to_the_table(cluster, tmp_path):
     assert asked(training) == (64000, "2-00:00:00", "gpu", "1")
     first, second = jobs["encode_embeddings"]
     assert (first["JobState"], second["JobState"]) == ("FAILED", "COMPLETED")
-    assert asked(first) == (8000, "02:00:00", "gpu", "1")
-    assert asked(second) == (16000, "04:00:00", "gpu", "1")
-    (summary,) = jobs["summarise"]
-    assert asked(summary) == (1000, "00:10:00", "main", "1")
+    assert asked(first) == (8000, "04:00:00", "gpu", "1")
+    assert asked(second) == (16000, "08:00:00", "gpu", "1")
+    (summary,) = jobs["summarize"]
+    assert asked(summary) == (4000, "01:00:00", "main", "1")
     assert "TresPerJob" not in summary
     assert all(job["JobState"] == "COMPLETED" for rule in jobs if rule != "encode_embeddings" for job in jobs[rule])
     # neither cluster, tries nor GPUs make anything stale

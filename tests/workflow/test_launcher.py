@@ -108,9 +108,8 @@ def test_several_nodes_follow_from_the_profile(prepared, number, processes):
 
 
 def test_profiles_name_rules_that_there_are():
-    rules = set(
-        re.findall(r"^rule (\w+):", "\n".join(f.read_text() for f in (REPO / "rules").glob("*.smk")), re.MULTILINE)
-    )
+    text = "\n".join(file.read_text() for file in (REPO / "rules").glob("*.smk"))
+    rules = set(re.findall(r"^(?:use rule \w+ as|rule) (\w+)\b", text, re.MULTILINE))
     profile = yaml.safe_load((REPO / "profiles/slurm/config.yaml").read_text())
     default = yaml.safe_load((REPO / "profiles/default/config.yaml").read_text())
     named = {*profile["set-resources"], *profile["set-threads"], *default["set-resources"]}

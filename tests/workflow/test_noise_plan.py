@@ -81,8 +81,8 @@ def test_a_copy_is_prepared_as_its_split_but_into_a_store_of_its_own():
             "reader": "store"
         }
     assert (
-        json.loads(plan.splits.preparation("abx.white_0dB"))["max_frames"]
-        > json.loads(plan.splits.preparation("test.white_0dB"))["max_frames"]
+        json.loads(plan.preparation("abx.white_0dB"))["max_frames"]
+        > json.loads(plan.preparation("test.white_0dB"))["max_frames"]
     )
 
 

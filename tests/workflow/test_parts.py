@@ -173,8 +173,8 @@ def test_parts_reach_no_command_that_they_do_not_concern():
     some, none = planned(rows_per_part=100, parts={"train": 2}), planned()
     for split in ("train", "abx"):
         assert some.splits.preparation(split) == none.splits.preparation(split)
-    assert planned(rows_per_part=5).media("train") == planned().media("train") != ""
-    assert json.loads(planned().media("train"))["pairs"]["train"] == 1
+    assert planned(rows_per_part=5).splits.media("train") == planned().splits.media("train") != ""
+    assert json.loads(planned().splits.media("train"))["pairs"]["train"] == 1
 
 
 @pytest.mark.parametrize(
