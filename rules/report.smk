@@ -64,7 +64,7 @@ rule draw_figure:
     params:
         arguments=lambda wildcards: drawings[wildcards.figure].arguments,
         results=plan.root,
-        code=fingerprint("figures.registry"),
+        code=fingerprint("figures.paper"),
     shell:
         'set --; for file in {output:q}; do set -- "$@" --out "$file"; done;'
         " python -m resdavenet_vq figure {params.arguments:q}"

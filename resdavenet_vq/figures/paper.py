@@ -32,11 +32,17 @@ def write(drawing: Drawing, outs: Sequence[Path]) -> None:
         save(drawing.figure, out, drawing.alt)
 
 
+def draw_if_scored(name: str, request: Request) -> Drawing | None:
+    """A figure of the registry; None where nothing was scored."""
+    drawing: Drawing | None = globals()[name.replace("-", "_")](request)
+    return drawing
+
+
 def draw(name: str, request: Request) -> Drawing:
     """A figure of the registry; where nothing was scored, a figure that says so."""
     split = f" on {request.split}" if request.split else ""
     text = f"No model has scores of {registry.FIGURES[name].title}{split}."
-    return registry.draw(name, request) or _blank(text, request)
+    return draw_if_scored(name, request) or _blank(text, request)
 
 
 def open_results(folder: Path, lineages: Sequence[str] = (), *, models: bool = True) -> Results:

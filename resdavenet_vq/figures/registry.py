@@ -1,6 +1,6 @@
 """All figures of the report and of papers: their names, what they read, and the options that they take.
 
-`figures.paper` draws them. This module imports nothing heavy, since the workflow reads it in every dry run.
+`figures.paper` has a function of the same name for each. This module imports nothing heavy, since the workflow reads it in every dry run.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from resdavenet_vq.figures.style import Drawing
     from resdavenet_vq.results import Results
 
 COLUMN, PAGE = 3.3, 7.0
@@ -86,11 +85,3 @@ class Request:
     task: Literal["within", "across"] = "across"
     title: str = ""
     frame_time: Literal["published", "centred"] = "published"
-
-
-def draw(name: str, request: Request) -> Drawing | None:
-    """Draws a figure; None where it shows what was not scored."""
-    from resdavenet_vq.figures import paper
-
-    drawing: Drawing | None = getattr(paper, name.replace("-", "_"))(request)
-    return drawing

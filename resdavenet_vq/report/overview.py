@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from resdavenet_vq.figures import registry
+from resdavenet_vq.figures import paper, registry
 from resdavenet_vq.report import columns, published
 from resdavenet_vq.report.assets import Folder, Picture
 from resdavenet_vq.report.columns import Column
@@ -112,7 +112,7 @@ def _pictures(results: Results, folder: Folder, source: Literal["scores", "noise
     splits = map(str, table[column][table["task"] == "abx"].unique())
     cases += [(figure, split) for split in splits for figure in figures if figure.per_split]
     for figure, split in cases:
-        if drawing := registry.draw(figure.name, registry.Request(results, split=split)):
+        if drawing := paper.draw_if_scored(figure.name, registry.Request(results, split=split)):
             name = "-".join(filter(None, ("compared", figure.name, split)))
             yield ", ".join(filter(None, (figure.title, split))), folder.figure(name, drawing)
 

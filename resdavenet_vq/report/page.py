@@ -145,7 +145,7 @@ def _words(results: Results, folder: Folder, split: str, opened: utterances.Spli
     if not scored:
         return None
     numbers = {layer.title: layer.number for layer in opened.layers} if opened else {}
-    above = registry.draw("words-above", registry.Request(results, split=split))
+    above = paper.draw_if_scored("words-above", registry.Request(results, split=split))
     alt = f"{paper.PRECISION_RECALL} {paper.describe_words(scored)}"
     content = {
         "threshold": next(iter(scored.values())).summary["f1_threshold"],
