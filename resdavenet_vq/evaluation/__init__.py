@@ -1,1 +1,1 @@
-"""Scorers: what a model wrote down, turned into numbers (`encode` is the only part that runs a model)."""
+"""Scorers: arrays and files in, numbers out."""

@@ -1,1 +1,1 @@
-"""What a person gets to see: figures, the report's pages, and annotations for Praat."""
+"""The pages that a person looks at."""
