@@ -107,7 +107,7 @@ def test_the_release_needs_its_files_named():
 def test_the_rule_depends_on_the_files_of_the_release_only_where_they_are_read():
     both = {"train": "t.json", "val": "v.json"}
     release, store = (Plan(config.read(places(reader, **both))) for reader in ("release_2020", "store"))
-    assert release.corpus_files("val")[-1] == "v.json"
-    assert json.loads(release.import_options("val"))["release_hdf5"] == {"val": "v.json"}
-    assert "v.json" not in store.corpus_files("val")
-    assert store.import_options("val") == Plan(config.read(places("store"))).import_options("val")
+    assert release.splits.corpus_files("val")[-1] == "v.json"
+    assert json.loads(release.splits.import_options("val"))["release_hdf5"] == {"val": "v.json"}
+    assert "v.json" not in store.splits.corpus_files("val")
+    assert store.splits.import_options("val") == Plan(config.read(places("store"))).import_options("val")

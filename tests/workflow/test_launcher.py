@@ -123,7 +123,7 @@ def test_profiles_name_rules_that_there_are():
         for f in (REPO / "rules").glob("*.smk")
         for block in re.split(r"^rule ", f.read_text(), flags=re.MULTILINE)[1:]
     ]
-    wide = {block.partition(":")[0] for block in blocks if "threads: workflow.cores" in block}
+    wide = {block.partition(":")[0] for block in blocks if "threads: all_cores" in block}
     assert wide == profile["set-threads"].keys()
     on_gpus = {block.partition(":")[0] for block in blocks if "gpu=" in block}
     assert on_gpus == {"train", *(rule for rule in profile["set-resources"] if rule.startswith("encode_"))}
