@@ -110,4 +110,4 @@ def test_the_rule_depends_on_the_files_of_the_release_only_where_they_are_read()
     assert release.splits.corpus_files("val")[-1] == "v.json"
     assert json.loads(release.splits.import_options("val"))["release_hdf5"] == {"val": "v.json"}
     assert "v.json" not in store.splits.corpus_files("val")
-    assert store.splits.import_options("val") == Plan(config.read(places("store"))).import_options("val")
+    assert store.splits.import_options("val") == Plan(config.read(places("store"))).splits.import_options("val")

@@ -108,8 +108,8 @@ def test_several_nodes_follow_from_the_profile(prepared, number, processes):
 
 
 def test_profiles_name_rules_that_there_are():
-    text = "\n".join(file.read_text() for file in (REPO / "rules").glob("*.smk"))
-    rules = set(re.findall(r"^(?:use rule \w+ as|rule) (\w+)\b", text, re.MULTILINE))
+    files = "\n".join(file.read_text() for file in (REPO / "rules").glob("*.smk"))
+    rules = set(re.findall(r"^(?:use rule \w+ as|rule) (\w+)\b", files, re.MULTILINE))
     profile = yaml.safe_load((REPO / "profiles/slurm/config.yaml").read_text())
     default = yaml.safe_load((REPO / "profiles/default/config.yaml").read_text())
     named = {*profile["set-resources"], *profile["set-threads"], *default["set-resources"]}
@@ -126,4 +126,5 @@ def test_profiles_name_rules_that_there_are():
     wide = {block.partition(":")[0] for block in blocks if "threads: all_cores" in block}
     assert wide == profile["set-threads"].keys()
     on_gpus = {block.partition(":")[0] for block in blocks if "gpu=" in block}
+    on_gpus |= {name for base, name in re.findall(r"^use rule (\w+) as (\w+)", files, re.MULTILINE) if base in on_gpus}
     assert on_gpus == {"train", *(rule for rule in profile["set-resources"] if rule.startswith("encode_"))}
