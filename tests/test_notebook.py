@@ -11,16 +11,16 @@ from collections import Counter
 
 import h5py
 import nbformat
+import oracles.evaluation as oracle
 import pytest
 import soundfile
 import torch
 import yaml
-from report.made_up import FOLDERS, LINEAGES, build, summarize, utterances
+from report.made_up import FOLDERS, LINEAGES, build, score_words, summarize, utterances
 
 from notebooks.run import NOTEBOOK, execute, keep
 from resdavenet_vq import config
 from resdavenet_vq.encode.split import encode
-from resdavenet_vq.evaluation import words as word_detection
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.dual_encoder import DualEncoder
 
@@ -69,12 +69,7 @@ def results(tmp_path_factory):
     folder, store = root / MODEL, root / "data/test.h5"
     checkpoint.save(folder / "model", DualEncoder(settings, (2, 3)), {"lineage": LINEAGES[-1]})
     encode(folder / "model", store, codes=folder / "codes/test.h5", maps=folder / "maps/test.h5")
-    words = config.Words(split="test", held_out_split="test")
-    for layer in ("quant2", LAYER):
-        codes = folder / "codes/test.h5"
-        word_detection.score(
-            codes, codes, layer, words, folder / f"words/{layer}/test", frame_time="published", lineage=LINEAGES[-1]
-        )
+    score_words(folder, ("quant2", LAYER), LINEAGES[-1])
     summarize(root)
     return root
 
@@ -88,11 +83,8 @@ def ran(results, tmp_path_factory):
 
 def test_every_cell_runs_and_warns_of_nothing(ran):
     assert [output for output in outputs(ran) if output.output_type == "error" or output.get("name") == "stderr"] == []
-    figures = [
-        output
-        for output in outputs(ran)
-        if has(output, "image/png") and output.metadata.get("image/png", {}).get("alt")
-    ]
+    pictures = [output for output in outputs(ran) if has(output, "image/png")]
+    figures = [picture for picture in pictures if picture.metadata.get("image/png", {}).get("alt")]
     assert len(figures) == FIGURES + 1, "the caption's own picture is a PNG here"
 
 
@@ -102,14 +94,9 @@ def test_the_first_tables_have_the_numbers_of_the_scores(ran, results):
     names = ["lineage", "layer", *names, "words test held_out words_above_f1"]
     with (results / "summary.csv").open(newline="") as f:
         summary = [[row[name] for name in names] for row in csv.DictReader(f)]
-
-    def text(value, name):
-        return value if name in {"lineage", "layer"} or not value else f"{float(value):.3g}"
-
     assert head == names
-    assert rows == [
-        [text(value, name) for value, name in zip(row, names, strict=True)] for row in summary if any(row[2:])
-    ]
+    texts = ([*row[:2], *(value and f"{float(value):.3g}" for value in row[2:])] for row in summary)
+    assert rows == [row for row in texts if any(row[2:])]
     recall = {row[0]: row[2] for row in rows if row[2]}
     assert {row[0]: row[spread_head.index("mean")] for row in spread} == recall
     assert len(recall) == len(LINEAGES)
@@ -121,16 +108,10 @@ def places(results, code):
         codes, offsets = f[LAYER]["codes"][:].tolist(), f[LAYER]["offsets"][:].tolist()
         spoken = [json.loads(row)["words"] for row in f["manifest"][:]]
     for words, (start, stop) in zip(spoken, itertools.pairwise(offsets), strict=True):
-        first = 0
-        for found, run in itertools.groupby(codes[start:stop]):
-            frames = len([*run])
-            middle = 0.04 * (first + frames / 2)
-            if found == code:
-                yield (
-                    frames,
-                    next((label for begin, end, label in words if begin <= round(middle, 9) < end), "(silence)"),
-                )
-            first += frames
+        for first, frames, run_code in oracle.runs(codes[start:stop]):
+            middle = round(0.04 * (first + frames / 2), 9)
+            if run_code == code:
+                yield frames, next((label for begin, end, label in words if begin <= middle < end), "(silence)")
 
 
 def test_the_places_of_the_code_are_those_in_the_codes_file(ran, results):
@@ -143,9 +124,8 @@ def test_the_places_of_the_code_are_those_in_the_codes_file(ran, results):
     heard = sounds(ran)[BEFORE_OCCURRENCES:]
     assert len(heard) == min(4, len(lengths))
     for (samples, rate), frames in zip(heard, lengths, strict=False):
-        assert (
-            0.04 * frames - 0.04 < len(samples) / rate <= 0.04 * frames + 0.4 + 1e-3
-        )  # less at the end of an utterance
+        shortest = 0.04 * frames - 0.04  # at the end of an utterance
+        assert shortest < len(samples) / rate <= 0.04 * frames + 0.4 + 1e-3
 
 
 def test_a_recordings_units_are_those_of_the_workflow(ran):
@@ -160,15 +140,9 @@ def test_what_is_kept_has_its_pictures_and_no_sound(ran):
     keep(kept)
     nbformat.validate(kept)
     assert sounds(kept) == []
-    assert (
-        sum(has(output, "image/png") for output in outputs(kept))
-        == sum(has(output, "image/png") for output in outputs(ran))
-        >= FIGURES
-    )
+    before, after = (sum(has(output, "image/png") for output in outputs(notebook)) for notebook in (ran, kept))
+    assert before == after >= FIGURES
     assert tables(kept) == tables(ran)
-
-
-# -- the file as it lies in the repository ----------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -186,12 +160,8 @@ def test_the_stored_run_is_whole_and_small(stored):
 
 
 def test_the_stored_run_tells_of_no_machine(stored):
-    told = [
-        line
-        for line in nbformat.writes(stored).splitlines()
-        if re.search(r"/(home|root|tmp|usr|Users)/|Traceback|Warning", line)
-    ]
-    assert told == []
+    traces = re.compile(r"/(home|root|tmp|usr|Users)/|Traceback|Warning")
+    assert [line for line in nbformat.writes(stored).splitlines() if traces.search(line)] == []
     assert stored.metadata.language_info == {"name": "python"}
 
 

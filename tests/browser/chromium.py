@@ -3,8 +3,6 @@
 Nothing but the standard library and a `chromium` on PATH (or named by the environment variable CHROMIUM).
 """
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import json
@@ -19,10 +17,7 @@ from pathlib import Path
 PATIENCE = 8.0
 """Seconds to wait for anything."""
 
-KEYS = {
-    "Tab": 9, "Enter": 13, "Home": 36, "End": 35, "PageUp": 33, "PageDown": 34,
-    "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, " ": 32,
-}  # fmt: skip
+KEYS = {"Tab": 9, "Enter": 13, " ": 32, "End": 35, "Home": 36, "ArrowRight": 39, "ArrowDown": 40}
 
 
 def find():
@@ -32,7 +27,6 @@ def find():
 
 
 def _description(details):
-    """Of an exception of JavaScript."""
     return details.get("exception", {}).get("description", details["text"])
 
 
@@ -42,7 +36,7 @@ class Chromium:
     `problems` collects what the page complains of (errors on the console, exceptions, failed requests), `requests` URLs.
     """
 
-    def __init__(self, program=None):
+    def __init__(self):
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         ours_in, theirs_out = os.pipe()
         theirs_in, ours_out = os.pipe()
@@ -56,7 +50,7 @@ class Chromium:
                  "--mute-audio", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
                  "--force-color-profile=srgb", "--font-render-hinting=none", "--window-size=1280,900")  # fmt: skip
         self._process = subprocess.Popen(
-            [program or find(), *flags, f"--user-data-dir={self._profile.name}", "about:blank"],
+            [find(), *flags, f"--user-data-dir={self._profile.name}", "about:blank"],
             preexec_fn=give_pipes,  # noqa: PLW1509 - no threads yet
             close_fds=False,
             stdout=subprocess.DEVNULL,
@@ -65,8 +59,7 @@ class Chromium:
         os.close(theirs_in)
         os.close(theirs_out)
         self._in, self._out = ours_in, ours_out
-        self._number, self._rest, self._answers = 0, b"", {}
-        self._session = None
+        self._number, self._rest, self._answers, self._session = 0, b"", {}, None
         self.problems, self.requests = [], []
         target = next(t for t in self("Target.getTargets")["targetInfos"] if t["type"] == "page")
         self._session = self("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
@@ -121,11 +114,9 @@ class Chromium:
         return result["result"].get("value")
 
     def text(self, selector):
-        """The text of the first element that fits."""
         return self.evaluate(f"document.querySelector({json.dumps(selector)}).textContent")
 
     def focus(self, selector):
-        """Gives the focus to the first element that fits."""
         self.evaluate(f"document.querySelector({json.dumps(selector)}).focus()")
 
     def wait(self, expression, seconds=PATIENCE):
@@ -153,14 +144,12 @@ class Chromium:
         return time.monotonic() - began
 
     def key(self, name):
-        """Presses a key."""
         common = {"key": name, "code": "Space" if name == " " else name, "windowsVirtualKeyCode": KEYS[name]}
         text = {"Enter": {"text": "\r"}, " ": {"text": " "}}.get(name, {})
         self("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", **common, **text)
         self("Input.dispatchKeyEvent", type="keyUp", **common)
 
     def write(self, text):
-        """Types a text into what has the focus."""
         self("Input.insertText", text=text)
 
     def click(self, selector):

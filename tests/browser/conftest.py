@@ -1,7 +1,5 @@
 """One Chromium for all tests of the report's pages; they are skipped where there is none."""
 
-from __future__ import annotations
-
 import pytest
 from browser.chromium import Chromium, find
 from report import conftest
@@ -25,9 +23,7 @@ def pages(results, tmp_path_factory):
 def chromium():
     """A browser; it starts once."""
     if not find():
-        pytest.skip(
-            "no chromium on PATH: Debian's package is `chromium`; another program can be named by the variable CHROMIUM"
-        )
+        pytest.skip("no chromium on PATH (Debian's package `chromium`) nor named by the variable CHROMIUM")
     with Chromium() as browser:
         yield browser
 

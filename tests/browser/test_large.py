@@ -1,7 +1,5 @@
 """A report of a split with 20,000 utterances opens as quickly as one of twelve: what is not looked at is not loaded."""
 
-from __future__ import annotations
-
 import json
 
 import h5py
@@ -9,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 from report.made_up import write_one_score
+from report.test_page import pieces
 
 from resdavenet_vq import config
 from resdavenet_vq.report import page
@@ -63,14 +62,8 @@ def test_it_opens_quickly_and_in_little_memory(browser, large, name, there):
 def test_all_texts_are_searched(browser, large):
     browser.open(large / "utterances.html", "#search=word0")
     browser.wait("document.querySelector('#searched').textContent.includes('of 20')", 10)
-    expected = sum("word0" in row[2].split() for row in texts(large))
+    expected = sum("word0" in row[2].split() for rows in pieces(large, "texts-*").values() for row in rows)
     assert expected > 100
     assert browser.evaluate("document.querySelector('#searched').textContent").startswith(
         f"{expected:,} utterances of 20,000; ".replace(",", "\u202f")
     )
-
-
-def texts(report):
-    for file in report.glob("data/texts-*.js"):
-        text = file.read_text()
-        yield from json.loads(text[text.index(",") + 1 : text.rindex(")")])

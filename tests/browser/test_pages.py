@@ -1,11 +1,10 @@
 """The pages in a real browser, opened from disk: they fit, play, find, and obey keys; hostile texts do nothing."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
 from report.made_up import NASTY
+from report.test_page import pieces
 
 from resdavenet_vq.corpus import textgrid
 
@@ -26,13 +25,11 @@ def ready(browser, pages, name, fragment=""):
 
 
 def change(browser, selector, name, value, event):
-    """Sets a control as a person does."""
     element = f"document.querySelector({json.dumps(selector)})"
     browser.evaluate(f"{element}.{name} = {value}; {element}.dispatchEvent(new Event('{event}'))")
 
 
 def fill(browser, selector, text):
-    """Types into a field as a person does."""
     browser.focus(selector)
     browser.write(text)
 
@@ -55,16 +52,12 @@ def test_a_page_fits_and_complains_of_nothing(browser, pages, name, width):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_hostile_texts_do_nothing(browser, pages, name):
+def test_hostile_texts_do_nothing_and_are_shown_as_they_are(browser, pages, name):
     ready(browser, pages, name)
     if name == "utterances":
+        assert browser.text("blockquote").startswith(NASTY)
         ready(browser, pages, name, "#search=red+tree")
     assert browser.evaluate("window.canary === undefined && !document.querySelector('img[src=x], main b, main i')")
-
-
-def test_a_hostile_caption_is_shown_as_it_is(browser, pages):
-    ready(browser, pages, "utterances")
-    assert browser.text("blockquote").startswith(NASTY)
 
 
 def test_an_utterance_plays_and_the_cursor_follows(browser, pages):
@@ -158,7 +151,9 @@ def test_a_textgrid_holds_the_rows(browser, pages, tmp_path):
 
 
 def test_the_explorer_leads_from_a_code_to_a_word_and_back(browser, pages):
-    ready(browser, pages, "units", "#layer=1&code=" + str(first_code(pages)))
+    codes = (item for piece in pieces(pages, "layer-1-codes-*").values() for item in piece.items())
+    code = next(code for code, detail in codes if detail["words"] and detail["places"])
+    ready(browser, pages, "units", f"#layer=1&code={code}")
     assert "quant2" in browser.text("#detail h2")
     browser.evaluate("document.querySelector('#detail table a').click()")
     browser.wait("document.querySelector('#detail h2').textContent.startsWith('The word')")
@@ -171,16 +166,6 @@ def test_the_explorer_leads_from_a_code_to_a_word_and_back(browser, pages):
     browser.wait("document.querySelector('.place .box.focused')")
     browser.click(".place .play")
     browser.wait("report.player.audio.currentTime > 0.02")
-
-
-def first_code(pages):
-    """A code that meets words, in an utterance that can be heard."""
-    for file in sorted(pages.glob("data/layer-1-codes-*.js")):
-        text = file.read_text()
-        for code, detail in json.loads(text[text.index(",") + 1 : text.rindex(")")]).items():
-            if detail["words"] and detail["places"]:
-                return int(code)
-    raise AssertionError("there is no such code")
 
 
 def test_the_explorer_works_by_keyboard_and_filters(browser, pages):

@@ -1,7 +1,5 @@
 """Scores of the matchmap: against the release's numbers, plain loops, and what must hold of any of them."""
 
-from __future__ import annotations
-
 import json
 import tracemalloc
 from pathlib import Path
@@ -11,6 +9,7 @@ import numpy as np
 import oracles.evaluation as oracle_evaluation
 import oracles.training as oracle_training
 import pytest
+from evaluation.made_up import maps_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,19 +20,6 @@ from resdavenet_vq.evaluation import matchmap, retrieval
 
 GOLDEN = Path(__file__).parents[1] / "golden/losses/expected.npz"
 KINDS = ("sisa", "misa", "sima")
-
-
-def maps_file(path, cells, frames, image_index):
-    """A maps file of images (I, H, W, D) and captions, a list of (T, D)."""
-    with h5py.File(path, "w") as f:
-        f.attrs.update(frame_period=0.16, image_branch=True)
-        f["ids"] = [f"u{j}" for j in range(len(frames))]
-        f["image_ids"] = np.array([f"i{i}.png" for i in range(len(cells))], h5py.string_dtype())
-        f["cells"] = np.asarray(cells, np.float32)
-        f["frames"] = np.concatenate(frames).astype(np.float32)
-        f["offsets"] = np.cumsum([0, *map(len, frames)])
-        f["image_index"] = np.asarray(image_index, np.int64)
-    return path
 
 
 def slow(cells, frames, kind):
@@ -73,9 +59,7 @@ def problems(draw):
 @pytest.mark.parametrize("kind", KINDS)
 @given(problem=problems(), at_once=st.tuples(st.integers(1, 20), st.integers(1, 12)), k=st.integers(1, 6))
 @settings(max_examples=40)
-def test_the_oracle_agrees_with_ties_with_several_captions_and_in_any_blocks(
-    tmp_path_factory, kind, problem, at_once, k
-):
+def test_the_oracle_agrees_with_ties_several_captions_and_in_any_blocks(tmp_path_factory, kind, problem, at_once, k):
     cells, frames, index = problem
     path = maps_file(tmp_path_factory.mktemp("maps") / "a.h5", cells, frames, index)
     S = slow(cells, frames, kind)[:, index >= 0].astype(np.float32)
@@ -143,6 +127,13 @@ def test_the_reader_joins_by_id(tmp_path):
             maps.matchmap("i2.png", "x")
 
 
+def test_missing_and_foreign_files_are_named(tmp_path):
+    h5py.File(tmp_path / "foreign.h5", "w").close()
+    for name, message in (("absent", "no such file"), ("foreign", "is no complete maps file")):
+        with pytest.raises(InputError, match=rf"{name}\.h5: {message}"):
+            MapsFile(tmp_path / f"{name}.h5")
+
+
 def test_memory_grows_with_the_block_not_with_the_pairs(tmp_path):
     n = 400
     rng = np.random.default_rng(0)
@@ -199,12 +190,3 @@ def test_what_is_refused(tmp_path, changes, message):
     with pytest.raises(InputError, match=f"bad\\.h5: .*({message})"):
         matchmap.score(path, "sima", config.Retrieval(split="test"), tmp_path / "sima.json", lineage="{}")
     assert not (tmp_path / "sima.json").exists()
-
-
-def test_missing_and_foreign_files_are_named(tmp_path):
-    with pytest.raises(InputError, match=r"absent\.h5: no such file"):
-        MapsFile(tmp_path / "absent.h5")
-    with h5py.File(tmp_path / "foreign.h5", "w") as f:
-        f["speech"] = [1]
-    with pytest.raises(InputError, match=r"foreign\.h5: is no complete maps file"):
-        MapsFile(tmp_path / "foreign.h5")

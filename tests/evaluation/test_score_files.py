@@ -34,19 +34,15 @@ def abx(lineage, layer, split="test", within=1.5, **more):
 
 
 def words(lineage, layer, held_out_split="test", above=20, **more):
-    published = {"words": 80, "words_above_f1": 30, "mean_f1": 0.4, "words_above_precision": 9}
     keys = {"lineage": lineage, "layer": layer, "split": "train", "held_out_split": held_out_split, "best": 250}
     counts = {"frame_period": 0.02, "utterances": 300, "held_out_utterances": 100}
-    return (
-        keys
-        | counts
-        | {
-            "published": published | {"chance": {"words": 80, "words_above_f1": 1, "mean_f1": 0.5}},
-            "held_out": {"words": 40, "words_above_f1": above, "mean_f1": above / 40, "chance": None},
-            "units": {"perplexity": 30.5, "words": {"purity": 0.25, "boundaries": {"found": 7}}},
-        }
-        | more
-    )
+    published = {"words": 80, "words_above_f1": 30, "mean_f1": 0.4, "words_above_precision": 9}
+    scores = {
+        "published": published | {"chance": {"words": 80, "words_above_f1": 1, "mean_f1": 0.5}},
+        "held_out": {"words": 40, "words_above_f1": above, "mean_f1": above / 40, "chance": None},
+        "units": {"perplexity": 30.5, "words": {"purity": 0.25, "boundaries": {"found": 7}}},
+    }
+    return keys | counts | scores | more
 
 
 def write(folder, files):

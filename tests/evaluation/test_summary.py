@@ -30,14 +30,10 @@ def table(rows):
     )
 
 
-def comparison(folder, rows):
-    table(rows).to_csv(folder / "scores.csv", index=False)
-    summary.write_comparison(folder / "scores.csv", folder / "comparison.csv")
-    return summary.read_comparison(folder / "comparison.csv").set_index(list(SPREAD_KEYS))
-
-
 def test_every_score_has_its_mean_and_spread(tmp_path):
-    spread = comparison(tmp_path, SCORES)
+    table(SCORES).to_csv(tmp_path / "scores.csv", index=False)
+    summary.write_comparison(tmp_path / "scores.csv", tmp_path / "comparison.csv")
+    spread = summary.read_comparison(tmp_path / "comparison.csv").set_index(list(SPREAD_KEYS))
     assert list(spread.columns) == ["seeds", *SPREAD]
     several, values = spread.loc[("places", "{}", "retrieval", "", "test", "mean", "s")], np.array([0.1, 0.3, 0.7])
     assert several["seeds"] == "1 2 3"
@@ -70,10 +66,7 @@ def test_faults_of_a_table_are_all_named(tmp_path):
     assert "line 9: places {} 1 retrieval test mean s is listed twice" in text
     rows.drop(columns="seed").to_csv(tmp_path / "old.csv", index=False)
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
-    for name, fault in (
-        ("old", "has no column 'seed'; summarize the scores again"),
-        ("absent", "no such file"),
-        ("binary", "not a table"),
-    ):
+    column = "has no column 'seed'; summarize the scores again"
+    for name, fault in {"old": column, "absent": "no such file", "binary": "not a table"}.items():
         with pytest.raises(InputError, match=fault):
             read_scores(tmp_path / f"{name}.csv")

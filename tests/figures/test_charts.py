@@ -1,7 +1,5 @@
 """Charts of words and trainings show every value, and many models can be distinguished."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Comparisons show every seed, the mean and its spread, and say so in words."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import numpy as np

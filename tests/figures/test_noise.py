@@ -1,7 +1,5 @@
 """Figures of scores against noise show the table's numbers, in the order of the noise."""
 
-from __future__ import annotations
-
 import math
 from types import SimpleNamespace
 
@@ -47,15 +45,9 @@ def request(table=NOISE, split="test", width=None):
 
 
 def lines(figure):
-    """Of each panel, the values of its lines by their names, that of chance apart."""
-    return [
-        {
-            line.get_label(): list(line.get_ydata())
-            for line in axes.lines
-            if not line.get_label().startswith("by chance")
-        }
-        for axes in figure.axes
-    ]
+    """Of each panel, the values of its lines by their names, without that of chance."""
+    panels = ([line for line in axes.lines if not line.get_label().startswith("by chance")] for axes in figure.axes)
+    return [{line.get_label(): list(line.get_ydata()) for line in panel} for panel in panels]
 
 
 def test_lines_go_from_clean_to_the_loudest_noise():
@@ -67,12 +59,9 @@ def test_lines_go_from_clean_to_the_loudest_noise():
 
 
 def test_chance_is_a_line():
-    abx = noise.noise_abx(request()).figure
-    assert [line.get_label() for line in abx.axes[1].lines][-1] == "by chance (50)"
+    assert noise.noise_abx(request()).figure.axes[1].lines[-1].get_label() == "by chance (50)"
     with_chance = pd.concat([NOISE, pd.DataFrame(rows("{}->{2}", "quant2", "white", 0.0, chance=0.05))])
-    assert [line.get_label() for line in noise.noise_retrieval(request(with_chance)).figure.axes[0].lines][
-        -1
-    ] == "by chance (5)"
+    assert noise.noise_retrieval(request(with_chance)).figure.axes[0].lines[-1].get_label() == "by chance (5)"
     assert len(noise.noise_words(request()).figure.axes[0].lines) == 1
 
 
@@ -85,12 +74,8 @@ def test_abx_has_the_baseline_and_words_have_none():
 
 def test_without_noise_there_is_nothing_to_compare():
     clean = NOISE[NOISE["kind"] == "clean"]
-    assert (
-        noise.noise_retrieval(request(clean))
-        is noise.noise_abx(request(clean))
-        is noise.noise_words(request(clean))
-        is None
-    )
+    for draw in (noise.noise_retrieval, noise.noise_abx, noise.noise_words):
+        assert draw(request(clean)) is None
     assert noise.noise_abx(request(split="other")) is None
 
 

@@ -1,7 +1,5 @@
 """Figures of the registry from a folder of results: by function, and by the command that people and rules use."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -42,11 +40,6 @@ def of_seeds(folder):
     """The results, and those of another seed of one lineage."""
     shutil.copytree(folder / "none-2", folder / "none-2-seed3")
     return folder
-
-
-def wav_of(folder, segment):
-    store = paper.open_results(folder).store("test")
-    return store.utterance(store.index(segment.title.split(",")[0])).wav
 
 
 def names(figure):
@@ -154,13 +147,14 @@ def test_a_model_that_is_not_there_is_named(results, tmp_path):
 def test_a_keyword_is_found_wherever_it_is_spoken_with_its_sound(results, tmp_path):
     boats = request(results, word="boat")
     drawing, (places, total) = paper.keyword(boats), utterances.keyword_places(boats)
+    store = boats.results.store("test")
     assert len(places) == total == 3
     assert drawing.alt.startswith(
         "3 of 3 places where boat is spoken in the split test: u2<i>, 0.30 s, anna; u6<i>, 0.30 s"
     )
     assert [text.get_text() for text in drawing.figure.texts] == [place.segment.title for place in places]
     for axes, (segment, samples) in zip(drawing.figure.axes[::2], places, strict=True):
-        source, rate = soundfile.read(wav_of(results, segment))
+        source, rate = soundfile.read(store.utterance(store.index(segment.title.split(",")[0])).wav)
         word = segment.marked
         start, end = word.start - utterances.MARGIN, min(word.end + utterances.MARGIN, len(source) / rate)
         assert word.label == "BOAT"

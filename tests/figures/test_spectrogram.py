@@ -1,7 +1,5 @@
 """Spectrograms show what they were given: times, labels and rows."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -75,11 +73,7 @@ def test_a_figure_has_the_width_requested_and_no_text_reaches_out_of_its_box(wid
         assert text.get_fontsize() >= 4.5
     for text in labels.texts:
         x, y = text.get_position()
-        (box,) = (
-            b
-            for b in labels.patches
-            if b.get_x() <= x <= b.get_x() + b.get_width() and b.get_y() <= y <= b.get_y() + b.get_height()
-        )
+        (box,) = (b for b in labels.patches if b.get_bbox().contains(x, y))
         assert text.get_window_extent().x0 >= box.get_window_extent().x0 - 1
 
 

@@ -1,7 +1,5 @@
 """Colors can be read and distinguished, and files are reproducible."""
 
-from __future__ import annotations
-
 import numpy as np
 from matplotlib.colors import to_rgb
 
@@ -20,9 +18,8 @@ def test_numbers_are_readable_on_every_color():
 
 def test_files_have_the_same_bytes_each_time_and_no_foreign_reference(tmp_path):
     for name in (f"{file}.{kind}" for file in "ab" for kind in style.FORMATS):
-        style.save(
-            charts.words_above({"q": np.array([0.5, 0.1])}, 0.5, None), tmp_path / name, alt="words <&> thresholds"
-        )
+        figure = charts.words_above({"q": np.array([0.5, 0.1])}, 0.5, None)
+        style.save(figure, tmp_path / name, alt="words <&> thresholds")
     for kind, start, text in (
         ("svg", b"<?xml", b"words &lt;&amp;&gt; thresholds"),
         ("pdf", b"%PDF-", b"words <&> thresholds"),

@@ -1,7 +1,3 @@
-"""What the tests of the report share."""
-
-from __future__ import annotations
-
 import shutil
 
 import pytest

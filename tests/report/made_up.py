@@ -1,9 +1,4 @@
-"""A small results folder as a run leaves it: made-up audio, embeddings, codes, histories and ABX errors.
-
-All else by the real scorers.
-"""
-
-from __future__ import annotations
+"""A small results folder as a run leaves it: audio, embeddings, codes, histories and ABX errors are made up."""
 
 import json
 from pathlib import Path
@@ -12,6 +7,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import soundfile
+from evaluation.made_up import maps_file
 from PIL import Image
 
 from resdavenet_vq import config
@@ -30,10 +26,7 @@ LAYERS = (("none-2", "quant2", 0.02), ("none-2-23", "quant2", 0.02), ("none-2-23
 
 
 def utterances(folder, n):
-    """Utterances of noise with words, every third without phones, and two captions to an image.
-
-    Texts as nasty as texts can be.
-    """
+    """Utterances of noise with words and nasty texts, every third without phones, and two captions to an image."""
     rng = np.random.default_rng(1)
     rows = []
     for i in range(n):
@@ -63,21 +56,20 @@ def write_codes(path, rows, layers):
 
 
 def write_maps(path, rows, image_ids, index):
-    """Of 3 rows and 2 columns.
-
-    The likeness grows with time in the cell at row 2, column 1 (from 0), and is 0 elsewhere.
-    """
+    """Of 3 rows and 2 columns, whose likeness grows with time at row 2, column 1 (from 0), and is 0 elsewhere."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lengths = [1 + int(soundfile.info(u.wav).frames / 16000 / 0.16) for u in rows]
-    frames = np.concatenate([np.arange(1, n + 1, dtype=np.float32) for n in lengths])
-    cells = np.zeros((len(image_ids), 3, 2, 4), np.float32)
+    frames = [np.pad(np.arange(1, n + 1)[:, None], ((0, 0), (0, 3))) for n in lengths]
+    cells = np.zeros((len(image_ids), 3, 2, 4))
     cells[:, 2, 1, 0] = 1
-    with h5py.File(path, "w") as f:
-        write_texts(f, "ids", [u.id for u in rows])
-        write_texts(f, "image_ids", image_ids)
-        f["frames"], f["cells"] = np.pad(frames[:, None], ((0, 0), (0, 3))), cells
-        f["offsets"], f["image_index"] = np.cumsum([0, *lengths]), index
-        f.attrs["frame_period"], f.attrs["image_branch"] = 0.16, True
+    maps_file(path, cells, frames, index, [u.id for u in rows], image_ids)
+
+
+def score_words(folder, layers, lineage):
+    codes, settings = folder / "codes/test.h5", config.Words(split="test", held_out_split="test")
+    for layer in layers:
+        out = folder / f"words/{layer}/test"
+        word_detection.score(codes, codes, layer, settings, out, frame_time="published", lineage=lineage)
 
 
 def phone_errors():
@@ -91,13 +83,13 @@ def phone_errors():
 def build(results: Path, rows: list[Utterance]) -> None:
     """Writes everything that the report reads, for three lineages; the first has no quantizer."""
     rng = np.random.default_rng(3)
-    store, settings = results / "data/test.h5", config.Words(split="test", held_out_split="test")
-    prepare(Manifest(rows), config.Preparation(), store, results / "data/test.report.json", workers=1)
+    data = results / "data"
+    prepare(Manifest(rows), config.Preparation(), data / "test.h5", data / "test.report.json", workers=1)
     image_ids = list(dict.fromkeys(u.image_id for u in rows))
     index = np.array([image_ids.index(u.image_id) for u in rows])
     for number, (lineage, name) in enumerate(zip(LINEAGES, FOLDERS, strict=True)):
         folder, layers = results / name, {layer: period for of, layer, period in LAYERS if of == name}
-        embeddings, codes = folder / "embeddings/test.h5", folder / "codes/test.h5"
+        embeddings = folder / "embeddings/test.h5"
         image = rng.standard_normal((len(image_ids), 16))
         embeddings.parent.mkdir(parents=True)
         with h5py.File(embeddings, "w") as f:
@@ -110,10 +102,8 @@ def build(results: Path, rows: list[Utterance]) -> None:
         write_history(folder / "model/history.csv", number, layers)
         write_maps(folder / "maps/test.h5", rows, image_ids, index)
         if layers:
-            write_codes(codes, rows, layers)
-        for layer in layers:
-            out = folder / f"words/{layer}/test"
-            word_detection.score(codes, codes, layer, settings, out, frame_time="published", lineage=lineage)
+            write_codes(folder / "codes/test.h5", rows, layers)
+        score_words(folder, layers, lineage)
         for layer in ("conv2", *layers):
             errors = list(phone_errors())
             write_csv(folder / f"abx/test/{layer}.phones.csv", list(errors[0]), errors)
@@ -136,7 +126,6 @@ def write_history(path, number, layers):
 
 
 def summarize(results: Path) -> None:
-    """Writes the tables of scores."""
     patterns = ("*/retrieval/*.json", "*/abx/*/*.json", "*/words/*/*/summary.json")
     scores = [file for pattern in patterns for file in sorted(results.glob(pattern))]
     score_files.summarize(scores, results.name, {}, results / "scores.csv", results / "summary.csv")

@@ -1,7 +1,5 @@
 """Columns have readable names, and numbers are rounded sensibly."""
 
-from __future__ import annotations
-
 import pytest
 
 from resdavenet_vq.evaluation.summary import IMAGE_TO_SPEECH, SPEECH_TO_IMAGE
@@ -66,11 +64,7 @@ def test_numbers_are_rounded(value, style, text):
     assert columns.rounded(value, style) == text
 
 
-def test_what_is_a_number():
+def test_what_is_a_number_and_exact_ones_keep_their_digits():
     assert all(map(columns.is_number, (0, 1.5, "2e-3")))
     assert not any(map(columns.is_number, (None, "", "test", float("nan"), True, "nan")))
-
-
-def test_exact_numbers_keep_their_digits():
-    assert columns.exact("0.7424900") == "0.7424900"
-    assert columns.exact(0.1) == "0.1"
+    assert (columns.exact("0.7424900"), columns.exact(0.1)) == ("0.7424900", "0.1")

@@ -1,7 +1,5 @@
 """The report holds every number, needs nothing but its folder, and trusts no text of the corpus."""
 
-from __future__ import annotations
-
 import html.parser
 import json
 import math
@@ -45,8 +43,7 @@ def in_page(text, identity):
 
 
 class Reader(html.parser.HTMLParser):
-    """Collects what a page refers to, its exact numbers, its headings, its images' alternative texts, its text and its
-    scripts."""
+    """Collects references, exact numbers, levels of headings, images' alternative texts, texts, ids and scripts."""
 
     def __init__(self, text):
         super().__init__()
@@ -126,10 +123,8 @@ def test_scores_under_noise_are_drawn_only_from_the_table_given(folder, tmp_path
     clean, noisy = (folder / f"none-2/retrieval/test{kind}.json" for kind in ("", ".white_10dB"))
     score = json.loads(clean.read_text())
     noisy.write_text(json.dumps(score | {"conditions": score["conditions"] | {"split": "test.white_10dB"}}))
-    conditions = {
-        "test": {"of": "test", "kind": "clean", "snr_db": None},
-        "test.white_10dB": {"of": "test", "kind": "white", "snr_db": 10.0},
-    }
+    kinds = {"test": ("clean", None), "test.white_10dB": ("white", 10.0)}
+    conditions = {name: {"of": "test", "kind": kind, "snr_db": snr_db} for name, (kind, snr_db) in kinds.items()}
     summarize_noise([clean, noisy], "spoken_scenes", conditions, {}, folder / "noise.csv")
     for noise in (None, folder / "noise.csv"):
         out = write_small(folder, tmp_path / "report", ["none-2"], noise=noise)
@@ -191,12 +186,10 @@ def test_text_of_the_corpus_is_escaped(report, read):
     assert texts == [f"{made_up.NASTY} red tree {i}" for i in range(12)]
 
 
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-        st.lists,
-    )
-)
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | FINITE | st.text(), st.lists))
 def test_data_come_back_as_they_were_and_never_leave_their_script(value):
     text = assets.as_script(value)
     assert json.loads(text) == value

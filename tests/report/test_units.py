@@ -1,13 +1,11 @@
 """What the explorer tells of codes and words is what a plain count over all utterances gives."""
 
-from __future__ import annotations
-
 import base64
 import json
 from collections import Counter
-from itertools import pairwise
 
 import numpy as np
+import oracles.evaluation as oracle
 import pytest
 from report.made_up import LAYERS
 from report.test_page import in_page, pieces
@@ -32,38 +30,16 @@ def utterances(results, folder, layer):
     with CodesFile(results / folder / "codes/test.h5", layer) as file:
         rows = [json.loads(row) for row in file._manifest[:]]
         return [
-            (r["id"], r["words"], r["phones"] or [], c) for r, c in zip(rows, file.codes(0, len(file)), strict=True)
+            (r["id"], r["words"], r["phones"] or [], codes.tolist())
+            for r, codes in zip(rows, file.codes(0, len(file)), strict=True)
         ]
-
-
-def runs(codes):
-    """(code, first frame, frame after the last)."""
-    edges = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), len(codes)]
-    return [(int(codes[a]), a, b) for a, b in pairwise(edges)]
-
-
-def slow_scores(spoken, period, half_window, label, code):
-    """Precision and recall, token by token and frame by frame, as METHOD says."""
-    frames = touched = tokens = hits = 0
-    for intervals, codes in spoken:
-        for f in np.flatnonzero(codes == code):
-            centre = (f + 0.5) * period
-            frames += 1
-            touched += any(
-                s < centre + half_window and not e < centre - half_window for s, e, w in intervals if w == label
-            )
-        for start, end, word in intervals:
-            if word == label:
-                tokens += 1
-                hits += code in codes[int(np.floor(start / period)) : int(np.ceil(end / period))]
-    return touched / frames, hits / tokens, hits
 
 
 @pytest.mark.parametrize("number", range(3))
 def test_every_code_is_listed_with_its_frames_and_occurrences(results, data, number):
     spoken = utterances(results, *LAYERS[number][:2])
-    frames = Counter(c for *_, codes in spoken for c in codes.tolist())
-    occurrences = Counter(code for *_, codes in spoken for code, _, _ in runs(codes))
+    frames = Counter(c for *_, codes in spoken for c in codes)
+    occurrences = Counter(code for *_, codes in spoken for _, _, code in oracle.runs(codes))
     listed = data[f"layer-{number}"]
     assert {row[0]: (row[1], row[2]) for row in listed["codes"]} == {c: (frames[c], occurrences[c]) for c in frames}
     assert listed["frames"] == sum(frames.values())
@@ -75,11 +51,13 @@ def test_every_code_is_listed_with_its_frames_and_occurrences(results, data, num
 def test_precision_recall_and_hits_are_those_of_a_plain_count(results, data, number, tier):
     folder, layer, period = LAYERS[number]
     of_tier = {"words": 1, "phones": 2}[tier]
-    spoken = [(row[of_tier], row[3]) for row in utterances(results, folder, layer)]
+    spoken = [(row[3], row[of_tier]) for row in utterances(results, folder, layer)]
+    frames, touched, tokens, hit = oracle.word_counts(spoken, period, 0.04 if tier == "words" else 0.0)
     checked = 0
     for code, detail in details(data, number):
         for label, precision, recall, f1, hits in detail[tier]:
-            expected = slow_scores(spoken, period, 0.04 if tier == "words" else 0.0, label, code)
+            pair = label, code
+            expected = touched[pair] / frames[code], hit[pair] / tokens[label], hit[pair]
             assert (precision, recall, hits) == pytest.approx(expected, abs=6e-5)
             both = precision + recall
             assert f1 == pytest.approx(2 * precision * recall / both if both else 0, abs=2e-4)
@@ -93,10 +71,10 @@ def test_places_are_occurrences_in_utterances_with_audio_up_to_the_limit(results
     folder, layer, period = LAYERS[number]
     with_audio = [utterance_id for utterance_id, _ in data["with-audio"]]
     there = {
-        (code, with_audio.index(i), round(a * period, 4), round(b * period, 4))
+        (code, with_audio.index(i), round(start * period, 4), round((start + length) * period, 4))
         for i, _, _, codes in utterances(results, folder, layer)
         if i in with_audio
-        for code, a, b in runs(codes)
+        for start, length, code in oracle.runs(codes)
     }
     counted = Counter(code for code, *_ in there)
     for code, detail in details(data, number):

@@ -25,6 +25,11 @@ def write_features(path, layer, utterances, period, durations=None):
     return path
 
 
+def write_items(path, rows):
+    path.write_text("".join([HEADER, *(f"{row}\n" for row in rows)]))
+    return path
+
+
 def random_task(rng, tmp_path, *, layer="conv2", utterances=6, items=8, period=0.02, codes=None):
     """Random features and items: two speakers, two contexts, three phones."""
     vectors = {}
@@ -38,8 +43,7 @@ def random_task(rng, tmp_path, *, layer="conv2", utterances=6, items=8, period=0
             offset = min(onset + float(rng.uniform(0.025, 0.1)), n * period)
             labels = f"p{rng.integers(3)}", f"c{rng.integers(2)}", "n", f"s{u % 2}"
             rows.append((f"u{u}", f"{onset:.4f}", f"{offset:.4f}", *labels))
-    item = tmp_path / "split.item"
-    item.write_text(HEADER + "".join(" ".join(r) + "\n" for r in rows))
+    item = write_items(tmp_path / "split.item", map(" ".join, rows))
     return write_features(tmp_path / "split.h5", layer, vectors, period), item, vectors, rows
 
 
@@ -47,6 +51,10 @@ def score(features, item, layer, settings=ALL, slowest_layer="quant2"):
     out, settings = item.parent / "result.json", settings.model_copy(update={"slowest_layer": slowest_layer})
     abx.score(features, item, layer, settings, out, lineage="{2}", split="split")
     return json.loads(out.read_text())
+
+
+def both(result):
+    return result["within_error"], result["across_error"]
 
 
 def tokens(vectors, rows, period="0.02"):
@@ -58,7 +66,6 @@ def tokens(vectors, rows, period="0.02"):
 
 
 def segmented(vectors, rows, period=0.02):
-    """Likewise with repeats dropped."""
     found = []
     for name, onset, offset, *labels in rows:
         rest = oracle.without_repeats(vectors[name])

@@ -8,7 +8,7 @@ import numpy as np
 import oracles.abx as oracle
 import pandas as pd
 import pytest
-from evaluation.abx.synthetic import HEADER, random_task, score, tokens, write_features
+from evaluation.abx.synthetic import random_task, score, tokens, write_features, write_items
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -78,8 +78,7 @@ def test_the_mean_of_the_pairs_is_the_error(tmp_path, seed, utterances):
 
 def test_a_task_without_cells_is_empty_in_the_tables(tmp_path):
     rng = np.random.default_rng(7)
-    item = tmp_path / "split.item"
-    item.write_text(HEADER + "".join(f"u 0.{i} 0.{i}9 p{i % 2} c n s\n" for i in range(8)))
+    item = write_items(tmp_path / "split.item", [f"u 0.{i} 0.{i}9 p{i % 2} c n s" for i in range(8)])
     result = score(write_features(tmp_path / "split.h5", "conv2", {"u": rng.normal(size=(50, 3))}, 0.02), item, "conv2")
     phones, speakers = tables(item)
     assert phones[["phone_ax", "phone_b"]].to_numpy().tolist() == [["p0", "p1"], ["p1", "p0"]]
@@ -91,11 +90,10 @@ def test_a_task_without_cells_is_empty_in_the_tables(tmp_path):
 
 
 def test_phones_named_like_nothing_stay_phones(tmp_path):
-    """NA, null and a comma are names too."""
     rng = np.random.default_rng(8)
-    item = tmp_path / "split.item"
     names = ("NA", "null", 'a,"b')
-    item.write_text(HEADER + "".join(f"u{i % 2} 0.{i} 0.{i}9 {names[i // 2 % 3]} c n s{i % 2}\n" for i in range(9)))
+    rows = [f"u{i % 2} 0.{i} 0.{i}9 {names[i // 2 % 3]} c n s{i % 2}" for i in range(9)]
+    item = write_items(tmp_path / "split.item", rows)
     vectors = {f"u{u}": rng.normal(size=(60, 3)) for u in range(2)}
     score(write_features(tmp_path / "split.h5", "conv2", vectors, 0.02), item, "conv2")
     assert set(tables(item)[0]["phone_ax"]) <= set(names)

@@ -8,7 +8,7 @@ import numpy as np
 import oracles.abx as oracle
 import pytest
 from evaluation.abx.synthetic import write_features
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from resdavenet_vq.encode.features import LayerFeatures
@@ -37,21 +37,12 @@ def test_frames_of_an_item(onset, offset, n_frames, expected):
     assert abx_frames.frames(item(onset, offset), Decimal("0.02"), n_frames) == expected
 
 
-@pytest.mark.parametrize(
-    ("onset", "offset", "expected"),
-    [
-        ("0", "0.5", (0, 3)),  # of eight in two seconds one stands every quarter of a second; edges count
-        ("0.1", "0.2", (1, 1)),  # between two
-        ("0.25", "0.3", (1, 2)),
-        ("1.8", "2.2", (8, 8)),  # after the last, which stands at 1.75
-        ("1.75", "2.2", (7, 8)),
-    ],
-)
-def test_segments_of_an_item(onset, offset, expected):
-    assert abx_frames.segments(item(onset, offset), Decimal(2), 8) == expected
-
-
 @given(st.integers(1, 60), st.integers(1, 40_000), st.integers(0, 30_000), st.integers(1, 10_000))
+@example(8, 20_000, 0, 5_000)  # of eight in two seconds one stands every quarter of a second; edges count
+@example(8, 20_000, 1_000, 1_000)  # between two
+@example(8, 20_000, 2_500, 500)
+@example(8, 20_000, 18_000, 4_000)  # after the last, which stands at 1.75
+@example(8, 20_000, 17_500, 4_500)
 def test_segments_like_the_oracle(n, duration, onset, length):
     onset = min(onset, duration)
     times = Fraction(onset, 10_000), Fraction(onset + length, 10_000)

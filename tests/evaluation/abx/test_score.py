@@ -3,7 +3,7 @@
 import numpy as np
 import oracles.abx as oracle
 import pytest
-from evaluation.abx.synthetic import ALL, HEADER, by_hand, random_task, score, write_features
+from evaluation.abx.synthetic import ALL, HEADER, both, by_hand, random_task, score, write_features, write_items
 
 from resdavenet_vq.config import AbxScoring
 from resdavenet_vq.errors import InputError
@@ -11,30 +11,20 @@ from resdavenet_vq.evaluation.abx import frames as abx_frames
 from resdavenet_vq.evaluation.abx.items import read_items
 
 
-@pytest.mark.parametrize("distance", ["angular", "euclidean"])
-def test_continuous_frames_agree_with_loops(tmp_path, distance):
-    features, item, vectors, rows = random_task(np.random.default_rng(1), tmp_path)
-    result = score(features, item, "conv2", ALL.model_copy(update={"distance": distance}))
-    assert (result["within_error"], result["across_error"]) == pytest.approx(
-        by_hand(vectors, rows, getattr(oracle, distance)), abs=1e-4
-    )
-    assert result["bitrate"] is None
-    assert (result["lineage"], result["layer"], result["split"]) == ("{2}", "conv2", "split")
-    assert (result["representation"], result["distance"]) == ("what enters quant2", f"{distance}, DTW")
-    assert (result["items"], result["items_used"], result["frame_period"]) == (48, 48, 0.02)
-
-
-@pytest.mark.parametrize("distance", ["angular", "identical"])
-def test_quantized_frames_agree_with_loops_ties_included(tmp_path, distance):
-    codes = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)  # distances 0 and 1/2 only: ties everywhere
-    features, item, vectors, rows = random_task(np.random.default_rng(2), tmp_path, layer="quant2", codes=codes)
-    result = score(features, item, "quant2", ALL.model_copy(update={"distance": distance}))
-    assert (result["within_error"], result["across_error"]) == pytest.approx(
-        by_hand(vectors, rows, getattr(oracle, distance)), abs=1e-4
-    )
-    assert result["representation"] == "code vectors"
-    assert result["bitrate"]["symbols"] == 3
-    assert result["bitrate"]["segment"] <= result["bitrate"]["factored"]
+@pytest.mark.parametrize(
+    ("layer", "distance"),
+    [("conv2", "angular"), ("conv2", "euclidean"), ("quant2", "angular"), ("quant2", "identical")],
+)
+def test_errors_agree_with_loops_ties_included(tmp_path, layer, distance):
+    codes = np.eye(3, dtype=np.float32) if layer == "quant2" else None  # distances 0 and 1/2 only: ties everywhere
+    features, item, vectors, rows = random_task(np.random.default_rng(1), tmp_path, layer=layer, codes=codes)
+    result = score(features, item, layer, ALL.model_copy(update={"distance": distance}))
+    assert both(result) == pytest.approx(by_hand(vectors, rows, getattr(oracle, distance)), abs=1e-4)
+    representation = {"conv2": "what enters quant2", "quant2": "code vectors"}[layer]
+    named = {"lineage": "{2}", "layer": layer, "split": "split", "representation": representation}
+    numbers = {"distance": f"{distance}, DTW", "items": 48, "items_used": 48, "frame_period": 0.02}
+    assert result == result | named | numbers
+    assert (result["bitrate"] or {}).get("symbols") == (None if codes is None else 3)
 
 
 @pytest.mark.parametrize("size", [None, 2])
@@ -55,16 +45,13 @@ def test_fastabx_fed_from_folders_of_files_says_the_same(tmp_path, size):
 
 def test_the_seed_decides_the_subsample(tmp_path):
     rng = np.random.default_rng(4)
-    speakers = 6
     rows, vectors = [], {}
     for u in range(60):
         vectors[f"u{u}"] = rng.normal(size=(20, 3)).astype(np.float32)
         rows += [
-            f"u{u} {i / 25:.2f} {i / 25 + 0.08:.2f} p{rng.integers(3)} c{rng.integers(3)} n s{u % speakers}"
-            for i in range(8)
+            f"u{u} {i / 25:.2f} {i / 25 + 0.08:.2f} p{rng.integers(3)} c{rng.integers(3)} n s{u % 6}" for i in range(8)
         ]
-    item = tmp_path / "split.item"
-    item.write_text(HEADER + "\n".join(rows) + "\n")
+    item = write_items(tmp_path / "split.item", rows)
     features = write_features(tmp_path / "split.h5", "conv2", vectors, 0.02)
     first, *others = (
         score(features, item, "conv2", AbxScoring(max_size_group=3, max_x_across=2, seed=seed)) for seed in (0, 0, 0, 1)
@@ -78,8 +65,7 @@ def test_items_are_dropped_alike_for_all_layers_and_counted(tmp_path):
     rng = np.random.default_rng(6)
     rows = [f"u{u} {i / 10:.2f} {i / 10 + 0.09:.2f} p{i % 2} c n s{u}" for u in range(2) for i in range(9)]
     rows += ["u0 0.10 0.1399 p0 c n s0", "u1 0.10 0.1399 p0 c n s1", "u1 0.90 1.05 p0 c n s1"]
-    item = tmp_path / "split.item"
-    item.write_text(HEADER + "\n".join(rows) + "\n")
+    item = write_items(tmp_path / "split.item", rows)
     counts = []
     for layer, period in (("conv1", 0.01), ("conv3", 0.04)):
         vectors = {f"u{u}": rng.normal(size=(round(1 / period), 3)) for u in range(2)}
@@ -112,7 +98,13 @@ def test_bad_item_files(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("layer", "settings", "slowest_layer", "message"),
     [
-        ("quant3", {}, "quant2", r"no features of 'quant3' \(layers: conv2\)"),
+        *(
+            (layer, {}, "quant2", rf"no features of '{source}' \(layers: conv2\)")
+            for layer, source in (
+                *(("onehot2", "quant2"), ("segment2", "quant2")),
+                *((name, name) for name in ("quant3", "onehot", "onehot9", "segments2")),
+            )
+        ),
         ("conv2", {}, "quant1", r"abx\.scoring\.slowest_layer: conv2 is slower than quant1"),
         ("conv2", {"distance": "identical"}, "quant2", "compares units"),
         ("conv2", {"distance": "kl_symmetric"}, "quant2", "compares probabilities"),
