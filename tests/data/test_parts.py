@@ -1,7 +1,6 @@
 """A split in parts is the undivided split, bit for bit; finished parts are kept, incomplete folders refused."""
 
 import json
-import multiprocessing
 import os
 import pickle
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from oracles.data import all_batches, assert_same_batches, assert_same_store, make_manifest, prepared, write_release
+from training_child import FRESH, start_forkserver
 
 from resdavenet_vq import files
 from resdavenet_vq.config import Preparation
@@ -277,16 +277,14 @@ def test_a_damaged_item_is_named_with_its_part(folder):
     assert fault.startswith(f"{folder / '1.h5'}: ")
 
 
-@pytest.mark.filterwarnings("ignore:.*use of fork")
 @pytest.mark.parametrize("name", [".1.h5.lock", ".2.h5.*.tmp", "2.report.json"])
 def test_kill_9_costs_the_unfinished_part_alone(tmp_path, name):
     manifest = make_manifest(tmp_path / "corpus", 150)
     in_parts(manifest, tmp_path / "expected", 4, 40, Preparation())
     folder = tmp_path / "train"
     folder.mkdir()
-    process = multiprocessing.get_context("fork").Process(
-        target=in_parts, args=(manifest, folder, 4, 40, Preparation())
-    )
+    start_forkserver()
+    process = FRESH.Process(target=in_parts, args=(manifest, folder, 4, 40, Preparation()))
     process.start()
     while not list(folder.glob(name)) and process.is_alive():
         time.sleep(0.0005)
