@@ -195,8 +195,6 @@ def test_a_split_without_utterances_is_no_matter(tmp_path):
     assert joined(write(tmp_path, "a.txt", TXT)).counted == {"alignments without an utterance": 2, "no alignment": 0}
 
 
-# Any content
-
 fields = st.sampled_from(["u", "v", "1", "0.5", "-1", "nan", "word", ";;", "sil", "\0", '"', "\ud800"]) | st.text(
     max_size=4
 )
@@ -213,11 +211,6 @@ cuts = st.builds(
     tokens,
 )
 grids = (cuts | st.lists(tokens, max_size=30).map(" ".join)).map(str.encode) | st.binary(max_size=30)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("fuzz")
 
 
 def check_law(path):
@@ -237,14 +230,13 @@ def check_law(path):
 
 
 @given(st.sampled_from(["a.ctm", "a.txt"]), tables | st.binary(max_size=30))
-def test_any_table_is_read_or_refused(folder, name, content):
-    (folder / name).write_bytes(content)
-    check_law(folder / name)
+def test_any_table_is_read_or_refused(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    check_law(tmp_path / name)
 
 
 @given(grids, grids)
-def test_any_textgrids_are_read_or_refused(folder, first, second):
+def test_any_textgrids_are_read_or_refused(tmp_path, first, second):
     for name, content in (("u", first), ("v", second)):
-        write(folder / "grids", f"{name}.TextGrid", "")
-        (folder / f"grids/{name}.TextGrid").write_bytes(content)
-    check_law(folder / "grids")
+        (tmp_path / f"{name}.TextGrid").write_bytes(content)
+    check_law(tmp_path)

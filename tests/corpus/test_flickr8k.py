@@ -165,15 +165,10 @@ texts = st.lists(
 anything = texts.map(lambda text: text.encode(errors="replace")) | st.binary(max_size=30)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("fuzz")
-
-
 FILE_STEMS = ("wav2capt", "wav2spk", "token", "trainImages", "devImages")
 
 
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(FILE_STEMS, anything)))
-def test_any_text_is_read_or_refused(folder, changes):
-    write(folder, **changes)
-    check_read_or_refused(lambda: flickr8k.read(section(folder), "train"), folder)
+def test_any_text_is_read_or_refused(tmp_path, changes):
+    write(tmp_path, **changes)
+    check_read_or_refused(lambda: flickr8k.read(section(tmp_path), "train"), tmp_path)

@@ -9,17 +9,9 @@ from hypothesis import strategies as st
 from resdavenet_vq.corpus.manifest import Interval, Utterance, format_alignment, parse_alignment
 from resdavenet_vq.errors import InputError
 
-FULL = Utterance(
-    id="a/1",
-    wav=Path("wavs/1.wav"),
-    image=Path("images/1.jpg"),
-    image_id="1.jpg",
-    speaker="spk1",
-    text="a cat",
-    words=(Interval(0.0, 0.25, "A"), Interval(0.25, 0.5, "CAT")),
-    phones=(Interval(0.0, 0.25, "AH"),),
-)
-BARE = Utterance(id="b", wav=Path("b.wav"), image=None, image_id=None, speaker=None, text=None, words=None, phones=None)
+WORDS, PHONES = (Interval(0.0, 0.25, "A"), Interval(0.25, 0.5, "CAT")), (Interval(0.0, 0.25, "AH"),)
+FULL = Utterance("a/1", Path("wavs/1.wav"), Path("images/1.jpg"), "1.jpg", "spk1", "a cat", WORDS, PHONES)
+BARE = Utterance("b", Path("b.wav"), *(None,) * 6)
 
 
 @pytest.mark.parametrize("utterance", [FULL, BARE])

@@ -76,13 +76,6 @@ def test_any_alignment_becomes_a_tier(tmp_path, intervals):
     assert textgrid.as_tier(tier) == tier
 
 
-def test_praats_own_files_are_read(tmp_path):
-    short = 'File type = "ooTextFile"\nObject class = "TextGrid"\n\n0\n1\n<exists>\n1\n"IntervalTier"\n"mots"\n0\n1\n2\n0\n0.5\n"é"\n0.5\n1\n""\n'
-    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
-        (tmp_path / "s.TextGrid").write_bytes(short.encode(encoding))
-        assert textgrid.read(tmp_path / "s.TextGrid") == {"mots": (Interval(0, 0.5, "é"),)}
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -96,13 +89,6 @@ def test_other_files_are_refused(tmp_path, text):
     (tmp_path / "x.TextGrid").write_text(text)
     with pytest.raises(InputError, match=r"x\.TextGrid"):
         textgrid.read(tmp_path / "x.TextGrid")
-
-
-def test_tiers_of_points_are_left_out(tmp_path):
-    points = '"TextTier" "clicks" 0 1 2 0.2 "a" 0.4 ""'
-    words = '"IntervalTier" "words" 0 1 1 0 1 "A"'
-    (tmp_path / "x.TextGrid").write_text(f'"ooTextFile" "TextGrid" 0 1 <exists> 2 {points} {words}')
-    assert textgrid.read(tmp_path / "x.TextGrid") == {"words": (Interval(0, 1, "A"),)}
 
 
 def test_unknown_tiers_two_of_one_name_and_missing_files_are_refused(tmp_path):

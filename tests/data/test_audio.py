@@ -1,6 +1,7 @@
 """Audio files: what is read and refused; recordings in blocks are the recording at once, bit for bit."""
 
 import contextlib
+import os
 import struct
 import tracemalloc
 from pathlib import Path
@@ -34,15 +35,15 @@ def test_other_containers_are_read(tmp_path):
     assert len(read_wav(tmp_path / "a.flac")) == 1600
 
 
-def wav_bytes(tmp_path, n=1000):
-    soundfile.write(tmp_path / "whole.wav", np.random.default_rng(0).uniform(-0.9, 0.9, n), 16000)
-    return (tmp_path / "whole.wav").read_bytes()
+def written(path):
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.9, 0.9, 1000), 16000)
+    return path
 
 
 @pytest.mark.parametrize("cut", [0, 3, 11, 20, 43, 44, 45, 1000, 2043])
 def test_truncated_wav_is_refused(tmp_path, cut):
-    path = tmp_path / "short.wav"
-    path.write_bytes(wav_bytes(tmp_path)[:cut])
+    path = written(tmp_path / "short.wav")
+    os.truncate(path, cut)
     for read in (read_wav, Recording):
         with pytest.raises(InputError, match=r"short\.wav: (is empty|truncated|cannot be read)"):
             read(path)
@@ -50,17 +51,15 @@ def test_truncated_wav_is_refused(tmp_path, cut):
 
 @pytest.mark.parametrize("cut", [50, 500, 1200])
 def test_truncated_flac_is_refused(tmp_path, cut):
-    soundfile.write(tmp_path / "a.flac", np.random.default_rng(0).uniform(-0.9, 0.9, 1000), 16000)
-    (tmp_path / "a.flac").write_bytes((tmp_path / "a.flac").read_bytes()[:cut])
+    path = written(tmp_path / "a.flac")
+    os.truncate(path, cut)
     with pytest.raises(InputError, match=r"a\.flac: "):
-        read_wav(tmp_path / "a.flac")
+        read_wav(path)
 
 
 def test_bytes_after_the_audio_and_chunks_before_it_are_accepted(tmp_path):
-    data = wav_bytes(tmp_path)
-    extra = b"LIST" + struct.pack("<I", 5) + b"INFOx\0"
-    data = data[:12] + extra + data[12:] + extra
-    (tmp_path / "a.wav").write_bytes(data)
+    data, extra = written(tmp_path / "a.wav").read_bytes(), b"LIST" + struct.pack("<I", 5) + b"INFOx\0"
+    (tmp_path / "a.wav").write_bytes(data[:12] + extra + data[12:] + extra)
     assert len(read_wav(tmp_path / "a.wav")) == 1000
 
 
@@ -95,7 +94,6 @@ def test_a_folder_is_no_audio(tmp_path):
         read_wav(tmp_path)
 
 
-@settings()  # a busy machine is no fault
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "fuzz.wav"

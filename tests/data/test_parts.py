@@ -4,9 +4,6 @@ import json
 import os
 import pickle
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from oracles.data import all_batches, assert_same_batches, assert_same_store, make_manifest, prepared, write_release
+from training_child import FRESH, start_forkserver
 
 from resdavenet_vq import files
 from resdavenet_vq.config import Preparation
@@ -279,32 +277,19 @@ def test_a_damaged_item_is_named_with_its_part(folder):
     assert fault.startswith(f"{folder / '1.h5'}: ")
 
 
-SCRIPT = """
-import pickle, sys
-from pathlib import Path
-from resdavenet_vq.config import Preparation
-from resdavenet_vq.data.parts import Part, prepare_part
-if __name__ == "__main__":
-    manifest, folder = pickle.loads(Path(sys.argv[1]).read_bytes()), Path(sys.argv[2])
-    for number in range(4):
-        prepare_part(manifest, Part(number, 4, 40), Preparation(), folder, 1)
-"""
-
-
 @pytest.mark.parametrize("name", [".1.h5.lock", ".2.h5.*.tmp", "2.report.json"])
 def test_kill_9_costs_the_unfinished_part_alone(tmp_path, name):
     manifest = make_manifest(tmp_path / "corpus", 150)
     in_parts(manifest, tmp_path / "expected", 4, 40, Preparation())
-    (tmp_path / "manifest.pkl").write_bytes(pickle.dumps(manifest))
-    (tmp_path / "script.py").write_text(SCRIPT)
     folder = tmp_path / "train"
     folder.mkdir()
-    command = [sys.executable, tmp_path / "script.py", tmp_path / "manifest.pkl", folder]
-    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    with subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL) as process:
-        while not list(folder.glob(name)) and process.poll() is None:
-            time.sleep(0.0005)
-        process.send_signal(signal.SIGKILL)
+    start_forkserver()
+    process = FRESH.Process(target=in_parts, args=(manifest, folder, 4, 40, Preparation()))
+    process.start()
+    while not list(folder.glob(name)) and process.is_alive():
+        time.sleep(0.0005)
+    process.kill()
+    process.join()
     complete = {path.name.partition(".")[0] for path in folder.glob("*.sha256")}
     before = contents(folder)
     in_parts(manifest, folder, 4, 40, Preparation())

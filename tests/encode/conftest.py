@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 import soundfile
-from encode.recordings import LAYERS, LENGTHS, model_of, utterance
+from encode.recordings import LAYERS, LENGTHS, model_of
+from oracles.data import prepared, utterance
 
-from resdavenet_vq.config import Preparation
 from resdavenet_vq.corpus.manifest import Manifest
-from resdavenet_vq.data.preparation import prepare
 from resdavenet_vq.encode import split
 from resdavenet_vq.model import checkpoint
 
@@ -23,7 +22,7 @@ def folder(tmp_path_factory):
         loudness = np.interp(np.arange(n), np.linspace(0, n, 40), rng.uniform(0.001, 0.4, 40))
         soundfile.write(path, (rng.normal(size=n) * loudness).clip(-1, 1), 16000)
     utterances = [utterance(name, folder / "wavs" / f"{name}.wav") for name in LENGTHS]
-    prepare(Manifest(utterances), Preparation(), folder / "split.h5", folder / "split.json", 1)
+    prepared(Manifest(utterances), folder, "split")
     checkpoint.save(folder / "model", model_of((2, 3)), {"lineage": "{}->{2,3}"})
     checkpoint.save(folder / "none", model_of(()), {})
     return folder

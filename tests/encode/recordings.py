@@ -7,7 +7,6 @@ from typer.testing import CliRunner
 
 from resdavenet_vq.commands import app, encode  # noqa: F401 - adds its commands
 from resdavenet_vq.config import AudioModel, ImageModel, Model, QuantizerModel
-from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.model.dual_encoder import DualEncoder
 
 LENGTHS = {"a": 30_000, "b": 4000, "sub/c": 30_000, "sub/d": 100, "sub/deep/e.x": 61_234}
@@ -22,10 +21,6 @@ def model_of(quantizers):
         quantizer=QuantizerModel(codebook_size=12, init_nonnegative=True),
     )
     return DualEncoder(settings, quantizers)
-
-
-def utterance(name, wav):
-    return Utterance(name, wav, None, None, None, None, None, None)
 
 
 def codes_of(path, layer):

@@ -8,9 +8,10 @@ import numpy as np
 import oracles.report as oracle_report
 import pytest
 from encode.recordings import run
+from oracles.data import utterance
 
 from resdavenet_vq.corpus import textgrid
-from resdavenet_vq.corpus.manifest import Interval, Utterance
+from resdavenet_vq.corpus.manifest import Interval
 from resdavenet_vq.encode.codes import add_codes, create_codes
 from resdavenet_vq.encode.exports import export_units
 from resdavenet_vq.encode.features import add_features, create_features
@@ -25,7 +26,7 @@ CODEBOOK = {2: np.eye(5, 3, dtype=np.float32), 3: np.arange(16, dtype=np.float32
 def codes(tmp_path):
     """A codes file of two utterances, the first with words that overlap."""
     path, words = tmp_path / "dev.h5", {"a": WORDS}
-    rows = [Utterance(name, "x.wav", None, None, None, None, words.get(name), None).to_dict() for name in CODES]
+    rows = [utterance(name, words=words.get(name)).to_dict() for name in CODES]
     with create_codes(path, list(CODES), rows) as file:
         for n in (2, 3):
             lengths = np.array([len(codes[n]) for codes in CODES.values()])

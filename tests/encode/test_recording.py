@@ -13,7 +13,6 @@ import torch
 from encode.recordings import LAYERS, LENGTHS, codes_of, model_of, run
 
 from resdavenet_vq import load_model
-from resdavenet_vq.commands import app, encode  # noqa: F401 - adds its commands
 from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.data import features
 from resdavenet_vq.data.audio import Recording, read_wav
@@ -107,38 +106,25 @@ def test_features_are_rounded_as_the_models_were(folder, tmp_path):
     assert load_model(folder / "model", precision="float32").precision == "float32"
 
 
-@pytest.mark.parametrize(
-    ("layer", "message"),
-    [
-        ("quant4", r"quant4 is off in this model \(on: quant2, quant3\)"),
-        ("conv2", "conv2 has vectors but no codes; units are those of quant2, quant3"),
-        ("quant9", "'quant9' is no layer"),
-    ],
-)
-def test_layers_that_have_no_units(folder, layer, message):
-    with pytest.raises(InputError, match=message):
-        load_model(folder / "model").encode(folder / "wavs/a.wav", layer)
-
-
-def test_models_and_files_that_cannot_be_used(folder, tmp_path):
+def test_models_files_and_layers_that_cannot_be_used(folder, tmp_path):
     soundfile.write(tmp_path / "still.wav", np.zeros(9000), 16000)
     broken = model_of((2,))
     with torch.no_grad():
         next(broken.audio.parameters())[0] = torch.nan
     checkpoint.save(tmp_path / "broken", broken, {})
     wav = folder / "wavs/a.wav"
-    for model, path, message in (
-        (folder / "none", wav, "no quantizer is on in this model"),
-        (tmp_path / "nowhere", wav, r"nowhere.model\.json: no such file"),
-        (folder / "model", tmp_path / "none.wav", r"none\.wav: no such file"),
-        (folder / "model", tmp_path / "still.wav", r"still\.wav: silent"),
-        (tmp_path / "broken", wav, r"conv1 is not finite for .*a\.wav; was the model trained to divergence"),
+    for model, path, layer, message in (
+        (folder / "none", wav, None, "no quantizer is on in this model"),
+        (tmp_path / "nowhere", wav, None, r"nowhere.model\.json: no such file"),
+        (folder / "model", tmp_path / "none.wav", None, r"none\.wav: no such file"),
+        (folder / "model", tmp_path / "still.wav", None, r"still\.wav: silent"),
+        (tmp_path / "broken", wav, None, r"conv1 is not finite for .*a\.wav; was the model trained to divergence"),
+        (folder / "model", wav, "quant4", r"quant4 is off in this model \(on: quant2, quant3\)"),
+        (folder / "model", wav, "conv2", "conv2 has vectors but no codes; units are those of quant2, quant3"),
+        (folder / "model", wav, "quant9", "'quant9' is no layer"),
     ):
         with pytest.raises(InputError, match=message):
-            load_model(model).encode(path)
-
-
-# The command line and the front door
+            load_model(model).encode(path, layer)
 
 
 @pytest.mark.parametrize("form", ["json", "jsonl", "textgrid", "npy"])
@@ -152,10 +138,8 @@ def test_encode_prints_and_writes_every_format(folder, workflows, tmp_path, form
         case "json":
             value = json.loads((tmp_path / "a.json").read_text())
             assert value["duration"] == LENGTHS["a"] / 16000
-            assert {name: layer["codes"] for name, layer in value["layers"].items()} == {
-                "quant2": quant2,
-                "quant3": quant3,
-            }
+            codes = {name: layer["codes"] for name, layer in value["layers"].items()}
+            assert codes == {"quant2": quant2, "quant3": quant3}
             assert value["layers"]["quant3"]["units"][0]["onset"] == 0
         case "jsonl":
             row, other = map(json.loads, (tmp_path / "a.jsonl").read_text().splitlines())

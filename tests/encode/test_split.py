@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from encode.recordings import LAYERS, codes_of, model_of, utterance
+from encode.recordings import LAYERS, codes_of, model_of
+from oracles.data import prepared, utterance
 from PIL import Image
 
-from resdavenet_vq.config import UNCUT, Preparation, Recipe
+from resdavenet_vq.config import UNCUT, Recipe
 from resdavenet_vq.corpus.manifest import Manifest, Utterance
 from resdavenet_vq.data import images
 from resdavenet_vq.data.dataset import evaluation_images
-from resdavenet_vq.data.preparation import prepare
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.features import LayerFeatures
 from resdavenet_vq.encode.maps import MapsFile
@@ -48,7 +48,7 @@ def folder(tmp_path_factory):
         utterances.append(Utterance(f"u{i}", folder / f"u{i}.wav", image, image and image.name, "s", "Ü", words, None))
     for j in range(3):
         Image.fromarray(rng.integers(0, 255, (30, 40, 3), np.uint8)).save(folder / f"i{j}.jpg")
-    prepare(Manifest(utterances), Preparation(max_frames=MAX_FRAMES), folder / "split.h5", folder / "split.json", 1)
+    prepared(Manifest(utterances), folder, "split", max_frames=MAX_FRAMES)
     checkpoint.save(folder / "model", model_of((2, 3)), {})
     return folder
 
@@ -156,44 +156,33 @@ def test_nothing_depends_on_batch_mates(run, encoded, tmp_path, frames_at_once):
 PADDED = Recipe(context="padded", pad_value="floor")
 
 
-def test_a_padded_context_is_the_one_of_training(run, encoded, tmp_path):
-    """The same codes as in a training batch: each utterance at the left of as many frames as the store allows."""
-    _, store, model, _ = encoded
+@pytest.mark.parametrize("options", [{}, {"frames_at_once": 1, "limit": 5}, {"frames_at_once": 120, "limit": 5}])
+def test_context_changes_codes_near_the_end_of_short_utterances(run, encoded, tmp_path, options):
+    """To those of a training batch: each utterance is at the left of as many frames as the store allows."""
+    paths, store, model, _ = encoded
+    cropped = codes_of(paths["codes"], "quant2")
     for recipe, value in ((PADDED, -80.0), (Recipe(context="padded"), 0.0)):
-        run(codes=tmp_path / "c.h5", embeddings=tmp_path / "e.h5", recipe=recipe)
+        run(codes=tmp_path / "c.h5", embeddings=tmp_path / "e.h5", recipe=recipe, **options)
         logmel = torch.full((8, 40, MAX_FRAMES), value)
         for i, n in enumerate(store.n_frames):
             logmel[i, :, :n] = torch.from_numpy(store.logmel(i).astype(np.float32)).T
         with torch.inference_mode():
             output = model.audio(logmel, torch.from_numpy(store.n_frames))
-        for i, codes in enumerate(codes_of(tmp_path / "c.h5", "quant2").values()):
-            np.testing.assert_array_equal(codes, output.layers["quant2"].codes[i, : len(codes)])
+        for layer in ("quant2", "quant3"):
+            for i, codes in enumerate(codes_of(tmp_path / "c.h5", layer).values()):
+                np.testing.assert_array_equal(codes, output.layers[layer].codes[i, : len(codes)])
+        padded = codes_of(tmp_path / "c.h5", "quant2")
+        assert all(len(codes) == len(cropped[name]) for name, codes in padded.items())
+        different = [i for i, (name, codes) in enumerate(padded.items()) if (codes != cropped[name]).any()]
+        assert different or recipe != PADDED
+        assert all(store.n_frames[i] < MAX_FRAMES for i in different)
         with h5py.File(tmp_path / "e.h5") as f:
-            np.testing.assert_allclose(f["speech"][:], model.embed_speech(output), rtol=1e-4, atol=1e-5)
-
-
-def test_context_changes_codes_near_the_end_of_short_utterances(run, encoded, tmp_path):
-    paths, store, *_ = encoded
-    run(codes=tmp_path / "c.h5", recipe=PADDED)
-    cropped, padded = codes_of(paths["codes"], "quant2"), codes_of(tmp_path / "c.h5", "quant2")
-    assert [*map(len, cropped.values())] == [*map(len, padded.values())]
-    different = [i for i, name in enumerate(store.ids) if (cropped[name] != padded[name]).any()]
-    assert different
-    assert all(store.n_frames[i] < MAX_FRAMES for i in different)
-
-
-@pytest.mark.parametrize("frames_at_once", [1, 120])
-def test_in_a_padded_context_too_nothing_depends_on_batch_mates(run, tmp_path, frames_at_once):
-    run(codes=tmp_path / "a.h5", recipe=PADDED)
-    run(codes=tmp_path / "b.h5", recipe=PADDED, frames_at_once=frames_at_once, limit=5)
-    expected = codes_of(tmp_path / "a.h5", "quant3")
-    for name, codes in codes_of(tmp_path / "b.h5", "quant3").items():
-        np.testing.assert_array_equal(codes, expected[name])
+            speech = model.embed_speech(output)[: len(padded)]
+            np.testing.assert_allclose(f["speech"][:], speech, rtol=1e-4, atol=1e-5)
 
 
 def test_a_split_that_is_never_cut_has_no_padded_context(folder, tmp_path):
-    uncut = Preparation(max_frames=UNCUT)
-    prepare(Manifest([utterance("a", folder / "u0.wav")]), uncut, tmp_path / "abx.h5", tmp_path / "abx.json", 1)
+    prepared(Manifest([utterance("a", folder / "u0.wav")]), tmp_path, "abx", max_frames=UNCUT)
     encode(folder / "model", tmp_path / "abx.h5", codes=tmp_path / "c.h5")
     with pytest.raises(InputError, match=r"abx\.h5: only ABX uses this split"):
         encode(folder / "model", tmp_path / "abx.h5", codes=tmp_path / "d.h5", recipe=PADDED)
@@ -242,13 +231,7 @@ def test_logmel_baseline(folder, tmp_path):
 def test_the_dump_of_the_release(tmp_path):
     import_released(DATA / "reference_experiment", tmp_path / "model", allow_unknown=False)
     wavs = sorted((DATA / "abx_dump/wavs").glob("*.wav"))
-    prepare(
-        Manifest([utterance(wav.stem, wav) for wav in wavs]),
-        Preparation(precision="float32"),
-        tmp_path / "split.h5",
-        tmp_path / "report.json",
-        1,
-    )
+    prepared(Manifest([utterance(wav.stem, wav) for wav in wavs]), tmp_path, "split", precision="float32")
     layers = ("quant2", "quant3", "conv2", "conv3", "conv4")
     encode(tmp_path / "model", tmp_path / "split.h5", features=tmp_path / "features.h5", feature_layers=layers)
     for layer in layers:
@@ -263,9 +246,7 @@ def test_the_dump_of_the_release(tmp_path):
 
 
 def test_a_split_without_images_and_a_model_without_quantizers(folder, tmp_path):
-    prepare(
-        Manifest([utterance("a", folder / "u0.wav")]), Preparation(), tmp_path / "split.h5", tmp_path / "report.json", 1
-    )
+    prepared(Manifest([utterance("a", folder / "u0.wav")]), tmp_path, "split")
     checkpoint.save(tmp_path / "model", model_of(()), {})
     encode(tmp_path / "model", tmp_path / "split.h5", embeddings=tmp_path / "e.h5", codes=tmp_path / "c.h5")
     with h5py.File(tmp_path / "e.h5") as f:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import oracles.evaluation as oracle
-import oracles.report as oracle_report
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +38,6 @@ def test_frame_times():
 @given(st.lists(st.integers(0, 3), max_size=30))
 def test_code_runs_are_those_of_the_oracle(codes):
     tier = units.code_runs(np.array(codes, np.int32), 0.02)
-    expected = oracle_report.code_runs(codes, 0.02)
-    assert [run.label for run in tier] == [label for *_, label in expected]
-    assert np.allclose([run[:2] for run in tier], [run[:2] for run in expected], atol=1e-6) or not codes
+    assert [run.label for run in tier] == [str(code) for *_, code in oracle.runs(codes)]
+    times = [(0.02 * first, 0.02 * (first + length)) for first, length, _ in oracle.runs(codes)]
+    assert np.allclose([run[:2] for run in tier], times, atol=1e-6) or not codes

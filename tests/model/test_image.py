@@ -16,15 +16,10 @@ def images():
 
 
 def test_thin_resnet():
-    model = ImageEncoder(THIN, 128)
-    assert model(images()).shape == (2, 128, 4, 4)
-    assert sum(p.numel() for p in model.parameters()) == pytest.approx(0.32e6, rel=0.05)
-
-
-@pytest.mark.parametrize("widths", [(8, 8, 8, 8), (4, 8, 8, 16)])
-def test_thin_resnet_of_other_widths(widths):
-    model = ImageEncoder(ImageModel(architecture="thin_resnet", widths=widths), 5)
-    assert model(images()).shape == (2, 5, 4, 4)
+    assert sum(p.numel() for p in ImageEncoder(THIN, 128).parameters()) == pytest.approx(0.32e6, rel=0.05)
+    for widths in (THIN.widths, (8, 8, 8, 8), (4, 8, 8, 16)):
+        model = ImageEncoder(THIN.model_copy(update={"widths": widths}), 5)
+        assert model(images()).shape == (2, 5, 4, 4)
 
 
 def test_resnet50():

@@ -4,6 +4,8 @@ import json
 import math
 import re
 
+from hypothesis import strategies as st
+
 from resdavenet_vq.errors import InputError
 
 
@@ -42,6 +44,13 @@ def item_file(rows):
 def trailing_ones(number):
     digits = f"{number:064b}"
     return len(digits) - len(digits.rstrip("1"))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
 
 
 def check_read_or_refused(read, where):

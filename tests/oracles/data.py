@@ -77,6 +77,10 @@ def make_manifest(folder, n=12, captions=2, seed=0, seconds=0.3, size=40):
     return Manifest(utterances, [], {"no alignment": n // 2})
 
 
+def utterance(name, wav="u.wav", image=None, image_id=None, words=None):
+    return Utterance(name, wav, image, image_id or (image and image.name), None, None, words, None)
+
+
 def prepared(manifest, folder, name="a", *, workers=1, release=None, added=None, **settings):
     """The store `folder/name.h5` of a manifest, perhaps with noise; its report is `folder/name.json`."""
     out, report, settings = folder / f"{name}.h5", folder / f"{name}.json", Preparation(**settings)

@@ -2,19 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-
-def code_runs(codes: Sequence[int], frame_period: float) -> list[tuple[float, float, str]]:
-    """Runs of equal codes, one frame after another."""
-    runs: list[list[int]] = []
-    for frame, code in enumerate(codes):
-        if runs and runs[-1][2] == code:
-            runs[-1][1] = frame + 1
-        else:
-            runs.append([frame, frame + 1, code])
-    return [(first * frame_period, last * frame_period, str(code)) for first, last, code in runs]
-
 
 def read_long_textgrid(text: str) -> dict[str, list[tuple[float, float, str]]]:
     """The tiers of a TextGrid in the long format, empty intervals included, read by its key names."""

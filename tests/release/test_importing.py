@@ -12,13 +12,13 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from oracles.data import prepared, utterance
 from PIL import Image
 from typer.testing import CliRunner
 
 from resdavenet_vq.__main__ import app
-from resdavenet_vq.config import ImageModel, Preparation, Retrieval
-from resdavenet_vq.corpus.manifest import Manifest, Utterance
-from resdavenet_vq.data.preparation import prepare
+from resdavenet_vq.config import ImageModel, Retrieval
+from resdavenet_vq.corpus.manifest import Manifest
 from resdavenet_vq.data.store_writer import StoreWriter
 from resdavenet_vq.encode.split import encode
 from resdavenet_vq.errors import InputError
@@ -180,10 +180,9 @@ def test_missing_files(folder, tmp_path, missing):
         import_released(tmp_path / "nowhere.zip", tmp_path / "out", allow_unknown=False)
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_a_namespace_of_other_versions(folder, tmp_path, protocol):
+def test_a_namespace_of_other_versions(folder, tmp_path):
     arguments = argparse.Namespace(VQ_turnon=[0, 1, 1, 0, 0], seed=1.5, other=None)
-    (folder / "args.pkl").write_bytes(pickle.dumps(arguments, protocol))
+    (folder / "args.pkl").write_bytes(pickle.dumps(arguments))
     import_released(folder, tmp_path / "out", allow_unknown=False)
 
 
@@ -204,8 +203,7 @@ def test_from_the_command_line_to_encoded_vectors(folder, tmp_path):
     inputs = np.load(DATA / "audio_model/input.npz")
     with StoreWriter(tmp_path, "float32") as writer:
         for i, (logmel, n) in enumerate(zip(inputs["logmel"], inputs["n_frames"], strict=True)):
-            utterance = Utterance(f"u{i}", Path("u.wav"), None, None, None, None, None, None)
-            writer.add(utterance, logmel[:, :n].T, 160 * (n - 1))
+            writer.add(utterance(f"u{i}"), logmel[:, :n].T, 160 * (n - 1))
         writer.write(tmp_path / "split.h5", 2048, "test")
     encode(tmp_path / "model", tmp_path / "split.h5", embeddings=tmp_path / "embeddings.h5")
     expected = np.load(EXPERIMENT / "expected.npz")["output"]
@@ -264,8 +262,7 @@ def test_the_history_is_what_the_progress_says(folder, tmp_path, progress, rows)
 def test_embeddings_with_an_image_branch_and_without(folder, tmp_path):
     wavs, image_file = sorted((DATA / "abx_dump/wavs").glob("*.wav")), tmp_path / "i.png"
     Image.new("RGB", (8, 8)).save(image_file)
-    pairs = [Utterance(wav.stem, wav, image_file, wav.stem, None, None, None, None) for wav in wavs]
-    prepare(Manifest(pairs), Preparation(), tmp_path / "split.h5", tmp_path / "report.json", 1)
+    prepared(Manifest([utterance(wav.stem, wav, image_file, wav.stem) for wav in wavs]), tmp_path, "split")
     for image_branch in (False, True):
         if image_branch:
             torch.save({f"module.{name}": x for name, x in image(48).items()}, folder / "models/best_image_model.pth")

@@ -37,10 +37,8 @@ def test_a_code_is_live_from_an_eighth_of_the_average_on():
     q.cluster_size[:] = 8.0
     q.cluster_size[0], q.cluster_size[1] = 0.8, 0.9
     assert codebooks.live(q).tolist() == [False] + [True] * (K - 1)
-    assert codebooks.live_codes({"quant2": q, "quant3": quantizer()}) == {
-        "quant2_live_codes": 11,
-        "quant3_live_codes": 9,
-    }
+    counts = codebooks.live_codes({"quant2": q, "quant3": quantizer()})
+    assert counts == {"quant2_live_codes": 11, "quant3_live_codes": 9}
 
 
 def test_restarts_come_every_so_many_steps_but_not_at_the_very_beginning():
@@ -87,9 +85,6 @@ def test_the_draw_follows_its_generator():
 def test_a_codebook_larger_than_the_batch_takes_frames_twice():
     q, (x, n_frames) = quantizer(dead=range(11)), frames()
     assert (restart(q, x[1:2], n_frames[1:2])[:11] == x[1, :, 0]).all()
-
-
-# -- in a training ---------------------------------------------------------------------------------------------
 
 
 def start(parent, model, seed=1):

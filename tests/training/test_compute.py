@@ -46,9 +46,6 @@ def store(tmp_path_factory):
     return write_store(tmp_path_factory.mktemp("data") / "train.h5", 18, 0)
 
 
-# -- compiled ------------------------------------------------------------------------------------------------------
-
-
 def test_compiled_branches_give_the_same_losses_and_names(store, monkeypatch):
     """Traced whole, as for any compiler; what the traces hold is then run as it is, because compiling takes minutes."""
     monkeypatch.setattr(compute, "COMPILER", "eager")
@@ -65,9 +62,6 @@ def test_compiled_branches_give_the_same_losses_and_names(store, monkeypatch):
     with compute.uncompiled(config.Compute(compile=True)), torch.inference_mode():
         run.model.eval().audio(torch.randn(1, 40, 50), torch.tensor([50]))
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before
-
-
-# -- bfloat16 ------------------------------------------------------------------------------------------------------
 
 
 def test_bfloat16_stays_finite_and_near(store):
@@ -128,8 +122,6 @@ def test_what_a_gpu_is_told(precision, expected, deterministic, monkeypatch):
     with compute.arithmetic(settings, CPU):
         assert settings_of_torch() == before
 
-
-# -- no waiting ----------------------------------------------------------------------------------------------------
 
 WAITING = ("_local_scalar_dense", "nonzero", "bincount", "masked_select", "unique", "is_nonzero", "equal")
 """Operations that make the host wait for a GPU: `.item()`, `bool(tensor)`, results whose shape depends on values."""

@@ -53,12 +53,6 @@ def unbroken(tmp_path_factory):
     return result(folder)
 
 
-@pytest.fixture
-def _kept(monkeypatch):
-    """The state of a finished training is kept."""
-    monkeypatch.setattr(State, "discard", lambda _: None)
-
-
 def test_kill_at_random_steps(stores, unbroken):
     seed = time.time_ns()
     chance = random.Random(seed)
@@ -101,8 +95,8 @@ def stop_in_validation(stores, **options):
         train(stores, **options)
 
 
-@pytest.mark.usefixtures("_kept")
-def test_signal_during_validation(stores, unbroken):
+def test_signal_during_validation(stores, unbroken, monkeypatch):
+    monkeypatch.setattr(State, "discard", lambda _: None)
     stop_in_validation(stores, checkpoint_seconds=600)
     train(stores, checkpoint_seconds=600)
     assert_equal(result(stores), unbroken)
@@ -142,9 +136,3 @@ def test_other_settings_do_not_use_the_state(stores, capsys):
     assert len(list((stores / "a" / "state").glob("*/latest.json"))) == 1  # the other's, still there
     train(stores, epochs=2)
     assert "resumes at epoch 1, step 5" in capsys.readouterr().err
-
-
-@pytest.mark.usefixtures("_kept")
-def test_same_result_for_any_number_of_workers(stores, unbroken):
-    train(stores, workers=2, checkpoint_seconds=600)
-    assert_equal(result(stores), unbroken)

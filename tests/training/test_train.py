@@ -6,7 +6,6 @@ import numpy as np
 import oracles.training as oracle
 import pytest
 import torch
-from safetensors.torch import load_file
 from training_child import MODEL, TRAINING, history, train, write_store
 
 from resdavenet_vq import config
@@ -52,18 +51,6 @@ def test_learning_rate_table():
     assert [oracle.learning_rate(2e-4, e) for e in range(20)] == pytest.approx(table)
 
 
-def test_warm_start_copies_all_but_new_codebooks(quick, parent):
-    weights = load_file(parent / "model.safetensors")
-    started, initial = (
-        Run.start(quick, (2, 3), config.Recipe(), TRAINING, folder, torch.device("cpu")).model.state_dict()
-        for folder in (parent, None)
-    )
-    assert all(torch.equal(started[name], x) for name, x in weights.items())
-    new = {name for name in started if name not in weights}
-    assert {name.split(".")[2] for name in new} == {"quant3"}
-    assert all(torch.equal(started[name], initial[name]) for name in new)
-
-
 def test_lineage_and_parent_must_fit(stores):
     with pytest.raises(InputError, match=r"starts from the model of \{2\}, but --parent is not given"):
         train(stores, lineage="{2}->{2,3}")
@@ -105,9 +92,6 @@ def test_perplexity_is_that_of_the_epoch():
     assert row["quant2_top_share"] == 0.5
     assert row["loss"] == 5
     assert (row["pairs_per_second"], row["data_wait"]) == (6, 0.5)
-
-
-# -- numbers that are not finite -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("lineage", ["{}", "{2,3}"])
@@ -163,9 +147,6 @@ def assert_stops(stores, monkeypatch, step_losses=step.step_losses, saved=None, 
 def test_bad_numbers_are_found_within_ten_steps_without_checkpoints(stores, monkeypatch):
     write_store(stores / "train.h5", 60, 0, spoil=lambda i, f: np.copyto(f, np.nan))
     assert_stops(stores, monkeypatch, lineage="{}", checkpoint_seconds=600)
-
-
-# -- small sizes -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -50,11 +50,6 @@ def test_a_submission_keeps_every_rule(tmp_path, utterances):
     assert [p.name for p in out.parent.iterdir()] == ["submission.zip"]
 
 
-def test_equal_features_give_equal_bytes(tmp_path, utterances):
-    first = pack(tmp_path, utterances).read_bytes()
-    assert pack(tmp_path, dict(reversed(utterances.items()))).read_bytes() == first
-
-
 @pytest.mark.parametrize("layer", ["conv2", "quant2"])
 def test_numbers_are_written_as_the_release_writes_them(tmp_path, layer):
     texts = {p.stem: p.read_text() for p in sorted((DUMP / layer).glob("*.txt"))}
@@ -82,9 +77,6 @@ def test_what_cannot_be_submitted(tmp_path):
         with pytest.raises(InputError, match=message):
             pack(tmp_path, utterances, edition=edition)
         assert not [*tmp_path.glob("out/*")]
-
-
-# 2020 and 2021
 
 
 def files_of(out):
@@ -145,9 +137,6 @@ def test_zips_and_folders_hold_the_same_and_are_accepted(tmp_path, utterances, e
     assert pack(tmp_path, dict(reversed(long.items())), edition=edition).read_bytes() == again
     with pytest.raises(InputError, match="is there already"):
         pack(tmp_path, long, edition=edition, name="folder")
-
-
-# In the workflow
 
 
 def plan(**settings):

@@ -202,12 +202,6 @@ def test_each_missing_entry_is_found(tmp_path, edition):
             assert validate(zipped(tmp_path / "s.zip", files)).problems == [f"{name}: '{key}' is missing"]
 
 
-def test_the_wrong_edition_is_told_by_its_files(tmp_path):
-    problems = validate(zipped(tmp_path / "s.zip", GOOD[2019]), 2021).problems
-    assert problems[0] == "meta.yaml: is missing"
-    assert "english/test/a.txt: is neither meta.yaml nor phonetic/**/*.txt" in problems
-
-
 def test_many_problems_are_counted(tmp_path):
     files = GOOD[2019] | {f"english/test/x{i}.txt": "1 x\n" for i in range(MOST_LISTED + 312)}
     verdict = validate(zipped(tmp_path / "s.zip", files))
