@@ -48,7 +48,7 @@ def store(tmp_path_factory):
 
 def test_compiled_branches_give_the_same_losses_and_names(store, monkeypatch):
     """Traced whole, as for any compiler; what the traces hold is then run as it is, because compiling takes minutes."""
-    monkeypatch.setattr(compute, "COMPILER", "eager")
+    monkeypatch.setattr(compute, "COMPILER", "aot_eager")
     eager_run, eager = trained(store, "max_frames", same_sizes=True)
     torch.compiler.reset()
     run, compiled = trained(store, "max_frames", same_sizes=True, compile=True)
