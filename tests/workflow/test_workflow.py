@@ -113,11 +113,13 @@ def test_another_seed_of_a_finished_project_trains_and_scores_that_seed_alone(fi
 def test_scores_under_noise(finished, tmp_path):
     """One lineage, kind and ratio, after a run without noise, of which everything is used as it is."""
     shutil.copytree(finished, tmp_path / "tiny")
-    noise = {"kinds": ["white"], "snr_db": [0], "babble_speakers": 3}
-    files = laid_over_tiny(tmp_path, {"lineages": ["{}->{2}"], "noise": noise})
+    extra = tmp_path / "noise.yaml"
+    extra.write_text(
+        yaml.safe_dump({"lineages": ["{}->{2}"], "noise": {"kinds": ["white"], "snr_db": [0], "babble_speakers": 3}})
+    )
     root = tmp_path / "tiny/results/spoken_scenes"
     before = {file: file.stat().st_mtime_ns for file in root.rglob("*") if file.is_file() and "logs" not in file.parts}
-    snakemake(tmp_path / "tiny", "noise", configfiles=files)
+    snakemake(tmp_path / "tiny", "noise", configfiles=[*TINY, extra])
     assert {file: file.stat().st_mtime_ns for file in before} == before, "nothing without noise is made again"
     table = read_noise(root / "noise.csv")
     kinds = table.groupby(["lineage", "layer", "task"])["kind"].agg(set).to_dict()
@@ -135,10 +137,41 @@ def test_scores_under_noise(finished, tmp_path):
 
 
 def test_a_misspelt_key_stops_a_dry_run_with_its_name(tmp_path):
-    files = laid_over_tiny(tmp_path, {"training": {"epohs": 3}})
-    output = snakemake(tmp_path, "-n", configfiles=files, succeeds=False)
+    extra = tmp_path / "wrong.yaml"
+    extra.write_text("training: {epohs: 3}\n")
+    output = snakemake(tmp_path, "-n", configfiles=[*TINY, extra], succeeds=False)
     assert "training.epohs: no such key; did you mean 'epochs'?" in output
     assert "Traceback" not in output
+
+
+def test_a_truncated_wav_stops_preparation_and_is_named(finished, tmp_path):
+    corpus = tmp_path / "results/spoken_scenes/corpus"
+    shutil.copytree(finished / "results/spoken_scenes/corpus", corpus)
+    victim = sorted((corpus / "val/wavs").rglob("*.wav"))[3]
+    victim.write_bytes(victim.read_bytes()[:5000])
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "resdavenet_vq",
+            "prepare",
+            "--manifest",
+            corpus / "val.json",
+            "--out",
+            tmp_path / "val.h5",
+            "--report",
+            tmp_path / "val.report.json",
+        ],
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert victim.stem in run.stderr
+    assert "truncated" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not (tmp_path / "val.h5").exists()
 
 
 def test_a_dry_run_imports_nothing_heavy(tmp_path):
