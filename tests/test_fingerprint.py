@@ -45,8 +45,8 @@ def test_a_package_on_the_way_counts_once_it_holds_code(package):
 @pytest.mark.parametrize("name", ["room.b", "files", "lazy"])
 def test_changed_code_changes_the_fingerprint_and_shows_where(package, name):
     before = dict(part.split(":") for part in fingerprint("room.a", package).split())
-    file = package.joinpath(*name.split(".")).with_suffix(".py")
-    file.write_text(file.read_text() + "\nNEW = 2\n")
+    with package.joinpath(*name.split(".")).with_suffix(".py").open("a") as file:
+        file.write("\nNEW = 2\n")
     after = dict(part.split(":") for part in fingerprint("room.a", package).split())
     assert {k for k in after if after[k] != before[k]} == {name}
 

@@ -74,15 +74,7 @@ def test_six_files_are_all(extended):
 def test_its_own_test_and_the_demand_on_its_keys_pass(extended):
     tests = "tests/evaluation/test_run_length.py", "tests/workflow/test_staleness.py"
     check(
-        extended[0],
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "no:cacheprovider",
-        *tests,
-        "-k",
-        "run_length or every_key",
+        extended[0], sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *tests, "-k", "run_length or every_key"
     )
 
 

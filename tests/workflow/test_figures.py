@@ -1,50 +1,33 @@
 """The figures that a configuration asks for, and that any word or id reaches the command as it is."""
 
-import copy
 import itertools
 import subprocess
 from pathlib import Path
 
-import yaml
 from workflow import planner
+from workflow.plans import plan_of, values_of
 
-from resdavenet_vq import config
 from resdavenet_vq.figures.registry import FIGURES
 from resdavenet_vq.workflow.figures import planned_figures
-from resdavenet_vq.workflow.plan import Plan
 
-REPO = Path(__file__).resolve().parents[2]
-DEFAULT = yaml.safe_load((REPO / "config.yaml").read_text())
 ROOT = "results/spoken_scenes"
 
 
 def planned(**sections):
-    values = copy.deepcopy(DEFAULT) | {"lineages": ["{}", "{}->{2}"], "seeds": [8675309, 1]}
-    return planned_figures(Plan(config.read(values | sections)))
+    return planned_figures(plan_of(**{"lineages": ["{}", "{}->{2}"], "seeds": [8675309, 1]} | sections))
 
 
 def test_every_figure_is_planned_with_what_it_reads():
     figures = planned(figures={"utterances": ["a b", "c"], "keywords": ["SNOW"]})
     of_scores = {"retrieval", "abx-test", "abx-abx", "bitrate-abx-test", "bitrate-abx-abx"}
     assert {name for name, figure in figures.items() if figure.inputs == [f"{ROOT}/scores.csv"]} == of_scores
-    others = {
-        "words",
-        "training",
-        "codebooks",
-        "precision-recall",
-        "words-above",
-        "utterance-1",
-        "utterance-2",
-        "keyword-1",
-    }
-    assert figures.keys() - of_scores == others
+    examples = {"utterance-1", "utterance-2", "keyword-1"}
+    others = {"words", "training", "codebooks", "precision-recall", "words-above"}
+    assert figures.keys() - of_scores == others | examples
     assert len(figures["training"].inputs) == 4
-    assert figures["words-above"].inputs == [f"{ROOT}/none-2/words/quant2/test/summary.json"]
-    assert figures["words"].inputs == [
-        f"{ROOT}/scores.csv",
-        f"{ROOT}/none-2/words/quant2/test/summary.json",
-        f"{ROOT}/none-2-seed1/words/quant2/test/summary.json",
-    ]
+    words = [f"{ROOT}/{folder}/words/quant2/test/summary.json" for folder in ("none-2", "none-2-seed1")]
+    assert figures["words-above"].inputs == words[:1]
+    assert figures["words"].inputs == [f"{ROOT}/scores.csv", *words]
     assert figures["utterance-1"].data == [f"{ROOT}/data/test.h5", f"{ROOT}/none-2/codes/test.h5"]
     assert "--utterance=a b" in figures["utterance-1"].arguments
     assert all(figure.arguments[0] in FIGURES for figure in figures.values())
@@ -57,7 +40,7 @@ def test_without_quantizers_and_abx_there_are_fewer():
 
 def test_any_word_and_id_reaches_the_command_as_it_is(checkout, tmp_path):
     words, ids = ["DON'T", "$(touch${IFS}a)", 'say"', "-x", "`b`", "A&B"], ["it's one", "$(touch b)", "--help"]
-    values = DEFAULT | {"figures": {"keywords": words, "utterances": ids, "formats": ["pdf", "svg"]}}
+    values = values_of(figures={"keywords": words, "utterances": ids, "formats": ["pdf", "svg"]})
     question = {"do": "jobs", "folder": tmp_path, "config": values, "targets": ["figures"]}
     (jobs,) = planner.ask(checkout, [question])
     drawn = {}
