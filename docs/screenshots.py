@@ -20,7 +20,7 @@ PAGES = ("index", "training", "words", "units", "utterances", "retrieval", "abx"
 # name: page, address within it, height in pixels, and the element at the top
 PICTURES = {
     "overview": ("index", "", 620, "h1"),
-    "words": ("words", "", 570, ".pair"),
+    "words": ("words", "", 640, ".pair"),
     "units": ("units", "", 860, ".explorer"),
     "utterance": ("utterances", "", 700, "#utterance"),
     "matchmap": ("retrieval", "", 800, "#where"),
