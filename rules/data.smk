@@ -34,7 +34,8 @@ rule prepare:
         " --out {output.store:q} --report {output.report:q} 2> {log:q}"
 
 
-# Every part reads the whole list of the corpus; a part with the same rows, settings and code stays as it is.
+# Every part reads the whole list of the corpus; a part with the same rows, settings and code stays as it is. What makes
+# wav and image files counts as code: --code gets both texts as one word.
 rule prepare_part:
     input:
         files=lambda wildcards: ancient(plan.splits.corpus_files(wildcards.split)),

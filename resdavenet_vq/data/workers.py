@@ -1,4 +1,4 @@
-"""Processes that work beside the preparation and end with it."""
+"""Worker processes of the preparation and of the demo corpus; they end with the command that started them."""
 
 from __future__ import annotations
 

@@ -23,11 +23,14 @@ PROFILE = REPO / "profiles/slurm/config.yaml"
 EPOCHS = 16
 TABLE = "results/spoken_scenes/summary.csv"
 
+pytestmark = pytest.mark.skipif(
+    bool(slurm.missing()),
+    reason=f"SLURM is not installed: no {', '.join(slurm.missing())} (Debian: apt-get install {slurm.PACKAGES})",
+)
+
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    if missing := slurm.missing():
-        pytest.skip(f"SLURM is not installed: no {', '.join(missing)} (Debian: apt-get install {slurm.PACKAGES})")
     folder = tmp_path_factory.mktemp("cluster")
     with slurm.cluster(folder) as running, contextlib.ExitStack() as runs:
         running.runs = runs
@@ -285,8 +288,6 @@ def test_a_training_over_two_nodes(cluster, stores, tmp_path):
 
 def test_nothing_is_left_of_a_cluster(tmp_path):
     """Neither daemons nor jobs."""
-    if slurm.missing():
-        pytest.skip("SLURM is not installed")
     with slurm.cluster(tmp_path / "short") as running:
         running.ask("sbatch", "--wrap", "sleep 60")
         assert len(running.processes()) > len(slurm.NODES)
@@ -294,8 +295,6 @@ def test_nothing_is_left_of_a_cluster(tmp_path):
 
 
 def test_nothing_is_left_of_a_cluster_whose_test_is_killed(tmp_path):
-    if slurm.missing():
-        pytest.skip("SLURM is not installed")
     code = "import sys, time, slurm, pathlib\nwith slurm.cluster(pathlib.Path(sys.argv[1])): print('up', flush=True); time.sleep(600)"
     command = [sys.executable, "-c", code, tmp_path / "killed"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(slurm.__file__).parent) as user:
