@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import errno
+import glob
 import hashlib
 import json
 import os
 import shutil
 import socket
+import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
@@ -21,26 +24,69 @@ from resdavenet_vq.errors import InputError
 LOCK_SECONDS = 0.1
 """How long to wait for a lock: enough where its holder is just removing it."""
 
+LEFTOVER_SECONDS = 86_400.0
+"""Age at which an unfinished file that another host began counts as left by a killed process."""
+
+
+@contextmanager
+def atomic_files(*paths: Path) -> Iterator[tuple[Path, ...]]:
+    """Temporary paths beside `paths` to write to; when the block succeeds, all take their names, otherwise none does.
+
+    The data are on disk before the first takes its name. If something fails, the temporary files are removed and
+    `paths` hold what they held before. What a killed run of the same command left is removed at the start.
+
+    Raises InputError naming the file, the reason and the remedy if one cannot be written.
+    """
+    temporary = tuple(map(_temporary, paths))
+    for path in paths:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() and not path.is_file():
+                raise InputError(f"{path}: is there and is no file; choose another name")
+            _remove_leftovers(path)
+    try:
+        with ExitStack() as stack:
+            for path in paths:
+                stack.enter_context(writing(path))
+            yield temporary
+        for path, tmp in zip(paths, temporary, strict=True):
+            with writing(path):
+                _flush(tmp)
+        _publish(paths, temporary)
+    finally:
+        for tmp in temporary:
+            tmp.unlink(missing_ok=True)
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; it is renamed to `path` when the block succeeds.
-
-    The data are on disk before the rename. If the block fails, the temporary file is removed and `path` does not
-    change.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    """`atomic_files` of one file."""
+    with atomic_files(path) as (tmp,):
         yield tmp
-        descriptor = os.open(tmp, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        tmp.replace(path)
-    finally:
-        tmp.unlink(missing_ok=True)
+
+
+def _publish(paths: Sequence[Path], temporary: Sequence[Path]) -> None:
+    """Renames all temporary files; if one cannot be renamed, what the others replaced is put back."""
+    replaced: list[tuple[Path, Path | None]] = []
+    try:
+        for path, tmp in zip(paths, temporary, strict=True):
+            with writing(path):
+                earlier = None
+                if len(paths) > 1 and path.exists():
+                    earlier = _temporary(path, "earlier")
+                    path.rename(earlier)
+                replaced.append((path, earlier))
+                tmp.replace(path)
+    except BaseException:
+        for path, earlier in reversed(replaced):
+            if earlier is None:
+                path.unlink(missing_ok=True)
+            else:
+                earlier.replace(path)
+        raise
+    for _, earlier in replaced:
+        if earlier is not None:
+            earlier.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -49,17 +95,79 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
     Raises InputError if `path` already exists, unless it is an empty folder: a folder may hold other files.
     """
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise InputError(f"{path}: is there already; remove it, or choose another name")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(tmp, ignore_errors=True)
-    tmp.mkdir()
+    with writing(path):
+        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            raise InputError(f"{path}: is there already; remove it, or choose another name")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        tmp = _temporary(path)
+        tmp.mkdir()
     try:
-        yield tmp
-        tmp.replace(path)
+        with writing(path):
+            yield tmp
+            tmp.replace(path)
     finally:
         shutil.rmtree(tmp, ignore_errors=True)
+
+
+def _temporary(path: Path, purpose: str = "tmp") -> Path:
+    """A name beside `path` that says which process uses it."""
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{purpose}")
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Removes what killed processes left beside `path`: of this host, or a day old."""
+    host = socket.gethostname()
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        writer, _, pid = leftover.name.removeprefix(f".{path.name}.").removesuffix(".tmp").rpartition(".")
+        with suppress(FileNotFoundError):
+            if not pid.isdecimal() or (writer == host and int(pid) != os.getpid() and not _is_alive(int(pid))):
+                pass
+            elif writer == host or time.time() - leftover.stat().st_mtime < LEFTOVER_SECONDS:
+                continue
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space on this disk, or choose another place",
+    errno.EDQUOT: "free some of your quota, or choose another place",
+    errno.EFBIG: "raise the limit of the size of files (ulimit -f), or choose another place",
+    errno.EROFS: "choose another place",
+    errno.EACCES: "change its permissions, or choose another place",
+    errno.EPERM: "change its permissions, or choose another place",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOTDIR: "a part of its path is a file; choose another place",
+    errno.EISDIR: "choose another name",
+    errno.EEXIST: "a part of its path is a file; choose another place",
+}
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Makes an InputError that names the file, the reason and the remedy of what is raised where it cannot be written."""
+    try:
+        yield
+    except OSError as e:
+        remedy = _REMEDIES.get(e.errno or 0, "check the disk")
+        raise InputError(f"{path}: cannot be written ({e.strerror or e}); {remedy}") from None
 
 
 @contextmanager
@@ -102,6 +210,19 @@ def reading(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: no such file") from None
     except OSError as e:
         raise InputError(f"{path}: cannot be read ({e.strerror or e})") from None
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """The file, opened to read its bytes.
+
+    Raises InputError naming it, at once, for a pipe, a device, a folder or a socket, and where it cannot be read.
+    """
+    with reading(path):
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise InputError(f"{path}: is no regular file")
+    return file
 
 
 def write_json(path: Path, value: Any) -> None:
