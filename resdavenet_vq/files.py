@@ -7,11 +7,13 @@ import errno
 import glob
 import hashlib
 import json
+import math
 import os
 import shutil
 import socket
 import stat
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -19,10 +21,13 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from resdavenet_vq.errors import InputError
+from resdavenet_vq.errors import InputError, printable, shortened
 
 LOCK_SECONDS = 0.1
 """How long to wait for a lock: enough where its holder is just removing it."""
+
+MAX_JSON_BYTES = 1 << 28
+"""Largest JSON file that is read whole: the report of a split of which a million rows are refused."""
 
 LEFTOVER_SECONDS = 86_400.0
 """Age at which an unfinished file that another host began counts as left by a killed process."""
@@ -241,17 +246,46 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file. Raises InputError with the line and column if it is malformed."""
+    """Reads a JSON file of results or settings: one that `write_json` can write.
+
+    Raises InputError naming the file, with line and column where it is malformed. Refused are also keys that are listed
+    twice, numbers that are not finite or have thousands of digits, halves of characters, deep nesting, and more than
+    MAX_JSON_BYTES.
+    """
+    with open_regular(path) as file, reading(path):
+        data = file.read(MAX_JSON_BYTES + 1)
+    if len(data) > MAX_JSON_BYTES:
+        raise InputError(f"{path}: larger than {MAX_JSON_BYTES:,} bytes, which no JSON file of this software is")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder, not a JSON file") from None
+        text = data.decode("utf-8")
+        value = json.loads(text, parse_float=_finite, parse_constant=_finite, object_pairs_hook=_object)
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except json.JSONDecodeError as e:
         raise InputError(f"{path}: malformed JSON at line {e.lineno}, column {e.colno}: {e.msg}") from None
     except UnicodeDecodeError as e:
         raise InputError(f"{path}: not UTF-8 text (byte {e.start})") from None
+    except UnicodeEncodeError:
+        raise InputError(f"{path}: holds half of a character, which UTF-8 cannot write") from None
+    except RecursionError:
+        raise InputError(f"{path}: nested too deeply") from None
+    except ValueError as e:
+        raise InputError(f"{path}: cannot be read as JSON ({e})") from None
+    return value
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{shortened(text, 40)} is no finite number")
+    return number
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        twice = next(name for name, n in Counter(name for name, _ in pairs).items() if n > 1)
+        raise ValueError(f"{printable(shortened(twice, 80))!r} is listed twice")
+    return value
 
 
 def sha256(path: Path) -> str:

@@ -8,11 +8,14 @@ from collections.abc import Iterable, Iterator, Sized
 
 from tqdm import tqdm
 
+from resdavenet_vq.errors import printable, shortened
+
 SECONDS_BETWEEN_LINES = 15.0
 
 
 def track[T](items: Iterable[T], label: str, total: int | None = None, unit: str = "it") -> Iterator[T]:
     """Yields `items` and prints to standard error their number, the speed and the remaining time."""
+    label = printable(shortened(label, 80))
     if total is None and isinstance(items, Sized):
         total = len(items)
     if sys.stderr.isatty():

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import SplitCodes
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import score_files, summary
+from resdavenet_vq.evaluation.score_schema import LARGEST
+from resdavenet_vq.files import open_regular
 from resdavenet_vq.lineage import BASELINE, Lineage
 
 type Task = Literal["retrieval", "abx", "words"]
@@ -28,6 +31,12 @@ PATTERNS: dict[Task, str] = {
     "words": "words/*/{}/summary.json",
 }
 """Where a lineage's scores of a split are."""
+
+BEST = "mean_recall_at_10"
+"""The column of a history by which the epoch was chosen."""
+
+SHARES, FLAGS, COUNTS = ("f1", "precision", "recall"), ("is_stop_word", "is_silence"), ("code", "occurrences", "hits")
+"""Columns of words.csv."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,12 @@ class Model:
     def history(self) -> pd.DataFrame | None:
         """A row per epoch; None for an imported model without epochs."""
         file = self.folder / "model/history.csv"
-        return None if not file.is_file() or (table := _table(file)).empty else table
+        if not file.is_file() or (table := _table(file)).empty:
+            return None
+        _check(file, table, required=("epoch",), numbers=tuple(map(str, table)), remedy="train the model again")
+        if table["epoch"].isna().any() or (BEST in table and table[BEST].isna().all()):
+            raise InputError(f"{file}: has an empty epoch, or nowhere a {BEST}; train the model again")
+        return table
 
     def retrieval(self, split: str) -> dict[str, Any] | None:
         """Scores, conditions and examples of a split."""
@@ -85,9 +99,8 @@ class Model:
         for scores in sorted(self.folder.glob(PATTERNS["words"].format(split))):
             file = scores.with_name("words.csv")
             totals, table = score_files.read(scores), _table(file)
-            columns = ("word", "f1", "precision", "recall", "is_stop_word", "is_silence")
-            if missing := [name for name in columns if name not in table]:
-                raise InputError(f"{file}: has no column {missing[0]!r}; score the words again")
+            again = "score the words again"
+            _check(file, table, ("word", *SHARES, *FLAGS), numbers=(*SHARES, *COUNTS), flags=FLAGS, remedy=again)
             table = table.astype({"word": str}).sort_values("f1", ascending=False, kind="stable")
             layers.append(Words(file, file.parents[1].name, totals, table))
         return layers
@@ -172,6 +185,30 @@ def with_arrows(lineage: str) -> str:
 
 def _table(file: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(file, keep_default_na=False, na_values=[""])  # NA and NULL are words
-    except (OSError, ValueError) as e:
+        with open_regular(file) as opened:
+            return pd.read_csv(opened, keep_default_na=False, na_values=[""], low_memory=False)  # NA and NULL are words
+    except pd.errors.EmptyDataError:
+        raise InputError(f"{file}: not a table (it is empty)") from None
+    except (OSError, ValueError, OverflowError) as e:
         raise InputError(f"{file}: not a table ({e})") from None
+
+
+def _check(
+    file: Path,
+    table: pd.DataFrame,
+    required: Sequence[str],
+    *,
+    numbers: Sequence[str],
+    flags: Sequence[str] = (),
+    remedy: str,
+) -> None:
+    """Raises InputError unless the columns are there, and hold what they should: numbers may be empty, flags not."""
+    if missing := [name for name in required if name not in table]:
+        raise InputError(f"{file}: has no column {missing[0]!r}; {remedy}")
+    for name in [name for name in numbers if name in table and len(table)]:
+        column = table[name]
+        if not is_numeric_dtype(column) or is_bool_dtype(column) or (column.abs() > LARGEST).any():
+            raise InputError(f"{file}: column {name!r} has other values than finite numbers; {remedy}")
+    for name in flags:
+        if len(table) and not is_bool_dtype(table[name]):
+            raise InputError(f"{file}: column {name!r} has other values than True and False; {remedy}")

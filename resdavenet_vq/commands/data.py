@@ -9,7 +9,7 @@ import typer
 
 from resdavenet_vq import config
 from resdavenet_vq.commands import Out, Settings, Workers, app
-from resdavenet_vq.errors import InputError
+from resdavenet_vq.errors import InputError, listed, printable
 
 if TYPE_CHECKING:
     from resdavenet_vq.corpus.manifest import Manifest
@@ -105,6 +105,6 @@ def verify(stores: Annotated[list[Path], typer.Argument(help="Prepared stores, o
 
     problems = [f"{path}: {problem}" for path in stores for problem in check(path)]
     if problems:
-        raise InputError("\n".join(problems))
+        raise InputError(listed(problems))
     for path in stores:
-        typer.echo(f"{path}: sound")
+        typer.echo(printable(f"{path}: sound"))

@@ -9,7 +9,7 @@ import typer
 
 from resdavenet_vq import config
 from resdavenet_vq.commands import Data, ModelFolder, Out, Recipe, app
-from resdavenet_vq.errors import InputError
+from resdavenet_vq.errors import InputError, listed, message, printable
 
 FrameTimeOption = Annotated[
     Literal["published", "centred"], typer.Option(help="Where frames lie in time; see docs/published_and_corrected.md.")
@@ -136,8 +136,8 @@ def encode_folder(
         bad_rows=bad_rows,
         precision=precision,
     )
-    for reason in left_out:
-        typer.echo(f"left out: {reason}", err=True)
+    if left_out:
+        typer.echo(listed([f"left out: {reason}" for reason in left_out]), err=True)
 
 
 @app.command()
@@ -163,7 +163,7 @@ def export_units(
 
     chosen = [layer for layer in layers.split(",") if layer]
     n = exports.export_units(codes, chosen, format, out, features=features, arrays=arrays, frame_time=frame_time)
-    typer.echo(f"{out}: {n} utterances", err=True)
+    typer.echo(printable(f"{out}: {n} utterances"), err=True)
 
 
 @app.command()
@@ -194,4 +194,4 @@ def validate_submission(
     verdict = validation.validate(submission, edition, expected)
     if not verdict.accepted:
         raise InputError(verdict.report(str(submission)))
-    typer.echo(verdict.report(str(submission)))
+    typer.echo(message(verdict.report(str(submission))))

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.corpus.manifest import NO_ALIGNMENT, NOISES, PAUSES, Interval, Manifest, is_silence, parse_seconds
-from resdavenet_vq.corpus.rows import printable, read_lines
+from resdavenet_vq.corpus.rows import MAX_LINES, encodable, read_lines
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.progress import track
 
@@ -77,7 +77,7 @@ def _from_rows(path: Path, ids: set[str], manifest: Manifest) -> tuple[dict[str,
     is_ctm = path.suffix.lower() == ".ctm"
     words: dict[str, list[Interval]] = {}
     unmatched_ids: set[str] = set()
-    for line, row in read_lines(path):
+    for line, row in read_lines(path, MAX_LINES):
         if is_ctm and row.startswith(";;"):
             continue
         fields = row.split()
@@ -106,7 +106,7 @@ def _from_textgrids(folder: Path, ids: set[str], manifest: Manifest) -> tuple[di
         try:
             aligned[utterance_id] = _from_textgrid(utterance_id, paths, manifest)
         except InputError as e:
-            manifest.notice(BAD_TEXTGRIDS, printable(str(e)))
+            manifest.notice(BAD_TEXTGRIDS, encodable(str(e)))
     return aligned, unmatched_ids
 
 
@@ -136,7 +136,7 @@ def _find(folder: Path, ids: set[str]) -> tuple[dict[str, list[Path]], set[str]]
             elif path.stem in ids:
                 by_name.setdefault(path.stem, []).append(path)
             else:
-                unmatched_ids.add(printable(whole))
+                unmatched_ids.add(encodable(whole))
     return by_name | exact, unmatched_ids
 
 
@@ -155,7 +155,7 @@ def _tier(path: Path, tiers: Mapping[str, tuple[Interval, ...]], kind: str) -> t
 def _sound(intervals: Iterable[Interval], path: Path, manifest: Manifest) -> Iterator[Interval]:
     for start, end, label in intervals:
         if (interval := _interval(start, end, label)) is None:
-            manifest.notice(BAD_INTERVALS, printable(f"{path}: {label!r} from {start} to {end} s"))
+            manifest.notice(BAD_INTERVALS, encodable(f"{path}: {label!r} from {start} to {end} s"))
         else:
             yield interval
 

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from resdavenet_vq.config import Flickr8k
 from resdavenet_vq.corpus.manifest import NO_ALIGNMENT, Manifest, Utterance
 from resdavenet_vq.corpus.rows import path_fault, read_lines
-from resdavenet_vq.errors import InputError
+from resdavenet_vq.errors import InputError, listed
 
 NO_TEXT = "no text"
 NO_SPEAKER = "no speaker"
@@ -73,7 +73,7 @@ def read(corpus: Flickr8k, split: str) -> Manifest:
         files = corpus.audio_folder / "wavs" / wav, corpus.image_folder / image
         speaker = _look_up(speakers, wav, NO_SPEAKER, SEVERAL_SPEAKERS, manifest)
         text = _look_up(texts, image + number, NO_TEXT, SEVERAL_TEXTS, manifest)
-        manifest.utterances.append(Utterance(utterance_id, *files, image, speaker, text, words=None, phones=None))
+        manifest.add(Utterance(utterance_id, *files, image, speaker, text, words=None, phones=None))
         manifest.counted[NO_ALIGNMENT] += 1
     images = [image for image, belongs in split_of.items() if belongs == split]
     if not spoken and not manifest.refused:
@@ -111,7 +111,7 @@ def _splits(image_lists: Mapping[str, Path], split: str, manifest: Manifest) -> 
             elif name == split:
                 manifest.notice(LISTED_TWICE, image)
     if faults:
-        raise InputError("\n".join(["Lists of images have faults; every image must be in one split:", *faults]))
+        raise InputError(f"Lists of images have faults; every image must be in one split:\n{listed(faults)}")
     if split not in split_of.values():
         raise InputError(f"{image_lists[split]}: lists no image")
     return split_of

@@ -9,17 +9,27 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 
-from resdavenet_vq.errors import InputError
+from resdavenet_vq import files
+from resdavenet_vq.errors import InputError, listed, shortened
 
 NO_ALIGNMENT = "no alignment"  # the name under which utterances without aligned words are counted
 
 MOST_NAMED = 100  # largest number of names listed of each kind of thing noticed
+
+MOST_REFUSALS = 20  # largest number of refused rows that a message lists
+
+MAX_ROWS = 2_000_000
+"""Largest number of rows of a split, and of one file: three times the captions of SpokenCOCO, the largest corpus known.
+
+A manifest is held in memory, about 1 KB a row with its text, and more with alignments.
+"""
 
 PAUSES = frozenset({"", "sil", "sp", "<sil>", "<eps>", "<p:>", "<p>", "[silence]"})
 NOISES = frozenset({"spn", "nsn", "<spn>", "[noise]", "<noise>", "<usb>"})
@@ -102,9 +112,19 @@ class Manifest:
         """The number of rows, refused ones included."""
         return len(self.utterances) + len({refusal.row for refusal in self.refused})
 
+    def add(self, utterance: Utterance) -> None:
+        """Adds the next row. Raises InputError beyond MAX_ROWS, as `refuse` does."""
+        self._make_room()
+        self.utterances.append(utterance)
+
     def refuse(self, utterance_id: str, file: str, reason: str) -> None:
         """Refuses the next row."""
+        self._make_room()
         self.refused.append(Refusal(len(self.utterances) + len(self.refused), utterance_id, file, reason))
+
+    def _make_room(self) -> None:
+        if len(self.utterances) + len(self.refused) >= MAX_ROWS:
+            raise too_many_rows("the split")
 
     def row_numbers(self) -> list[int]:
         """The row of each utterance in the split: all rows but the refused ones."""
@@ -125,14 +145,29 @@ class Manifest:
         self.counted[what] = self.counted.get(what, 0) + 1
         names = self.noticed.setdefault(what, [])
         if len(names) < MOST_NAMED:
-            names.append(which)
+            names.append(shortened(which))
 
 
-def refusals(refused: list[Refusal], rows: int) -> str:
-    """A message that lists refused rows of so many."""
-    lines = [f"row {r.row} ({r.id or 'no id'}): {r.file or 'no file'}: {r.reason}" for r in refused]
+def too_many_rows(where: object, most: int = MAX_ROWS) -> InputError:
+    """The error for what has more rows than are held in memory."""
+    return InputError(f"{where}: more than {most:,} rows, which memory should not have to hold; divide it into several")
+
+
+def refusals(refused: Sequence[Refusal], rows: int, report: Path) -> str:
+    """A message that lists the first refused rows of `rows`; if there are more, all are written as `refusals_file`."""
+    first = refused[:MOST_REFUSALS]
+    lines = listed([f"row {r.row} ({r.id or 'no id'}): {r.file or 'no file'}: {r.reason}" for r in first])
+    if len(refused) > len(first):
+        file = refusals_file(report)
+        files.write_csv(file, Refusal._fields, (refusal._asdict() for refusal in refused))
+        lines += f"\n... and {len(refused) - len(first)} more; all are in {file}"
     remedy = "Correct or remove them, or set preparation.bad_rows to skip to continue without them."
-    return "\n".join([f"{len(refused)} of {rows} rows cannot be used:", *lines, remedy])
+    return f"{len(refused)} of {rows} rows cannot be used:\n{lines}\n{remedy}"
+
+
+def refusals_file(report: Path) -> Path:
+    """Where all refused rows are listed of a split whose report would have been `report`."""
+    return report.with_name(f"{report.name.removesuffix('.json')}.refused.csv")
 
 
 def parse_alignment(text: str) -> tuple[tuple[Interval, ...] | None, int]:

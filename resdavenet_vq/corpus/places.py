@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from resdavenet_vq.corpus.json_rows import JsonRows
 from resdavenet_vq.corpus.manifest import NO_ALIGNMENT, Manifest, Utterance
-from resdavenet_vq.corpus.rows import Fields, base_path, kind, printable, read_list
+from resdavenet_vq.corpus.rows import Fields, base_path, encodable, kind
 
 BAD_TOKENS = "bad alignment tokens"
 
@@ -24,14 +25,13 @@ def read(json_path: Path, audio_base_path: Path | None = None, image_base_path: 
     text, a path that is absolute or has a `..`, or an id that an earlier row has. Raises InputError if the file as a
     whole is unusable: unreadable, malformed, of another layout, or without rows.
     """
-    content, rows = read_list(json_path, "data", "the Places layout")
-    audio_base = audio_base_path or base_path(json_path, content, "audio_base_path")
-    image_base = image_base_path or base_path(json_path, content, "image_base_path")
+    rows = JsonRows(json_path, "data", "the Places layout")
+    audio_base = audio_base_path or base_path(rows, "audio_base_path")
+    image_base = image_base_path or base_path(rows, "image_base_path")
 
     manifest = Manifest(counted={BAD_TOKENS: 0, NO_ALIGNMENT: 0})
     place_of_id: dict[str, str] = {}
     for number, row in enumerate(rows):
-        rows[number] = None  # parsed rows are not kept twice
         if not isinstance(row, dict):
             manifest.refuse("", "", f"not an object but {kind(row)}")
             continue
@@ -42,11 +42,11 @@ def read(json_path: Path, audio_base_path: Path | None = None, image_base_path: 
         words, bad_words = fields.alignment("text_alignment")
         phones, bad_phones = fields.alignment("phone_alignment")
         if fields.faults or wav is None:
-            manifest.refuse(utterance_id, printable(row.get("wav")), "; ".join(fields.faults))
+            manifest.refuse(utterance_id, encodable(row.get("wav")), "; ".join(fields.faults))
             continue
         manifest.counted[BAD_TOKENS] += bad_words + bad_phones
         manifest.counted[NO_ALIGNMENT] += words is None
         files = audio_base / wav, None if image is None else image_base / image
         text = text if asr_text is None else asr_text
-        manifest.utterances.append(Utterance(utterance_id, *files, image, speaker, text, words, phones))
+        manifest.add(Utterance(utterance_id, *files, image, speaker, text, words, phones))
     return manifest

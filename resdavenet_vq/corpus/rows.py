@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from resdavenet_vq import files
-from resdavenet_vq.corpus.manifest import Interval, parse_alignment
-from resdavenet_vq.errors import InputError
+from resdavenet_vq.corpus.json_rows import JsonRows
+from resdavenet_vq.corpus.manifest import MAX_ROWS, Interval, parse_alignment, too_many_rows
+from resdavenet_vq.errors import InputError, shortened
+from resdavenet_vq.files import open_regular, reading
+
+MAX_LINES = 20 * MAX_ROWS
+"""Largest number of lines of a table that has one for each word or token of a split."""
+
+MAX_LINE_BYTES = 1 << 20
+"""Longest line of a table of text; a caption has hundreds of characters."""
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Fields:
@@ -52,48 +62,49 @@ class Fields:
         return (None, 0) if text is None else parse_alignment(text)
 
 
-def read_list(path: Path, key: str, layout: str) -> tuple[dict[str, Any], list[Any]]:
-    """The object in a JSON file of any content, and the list in it. Raises InputError naming the file."""
-    try:
-        with files.reading(path):
-            content = files.read_json(path)
-    except RecursionError:
-        raise InputError(f"{path}: nested too deeply for a corpus file") from None
-    except ValueError as e:  # a number of thousands of digits, or a path that no system has
-        raise InputError(f"{path}: cannot be read as JSON ({e})") from None
-    if not isinstance(content, dict) or not isinstance(content.get(key), list):
-        raise InputError(f'{path}: not in {layout}; it must be an object with a list "{key}"')
-    if not content[key]:
-        raise InputError(f'{path}: no rows; its list "{key}" is empty')
-    return content, content[key]
+def read_lines(path: Path, most: int = MAX_ROWS) -> Iterator[tuple[int, str]]:
+    """The non-blank lines of a UTF-8 text file, with their numbers from 1.
+
+    Raises InputError naming the file if it cannot be read, is no UTF-8, has more than `most` lines, or too long a one.
+    """
+    number, data = 0, b"\xef\xbb\xbf"  # of the first line alone
+    with open_regular(path) as file:
+        while True:
+            with reading(path):
+                line = file.readline(MAX_LINE_BYTES + 1)
+            if not line:
+                return
+            number += 1
+            if number > most:
+                raise too_many_rows(path, most)
+            if len(line) > MAX_LINE_BYTES:
+                raise InputError(
+                    f"{path}: line {number} has more than {MAX_LINE_BYTES:,} bytes; is it a table of text?"
+                )
+            try:
+                text = line.removeprefix(data).decode().strip()
+            except UnicodeDecodeError:
+                raise InputError(f"{path}: not UTF-8 text (line {number})") from None
+            data = b""
+            if text:
+                yield number, text
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The non-blank lines of a UTF-8 text file, with their numbers from 1. Raises InputError naming the file."""
-    try:
-        with files.reading(path), path.open(encoding="utf-8-sig", newline="\n") as file:
-            for number, line in enumerate(file, 1):
-                if text := line.strip():
-                    yield number, text
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not UTF-8 text") from None
-
-
-def base_path(json_path: Path, content: Mapping[str, Any], key: str) -> Path:
+def base_path(rows: JsonRows, key: str) -> Path:
     """The folder that a corpus file names as a base, from its own folder on; that folder where it names none."""
-    base = content.get(key)
+    base = rows.others.get(key)
     if base is None:
-        return json_path.parent
+        return rows.path.parent
     if not isinstance(base, str) or "\0" in base or not is_unicode(base):
-        raise InputError(f"{json_path}: {key} must be the path of a folder, not {base!a}")
-    return json_path.parent / base
+        raise InputError(f"{rows.path}: {key} must be the path of a folder, not {shortened(ascii(base))}")
+    return rows.path.parent / base
 
 
 def path_fault(text: str) -> str | None:
     """What makes `text` no path below a base folder; ids are names of files to come, so the same holds for them."""
     if not text.strip():
         return "empty"
-    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+    if _CONTROLS.search(text):
         return "contains a control character"
     path = PurePosixPath(text)
     if path.is_absolute():
@@ -114,7 +125,7 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-def printable(value: object) -> str:
+def encodable(value: object) -> str:
     """A text that can be written in UTF-8, whatever the value."""
     return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else ""
 

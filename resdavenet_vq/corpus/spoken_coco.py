@@ -16,9 +16,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from resdavenet_vq.config import SpokenCoco
+from resdavenet_vq.corpus.json_rows import JsonRows
 from resdavenet_vq.corpus.manifest import NO_ALIGNMENT, Manifest, Utterance
-from resdavenet_vq.corpus.rows import Fields, base_path, kind, printable, read_list
-from resdavenet_vq.errors import InputError
+from resdavenet_vq.corpus.rows import Fields, base_path, encodable, kind
+from resdavenet_vq.errors import InputError, listed
 
 RESTVAL = "restval"  # images of COCO's validation set that Karpathy's splits leave for training
 
@@ -76,12 +77,11 @@ def _entries(corpus: SpokenCoco, split: str) -> Iterator[_Entry]:
     """The images of all files that may have some of the split's."""
     paths = list(corpus.metadata.values()) if corpus.karpathy_splits else [corpus.metadata[split]]
     for path in paths:
-        content, entries = read_list(path, "data", "the layout of SpokenCOCO")
-        audio_base = corpus.audio_base_path or base_path(path, content, "audio_base_path")
-        image_base = corpus.image_base_path or base_path(path, content, "image_base_path")
+        entries = JsonRows(path, "data", "the layout of SpokenCOCO")
+        audio_base = corpus.audio_base_path or base_path(entries, "audio_base_path")
+        image_base = corpus.image_base_path or base_path(entries, "image_base_path")
         file = f"{path.name}: " if len(paths) > 1 else ""
         for number, entry in enumerate(entries):
-            entries[number] = None  # parsed entries are not kept twice
             yield _Entry(f"{file}data[{number}]", entry, audio_base, image_base)
 
 
@@ -90,7 +90,7 @@ def _image(content: object) -> tuple[str, list[Any], str]:
     if not isinstance(content, dict):
         return "", [], f"not an object but {kind(content)}"
     fields = Fields(content)
-    image = fields.path("image", required=True) or printable(content.get("image"))
+    image = fields.path("image", required=True) or encodable(content.get("image"))
     captions = content.get("captions")
     if not isinstance(captions, list):
         fields.faults.append(f"captions: not a list but {kind(captions)}")
@@ -109,16 +109,16 @@ def _add(
     utterance_id = fields.utterance_id(wav, place, place_of_id)
     speaker, text = fields.text("speaker"), fields.text("text")
     if fields.faults or wav is None:
-        manifest.refuse(utterance_id, printable(caption.get("wav")), f"{place}: {'; '.join(fields.faults)}")
+        manifest.refuse(utterance_id, encodable(caption.get("wav")), f"{place}: {'; '.join(fields.faults)}")
         return
     manifest.counted[NO_ALIGNMENT] += 1
     files = entry.audio_base / wav, entry.image_base / image
-    manifest.utterances.append(Utterance(utterance_id, *files, image, speaker, text, words=None, phones=None))
+    manifest.add(Utterance(utterance_id, *files, image, speaker, text, words=None, phones=None))
 
 
 def _karpathy_splits(path: Path, corpus: SpokenCoco) -> dict[str, str]:
     """The split of every image by its file name. Raises InputError with all faults of the file."""
-    _, rows = read_list(path, "images", "the layout of Karpathy's splits")
+    rows = JsonRows(path, "images", "the layout of Karpathy's splits")
     names = {name: name for name in corpus.splits} | {RESTVAL: "train"}
     split_of: dict[str, str] = {}
     faults = []
@@ -129,12 +129,12 @@ def _karpathy_splits(path: Path, corpus: SpokenCoco) -> dict[str, str]:
         fields = Fields(row)
         name, split = fields.path("filename", required=True), fields.text("split")
         if split not in names:
-            fields.faults.append(f"split: {printable(split)!r} is none of {', '.join(names)}")
+            fields.faults.append(f"split: {encodable(split)!r} is none of {', '.join(names)}")
         elif name is not None and split_of.setdefault(PurePosixPath(name).name, names[split]) != names[split]:
             fields.faults.append(f"{name!r} is in two splits")
         faults += [f"images[{number}]: {fault}" for fault in fields.faults]
     if faults:
-        raise InputError("\n".join([f"{path}: {len(faults)} faults; correct or remove these rows:", *faults]))
+        raise InputError(f"{path}: {len(faults)} faults; correct or remove these rows:\n{listed(faults)}")
     return split_of
 
 

@@ -14,9 +14,12 @@ from pathlib import Path
 
 from resdavenet_vq.corpus.manifest import Interval
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import atomic_write, reading
+from resdavenet_vq.files import atomic_write, open_regular, reading
 
-_TOKEN = re.compile(r'"(?:[^"]|"")*"|(?<!\S)[-+]?\d[-+.\deE]*(?!\S)|<exists>')
+MAX_BYTES = 1 << 26
+"""Largest file that is read: the intervals of a day of speech."""
+
+_TOKEN = re.compile(r'"[^"]*(?:""[^"]*)*"|(?<!\S)[-+]?\d[-+.\deE]*(?!\S)|<exists>')
 """What Praat itself reads: strings, numbers that stand alone, flags. All else is for people."""
 
 
@@ -67,8 +70,10 @@ def read(path: Path) -> dict[str, tuple[Interval, ...]]:
 
     Raises InputError where the file cannot be read, is no such TextGrid, or has two interval tiers of one name.
     """
-    with reading(path):
-        data = path.read_bytes()
+    with open_regular(path) as file, reading(path):
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{path}: larger than {MAX_BYTES:,} bytes, which no TextGrid of an utterance is")
     try:
         text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as e:

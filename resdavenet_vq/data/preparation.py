@@ -18,7 +18,7 @@ import numpy as np
 
 from resdavenet_vq import files
 from resdavenet_vq.config import Preparation
-from resdavenet_vq.corpus.manifest import Manifest, Refusal, Utterance, refusals
+from resdavenet_vq.corpus.manifest import Manifest, Refusal, Utterance, refusals, refusals_file
 from resdavenet_vq.data import audio, features, images, release_2020
 from resdavenet_vq.data.sources import Media, Source
 from resdavenet_vq.data.store_writer import Outside, StoreWriter
@@ -106,12 +106,13 @@ def prepare_from(
         with files.lock(out.with_name(f".{out.name}.lock"), f"{out}: is being prepared"):
             for leftover in [*out.parent.glob(f".{out.name}.*.tmp"), *report.parent.glob(f".{report.name}.*.tmp")]:
                 leftover.unlink(missing_ok=True)  # of a killed run
+            refusals_file(report).unlink(missing_ok=True)
             with StoreWriter(out.parent, settings.precision, settings.reader, release) as writer:
                 content = _fill(writer, manifest, settings, source, f"preparing {out.stem}", workers)
                 refused = [Refusal(**refusal) for refusal in content["refused"]]
                 is_empty = not content["frames"] and part is None
                 if refused and (settings.bad_rows == "stop" or is_empty):
-                    raise InputError(refusals(refused, manifest.rows))
+                    raise InputError(refusals(refused, manifest.rows, report))
                 if is_empty:
                     raise InputError(f"{out}: the split has no rows to prepare")
                 content["utterances"], content["images"] = writer.write(out, settings.max_frames, command, part)

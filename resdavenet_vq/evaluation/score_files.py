@@ -13,7 +13,7 @@ import pandas as pd
 
 from resdavenet_vq.encode.features import LOGMEL, is_quantized, source
 from resdavenet_vq.errors import InputError, listed
-from resdavenet_vq.evaluation import summary
+from resdavenet_vq.evaluation import score_schema, summary
 from resdavenet_vq.evaluation.summary import HELD_OUT, IMAGE_TO_SPEECH, MEAN, PUBLISHED, SPEECH_TO_IMAGE
 from resdavenet_vq.files import read_json
 from resdavenet_vq.lineage import Lineage, layer_position
@@ -37,8 +37,9 @@ class Row(NamedTuple):
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A score file, with its conditions beside its scores."""
+    """A score file, with its conditions beside its scores. Raises InputError naming it if it is none."""
     value: dict[str, Any] = read_json(path)
+    score_schema.check(value, path)
     conditions: dict[str, Any] = value.get("conditions", {})
     return value | conditions
 
@@ -113,12 +114,12 @@ def collect(
     for path in files:
         try:
             value = read(path)
-            lineage, layer = value["lineage"], value.get("layer", "")
-            split = value.get("held_out_split", value["split"])
-            rows = list(_rows(value))
-        except (KeyError, TypeError, AttributeError) as e:
-            faults.append(f"{path}: is no score of this software (no {e}); score again")
+        except InputError as e:
+            faults.append(str(e))
             continue
+        lineage, layer = value["lineage"], value.get("layer", "")
+        split = value.get("held_out_split", value["split"])
+        rows = list(_rows(value))
         if splits is not None and split not in splits:
             faults.append(f"{path}: is no score of these splits (no {split!r}); score again")
             continue

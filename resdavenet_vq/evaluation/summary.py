@@ -37,7 +37,8 @@ import numpy as np
 import pandas as pd
 
 from resdavenet_vq.errors import InputError, listed
-from resdavenet_vq.files import atomic_write
+from resdavenet_vq.evaluation.score_schema import LARGEST
+from resdavenet_vq.files import atomic_write, open_regular
 
 KEYS = ("corpus", "lineage", "seed", "task", "layer", "split", "condition", "score")
 COLUMNS = (*KEYS, "value", "low", "high", "n")
@@ -107,10 +108,9 @@ def read_noise(path: Path) -> pd.DataFrame:
 
 def _read(path: Path, columns: Sequence[str], keys: Sequence[str]) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run the target `report`, or summarize the scores first") from None
-    except (ValueError, UnicodeDecodeError) as e:
+        with open_regular(path) as file:
+            table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    except (ValueError, OSError) as e:
         raise InputError(f"{path}: not a table ({e})") from None
     if missing := [name for name in columns if name not in table]:
         raise InputError(f"{path}: has no column {missing[0]!r}; summarize the scores again")
@@ -120,10 +120,13 @@ def _read(path: Path, columns: Sequence[str], keys: Sequence[str]) -> pd.DataFra
     ]
     for name in {"value", "low", "high", *SPREAD, "snr_db", "seed"}.intersection(columns):
         numbers = table[name].map(_number).astype("float64")
-        required = name in {"value", "mean", "min", "max"}
-        bad = table[~np.isfinite(numbers) & ((table[name] != "") | required)]
+        required = name in {"value", "mean", "min", "max"} or (name == "n" and "mean" in columns)
+        is_number = np.isfinite(numbers) & (numbers.abs() <= LARGEST)
+        if name in {"seed", "n"}:
+            is_number &= numbers == numbers.round()
+        bad = table[~is_number & ((table[name] != "") | required)]
         faults += [
-            f"{path}: line {line}: {name} is {text!r}, not a finite number"
+            f"{path}: line {line}: {name} is {text!r}, not a {'whole' if name in {'seed', 'n'} else 'finite'} number"
             for line, text in zip(bad.index + 2, bad[name], strict=True)
         ]
         table[name] = numbers

@@ -16,26 +16,36 @@ NOISE = {
     "test.babble_0dB": {"of": "test", "kind": "babble", "snr_db": 0.0},
 }
 
+EXAMPLES = {"image_to_speech": {"hits": [], "misses": []}, "speech_to_image": {"hits": [], "misses": []}}
+
 
 def retrieval(lineage, forth=0.5, back=0.6, split="test", **more):
     directions = {
-        name: {"recall_at_1": recall / 2, "recall_at_10": recall, "chance_recall_at_10": 0.05}
-        | {"median_rank": 7.0, "mean_rank": 9.0, "queries": 200, "ties": 0}
+        name: {
+            "recall_at_1": recall / 2,
+            "recall_at_10": recall,
+            "chance_recall_at_1": 0.005,
+            "chance_recall_at_10": 0.05,
+        }
+        | {"median_rank": 7.0, "mean_rank": 9.0, "queries": 200, "items": 200, "ties": 0}
         for name, recall in (("image_to_speech", forth), ("speech_to_image", back))
     }
-    return {"lineage": lineage} | directions | {"conditions": {"split": split, "images": 200}, "examples": {}} | more
+    return (
+        {"lineage": lineage} | directions | {"conditions": {"split": split, "images": 200}, "examples": EXAMPLES} | more
+    )
 
 
 def abx(lineage, layer, split="test", within=1.5, **more):
     bits = {"plain": 100.0, "run_length": 90.0, "factored": 95.0, "segment": 60.0, "rows": 1}
     keys = {"lineage": lineage, "layer": layer, "split": split, "distance": "angular, DTW", "frame_period": 0.02}
-    scores = {"within_error": within, "across_error": None, "items_used": 6000}
+    scores = {"within_error": within, "across_error": None, "items": 6001, "items_used": 6000}
+    scores |= {"representation": "made up", "items_dropped": {"short": 1}}
     return keys | scores | {"bitrate": bits if layer.startswith("quant") else None} | more
 
 
 def words(lineage, layer, held_out_split="test", above=20, **more):
     keys = {"lineage": lineage, "layer": layer, "split": "train", "held_out_split": held_out_split, "best": 250}
-    counts = {"frame_period": 0.02, "utterances": 300, "held_out_utterances": 100}
+    counts = {"frame_period": 0.02, "utterances": 300, "held_out_utterances": 100, "f1_threshold": 0.5}
     published = {"words": 80, "words_above_f1": 30, "mean_f1": 0.4, "words_above_precision": 9}
     scores = {
         "published": published | {"chance": {"words": 80, "words_above_f1": 1, "mean_f1": 0.5}},
@@ -163,7 +173,7 @@ def test_faults_are_all_reported(tables, tmp_path):
         assert f"{name}.json: is no score of this software" in text
     assert "2/2.json: another file says something else of {2} abx quant2 test within error" in text
     assert "2-seed5/5.json: distance is 'identical, DTW', and 'angular, DTW' in" in text
-    assert "2-seed5/6.json: f1_threshold is 0.4, and None in" in text
+    assert "2-seed5/6.json: f1_threshold is 0.4, and 0.5 in" in text
     assert len(text.splitlines()) == 6
     assert not (tmp_path / "out/scores.csv").exists()
     with pytest.raises(InputError, match="no such file"):

@@ -22,6 +22,7 @@ from typing import NamedTuple
 from resdavenet_vq.config import Items
 from resdavenet_vq.corpus import triphones
 from resdavenet_vq.corpus.manifest import Interval, Utterance, is_silence
+from resdavenet_vq.corpus.rows import MAX_LINES, read_lines
 from resdavenet_vq.corpus.triphones import Token
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.errors import InputError, listed
@@ -55,21 +56,13 @@ class Item(NamedTuple):
 
 def read_items(path: Path) -> list[Item]:
     """The tokens of an item file. Raises InputError that lists the bad rows."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except UnicodeDecodeError as e:
-        raise InputError(f"{path}: not UTF-8 text (byte {e.start})") from None
-    if not lines or tuple(lines[0].split()) != HEADER:
+    lines = read_lines(path, MAX_LINES)
+    if tuple(next(lines, (0, ""))[1].split()) != HEADER:
         raise InputError(f"{path}: the first line must be '{' '.join(HEADER)}'")
     items, faults = [], []
-    for number, line in enumerate(lines[1:], start=2):
-        fields = line.split()
-        if not fields:
-            continue
+    for number, line in lines:
         try:
-            items.append(_item(fields))
+            items.append(_item(line.split()))
         except InputError as e:
             faults.append(f"line {number}: {e}")
     if faults:
