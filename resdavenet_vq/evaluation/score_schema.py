@@ -35,7 +35,7 @@ def _direction(scores: dict[str, Any]) -> dict[str, Any]:
 
 def _with_chance(scores: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(scores.get("chance", 0), dict | None):
-        raise ValueError("has no scores by chance")
+        raise ValueError("has no scores by chance")  # noqa: TRY004 - what pydantic reports
     return scores
 
 

@@ -107,6 +107,8 @@ def read_noise(path: Path) -> pd.DataFrame:
 
 
 def _read(path: Path, columns: Sequence[str], keys: Sequence[str]) -> pd.DataFrame:
+    if not path.exists():
+        raise InputError(f"{path}: no such file; run the target `report`, or summarize the scores first")
     try:
         with open_regular(path) as file:
             table = pd.read_csv(file, dtype=str, keep_default_na=False)
