@@ -222,8 +222,11 @@ def open_regular(path: Path) -> BinaryIO:
 
     Raises InputError naming it, at once, for a pipe, a device, a folder or a socket, and where it cannot be read.
     """
-    with reading(path):
-        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    try:
+        with reading(path):
+            file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    except ValueError as e:  # a zero byte, or half of a character
+        raise InputError(f"{path}: cannot be the path of a file ({e})") from None
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise InputError(f"{path}: is no regular file")

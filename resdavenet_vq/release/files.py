@@ -26,7 +26,7 @@ from typing import IO, Any, Never, cast
 import torch
 from torch import Tensor
 
-from resdavenet_vq.errors import InputError
+from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.model.checkpoint import read_tensors
 from resdavenet_vq.release.archives import ARGUMENTS, AUDIO, IMAGE, PROGRESS
 
@@ -84,7 +84,7 @@ def read_weights(data: bytes, name: str) -> dict[str, Tensor]:
         elif not torch.isfinite(x).all():
             faults.append(f"{name}: {key} is not finite")
     if faults:
-        raise InputError("\n".join(faults))
+        raise InputError(listed(faults))
     return state
 
 

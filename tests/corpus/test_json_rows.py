@@ -158,3 +158,9 @@ def test_tables_have_bounds_too(tmp_path, monkeypatch):
     full.refuse("", "", "bad")
     with pytest.raises(InputError, match="the split: more than"):
         full.refuse("", "", "bad")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_a_path_that_no_system_has(tmp_path, name):
+    with pytest.raises(InputError, match="cannot be the path of a file"):
+        JsonRows(tmp_path / name, "data", "a layout")

@@ -33,6 +33,9 @@ HEADER = tuple(triphones.HEADER.split())
 
 NO_CONTEXT = "-"
 
+MOST_FAULTS = 1000
+"""Bad rows after which an item file is read no further: it is none."""
+
 WITH_ITEMS = "utterances with items"
 NO_SPEAKER = "utterances without a speaker"
 AT_A_PAUSE = "phones at a pause, a noise or an end"
@@ -65,8 +68,11 @@ def read_items(path: Path) -> list[Item]:
             items.append(_item(line.split()))
         except InputError as e:
             faults.append(f"line {number}: {e}")
+            if len(faults) == MOST_FAULTS:
+                break
     if faults:
-        raise InputError(f"{path}: {len(faults)} bad rows; mend or remove them\n{listed(faults)}")
+        more = " or more" if len(faults) == MOST_FAULTS else ""
+        raise InputError(f"{path}: {len(faults)}{more} bad rows; mend or remove them\n{listed(faults)}")
     if not items:
         raise InputError(f"{path}: holds no item")
     return items

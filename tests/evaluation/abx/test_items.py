@@ -148,3 +148,50 @@ def test_every_phone_is_an_item_or_counted(tmp_path, labels):
     lines, report = made(data)
     speech = [label for label in labels if label not in ("SIL", "sp", "")]
     assert len(lines) + sum(report["left out"].values()) == len(speech) + 3
+
+
+fields = st.sampled_from(
+    [
+        "u1",
+        "0.1",
+        "0.5",
+        "-1",
+        "nan",
+        "1e999999",
+        "1e-999999",
+        "9" * 400,
+        "../x",
+        "/x",
+        "\x00",
+        "\x1b[2J",
+        "é",
+        "x" * 300,
+    ]
+)
+item_lines = st.lists(fields, max_size=9).map(" ".join) | st.just("u1 0.1 0.5 A B C s1")
+
+
+@given(
+    st.lists(item_lines, max_size=6).map(lambda lines: "\n".join([HEADER, *lines]).encode()) | st.binary(max_size=60)
+)
+def test_any_item_file_is_read_or_refused(tmp_path, content):
+    path = tmp_path / "a.item"
+    path.write_bytes(content)
+    try:
+        items = read_items(path)
+    except InputError as e:
+        text = str(e)
+        assert str(path) in text
+        assert "\x1b" not in text
+        assert "\0" not in text
+    else:
+        assert items
+        assert all(0 <= item.onset < item.offset < 1_000_000 for item in items)
+
+
+def test_bad_rows_are_not_kept_without_bound(tmp_path):
+    path = tmp_path / "a.item"
+    path.write_text("\n".join([HEADER, *["x " * 2000] * 5000]))
+    with pytest.raises(InputError, match="1000 or more bad rows") as caught:
+        read_items(path)
+    assert len(str(caught.value)) < 25_000
