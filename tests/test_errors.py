@@ -11,6 +11,7 @@ from resdavenet_vq.corpus import rows
 from resdavenet_vq.corpus.manifest import Refusal, refusals
 from resdavenet_vq.errors import LONGEST_FAULT, MOST_LINES, InputError, listed, message, printable, shortened
 from resdavenet_vq.files import read_json
+from resdavenet_vq.progress import track
 
 HOSTILE = "\x1b[2J\r\x9b31m\u202e\u2066\u2028\x85\nrow 7 (u): forged\ud800"
 
@@ -99,3 +100,10 @@ def test_a_json_file_of_gigabytes_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("resdavenet_vq.files.MAX_JSON_BYTES", 1 << 20)
     with pytest.raises(InputError, match="larger than 1,048,576 bytes"):
         read_json(tmp_path / "a.json")
+
+
+def test_progress_shows_a_label_on_one_line(capsys):
+    assert list(track([1, 2], f"{HOSTILE} {'x' * 10_000}", unit="rows")) == [1, 2]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(r"\x1b[2J")
+    assert len(line) < 300

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 
 import oracles.report as oracle_report
@@ -101,3 +102,23 @@ def test_unknown_tiers_two_of_one_name_and_missing_files_are_refused(tmp_path):
     path.write_text('"ooTextFile" "TextGrid" 0 1 <exists> 2' + ' "IntervalTier" "words" 0 1 1 0 1 "A"' * 2)
     with pytest.raises(InputError, match="two tiers are called 'words'"):
         textgrid.read(path)
+
+
+def test_a_file_that_is_no_textgrid_of_an_utterance_is_not_read_whole(tmp_path):
+    path = tmp_path / "a.TextGrid"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(InputError, match="larger than 67,108,864 bytes"):
+        textgrid.read(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(InputError, match="is no regular file"):
+        textgrid.read(path)
+
+
+def test_a_label_of_megabytes_costs_its_own_size(tmp_path):
+    path = tmp_path / "a.TextGrid"
+    label = 'x""' * 500_000
+    path.write_text(f'"ooTextFile" "TextGrid" 0 1 <exists> 1 "IntervalTier" "words" 0 1 1 0 1 "{label}"')
+    ((interval,),) = textgrid.read(path).values()
+    assert interval.label == 'x"' * 500_000

@@ -147,7 +147,7 @@ def test_any_history_and_table_of_words_is_read_or_refused(results, tmp_path, nu
         assert words is None or words[0].n_detected <= len(words[0].table)
 
 
-@pytest.mark.parametrize("n", [6, pytest.param(400, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("n", [6, pytest.param(200, marks=pytest.mark.thorough)])
 def test_a_report_of_damaged_files_is_written_or_refused(folder, tmp_path, n):
     """Pages with everything that is drawn and filled in: slow, so few by default."""
     chance = random.Random(n)
