@@ -16,8 +16,8 @@ from resdavenet_vq.corpus.manifest import Interval
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import atomic_write, open_regular, reading
 
-MAX_BYTES = 1 << 26
-"""Largest file that is read: the intervals of a day of speech."""
+MAX_BYTES = 1 << 24
+"""Largest file that is read: the words and phones of several hours of speech."""
 
 _TOKEN = re.compile(r'"[^"]*(?:""[^"]*)*"|(?<!\S)[-+]?\d[-+.\deE]*(?!\S)|<exists>')
 """What Praat itself reads: strings, numbers that stand alone, flags. All else is for people."""
