@@ -152,6 +152,7 @@ def element(name, number, value):
         at = values["datasets"][name][0] - HEADER_LENGTH
         array = np.frombuffer(content, "<i8", values["datasets"][name][1][0], at)
         array[number] = value
+        values["datasets"][name][3] = hashlib.sha256(array).hexdigest()
 
     return change
 
@@ -182,7 +183,7 @@ def attribute(name, value):
         (entry("image_offsets", 1, [0]), "does not fit"),
         (lambda values, _: values["datasets"].pop("manifest"), "a dataset is missing"),
         (lambda values, _: values["datasets"].pop("n_samples"), "a dataset is missing"),
-        (lambda values, _: values["datasets"].update(more=[9000, [1], "<i8"]), "more is int64"),
+        (lambda values, _: values["datasets"].update(more=[9000, [1], "<i8", ""]), "more is int64"),
         (lambda values, _: values.pop("datasets"), "the header is damaged"),
         (lambda values, _: values.update(bytes=10**30), "truncated or changed"),
         (element("logmel_offsets", 1, -5), "offsets of logmel are damaged"),
@@ -236,8 +237,10 @@ def test_header_and_hdf5_agree(store):
     with h5py.File(store.path) as f:
         assert set(f) == set(places)
         for name, dataset in f.items():
-            assert (dataset.shape, dataset.dtype) == places[name][1:]
+            assert (dataset.shape, dataset.dtype) == places[name][1:3]
             assert dataset.id.get_offset() == places[name].offset
+            is_column = name not in ("logmel", "manifest", "image")
+            assert places[name].sha256 == (hashlib.sha256(dataset[()]).hexdigest() if is_column else "")
         assert json.loads(f.attrs["features"]) == store.attributes["features"] == features.SETTINGS
         assert f.attrs["max_frames"] == store.attributes["max_frames"] == 2048
         assert f.attrs["complete"]
@@ -284,7 +287,7 @@ def test_a_write_that_reads_back_differently_leaves_nothing(tmp_path, monkeypatc
     with StoreWriter(tmp_path, "float16") as writer:
         writer.add(oracle_data.utterance("a"), np.zeros((3, 40)), 480)
         monkeypatch.undo()
-        with pytest.raises(OSError, match=r"what was read back is not what was written: .*features of utterance a"):
+        with pytest.raises(InputError, match=r"what was read back is not what was written: .*features of utterance a"):
             writer.write(path, 2048, "test")
     assert path.read_text() == "earlier"
     assert list(tmp_path.iterdir()) == [path]
