@@ -1,6 +1,7 @@
 """No command uses a store that has been damaged since it was prepared: it ends with one line that names the item."""
 
 import json
+import os
 import random
 import re
 import shutil
@@ -89,7 +90,8 @@ def fault_of(arguments):
 @pytest.mark.parametrize(
     ("command", "what"), [(command, what) for command, (_, items) in COMMANDS.items() for what in (*items, *AT_ONCE)]
 )
-def test_a_command_names_what_is_damaged(folder, tmp_path, command, what):
+def test_a_command_names_what_is_damaged(folder, tmp_path, monkeypatch, command, what):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})  # no worker processes
     store = shutil.copy(folder / "sound.h5", tmp_path / "store.h5")
     damage(store, what)
     out = tmp_path / "out"
