@@ -62,6 +62,7 @@ def prepare_part(
     source, release_attributes = preparation.open_source(manifest, settings, release)
     command = f"prepare-part --settings '{preparation.command_settings(settings, 'bad_rows')}'"
     attribute = {
+        "split": _digest_of_first_row(manifest),
         "number": part.number,
         "rows_per_part": part.rows_per_part,
         "last": is_last,
@@ -77,6 +78,13 @@ def prepare_part(
     preparation.prepare_from(source, rows, settings, out, report, workers, command, release_attributes, attribute)
     with contextlib.suppress(OSError):  # a file system without hard links keeps no parts
         _link(folder, kept, names)
+
+
+def _digest_of_first_row(manifest: Manifest) -> str:
+    """What the parts of a split share and those of another do not: it changes only with the split's first row."""
+    utterances, refused = manifest.part(range(1)).utterances, manifest.part(range(1)).refused
+    first = [[u.id, str(u.wav)] for u in utterances] or [[refusal.id, refusal.file] for refusal in refused]
+    return hashlib.sha256(json.dumps(first).encode()).hexdigest()
 
 
 def _digest_of(rows: Manifest, others: list[object]) -> str:

@@ -18,6 +18,7 @@ from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.data.store_file import StoreFile, sha256_of_content
 from resdavenet_vq.data.store_format import PART, Header
 from resdavenet_vq.errors import InputError, listed
+from resdavenet_vq.files import reading
 
 _ALIKE = ("reader", "release", "precision", "features_hash", "max_frames", "command", "rows_per_part")
 """Attributes that the parts of a split share."""
@@ -27,7 +28,8 @@ class Store:
     """A store opened for reading, by its file or by the folder of its parts. Picklable, and safe in forked processes.
 
     Raises InputError at once for a file that is missing, foreign, truncated, incomplete, inconsistent or made with
-    other feature settings, and for parts that are missing or of different settings. `verify` detects flipped bits.
+    other feature settings, for parts that are missing or of different settings, and if anything but features, images
+    and manifest rows is not as it was prepared. Of these each is compared with its CRC32 whenever it is read.
 
     Of each utterance (N,) int64: `image_index`, the number of its image or -1; `n_frames`, at most
     `attributes["max_frames"]`; `n_samples` at 16 kHz of its whole audio, cut or not. `precision` is the type of the
@@ -49,7 +51,7 @@ class Store:
         self.image_index = self._number_images()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Store, (self.path,)
+        return _open_again, (self.path, self.sha256)
 
     def __len__(self) -> int:
         return len(self.n_frames)
@@ -66,7 +68,13 @@ class Store:
 
     @cached_property
     def sha256(self) -> str:
-        """The SHA-256 of the content, as the headers have it; of parts, one of theirs."""
+        """The SHA-256 of everything that can be read from the store; of parts, one of theirs.
+
+        That of the SHA-256 of every column (ids, offsets, indices, lengths, and the CRC32 of every item) and of what
+        says how items are read: reader, precision, feature settings, max_frames. The columns were compared with
+        theirs when the store was opened, and an item is compared with its CRC32 when it is read, so that this is the
+        checksum of the bytes that are used, not a claim of the header.
+        """
         whole = "".join(file.sha256 for file in self._files)
         return hashlib.sha256(whole.encode()).hexdigest() if self.path.is_dir() else whole
 
@@ -83,7 +91,8 @@ class Store:
     def logmel(self, number: int) -> np.ndarray:
         """The features (T, 40) of an utterance in dB, of the store's precision; perhaps a read-only array.
 
-        With a reader other than `store`, raises InputError if what they are made from is gone or has changed.
+        Raises InputError if they are not as they were prepared; with a reader other than `store`, if what they are made
+        from is gone or has changed.
         """
         file, number = self._place(number)
         return file.logmel(number)
@@ -94,7 +103,7 @@ class Store:
         return self._files[file].image(number)
 
     def utterance(self, number: int) -> Utterance:
-        """The manifest row of an utterance."""
+        """The manifest row of an utterance. Raises InputError if it is not as it was prepared."""
         file, number = self._place(number)
         return file.utterance(number)
 
@@ -130,11 +139,20 @@ class Store:
         return np.concatenate(index)
 
 
+def _open_again(path: Path, sha256: str) -> Store:
+    """The store of a path in another process. Raises InputError if it is not the one that was open."""
+    store = Store(path)
+    if store.sha256 != sha256:
+        raise InputError(f"{path}: was replaced while it was open; run the same command again")
+    return store
+
+
 def _part_files(path: Path) -> list[Path]:
     """The file itself, or in a folder the parts in order. Raises InputError unless they are 0.h5, 1.h5, and so on."""
-    if not path.is_dir():
-        return [path]
-    numbers = {int(file.stem) for file in path.glob("*.h5") if file.stem.isdecimal()}
+    with reading(path):
+        if not path.is_dir():
+            return [path]
+        numbers = {int(file.stem) for file in path.glob("*.h5") if file.stem.isdecimal()}
     if not numbers:
         raise InputError(f"{path}: has no parts of a store; prepare the split first")
     missing = sorted(set(range(max(numbers))) - numbers)
@@ -150,8 +168,11 @@ def _check_parts(files: Sequence[StoreFile]) -> None:
     for number, (file, part) in enumerate(zip(files, settings, strict=True)):
         if part.get("number") != number:
             raise InputError(f"{file.path}: is not part {number} of a split; remove it and prepare the split again")
+        if part.get("split") != settings[0].get("split"):
+            remedy = "remove the one that does not belong here, and prepare the split again"
+            raise InputError(f"{file.path}: is part of another split than {first.path}; {remedy}")
         for name in _ALIKE:
-            if part[name] != settings[0][name]:
+            if part.get(name) != settings[0].get(name):
                 raise InputError(f"{file.path}: {name} differs from that of {first.path}; prepare the split again")
         if part.get("last") and number < len(files) - 1:
             raise InputError(f"{files[number + 1].path}: comes after the last part, {file.path}; remove it")
@@ -180,11 +201,9 @@ def verify(path: Path) -> list[str]:
 
 def _verify_file(path: Path) -> list[str]:
     try:
-        intact = Header.read(path).sha256 == sha256_of_content(path)
-        file = StoreFile(path)
-        faults = file.damaged_items() if intact or file.attributes["reader"] == "store" else []
+        faults = StoreFile(path).damaged_items()
+        if faults or Header.read(path).sha256 == sha256_of_content(path):
+            return faults
     except InputError as e:
         return [str(e)]
-    if faults or intact:
-        return faults
-    return [f"{path}: damaged outside of features and images: in ids, manifest rows, offsets or HDF5's own structure"]
+    return [f"{path}: damaged in HDF5's own structure, which this software does not read; prepare the split again"]

@@ -5,7 +5,7 @@ lock, from any number of processes. Items of unequal length are one dataset of a
 one of offsets (items + 1) and, for the large ones, one of CRC32s:
 
     logmel    (frames, 40) float16|float32   logmel_offsets    logmel_crc32     by utterance
-    manifest  (bytes,) uint8, JSON           manifest_offsets                   by utterance
+    manifest  (bytes,) uint8, JSON           manifest_offsets  manifest_crc32   by utterance
     ids       (bytes,) uint8, UTF-8          ids_offsets                        by utterance
     image     (bytes,) uint8, JPEG|PNG       image_offsets     image_crc32      by image
     image_ids (bytes,) uint8, UTF-8          image_ids_offsets                  by image
@@ -16,9 +16,13 @@ that they would have, and `logmel_crc32` is that of what the features are made f
 `source_row` (utterances,) int64, the row of each utterance in the files of 2020.
 
 The file begins with a header of ours in HDF5's user block: a line of JSON with the attributes, the
-place of every dataset, the size of the file and the SHA-256 of all that follows. Stores are read by
-their header alone, never through the HDF5 library, which may hang on a flipped bit and follows links
-to other files; for everyone else it is an ordinary HDF5 file.
+place of every dataset, the SHA-256 of every column (every dataset but `logmel`, `manifest` and `image`),
+the size of the file and the SHA-256 of all that follows. Stores are read by their header alone, never
+through the HDF5 library, which may hang on a flipped bit and follows links to other files; for
+everyone else it is an ordinary HDF5 file.
+
+Nothing is used that is not as it was prepared: the header has a checksum of its own, columns are
+compared with the header when the file is opened, an item with its CRC32 whenever it is read.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ import json
 import os
 import weakref
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import pairwise
@@ -36,12 +40,14 @@ from pathlib import Path
 
 import numpy as np
 
+from resdavenet_vq import files
 from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.data import features, sources
 from resdavenet_vq.data.store_format import HEADER_LENGTH, RAGGED, WITH_CRC32, Header, datasets_inside, layout
 from resdavenet_vq.errors import InputError
 
 _LINUX_READS = 0x7FFFF000  # the most bytes that one call reads on Linux
+_ITEMS = {"logmel": "features of utterance", "manifest": "manifest row of utterance", "image": "image"}
 
 
 class StoreFile:
@@ -50,23 +56,34 @@ class StoreFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         header = Header.read(path)
-        self.attributes, self.sha256, self._places = header.attributes, header.sha256, header.places
+        self.attributes, self._places = header.attributes, header.places
         if self.attributes["complete"] is not True:
             raise self._error("is incomplete")
         self._check_settings()
         self.precision = np.dtype(self.attributes["precision"]).newbyteorder("<")
         self._source = sources.open_source(self.attributes)
-        self._descriptor = os.open(path, os.O_RDONLY)
-        weakref.finalize(self, os.close, self._descriptor)
+        self._file = files.open_regular(path)
+        weakref.finalize(self, self._file.close)
         self._check_places(header.size)
-        self._offsets = {name: self._whole(f"{name}_offsets") for name in RAGGED}
-        self.image_index = self._whole("image_index")
-        self.n_samples = self._whole("n_samples")
+        self._columns = {name: self._column(name) for name in self._places if name not in WITH_CRC32}
+        self._offsets = {name: self._columns[f"{name}_offsets"] for name in RAGGED}
+        self.crc32 = {name: self._columns[f"{name}_crc32"] for name in WITH_CRC32}
+        """Checksums of the items, by the names in WITH_CRC32."""
+        self.image_index, self.n_samples = self._columns["image_index"], self._columns["n_samples"]
+        self._source_row = self._columns.get("source_row")
+        """(utterances,): the row of each in the corpus, where its source needs it."""
         self._check_consistency()
         self.n_frames = np.diff(self._offsets["logmel"])
 
     def __len__(self) -> int:
         return len(self.image_index)
+
+    @cached_property
+    def sha256(self) -> str:
+        """See `Store.sha256`."""
+        meaning = {name: self.attributes[name] for name in ("reader", "precision", "features_hash", "max_frames")}
+        columns = {name: self._places[name].sha256 for name in self._columns}
+        return hashlib.sha256(json.dumps([meaning, columns], sort_keys=True).encode()).hexdigest()
 
     @cached_property
     def ids(self) -> list[str]:
@@ -108,35 +125,24 @@ class StoreFile:
 
     def utterance(self, number: int) -> Utterance:
         """The manifest row of an utterance."""
+        row = self._item("manifest", number)
         try:
-            return Utterance.from_dict(json.loads(self._item("manifest", number)))
+            return Utterance.from_dict(json.loads(row))
         except (ValueError, RecursionError, InputError):
-            raise self._error(f"the manifest row of utterance {number} is damaged") from None
+            raise self._error(f"{self._name('manifest', number)} is no row of a manifest") from None
 
-    def damaged_items(self) -> list[str]:
-        """One line for each damaged item: features or images that have changed or cannot be read."""
+    def damaged_items(self, names: Sequence[str] = WITH_CRC32) -> list[str]:
+        """One line for each damaged item of these datasets: it has changed, or cannot be read."""
+        readers: dict[str, Callable[[int], object]]
+        readers = {"logmel": self.logmel, "manifest": self.utterance, "image": self.image}
         faults: list[str] = []
-        for name, ids, what in (("logmel", self.ids, "features of utterance"), ("image", self.image_ids, "image")):
-            for number, expected in enumerate(self.crc32[name].tolist()):
-                if self._source is None:
-                    if zlib.crc32(self._item(name, number)) != expected:
-                        faults.append(f"{self.path}: {what} {ids[number]} (number {number}) damaged")
-                    continue
+        for name in names:
+            for number in range(len(self.crc32[name])):
                 try:
-                    self.logmel(number) if name == "logmel" else self.image(number)
+                    readers[name](number)
                 except InputError as e:
                     faults.append(str(e))
-        return faults
-
-    @cached_property
-    def crc32(self) -> dict[str, np.ndarray]:
-        """Checksums of features and images, by the names in WITH_CRC32."""
-        return {name: self._whole(f"{name}_crc32") for name in WITH_CRC32}
-
-    @cached_property
-    def _source_row(self) -> np.ndarray | None:
-        """(utterances,): the row of each in the corpus, where its source needs it."""
-        return self._whole("source_row") if "source_row" in self._places else None
+        return list(dict.fromkeys(faults))  # all that needs a damaged manifest row tells of it
 
     @cached_property
     def _first_to_show(self) -> np.ndarray:
@@ -158,29 +164,41 @@ class StoreFile:
             raise InputError(f"{e}; {self.path} was prepared from it: {remedy}") from None
 
     def _item(self, name: str, number: int) -> bytes:
+        """The bytes of an item, which are those that were prepared."""
         start, end = self._offsets[name][number : number + 2].tolist()
         place = self._places[name]
-        return self._read(place.offset + start * place.row_size, (end - start) * place.row_size)
+        data = self._read(place.offset + start * place.row_size, (end - start) * place.row_size)
+        if zlib.crc32(data) != self.crc32[name][number]:
+            raise self._error(f"{self._name(name, number)} damaged")
+        return data
 
-    def _whole(self, name: str) -> np.ndarray:
+    def _name(self, name: str, number: int) -> str:
+        ids = self.image_ids if name == "image" else self.ids
+        return f"{_ITEMS[name]} {ids[number]} (number {number})"
+
+    def _column(self, name: str) -> np.ndarray:
+        """A whole column, whose bytes are those that were prepared."""
         place = self._places[name]
         data = self._read(place.offset, place.shape[0] * place.row_size)
+        if hashlib.sha256(data).hexdigest() != place.sha256:
+            raise self._error(f"{name} damaged, or of another store than the header")
         return np.frombuffer(data, place.dtype).reshape(place.shape)
 
     def _texts(self, name: str) -> list[str]:
-        everything, offsets = self._whole(name).tobytes(), self._offsets[name].tolist()
+        everything, offsets = self._columns[name].tobytes(), self._offsets[name].tolist()
         try:
             return [everything[start:end].decode() for start, end in pairwise(offsets)]
         except UnicodeDecodeError:
             raise self._error(f"{name} are damaged: not UTF-8") from None
 
     def _read(self, offset: int, size: int) -> bytes:
-        data = os.pread(self._descriptor, size, offset)
-        while len(data) < size:
-            more = os.pread(self._descriptor, min(size - len(data), _LINUX_READS), offset + len(data))
-            if not more:
-                raise self._error("was truncated while it was open")
-            data += more
+        with files.reading(self.path):
+            data = os.pread(self._file.fileno(), size, offset)
+            while len(data) < size:
+                more = os.pread(self._file.fileno(), min(size - len(data), _LINUX_READS), offset + len(data))
+                if not more:
+                    raise self._error("was truncated while it was open")
+                data += more
         return data
 
     def _check_settings(self) -> None:
@@ -199,7 +217,7 @@ class StoreFile:
             raise self._error("a dataset is missing") from None
         expected = layout(n, n_images, lengths, self.precision, reader)
         for name, place in places.items():
-            if place[1:] != expected.get(name):
+            if (place.shape, place.dtype) != expected.get(name):
                 raise self._error(f"{name} is {place.dtype}{list(place.shape)}, which does not fit the others")
             end = place.offset + place.shape[0] * place.row_size
             if min(place.shape) < 0 or place.offset < HEADER_LENGTH or end > size:

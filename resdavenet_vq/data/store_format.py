@@ -1,4 +1,4 @@
-"""The header of a store: its attributes, and the place, shape and type of every dataset."""
+"""The header of a store: its attributes, and the place, shape, type and digest of every dataset."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from resdavenet_vq import files
 from resdavenet_vq.data import features, sources
 from resdavenet_vq.errors import InputError
 
-FORMAT = "resdavenet-vq store 1"
+FORMAT = "resdavenet-vq store 2"
+_EARLIER = ("resdavenet-vq store 1",)
 HEADER_LENGTH = 8192
 _KEYS = {"reader", "release", "precision", "features", "features_hash", "max_frames", "command", "versions", "complete"}
 PART = "part"  # a further attribute of a part of a split, see `parts`
@@ -23,16 +25,21 @@ PART = "part"  # a further attribute of a part of a split, see `parts`
 BY_UTTERANCE = ("logmel", "manifest", "ids")
 BY_IMAGE = ("image", "image_ids")
 RAGGED = (*BY_UTTERANCE, *BY_IMAGE)
-WITH_CRC32 = ("logmel", "image")
+WITH_CRC32 = ("logmel", "manifest", "image")
+"""Those whose items have a CRC32 each; every other dataset, a column, has a digest in the header."""
+OUTSIDE = ("logmel", "image")
+"""Those that are not in a store with a reader other than `store`."""
 _DTYPES = {text: np.dtype(text) for text in ("<f2", "<f4", "<i8", "<u4", "|u1")}
 
 
 class Place(NamedTuple):
-    """Where a dataset is in the file, in bytes."""
+    """Where a dataset is in the file, in bytes, and what it holds."""
 
     offset: int
     shape: tuple[int, ...]
     dtype: np.dtype
+    sha256: str = ""
+    """Of a column's bytes; empty for items, which have a CRC32 each."""
 
     @property
     def row_size(self) -> int:
@@ -52,7 +59,10 @@ class Header(NamedTuple):
 
     def to_bytes(self) -> bytes:
         """The header as it is in the file, with a checksum of its own."""
-        places = {name: [place.offset, list(place.shape), place.dtype.str] for name, place in self.places.items()}
+        places = {
+            name: [place.offset, list(place.shape), place.dtype.str, place.sha256]
+            for name, place in self.places.items()
+        }
         content = {"bytes": self.size, "sha256": self.sha256, "attributes": self.attributes, "datasets": places}
         text = f"{FORMAT}\n{json.dumps(content, sort_keys=True)}\n".encode()
         header = text + hashlib.sha256(text).hexdigest().encode() + b"\n"
@@ -62,14 +72,15 @@ class Header(NamedTuple):
     @classmethod
     def read(cls, path: Path) -> Header:
         """The header of a store. Raises InputError unless it is sound and the file has the size that it states."""
-        try:
-            with path.open("rb") as f:
+        with files.reading(path):
+            if not path.exists():
+                raise InputError(f"{path}: no such file; prepare the split first")
+            with files.open_regular(path) as f:
                 head, size = f.read(HEADER_LENGTH), os.fstat(f.fileno()).st_size
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file; prepare the split first") from None
-        except OSError as e:
-            raise InputError(f"{path}: cannot be read ({e.strerror or e})") from None
-        if head.partition(b"\n")[0] != FORMAT.encode():
+        name = head.partition(b"\n")[0]
+        if name in map(str.encode, _EARLIER):
+            fault = "was prepared by an earlier version, whose stores this one does not read"
+        elif name != FORMAT.encode():
             fault = "is no store of this software"
         elif (header := cls._parse(head)) is None:
             fault = "the header is damaged"
@@ -85,8 +96,8 @@ class Header(NamedTuple):
         try:
             content = json.loads(head.split(b"\n")[1])
             places = {
-                name: Place(int(at), tuple(map(int, shape)), _DTYPES[dtype])
-                for name, (at, shape, dtype) in content["datasets"].items()
+                name: Place(int(at), tuple(map(int, shape)), _DTYPES[dtype], str(digest))
+                for name, (at, shape, dtype, digest) in content["datasets"].items()
             }
             attributes = dict(content["attributes"])
             header = cls(int(content["bytes"]), str(content["sha256"]), attributes, places)
@@ -103,7 +114,7 @@ type Layout = dict[str, tuple[tuple[int, ...], np.dtype]]
 
 def datasets_inside(reader: str) -> tuple[str, ...]:
     """Those of RAGGED whose elements are in the store itself."""
-    return tuple(name for name in RAGGED if reader == "store" or name not in WITH_CRC32)
+    return tuple(name for name in RAGGED if reader == "store" or name not in OUTSIDE)
 
 
 def layout(n_utterances: int, n_images: int, lengths: Mapping[str, int], precision: np.dtype, reader: str) -> Layout:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import tempfile
 import zlib
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import h5py
 import numpy as np
@@ -21,6 +22,7 @@ from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.data import features
 from resdavenet_vq.data import store_format as header
 from resdavenet_vq.data.store_file import StoreFile, sha256_of_content
+from resdavenet_vq.errors import InputError
 
 _BLOCK = 1 << 20
 
@@ -45,12 +47,12 @@ class _Column:
         self.file.write(data)
         self.ends.append(self.ends[-1] + (len(data) if length is None else length))
 
-    def copy_to(self, out: BinaryIO, numbers: list[int] | None = None) -> None:
-        """Writes all items, or those chosen, at the position of `out`."""
+    def blocks(self, numbers: list[int] | None = None) -> Iterator[bytes]:
+        """The bytes of all items, or of those chosen."""
         stretches = [(0, self.ends[-1])] if numbers is None else [(self.ends[n], self.ends[n + 1]) for n in numbers]
         for start, end in stretches:
             self.file.seek(start)
-            out.writelines(self.file.read(min(_BLOCK, end - position)) for position in range(start, end, _BLOCK))
+            yield from (self.file.read(min(_BLOCK, end - position)) for position in range(start, end, _BLOCK))
 
 
 class StoreWriter:
@@ -99,7 +101,7 @@ class StoreWriter:
         else:
             self._append("logmel", np.ascontiguousarray(logmel, self._precision).tobytes())
             self._source_row.append(-1)
-        self._columns["manifest"].append(json.dumps(utterance.to_dict(), ensure_ascii=False).encode())
+        self._append("manifest", json.dumps(utterance.to_dict(), ensure_ascii=False).encode())
         self._columns["ids"].append(utterance.id.encode())
         self._n_samples.append(n_samples)
         self._image_of.append(-1 if utterance.image_id is None else self._numbers[utterance.image_id])
@@ -129,8 +131,12 @@ class StoreWriter:
                 numbers = self._write(tmp, attributes)
             except RuntimeError as e:  # HDF5's way to say that a write failed
                 raise OSError(errno.EIO, str(e).splitlines()[0]) from None
-            written = StoreFile(tmp)
-            if attributes["reader"] == "store" and (faults := written.damaged_items()):
+            inside = header.datasets_inside(attributes["reader"])
+            try:
+                faults = StoreFile(tmp).damaged_items([name for name in header.WITH_CRC32 if name in inside])
+            except InputError as e:
+                faults = [str(e)]
+            if faults:
                 raise OSError(errno.EIO, f"what was read back is not what was written: {faults[0]}")
         return numbers
 
@@ -143,6 +149,7 @@ class StoreWriter:
             "image_index": np.array([new_number[n] for n in self._image_of]),
             "source_row": np.array(self._source_row),
             "logmel_crc32": np.array(self._crc32["logmel"]),
+            "manifest_crc32": np.array(self._crc32["manifest"]),
             "image_crc32": np.array(self._crc32["image"])[images],
         }
         for name, column in self._columns.items():
@@ -151,16 +158,20 @@ class StoreWriter:
         lengths = {name: int(small[f"{name}_offsets"][-1]) for name in header.datasets_inside(attributes["reader"])}
         datasets = header.layout(len(self._n_samples), len(images), lengths, self._precision, attributes["reader"])
         offsets = _make_file(path, datasets, attributes)
+        places = {}
         with path.open("r+b") as out:
-            for name, offset in offsets.items():
-                out.seek(offset)
-                if name in self._columns:
-                    self._columns[name].copy_to(out, chosen[name])
-                else:
-                    out.write(small[name].astype(datasets[name][1]).tobytes())
+            for name, (shape, dtype) in datasets.items():
+                out.seek(offsets[name])
+                ragged = self._columns.get(name)
+                blocks = ragged.blocks(chosen[name]) if ragged else [small[name].astype(dtype).tobytes()]
+                digest = None if name in header.WITH_CRC32 else hashlib.sha256()
+                for block in blocks:
+                    out.write(block)
+                    if digest:
+                        digest.update(block)
+                places[name] = header.Place(offsets[name], shape, dtype, digest.hexdigest() if digest else "")
         with h5py.File(path, "r+") as file:
             file.attrs.modify("complete", np.True_)
-        places = {name: header.Place(offsets[name], shape, dtype) for name, (shape, dtype) in datasets.items()}
         head = header.Header(path.stat().st_size, sha256_of_content(path), {**attributes, "complete": True}, places)
         with path.open("r+b") as out:
             out.write(head.to_bytes())

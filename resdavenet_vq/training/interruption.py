@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterable
 from types import FrameType
 from typing import Any, Self
 
+from resdavenet_vq.data.dataset import without_traceback
 from resdavenet_vq.errors import InputError
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -78,7 +79,7 @@ def shielded[T](batches: Iterable[T]) -> Generator[T]:
     try:
         yield from iterator
     except InputError as e:  # from a worker, its text contains the worker's traceback
-        raise InputError(str(e).rpartition("InputError: ")[2].strip()) from None
+        raise without_traceback(e) from None
     finally:
         # a DataLoader's iterator ends its workers when it is collected, but the traceback of an error may keep it alive
         if shutdown := getattr(iterator, "_shutdown_workers", None):

@@ -223,6 +223,13 @@ def test_a_part_may_have_no_usable_row(manifest, tmp_path):
         Store(tmp_path / "train/0.h5")
 
 
+def of_another_split(folder, manifest):
+    """The same part of a split of other rows, prepared with the same settings."""
+    others = [replace(u, id=f"other-{u.id}") for u in manifest.utterances]
+    in_parts(replace(manifest, utterances=others), folder.with_name("other"), 3, 10)
+    shutil.copy(folder.with_name("other") / "1.h5", folder)
+
+
 def remove(number):
     return lambda folder, _: (folder / f"{number}.h5").unlink()
 
@@ -248,6 +255,7 @@ def other_picture(folder, manifest):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (of_another_split, r"1\.h5: is part of another split than \S+0\.h5; .*prepare the split again"),
         (remove(0), r"0\.h5: no such file"),
         (remove(1), r"1\.h5: no such file"),
         (remove(2), r"2\.h5: no such file, and \S+1\.h5 is not the last part"),

@@ -1,5 +1,9 @@
+import contextlib
+import dataclasses
 import hashlib
 import json
+import os
+import pickle
 import shutil
 import time
 import tracemalloc
@@ -12,6 +16,7 @@ import oracles.data as oracle_data
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles.data import assert_same_store, prepared, write_release
 
 from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.data import features, store_writer
@@ -20,6 +25,8 @@ from resdavenet_vq.data.store import Store, verify
 from resdavenet_vq.data.store_format import FORMAT, HEADER_LENGTH, Header
 from resdavenet_vq.data.store_writer import StoreWriter
 from resdavenet_vq.errors import InputError
+
+OUTSIDE = ("files", "release_2020")
 
 
 def forge(path, change):
@@ -68,53 +75,240 @@ def test_closed_stores_leave_no_descriptor(store_path):
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def test_every_flipped_bit_is_found(copy):
-    whole = bytearray(copy.read_bytes())
-    random = np.random.default_rng(0)
-    missed = []
+def flips(path, n, seed=0):
+    """Flips n bits of a file, one at a time, a third of them in its header and in HDF5's structure; yields the places."""
+    whole, random = path.read_bytes(), np.random.default_rng(seed)
+    some = n // 6
     places = [
-        *random.integers(0, len(whole), 100),
-        *random.integers(0, 12_000, 60),
-        *random.integers(len(whole) - 6000, len(whole), 40),
+        *random.integers(0, len(whole), n - 2 * some),
+        *random.integers(0, 12_000, some),
+        *random.integers(len(whole) - 6000, len(whole), some),
     ]
-    with copy.open("r+b") as f:
+    with path.open("r+b") as f:
         for place in map(int, places):
             f.seek(place)
             f.write(bytes([whole[place] ^ (1 << random.integers(8))]))
             f.flush()
-            if not verify(copy):
-                missed.append(place)
+            yield place
             f.seek(place)
             f.write(whole[place : place + 1])
             f.flush()
-    assert missed == []
+
+
+def all_that_is_read(path):
+    """Everything that a store gives, by what it is called; what raises InputError is left out."""
+    found = {}
+
+    def keep(name, read):
+        with contextlib.suppress(InputError):
+            found[name] = read()
+
+    keep("store", lambda: Store(path))
+    if store := found.pop("store", None):
+        for name in ("ids", "image_ids", "attributes", "precision", "sha256"):
+            keep(name, lambda name=name: getattr(store, name))
+        for name in ("image_index", "n_frames", "n_samples"):
+            keep(name, lambda name=name: getattr(store, name).tolist())
+        for i in range(len(store)):
+            keep(f"logmel {i}", lambda i=i: store.logmel(i).tobytes())
+            keep(f"utterance {i}", lambda i=i: store.utterance(i))
+        for i in range(len(store.image_ids)):
+            keep(f"image {i}", lambda i=i: store.image(i))
+    return found
+
+
+def is_read(path):
+    """A function: whether a byte of a store is of the header or of a dataset, and not of HDF5's structure."""
+    with h5py.File(path) as f:
+        places = [(d.id.get_offset(), d.id.get_storage_size()) for d in f.values() if d.size]
+    stretches = [(0, HEADER_LENGTH), *places]
+    return lambda place: any(start <= place < start + size for start, size in stretches)
+
+
+def test_every_flipped_bit_is_found(copy):
+    assert [place for place in flips(copy, 1000) if not verify(copy)] == []
     assert verify(copy) == []
 
 
-def test_verify_names_what_is_damaged(copy, store):
-    with h5py.File(copy) as f:
-        logmel, image, ids = (f[name].id.get_offset() for name in ("logmel", "image", "ids"))
-    whole = copy.read_bytes()
+@pytest.mark.parametrize(
+    ("reader", "n"),
+    [
+        ("store", 1000),
+        *((reader, 200) for reader in OUTSIDE),
+        *(pytest.param(reader, 1000, marks=pytest.mark.thorough) for reader in OUTSIDE),
+    ],
+)
+def test_a_flipped_bit_never_gives_another_value(manifest, tmp_path, reader, n):
+    release = write_release(tmp_path / "release", manifest.utterances) if reader == "release_2020" else None
+    path = prepared(manifest, tmp_path, reader=reader, release=release).path
+    sound, used = all_that_is_read(path), is_read(path)
+    assert len(sound) == 8 + 2 * len(manifest.utterances) + len(sound["image_ids"])
+    others, unnoticed = [], []
+    for place in flips(path, n):
+        found = all_that_is_read(path)
+        others += [(place, name) for name, value in found.items() if value != sound[name]]
+        unnoticed += [place] * (used(place) and len(found) == len(sound))
+    assert (others, unnoticed) == ([], [])
+    assert all_that_is_read(path) == sound
 
-    def damaged(place):
-        copy.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        return verify(copy)
 
-    assert damaged(logmel) == [f"{copy}: features of utterance utt-0 (number 0) damaged"]
-    assert damaged(image) == [f"{copy}: image {store.image_ids[0]} (number 0) damaged"]
-    assert len(damaged(ids)) == 1
-    assert "damaged outside" in damaged(ids)[0]
-    assert verify(copy.with_name("none.h5")) == [f"{copy.with_name('none.h5')}: no such file; prepare the split first"]
+def place_in(path, name):
+    """Where a dataset begins in the file."""
+    with h5py.File(path) as f:
+        return f[name].id.get_offset()
 
 
-@pytest.mark.parametrize("fraction", [0, 1e-4, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.9999])
-def test_truncated_files_are_refused_at_once(copy, fraction):
-    with copy.open("r+b") as f:
-        f.truncate(int(copy.stat().st_size * fraction))
-    start = time.monotonic()
-    with pytest.raises(InputError, match=r"copy\.h5: .*prepare the split again"):
+def overwrite(path, place, data):
+    with path.open("r+b") as f:
+        f.seek(place)
+        f.write(data)
+
+
+def flip(path, place):
+    overwrite(path, place, bytes([path.read_bytes()[place] ^ 1]))
+
+
+ITEMS = {
+    "logmel": "features of utterance utt-0 (number 0) damaged",
+    "manifest": "manifest row of utterance utt-0 (number 0) damaged",
+    "image": "image 0.jpg (number 0) damaged",
+}
+COLUMNS = ("ids", "image_ids", "image_index", "n_samples", "ids_offsets", "logmel_offsets", "manifest_offsets")
+COLUMNS += ("image_offsets", "image_ids_offsets", "logmel_crc32", "manifest_crc32", "image_crc32")
+
+
+@pytest.mark.parametrize("name", [*ITEMS, *COLUMNS])
+def test_what_is_damaged_is_named(copy, name):
+    flip(copy, place_in(copy, name))
+    what = ITEMS.get(name, f"{name} damaged, or of another store than the header")
+    fault = f"{copy}: {what}; prepare the split again"
+    assert verify(copy) == [fault]
+    read = {"logmel": Store.logmel, "manifest": Store.utterance, "image": Store.image}.get(name, Store.index)
+    with pytest.raises(InputError) as caught:
+        read(Store(copy), 0)
+    assert str(caught.value) == fault
+
+
+def test_all_damaged_items_are_named(copy):
+    place = place_in(copy, "logmel")
+    overwrite(copy, place, bytes(7000))
+    faults = verify(copy)
+    assert len(faults) == 3
+    assert [fault.split()[4] for fault in faults] == ["utt-0", "utt-1", "utt-2"]
+
+
+def test_damage_of_what_is_not_read_is_found(copy, store):
+    flip(copy, HEADER_LENGTH + 5)
+    assert verify(copy) == [
+        f"{copy}: damaged in HDF5's own structure, which this software does not read; prepare the split again"
+    ]
+    assert_same_store(Store(copy), store)
+    none = copy.with_name("none.h5")
+    assert verify(none) == [f"{none}: no such file; prepare the split first"]
+
+
+@pytest.fixture
+def twin(manifest, tmp_path):
+    """A store of the same sizes as that of `manifest`, with other features, images and rows."""
+    random = np.random.default_rng(1)
+
+    store = prepared(manifest, tmp_path, "sound")
+    with StoreWriter(tmp_path, "float16") as writer:
+        for i in range(len(store)):
+            utterance, number = store.utterance(i), int(store.image_index[i])
+            if number >= 0:
+                writer.add_image(utterance.image_id, random.bytes(len(store.image(number))))
+            row = dataclasses.replace(utterance, text=utterance.text and utterance.text[::-1])
+            writer.add(row, store.logmel(i)[::-1], int(store.n_samples[i]))
+        writer.write(tmp_path / "twin.h5", 2048, store.attributes["command"])
+    return tmp_path / "twin.h5"
+
+
+def test_other_data_behind_the_same_header_is_refused(copy, store, twin):
+    assert twin.stat().st_size == copy.stat().st_size
+    assert Store(twin).sha256 != store.sha256
+    whole, other = copy.read_bytes(), twin.read_bytes()
+    overwrite(copy, HEADER_LENGTH, other[HEADER_LENGTH:])
+    with pytest.raises(InputError, match=r"copy\.h5: \w+_crc32 damaged, or of another store than the header"):
         Store(copy)
-    assert time.monotonic() - start < 1
+    for name, read in (("logmel", Store.logmel), ("image", Store.image), ("manifest", Store.utterance)):
+        copy.write_bytes(whole)
+        start = place_in(copy, name)
+        size = h5py.File(copy)[name].id.get_storage_size()
+        overwrite(copy, start, other[start : start + size])
+        for i in range(len(store.image_ids)):
+            with pytest.raises(InputError, match=r"copy\.h5: .*damaged; prepare the split again"):
+                read(Store(copy), i)
+
+
+def test_the_checksum_is_of_all_that_is_read(manifest, store, twin, tmp_path):
+    """It differs where anything that is read does, and where the same bytes mean something else; in nothing else."""
+    again = prepared(manifest, tmp_path, "again")
+    assert again.sha256 == store.sha256
+    flip(again.path, HEADER_LENGTH + 5)
+    assert Store(again.path).sha256 == store.sha256
+    rows = [dataclasses.replace(manifest.utterances[0], text="another"), *manifest.utterances[1:]]
+    others = [
+        Store(twin),
+        prepared(dataclasses.replace(manifest, utterances=rows), tmp_path, "b"),
+        prepared(manifest, tmp_path, "c", precision="float32"),
+        prepared(manifest, tmp_path, "d", max_frames=2047),
+        prepared(manifest, tmp_path, "e", reader="files"),
+        prepared(manifest, tmp_path, "f", reader="files", precision="float32"),
+    ]
+    assert len({store.sha256, *(other.sha256 for other in others)}) == 7
+
+
+def test_a_store_that_is_replaced_does_not_change_under_its_readers(copy, twin):
+    open_before = Store(copy)
+    pickled, features = pickle.dumps(open_before), open_before.logmel(0).tobytes()
+    twin.replace(copy)
+    assert open_before.logmel(0).tobytes() == features
+    with pytest.raises(InputError, match=r"copy\.h5: was replaced while it was open; run the same command again"):
+        pickle.loads(pickled)
+
+
+def test_stores_of_an_earlier_version_are_named_as_such(copy):
+    overwrite(copy, 0, b"resdavenet-vq store 1")
+    with pytest.raises(InputError, match=r"was prepared by an earlier version, .*; prepare the split again"):
+        Store(copy)
+    assert len(verify(copy)) == 1
+
+
+@pytest.mark.parametrize("read", [Store, verify])
+def test_a_pipe_is_refused_at_once(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe.h5")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "folder/0.h5")
+    for path, name in ((tmp_path / "pipe.h5", "pipe"), (tmp_path / "folder", "0")):
+        with pytest.raises(InputError, match=rf"{name}\.h5: is no regular file"):
+            raise InputError(*verify(path)) if read is verify else Store(path)
+
+
+def test_truncated_files_are_refused_at_once(copy):
+    whole = copy.stat().st_size
+    fractions = [0, 1e-4, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.9999, *np.random.default_rng(0).random(200)]
+    for fraction in sorted(fractions, reverse=True):
+        os.truncate(copy, int(whole * fraction))
+        start = time.monotonic()
+        with pytest.raises(InputError, match=r"copy\.h5: .*prepare the split again"):
+            Store(copy)
+        assert time.monotonic() - start < 1
+        assert len(verify(copy)) == 1
+
+
+def test_a_file_truncated_while_it_is_open_is_refused(copy, store):
+    whole = copy.read_bytes()
+    for size in np.random.default_rng(0).integers(0, len(whole), 100).tolist():
+        copy.write_bytes(whole)
+        opened = Store(copy)
+        os.truncate(copy, size)
+        for i in range(len(store)):
+            if size < place_in(store.path, "logmel") + 80 * int(store.n_frames[: i + 1].sum()):
+                with pytest.raises(InputError, match=r"copy\.h5: was truncated while it was open"):
+                    opened.logmel(i)
+            else:
+                assert opened.logmel(i).tobytes() == store.logmel(i).tobytes()
 
 
 def test_a_tail_of_zeros_is_found(copy):
@@ -152,6 +346,7 @@ def element(name, number, value):
         at = values["datasets"][name][0] - HEADER_LENGTH
         array = np.frombuffer(content, "<i8", values["datasets"][name][1][0], at)
         array[number] = value
+        values["datasets"][name][3] = hashlib.sha256(array).hexdigest()
 
     return change
 
@@ -182,7 +377,7 @@ def attribute(name, value):
         (entry("image_offsets", 1, [0]), "does not fit"),
         (lambda values, _: values["datasets"].pop("manifest"), "a dataset is missing"),
         (lambda values, _: values["datasets"].pop("n_samples"), "a dataset is missing"),
-        (lambda values, _: values["datasets"].update(more=[9000, [1], "<i8"]), "more is int64"),
+        (lambda values, _: values["datasets"].update(more=[9000, [1], "<i8", ""]), "more is int64"),
         (lambda values, _: values.pop("datasets"), "the header is damaged"),
         (lambda values, _: values.update(bytes=10**30), "truncated or changed"),
         (element("logmel_offsets", 1, -5), "offsets of logmel are damaged"),
@@ -236,8 +431,10 @@ def test_header_and_hdf5_agree(store):
     with h5py.File(store.path) as f:
         assert set(f) == set(places)
         for name, dataset in f.items():
-            assert (dataset.shape, dataset.dtype) == places[name][1:]
+            assert (dataset.shape, dataset.dtype) == places[name][1:3]
             assert dataset.id.get_offset() == places[name].offset
+            is_column = name not in ("logmel", "manifest", "image")
+            assert places[name].sha256 == (hashlib.sha256(dataset[()]).hexdigest() if is_column else "")
         assert json.loads(f.attrs["features"]) == store.attributes["features"] == features.SETTINGS
         assert f.attrs["max_frames"] == store.attributes["max_frames"] == 2048
         assert f.attrs["complete"]
@@ -284,7 +481,7 @@ def test_a_write_that_reads_back_differently_leaves_nothing(tmp_path, monkeypatc
     with StoreWriter(tmp_path, "float16") as writer:
         writer.add(oracle_data.utterance("a"), np.zeros((3, 40)), 480)
         monkeypatch.undo()
-        with pytest.raises(OSError, match=r"what was read back is not what was written: .*features of utterance a"):
+        with pytest.raises(InputError, match=r"what was read back is not what was written: .*features of utterance a"):
             writer.write(path, 2048, "test")
     assert path.read_text() == "earlier"
     assert list(tmp_path.iterdir()) == [path]
