@@ -14,8 +14,9 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -212,7 +213,7 @@ def reading(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot be read ({e.strerror or e})") from None
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """The file, opened to read its bytes.
 
     Raises InputError naming it, at once, for a pipe, a device, a folder or a socket, and where it cannot be read.
