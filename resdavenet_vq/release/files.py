@@ -13,7 +13,6 @@ import io
 import math
 import pickle
 import pickletools
-import stat
 import tarfile
 import zipfile
 import zlib
@@ -26,6 +25,7 @@ from typing import IO, Any, Never, cast
 import torch
 from torch import Tensor
 
+from resdavenet_vq.archive import SmallReads, fault, open_zip
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.model.checkpoint import read_tensors
 from resdavenet_vq.release.archives import ARGUMENTS, AUDIO, IMAGE, PROGRESS
@@ -198,14 +198,11 @@ def _read_members(members: _Members, root: str, path: Path) -> dict[str, bytes]:
 
 @contextmanager
 def _zip(path: Path) -> Iterator[_Members]:
-    with zipfile.ZipFile(path) as archive:
-        infos = archive.infolist()
-        _check_size(len(infos), sum(info.file_size for info in infos), MOST_UNPACKED)
+    with path.open("rb") as file, open_zip(file, largest=MOST_UNPACKED, most=MOST_MEMBERS) as archive:
         members: _Members = {}
-        for info in infos:
-            kind = stat.S_IFMT(info.external_attr >> 16)
-            if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or info.flag_bits & 1:
-                raise ValueError(f"{info.filename!r} is not a plain file")
+        for info in archive.infolist():
+            if problem := fault(info):
+                raise ValueError(f"{info.orig_filename!r} {problem}")
             _add(members, info.filename, None if info.is_dir() else partial(archive.open, info))
         yield members
 
@@ -215,7 +212,10 @@ def _tar(path: Path) -> Iterator[_Members]:
     with path.open("rb") as f:
         start = f.read(2)
     opener: Any = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}.get(start, open)
-    with opener(path, "rb") as stream, tarfile.open(fileobj=cast("Any", _SmallReads(stream)), mode="r:") as archive:
+    with (
+        opener(path, "rb") as stream,
+        tarfile.open(fileobj=cast("Any", SmallReads(stream, CHUNK)), mode="r:") as archive,
+    ):
         members: _Members = {}
         unpacked = 0
         for n, info in enumerate(archive, start=1):
@@ -226,20 +226,6 @@ def _tar(path: Path) -> Iterator[_Members]:
             opener = cast("Callable[[], IO[Any]]", partial(archive.extractfile, info))  # of a plain file not None
             _add(members, info.name, None if info.isdir() else opener)
         yield members
-
-
-class _SmallReads:
-    """A file that refuses to read much at once: tarfile reads headers of any length as a whole."""
-
-    def __init__(self, file: Any) -> None:
-        self.seek, self.tell, self._read = file.seek, file.tell, file.read
-
-    def read(self, size: int) -> bytes:
-        """At most CHUNK bytes."""
-        if not 0 <= size <= CHUNK:
-            raise ValueError(f"a header of {size} bytes")
-        data: bytes = self._read(size)
-        return data
 
 
 def _add(members: _Members, name: str, opener: Callable[[], IO[Any]] | None) -> None:
