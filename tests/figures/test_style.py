@@ -69,7 +69,7 @@ def test_every_text_is_drawn_as_it_is(kind, tmp_path):
     table = pd.DataFrame(np.full((len(texts),) * 2, 20.0), texts, texts)
     intervals = [Interval(i / len(texts), (i + 1) / len(texts), text) for i, text in enumerate(texts)]
     segment = Segment(texts[0], np.zeros((129, 200)), [Row("words", intervals)], 0.0, 1.0)
-    for number, figure in enumerate([heat_map(table, texts[0], 2.0), contact_sheet([segment])]):
+    for number, figure in enumerate([heat_map(table, texts[0], 4.0), contact_sheet([segment])]):
         for form in style.FORMATS if kind == "all" and not number else ["svg"]:
             style.save(figure, tmp_path / f"{number}.{form}", alt=" ".join(texts))
         ET.parse(tmp_path / f"{number}.svg")
