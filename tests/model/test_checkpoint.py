@@ -4,6 +4,7 @@ import os
 import re
 import resource
 
+import numpy as np
 import pytest
 import torch
 
@@ -193,8 +194,10 @@ def test_a_card_that_is_no_card(folder, kind):
         assert len(str(e.value)) < 1000
 
 
-def test_a_fuzzed_card_gives_a_typed_error_or_the_model(folder):
-    """Each value of the card replaced by each of many others."""
+@pytest.mark.parametrize("share", [pytest.param(0.2), pytest.param(1, marks=pytest.mark.thorough)])
+def test_a_fuzzed_card_gives_a_typed_error_or_the_model(folder, share):
+    """Each value of the card replaced by each of many others, or a share of these cards."""
+    random = np.random.default_rng(0)
     path = folder / "model.json"
     whole = json.loads(path.read_text())
     others = [None, True, -1, 0, 2**70, 1e308, "", "x" * 1000, [], [[]], {}, {"a": {}}, "IMAGENET1K_V1"]
@@ -208,6 +211,8 @@ def test_a_fuzzed_card_gives_a_typed_error_or_the_model(folder):
     faults = []
     for place in [*places(whole)][1:]:
         for other in others:
+            if random.random() > share:
+                continue
             card = copy.deepcopy(whole)
             inner = card
             for key in place[:-1]:
@@ -218,7 +223,7 @@ def test_a_fuzzed_card_gives_a_typed_error_or_the_model(folder):
                 checkpoint.load(folder)
             except InputError as e:
                 faults.append(str(e))
-    assert len(faults) > 200
+    assert len(faults) > 200 * share
     assert max(map(len, faults)) < 5000
 
 
@@ -258,6 +263,28 @@ def test_forged_weights(folder, kind):
     change_card(folder, sha256=checkpoint.sha256(folder / "model.safetensors"))
     with pytest.raises(InputError, match=r"model\.safetensors: not (a file of tensors|a safetensors file|the weights)"):
         checkpoint.load(folder)
+
+
+@pytest.mark.parametrize("n", [pytest.param(40), pytest.param(1000, marks=pytest.mark.thorough)])
+def test_flips_in_the_weights_and_their_header(folder, n):
+    """Each is noticed; and where the checksum is made right, the header is refused or describes the same model."""
+    path, random = folder / "model.safetensors", np.random.default_rng(0)
+    whole, card = path.read_bytes(), (folder / "model.json").read_text()
+    header_end = 8 + int.from_bytes(whole[:8], "little")
+    refused = 0
+    for place, bit in zip(random.integers(header_end, size=n), random.integers(8, size=n), strict=True):
+        data = bytearray(whole)
+        data[place] ^= 1 << bit
+        path.write_bytes(data)
+        (folder / "model.json").write_text(card)
+        with pytest.raises(InputError, match="SHA-256 is"):
+            checkpoint.load(folder)
+        change_card(folder, sha256=checkpoint.sha256(path))
+        try:
+            checkpoint.load(folder)
+        except InputError:
+            refused += 1
+    assert refused > 0.9 * n
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "model.json"])

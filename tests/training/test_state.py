@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -217,6 +218,31 @@ def test_a_checkpoint_that_unpacks_to_more_than_it_has(tmp_path):
     (state.folder / "latest.json").write_text(json.dumps(manifest))
     with pytest.raises(InputError, match=r"would unpack to .* remove .* to train from the start"):
         state.load()
+
+
+@pytest.mark.parametrize("n", [pytest.param(100), pytest.param(1000, marks=pytest.mark.thorough)])
+def test_flips_in_a_checkpoint(tmp_path, n):
+    """Each is noticed; and where the checksum is made right, the result is a state or a typed error."""
+    state, random = State(tmp_path, {}), np.random.default_rng(0)
+    state.save(content(1))
+    path = state.folder / "checkpoint-000001.pt"
+    whole, latest = path.read_bytes(), (state.folder / "latest.json").read_text()
+    outcomes = Counter()
+    for place, bit in zip(random.integers(len(whole), size=n), random.integers(8, size=n), strict=True):
+        data = bytearray(whole)
+        data[place] ^= 1 << bit
+        path.write_bytes(data)
+        (state.folder / "latest.json").write_text(latest)
+        with pytest.raises(InputError, match="its bytes have changed"):
+            state.load()
+        manifest = {"number": 1, "file": path.name, "sha256": hashlib.sha256(data).hexdigest()}
+        (state.folder / "latest.json").write_text(json.dumps(manifest))
+        try:
+            outcomes[type(state.load())] += 1
+        except InputError:
+            outcomes[InputError] += 1
+    assert set(outcomes) <= {dict, InputError}
+    assert outcomes.total() == n
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "{", "", "[" * 100_000, '{"a":' * 2000 + "1" + "}" * 2000, None])
