@@ -185,6 +185,12 @@ def _lineage_faults(key: str, notations: Iterable[str], *, unique: bool = False)
 def read(values: Mapping[str, Any]) -> Config:
     """The checked configuration. Raises InputError with one line for every fault."""
     try:
-        return Config.model_validate_json(json.dumps(values, default=str))
+        text = json.dumps(values, default=str)
+    except (ValueError, RecursionError):  # Python writes no number of thousands of digits
+        raise InputError(
+            "The configuration has faults.\na number of thousands of digits, or values nested too deeply"
+        ) from None
+    try:
+        return Config.model_validate_json(text)
     except ValidationError as e:
         raise InputError("The configuration has faults.\n" + "\n".join(faults_of(Config, e, values))) from None

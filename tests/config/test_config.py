@@ -134,6 +134,10 @@ def test_a_number_that_overflows_is_named_with_its_dotted_key(key, value):
     assert len(text) < 400
 
 
+def test_numbers_of_thousands_of_digits():
+    assert "a number of thousands of digits" in fault(("training.seed", 10**5000))
+
+
 def test_every_number_has_a_largest():
     def numbers(schema, name=""):
         if isinstance(schema, dict):
