@@ -248,6 +248,8 @@ def read_json(path: Path) -> Any:
     Raises InputError with the line and column if it is malformed, and if it is no regular file, or holds a key twice in
     one object, NaN, infinity, a number of thousands of digits, or values nested too deeply to be read.
     """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, not a JSON file")
     with open_regular(path) as file, reading(path):
         data = file.read()
     try:
@@ -257,9 +259,9 @@ def read_json(path: Path) -> Any:
     except UnicodeDecodeError as e:
         raise InputError(f"{path}: not UTF-8 text (byte {e.start})") from None
     except RecursionError:
-        raise InputError(f"{path}: malformed JSON: nested too deeply") from None
+        raise InputError(f"{path}: cannot be read as JSON (nested too deeply)") from None
     except ValueError as e:
-        raise InputError(f"{path}: malformed JSON: {e}") from None
+        raise InputError(f"{path}: cannot be read as JSON ({e})") from None
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
