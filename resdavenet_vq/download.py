@@ -43,7 +43,7 @@ LONGEST = 86_400.0
 """Seconds after which a download is stopped, however fast it is; the same command resumes it."""
 
 ATTEMPTS = 4
-"""Attempts without a single new byte before giving up."""
+"""Attempts without LEAST new bytes before giving up."""
 
 WAIT = 2.0
 """Seconds before the second attempt; doubled before each further one."""

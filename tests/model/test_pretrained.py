@@ -3,6 +3,7 @@
 import hashlib
 import io
 import threading
+import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -197,3 +198,18 @@ def test_a_first_stage_starts_from_them_and_a_child_from_its_parent(tmp_path):
     checkpoint.save(tmp_path / "parent", first.model, {})
     child = Run.start(settings, (2,), Recipe(), training, tmp_path / "parent", torch.device("cpu"))
     assert torch.equal(child.model.image.trunk.conv1.weight, first.model.image.trunk.conv1.weight)
+
+
+def test_a_tensor_that_claims_more_than_it_has_and_a_file_that_unpacks_to_more(tmp_path):
+    file = tmp_path / "thin.pth"
+    torch.save(thin_state() | {"conv1.weight": torch.zeros(1).expand(1 << 40)}, file)
+    with pytest.raises(InputError, match=r"conv1\.weight is not a plain tensor"):
+        pretrained.load_trunk(encoder(**THIN, weights=str(file)))
+    torch.save(thin_state(), file)
+    with zipfile.ZipFile(file) as z:
+        entries = {name: z.read(name) for name in z.namelist()}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as z:
+        for name, data in entries.items():
+            z.writestr(name, data + bytes(1 << 24) * name.endswith("/0"))
+    with pytest.raises(InputError, match="not a file of tensors .would unpack to"):
+        pretrained.load_trunk(encoder(**THIN, weights=str(file)))
