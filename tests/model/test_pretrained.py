@@ -211,5 +211,5 @@ def test_a_tensor_that_claims_more_than_it_has_and_a_file_that_unpacks_to_more(t
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as z:
         for name, data in entries.items():
             z.writestr(name, data + bytes(1 << 24) * name.endswith("/0"))
-    with pytest.raises(InputError, match="not a file of tensors .would unpack to"):
+    with pytest.raises(InputError, match=r"not a file of tensors .would unpack to"):
         pretrained.load_trunk(encoder(**THIN, weights=str(file)))
