@@ -151,7 +151,7 @@ def test_imagenet_weights_are_downloaded_once(imagenet, resnet):
     assert pretrained.sha256_of(image) == hashlib.sha256(kept.read_bytes()).hexdigest()
 
 
-def test_a_damaged_download_and_a_damaged_copy_are_refused_before_parsing(imagenet, monkeypatch):
+def test_a_damaged_download_and_a_damaged_copy_are_refused(imagenet, monkeypatch):
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("parsed"))
     image, served, kept = imagenet
     good = served.read_bytes()
