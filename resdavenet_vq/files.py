@@ -16,8 +16,9 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -217,7 +218,7 @@ def reading(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot be read ({e.strerror or e})") from None
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """The file, opened to read its bytes.
 
     Raises InputError naming it, at once, for a pipe, a device, a folder or a socket, and where it cannot be read.
@@ -255,6 +256,8 @@ def read_json(path: Path) -> Any:
     twice, numbers that are not finite or have thousands of digits, halves of characters, deep nesting, and more than
     MAX_JSON_BYTES.
     """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, not a JSON file")
     with open_regular(path) as file, reading(path):
         data = file.read(MAX_JSON_BYTES + 1)
     if len(data) > MAX_JSON_BYTES:
@@ -271,7 +274,7 @@ def read_json(path: Path) -> Any:
     except UnicodeEncodeError:
         raise InputError(f"{path}: holds half of a character, which UTF-8 cannot write") from None
     except RecursionError:
-        raise InputError(f"{path}: nested too deeply") from None
+        raise InputError(f"{path}: cannot be read as JSON (nested too deeply)") from None
     except ValueError as e:
         raise InputError(f"{path}: cannot be read as JSON ({e})") from None
     return value
@@ -292,8 +295,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as f:
+    """The SHA-256 of a file, in hexadecimal. Raises InputError if it does not exist or is no regular file."""
+    with open_regular(path) as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 

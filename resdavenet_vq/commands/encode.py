@@ -94,9 +94,8 @@ def encode(
 
     if out is None and format in ("textgrid", "npy"):
         raise InputError(f"--format {format} needs --out, a folder for the files")
+    exports.check_stems(files, distinct=out is not None)
     encoder = load_model(model, precision=precision)
-    if out is not None:
-        exports.check_stems(files)
     for file in files:
         units = encoder.encode_layers(file, layer or (), frame_time=frame_time)
         if out is None:

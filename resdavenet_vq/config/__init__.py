@@ -40,7 +40,7 @@ from resdavenet_vq.config.evaluations import (
 )
 from resdavenet_vq.config.model import IMAGENET, RANDOM, AudioModel, ImageModel, Model, QuantizerModel
 from resdavenet_vq.config.recipe import RECIPES, TRAINING_SWITCHES, Recipe, overlay
-from resdavenet_vq.config.section import Layer, LineageText, Name, Section, faults_of, nearest, repeated
+from resdavenet_vq.config.section import Layer, LineageText, Name, Section, Seed, faults_of, nearest, repeated
 from resdavenet_vq.config.training import UNCUT, Compute, Preparation, Training, TrainingOverride
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import Lineage, layer_position
@@ -101,7 +101,7 @@ class Models(Section):
         description="The lineages that are imported instead of trained, and their source: an archive of the 2020 "
         "release, or the folder of an experiment in its form. See docs/released_models.md.",
     )
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+    seeds: tuple[Seed, ...] = Field(
         default=(),
         description="The seeds that each lineage is trained and evaluated with, instead of `training.seed` alone; "
         "scores then have a mean and a spread. See docs/many_models.md.",
@@ -185,6 +185,12 @@ def _lineage_faults(key: str, notations: Iterable[str], *, unique: bool = False)
 def read(values: Mapping[str, Any]) -> Config:
     """The checked configuration. Raises InputError with one line for every fault."""
     try:
-        return Config.model_validate_json(json.dumps(values, default=str))
+        text = json.dumps(values, default=str)
+    except (ValueError, RecursionError):  # Python writes no number of thousands of digits
+        raise InputError(
+            "The configuration has faults.\na number of thousands of digits, or values nested too deeply"
+        ) from None
+    try:
+        return Config.model_validate_json(text)
     except ValidationError as e:
         raise InputError("The configuration has faults.\n" + "\n".join(faults_of(Config, e, values))) from None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from resdavenet_vq.config.section import Name, Probability, Section
+from resdavenet_vq.config.section import Count, Level, Name, Probability, Section, Seed
 
 NAME = "The name of the corpus; all results are written to `results/NAME`."
 
@@ -17,17 +17,17 @@ class SpokenScenes(Section):
 
     layout: Literal["spoken_scenes"] = Field(description="The demo corpus.")
     name: Name = Field(description=NAME)
-    seed: int = Field(ge=0, description="The seed of the whole corpus: text, speech and images.")
-    pairs: dict[Name, PositiveInt] = Field(
+    seed: Seed = Field(description="The seed of the whole corpus: text, speech and images.")
+    pairs: dict[Name, Count] = Field(
         description="The number of image and caption pairs in each split. No two splits share a caption or a scene."
     )
-    word_lists: dict[Name, PositiveInt] = Field(
+    word_lists: dict[Name, Count] = Field(
         default={},
         description="The number of utterances in each speech-only split for ABX: words outside the captions, "
         "spoken by unseen speakers.",
     )
-    speakers: PositiveInt = Field(default=20, description="The number of speakers of the pairs.")
-    unseen_speakers: PositiveInt = Field(
+    speakers: Count = Field(default=20, description="The number of speakers of the pairs.")
+    unseen_speakers: Count = Field(
         default=8, description="The number of further speakers, who speak the word lists only."
     )
     image_size: int = Field(default=128, ge=32, le=1024, description="The width and height of the images in pixels.")
@@ -40,7 +40,7 @@ class SpokenScenes(Section):
         le=2,
         description="How much pitch, rate and vocal tract vary between a speaker's utterances; 0 is not at all.",
     )
-    snr_db: tuple[float, float] = Field(
+    snr_db: tuple[Level, Level] = Field(
         default=(15.0, 32.0), description="The range of the signal-to-noise ratio in dB, lower end first."
     )
     tilt: float = Field(

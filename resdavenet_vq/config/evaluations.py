@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from resdavenet_vq.config.section import Layer, Name, Probability, Section, repeated
+from resdavenet_vq.config.section import Count, Layer, Level, Name, Positive, Probability, Section, Seed, repeated
 
 
 class Retrieval(Section):
     """Cross-modal retrieval."""
 
     split: Name = Field(description="The split whose images and captions are matched.")
-    recall_at: tuple[PositiveInt, ...] = Field(default=(1, 5, 10), min_length=1, description="The values of k in R@k.")
+    recall_at: tuple[Count, ...] = Field(default=(1, 5, 10), min_length=1, description="The values of k in R@k.")
     similarities: tuple[Literal["pooled", "sisa", "misa", "sima"], ...] = Field(
         default=("pooled",),
         description="The similarities that are scored: always `pooled`, the dot product of the vectors that training "
@@ -39,15 +39,15 @@ class AbxScoring(Section):
     distance: Literal["angular", "euclidean", "kl_symmetric", "identical"] = Field(
         default="angular", description="The distance between frames, under DTW."
     )
-    max_size_group: PositiveInt | None = Field(
+    max_size_group: Count | None = Field(
         default=10,
         description="The largest number of items of a phone in one context and speaker; null is no limit.",
     )
-    max_x_across: PositiveInt | None = Field(
+    max_x_across: Count | None = Field(
         default=5,
         description="The largest number of X speakers of a pair in the across-speaker score; null is no limit.",
     )
-    seed: int = Field(default=0, ge=0, description="The seed of the subsampling of items.")
+    seed: Seed = Field(default=0, description="The seed of the subsampling of items.")
     slowest_layer: Layer = Field(
         default="quant3",
         description="The slowest layer that is compared. Items that are shorter than one of its frames are dropped for "
@@ -64,13 +64,16 @@ class Items(Section):
         "context.",
     )
     shortest: float = Field(
-        default=0.07, ge=0, description="The shortest duration of an item in seconds; shorter tokens are left out."
+        default=0.07,
+        ge=0,
+        le=1e9,
+        description="The shortest duration of an item in seconds; shorter tokens are left out.",
     )
     ignore_stress: bool = Field(
         default=True,
         description="Whether ARPABET vowels lose their stress: AH0 and AH1 are AH, as in ZeroSpeech's items.",
     )
-    most_frequent_words: PositiveInt | None = Field(
+    most_frequent_words: Count | None = Field(
         default=100,
         description="The number of most frequent words that become items; null is all. Pairs grow with its square.",
     )
@@ -106,7 +109,7 @@ class Submission(Section):
         description="The training data that a submission of 2021 names.",
     )
     gpu_budget: float = Field(
-        default=0.0, ge=0, description="The GPU hours of training that a submission of 2021 names."
+        default=0.0, ge=0, le=1e9, description="The GPU hours of training that a submission of 2021 names."
     )
 
 
@@ -134,22 +137,22 @@ class Words(Section):
         description="The split on which each word's code is chosen and, in the published protocol, also scored."
     )
     held_out_split: Name = Field(description="The split on which the chosen codes are scored again.")
-    max_utterances: PositiveInt | None = Field(
+    max_utterances: Count | None = Field(
         default=20000,
         description="The number of utterances of `words.split` that are used, the first ones; null is all. 20000 is "
         "the published value.",
     )
-    half_window: PositiveFloat = Field(
+    half_window: Positive = Field(
         default=0.04, description="Half of the width of the window around a frame's center, in seconds."
     )
-    min_occurrences: PositiveInt = Field(
+    min_occurrences: Count = Field(
         default=1, description="The number of occurrences that a word needs to be in the tables."
     )
     f1_threshold: Probability = Field(default=0.5, description="The F1 that a word needs to count as detected.")
     precision_threshold: Probability = Field(
         default=0.35, description="The precision that a word needs to count as precisely detected."
     )
-    best: PositiveInt = Field(default=250, description="The number of best words that the mean F1 is taken over.")
+    best: Count = Field(default=250, description="The number of best words that the mean F1 is taken over.")
 
 
 GENERATED = ("white", "babble")
@@ -170,7 +173,7 @@ class Noise(Section):
         description="The recordings of further kinds of noise, by name: a folder of recordings (wav, flac, ogg), or a "
         "text file with one path per line.",
     )
-    snr_db: tuple[Annotated[float, Field(ge=-60, le=100)], ...] = Field(
+    snr_db: tuple[Level, ...] = Field(
         default=(20.0, 10.0, 0.0),
         min_length=1,
         description="The signal-to-noise ratios over whole utterances, in dB.",
@@ -181,12 +184,10 @@ class Noise(Section):
         description="The scores that are computed: retrieval on `retrieval.split`, ABX on `abx.splits`, and words on "
         "`words.held_out_split`, detected by codes that were chosen without noise.",
     )
-    babble_speakers: PositiveInt = Field(
+    babble_speakers: Count = Field(
         default=6, description="The number of voices in the babble, each of another speaker."
     )
-    seed: int = Field(
-        default=0, ge=0, description="The seed of the noise, together with the utterance's id and the kind."
-    )
+    seed: Seed = Field(default=0, description="The seed of the noise, together with the utterance's id and the kind.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -212,21 +213,21 @@ class AddedNoise(Section):
     """What is added to a split: all that one noisy copy depends on, besides the split."""
 
     kind: Name
-    snr_db: float
-    seed: int
-    babble_speakers: PositiveInt | None = None
+    snr_db: Level
+    seed: Seed
+    babble_speakers: Count | None = None
     files: Path | None = None
 
 
 class Report(Section):
     """The pages in `results/{corpus}/report`."""
 
-    utterances: PositiveInt = Field(
+    utterances: Count = Field(
         default=200,
         description="The number of utterances of `words.held_out_split` that have sound and an image in the report. "
         "The text of the others can be searched.",
     )
-    occurrences: PositiveInt = Field(
+    occurrences: Count = Field(
         default=50,
         description="The largest number of occurrences of a code or word that can be heard and seen. All are counted.",
     )
@@ -252,7 +253,7 @@ class Figures(Section):
     keywords: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=(), description="Words of `words.held_out_split` whose occurrences are drawn."
     )
-    places: PositiveInt = Field(default=8, description="The largest number of occurrences that is drawn per keyword.")
+    places: Count = Field(default=8, description="The largest number of occurrences that is drawn per keyword.")
 
 
 class Evaluations(Section):

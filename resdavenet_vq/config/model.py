@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from resdavenet_vq.config.section import Probability, Section
+from resdavenet_vq.config.section import Count, Positive, Probability, Section
 from resdavenet_vq.lineage import N_POSITIONS
 
 RANDOM, IMAGENET = "random", "IMAGENET1K_V1"
@@ -18,15 +18,21 @@ RANDOM, IMAGENET = "random", "IMAGENET1K_V1"
 FORMER_KEYS: dict[str, dict[str, Any]] = {"audio": {"n_mels": 40}}
 """Keys that model.json files of earlier versions contain, with the only value that this version supports."""
 
+Channels = Annotated[int, Field(ge=1, le=65_536)]
+Pixels = Annotated[int, Field(ge=1, le=16_384)]
+LARGEST_CODEBOOK = 16_777_216
+
 
 class AudioModel(Section):
     """The audio network: a stem and four stages of residual blocks."""
 
-    widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
+    widths: tuple[Channels, Channels, Channels, Channels, Channels] = Field(
         description="The number of channels after the stem and after each stage."
     )
-    blocks_per_stage: PositiveInt = Field(default=2, description="The number of residual blocks in each stage.")
-    kernel_size: PositiveInt = Field(default=9, description="The width of the convolutions in frames; it must be odd.")
+    blocks_per_stage: int = Field(default=2, ge=1, le=100, description="The number of residual blocks in each stage.")
+    kernel_size: int = Field(
+        default=9, ge=1, le=1001, description="The width of the convolutions in frames; it must be odd."
+    )
 
 
 class ImageModel(Section):
@@ -35,7 +41,7 @@ class ImageModel(Section):
     architecture: Literal["resnet50", "thin_resnet"] = Field(
         description="ResNet-50, or the demo's small relative with one basic block per stage."
     )
-    widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
+    widths: tuple[Channels, Channels, Channels, Channels] = Field(
         default=(16, 32, 64, 128),
         description="The number of channels of the four stages of thin_resnet; resnet50 ignores it.",
     )
@@ -48,8 +54,8 @@ class ImageModel(Section):
     train_embedder_only: bool = Field(
         default=False, description="Whether the ResNet stays fixed and only the 1x1 convolution after it is trained."
     )
-    crop: PositiveInt = Field(default=224, description="The side of the square that the network sees, in pixels.")
-    resize: PositiveInt = Field(
+    crop: Pixels = Field(default=224, description="The side of the square that the network sees, in pixels.")
+    resize: Pixels = Field(
         default=256,
         description="The shorter side before the center crop of evaluation, and before training crops that keep the "
         "scale, in pixels.",
@@ -82,14 +88,14 @@ class ImageModel(Section):
 def _one_or_five(sizes: Any) -> Any:
     """A codebook size, or a tuple of five that differ: five equal sizes mean the same as one."""
     several = tuple(sizes) if isinstance(sizes, list | tuple) and len(sizes) == N_POSITIONS else (sizes,)
-    if any(type(size) is not int or size < 1 for size in several):
-        raise ValueError(f"must be a positive whole number, or a list of {N_POSITIONS} of them, quant1's first")
+    if any(type(size) is not int or not 1 <= size <= LARGEST_CODEBOOK for size in several):
+        raise ValueError(
+            f"must be a positive whole number up to {LARGEST_CODEBOOK}, or a list of {N_POSITIONS} of them, quant1's first"
+        )
     return several if len(set(several)) > 1 else several[0]
 
 
-CodebookSize = Annotated[
-    PositiveInt | tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt], BeforeValidator(_one_or_five)
-]
+CodebookSize = Annotated[Count | tuple[Count, Count, Count, Count, Count], BeforeValidator(_one_or_five)]
 
 
 class QuantizerModel(Section):
@@ -101,10 +107,10 @@ class QuantizerModel(Section):
     decay: Probability = Field(
         default=0.99, description="The decay of the exponential moving averages that update the codebook."
     )
-    epsilon: PositiveFloat = Field(default=1e-8, description="The smoothing constant of the cluster sizes.")
-    commitment_weight: PositiveFloat = Field(default=1.0, description="The weight of the commitment loss.")
-    init_mass: PositiveFloat = Field(default=1.0, description="The initial size of each cluster.")
-    init_std: PositiveFloat = Field(default=1.0, description="The standard deviation of the initial codebook.")
+    epsilon: Positive = Field(default=1e-8, description="The smoothing constant of the cluster sizes.")
+    commitment_weight: Positive = Field(default=1.0, description="The weight of the commitment loss.")
+    init_mass: Positive = Field(default=1.0, description="The initial size of each cluster.")
+    init_std: Positive = Field(default=1.0, description="The standard deviation of the initial codebook.")
     init_nonnegative: bool = Field(
         default=False,
         description="Whether the initial codebook is clamped at 0, because activations are nonnegative.",

@@ -15,12 +15,21 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Layer = Annotated[str, Field(pattern=r"^(quant|conv)[1-5]$")]
 LineageText = Annotated[str, Field(pattern=r"^\{[1-5, ]*\}(\s*->\s*\{[1-5, ]*\})*$")]
 Probability = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1, le=2_147_483_647)]
+"""Whole numbers that arrays of 32-bit integers hold."""
+Seed = Annotated[int, Field(ge=0, le=18_446_744_073_709_551_615)]
+"""The largest that PyTorch and Polars take."""
+Processes = Annotated[int, Field(ge=0, le=1024)]
+Level = Annotated[float, Field(ge=-60, le=100)]
+"""A ratio of powers in dB."""
+Positive = Annotated[float, Field(gt=0, le=1e9)]
+"""Numbers whose products with data stay finite in float32."""
 
 
 class Section(BaseModel):
     """A part of the configuration: frozen, strictly typed, with no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -70,7 +79,7 @@ def _lines(schema: type[Section], fault: Any, values: Any) -> list[str]:
             value, message = fault["input"], fault["msg"]
             text_for_number = kind in ("float_type", "int_type") and isinstance(value, str) and _is_number(value)
             hint = " (YAML reads 1e-3 as text: write 1.0e-3)" if text_for_number else ""
-            return [f"{name}: {message[0].lower()}{message[1:]}, not {value!r}{hint}"]
+            return [f"{name}: {message[0].lower()}{message[1:]}, not {repr(value)[:100]}{hint}"]
 
 
 def _resolve(schema: type[Section], location: Iterable[int | str], value: Any) -> tuple[str, list[type[Section]]]:

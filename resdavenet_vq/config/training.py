@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from resdavenet_vq.config.section import LineageText, Name, Probability, Section
+from resdavenet_vq.config.section import Count, LineageText, Name, Positive, Probability, Processes, Section, Seed
 
 UNCUT = 10_000_000
 """`max_frames` of a split whose utterances are never cut: more than a day."""
@@ -21,8 +21,10 @@ class Preparation(Section):
         "themselves, read anew each time; or the HDF5 files of the 2020 release, named in `corpus.release_hdf5`. "
         "All give the same batches. See docs/readers.md.",
     )
-    max_frames: PositiveInt = Field(
+    max_frames: int = Field(
         default=2048,
+        ge=1,
+        le=UNCUT,
         description="The length in 10 ms frames at which longer utterances are cut; the number of cuts is reported. "
         "2048 is the published value.",
     )
@@ -32,11 +34,11 @@ class Preparation(Section):
     bad_rows: Literal["stop", "skip"] = Field(
         default="stop", description="Whether a refused row stops the preparation, or is left out and reported."
     )
-    rows_per_part: PositiveInt | None = Field(
+    rows_per_part: Count | None = Field(
         default=None,
         description="The number of consecutive rows that one job prepares, for splits that `parts` names.",
     )
-    parts: dict[Name, PositiveInt] = Field(
+    parts: dict[Name, Annotated[int, Field(ge=1, le=100_000)]] = Field(
         default={},
         description="The number of parts of `rows_per_part` rows in a split. Each part is prepared by a job of its "
         "own, which a cluster runs side by side. No result depends on it. See docs/large_corpora.md.",
@@ -73,11 +75,9 @@ class Compute(Section):
 class TrainingOverride(Section):
     """What a lineage does differently from `training`."""
 
-    epochs: PositiveInt | None = Field(default=None, description="The number of passes over the training split.")
-    batch_size: PositiveInt | None = Field(
-        default=None, description="The number of pairs in a step, over all processes."
-    )
-    learning_rate: PositiveFloat | None = Field(default=None, description="The learning rate of Adam before its decay.")
+    epochs: Count | None = Field(default=None, description="The number of passes over the training split.")
+    batch_size: Count | None = Field(default=None, description="The number of pairs in a step, over all processes.")
+    learning_rate: Positive | None = Field(default=None, description="The learning rate of Adam before its decay.")
 
 
 class Training(Section):
@@ -85,20 +85,20 @@ class Training(Section):
 
     split: Name = Field(description="The split that models are trained on.")
     validation_split: Name = Field(description="The split whose R@10 chooses the best epoch.")
-    epochs: PositiveInt = Field(default=150, description="The number of passes over the training split.")
-    batch_size: PositiveInt = Field(default=64, description="The number of pairs in a step, over all processes.")
-    learning_rate: PositiveFloat = Field(default=2e-4, description="The learning rate of Adam before its decay.")
+    epochs: Count = Field(default=150, description="The number of passes over the training split.")
+    batch_size: Count = Field(default=64, description="The number of pairs in a step, over all processes.")
+    learning_rate: Positive = Field(default=2e-4, description="The learning rate of Adam before its decay.")
     weight_decay: float = Field(
-        default=5e-7, ge=0, description="The weight decay of Adam, which is added to the gradient."
+        default=5e-7, ge=0, le=1e9, description="The weight decay of Adam, which is added to the gradient."
     )
     learning_rate_decay: Probability = Field(
         default=0.95,
         description="The factor that multiplies the learning rate every `learning_rate_decay_every` epochs.",
     )
-    learning_rate_decay_every: PositiveInt = Field(
+    learning_rate_decay_every: Count = Field(
         default=3, description="The number of epochs between two decays of the learning rate."
     )
-    margin: PositiveFloat = Field(default=1.0, description="The margin of both triplet losses.")
+    margin: Positive = Field(default=1.0, description="The margin of both triplet losses.")
     jitter: Probability = Field(
         default=0.12, description="The probability of each of the two displaced offsets of the temporal jitter."
     )
@@ -107,26 +107,23 @@ class Training(Section):
         description="The length that batches are padded to: `max_frames` of the store, as published, or the longest "
         "utterance of the batch.",
     )
-    seed: int = Field(
+    seed: Seed = Field(
         default=8675309,
-        ge=0,
         description="The seed of initial weights, order, crops, impostors and jitter.",
     )
     compute: Compute = Compute()
-    workers: int = Field(
+    workers: Processes = Field(
         default=1,
-        ge=0,
         description="The number of processes that read and decode beside each training process; there is one training "
         "process per GPU.",
     )
-    threads: PositiveInt = Field(
+    threads: Annotated[int, Field(ge=1, le=1024)] = Field(
         default=8,
         description="The number of processor cores that a training job requests. Without a GPU, those beyond the "
         "workers compute.",
     )
-    gpus: int = Field(
+    gpus: Processes = Field(
         default=1,
-        ge=0,
         description="The number of GPUs that a training job requests; it uses fewer where there are fewer.",
     )
     overrides: dict[LineageText, TrainingOverride] = Field(

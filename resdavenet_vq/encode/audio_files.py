@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from resdavenet_vq.encode.file_names import check_utf8
 from resdavenet_vq.errors import InputError, listed
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".sph"})
@@ -17,8 +18,8 @@ type Ids = Literal["path", "name"]
 def audio_files(folder: Path, ids: Ids = "path") -> dict[str, Path]:
     """The audio files below a folder by their ids, with `/` between folders, in the order of their paths.
 
-    Folders that are links are not entered. Raises InputError if the folder is missing or has no audio, or if two files
-    have one id.
+    Folders that are links are not entered. Raises InputError if the folder is missing or has no audio, if two files have
+    one id, or if a name is not UTF-8.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
@@ -31,6 +32,7 @@ def audio_files(folder: Path, ids: Ids = "path") -> dict[str, Path]:
         files[name] = path
     if twice:
         raise InputError(f"{folder}: files that would have one id; rename or remove one of\n{listed(twice)}")
+    check_utf8(files.values())
     if not files:
         raise InputError(f"{folder}: holds no audio file ({', '.join(sorted(SUFFIXES))})")
     return files

@@ -22,6 +22,7 @@ from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.corpus.manifest import Interval, Utterance
 from resdavenet_vq.encode.codes import CodesFile, SplitCodes
 from resdavenet_vq.encode.features import LayerFeatures
+from resdavenet_vq.encode.file_names import check_ids, check_utf8, new_file
 from resdavenet_vq.encode.units import DECIMALS, FrameTime, Units
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import atomic_folder, atomic_write
@@ -67,11 +68,12 @@ def export_units(
                 for utterance, units in _utterances(files, frame_time):
                     lines.writelines(json.dumps(u.to_line(utterance.id), ensure_ascii=False) + "\n" for u in units)
             return n
-        stems = _stems(files[0], flat=form == "segmentation")
+        suffix = {"textgrid": ".TextGrid", "npy": ".npy", "segmentation": f".{arrays}"}[form]
+        stems = _stems(files[0], suffix, flat=form == "segmentation")
         folder = stack.enter_context(atomic_folder(out))
         if form == "textgrid":
             for stem, (utterance, units) in zip(stems, _utterances(files, frame_time), strict=True):
-                textgrid.write(folder / f"{stem}.TextGrid", _tiers(utterance, units), 0.0)
+                textgrid.write(new_file(folder, f"{stem}.TextGrid"), _tiers(utterance, units), 0.0)
         elif form == "npy":
             _write_arrays(folder, files, stems)
         else:
@@ -92,10 +94,9 @@ def _utterances(files: Sequence[CodesFile], frame_time: FrameTime) -> Iterator[t
         yield Utterance.from_dict(files[0].manifest(i, i + 1)[0]), units
 
 
-def _stems(file: CodesFile, *, flat: bool) -> list[str]:
+def _stems(file: CodesFile, suffix: str, *, flat: bool) -> list[str]:
     """The name of each utterance's file without suffix: its id, or if `flat` the last part of the id."""
-    if unsafe := [name for name in file.ids if PurePosixPath(name).is_absolute() or {"..", ""} & set(name.split("/"))]:
-        raise InputError(f"{file.path}: the id {unsafe[0]!r} cannot be the name of a file")
+    check_ids(file.ids, file.path, suffix)
     stems = [PurePosixPath(name).name if flat else name for name in file.ids]
     if twice := [stem for stem, n in Counter(stems).items() if n > 1]:
         raise InputError(
@@ -115,9 +116,7 @@ def _write_arrays(folder: Path, files: Sequence[CodesFile], stems: Sequence[str]
         (folder / file.layer).mkdir()
         np.save(folder / file.layer / "codebook.npy", file.codebook)
         for i, stem in enumerate(track(stems, f"export {file.layer} of {file.path.stem}", unit="utterances")):
-            path = folder / file.layer / f"{stem}.npy"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            np.save(path, file.codes(i, i + 1)[0].astype(np.int32))
+            np.save(new_file(folder / file.layer, f"{stem}.npy"), file.codes(i, i + 1)[0].astype(np.int32))
 
 
 def _write_segmentation(
@@ -140,13 +139,14 @@ def _write_segmentation(
             if len(codes) != len(before):
                 frames_and_codes = f"{len(before)} frames, and {len(codes)} codes in {file.path}"
                 raise InputError(f"{features}: {name} has {frames_and_codes}; encode both again")
-            save(indices / f"{stems[i]}.{arrays}", codes.astype(np.int64))
-            save(prequant / f"{stems[i]}.{arrays}", before)
+            save(new_file(indices, f"{stems[i]}.{arrays}"), codes.astype(np.int64))
+            save(new_file(prequant, f"{stems[i]}.{arrays}"), before)
 
 
-def check_stems(files: Sequence[Path]) -> None:
-    """Raises InputError if two recordings have the same name without suffix: their results would have one name."""
-    if twice := [stem for stem, n in Counter(file.stem for file in files).items() if n > 1]:
+def check_stems(files: Sequence[Path], *, distinct: bool) -> None:
+    """Raises InputError if a recording's name is not UTF-8, or if `distinct` and two have one without its suffix."""
+    check_utf8(files)
+    if distinct and (twice := [stem for stem, n in Counter(file.stem for file in files).items() if n > 1]):
         raise InputError(f"several files are called {twice[0]} without their suffix, as results would be; rename them")
 
 

@@ -18,6 +18,7 @@ from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.data.audio import Recording
 from resdavenet_vq.encode.audio_files import Ids, audio_files
 from resdavenet_vq.encode.exports import frame_text
+from resdavenet_vq.encode.file_names import new_file
 from resdavenet_vq.encode.hdf5 import Rows
 from resdavenet_vq.encode.recording import Part, Precision, SpeechEncoder
 from resdavenet_vq.encode.split import FRAMES_AT_ONCE, check_layers, start_codes, start_features
@@ -79,7 +80,8 @@ def encode_folder(
                 rows.write(i, parts[layer].codes, parts[layer].start)
             for layer in layers if text else ():
                 path = folder / layer / f"{names[i]}.txt"
-                path.parent.mkdir(parents=True, exist_ok=True)
+                if not parts[layer].start:  # the first piece
+                    path = new_file(folder / layer, f"{names[i]}.txt")
                 with path.open("a", encoding="ascii") as file:
                     file.write(frame_text(parts[layer].vectors))
     return refused

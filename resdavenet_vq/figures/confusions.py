@@ -18,7 +18,7 @@ from scipy.spatial.distance import squareform
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.figures.registry import PAGE, Request
-from resdavenet_vq.figures.style import Drawing, styled
+from resdavenet_vq.figures.style import Drawing, literal, styled
 
 CHANCE = 50.0
 """Percent."""
@@ -70,7 +70,7 @@ def ordered(errors: pd.DataFrame) -> pd.DataFrame:
 @styled(paper=True)
 def heat_map(table: pd.DataFrame, title: str, width: float) -> Figure:
     """The picture; `width` in inches."""
-    phones, errors = list(map(str, table)), table.to_numpy()
+    phones, errors = [literal(str(phone), 16) for phone in table], table.to_numpy()
     n = len(phones)
     figure = Figure(figsize=(width, 0.88 * width + 0.3), layout="constrained")
     axes = figure.add_subplot()
@@ -91,7 +91,7 @@ def heat_map(table: pd.DataFrame, title: str, width: float) -> Figure:
     axes.xaxis.tick_top()
     axes.tick_params(axis="x", rotation=90 if max(map(len, phones)) > 2 else 0)
     axes.xaxis.set_label_position("top")
-    axes.set(xlabel="phone of B", ylabel="phone of A and X", title=title)
+    axes.set(xlabel="phone of B", ylabel="phone of A and X", title=literal(title, 100))
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=axes, shrink=0.6, extend="max" if np.nanmax(errors) > CHANCE else "neither")
     bar.set_label("ABX error (%); 50 is chance")

@@ -20,7 +20,7 @@ from resdavenet_vq.data.features import PLOT_FRAME_PERIOD, SAMPLE_RATE
 from resdavenet_vq.encode.codes import SplitCodes
 from resdavenet_vq.encode.units import FrameTime, code_runs
 from resdavenet_vq.figures.registry import PAGE
-from resdavenet_vq.figures.style import LINES, code_color, styled
+from resdavenet_vq.figures.style import LINES, code_color, literal, styled
 
 _LEFT, _RIGHT, _ABOVE, _GAP = 0.78, 0.06, 0.04, 0.03
 """Beside a spectrogram, above its rows, and between both."""
@@ -105,7 +105,7 @@ def contact_sheet(segments: Sequence[Segment], width: float = PAGE) -> Figure:
         for time in (segment.marked or ())[:2]:
             axes.axvline(time, color=LINES[1], linewidth=0.8, linestyle="--")
         place = ((left + margin) / width, (bottom + height - 0.11) / (height * lines + foot))
-        figure.text(*place, segment.title, fontsize=6.5, parse_math=False)
+        figure.text(*place, literal(segment.title, 80), fontsize=6.5)
         if column == 0 and line == lines - 1:
             axes.set(ylabel="Hz")
         if line == lines - 1 or i + columns >= len(segments):
@@ -169,10 +169,11 @@ def _draw_rows(axes: Any, rows: Sequence[Row], inches_per_second: float, *, name
             look: dict[str, Any] = {"facecolor": color, "edgecolor": "#666666", "linewidth": 0.5}
             axes.add_patch(Rectangle((left, top), right - left, row.height, **look))
             room = ((right - left) * inches_per_second * 72 - 1.5, row.height * 72 - 2)
-            if fit := _fitting(interval.label, *room, _CODE_SIZE if row.colored else _LABEL_SIZE):
+            label = literal(interval.label, 40)
+            if fit := _fitting(label, *room, _CODE_SIZE if row.colored else _LABEL_SIZE):
                 text = {"fontsize": fit[0], "rotation": fit[1], "ha": "center", "va": "center"}
                 place = ((left + right) / 2, top + row.height / 2)
-                axes.text(*place, interval.label, clip_on=True, parse_math=False, **text)
+                axes.text(*place, label, clip_on=True, **text)
 
 
 def _fitting(label: str, width: float, height: float, largest: int) -> tuple[int, int] | None:
@@ -190,4 +191,4 @@ def _width(label: str) -> float:
     if not label.strip():
         return 0.0
     with styled(paper=False):
-        return float(TextPath((0, 0), label.replace("$", r"\$"), size=10).get_extents().width) / 10
+        return float(TextPath((0, 0), label, size=10).get_extents().width) / 10

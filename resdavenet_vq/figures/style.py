@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from resdavenet_vq.files import atomic_write
@@ -54,6 +56,8 @@ _STYLE: dict[str, Any] = {
     "svg.hashsalt": "resdavenet-vq",
     "svg.fonttype": "path",
     "pdf.fonttype": 42,  # TrueType: journals refuse fonts of type 3
+    "text.parse_math": False,  # a dollar in a word or a title is a dollar
+    "text.usetex": False,
 }
 
 _PAPER: dict[str, Any] = {
@@ -72,6 +76,34 @@ _PAPER: dict[str, Any] = {
     "grid.linewidth": 0.5,
     "axes.labelpad": 2.5,
 }
+
+
+LONGEST_ALT = 4000
+"""Characters of the description of a figure."""
+
+
+def literal(text: str, longest: int) -> str:
+    r"""Text of a corpus or a person that can be drawn: of at most `longest` characters, on one line.
+
+    Characters that are no text, as control characters, are written as `\x1b`, and those that the font lacks as boxes.
+    """
+    text = " ".join(text[: 2 * longest].split())
+    drawn = "".join(c if ord(c) in _glyphs() else MISSING for c in _escaped(text))
+    return drawn if len(drawn) <= longest else f"{drawn[: longest - 1]}…"
+
+
+def _escaped(text: str) -> str:
+    r"""Text whose characters that are none, as control characters and halves of surrogates, are written as `\x1b`."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+MISSING = "\N{WHITE SQUARE}"
+"""Drawn in place of a character that the font lacks."""
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    return frozenset(get_font(findfont(FontProperties(family="DejaVu Sans"))).get_charmap())
 
 
 def marker(number: int) -> str:
@@ -97,6 +129,7 @@ RESOLUTION = 300
 def save(figure: Figure, path: Path, alt: str = "") -> None:
     """Writes a figure by the file's suffix: whole, with the same bytes each time, and `alt` as its description."""
     kind = path.suffix.removeprefix(".")
+    alt = _escaped(" ".join(alt.split()))[:LONGEST_ALT]
     metadata: dict[str, dict[str, str | None]] = {
         "svg": {"Date": None, "Description": alt or None},
         "pdf": {"CreationDate": None, "Subject": alt or None},

@@ -6,7 +6,10 @@ The JSON holds the SHA-256 of the weights, which is verified before they are par
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import safetensors
@@ -15,18 +18,27 @@ import torch
 from torch import Tensor
 
 import resdavenet_vq
+from resdavenet_vq.archive import open_zip
 from resdavenet_vq.config import Model
-from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import atomic_write, read_json, sha256, write_json
+from resdavenet_vq.errors import InputError, listed
+from resdavenet_vq.files import atomic_write, open_regular, read_json, sha256, write_json
 from resdavenet_vq.lineage import N_POSITIONS
 from resdavenet_vq.model.dual_encoder import DualEncoder, NoImageEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
+
+LARGEST_HEADER = 1 << 24
+"""Bytes of the header of a safetensors file, about 100 for each tensor; the models have a few hundred of them."""
+
+MOST_ENTRIES = 100_000
+"""Number of files in a zip of torch.save, one for each tensor."""
+
+ZIP = b"PK\x03\x04"
+"""The first bytes of a zip archive, and of a file of torch.save since 2020."""
 
 
 def versions() -> dict[str, str]:
@@ -74,10 +86,13 @@ def load(folder: Path, *, audio_only: bool = False) -> tuple[DualEncoder, dict[s
             )
     if audio_only:
         image_branch, state = False, {name: x for name, x in state.items() if not name.startswith("image.")}
+    with torch.device("meta"):  # no memory: a card may describe a model of any size
+        expected = DualEncoder(settings, tuple(quantizers), image_branch=image_branch).state_dict()
+    if faults := differences(expected, state):
+        fault = listed(faults)
+        raise InputError(f"{folder / WEIGHTS}: not the weights of the model in {CARD}:\n{fault}")
     with torch.random.fork_rng(devices=[]):
         model = DualEncoder(settings, tuple(quantizers), image_branch=image_branch)
-    if faults := differences(model.state_dict(), state):
-        raise InputError(f"{folder / WEIGHTS}: not the weights of the model in {CARD}:\n" + "\n".join(faults))
     model.load_state_dict(state)
     return model.eval(), card
 
@@ -107,19 +122,49 @@ def differences(expected: Mapping[str, Tensor], actual: Mapping[str, Tensor]) ->
 def read_tensors(file: Path | BinaryIO, name: str) -> dict[str, Tensor]:
     """The tensors in a safetensors file or a file of torch.save, called `name` in errors.
 
-    Raises InputError for anything else. The file is not trusted: no code in it runs.
+    Raises InputError for anything else. The file is not trusted: no code in it runs, and the tensors have no more bytes
+    than the file.
     """
     try:
         if name.endswith(".safetensors"):
             return dict(safetensors.torch.load_file(cast("Path", file)))
-        state: Any = torch.load(file, map_location="cpu", weights_only=True)
+        state = load_pickle(file)
     except Exception as e:  # noqa: BLE001 (the parsers' errors are of many types)
-        raise InputError(f"{name}: not a file of tensors ({f'{e}'.partition('\n')[0] or type(e).__name__})") from None
+        raise InputError(f"{name}: not a file of tensors ({first_line(e)})") from None
     if not isinstance(state, dict) or not all(
         isinstance(key, str) and isinstance(x, Tensor) for key, x in state.items()
     ):
         raise InputError(f"{name}: does not hold tensors by name only")
+    if faults := [f"{name}: {key} is not a plain tensor" for key, x in state.items() if not _is_plain(x)]:
+        raise InputError(listed(faults))
     return dict(state)
+
+
+def load_pickle(file: Path | BinaryIO) -> Any:
+    """The value in a file of torch.save, of tensors, containers and plain values; no code in it runs.
+
+    Raises errors of many types for anything else, and ValueError if the file would unpack to more bytes than it has.
+    """
+    with ExitStack() as stack:
+        stream = stack.enter_context(open_regular(file)) if isinstance(file, Path) else file
+        start = stream.read(len(ZIP))
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(0)
+        if start == ZIP:  # torch.save does not compress
+            open_zip(stream, largest=size, most=MOST_ENTRIES).close()
+            stream.seek(0)
+        return torch.load(stream, map_location="cpu", weights_only=True)
+
+
+def first_line(error: Exception) -> str:
+    """The beginning of what a parser says, or the name of its error."""
+    return str(error).partition("\n")[0][:200] or type(error).__name__
+
+
+def _is_plain(x: Tensor) -> bool:
+    """Whether a tensor lies in memory as its shape says; views of little memory can claim any shape."""
+    on_cpu = x.layout is torch.strided and x.device.type == "cpu"
+    return on_cpu and not x.is_quantized and x.nbytes <= x.untyped_storage().nbytes()
 
 
 def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -128,16 +173,15 @@ def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     weights = folder / WEIGHTS
     if not isinstance(card, dict) or not isinstance(card.get("sha256"), str):
         raise InputError(f"{folder / CARD}: does not describe a model; it has no 'sha256' of the weights")
-    try:
-        digest = sha256(weights)
-    except FileNotFoundError:
-        raise InputError(f"{weights}: no such file, but {CARD} beside it describes it") from None
-    if digest != card["sha256"]:
+    if not weights.exists():
+        raise InputError(f"{weights}: no such file, but {CARD} beside it describes it")
+    if (digest := sha256(weights)) != card["sha256"]:
         raise InputError(
-            f"{weights}: SHA-256 is {digest}, but {CARD} beside it says {card['sha256']}; the file is damaged or "
-            "belongs to another model"
+            f"{weights}: SHA-256 is {digest}, but {CARD} beside it says {card['sha256'][:64]!r}; the file is damaged "
+            "or belongs to another model"
         )
-    try:
-        return safetensors.torch.load_file(weights), card
-    except safetensors.SafetensorError as e:
-        raise InputError(f"{weights}: not a safetensors file ({e})") from None
+    with open_regular(weights) as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > LARGEST_HEADER:
+        raise InputError(f"{weights}: not a safetensors file (it announces a header of {length} bytes)")
+    return read_tensors(weights, str(weights)), card

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import socket
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torchvision.models import ResNet50_Weights
 
+from resdavenet_vq import download
 from resdavenet_vq.config import IMAGENET, RANDOM
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import sha256
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 URL: str = ResNet50_Weights.IMAGENET1K_V1.url
 """The name of the file contains the first digits of its SHA-256."""
 
-TIMEOUT = 60.0
-"""Seconds to wait for a connection, or for the next bytes."""
+LARGEST = 1 << 27
+"""Bytes of the largest file that is downloaded: the published one has 98 MiB."""
 
 
 def sha256_of(image: ImageModel) -> str | None:
@@ -67,23 +66,15 @@ def _file(image: ImageModel) -> Path:
     file = Path(torch.hub.get_dir()) / "checkpoints" / name
     checksum = re.search(r"-([0-9a-f]{8,})\.", name)
     assert checksum, "torchvision puts a checksum into the names of its files"
-    if not file.is_file():
-        before = socket.getdefaulttimeout()
-        socket.setdefaulttimeout(TIMEOUT)  # torch has none of its own
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(URL, str(file), hash_prefix=checksum[1], progress=sys.stderr.isatty())
-        except (OSError, RuntimeError) as e:
-            raise InputError(
-                f"model.image.weights: {IMAGENET} cannot be downloaded from {URL} to {file.parent} ({e}). Without a "
-                "network, download that file elsewhere and put it there, or set model.image.weights to its path; its "
-                f"SHA-256 begins with {checksum[1]}"
-            ) from None
-        finally:
-            socket.setdefaulttimeout(before)
-    if not (digest := sha256(file)).startswith(checksum[1]):
+
+    def check(path: Path) -> None:
+        if not (digest := sha256(path)).startswith(checksum[1]):
+            raise InputError(f"its SHA-256 begins with {digest[: len(checksum[1])]}, not {checksum[1]}")
+
+    try:
+        return download.fetch(URL, file, check, LARGEST)
+    except InputError as e:
         raise InputError(
-            f"{file}: SHA-256 begins with {digest[: len(checksum[1])]}, not {checksum[1]}; the file is damaged, remove "
-            f"it"
-        )
-    return file
+            f"model.image.weights: {IMAGENET} of torchvision: {e}. Without a network, download {URL} elsewhere and put "
+            f"it into {file.parent}, or set model.image.weights to its path; its SHA-256 begins with {checksum[1]}"
+        ) from None

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-from resdavenet_vq.errors import InputError
+from resdavenet_vq.files import open_regular
 
 ARGUMENTS, PROGRESS = "args.pkl", "progress.pkl"
 AUDIO, IMAGE = "models/best_audio_model.pth", "models/best_image_model.pth"
@@ -39,9 +39,6 @@ ARCHIVES = (
 
 
 def md5_of(path: Path) -> str:
-    """The MD5 of a file, in hexadecimal. Raises InputError if the file does not exist."""
-    try:
-        with path.open("rb") as f:
-            return hashlib.file_digest(f, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file or folder") from None
+    """The MD5 of a file, in hexadecimal. Raises InputError if it does not exist or is no regular file."""
+    with open_regular(path) as f:
+        return hashlib.file_digest(f, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

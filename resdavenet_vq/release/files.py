@@ -13,7 +13,6 @@ import io
 import math
 import pickle
 import pickletools
-import stat
 import tarfile
 import zipfile
 import zlib
@@ -26,8 +25,9 @@ from typing import IO, Any, Never, cast
 import torch
 from torch import Tensor
 
+from resdavenet_vq.archive import SmallReads, fault, open_zip
 from resdavenet_vq.errors import InputError, listed
-from resdavenet_vq.model.checkpoint import read_tensors
+from resdavenet_vq.model.checkpoint import ZIP, read_tensors
 from resdavenet_vq.release.archives import ARGUMENTS, AUDIO, IMAGE, PROGRESS
 
 LARGEST = {ARGUMENTS: 1 << 20, PROGRESS: 1 << 20, AUDIO: 1 << 29, IMAGE: 1 << 29}
@@ -35,9 +35,6 @@ LARGEST = {ARGUMENTS: 1 << 20, PROGRESS: 1 << 20, AUDIO: 1 << 29, IMAGE: 1 << 29
 
 MOST_MEMBERS, MOST_UNPACKED = 10_000, 1 << 32
 """Maximum number of files in an archive, and maximum number of decompressed bytes."""
-
-ZIP = b"PK\x03\x04"
-"""The first bytes of a zip archive, and of a file of torch.save since 2020."""
 
 CHUNK = 1 << 20
 """Bytes read at a time."""
@@ -69,21 +66,10 @@ def read_progress(data: bytes) -> list[Any]:
 
 def read_weights(data: bytes, name: str) -> dict[str, Tensor]:
     """The tensors in a file of torch.save. Raises InputError for anything but plain, finite tensors by name."""
-    try:
-        if data.startswith(ZIP):
-            with zipfile.ZipFile(io.BytesIO(data)) as parts:
-                _check_size(len(parts.infolist()), sum(part.file_size for part in parts.infolist()), LARGEST[name])
-    except Exception as e:  # noqa: BLE001 (the parser's errors are of many types)
-        raise InputError(f"{name}: not a file of tensors ({e})") from None
+    if len(data) > LARGEST[name]:
+        raise InputError(f"{name}: has more than the {LARGEST[name]} bytes that are read")
     state = read_tensors(io.BytesIO(data), name)
-    faults = []
-    for key, x in state.items():
-        on_cpu = x.layout is torch.strided and x.device.type == "cpu"
-        if not on_cpu or x.is_quantized or x.nbytes > x.untyped_storage().nbytes():
-            faults.append(f"{name}: {key} is not a plain tensor")
-        elif not torch.isfinite(x).all():
-            faults.append(f"{name}: {key} is not finite")
-    if faults:
+    if faults := [f"{name}: {key} is not finite" for key, x in state.items() if not torch.isfinite(x).all()]:
         raise InputError(listed(faults))
     return state
 
@@ -198,14 +184,11 @@ def _read_members(members: _Members, root: str, path: Path) -> dict[str, bytes]:
 
 @contextmanager
 def _zip(path: Path) -> Iterator[_Members]:
-    with zipfile.ZipFile(path) as archive:
-        infos = archive.infolist()
-        _check_size(len(infos), sum(info.file_size for info in infos), MOST_UNPACKED)
+    with path.open("rb") as file, open_zip(file, largest=MOST_UNPACKED, most=MOST_MEMBERS) as archive:
         members: _Members = {}
-        for info in infos:
-            kind = stat.S_IFMT(info.external_attr >> 16)
-            if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or info.flag_bits & 1:
-                raise ValueError(f"{info.filename!r} is not a plain file")
+        for info in archive.infolist():
+            if problem := fault(info):
+                raise ValueError(f"{info.orig_filename!r} {problem}")
             _add(members, info.filename, None if info.is_dir() else partial(archive.open, info))
         yield members
 
@@ -215,7 +198,10 @@ def _tar(path: Path) -> Iterator[_Members]:
     with path.open("rb") as f:
         start = f.read(2)
     opener: Any = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}.get(start, open)
-    with opener(path, "rb") as stream, tarfile.open(fileobj=cast("Any", _SmallReads(stream)), mode="r:") as archive:
+    with (
+        opener(path, "rb") as stream,
+        tarfile.open(fileobj=cast("Any", SmallReads(stream, CHUNK)), mode="r:") as archive,
+    ):
         members: _Members = {}
         unpacked = 0
         for n, info in enumerate(archive, start=1):
@@ -226,20 +212,6 @@ def _tar(path: Path) -> Iterator[_Members]:
             opener = cast("Callable[[], IO[Any]]", partial(archive.extractfile, info))  # of a plain file not None
             _add(members, info.name, None if info.isdir() else opener)
         yield members
-
-
-class _SmallReads:
-    """A file that refuses to read much at once: tarfile reads headers of any length as a whole."""
-
-    def __init__(self, file: Any) -> None:
-        self.seek, self.tell, self._read = file.seek, file.tell, file.read
-
-    def read(self, size: int) -> bytes:
-        """At most CHUNK bytes."""
-        if not 0 <= size <= CHUNK:
-            raise ValueError(f"a header of {size} bytes")
-        data: bytes = self._read(size)
-        return data
 
 
 def _add(members: _Members, name: str, opener: Callable[[], IO[Any]] | None) -> None:

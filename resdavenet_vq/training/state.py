@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from resdavenet_vq import config
 
 
+MOST_CHANGES = 20
+"""Number of differences between two trainings that are told."""
+
+
 @dataclass(frozen=True)
 class State:
     """The checkpoints of one identity in the state folder of a lineage."""
@@ -51,18 +55,34 @@ class State:
 
     def load(self) -> dict[str, Any] | None:
         """The latest checkpoint, on the CPU; None if there is none. Raises InputError if it is damaged."""
-        manifest_path = self.folder / "latest.json"
-        if not manifest_path.exists():
+        if (latest := self._latest()) is None:
             return None
-        manifest = read_json(manifest_path)
-        path = self.folder / manifest["file"]
-        if not path.is_file() or sha256(path) != manifest["sha256"]:
-            fault = "its bytes have changed" if path.is_file() else "it is missing"
-            raise InputError(
-                f"{path}: the checkpoint is damaged ({fault}); remove {self.folder} to train from the start"
-            )
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        _, name, digest = latest
+        path = self.folder / name
+        if not path.is_file() or sha256(path) != digest:
+            raise self._damaged(path, "its bytes have changed" if path.is_file() else "it is missing")
+        try:
+            state = checkpoint.load_pickle(path)
+        except Exception as e:  # noqa: BLE001 (the parser's errors are of many types)
+            raise self._damaged(path, checkpoint.first_line(e)) from None
+        if not isinstance(state, dict):
+            raise self._damaged(path, "it holds no state of a training")
         return state
+
+    def _latest(self) -> tuple[int, str, str] | None:
+        """The number, file name and SHA-256 of the latest checkpoint; None if there is none."""
+        path = self.folder / "latest.json"
+        if not path.exists():
+            return None
+        match read_json(path):
+            case {"number": int(number), "file": str(name), "sha256": str(digest)} if number > 0 and name == _file_name(
+                number
+            ):
+                return number, name, digest
+        raise self._damaged(path, "it names no checkpoint")
+
+    def _damaged(self, path: Path, fault: str) -> InputError:
+        return InputError(f"{path}: the checkpoint is damaged ({fault}); remove {self.folder} to train from the start")
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Writes `state`, tensors, containers and plain values, as the latest checkpoint.
@@ -70,14 +90,14 @@ class State:
         Raises InputError if it cannot be written; the previous checkpoint stays.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        manifest_path = self.folder / "latest.json"
-        number = read_json(manifest_path)["number"] + 1 if manifest_path.exists() else 1
-        path = self.folder / f"checkpoint-{number:06}.pt"
+        latest = self._latest()
+        number = latest[0] + 1 if latest else 1
+        path = self.folder / _file_name(number)
         try:
             write_json(self.folder / "identity.json", self.identity)
             with atomic_write(path) as tmp:
                 torch.save(dict(state), tmp)
-            write_json(manifest_path, {"number": number, "file": path.name, "sha256": sha256(path)})
+            write_json(self.folder / "latest.json", {"number": number, "file": path.name, "sha256": sha256(path)})
         except (OSError, RuntimeError) as e:  # torch.save reports a full disk as a RuntimeError
             raise InputError(
                 f"{path}: cannot be written ({e}); free some disk space and run the same command again to resume"
@@ -94,13 +114,17 @@ class State:
         lines = []
         for manifest in sorted(self.root.glob("*/latest.json")):
             if manifest.parent != self.folder:
-                before, after = dict(_flat(read_json(manifest.with_name("identity.json")))), dict(_flat(self.identity))
+                ignored = f"{manifest.parent}: a checkpoint of a training with other settings, data or code is ignored"
+                try:
+                    before = dict(_flat(read_json(manifest.with_name("identity.json"))))
+                except (InputError, RecursionError) as e:  # of a training that nobody asked for
+                    lines.append(f"{ignored}; its settings cannot be read ({checkpoint.first_line(e)})")
+                    continue
+                after = dict(_flat(self.identity))
                 keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
                 changes = [f"{key} {before.get(key, 'absent')} -> {after.get(key, 'absent')}" for key in keys]
-                lines.append(
-                    f"{manifest.parent}: a checkpoint of a training with other settings, data or code is ignored: "
-                    f"{'; '.join(changes)}"
-                )
+                more = f"; and {len(changes) - MOST_CHANGES} more" if len(changes) > MOST_CHANGES else ""
+                lines.append(f"{ignored}: {'; '.join(change[:200] for change in changes[:MOST_CHANGES])}{more}")
         return lines
 
     def _remove_checkpoints(self, keep: str = "") -> None:
@@ -108,6 +132,10 @@ class State:
         for path in (*self.folder.glob("checkpoint-*.pt"), *self.folder.glob(".*.tmp")):
             if path.name != keep:
                 path.unlink(missing_ok=True)
+
+
+def _file_name(number: int) -> str:
+    return f"checkpoint-{number:06}.pt"
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -198,9 +226,29 @@ class Run:
         return states | {"totals": asdict(self.totals)} | {name: getattr(self, name) for name in _VALUES}
 
     def resume(self, saved: dict[str, Any]) -> None:
-        """Continues from a checkpoint."""
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.totals = Totals.from_dict(saved["totals"], self.device)
+        """Continues from a checkpoint. Raises InputError if it is not of this training."""
+        match saved:
+            case {
+                "model": dict(weights),
+                "optimizer": dict(optimizer),
+                "totals": dict(totals),
+                "epoch": int(),
+                "step": int(),
+                "history": list(),
+                "best": dict(),
+                "best_epoch": int(),
+            }:
+                pass
+            case _:
+                raise InputError("the checkpoint is not of this training; remove its folder to train from the start")
+        try:
+            self.model.load_state_dict(weights)
+            self.optimizer.load_state_dict(optimizer)
+            self.totals = Totals.from_dict(totals, self.device)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as e:
+            fault = checkpoint.first_line(e)
+            raise InputError(
+                f"the checkpoint is not of this training ({fault}); remove its folder to train from the start"
+            ) from e
         for name in _VALUES:
             setattr(self, name, saved[name])

@@ -17,10 +17,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Self, cast
 
+from resdavenet_vq.archive import fault, open_zip
+
 MOST_BYTES = 1 << 37
 """Of all files together, unpacked: 128 GiB, several times the largest challenge."""
 
-MOST_FILES = 1 << 20
+MOST_FILES = 1 << 17
+"""Of all folders together: the largest challenge has about half of it."""
 
 BUFFER = 1 << 18
 
@@ -46,7 +49,8 @@ class Contents:
             elif not path.is_file():
                 self.problems = [f"{path}: no such file or folder"]
             else:
-                self._archive = self._stack.enter_context(zipfile.ZipFile(path))
+                file = self._stack.enter_context(path.open("rb"))
+                self._archive = self._stack.enter_context(open_zip(file, largest=MOST_BYTES, most=MOST_FILES))
                 self._list(self._archive)
         except FAULTS as e:
             self.names = []
@@ -65,24 +69,18 @@ class Contents:
             for file in (*files, *(f for f in folders if Path(folder, f).is_symlink())):
                 path = Path(folder, file)
                 name = path.relative_to(self._path).as_posix()
+                if len(self.names) + len(self.problems) == MOST_FILES:
+                    raise ValueError(f"more than the {MOST_FILES} files that are read")
                 if stat.S_ISREG(path.lstat().st_mode):
                     self.names.append(name)
                 else:
                     self.problems.append(f"{printable(name)}: is a link or no regular file")
 
     def _list(self, archive: zipfile.ZipFile) -> None:
-        entries = archive.infolist()
-        size = sum(entry.file_size for entry in entries)
-        if len(entries) > MOST_FILES or size > MOST_BYTES:
-            self.problems.append(
-                f"{self._path.name}: would unpack to {len(entries)} files of {size} bytes in all, "
-                f"more than the {MOST_FILES} files of {MOST_BYTES} bytes that are read"
-            )
-            return
         names = set()
-        for entry in entries:
-            if fault := _fault(entry):
-                self.problems.append(f"{printable(entry.orig_filename)}: {fault}")
+        for entry in archive.infolist():
+            if problem := fault(entry) or _unusual(entry.filename):
+                self.problems.append(f"{printable(entry.orig_filename)}: {problem}")
             elif entry.filename in names:
                 self.problems.append(f"{printable(entry.filename)}: is in the zip twice")
             elif not entry.is_dir():
@@ -101,16 +99,6 @@ def printable(name: str) -> str:
     return (name if name.isprintable() else ascii(name))[:200]
 
 
-def _fault(entry: zipfile.ZipInfo) -> str:
-    """Why an entry of a zip is not read, or nothing."""
-    name = entry.orig_filename
-    parts = name.removesuffix("/").split("/")
-    if "\\" in name or "\0" in name or ":" in parts[0] or any(part in ("", ".", "..") for part in parts):
-        return "is no path below the submission"
-    if stat.S_ISLNK(entry.external_attr >> 16):
-        return "is a link"
-    if entry.flag_bits & 1:
-        return "is encrypted"
-    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return "is packed in a way other than deflate"
-    return ""
+def _unusual(name: str) -> str:
+    """Why no pattern of an edition's files should be tried on a name, or nothing."""
+    return "is no plain path" if {"", "."} & set(name.removesuffix("/").split("/")) else ""

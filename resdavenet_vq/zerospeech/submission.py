@@ -20,6 +20,7 @@ import yaml
 from resdavenet_vq.config import Submission
 from resdavenet_vq.encode.exports import frame_text
 from resdavenet_vq.encode.features import LayerFeatures
+from resdavenet_vq.encode.file_names import check_ids, new_file
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import atomic_folder, atomic_write
 from resdavenet_vq.zerospeech import metadata
@@ -57,10 +58,9 @@ def pack(
 
 def _names(frames: LayerFeatures, edition: int, split: str) -> list[str]:
     """The file of each utterance. Raises InputError if two have the same, or the edition cannot have one."""
+    check_ids(frames.ids, frames.path, ".txt")
     ids = [PurePosixPath(name) for name in frames.ids]
     if edition == 2021:
-        if unsafe := [str(name) for name in ids if name.is_absolute() or ".." in name.parts]:
-            raise InputError(f"{frames.path}: the id {unsafe[0]!r} is no path below a folder; encode with other ids")
         if len(short := np.flatnonzero(np.diff(frames.offsets) < 2)):
             raise InputError(
                 f"{frames.path}: {frames.layer} of {ids[short[0]]} has a single frame ({len(short)} utterances have), "
@@ -86,9 +86,7 @@ def _submission(out: Path) -> Iterator[Callable[[str, str], None]]:
     with atomic_folder(out) as tmp:
 
         def write(name: str, text: str) -> None:
-            path = tmp / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            new_file(tmp, name).write_text(text, encoding="utf-8")
 
         yield write
 

@@ -55,7 +55,7 @@ def test_shipped_configurations_are_valid_and_say_published():
         ("training.overrides.{}.epoch", 3, "training.overrides.{}.epoch: no such key; did you mean 'epochs'?"),
         ("training.epochs", "ten", "training.epochs: input should be a valid integer, not 'ten'"),
         ("training.learning_rate", "2e-4", "(YAML reads 1e-3 as text: write 1.0e-3)"),
-        ("training.batch_size", 0, "training.batch_size: input should be greater than 0, not 0"),
+        ("training.batch_size", 0, "training.batch_size: input should be greater than or equal to 1, not 0"),
         ("training.split", None, "training.split: missing; it must be given"),
         ("retrieval.split", "tset", "retrieval.split: the corpus has no split 'tset'; did you mean 'test'?"),
         ("retrieval.similarities", ["misa"], "retrieval: similarities: pooled must be in it, and nothing twice"),
@@ -94,6 +94,66 @@ def test_shipped_configurations_are_valid_and_say_published():
 )  # fmt: skip
 def test_a_fault_is_named_with_its_dotted_key(key, value, message):
     assert message in fault((key, value))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("training.seed", 2**64),
+        ("training.seed", -1),
+        ("seeds", [1, 2**64]),
+        ("corpus.seed", 10**1000),
+        ("training.epochs", 2**31),
+        ("training.batch_size", 2**63),
+        ("training.workers", 10**6),
+        ("training.threads", 0),
+        ("training.gpus", 10**6),
+        ("training.learning_rate", float("inf")),
+        ("training.margin", float("nan")),
+        ("training.weight_decay", 1e308),
+        ("training.overrides.{}.learning_rate", float("inf")),
+        ("model.audio.widths", [64, 64, 64, 64, 2**40]),
+        ("model.audio.blocks_per_stage", 10**9),
+        ("model.audio.kernel_size", 10**9),
+        ("model.image.widths", [64, 64, 64, 2**40]),
+        ("model.image.resize", 10**9),
+        ("model.quantizer.codebook_size", 2**40),
+        ("model.quantizer.init_std", 1e300),
+        ("corpus.pairs.train", 2**64),
+        ("corpus.snr_db", [0.0, float("inf")]),
+        ("words.half_window", float("nan")),
+        ("preparation", {"max_frames": 2**64}),
+        ("preparation", {"rows_per_part": 1, "parts": {"train": 10**9}}),
+        ("noise", {"snr_db": [float("inf")]}),
+        ("abx.scoring", {"seed": 2**64}),
+    ],
+)
+def test_a_number_that_overflows_is_named_with_its_dotted_key(key, value):
+    text = fault((key, value))
+    assert re.search(rf"^{re.escape(key)}(\.\w+)*: ", text, re.MULTILINE)
+    assert len(text) < 400
+
+
+def test_numbers_of_thousands_of_digits():
+    assert "a number of thousands of digits" in fault(("training.seed", 10**5000))
+
+
+def test_every_number_has_a_largest():
+    def numbers(schema, name=""):
+        if isinstance(schema, dict):
+            if schema.get("type") in {"integer", "number"} and "enum" not in schema:
+                yield name, schema
+            for key, value in schema.items():
+                yield from numbers(value, f"{name}.{key}")
+        elif isinstance(schema, list):
+            for value in schema:
+                yield from numbers(value, name)
+
+    every = dict(numbers(config.Config.model_json_schema()))
+    assert len(every) > 40
+    assert [name for name, schema in every.items() if not {"maximum", "exclusiveMaximum"} & schema.keys()] == []
+    for section in (config.AddedNoise, config.Submission):
+        assert all("maximum" in schema for _, schema in numbers(section.model_json_schema()))
 
 
 @pytest.mark.parametrize("word", ["published", "corrected"])

@@ -2,12 +2,17 @@
 
 import hashlib
 import io
+import threading
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from torchvision.models.resnet import resnet50
 
+from resdavenet_vq import download
 from resdavenet_vq.config import AudioModel, ImageModel, Model, QuantizerModel, Recipe, Training
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.model import checkpoint, pretrained
@@ -109,18 +114,32 @@ def test_a_corrupted_and_a_missing_file(tmp_path):
         pretrained.load_trunk(encoder(**THIN, weights=str(tmp_path / "nowhere.pth")))
 
 
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
 @pytest.fixture
 def imagenet(tmp_path, monkeypatch, resnet):
-    """Settings of ImageNet weights, the bytes of a file that stands in for them, and the place it is kept in."""
+    """Settings of ImageNet weights, the file that stands in for them on a server, and the place it is kept in."""
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setattr(download, "WAIT", 0)
     data = io.BytesIO()
     torch.save(resnet, data)
     name = f"resnet50-{hashlib.sha256(data.getvalue()).hexdigest()[:8]}.pth"
     served = tmp_path / name
     served.write_bytes(data.getvalue())
-    monkeypatch.setattr(pretrained, "URL", f"file://{served}")
-    image = ImageModel(architecture="resnet50", weights="IMAGENET1K_V1")
-    return image, served, tmp_path / "hub/checkpoints" / name
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path)) as server:
+        monkeypatch.setattr(pretrained, "URL", f"http://127.0.0.1:{server.server_port}/{name}")
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield (
+            ImageModel(architecture="resnet50", weights="IMAGENET1K_V1"),
+            served,
+            tmp_path / "hub/checkpoints" / name,
+        )
+        server.shutdown()
+        thread.join()
 
 
 def test_imagenet_weights_are_downloaded_once(imagenet, resnet):
@@ -132,22 +151,34 @@ def test_imagenet_weights_are_downloaded_once(imagenet, resnet):
     assert pretrained.sha256_of(image) == hashlib.sha256(kept.read_bytes()).hexdigest()
 
 
-def test_a_damaged_download_and_a_damaged_copy_are_refused(imagenet):
+def test_a_damaged_download_and_a_damaged_copy_are_refused(imagenet, monkeypatch):
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("parsed"))
     image, served, kept = imagenet
     good = served.read_bytes()
     served.write_bytes(good[:-1] + b"x")
-    with pytest.raises(InputError, match=r"cannot be downloaded.*invalid hash"):
+    model = encoder(**image.model_dump(include={"architecture", "weights"}))
+    for use in (lambda: pretrained.sha256_of(image), lambda: pretrained.load_trunk(model)):
+        with pytest.raises(InputError, match=r"is not resnet50-\w+\.pth: its SHA-256 begins with \w{8}, not \w{8}"):
+            use()
+        assert not list(kept.parent.iterdir())
+    kept.write_bytes(good[:-1] + b"x")
+    for use in (lambda: pretrained.sha256_of(image), lambda: pretrained.load_trunk(model)):
+        with pytest.raises(InputError, match=r"SHA-256 begins with \w{8}, not \w{8}; move it away"):
+            use()
+
+
+def test_a_server_that_sends_more_is_cut_off(imagenet, monkeypatch):
+    monkeypatch.setattr(pretrained, "LARGEST", 1000)
+    image, _, kept = imagenet
+    with pytest.raises(InputError, match=r"announces \d+ bytes, and resnet50-\w+\.pth has at most 1000"):
         pretrained.sha256_of(image)
     assert not list(kept.parent.iterdir())
-    kept.write_bytes(good[:-1] + b"x")
-    with pytest.raises(InputError, match=r"SHA-256 begins with \w{8}, not \w{8}; the file is damaged"):
-        pretrained.sha256_of(image)
 
 
 def test_without_a_network_it_is_said_how_to_go_on(imagenet):
     image, served, _ = imagenet
     served.unlink()
-    message = rf"set model\.image\.weights to its path; its SHA-256 begins with {served.stem[-8:]}"
+    message = rf"answers 404.* set model\.image\.weights to its path; its SHA-256 begins with {served.stem[-8:]}"
     with pytest.raises(InputError, match=message):
         pretrained.sha256_of(image)
 
@@ -167,3 +198,18 @@ def test_a_first_stage_starts_from_them_and_a_child_from_its_parent(tmp_path):
     checkpoint.save(tmp_path / "parent", first.model, {})
     child = Run.start(settings, (2,), Recipe(), training, tmp_path / "parent", torch.device("cpu"))
     assert torch.equal(child.model.image.trunk.conv1.weight, first.model.image.trunk.conv1.weight)
+
+
+def test_a_tensor_that_claims_more_than_it_has_and_a_file_that_unpacks_to_more(tmp_path):
+    file = tmp_path / "thin.pth"
+    torch.save(thin_state() | {"conv1.weight": torch.zeros(1).expand(1 << 40)}, file)
+    with pytest.raises(InputError, match=r"conv1\.weight is not a plain tensor"):
+        pretrained.load_trunk(encoder(**THIN, weights=str(file)))
+    torch.save(thin_state(), file)
+    with zipfile.ZipFile(file) as z:
+        entries = {name: z.read(name) for name in z.namelist()}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as z:
+        for name, data in entries.items():
+            z.writestr(name, data + bytes(1 << 24) * name.endswith("/0"))
+    with pytest.raises(InputError, match=r"not a file of tensors .would unpack to"):
+        pretrained.load_trunk(encoder(**THIN, weights=str(file)))

@@ -15,11 +15,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from typer.testing import CliRunner
 
+from resdavenet_vq import download
 from resdavenet_vq.__main__ import app
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import lock
 from resdavenet_vq.lineage import Lineage
-from resdavenet_vq.release import download as fetching
+from resdavenet_vq.release import download as released
 from resdavenet_vq.release.archives import ARCHIVES, Archive
 from resdavenet_vq.release.download import fetch_metadata, fetch_released
 
@@ -71,9 +72,9 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(fetching, "WAIT", 0)
+    monkeypatch.setattr(download, "WAIT", 0)
     archive = Archive("{}->{2}", 0.76, hashlib.md5(CONTENT).hexdigest(), ID)
-    monkeypatch.setattr(fetching, "ARCHIVES", (archive, *ARCHIVES[2:]))
+    monkeypatch.setattr(released, "ARCHIVES", (archive, *ARCHIVES[2:]))
     with Server() as server:
         monkeypatch.setenv("RESDAVENET_VQ_DOWNLOADS", f"http://127.0.0.1:{server.server_port}/download")
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -117,7 +118,7 @@ def test_a_cut_connection_is_taken_up_again(server, tmp_path, length):
 
 
 def test_the_next_run_goes_on_where_the_last_one_failed(server, tmp_path):
-    server.cuts = [3_000_000] + [0] * fetching.ATTEMPTS
+    server.cuts = [3_000_000] + [0] * download.ATTEMPTS
     with pytest.raises(InputError, match=r"the connection was lost; \d+ bytes are kept"):
         fetch_released(LINEAGE, tmp_path)
     [part] = names(tmp_path)
@@ -160,7 +161,7 @@ PAGE_OF_THE_SERVER = b"<!DOCTYPE html>Too many users have viewed this file"
         ),
         ({"status": 404}, "the server answers 404", 1),
         ({"status": 403}, "the server answers 403", 1),
-        ({"status": 503}, "the server answers 503", fetching.ATTEMPTS),
+        ({"status": 503}, "the server answers 503", download.ATTEMPTS),
     ],
 )
 def test_wrong_answers_leave_nothing(server, tmp_path, answer, message, n):
@@ -186,12 +187,12 @@ def test_no_network(server, tmp_path, monkeypatch):
 
 def test_no_space(server, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(fetching.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+        patch.setattr(download.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
         with pytest.raises(InputError, match=f"{len(CONTENT)} bytes are missing, but the disk has space for 1000 only"):
             fetch_released(LINEAGE, tmp_path)
     assert names(tmp_path) == []
     full = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
-    monkeypatch.setattr(fetching.os, "fsync", full)
+    monkeypatch.setattr(download.os, "fsync", full)
     with pytest.raises(InputError, match=r"archive: cannot be written \(No space left on device\)"):
         fetch_released(LINEAGE, tmp_path)
     assert names(tmp_path) == [f".{NAME}.part"]
@@ -222,7 +223,7 @@ def test_metadata(server, tmp_path, split, name):
     row = {"wav": "a.wav", "image": "a.jpg", "uttid": "a", "text_alignment": "0.0__A__0.1"}
     server.content, server.type = json.dumps({"data": [row] * 2}).encode(), "application/json"
     assert fetch_metadata(split, tmp_path) == tmp_path / name
-    assert server.requests[0][0]["id"] == fetching.METADATA[split][1]
+    assert server.requests[0][0]["id"] == released.METADATA[split][1]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"data": []}', b'{"data": [{"a": 1}]}', b"\xff"])

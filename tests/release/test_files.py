@@ -242,6 +242,8 @@ ZIP_MEMBERS = {
     "symbolic link": lambda c: ("link", stat.S_IFLNK | 0o777, str(c).encode()),
     "device": lambda c: ("null", stat.S_IFCHR | 0o777, b""),
     "twice": lambda c: ("experiment//args.pkl", 0, b"x"),
+    "backslash": lambda c: ("..\\canary", 0, b"x"),
+    "drive": lambda c: ("C:/canary", 0, b"x"),
 }
 
 

@@ -176,7 +176,7 @@ def test_missing_files(folder, tmp_path, missing):
     (folder / missing).unlink()
     with pytest.raises(InputError, match=rf"not a released experiment; it has no {missing}"):
         import_released(folder, tmp_path / "out", allow_unknown=False)
-    with pytest.raises(InputError, match="no such file or folder"):
+    with pytest.raises(InputError, match="no such file"):
         import_released(tmp_path / "nowhere.zip", tmp_path / "out", allow_unknown=False)
 
 

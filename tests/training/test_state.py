@@ -1,15 +1,23 @@
+import hashlib
+import json
 import os
 import resource
 import signal
+import subprocess
+import zipfile
+from collections import Counter
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from training_child import in_fork
 
 from resdavenet_vq import files
+from resdavenet_vq.config import AudioModel, ImageModel, Model, QuantizerModel, Recipe, Training
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.training import state as module
-from resdavenet_vq.training.state import State
+from resdavenet_vq.training.state import Run, State
 
 
 def content(number):
@@ -110,6 +118,160 @@ def test_damaged_checkpoint_is_refused(tmp_path, damage):
         path.unlink()
     with pytest.raises(InputError, match=r"checkpoint-000001.pt: .* damaged .* remove .* to train from the start"):
         state.load()
+
+
+LATEST = {
+    "a list": [],
+    "a number": 3,
+    "null": None,
+    "nothing in it": {},
+    "no number": {"file": "checkpoint-000001.pt", "sha256": "{sha256}"},
+    "a number as text": {"number": "1", "file": "checkpoint-000001.pt", "sha256": "{sha256}"},
+    "no file": {"number": 1, "sha256": "{sha256}"},
+    "a list of files": {"number": 1, "file": ["checkpoint-000001.pt"], "sha256": "{sha256}"},
+    "a file above": {"number": 1, "file": "../checkpoint-000001.pt", "sha256": "{sha256}"},
+    "an absolute file": {"number": 1, "file": "{folder}/checkpoint-000001.pt", "sha256": "{sha256}"},
+    "another file": {"number": 1, "file": "identity.json", "sha256": "{sha256}"},
+    "a negative number": {"number": -1, "file": "checkpoint-000001.pt", "sha256": "{sha256}"},
+    "no checksum": {"number": 1, "file": "checkpoint-000001.pt"},
+    "a checksum of null": {"number": 1, "file": "checkpoint-000001.pt", "sha256": None},
+    "a checksum of another file": {"number": 1, "file": "checkpoint-000001.pt", "sha256": "{sha256}0"},
+}
+
+
+@pytest.mark.parametrize("kind", LATEST)
+def test_a_latest_json_of_another_form(tmp_path, kind):
+    state = State(tmp_path, {})
+    state.save(content(1))
+    path = state.folder / "latest.json"
+    sha256 = json.loads(path.read_text())["sha256"]
+    (tmp_path / "checkpoint-000001.pt").write_bytes((state.folder / "checkpoint-000001.pt").read_bytes())
+    text = json.dumps(LATEST[kind]).replace("{sha256}", sha256).replace("{folder}", str(tmp_path))
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"damaged .*; remove .* to train from the start"):
+        state.load()
+
+
+@pytest.mark.parametrize("text", ["", "{", "\0", "[" * 100_000, '{"number": 1, "number": 2}', '{"number": NaN}'])
+def test_a_latest_json_that_is_no_json(tmp_path, text):
+    state = State(tmp_path, {})
+    state.save(content(1))
+    (state.folder / "latest.json").write_text(text)
+    for use in (state.load, lambda: state.save(content(2))):
+        with pytest.raises(InputError, match=r"latest\.json: (malformed JSON|cannot be read as JSON)"):
+            use()
+
+
+class Calls:
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+PICKLES = {
+    "os.system": lambda c: Calls(os.system, f"touch {c}"),
+    "eval": lambda c: Calls(eval, f"open({str(c)!r}, 'w')"),
+    "exec": lambda c: Calls(exec, f"open({str(c)!r}, 'w')"),
+    "subprocess": lambda c: Calls(subprocess.call, ["touch", str(c)]),
+    "open": lambda c: Calls(open, str(c), "w"),
+    "import": lambda c: Calls(__import__, "antigravity"),
+    "getattr": lambda c: Calls(getattr, "x", "upper"),
+    "torch.load": lambda c: Calls(torch.load, str(c)),
+    "torch.save": lambda c: Calls(torch.save, 1, str(c)),
+    "inside": lambda c: {"model": [{"x": Calls(os.system, f"touch {c}")}]},
+    "a path": lambda c: {"x": Path(c)},
+    "a module": lambda c: torch.nn.Linear(1, 1),
+    "numpy": lambda c: Calls(np.load, str(c)),
+    "a list": lambda c: [1],
+    "a number": lambda c: 1,
+}
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("kind", PICKLES)
+def test_hostile_checkpoints_whose_checksum_is_right(tmp_path, kind, zipped):
+    state, canary = State(tmp_path, {}), tmp_path / "canary"
+    state.save(content(1))
+    path = state.folder / "checkpoint-000001.pt"
+    torch.save(PICKLES[kind](canary), path, _use_new_zipfile_serialization=zipped)
+    manifest = {"number": 1, "file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    (state.folder / "latest.json").write_text(json.dumps(manifest))
+    with pytest.raises(
+        InputError, match=r"checkpoint-000001\.pt: the checkpoint is damaged \(.*\); remove .* to train"
+    ):
+        state.load()
+    assert not canary.exists()
+
+
+def test_a_checkpoint_that_unpacks_to_more_than_it_has(tmp_path):
+    state = State(tmp_path, {})
+    state.save(content(1))
+    path = state.folder / "checkpoint-000001.pt"
+    with zipfile.ZipFile(path) as z:
+        entries = {name: z.read(name) for name in z.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as z:
+        for name, data in entries.items():
+            z.writestr(name, data + bytes(1 << 24) if name.endswith("/0") else data)
+    manifest = {"number": 1, "file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    (state.folder / "latest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"would unpack to .* remove .* to train from the start"):
+        state.load()
+
+
+@pytest.mark.parametrize("n", [pytest.param(100), pytest.param(1000, marks=pytest.mark.thorough)])
+def test_flips_in_a_checkpoint(tmp_path, n):
+    """Each is noticed; and where the checksum is made right, the result is a state or a typed error."""
+    state, random = State(tmp_path, {}), np.random.default_rng(0)
+    state.save(content(1))
+    path = state.folder / "checkpoint-000001.pt"
+    whole, latest = path.read_bytes(), (state.folder / "latest.json").read_text()
+    outcomes = Counter()
+    for place, bit in zip(random.integers(len(whole), size=n), random.integers(8, size=n), strict=True):
+        data = bytearray(whole)
+        data[place] ^= 1 << bit
+        path.write_bytes(data)
+        (state.folder / "latest.json").write_text(latest)
+        with pytest.raises(InputError, match="its bytes have changed"):
+            state.load()
+        manifest = {"number": 1, "file": path.name, "sha256": hashlib.sha256(data).hexdigest()}
+        (state.folder / "latest.json").write_text(json.dumps(manifest))
+        try:
+            outcomes[type(state.load())] += 1
+        except InputError:
+            outcomes[InputError] += 1
+    assert set(outcomes) <= {dict, InputError}
+    assert outcomes.total() == n
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "{", "", "[" * 100_000, '{"a":' * 2000 + "1" + "}" * 2000, None])
+def test_a_damaged_identity_of_another_training_does_not_stop_this_one(tmp_path, text):
+    old, new = State(tmp_path, {"a": 1}), State(tmp_path, {"a": 2})
+    old.save(content(1))
+    identity = old.folder / "identity.json"
+    identity.unlink() if text is None else identity.write_text(text)
+    (line,) = new.others()
+    assert line.startswith(f"{old.folder}: a checkpoint of a training with other settings, data or code is ignored")
+    assert len(line) < 500
+
+
+@pytest.mark.parametrize("key", ["model", "optimizer", "totals", "epoch", "step", "history", "best", "best_epoch"])
+@pytest.mark.parametrize("value", [None, "x", 0.5])
+def test_a_state_of_another_form_is_not_resumed(key, value):
+    def run():
+        audio = AudioModel(widths=(4, 4, 4, 4, 8), blocks_per_stage=1, kernel_size=3)
+        image = ImageModel(architecture="thin_resnet", widths=(4, 4, 4, 4))
+        settings = Model(audio=audio, image=image, quantizer=QuantizerModel(codebook_size=4))
+        training = Training(split="train", validation_split="val")
+        return Run.start(settings, (2,), Recipe(), training, None, torch.device("cpu"))
+
+    saved = run().to_dict()
+    run().resume(saved)
+    with pytest.raises(InputError, match=r"the checkpoint is not of this training.*remove its folder"):
+        run().resume(saved | {key: value})
+    with pytest.raises(InputError, match="the checkpoint is not of this training"):
+        run().resume({name: v for name, v in saved.items() if name != key})
 
 
 def test_another_identity_has_another_state(tmp_path):

@@ -7,6 +7,7 @@ import stat
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -267,7 +268,8 @@ def test_no_file_no_zip_and_nothing_in_it(tmp_path):
 )
 def test_names_that_lead_outside(tmp_path, name):
     problems = validate(zipped(tmp_path / "s.zip", GOOD[2019] | {name: "1 2\n"})).problems
-    assert problems == [f"{name}: is no path below the submission"]
+    fault = "is no plain path" if name in {"a//b.txt", "./a.txt"} else "leads out of the archive"
+    assert problems == [f"{name}: {fault}"]
 
 
 def test_links_encryption_duplicates_and_other_packing(tmp_path):
@@ -286,7 +288,7 @@ def test_links_encryption_duplicates_and_other_packing(tmp_path):
     assert sorted(validate(path).problems) == [
         "english/test/a.txt: is in the zip twice",
         "english/test/b.txt: is encrypted",
-        "english/test/l.txt: is a link",
+        "english/test/l.txt: is a link or no plain file",
         "english/test/z.txt: is packed in a way other than deflate",
     ]
 
@@ -306,10 +308,30 @@ def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
     path = zipped(tmp_path / "s.zip", GOOD[2019] | {f"english/test/x{i}.txt": "1 2\n" * 1000 for i in range(50)})
     monkeypatch.setattr(contents, "MOST_BYTES", 100_000)
     monkeypatch.setattr(contents.Contents, "open", lambda *_: pytest.fail("opened"))
-    assert validate(path).problems[0].startswith("s.zip: would unpack to 53 files of 200")
+    assert "would unpack to 53 files of 200" in validate(path).problems[0]
     monkeypatch.setattr(contents, "MOST_BYTES", 1 << 30)
     monkeypatch.setattr(contents, "MOST_FILES", 52)
-    assert "more than the 52 files" in validate(path).problems[0]
+    assert "53 files of 200" in validate(path).problems[0]
+    assert (
+        "more than the 52 files"
+        in validate(in_folder(tmp_path / "s", dict.fromkeys(map(str, range(53)), ""))).problems[0]
+    )
+
+
+@pytest.mark.parametrize("told", [200_000, 1])
+def test_many_entries_are_refused_before_they_are_listed(tmp_path, told):
+    """A zip that is only a list of 200,000 files, whatever number it tells: 9 MB."""
+    entry = struct.pack("<4s6H3I5H2I", b"PK\1\2", 20, 20, 0, 0, 0, 33, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, told & 0xFFFF, told & 0xFFFF, 200_000 * len(entry), 0, 0)
+    (tmp_path / "s.zip").write_bytes(entry * 200_000 + end)
+    tracemalloc.start()
+    problems = validate(tmp_path / "s.zip").problems
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert problems == [
+        f"{tmp_path / 's.zip'}: is neither a folder nor a zip file that can be read (a header of 9400000 bytes)"
+    ]
+    assert peak < 1 << 25
 
 
 def test_an_entry_that_lies_of_its_size(tmp_path):

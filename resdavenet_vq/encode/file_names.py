@@ -1,0 +1,78 @@
+"""Names of files that are made of the ids of utterances: valid, below their folder, and each a file of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from resdavenet_vq.errors import InputError, listed
+from resdavenet_vq.files import writing
+
+LONGEST = 255
+"""Bytes of a name in a folder, on nearly every disk."""
+
+
+def check_ids(ids: Iterable[str], source: Path, suffix: str) -> None:
+    """Raises InputError, naming those of file `source` that cannot, unless every id can be the name of a file.
+
+    An id has `/` between folders; `suffix` is what the name of the file ends with.
+    """
+    faults = [f"{fault}: {printable(name)[:200]}" for name in ids if (fault := _fault(name, suffix))]
+    if faults:
+        raise InputError(f"{source}: ids that cannot be names of files; encode with other ids\n{listed(faults)}")
+
+
+def new_file(folder: Path, name: str) -> Path:
+    """The path of a file below a folder that this program fills, whose parent is made.
+
+    Raises InputError if there is such a file already: of an id that the disk does not distinguish, as `a` and `A` on
+    some, or one that the program writes beside them.
+    """
+    path = folder / name
+    with writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            taken = path.exists()
+        except (FileExistsError, NotADirectoryError):
+            taken = True
+    if taken:
+        raise InputError(f"{printable(name)}: another file has this name on this disk; encode with other ids")
+    return path
+
+
+def check_utf8(files: Iterable[Path]) -> None:
+    """Raises InputError naming the files whose names are not UTF-8: neither HDF5 nor JSON can hold them."""
+    if faults := [printable(str(file)) for file in files if not _is_utf8(str(file))]:
+        raise InputError(f"names of files that are not UTF-8; rename them\n{listed(faults)}")
+
+
+def printable(name: str) -> str:
+    r"""A name whose control characters and bytes that are not UTF-8 are written as `\xff`."""
+    text = name.encode("utf-8", "surrogateescape" if _is_bytes(name) else "backslashreplace")
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text.decode("utf-8", "backslashreplace"))
+
+
+def _fault(name: str, suffix: str) -> str:
+    """Why an id is no name, or nothing."""
+    parts = f"{name}{suffix}".split("/")
+    if not name or name.startswith("/") or {"", ".", ".."} & set(name.split("/")):
+        return "no path below a folder"
+    if "\0" in name or not _is_utf8(name):
+        return "no text in UTF-8"
+    if max(len(os.fsencode(part)) for part in parts) > LONGEST:
+        return f"longer than {LONGEST} bytes"
+    return ""
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_bytes(text: str) -> bool:
+    """Whether all surrogates in a text stand for bytes, as in names of files."""
+    return not any("\ud800" <= c <= "\udfff" and not "\udc80" <= c <= "\udcff" for c in text)
