@@ -218,7 +218,12 @@ def open_regular(path: Path) -> BinaryIO:
     Raises InputError naming it, at once, for a pipe, a device, a folder or a socket, and where it cannot be read.
     """
     with reading(path):
-        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+        try:
+            file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+        except OSError as e:
+            if e.errno in (errno.ENXIO, errno.EOPNOTSUPP, errno.EISDIR):  # a socket, on Linux and on macOS; a folder
+                raise InputError(f"{path}: is no regular file") from None
+            raise
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise InputError(f"{path}: is no regular file")

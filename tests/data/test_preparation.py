@@ -3,7 +3,6 @@ import json
 import multiprocessing
 import os
 import pickle
-import re
 import resource
 import shutil
 import signal
@@ -20,13 +19,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from data.hostile import Hostile
 from oracles.data import assert_same_store, encoded, make_manifest, noise, png_header, prepared, utterance
 from PIL import Image
 
 from resdavenet_vq.config import Preparation
 from resdavenet_vq.corpus.manifest import Manifest, Refusal
 from resdavenet_vq.data.preparation import prepare_from
-from resdavenet_vq.data.sources import Media
 from resdavenet_vq.data.store import Store, verify
 from resdavenet_vq.errors import InputError
 
@@ -262,24 +261,6 @@ def test_the_common_fault_of_all_rows_comes_first(tmp_path):
             with pytest.raises(InputError) as caught:
                 prepared(Manifest(rows), tmp_path, bad_rows=bad_rows)
             assert str(caught.value).startswith(message)
-
-
-class Hostile(Media):
-    """Wav files, of which some do to the process that reads them what their name says."""
-
-    def logmel(self, wav, row):
-        match wav.stem:
-            case "killed":
-                os.kill(os.getpid(), signal.SIGKILL)
-            case "crashed":
-                os.kill(os.getpid(), signal.SIGSEGV)
-            case "ended":
-                os._exit(3)
-            case "endless":
-                re.match("(a|a)*$", 60 * "a" + "b")  # one native call, which does not let other threads run
-            case "memory":
-                raise MemoryError
-        return super().logmel(wav, row)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
