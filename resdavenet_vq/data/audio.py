@@ -197,6 +197,14 @@ class Recording:
         yield stream.resample_chunk(np.empty(0, np.float32), last=True)
 
 
+def read_through(path: Path) -> Recording | str:
+    """The recording, or why it cannot be used."""
+    try:
+        return Recording(path)
+    except InputError as e:
+        return str(e).removeprefix(f"{path}: ")
+
+
 def _mono(channels: np.ndarray) -> np.ndarray:
     """The mean of channels (samples, channels), int16 or float32, as float32 (samples,)."""
     if channels.dtype == np.int16:

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from resdavenet_vq.corpus.manifest import Utterance
-from resdavenet_vq.data.audio import Recording
+from resdavenet_vq.data.audio import Recording, read_through
 from resdavenet_vq.data.faults import common_fault, write_refused
 from resdavenet_vq.data.workers import in_parallel
 from resdavenet_vq.encode.audio_files import Ids, audio_files
@@ -98,7 +98,7 @@ def _read_through(
     recordings: dict[str, Recording] = {}
     refused: list[tuple[Path, str]] = []
     with closing(
-        in_parallel(files.values(), _read, 1, Recording.__module__, lambda _, reason: reason, READING_SECONDS)
+        in_parallel(files.values(), read_through, 1, Recording.__module__, lambda _, reason: reason, READING_SECONDS)
     ) as results:
         tracked = track(results, f"read {wavs.name}", len(files), "files")
         for (name, path), result in zip(files.items(), tracked, strict=True):
@@ -118,14 +118,6 @@ def _read_through(
         )
     refused_path.unlink(missing_ok=True)
     return recordings, lines
-
-
-def _read(path: Path) -> Recording | str:
-    """The recording, or why it cannot be used."""
-    try:
-        return Recording(path)
-    except InputError as e:
-        return str(e).removeprefix(f"{path}: ")
 
 
 def _encode_all(

@@ -7,6 +7,17 @@ import signal
 from resdavenet_vq.data.sources import Media
 
 
+def never_return():
+    """One native call, which does not let other threads run."""
+    re.match("(a|a)*$", 60 * "a" + "b")
+
+
+def busy(folder):
+    """Leaves a file with the name of this process, and never returns."""
+    (folder / str(os.getpid())).touch()
+    never_return()
+
+
 class Hostile(Media):
     """Wav files, of which some do to the process that reads them what their name says."""
 
@@ -19,7 +30,7 @@ class Hostile(Media):
             case "ended":
                 os._exit(3)
             case "endless":
-                re.match("(a|a)*$", 60 * "a" + "b")  # one native call, which does not let other threads run
+                never_return()
             case "memory":
                 raise MemoryError
         return super().logmel(wav, row)
