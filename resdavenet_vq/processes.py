@@ -18,6 +18,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing import forkserver
+from typing import Any
 
 STARTER = "RESDAVENET_VQ_STARTER"
 """Environment variable: `HOST:PID` of the Snakemake that started this command. It is ignored on other hosts."""
@@ -43,12 +45,16 @@ def end_with_parent() -> None:
 
     The parent of a worker is the thread that forked it, or the server that forks workers, which ends with the command.
     """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
+    server: Any = forkserver._forkserver  # type: ignore[attr-defined]  # noqa: SLF001
+    if server._forkserver_alive_fd is not None and os.getppid() != parent.pid:  # noqa: SLF001
+        os.close(server._forkserver_alive_fd)  # noqa: SLF001 - else the server outlives the command while a worker lives
+        server._forkserver_alive_fd = None  # noqa: SLF001
     _call_after(parent.join, lambda: os._exit(1))
 
 
