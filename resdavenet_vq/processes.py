@@ -51,7 +51,7 @@ def end_with_parent() -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    server: Any = forkserver._forkserver  # type: ignore[attr-defined]  # noqa: SLF001
+    server: Any = forkserver._forkserver  # noqa: SLF001
     if server._forkserver_alive_fd is not None and os.getppid() != parent.pid:  # noqa: SLF001
         os.close(server._forkserver_alive_fd)  # noqa: SLF001 - else the server outlives the command while a worker lives
         server._forkserver_alive_fd = None  # noqa: SLF001
