@@ -228,6 +228,10 @@ def open_regular(path: Path) -> BufferedReader:
             file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     except ValueError as e:  # a zero byte, or half of a character
         raise InputError(f"{path}: cannot be the path of a file ({e})") from None
+    except InputError:
+        if path.is_socket() or path.is_dir():
+            raise InputError(f"{path}: is no regular file") from None
+        raise
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise InputError(f"{path}: is no regular file")

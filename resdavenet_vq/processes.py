@@ -2,19 +2,24 @@
 
 A Snakemake that is killed cannot end its jobs. It passes its process id in the environment (rules/common.smk); each job
 watches that process and ends with it: by SIGTERM, so that a training saves its state, and GRACE seconds later by
-SIGALRM, which nothing handles. A worker process watches the command that started it in the same way.
+SIGALRM, which nothing handles. A worker process watches the command that started it in the same way; on Linux the kernel
+also kills it when its parent ends, so that it does not matter what it is doing.
 """
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import select
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing import forkserver
+from typing import Any
 
 STARTER = "RESDAVENET_VQ_STARTER"
 """Environment variable: `HOST:PID` of the Snakemake that started this command. It is ignored on other hosts."""
@@ -25,6 +30,8 @@ GRACE = 3.0
 _POLL = 0.5
 """Seconds between two checks on systems that cannot wait for a process that is not a child."""
 
+_PR_SET_PDEATHSIG = 1
+
 
 def end_with_starter() -> None:
     """Ends this process soon after the Snakemake on this host that started it, if one did."""
@@ -34,10 +41,20 @@ def end_with_starter() -> None:
 
 
 def end_with_parent() -> None:
-    """Ends this worker of multiprocessing with the process that started it, which alone handles interrupts."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Ends this worker of multiprocessing with the process that started it, which alone handles interrupts.
+
+    The parent of a worker is the thread that forked it, or the server that forks workers, which ends with the command.
+    """
     parent = multiprocessing.parent_process()
     assert parent is not None
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    server: Any = forkserver._forkserver  # noqa: SLF001
+    if server._forkserver_alive_fd is not None and os.getppid() != parent.pid:  # noqa: SLF001
+        os.close(server._forkserver_alive_fd)  # noqa: SLF001 - else the server outlives the command while a worker lives
+        server._forkserver_alive_fd = None  # noqa: SLF001
     _call_after(parent.join, lambda: os._exit(1))
 
 

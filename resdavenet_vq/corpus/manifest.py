@@ -16,14 +16,11 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 
-from resdavenet_vq import files
 from resdavenet_vq.errors import InputError, listed, shortened
 
 NO_ALIGNMENT = "no alignment"  # the name under which utterances without aligned words are counted
 
 MOST_NAMED = 100  # largest number of names listed of each kind of thing noticed
-
-MOST_REFUSALS = 20  # largest number of refused rows that a message lists
 
 MAX_ROWS = 2_000_000
 """Largest number of rows of a split, and of one file: three times the captions of SpokenCOCO, the largest corpus known.
@@ -153,21 +150,11 @@ def too_many_rows(where: object, most: int = MAX_ROWS) -> InputError:
     return InputError(f"{where}: more than {most:,} rows, which memory should not have to hold; divide it into several")
 
 
-def refusals(refused: Sequence[Refusal], rows: int, report: Path) -> str:
-    """A message that lists the first refused rows of `rows`; if there are more, all are written as `refusals_file`."""
-    first = refused[:MOST_REFUSALS]
-    lines = listed([f"row {r.row} ({r.id or 'no id'}): {r.file or 'no file'}: {r.reason}" for r in first])
-    if len(refused) > len(first):
-        file = refusals_file(report)
-        files.write_csv(file, Refusal._fields, (refusal._asdict() for refusal in refused))
-        lines += f"\n... and {len(refused) - len(first)} more; all are in {file}"
+def refusals(refused: Sequence[Refusal], rows: int) -> str:
+    """A message that lists the first refused rows of `rows`, and counts the others."""
+    lines = listed([f"row {r.row} ({r.id or 'no id'}): {r.file or 'no file'}: {r.reason}" for r in refused])
     remedy = "Correct or remove them, or set preparation.bad_rows to skip to continue without them."
     return f"{len(refused)} of {rows} rows cannot be used:\n{lines}\n{remedy}"
-
-
-def refusals_file(report: Path) -> Path:
-    """Where all refused rows are listed of a split whose report would have been `report`."""
-    return report.with_name(f"{report.name.removesuffix('.json')}.refused.csv")
 
 
 def parse_alignment(text: str) -> tuple[tuple[Interval, ...] | None, int]:

@@ -19,6 +19,8 @@ import scipy.fft
 import scipy.sparse
 from numpy.lib.stride_tricks import sliding_window_view
 
+from resdavenet_vq.errors import InputError
+
 SAMPLE_RATE = 16_000
 N_FFT = 400
 WINDOW_LENGTH = 400
@@ -75,6 +77,12 @@ def log_mel(samples: np.ndarray) -> np.ndarray:
     A constant utterance is 0 dB throughout. Memory beyond the result stays bounded by the samples'.
     """
     return decibels(_mel_power(_frames(samples, N_FFT, HOP_LENGTH)))
+
+
+def check(logmel: np.ndarray) -> None:
+    """Raises InputError with the fault alone unless all values are from -80 to 0 dB."""
+    if not -TOP_DB <= logmel.min() <= logmel.max() <= 0:  # false for NaN
+        raise InputError("its features are not finite; what level does the audio have?")
 
 
 def mel_power(blocks: Iterable[np.ndarray], n_samples: int, mean: np.float32) -> Iterator[np.ndarray]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import math
-import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +23,15 @@ from resdavenet_vq.errors import InputError
 FORMATS = ("JPEG", "PNG")
 MAX_PIXELS = 89_478_485  # larger images count as decompression bombs; Pillow's own limit, at which it only warns
 
+MAX_BYTES = 1 << 26
+"""Largest image file: 64 MiB."""
+
+MAX_SCANS = 100
+"""Most scans of a JPEG. Progressive files have about ten; each may cost the time of a whole image in a few bytes."""
+
 MAX_ASPECT = 50  # largest ratio of the sides: a longer image would be a bomb once resized
+
+_START_OF_SCAN = b"\xff\xda"  # a marker of JPEG; within a scan FF is followed by 00 or by the number of a restart
 
 CROP_SCALE = (0.08, 1.0)
 CROP_RATIO = (3 / 4, 4 / 3)
@@ -32,16 +39,18 @@ CROP_RATIO = (3 / 4, 4 / 3)
 
 def read(path: Path) -> bytes:
     """The bytes of an image file, whether they decode or not. Raises InputError naming the file."""
-    with files.reading(path):
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError(f"{path}: is no regular file")
-        return path.read_bytes()
+    with files.open_regular(path) as file, files.reading(path):
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{path}: has more than {MAX_BYTES} bytes, too many for an image")
+    return data
 
 
 def decode(data: bytes) -> Image.Image:
     """The RGB image in the bytes of a JPEG or PNG file, whatever its name; grey, palette and CMYK are converted.
 
-    Raises InputError with the fault alone: no image, truncated, a decompression bomb, or far too long and thin.
+    Raises InputError with the fault alone: no image, truncated, a decompression bomb (by its bytes, pixels
+    or scans), or far too long and thin.
     """
     with _decoding(data):
         image = _open(data)
@@ -61,10 +70,14 @@ def check(data: bytes) -> None:
 
 
 def _open(data: bytes) -> Image.Image:
+    if len(data) > MAX_BYTES:
+        raise InputError(f"has {len(data)} bytes, more than {MAX_BYTES}: a decompression bomb")
     image = Image.open(io.BytesIO(data), formats=FORMATS)
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise InputError(f"has {width} x {height} pixels, more than {MAX_PIXELS}: a decompression bomb")
+    if image.format != "PNG" and (scans := data.count(_START_OF_SCAN)) > MAX_SCANS:
+        raise InputError(f"has {scans} scans, more than {MAX_SCANS}: a decompression bomb")
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise InputError(f"has {width} x {height} pixels, one side more than {MAX_ASPECT} times the other")
     return image

@@ -22,10 +22,11 @@ from typing import override
 
 import numpy as np
 
+from resdavenet_vq import files
 from resdavenet_vq.config import AddedNoise, Preparation
 from resdavenet_vq.corpus.manifest import Manifest, Utterance
 from resdavenet_vq.data import preparation
-from resdavenet_vq.data.audio import length_of_wav, read_wav
+from resdavenet_vq.data.audio import check_level, length_of_wav, read_wav
 from resdavenet_vq.data.sources import Media
 from resdavenet_vq.errors import InputError, listed
 
@@ -53,7 +54,11 @@ def recordings(path: Path) -> list[Path]:
     if path.is_dir():
         paths = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
     elif path.is_file():
-        lines = path.read_text(encoding="utf-8").splitlines()
+        try:
+            with files.reading(path):
+                lines = path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as e:
+            raise InputError(f"{path}: is no list of recordings, not UTF-8 text (byte {e.start})") from None
         paths = [path.parent / line.strip() for line in lines if line.strip()]
     else:
         raise InputError(f"{path}: no such file or folder of noise")
@@ -74,13 +79,15 @@ def recordings(path: Path) -> list[Path]:
 def mixed(speech: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
     """Speech (samples,) plus noise (samples,) at a signal-to-noise ratio, float32; constant speech stays without noise.
 
-    Raises InputError for noise without energy.
+    Raises InputError for noise without energy, and where the sum is not finite or of an impossible level.
     """
     powers = [float(np.var(waveform, dtype=np.float64)) for waveform in (speech, noise)]
     if not powers[1]:
         raise InputError("the noise is silent")
     scale = (powers[0] / powers[1]) ** 0.5 * 10 ** (-snr_db / 20)
-    summed: np.ndarray = (speech + scale * (noise - noise.mean(dtype=np.float64))).astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # the result is checked
+        summed: np.ndarray = (speech + scale * (noise - noise.mean(dtype=np.float64))).astype(np.float32)
+    check_level(summed.min(initial=0), summed.max(initial=0))
     return summed
 
 

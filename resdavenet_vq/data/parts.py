@@ -69,7 +69,7 @@ def prepare_part(
         "made_from": _digest_of(rows, [command, code, release_attributes, release and files.sha256(release)]),
     }
     names, kept = [f"{part.number}{suffix}" for suffix in _SUFFIXES], folder / _KEPT
-    if _is_current(kept, names, attribute) and _is_refused_still(kept / names[1], rows, settings, source):
+    if _is_current(kept, names, attribute) and _is_refused_still(kept / names[1], rows, settings, source, workers):
         _link(kept, folder, names)
         return
     for name in names:
@@ -104,7 +104,7 @@ def _is_current(kept: Path, names: list[str], attribute: dict[str, object]) -> b
     return is_same and digest.read_text().startswith(files.sha256(store))
 
 
-def _is_refused_still(report: Path, rows: Manifest, settings: Preparation, source: Source) -> bool:
+def _is_refused_still(report: Path, rows: Manifest, settings: Preparation, source: Source, workers: int) -> bool:
     """Whether all refused rows of a report are as bad as before, and may be skipped."""
     try:
         refused = {refusal["row"] for refusal in files.read_json(report)["refused"]}
@@ -112,8 +112,7 @@ def _is_refused_still(report: Path, rows: Manifest, settings: Preparation, sourc
         return False
     if refused and settings.bad_rows == "stop":
         return False
-    numbered = zip(rows.row_numbers(), rows.utterances, strict=True)
-    return not any(preparation.is_usable(u, row, settings, source) for row, u in numbered if row in refused)
+    return not preparation.any_usable(rows, refused, settings, source, workers)
 
 
 def _link(source: Path, target: Path, names: list[str]) -> None:

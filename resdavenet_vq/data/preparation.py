@@ -7,7 +7,7 @@ of workers, and equal input makes an equal file.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +18,9 @@ import numpy as np
 
 from resdavenet_vq import files
 from resdavenet_vq.config import Preparation
-from resdavenet_vq.corpus.manifest import Manifest, Refusal, Utterance, refusals, refusals_file
+from resdavenet_vq.corpus.manifest import Manifest, Refusal, refusals
 from resdavenet_vq.data import audio, features, images, release_2020
+from resdavenet_vq.data.faults import common_fault, write_refused
 from resdavenet_vq.data.sources import Media, Source
 from resdavenet_vq.data.store_writer import Outside, StoreWriter
 from resdavenet_vq.data.workers import in_parallel
@@ -55,9 +56,10 @@ def prepare(
 
     The reader `release_2020` needs `release`, the JSON file that names the two HDF5 files of the split. Rows are refused
     for unreadable, truncated, non-finite or silent audio, for images that do not decode, and for rows of the 2020 files
-    that cannot be this utterance's. With `bad_rows: stop` any refused row, the manifest's own included, raises
-    InputError with all of them and nothing is written; with `skip` they are only reported. A split without any usable
-    row is an error in any case.
+    that cannot be this utterance's; also a row whose process was killed or took too long. With `bad_rows: stop` any
+    refused row, the manifest's own included, raises InputError, and nothing is written but a list of all of them: for a
+    report `NAME.report.json` or `NAME.json`, `NAME.refused.json`, which the next run removes. With `skip` they are
+    only reported. A split without any usable row is an error in any case.
 
     The report has `utterances`, `images`, `frames` (after cuts), `hours` (of the audio before cuts),
     `refused` (row from 0, id, file, reason), `cut` (ids of utterances longer than `max_frames`),
@@ -102,17 +104,21 @@ def prepare_from(
 
     With `part`, an attribute of the store, the manifest is a part of a split, which may have no usable rows.
     """
+    refused_path = report.with_name(f"{report.name.removesuffix('.json').removesuffix('.report')}.refused.json")
     try:
         with files.lock(out.with_name(f".{out.name}.lock"), f"{out}: is being prepared"):
             for leftover in [*out.parent.glob(f".{out.name}.*.tmp"), *report.parent.glob(f".{report.name}.*.tmp")]:
                 leftover.unlink(missing_ok=True)  # of a killed run
-            refusals_file(report).unlink(missing_ok=True)
+            refused_path.unlink(missing_ok=True)
             with StoreWriter(out.parent, settings.precision, settings.reader, release) as writer:
                 content = _fill(writer, manifest, settings, source, f"preparing {out.stem}", workers)
                 refused = [Refusal(**refusal) for refusal in content["refused"]]
                 is_empty = not content["frames"] and part is None
                 if refused and (settings.bad_rows == "stop" or is_empty):
-                    raise InputError(refusals(refused, manifest.rows, report))
+                    text = refusals(refused, manifest.rows)
+                    if not content["frames"] and (cause := common_fault([r[2:] for r in refused])):
+                        text = f"{cause}\n{text}"
+                    raise InputError(f"{text}\n{write_refused(refused_path, content['refused'])}")
                 if is_empty:
                     raise InputError(f"{out}: the split has no rows to prepare")
                 content["utterances"], content["images"] = writer.write(out, settings.max_frames, command, part)
@@ -134,7 +140,8 @@ def _fill(
     cut: list[str] = []
     n_frames = n_samples = 0
     image_faults: dict[str | None, str] = {}
-    with closing(_convert_all(manifest, settings, source, workers)) as results:
+    tasks = _tasks(manifest, every_image=settings.reader == "release_2020")
+    with closing(_convert_all(tasks, settings, source, workers)) as results:
         tracked = track(results, label, len(manifest.utterances), "rows")
         for result, utterance, row in zip(tracked, manifest.utterances, manifest.row_numbers(), strict=False):
             if result.image_fault:
@@ -177,14 +184,13 @@ def _tasks(manifest: Manifest, *, every_image: bool) -> Iterator[_Task]:
             image_ids.add(utterance.image_id)
 
 
-def _convert_all(manifest: Manifest, settings: Preparation, source: Source, workers: int) -> Generator[_Row]:
-    """The outcome of every row, in order. Raises InputError if a worker is killed."""
-    tasks = _tasks(manifest, every_image=settings.reader == "release_2020")
-    return in_parallel(tasks, partial(_convert, settings, source), workers, preload=__name__)
+def _convert_all(tasks: Iterable[_Task], settings: Preparation, source: Source, workers: int) -> Generator[_Row]:
+    """The outcome of every row, in order; a row that its process did not survive has only a fault."""
+    return in_parallel(tasks, partial(_convert_one, settings, source), workers, __name__, _failed)
 
 
-def _convert(settings: Preparation, source: Source, tasks: Sequence[_Task]) -> list[_Row]:
-    return [_convert_one(settings, source, task) for task in tasks]
+def _failed(task: _Task, reason: str) -> _Row:  # noqa: ARG001
+    return _Row(audio_fault=f"reading the row's audio and image {reason}")
 
 
 def _convert_one(settings: Preparation, source: Source, task: _Task) -> _Row:
@@ -207,10 +213,12 @@ def _convert_one(settings: Preparation, source: Source, task: _Task) -> _Row:
     return result
 
 
-def is_usable(utterance: Utterance, row: int, settings: Preparation, source: Source) -> bool:
-    """Whether the audio and the image of an utterance can be read and pass all checks."""
-    result = _convert_one(settings, source, _Task(row, utterance.wav, utterance.image))
-    return not (result.audio_fault or result.image_fault)
+def any_usable(manifest: Manifest, rows: Collection[int], settings: Preparation, source: Source, workers: int) -> bool:
+    """Whether the audio and the image of one of these rows can be read and pass all checks."""
+    numbered = zip(manifest.row_numbers(), manifest.utterances, strict=True)
+    tasks = (_Task(row, utterance.wav, utterance.image) for row, utterance in numbered if row in rows)
+    with closing(_convert_all(tasks, settings, source, workers)) as results:
+        return any(not (result.audio_fault or result.image_fault) for result in results)
 
 
 def _length(wav: Path, least: int) -> tuple[int, str]:

@@ -18,6 +18,8 @@ from resdavenet_vq import files
 from resdavenet_vq.data import audio, features, images
 from resdavenet_vq.data.release_2020 import Release2020
 
+_BLOCK = 1 << 20
+
 
 @dataclass
 class Media:
@@ -32,7 +34,9 @@ class Media:
     def logmel(self, wav: Path, row: int) -> tuple[np.ndarray, int]:
         """Features (T, 40) in dB at the store's precision, cut to its max_frames, and the number of 16 kHz samples."""
         samples = audio.read_wav(wav, allow_silent=False)
-        return features.log_mel(self.process(samples, row))[: self.max_frames].astype(self.precision), len(samples)
+        logmel = features.log_mel(self.process(samples, row))
+        features.check(logmel)
+        return logmel[: self.max_frames].astype(self.precision), len(samples)
 
     def process(self, samples: np.ndarray, row: int) -> np.ndarray:  # noqa: ARG002
         """The waveform (samples,) that the features are made of."""
@@ -44,8 +48,11 @@ class Media:
 
     def audio_crc32(self, wav: Path, row: int) -> int:  # noqa: ARG002
         """The CRC32 of what the features are made from; the features may differ in the last bit between processors."""
-        with files.reading(wav):
-            return zlib.crc32(wav.read_bytes())
+        crc32 = 0
+        with files.open_regular(wav) as file, files.reading(wav):
+            while block := file.read(_BLOCK):
+                crc32 = zlib.crc32(block, crc32)
+        return crc32
 
     def audio_file(self, wav: Path) -> Path:
         """The file that features come from."""

@@ -1,13 +1,23 @@
-"""Worker processes of the preparation and of the demo corpus; they end with the command that started them."""
+"""Worker processes of the preparation, of folders of recordings and of the demo corpus.
+
+They end with the command that started them. A task whose process is killed, by the kernel for lack of memory or by the
+fault of a decoder, that takes too long even inside a decoder, or that needs too much memory is found, and costs no other
+task anything.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from itertools import batched
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
+from typing import NamedTuple
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.processes import end_with_parent
@@ -18,33 +28,159 @@ TASKS_AT_ONCE = 8
 CHUNKS_PER_WORKER = 4
 """Chunks that are submitted before the first result is taken: bounds memory."""
 
+TASK_SECONDS = 120.0
+"""Longest time for a task: a hundred times what the largest sound file takes, as machines and disks may be busy."""
+
+
+class _Failure(NamedTuple):
+    """In place of the result of a task."""
+
+    reason: str
+
+
+type _Work[T, R] = Callable[[Sequence[T]], list[R | _Failure]]
+
 
 def in_parallel[T, R](
-    tasks: Iterable[T], convert: Callable[[tuple[T, ...]], list[R]], workers: int, preload: str
+    tasks: Iterable[T],
+    convert: Callable[[T], R],
+    workers: int,
+    preload: str,
+    failed: Callable[[T, str], R] | None = None,
+    seconds: float | None = None,
 ) -> Generator[R]:
     """The results of `convert` in the order of the tasks.
 
-    `preload` names the module of `convert`, which the workers import once. Raises InputError if a worker is killed.
+    `preload` names the module of `convert`, which the workers import once. `failed` makes the result of a task that
+    takes longer than `seconds` (by default TASK_SECONDS), whose process is killed, or that runs out of memory, with the
+    reason; without it, time is not bounded and InputError is raised.
     """
-    chunks = batched(tasks, TASKS_AT_ONCE)
-    if workers <= 1:
+    seconds = (seconds or TASK_SECONDS) if failed else 0.0
+    work: _Work[T, R] = partial(_convert_all, convert, seconds)
+    for chunk, results in _in_order(batched(tasks, TASKS_AT_ONCE), work, workers, preload, seconds):
+        for task, result in zip(chunk, results, strict=True):
+            if not isinstance(result, _Failure):
+                yield result
+            elif failed:
+                yield failed(task, result.reason)
+            else:
+                raise InputError(f"a worker process {result.reason}; run it again with fewer workers")
+
+
+def _in_order[T, R](
+    chunks: Iterable[tuple[T, ...]], work: _Work[T, R], workers: int, preload: str, seconds: float
+) -> Generator[tuple[tuple[T, ...], list[R | _Failure]]]:
+    """Every chunk with its results."""
+    if workers <= 1 and not seconds:  # nothing can happen to it
         for chunk in chunks:
-            yield from convert(chunk)
+            yield chunk, work(chunk)
         return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([preload])
-    pending: deque[Future[list[R]]] = deque()
-    with ProcessPoolExecutor(workers, context, initializer=end_with_parent) as pool:
+    pending: deque[tuple[tuple[T, ...], Future[list[R | _Failure]]]] = deque()
+    pool = ProcessPoolExecutor(max(1, workers), context, initializer=end_with_parent)
+    try:
+        for chunk in chunks:
+            pending.append((chunk, _submit(pool, work, chunk)))
+            if len(pending) < max(1, workers) * CHUNKS_PER_WORKER:
+                continue
+            if isinstance(pending[0][1].exception(), BrokenProcessPool):
+                pool.shutdown()
+                pending = deque((chunk, _repeat(future, context, work, chunk, seconds)) for chunk, future in pending)
+                pool = ProcessPoolExecutor(max(1, workers), context, initializer=end_with_parent)
+            chunk_, future = pending.popleft()
+            yield chunk_, _repeat(future, context, work, chunk_, seconds).result()
+        while pending:
+            chunk_, future = pending.popleft()
+            yield chunk_, _repeat(future, context, work, chunk_, seconds).result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _submit[T, R](pool: ProcessPoolExecutor, work: _Work[T, R], chunk: tuple[T, ...]) -> Future[list[R | _Failure]]:
+    try:
+        return pool.submit(work, chunk)
+    except BrokenProcessPool as e:
+        future: Future[list[R | _Failure]] = Future()
+        future.set_exception(e)
+        return future
+
+
+def _repeat[T, R](
+    future: Future[list[R | _Failure]],
+    context: ForkServerContext,
+    work: _Work[T, R],
+    chunk: tuple[T, ...],
+    seconds: float,
+) -> Future[list[R | _Failure]]:
+    """The future itself, or if its pool broke, one of the results of the chunk in a process of its own.
+
+    If that is killed as well, the tasks get processes one by one.
+    """
+    if not isinstance(future.exception(), (BrokenProcessPool, MemoryError)):
+        return future
+    results = _run_alone(context, work, chunk, seconds)
+    if isinstance(results, _Failure):
+        results = []
+        for task in chunk:
+            alone = _run_alone(context, work, (task,), seconds)
+            results.extend([alone] if isinstance(alone, _Failure) else alone)
+    again: Future[list[R | _Failure]] = Future()
+    again.set_result(results)
+    return again
+
+
+def _run_alone[T, R](
+    context: ForkServerContext, work: _Work[T, R], chunk: Sequence[T], seconds: float
+) -> list[R | _Failure] | _Failure:
+    """The results of tasks in a process of their own, or how that ended."""
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send, args=(sender, work, chunk))
+    process.start()
+    sender.close()
+    try:
+        outcome = receiver.recv()
+    except (EOFError, OSError):
+        process.join()
+        return _Failure(_ending(process.exitcode, seconds))
+    finally:
+        receiver.close()
+        process.kill()
+        process.join()
+    if isinstance(outcome, BaseException):
+        raise outcome
+    results: list[R | _Failure] = outcome
+    return results
+
+
+def _ending(status: int | None, seconds: float) -> str:
+    if status == -signal.SIGALRM:
+        return f"took longer than {seconds:g} s"
+    if status == -signal.SIGKILL:
+        return "was killed (signal 9), perhaps for lack of memory"
+    return f"was killed (signal {-status})" if status and status < 0 else f"ended with status {status}"
+
+
+def _send[T, R](sender: Connection, work: _Work[T, R], chunk: Sequence[T]) -> None:
+    end_with_parent()
+    try:
+        outcome: list[R | _Failure] | Exception = work(chunk)
+    except Exception as e:  # noqa: BLE001 - raised again by the command
+        outcome = e
+    sender.send(outcome)
+
+
+def _convert_all[T, R](convert: Callable[[T], R], seconds: float, tasks: Sequence[T]) -> list[R | _Failure]:
+    """The results of tasks; the kernel ends this process if one takes longer than `seconds`, unless they are 0."""
+    results: list[R | _Failure] = []
+    for task in tasks:
         try:
-            for chunk in chunks:
-                pending.append(pool.submit(convert, chunk))
-                if len(pending) >= workers * CHUNKS_PER_WORKER:
-                    yield from pending.popleft().result()
-            while pending:
-                yield from pending.popleft().result()
-        except BrokenProcessPool:
-            raise InputError(
-                "a worker process was killed, perhaps for lack of memory; run it again with fewer workers"
-            ) from None
+            if seconds:
+                signal.setitimer(signal.ITIMER_REAL, seconds)
+            results.append(convert(task))
+        except MemoryError:
+            results.append(_Failure("needs more memory than there is"))
         finally:
-            pool.shutdown(cancel_futures=True)
+            if seconds:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+    return results

@@ -12,7 +12,6 @@ the rest. Within a split, scenes and captions may repeat.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,7 @@ def make(settings: SpokenScenes, split: str, folder: Path, workers: int) -> None
     for name in media.values():
         for subfolder in {_subfolder(number) for number in range(n)}:
             (folder / split / name / subfolder).mkdir(parents=True, exist_ok=True)
-    results = in_parallel(range(n), partial(_make_utterances, settings, split, folder), workers, __name__)
+    results = in_parallel(range(n), partial(_make_one, settings, split, folder), workers, __name__)
     rows = list(track(results, f"making {split}", n, "utterances"))
     with files.atomic_write(folder / f"{split}.item") as tmp:
         lines = (
@@ -96,10 +95,6 @@ def _hash(text: str) -> int:
 
 type _Row = tuple[dict[str, Any], tuple[Interval, ...]]
 """An utterance's row of the JSON file, and its phones."""
-
-
-def _make_utterances(settings: SpokenScenes, split: str, folder: Path, numbers: Sequence[int]) -> list[_Row]:
-    return [_make_one(settings, split, folder, number) for number in numbers]
 
 
 def _make_one(settings: SpokenScenes, split: str, folder: Path, number: int) -> _Row:

@@ -7,7 +7,7 @@ folder without the suffix, `dev-clean/1272-128104-0000`, or the last part of tha
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from itertools import batched, groupby
 from pathlib import Path
 from typing import Literal
@@ -15,7 +15,9 @@ from typing import Literal
 import numpy as np
 
 from resdavenet_vq.corpus.manifest import Utterance
-from resdavenet_vq.data.audio import Recording
+from resdavenet_vq.data.audio import Recording, read_through
+from resdavenet_vq.data.faults import common_fault, write_refused
+from resdavenet_vq.data.workers import in_parallel
 from resdavenet_vq.encode.audio_files import Ids, audio_files
 from resdavenet_vq.encode.exports import frame_text
 from resdavenet_vq.encode.file_names import new_file
@@ -25,6 +27,9 @@ from resdavenet_vq.encode.split import FRAMES_AT_ONCE, check_layers, start_codes
 from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.files import atomic_folder
 from resdavenet_vq.progress import track
+
+READING_SECONDS = 600.0
+"""Longest time to read through a recording, which may last ten hours."""
 
 type BadRows = Literal["stop", "skip"]
 
@@ -48,8 +53,8 @@ def encode_folder(
     hold `layers`, `convN` and `quantN` of quantizers that are on. `codes` is a codes file of every quantizer that is
     on. `frames_at_once`, log-mel frames in a batch or piece, changes speed and memory, not results.
 
-    Returns the reasons of the files left out. Raises InputError with all of them at once, if the model has no such
-    layer, or if there is nothing to write.
+    Returns the reasons of the files left out. Raises InputError with the first of them and the path of a file with all,
+    `NAME.refused.json` beside the first result, if the model has no such layer, or if there is nothing to write.
     """
     if not (features or codes or text):
         raise InputError("say where the result goes: a features file, a codes file, or a folder for text")
@@ -58,7 +63,8 @@ def encode_folder(
     encoder = SpeechEncoder(model, precision)
     layers = check_layers(model, encoder.network, layers)
     quantizers = encoder.check_quantizers(encoder.layers) if codes else []
-    recordings, refused = _read_through(audio_files(wavs, ids), wavs, bad_rows)
+    refused_path = next(path for path in (features, codes, text) if path).with_suffix(".refused.json")
+    recordings, refused = _read_through(audio_files(wavs, ids), wavs, bad_rows, refused_path)
     names, n_frames = [*recordings], np.array([recording.n_frames for recording in recordings.values()])
     with ExitStack() as stack:
         feature_rows, code_rows = dict[str, Rows](), dict[str, Rows]()
@@ -87,20 +93,33 @@ def encode_folder(
     return refused
 
 
-def _read_through(files: Mapping[str, Path], wavs: Path, bad_rows: BadRows) -> tuple[dict[str, Recording], list[str]]:
+def _read_through(
+    files: Mapping[str, Path], wavs: Path, bad_rows: BadRows, refused_path: Path
+) -> tuple[dict[str, Recording], list[str]]:
     """Every recording by its id, read once from end to end, and the reasons of those that cannot be used."""
-    recordings, refused = {}, []
-    for name, path in track(files.items(), f"read {wavs.name}", unit="files"):
-        try:
-            recordings[name] = Recording(path)
-        except InputError as e:
-            refused.append(str(e))
+    recordings: dict[str, Recording] = {}
+    refused: list[tuple[Path, str]] = []
+    with closing(
+        in_parallel(files.values(), read_through, 1, Recording.__module__, lambda _, reason: reason, READING_SECONDS)
+    ) as results:
+        tracked = track(results, f"read {wavs.name}", len(files), "files")
+        for (name, path), result in zip(files.items(), tracked, strict=True):
+            if isinstance(result, Recording):
+                recordings[name] = result
+            else:
+                refused.append((path, result))
+    lines = [f"{path}: {reason}" for path, reason in refused]
     if refused and (bad_rows == "stop" or not recordings):
+        cause = "" if recordings else common_fault([(str(path), reason) for path, reason in refused])
+        cause += "\n" if cause else ""
+        rows = [{"file": str(path), "reason": reason} for path, reason in refused]
         raise InputError(
-            f"{wavs}: {len(refused)} of {len(files)} files cannot be used:\n{listed(refused)}\n"
-            "Repair or remove them, or leave them out with bad_rows (--bad-rows) skip."
+            f"{cause}{wavs}: {len(refused)} of {len(files)} files cannot be used:\n{listed(lines)}\n"
+            "Repair or remove them, or leave them out with bad_rows (--bad-rows) skip.\n"
+            f"{write_refused(refused_path, rows)}"
         )
-    return recordings, refused
+    refused_path.unlink(missing_ok=True)
+    return recordings, lines
 
 
 def _encode_all(

@@ -20,6 +20,9 @@ import numpy as np
 import soundfile
 from PIL import Image
 
+from resdavenet_vq import files
+from resdavenet_vq.data import audio
+from resdavenet_vq.data.images import FORMATS
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.figures.style import save
 from resdavenet_vq.files import atomic_folder
@@ -88,19 +91,24 @@ class Folder:
         return self._sounds[source]
 
     def _as_flac(self, source: Path, name: str) -> None:
+        with audio.open_audio(source, audio.MAX_SECONDS) as sound:
+            rate, channels, subtype = sound.samplerate, sound.channels, sound.subtype
+        dtype = "int16" if subtype in SIXTEEN_BITS else "float32"
         try:
-            dtype = "int16" if soundfile.info(source).subtype in SIXTEEN_BITS else "float32"
-            samples, rate = soundfile.read(source, dtype=dtype)
-            soundfile.write(self.path(name), samples, rate, format="FLAC", subtype="PCM_16")
+            with soundfile.SoundFile(self.path(name), "w", rate, channels, "PCM_16", format="FLAC") as out:
+                for block in audio.read_channels(source, dtype):
+                    out.write(block)
         except (OSError, soundfile.SoundFileError) as e:
             raise InputError(f"{source}: cannot be copied into the report ({e})") from None
 
     def copy(self, source: Path, name: str) -> str:
-        """Copies a file in under a name. Raises InputError naming it where it cannot be read."""
-        try:
-            shutil.copyfile(source, self.path(name))
-        except OSError as e:
-            raise InputError(f"{source}: cannot be copied into the report ({e.strerror or e})") from None
+        """Copies a file in under a name. Raises InputError naming it where it is no regular file or cannot be read."""
+        with files.open_regular(source) as file:
+            try:
+                with self.path(name).open("wb") as out:
+                    shutil.copyfileobj(file, out)
+            except OSError as e:
+                raise InputError(f"{source}: cannot be copied into the report ({e.strerror or e})") from None
         return name
 
     def copy_once(self, source: Path, name: str) -> str:
@@ -113,7 +121,7 @@ class Folder:
         """Writes the bytes of an encoded image. Raises InputError naming `key` where they are none."""
         if key not in self._images:
             try:
-                with Image.open(io.BytesIO(data)) as image:
+                with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                     kind, (width, height) = str(image.format).lower(), image.size
             except (OSError, ValueError, Image.DecompressionBombError) as e:
                 raise InputError(f"image {key}: cannot be decoded ({e}); prepare the split again") from None

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from oracles.data import encoded, noise, png_header
@@ -132,3 +134,13 @@ def test_the_quick_check_refuses_what_decoding_refuses_and_nothing_else():
     assert 0.2 < sound < 0.8, "there must be some of each"
     bomb = png_header(30000, 30000)
     assert verdict(images.check, bomb) == verdict(images.decode, bomb) != "sound"
+
+
+def test_files_that_are_no_images_are_refused_before_they_are_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "device.jpg").symlink_to("/dev/zero")
+    with (tmp_path / "huge.jpg").open("wb") as file:
+        file.truncate(images.MAX_BYTES + 1)
+    for name, reason in (("pipe", "is no regular file"), ("device", "is no regular file"), ("huge", "too many for an")):
+        with pytest.raises(InputError, match=reason):
+            images.read(tmp_path / f"{name}.jpg")

@@ -206,7 +206,7 @@ def test_a_policy_of_stopping_keeps_no_part_with_refused_rows(manifest, folder):
     prepare_part(manifest, Part(1, 3, 10), Preparation(), folder, 1)
     with pytest.raises(InputError, match=r"1 of 10 rows cannot be used:\nrow 4 \(four\)"):
         prepare_part(manifest, Part(0, 3, 10), Preparation(), folder, 1)
-    assert changed(before, folder) == []
+    assert changed(before, folder) == ["0.refused.json"]
 
 
 @pytest.mark.parametrize(("parts", "rows", "needed"), [(2, 10, 3), (4, 10, 3), (1, 1, 27)])

@@ -1,3 +1,4 @@
+import io
 import json
 import multiprocessing
 import os
@@ -5,8 +6,11 @@ import pickle
 import resource
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -15,11 +19,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from oracles.data import encoded, make_manifest, noise, png_header, prepared, utterance
+from data.hostile import Hostile
+from oracles.data import assert_same_store, encoded, make_manifest, noise, png_header, prepared, utterance
 from PIL import Image
 
+from resdavenet_vq.config import Preparation
 from resdavenet_vq.corpus.manifest import Manifest, Refusal
-from resdavenet_vq.data.store import verify
+from resdavenet_vq.data.preparation import prepare_from
+from resdavenet_vq.data.store import Store, verify
 from resdavenet_vq.errors import InputError
 
 
@@ -66,6 +73,32 @@ def test_long_utterances_are_cut_and_counted(manifest, store, tmp_path):
     np.testing.assert_array_equal(cut.n_samples, store.n_samples)
     for i in range(len(store)):
         np.testing.assert_array_equal(cut.logmel(i), store.logmel(i)[:40])
+
+
+def hour_of_silence(channels):
+    """The bytes of a FLAC file: a second, repeated by its own frames."""
+    with io.BytesIO() as out:
+        with soundfile.SoundFile(out, "w", 16000, channels, format="FLAC") as sound:
+            for _ in range(2):
+                sound.write(np.zeros((16000, channels), np.int16))
+        data = bytearray(out.getvalue())
+    data[21] &= 0xF0  # the number of samples has 36 bits
+    data[22:26] = (3600 * 16000).to_bytes(4, "big")
+    return bytes(data)
+
+
+def many_scans(n):
+    """A progressive JPEG whose last scan is repeated."""
+    data = encoded(Image.new("RGB", (64, 64), (10, 200, 30)), progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * n + data[-2:]
+
+
+def make_socket(path):
+    """Names of sockets are short."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder, socket.socket(socket.AF_UNIX) as end:
+        end.bind(f"{folder}/s")
+        Path(f"{folder}/s").rename(path)
 
 
 @pytest.fixture
@@ -124,6 +157,32 @@ def bad_media(tmp_path):
     row("empty-jpg", image=b"", bad=("image", "is empty (0 bytes)"))
     row("no-jpg", image=False, bad=("image", "no such file"))
     row("cut-jpg", image=picture[:3000], bad=("image", "cannot be decoded (image file is truncated"))
+    huge = sound.astype(np.float32)
+    huge[9] = 4.5e37  # one bit of a small sample's exponent
+    level = "contains a sample of 4.5e+37, which is no level of audio (full scale is 1)"
+    row("exponent", wav=audio(huge, subtype="FLOAT"), bad=("wav", level))
+    row(
+        "level",
+        wav=audio(2.0**34 * sound, subtype="FLOAT"),
+        bad=("wav", "contains a sample of 8.6e+09, which is no level of audio (full scale is 1)"),
+    )
+    row("integers-as-floats", wav=audio(2.0**31 * sound, subtype="FLOAT"))
+    row(
+        "channels",
+        wav=hour_of_silence(8),
+        bad=(
+            "wav",
+            "declares 57600000 samples in 8 channels at 16000 Hz, more than the 43200000 that are read; cut it into pieces",
+        ),
+    )
+    row("pipe", wav=os.mkfifo, bad=("wav", "is no regular file"))
+    row("socket", wav=make_socket, bad=("wav", "is no regular file"))
+    row("folder", wav=Path.mkdir, bad=("wav", "is no regular file"))
+    row("device", wav=lambda path: path.symlink_to("/dev/zero"), bad=("wav", "is no regular file"))
+    row("pipe-jpg", image=os.mkfifo, bad=("image", "is no regular file"))
+    row("device-jpg", image=lambda path: path.symlink_to("/dev/zero"), bad=("image", "is no regular file"))
+    row("scans", image=many_scans(2000), bad=("image", "has 2009 scans, more than 100: a decompression bomb"))
+    row("some-scans", image=many_scans(80))
     row("bomb", image=png_header(30000, 30000), bad=("image", "has more than 89478485 pixels: a decompression bomb"))
     jpg = folder / "html.jpg"
     refused.append((len(rows), "bad-again", str(jpg), html))
@@ -158,13 +217,20 @@ def test_stop_names_every_row_and_writes_nothing(bad_media, tmp_path):
     with pytest.raises(InputError) as caught:
         prepared(manifest, tmp_path)
     lines = str(caught.value).splitlines()
-    assert len(lines) == len(expected) + 4
+    assert len(expected) > 20
+    assert len(lines) == 24, "20 rows, and what stands around them"
     assert lines[0] == f"{len(expected) + 2} of {len(manifest.utterances) + 2} rows cannot be used:"
     assert lines[1] == "row 0 (zero): no file: wav: missing"
     assert lines[2] == "row 2 (no id): x.wav: not an object"
     assert lines[3].startswith("row 3 (empty): "), "rows count those that the corpus refused"
-    assert "preparation.bad_rows" in lines[-1]
-    assert names(tmp_path) == ["media"]
+    assert lines[-3] == f"... and {len(expected) + 2 - 20} more"
+    assert "preparation.bad_rows" in lines[-2]
+    assert lines[-1] == f"All of them are in {tmp_path / 'a.refused.json'}."
+    rows = json.loads((tmp_path / "a.refused.json").read_text())
+    assert [row["row"] for row in rows] == sorted([0, 2, *(row + 1 + (row > 0) for row, *_ in expected)])
+    assert names(tmp_path) == ["a.refused.json", "media"]
+    prepared(manifest, tmp_path, bad_rows="skip")
+    assert not (tmp_path / "a.refused.json").exists()
 
 
 def test_a_split_without_a_usable_row_is_an_error(tmp_path):
@@ -172,7 +238,99 @@ def test_a_split_without_a_usable_row_is_an_error(tmp_path):
         prepared(Manifest(), tmp_path, bad_rows="skip")
     with pytest.raises(InputError, match=r"1 of 1 rows cannot be used:\nrow 0 .*no such file"):
         prepared(Manifest([utterance("a", tmp_path / "none.wav")]), tmp_path, bad_rows="skip")
-    assert names(tmp_path) == []
+    assert names(tmp_path) == ["a.refused.json"]
+
+
+def test_the_common_fault_of_all_rows_comes_first(tmp_path):
+    (tmp_path / "there").mkdir()
+    for name in "ab":
+        soundfile.write(tmp_path / f"{name}.wav", np.zeros(4000), 16000)
+        soundfile.write(tmp_path / f"{name}-good.wav", np.sin(np.arange(4000)), 16000)
+        (tmp_path / f"{name}.gif").write_bytes(encoded(noise(9, 9), "GIF"))
+    for wav, image, message in (
+        (
+            "gone/deeper/{}.wav",
+            None,
+            f"No file at all lies below {tmp_path}/gone/deeper: there is no folder {tmp_path}/gone;",
+        ),
+        ("there/{}.wav", None, f"No file at all is where it should be below {tmp_path}/there:"),
+        ("{}-good.wav", "images/{}.jpg", f"No file at all lies below {tmp_path}/images:"),
+        ("{}.wav", None, "All 2 have one fault: silent."),
+        ("{}-good.wav", "{}.gif", "All 2 have one fault: is no JPEG or PNG image."),
+    ):
+        rows = [utterance(n, tmp_path / wav.format(n), image and tmp_path / image.format(n)) for n in "ab"]
+        for bad_rows in ("stop", "skip"):
+            with pytest.raises(InputError) as caught:
+                prepared(Manifest(rows), tmp_path, bad_rows=bad_rows)
+            assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_row_that_its_process_does_not_survive_is_one_refused_row(manifest, store, tmp_path, monkeypatch, workers):
+    monkeypatch.setattr("resdavenet_vq.data.workers.TASK_SECONDS", 0.5)
+    names = {1: "killed", 3: "endless", 4: "memory", 8: "crashed", 12: "ended"}
+    rows = [*manifest.utterances]
+    for row, name in names.items():
+        rows.insert(row, utterance(name, tmp_path / f"{name}.wav"))
+    settings = Preparation(bad_rows="skip")
+    out, report, source = tmp_path / "a.h5", tmp_path / "a.json", Hostile("float16", settings.max_frames)
+    prepare_from(source, Manifest(rows, [], manifest.counted), settings, out, report, workers, "a test")
+    assert_same_store(Store(out), store)
+    assert [tuple(refusal.values())[::3] for refusal in json.loads(report.read_text())["refused"]] == [
+        (1, "reading the row's audio and image was killed (signal 9), perhaps for lack of memory"),
+        (3, "reading the row's audio and image took longer than 0.5 s"),
+        (4, "reading the row's audio and image needs more memory than there is"),
+        (8, "reading the row's audio and image was killed (signal 11)"),
+        (12, "reading the row's audio and image ended with status 3"),
+    ]
+
+
+def test_media_that_declare_too_much_take_no_memory(tmp_path):
+    """Each is refused by a process of its own that may have 300 MB more than Python and the libraries."""
+    forged = {}
+    whole = hour_of_silence(1)
+    forged["length.flac"] = whole[:21] + bytes([whole[21] | 0x0F]) + b"\xff" * 4 + whole[26:]
+    forged["channels.flac"] = hour_of_silence(8)
+    forged["rate.wav"] = (
+        b"RIFF\xff\xff\xff\xffWAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 1 << 31, 2, 2, 16) + b"data" + 8 * b"\1"
+    )
+    forged["rf64.wav"] = b"RF64\xff\xff\xff\xffWAVEds64" + struct.pack("<IQQQI", 28, 1 << 42, 1 << 41, 1 << 40, 0)
+    forged["rf64.wav"] += (
+        b"fmt " + struct.pack("<IHHIIHH", 16, 1, 1, 16000, 32000, 2, 16) + b"data\xff\xff\xff\xff" + bytes(100)
+    )
+    forged["a.au"] = b".snd" + struct.pack(">IIIII", 24, 0xFFFFFFF0, 3, 16000, 1) + bytes(100)
+    for name in ("a.w64", "a.ogg", "a.aiff"):
+        soundfile.write(tmp_path / name, np.sin(np.arange(16000)), 16000)
+        data = bytearray((tmp_path / name).read_bytes())
+        match name:
+            case "a.w64":
+                at = data.rindex(b"data") + 16
+                data[at : at + 8] = (1 << 41).to_bytes(8, "little")
+            case "a.aiff":
+                at = data.rindex(b"SSND") + 4
+                data[at : at + 4] = (1 << 31).to_bytes(4, "big")
+            case "a.ogg":
+                at = data.rindex(b"OggS") + 6
+                data[at : at + 8] = (1 << 40).to_bytes(8, "little")
+        forged[name] = bytes(data)
+    for name, data in forged.items():
+        (tmp_path / name).write_bytes(data)
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from resdavenet_vq.data.audio import Recording, read_wav; from resdavenet_vq.errors import InputError\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "for path in sys.argv[1:]:\n"
+        "    for read in (read_wav, Recording):\n"
+        "        try: read(Path(path))\n"
+        "        except InputError as e: print(e)\n"
+        "assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000"
+    )
+    paths = [tmp_path / name for name in forged]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *paths], env=environment, check=True, capture_output=True, text=True
+    )
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == [str(path) for path in paths for _ in range(2)]
 
 
 def test_one_frame_and_one_pixel(tmp_path):
@@ -198,7 +356,7 @@ def test_a_full_disk_leaves_nothing_and_what_was_there_before(manifest, store_pa
     assert (tmp_path / "a.h5").read_bytes() == before
 
 
-def test_a_killed_worker_is_an_error(tmp_path):
+def test_a_worker_that_someone_kills_costs_no_row(tmp_path):
     manifest = make_manifest(tmp_path / "corpus", 200)
 
     def kill():
@@ -208,10 +366,9 @@ def test_a_killed_worker_is_an_error(tmp_path):
 
     thread = threading.Thread(target=kill)
     thread.start()
-    with pytest.raises(InputError, match="a worker process was killed"):
-        prepared(manifest, tmp_path / "out", workers=2)
+    killed = prepared(manifest, tmp_path / "out", workers=2)
     thread.join()
-    assert names(tmp_path / "out") == []
+    assert_same_store(killed, prepared(manifest, tmp_path / "again"))
 
 
 def alive(mark):

@@ -1,5 +1,7 @@
 """Folders of recordings, against the workflow's own features and codes, and the dump of the release."""
 
+import json
+import os
 import re
 from pathlib import Path
 
@@ -68,12 +70,28 @@ def test_all_bad_rows_are_told_at_once(folder, tmp_path):
     lines = str(caught.value).splitlines()
     assert lines[0] == f"{wavs}: 25 of 26 files cannot be used:"
     assert "bad00.wav: cannot be read as audio" in lines[1]
-    assert lines[-2] == "... and 5 more"
+    assert lines[-3] == "... and 5 more"
+    assert lines[-1] == f"All of them are in {tmp_path / 'f.refused.json'}."
+    assert len(json.loads((tmp_path / "f.refused.json").read_text())) == 25
     assert not (tmp_path / "f.h5").exists()
     left_out = encode_folder(folder / "model", wavs, layers=["quant2"], features=tmp_path / "f.h5", bad_rows="skip")
     assert len(left_out) == 25
+    assert not (tmp_path / "f.refused.json").exists()
     with LayerFeatures(tmp_path / "f.h5", "quant2") as found:
         assert found.ids == ["good"]
+
+
+def test_what_is_no_regular_file_is_left_out_at_once(folder, tmp_path):
+    wavs = tmp_path / "wavs"
+    wavs.mkdir()
+    os.mkfifo(wavs / "pipe.wav")
+    (wavs / "device.wav").symlink_to("/dev/zero")
+    (wavs / "good.wav").write_bytes((folder / "wavs/a.wav").read_bytes())
+    left_out = encode_folder(folder / "model", wavs, layers=["quant2"], features=tmp_path / "f.h5", bad_rows="skip")
+    assert left_out == [f"{wavs / name}.wav: is no regular file" for name in ("device", "pipe")]
+    (wavs / "good.wav").unlink()
+    with pytest.raises(InputError, match=r"^All 2 have one fault: is no regular file\.\n"):
+        encode_folder(folder / "model", wavs, layers=["quant2"], features=tmp_path / "f.h5", bad_rows="skip")
 
 
 def test_ids_and_requests_that_do_not_fit(folder, tmp_path):
