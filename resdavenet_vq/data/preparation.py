@@ -51,7 +51,7 @@ class _Row:
 def prepare(
     manifest: Manifest, settings: Preparation, out: Path, report: Path, workers: int, release: Path | None = None
 ) -> None:
-    """Writes the store `out`, its digest, and the JSON `report`, each whole or not at all.
+    """Writes the store `out`, its digest, and the JSON `report`, all or none.
 
     The reader `release_2020` needs `release`, the JSON file that names the two HDF5 files of the split. Rows are refused
     for unreadable, truncated, non-finite or silent audio, for images that do not decode, and for rows of the 2020 files
@@ -102,25 +102,20 @@ def prepare_from(
 
     With `part`, an attribute of the store, the manifest is a part of a split, which may have no usable rows.
     """
-    try:
-        with files.lock(out.with_name(f".{out.name}.lock"), f"{out}: is being prepared"):
-            for leftover in [*out.parent.glob(f".{out.name}.*.tmp"), *report.parent.glob(f".{report.name}.*.tmp")]:
-                leftover.unlink(missing_ok=True)  # of a killed run
-            with StoreWriter(out.parent, settings.precision, settings.reader, release) as writer:
-                content = _fill(writer, manifest, settings, source, f"preparing {out.stem}", workers)
-                refused = [Refusal(**refusal) for refusal in content["refused"]]
-                is_empty = not content["frames"] and part is None
-                if refused and (settings.bad_rows == "stop" or is_empty):
-                    raise InputError(refusals(refused, manifest.rows))
-                if is_empty:
-                    raise InputError(f"{out}: the split has no rows to prepare")
-                content["utterances"], content["images"] = writer.write(out, settings.max_frames, command, part)
-            files.write_json(report, content)
-            files.write_digest(out)
-    except OSError as e:
-        raise InputError(
-            f"{out}: cannot be written ({e.strerror or e}); check disk space and write permission"
-        ) from None
+    files.check_outputs(out, report)
+    one_at_a_time = files.lock(out.with_name(f".{out.name}.lock"), f"{out}: is being prepared")
+    with files.writing(out), one_at_a_time, files.together():
+        with StoreWriter(out.parent, settings.precision, settings.reader, release) as writer:
+            content = _fill(writer, manifest, settings, source, f"preparing {out.stem}", workers)
+            refused = [Refusal(**refusal) for refusal in content["refused"]]
+            is_empty = not content["frames"] and part is None
+            if refused and (settings.bad_rows == "stop" or is_empty):
+                raise InputError(refusals(refused, manifest.rows))
+            if is_empty:
+                raise InputError(f"{out}: the split has no rows to prepare")
+            content["utterances"], content["images"] = writer.write(out, settings.max_frames, command, part)
+        files.write_json(report, content)
+        files.write_digest(out)
 
 
 def _fill(

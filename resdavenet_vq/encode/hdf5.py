@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import atomic_write, write_digest
+from resdavenet_vq.files import atomic_write, together, write_digest
 
 AGAIN = "remove it and encode the split again"
 
@@ -84,10 +84,11 @@ def offsets_divide(offsets: np.ndarray, n_rows: int, n_utterances: int) -> bool:
 @contextmanager
 def create(path: Path) -> Iterator[h5py.File]:
     """A new HDF5 file; it and its digest, `path`.sha256, appear when the block ends well."""
-    with atomic_write(path) as tmp, h5py.File(tmp, "w") as file:
-        yield file
-        file.flush()  # raises where the disk is full; closing does not
-    write_digest(path)
+    with together():
+        with atomic_write(path) as tmp, h5py.File(tmp, "w") as file:
+            yield file
+            file.flush()  # raises where the disk is full; closing does not
+        write_digest(path)
 
 
 def write_texts(file: h5py.File, name: str, values: Sequence[str]) -> None:

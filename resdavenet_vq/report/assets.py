@@ -9,10 +9,9 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +21,7 @@ from PIL import Image
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.figures.style import save
-from resdavenet_vq.files import atomic_folder
+from resdavenet_vq.files import atomic_folder, open_regular
 
 if TYPE_CHECKING:
     from resdavenet_vq.figures.style import Drawing
@@ -91,16 +90,14 @@ class Folder:
         try:
             dtype = "int16" if soundfile.info(source).subtype in SIXTEEN_BITS else "float32"
             samples, rate = soundfile.read(source, dtype=dtype)
-            soundfile.write(self.path(name), samples, rate, format="FLAC", subtype="PCM_16")
         except (OSError, soundfile.SoundFileError) as e:
             raise InputError(f"{source}: cannot be copied into the report ({e})") from None
+        soundfile.write(self.path(name), samples, rate, format="FLAC", subtype="PCM_16")
 
     def copy(self, source: Path, name: str) -> str:
         """Copies a file in under a name. Raises InputError naming it where it cannot be read."""
-        try:
-            shutil.copyfile(source, self.path(name))
-        except OSError as e:
-            raise InputError(f"{source}: cannot be copied into the report ({e.strerror or e})") from None
+        with open_regular(source) as file, self.path(name).open("wb") as out:
+            shutil.copyfileobj(file, out)
         return name
 
     def copy_once(self, source: Path, name: str) -> str:
@@ -154,17 +151,6 @@ def _finite(value: Any) -> Any:
 
 @contextmanager
 def replace_folder(out: Path) -> Iterator[Folder]:
-    """A folder beside `out` to fill; it replaces `out` only when the block ends without an error."""
-    new, old = (out.with_name(f".{out.name}.{os.getpid()}.{suffix}") for suffix in ("new", "old"))
-    with atomic_folder(new) as tmp:
+    """A folder beside `out` to fill; it replaces `out`, whole, only when the block ends without an error."""
+    with atomic_folder(out, replace=True) as tmp:
         yield Folder(tmp)
-    with suppress(FileNotFoundError):
-        out.rename(old)
-    try:
-        new.rename(out)
-    except OSError:
-        shutil.rmtree(new, ignore_errors=True)
-        if old.exists():
-            old.rename(out)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -24,7 +24,7 @@ from resdavenet_vq.data.dataset import Batch, training_batches
 from resdavenet_vq.data.features import PAD_VALUE
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import lock, sha256, write_csv
+from resdavenet_vq.files import lock, sha256, together, write_csv
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.model import checkpoint, pretrained
 from resdavenet_vq.progress import track
@@ -217,10 +217,11 @@ def _save(run: Run, folder: State) -> None:
 def _write(out: Path, run: Run, card: dict[str, Any]) -> None:
     """Writes the model of the best epoch, its card, and the history."""
     run.model.load_state_dict(run.best)
-    write_csv(out / "history.csv", list(run.history[0]), run.history)
     scores = {k: v for k, v in run.history[run.best_epoch - 1].items() if k not in TIMINGS}
     card |= {"epoch": run.best_epoch, "scores": scores, "versions": checkpoint.versions(), "device": run.device.type}
-    checkpoint.save(out, run.model, card)
+    with together():
+        write_csv(out / "history.csv", list(run.history[0]), run.history)
+        checkpoint.save(out, run.model, card)
 
 
 def _report(run: Run, folder: State) -> None:
