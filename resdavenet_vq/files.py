@@ -10,7 +10,7 @@ import socket
 import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -53,10 +53,9 @@ def lock(path: Path, activity: str) -> Iterator[None]:
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    holder = FileLock(
-        path, timeout=LOCK_SECONDS, poll_interval=LOCK_SECONDS / 4, thread_local=False, fallback_to_soft=False
-    )
-    with writing(path):
+        holder = FileLock(
+            path, timeout=LOCK_SECONDS, poll_interval=LOCK_SECONDS / 4, thread_local=False, fallback_to_soft=False
+        )
         try:
             holder.acquire()
         except Timeout:
@@ -67,7 +66,7 @@ def lock(path: Path, activity: str) -> Iterator[None]:
             raise InputError(f"{activity} by {other}; wait until it ends, or stop it") from None
     try:
         since = time.strftime("%Y-%m-%d %H:%M:%S")
-        with writing(path):
+        with suppress(OSError):  # on a full disk it locks without a name, and the output under it says what is wrong
             path.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {since}", encoding="utf-8")
         yield
     finally:

@@ -106,10 +106,10 @@ def refusal(path: Path | str, code: int | None, reason: str | None = None) -> In
 
 
 def _is_about(name: Path, path: Path, tmp: Path) -> bool:
-    """Whether an error with a file's name is about an output: itself, a file in it, or a folder above it."""
+    """Whether an error with a file's name is about an output: itself, in it, above it, or its lock."""
     name, path, tmp = (Path(os.path.abspath(p)) for p in (name, path, tmp))  # noqa: PTH100 - links stay
     above = {path, tmp, *path.parents, *tmp.parents}
-    return name in above or bool({path, tmp} & set(name.parents)) or name.name.startswith(f".{path.name}.{host()}.")
+    return name in above or bool({path, tmp} & set(name.parents)) or name.name.startswith(f".{path.name}.")
 
 
 def _refused(path: Path, tmp: Path) -> OSError | None:

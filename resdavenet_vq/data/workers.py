@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import batched
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.processes import end_with_parent
+from resdavenet_vq.processes import check_temporary_folder, end_with_parent
 
 TASKS_AT_ONCE = 8
 """Tasks that a worker gets together."""
@@ -31,6 +31,7 @@ def in_parallel[T, R](
         for chunk in chunks:
             yield from convert(chunk)
         return
+    check_temporary_folder()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([preload])
     pending: deque[Future[list[R]]] = deque()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -86,9 +89,19 @@ def create(path: Path) -> Iterator[h5py.File]:
     """A new HDF5 file; it and its digest, `path`.sha256, appear when the block ends well."""
     with together():
         with atomic_write(path) as tmp, h5py.File(tmp, "w") as file:
-            yield file
-            file.flush()  # raises where the disk is full; closing does not
+            try:
+                yield file
+                file.flush()  # raises where the disk is full; closing does not
+            except BaseException:
+                _divert(file)
+                raise
         write_digest(path)
+
+
+def _divert(file: h5py.File) -> None:
+    """Lets what HDF5 still holds go nowhere: it would fail, with lines of its own, at every object that is freed."""
+    with tempfile.TemporaryFile() if sys.platform != "linux" else os.fdopen(os.memfd_create("hdf5"), "wb") as nowhere:
+        os.dup2(nowhere.fileno(), file.id.get_vfd_handle())
 
 
 def write_texts(file: h5py.File, name: str, values: Sequence[str]) -> None:

@@ -24,7 +24,7 @@ from resdavenet_vq.data.dataset import Batch, training_batches
 from resdavenet_vq.data.features import PAD_VALUE
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import lock, sha256, together, write_csv
+from resdavenet_vq.files import check_outputs, lock, sha256, together, write_csv, writing
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.model import checkpoint, pretrained
 from resdavenet_vq.progress import track
@@ -99,6 +99,7 @@ def train(
             codebooks.initialize_from_parent(step.quantizers_of(run.model), parent, data, random)
         distributed.wait_for_all()  # all have read the checkpoint before it is replaced
         if distributed.is_first():
+            check_outputs(out / "history.csv", out / checkpoint.WEIGHTS, out / checkpoint.CARD)
             start = f"resumes at {run.position}" if saved else "starts"
             processes = f", with {distributed.world()} processes" if distributed.world() > 1 else ""
             _log(*folder.others(), f"{lineage}: {start} on {device}{processes}")
@@ -236,7 +237,8 @@ def _report(run: Run, folder: State) -> None:
         f"{', perplexity ' if codes else ''}{', '.join(codes)}, {row['pairs_per_second']:.0f} pairs/s, "
         f"{row['seconds']:.0f} s"
     )
-    with SummaryWriter(folder.folder / "tensorboard") as writer:  # its thread must end before data workers are forked
+    logs = folder.folder / "tensorboard"
+    with writing(logs), SummaryWriter(logs) as writer:  # its thread must end before data workers are forked
         for name, value in row.items():
             writer.add_scalar(name, value, row["epoch"])
 
