@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
+import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import h5py
 import numpy as np
@@ -84,24 +82,36 @@ def offsets_divide(offsets: np.ndarray, n_rows: int, n_utterances: int) -> bool:
     return fits and bool((np.diff(offsets) >= 0).all())
 
 
+class _Bytes(io.FileIO):
+    """A file whose first failure to write is kept as `error`, to be raised at the end.
+
+    HDF5 would fail again, with lines of its own on standard error, at every object that is freed.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Writes all of `data`, unless a write has failed."""
+        view = memoryview(data).cast("B")
+        rest = view
+        try:
+            while len(rest) and self.error is None:
+                rest = rest[super().write(rest) :]
+        except OSError as e:
+            self.error = e
+        return len(view)
+
+
 @contextmanager
 def create(path: Path) -> Iterator[h5py.File]:
     """A new HDF5 file; it and its digest, `path`.sha256, appear when the block ends well."""
     with together():
-        with atomic_write(path) as tmp, h5py.File(tmp, "w") as file:
-            try:
+        with atomic_write(path) as tmp, _Bytes(tmp, "w+b") as out:
+            with h5py.File(out, "w") as file:
                 yield file
-                file.flush()  # raises where the disk is full; closing does not
-            except BaseException:
-                _divert(file)
-                raise
+            if out.error:
+                raise out.error
         write_digest(path)
-
-
-def _divert(file: h5py.File) -> None:
-    """Lets what HDF5 still holds go nowhere: it would fail, with lines of its own, at every object that is freed."""
-    with tempfile.TemporaryFile() if sys.platform != "linux" else os.fdopen(os.memfd_create("hdf5"), "wb") as nowhere:
-        os.dup2(nowhere.fileno(), file.id.get_vfd_handle())
 
 
 def write_texts(file: h5py.File, name: str, values: Sequence[str]) -> None:
