@@ -56,7 +56,7 @@ class _Output:
             else:
                 self.tmp.replace(self.target)
             return
-        if keep and self.target.exists():
+        if keep and self.target.is_file():
             try:
                 self.earlier.hardlink_to(self.target)
             except OSError:  # a file system without hard links: for a moment the name is gone
