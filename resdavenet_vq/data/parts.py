@@ -74,7 +74,7 @@ def prepare_part(
         (kept / name).unlink(missing_ok=True)
     out, report, _ = (folder / name for name in names)
     preparation.prepare_from(source, rows, settings, out, report, workers, command, release_attributes, attribute)
-    with contextlib.suppress(InputError):  # a file system without hard links keeps no parts
+    with contextlib.suppress(OSError, InputError):  # a file system without hard links keeps no parts
         _link(folder, kept, names)
 
 
