@@ -1,21 +1,18 @@
-"""Atomic files and folders, the lock, JSON, CSV and digests."""
+"""Files: the lock, opening, JSON, CSV and digests. How they are written whole is in `outputs`, whose names are here too."""
 
 from __future__ import annotations
 
 import csv
-import errno
-import glob
 import hashlib
 import json
 import math
 import os
-import shutil
 import socket
 import stat
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -23,157 +20,31 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from resdavenet_vq.errors import InputError, printable, shortened
+from resdavenet_vq.outputs import as_written, atomic_files, atomic_folder, atomic_write, check_outputs, together
+from resdavenet_vq.writing import writing
+
+__all__ = [
+    "atomic_files",
+    "atomic_folder",
+    "atomic_write",
+    "check_outputs",
+    "lock",
+    "open_regular",
+    "read_json",
+    "reading",
+    "sha256",
+    "together",
+    "write_csv",
+    "write_digest",
+    "write_json",
+    "writing",
+]
 
 LOCK_SECONDS = 0.1
 """How long to wait for a lock: enough where its holder is just removing it."""
 
 MAX_JSON_BYTES = 1 << 28
 """Largest JSON file that is read whole: the report of a split of which a million rows are refused."""
-
-LEFTOVER_SECONDS = 86_400.0
-"""Age at which an unfinished file that another host began counts as left by a killed process."""
-
-
-@contextmanager
-def atomic_files(*paths: Path) -> Iterator[tuple[Path, ...]]:
-    """Temporary paths beside `paths` to write to; when the block succeeds, all take their names, otherwise none does.
-
-    The data are on disk before the first takes its name. If something fails, the temporary files are removed and
-    `paths` hold what they held before. What a killed run of the same command left is removed at the start.
-
-    Raises InputError naming the file, the reason and the remedy if one cannot be written.
-    """
-    temporary = tuple(map(_temporary, paths))
-    for path in paths:
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists() and not path.is_file():
-                raise InputError(f"{path}: is there and is no file; choose another name")
-            _remove_leftovers(path)
-    try:
-        with ExitStack() as stack:
-            for path in paths:
-                stack.enter_context(writing(path))
-            yield temporary
-        for path, tmp in zip(paths, temporary, strict=True):
-            with writing(path):
-                _flush(tmp)
-        _publish(paths, temporary)
-    finally:
-        for tmp in temporary:
-            tmp.unlink(missing_ok=True)
-
-
-@contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """`atomic_files` of one file."""
-    with atomic_files(path) as (tmp,):
-        yield tmp
-
-
-def _publish(paths: Sequence[Path], temporary: Sequence[Path]) -> None:
-    """Renames all temporary files; if one cannot be renamed, what the others replaced is put back."""
-    replaced: list[tuple[Path, Path | None]] = []
-    try:
-        for path, tmp in zip(paths, temporary, strict=True):
-            with writing(path):
-                earlier = None
-                if len(paths) > 1 and path.exists():
-                    earlier = _temporary(path, "earlier")
-                    path.rename(earlier)
-                replaced.append((path, earlier))
-                tmp.replace(path)
-    except BaseException:
-        for path, earlier in reversed(replaced):
-            if earlier is None:
-                path.unlink(missing_ok=True)
-            else:
-                earlier.replace(path)
-        raise
-    for _, earlier in replaced:
-        if earlier is not None:
-            earlier.unlink(missing_ok=True)
-
-
-@contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` to write into; it is renamed to `path` when the block succeeds.
-
-    Raises InputError if `path` already exists, unless it is an empty folder: a folder may hold other files.
-    """
-    with writing(path):
-        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-            raise InputError(f"{path}: is there already; remove it, or choose another name")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path)
-        tmp = _temporary(path)
-        tmp.mkdir()
-    try:
-        with writing(path):
-            yield tmp
-            tmp.replace(path)
-    finally:
-        shutil.rmtree(tmp, ignore_errors=True)
-
-
-def _temporary(path: Path, purpose: str = "tmp") -> Path:
-    """A name beside `path` that says which process uses it."""
-    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{purpose}")
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Removes what killed processes left beside `path`: of this host, or a day old."""
-    host = socket.gethostname()
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        writer, _, pid = leftover.name.removeprefix(f".{path.name}.").removesuffix(".tmp").rpartition(".")
-        with suppress(FileNotFoundError):
-            if not pid.isdecimal() or (writer == host and int(pid) != os.getpid() and not _is_alive(int(pid))):
-                pass
-            elif writer == host or time.time() - leftover.stat().st_mtime < LEFTOVER_SECONDS:
-                continue
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-_REMEDIES = {
-    errno.ENOSPC: "free some space on this disk, or choose another place",
-    errno.EDQUOT: "free some of your quota, or choose another place",
-    errno.EFBIG: "raise the limit of the size of files (ulimit -f), or choose another place",
-    errno.EROFS: "choose another place",
-    errno.EACCES: "change its permissions, or choose another place",
-    errno.EPERM: "change its permissions, or choose another place",
-    errno.ENAMETOOLONG: "choose a shorter name",
-    errno.ENOTDIR: "a part of its path is a file; choose another place",
-    errno.EISDIR: "choose another name",
-    errno.EEXIST: "a part of its path is a file; choose another place",
-}
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Makes an InputError that names the file, the reason and the remedy of what is raised where it cannot be written."""
-    try:
-        yield
-    except OSError as e:
-        remedy = _REMEDIES.get(e.errno or 0, "check the disk")
-        raise InputError(f"{path}: cannot be written ({e.strerror or e}); {remedy}") from None
 
 
 @contextmanager
@@ -186,21 +57,23 @@ def lock(path: Path, activity: str) -> Iterator[None]:
     Raises InputError at once if another process holds it: "`activity` by process 12 on HOST, since ...", where
     `activity` is like "a.h5: is being prepared".
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    holder = FileLock(
-        path, timeout=LOCK_SECONDS, poll_interval=LOCK_SECONDS / 4, thread_local=False, fallback_to_soft=False
-    )
-    try:
-        holder.acquire()
-    except Timeout:
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        holder = FileLock(
+            path, timeout=LOCK_SECONDS, poll_interval=LOCK_SECONDS / 4, thread_local=False, fallback_to_soft=False
+        )
         try:
-            other = path.read_text(encoding="utf-8") or "another process"
-        except FileNotFoundError:  # it has just ended
-            other = "another process"
-        raise InputError(f"{activity} by {other}; wait until it ends, or stop it") from None
+            holder.acquire()
+        except Timeout:
+            try:
+                other = path.read_text(encoding="utf-8") or "another process"
+            except FileNotFoundError:  # it has just ended
+                other = "another process"
+            raise InputError(f"{activity} by {other}; wait until it ends, or stop it") from None
     try:
         since = time.strftime("%Y-%m-%d %H:%M:%S")
-        path.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {since}", encoding="utf-8")
+        with suppress(OSError):  # on a full disk it locks without a name, and the output under it says what is wrong
+            path.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {since}", encoding="utf-8")
         yield
     finally:
         path.unlink(missing_ok=True)  # before the release, so that nobody locks a file that is about to go
@@ -308,6 +181,7 @@ def write_digest(path: Path) -> None:
     """Writes `path`.sha256 in the form of sha256sum: what rules depend on in place of a large file.
 
     Snakemake compares the contents of small files only, so a touched large file would make all that reads it stale.
+    In a block `together` it is that of the file about to appear.
     """
     with atomic_write(path.with_name(f"{path.name}.sha256")) as tmp:
-        tmp.write_text(f"{sha256(path)}  {path.name}\n", encoding="utf-8")
+        tmp.write_text(f"{sha256(as_written(path))}  {path.name}\n", encoding="utf-8")

@@ -15,17 +15,23 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from multiprocessing import forkserver
 from typing import Any
 
+from resdavenet_vq.errors import InputError
+
 STARTER = "RESDAVENET_VQ_STARTER"
 """Environment variable: `HOST:PID` of the Snakemake that started this command. It is ignored on other hosts."""
 
 GRACE = 3.0
 """Seconds between SIGTERM and SIGALRM."""
+
+LONGEST_TEMPORARY_FOLDER = 107 - len("/pymp-12345678/listener-12345678")
+"""Bytes: multiprocessing puts sockets there, and Linux allows their paths 107."""
 
 _POLL = 0.5
 """Seconds between two checks on systems that cannot wait for a process that is not a child."""
@@ -56,6 +62,18 @@ def end_with_parent() -> None:
         os.close(server._forkserver_alive_fd)  # noqa: SLF001 - else the server outlives the command while a worker lives
         server._forkserver_alive_fd = None  # noqa: SLF001
     _call_after(parent.join, lambda: os._exit(1))
+
+
+def check_temporary_folder() -> None:
+    """Raises InputError if worker processes cannot have their sockets in the folder for temporary files."""
+    try:
+        folder = tempfile.gettempdir()
+    except FileNotFoundError:
+        named = os.environ.get("TMPDIR", "/tmp")  # noqa: S108 - only to be named
+        raise InputError(f"TMPDIR={named}: nothing can be written there; set TMPDIR to another folder") from None
+    if (length := len(os.fsencode(folder))) > LONGEST_TEMPORARY_FOLDER:
+        fault = f"its {length} characters are too many for the sockets of worker processes"
+        raise InputError(f"TMPDIR={folder}: {fault}; set TMPDIR to a folder with at most {LONGEST_TEMPORARY_FOLDER}")
 
 
 def _call_after(wait: Callable[[], object], act: Callable[[], None]) -> None:

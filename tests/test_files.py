@@ -1,14 +1,18 @@
-"""The one lock: it names its holder and ends with the process that holds it."""
+"""The one lock, and outputs that are whole or not there whatever happens to their writer."""
 
+import contextlib
+import itertools
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from training_child import in_fork
 
+from resdavenet_vq import outputs
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import lock
+from resdavenet_vq.files import atomic_folder, atomic_write, lock, together
 
 
 @pytest.fixture
@@ -73,3 +77,126 @@ def test_contended_lock_admits_one_at_a_time(path):
             work()
         children.append(pid)
     assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [0] * 4
+
+
+def write_report(out, text):
+    with atomic_folder(out, replace=True) as tmp:
+        for name in ("a", "b"):
+            (tmp / name).write_text(text)
+
+
+def write_pair(folder, text):
+    with together():
+        for name in ("a", "b"):
+            with atomic_write(folder / name) as tmp:
+                tmp.write_text(text)
+
+
+STEPS = ("mkdir", "rename", "replace", "unlink", "rmdir", "link", "fsync")
+
+
+def killed_at(step, do):
+    """Runs `do` in a fork that is killed before its system call number `step`; whether it was."""
+
+    def work():
+        calls = iter(range(1000))
+
+        def counted(function):
+            def call(*args, **kwargs):
+                if next(calls) == step:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return function(*args, **kwargs)
+
+            return call
+
+        for name in STEPS:
+            setattr(os, name, counted(getattr(os, name)))
+        outputs._exchange = counted(outputs._exchange)
+        do()
+
+    return in_fork(work) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("atomic", [True, False], ids=["exchange", "two renames"])
+def test_a_folder_that_is_replaced_is_whole_whenever_its_writer_is_killed(tmp_path, monkeypatch, atomic):
+    if not atomic:
+        monkeypatch.setattr(outputs.ctypes, "CDLL", lambda *_, **__: None)
+    out = tmp_path / "report"
+    for step in itertools.count():
+        write_report(out, "old")
+        was_killed = killed_at(step, lambda: write_report(out, "new"))
+        if atomic:
+            assert {path.read_text() for path in out.iterdir()} in ({"old"}, {"new"})
+            assert len(list(out.iterdir())) == 2
+        with contextlib.suppress(InputError), atomic_folder(out, replace=True):  # the next run, which fails
+            raise InputError
+        assert [path.name for path in tmp_path.iterdir()] == ["report"]
+        assert sorted(path.name for path in out.iterdir()) == ["a", "b"]
+        if not was_killed:
+            break
+    assert step > 3
+
+
+def test_several_files_are_whole_whenever_their_writer_is_killed_and_nothing_is_left(tmp_path):
+    for step in itertools.count():
+        write_pair(tmp_path, "old")
+        was_killed = killed_at(step, lambda: write_pair(tmp_path, "new"))
+        assert {(tmp_path / name).read_text() for name in "ab"} <= {"old", "new"}
+        write_pair(tmp_path, "next")
+        assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "next", "b": "next"}
+        if not was_killed:
+            break
+    assert step > 5
+
+
+@pytest.mark.parametrize("blocked", ["a", "b"])
+def test_together_or_not_at_all(tmp_path, blocked):
+    write_pair(tmp_path, "old")
+
+    def write():
+        with together():
+            for name in ("a", "b"):
+                with atomic_write(tmp_path / name) as tmp:
+                    tmp.write_text("new")
+            (tmp_path / blocked).unlink()
+            (tmp_path / blocked).mkdir()
+
+    with pytest.raises(InputError, match=rf"/{blocked}: cannot be written"):
+        write()
+    other = {"a": "b", "b": "a"}[blocked]
+    assert (tmp_path / other).read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_files_of_living_processes_and_recent_ones_of_other_hosts_stay(tmp_path):
+    host = outputs.host()
+    stay = [f".a.{host}.{os.getppid()}.tmp", ".a.elsewhere.12.tmp", f".a.b.{host}.999999999.tmp"]
+    for name in [*stay, f".a.{host}.999999999.tmp", f".a.{host}.999999999.earlier"]:
+        (tmp_path / name).write_text("x")
+    write_pair(tmp_path, "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*stay, "a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda f: Path("/dev/null"), "/dev/null: is no regular file"),
+        (lambda f: os.mkfifo(f / "pipe") or f / "pipe", "pipe: is no regular file"),
+        (lambda f: f, "is a folder; choose another name"),
+        (lambda f: Path(__file__) / "y", "a part of its path is a file"),
+        (lambda f: f / ("n" * 300), "choose a shorter name"),
+        (lambda f: f / "a\0b", "cannot hold a NUL character"),
+        (lambda f: (f / "link").symlink_to(f / "nowhere") or f / "link", "is a link to .*nowhere, which is not there"),
+    ],
+)
+def test_places_where_no_file_can_be(tmp_path, make, message):
+    path = make(tmp_path)
+    with pytest.raises(InputError, match=message), atomic_write(path):
+        pytest.fail("nothing is written")
+    assert Path("/dev/null").is_char_device()
+
+
+def test_an_error_of_another_file_is_not_the_outputs(tmp_path):
+    with pytest.raises(FileNotFoundError, match="input"), atomic_write(tmp_path / "out"):
+        (tmp_path / "input").read_text()
+    assert list(tmp_path.iterdir()) == []

@@ -91,17 +91,19 @@ def encode(
     """Turn recordings into units: codes with their times."""
     from resdavenet_vq import load_model
     from resdavenet_vq.encode import exports
+    from resdavenet_vq.files import together
 
     if out is None and format in ("textgrid", "npy"):
         raise InputError(f"--format {format} needs --out, a folder for the files")
     exports.check_stems(files, distinct=out is not None)
     encoder = load_model(model, precision=precision)
-    for file in files:
-        units = encoder.encode_layers(file, layer or (), frame_time=frame_time)
-        if out is None:
-            typer.echo(exports.recording_text(file, units, format))
-        else:
-            exports.write_recording(out, file, units, format)
+    with together():
+        for file in files:
+            units = encoder.encode_layers(file, layer or (), frame_time=frame_time)
+            if out is None:
+                typer.echo(exports.recording_text(file, units, format))
+            else:
+                exports.write_recording(out, file, units, format)
 
 
 @app.command()

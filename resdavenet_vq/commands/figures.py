@@ -39,6 +39,7 @@ def figure(
     """Draw a figure for a paper: PDF, SVG or PNG, by the file's suffix."""
     from resdavenet_vq.config.section import nearest
     from resdavenet_vq.figures import paper, registry, utterances
+    from resdavenet_vq.files import together
 
     if name not in registry.FIGURES:
         raise InputError(f"figure {name}: {nearest(name, list(registry.FIGURES))}")
@@ -62,9 +63,11 @@ def figure(
         title=title,
         frame_time=config.Recipe.from_json(recipe).frame_time,
     )
-    paper.write(paper.draw(name, request), out)
-    if sounds and "sounds" in entry.options:
-        utterances.write_sounds(request, out[0])
+    drawing = paper.draw(name, request)
+    with together():
+        paper.write(drawing, out)
+        if sounds and "sounds" in entry.options:
+            utterances.write_sounds(request, out[0])
 
 
 @app.command()

@@ -25,7 +25,7 @@ from resdavenet_vq.data import images
 from resdavenet_vq.data.features import N_MELS
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.processes import end_with_parent
+from resdavenet_vq.processes import check_temporary_folder, end_with_parent
 
 _FRAMES = 16  # batches are padded to a multiple: the audio network halves time four times
 
@@ -167,6 +167,8 @@ def _decode(store: Store, number: int) -> Image.Image:
 
 def _load[T](dataset: Dataset[T], steps: Sequence[int], workers: int) -> Iterable[T]:
     """The dataset's items, in order, read ahead by worker processes. The global random state does not change."""
+    if workers:
+        check_temporary_folder()
     return DataLoader(
         dataset,
         batch_size=None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,7 +75,7 @@ def prepare_part(
         (kept / name).unlink(missing_ok=True)
     out, report, _ = (folder / name for name in names)
     preparation.prepare_from(source, rows, settings, out, report, workers, command, release_attributes, attribute)
-    with contextlib.suppress(OSError):  # a file system without hard links keeps no parts
+    with contextlib.suppress(OSError, InputError):  # a file system without hard links keeps no parts
         _link(folder, kept, names)
 
 
@@ -117,15 +116,13 @@ def _is_refused_still(report: Path, rows: Manifest, settings: Preparation, sourc
 
 def _link(source: Path, target: Path, names: list[str]) -> None:
     """Makes hard links to files in another folder, in their order: the digest is the last."""
-    target.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        with contextlib.suppress(FileNotFoundError):
-            if (target / name).samefile(source / name):
-                continue
-        tmp = target / f".{name}.{os.getpid()}.tmp"
-        tmp.unlink(missing_ok=True)
-        tmp.hardlink_to(source / name)
-        tmp.replace(target / name)
+    with files.together():
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                if (target / name).samefile(source / name):
+                    continue
+            with files.atomic_write(target / name) as tmp:
+                tmp.hardlink_to(source / name)
 
 
 def _remove_further_parts(folder: Path, parts: int) -> None:

@@ -52,7 +52,7 @@ class _Row:
 def prepare(
     manifest: Manifest, settings: Preparation, out: Path, report: Path, workers: int, release: Path | None = None
 ) -> None:
-    """Writes the store `out`, its digest, and the JSON `report`, each whole or not at all.
+    """Writes the store `out`, its digest, and the JSON `report`, all or none.
 
     The reader `release_2020` needs `release`, the JSON file that names the two HDF5 files of the split. Rows are refused
     for unreadable, truncated, non-finite or silent audio, for images that do not decode, and for rows of the 2020 files
@@ -105,29 +105,25 @@ def prepare_from(
     With `part`, an attribute of the store, the manifest is a part of a split, which may have no usable rows.
     """
     refused_path = report.with_name(f"{report.name.removesuffix('.json').removesuffix('.report')}.refused.json")
-    try:
-        with files.lock(out.with_name(f".{out.name}.lock"), f"{out}: is being prepared"):
-            for leftover in [*out.parent.glob(f".{out.name}.*.tmp"), *report.parent.glob(f".{report.name}.*.tmp")]:
-                leftover.unlink(missing_ok=True)  # of a killed run
-            refused_path.unlink(missing_ok=True)
-            with StoreWriter(out.parent, settings.precision, settings.reader, release) as writer:
-                content = _fill(writer, manifest, settings, source, f"preparing {out.stem}", workers)
-                refused = [Refusal(**refusal) for refusal in content["refused"]]
-                is_empty = not content["frames"] and part is None
-                if refused and (settings.bad_rows == "stop" or is_empty):
-                    text = refusals(refused, manifest.rows)
-                    if not content["frames"] and (cause := common_fault([r[2:] for r in refused])):
-                        text = f"{cause}\n{text}"
-                    raise InputError(f"{text}\n{write_refused(refused_path, content['refused'])}")
+    files.check_outputs(out, report)
+    one_at_a_time = files.lock(out.with_name(f".{out.name}.lock"), f"{out}: is being prepared")
+    with files.writing(out), one_at_a_time, files.together():
+        refused_path.unlink(missing_ok=True)
+        with StoreWriter(out.parent, settings.precision, settings.reader, release) as writer:
+            content = _fill(writer, manifest, settings, source, f"preparing {out.stem}", workers)
+            refused = [Refusal(**refusal) for refusal in content["refused"]]
+            is_empty = not content["frames"] and part is None
+            if not refused or (settings.bad_rows == "skip" and not is_empty):
                 if is_empty:
                     raise InputError(f"{out}: the split has no rows to prepare")
                 content["utterances"], content["images"] = writer.write(out, settings.max_frames, command, part)
-            files.write_json(report, content)
-            files.write_digest(out)
-    except OSError as e:
-        raise InputError(
-            f"{out}: cannot be written ({e.strerror or e}); check disk space and write permission"
-        ) from None
+                files.write_json(report, content)
+                files.write_digest(out)
+                return
+    text = refusals(refused, manifest.rows)
+    if not content["frames"] and (cause := common_fault([r[2:] for r in refused])):
+        text = f"{cause}\n{text}"
+    raise InputError(f"{text}\n{write_refused(refused_path, content['refused'])}")
 
 
 def _fill(

@@ -120,24 +120,21 @@ class StoreWriter:
         """Writes the store, whole or not at all, and returns the numbers of its utterances and images.
 
         Utterances were cut after `max_frames`; `command` says how the store was made, the same on every run, and `part`
-        which part of a split it is. Raises OSError if it cannot be written; it is read back before it takes its name,
+        which part of a split it is. Raises InputError if it cannot be written; it is read back before it takes its name,
         as a full disk does not always say so.
         """
         attributes = self._attributes | ({header.PART: dict(part)} if part else {})
         attributes |= {"features": features.SETTINGS, "features_hash": features.SETTINGS_HASH}
         attributes |= {"max_frames": max_frames, "command": command, "versions": _versions()}
         with files.atomic_write(path) as tmp:
-            try:
-                numbers = self._write(tmp, attributes)
-            except RuntimeError as e:  # HDF5's way to say that a write failed
-                raise OSError(errno.EIO, str(e).splitlines()[0]) from None
+            numbers = self._write(tmp, attributes)
             inside = header.datasets_inside(attributes["reader"])
             try:
                 faults = StoreFile(tmp).damaged_items([name for name in header.WITH_CRC32 if name in inside])
             except InputError as e:
                 faults = [str(e)]
             if faults:
-                raise OSError(errno.EIO, f"what was read back is not what was written: {faults[0]}")
+                raise OSError(errno.EIO, f"what was read back is not what was written: {faults[0]}", str(tmp))
         return numbers
 
     def _write(self, path: Path, attributes: dict[str, Any]) -> tuple[int, int]:

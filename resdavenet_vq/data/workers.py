@@ -20,7 +20,7 @@ from multiprocessing.context import ForkServerContext
 from typing import NamedTuple
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.processes import end_with_parent
+from resdavenet_vq.processes import check_temporary_folder, end_with_parent
 
 TASKS_AT_ONCE = 8
 """Tasks that a worker gets together."""
@@ -75,6 +75,7 @@ def _in_order[T, R](
         for chunk in chunks:
             yield chunk, work(chunk)
         return
+    check_temporary_folder()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([preload])
     pending: deque[tuple[tuple[T, ...], Future[list[R | _Failure]]]] = deque()

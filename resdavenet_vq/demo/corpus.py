@@ -37,34 +37,34 @@ _MOST_DRAWS = 100_000
 def make(settings: SpokenScenes, split: str, folder: Path, workers: int) -> None:
     """Makes one split with that many processes.
 
-    Writes `folder/{split}/wavs`, for pairs `folder/{split}/images`, and at the end the ABX items `folder/{split}.item`
-    and `folder/{split}.json` in the layout of Places Audio, with their digests. Raises InputError for an unknown split, a
+    Writes `folder/{split}/wavs`, for pairs `folder/{split}/images`, the ABX items `folder/{split}.item` and
+    `folder/{split}.json` in the layout of Places Audio, with their digests, all or none. Raises InputError for an unknown split, a
     missing synthesizer, or a corpus with too few kinds of scenes for its number of splits.
     """
     espeak.library_paths()
     if split not in settings.splits:
         raise InputError(f"the corpus has no split {split!r}; known are {', '.join(settings.splits)}")
-    for suffix in (".json", ".json.sha256", ".item", ".item.sha256"):
-        (folder / f"{split}{suffix}").unlink(missing_ok=True)  # it must not describe the media that are about to change
     n = (settings.pairs | settings.word_lists)[split]
     media = {"audio": "wavs", "image": "images"} if split in settings.pairs else {"audio": "wavs"}
-    for name in media.values():
-        for subfolder in {_subfolder(number) for number in range(n)}:
-            (folder / split / name / subfolder).mkdir(parents=True, exist_ok=True)
-    results = in_parallel(range(n), partial(_make_one, settings, split, folder), workers, __name__)
-    rows = list(track(results, f"making {split}", n, "utterances"))
-    with files.atomic_write(folder / f"{split}.item") as tmp:
-        lines = (
-            items.line(row["uttid"], token, row["speaker"])
-            for row, phones in rows
-            for token in items.triphones(phones)
-            if items.lasts(token)
-        )
-        tmp.write_text("\n".join([items.HEADER, *lines]) + "\n", encoding="utf-8")
-    content = {f"{kind}_base_path": f"{split}/{name}" for kind, name in media.items()}
-    files.write_json(folder / f"{split}.json", content | {"data": [row for row, _ in rows]})
-    for suffix in (".item", ".json"):
-        files.write_digest(folder / f"{split}{suffix}")
+    with files.together():
+        with files.atomic_folder(folder / split, replace=True) as tmp:
+            for name in media.values():
+                for subfolder in {_subfolder(number) for number in range(n)}:
+                    (tmp / name / subfolder).mkdir(parents=True, exist_ok=True)
+            results = in_parallel(range(n), partial(_make_one, settings, split, tmp), workers, __name__)
+            rows = list(track(results, f"making {split}", n, "utterances"))
+        with files.atomic_write(folder / f"{split}.item") as tmp:
+            lines = (
+                items.line(row["uttid"], token, row["speaker"])
+                for row, phones in rows
+                for token in items.triphones(phones)
+                if items.lasts(token)
+            )
+            tmp.write_text("\n".join([items.HEADER, *lines]) + "\n", encoding="utf-8")
+        content = {f"{kind}_base_path": f"{split}/{name}" for kind, name in media.items()}
+        files.write_json(folder / f"{split}.json", content | {"data": [row for row, _ in rows]})
+        for suffix in (".item", ".json"):
+            files.write_digest(folder / f"{split}{suffix}")
 
 
 def sample_pair(settings: SpokenScenes, split: str, rng: np.random.Generator) -> tuple[scenes.Scene, tuple[str, ...]]:
@@ -112,12 +112,12 @@ def _make_one(settings: SpokenScenes, split: str, folder: Path, number: int) -> 
         speaker_number = settings.speakers + int(for_speech.integers(settings.unseen_speakers))
     speaker = speech.speaker(speaker_number, settings.seed)
     spoken = speech.speak(text, speaker, settings, for_speech)
-    soundfile.write(folder / split / "wavs" / f"{stem}.wav", spoken.samples, speech.SAMPLE_RATE, subtype="PCM_16")
+    soundfile.write(folder / "wavs" / f"{stem}.wav", spoken.samples, speech.SAMPLE_RATE, subtype="PCM_16")
 
     row: dict[str, Any] = {"uttid": utterance_id, "speaker": speaker.name, "wav": f"{stem}.wav"}
     if scene is not None:
         image = scenes.render(scene, settings.image_size, for_image)
-        image.save(folder / split / "images" / f"{stem}.jpg", quality=_JPEG_QUALITY)
+        image.save(folder / "images" / f"{stem}.jpg", quality=_JPEG_QUALITY)
         row |= {"image": f"{stem}.jpg", "scene": scene.to_dict()}
     row |= {
         "asr_text": " ".join(captions.words_of(text)),

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import h5py
 import numpy as np
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import atomic_write, write_digest
+from resdavenet_vq.files import atomic_write, together, write_digest
 
 AGAIN = "remove it and encode the split again"
 
@@ -81,13 +82,36 @@ def offsets_divide(offsets: np.ndarray, n_rows: int, n_utterances: int) -> bool:
     return fits and bool((np.diff(offsets) >= 0).all())
 
 
+class _Bytes(io.FileIO):
+    """A file whose first failure to write is kept as `error`, to be raised at the end.
+
+    HDF5 would fail again, with lines of its own on standard error, at every object that is freed.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Writes all of `data`, unless a write has failed."""
+        view = memoryview(data).cast("B")
+        rest = view
+        try:
+            while len(rest) and self.error is None:
+                rest = rest[super().write(rest) :]
+        except OSError as e:
+            self.error = e
+        return len(view)
+
+
 @contextmanager
 def create(path: Path) -> Iterator[h5py.File]:
     """A new HDF5 file; it and its digest, `path`.sha256, appear when the block ends well."""
-    with atomic_write(path) as tmp, h5py.File(tmp, "w") as file:
-        yield file
-        file.flush()  # raises where the disk is full; closing does not
-    write_digest(path)
+    with together():
+        with atomic_write(path) as tmp, _Bytes(tmp, "w+b") as out:
+            with h5py.File(out, "w") as file:
+                yield file
+            if out.error:
+                raise out.error
+        write_digest(path)
 
 
 def write_texts(file: h5py.File, name: str, values: Sequence[str]) -> None:

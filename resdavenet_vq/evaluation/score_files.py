@@ -15,7 +15,7 @@ from resdavenet_vq.encode.features import LOGMEL, is_quantized, source
 from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.evaluation import score_schema, summary
 from resdavenet_vq.evaluation.summary import HELD_OUT, IMAGE_TO_SPEECH, MEAN, PUBLISHED, SPEECH_TO_IMAGE
-from resdavenet_vq.files import read_json
+from resdavenet_vq.files import read_json, together
 from resdavenet_vq.lineage import Lineage, layer_position
 
 CONDITIONS = (
@@ -174,8 +174,9 @@ def _place(layer: str) -> tuple[int, bool, bool, str]:
 def summarize(files: Sequence[Path], corpus: str, seeds: Mapping[str, int], out: Path, pivot: Path) -> None:
     """Writes the scores of files as `out` (scores.csv), and their `pivot` (summary.csv)."""
     table = collect(files, corpus, seeds)
-    summary.write(table, out)
-    summary.write(summary.pivot(table), pivot)
+    with together():
+        summary.write(table, out)
+        summary.write(summary.pivot(table), pivot)
 
 
 def summarize_noise(

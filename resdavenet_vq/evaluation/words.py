@@ -31,7 +31,7 @@ from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import units
 from resdavenet_vq.evaluation.word_counts import SILENCE, Counts, blocks, f1, ordered
-from resdavenet_vq.files import atomic_write, write_json
+from resdavenet_vq.files import atomic_write, together, write_json
 
 STOP_WORDS = frozenset("A AN THE AND OF <SPOKEN_NOISE> TO ON IN AT ARE IS IT HE SHE YOU THERE THIS".split())  # noqa: SIM905
 """The published list."""
@@ -212,10 +212,11 @@ def score(
             "held_out": held_head | {"chance": held_chance_head},
             "units": described.to_dict(),
         }
-    for name, table in (("words.csv", words), ("codes.csv", by_code)):
-        with atomic_write(out / name) as tmp:
-            table.to_csv(tmp, index=False, lineterminator="\n")
-    write_json(out / "summary.json", summary)
+    with together():
+        for name, table in (("words.csv", words), ("codes.csv", by_code)):
+            with atomic_write(out / name) as tmp:
+                table.to_csv(tmp, index=False, lineterminator="\n")
+        write_json(out / "summary.json", summary)
     return summary
 
 

@@ -20,16 +20,18 @@ from resdavenet_vq.figures.noise import noise_abx, noise_retrieval, noise_words 
 from resdavenet_vq.figures.registry import COLUMN, Request
 from resdavenet_vq.figures.style import FORMATS, Drawing, save, styled
 from resdavenet_vq.figures.utterances import keyword, utterance  # noqa: F401
+from resdavenet_vq.files import together
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.results import Results, Words, find, with_arrows
 
 
 def write(drawing: Drawing, outs: Sequence[Path]) -> None:
-    """Writes a figure to every one of the files. Raises InputError for a suffix that is none of FORMATS."""
+    """Writes a figure to every one of the files, all or none. Raises InputError for a suffix that is none of FORMATS."""
     if wrong := [str(out) for out in outs if out.suffix.removeprefix(".") not in FORMATS]:
         raise InputError("\n".join(f"{out}: a figure is written as {', '.join(FORMATS)}" for out in wrong))
-    for out in outs:
-        save(drawing.figure, out, drawing.alt)
+    with together():
+        for out in outs:
+            save(drawing.figure, out, drawing.alt)
 
 
 def draw_if_scored(name: str, request: Request) -> Drawing | None:

@@ -22,7 +22,7 @@ from resdavenet_vq.figures import spectrogram
 from resdavenet_vq.figures.registry import PAGE, Request
 from resdavenet_vq.figures.spectrogram import Segment
 from resdavenet_vq.figures.style import Drawing
-from resdavenet_vq.files import atomic_write
+from resdavenet_vq.files import atomic_write, together
 
 MARGIN = 0.15
 """Seconds before and after a place of a keyword, in the picture and the sound."""
@@ -141,9 +141,10 @@ def keyword_places(request: Request) -> tuple[list[Place], int]:
 
 def write_sounds(request: Request, out: Path) -> None:
     """Writes the sound of every place of a keyword beside its figure, as wav files of 16 bits: fig-01.wav, ..."""
-    for number, place in enumerate(keyword_places(request)[0], 1):
-        with atomic_write(out.with_name(f"{out.stem}-{number:02d}.wav")) as tmp:
-            soundfile.write(tmp, place.samples, SAMPLE_RATE, subtype="PCM_16", format="WAV")
+    with together():
+        for number, place in enumerate(keyword_places(request)[0], 1):
+            with atomic_write(out.with_name(f"{out.stem}-{number:02d}.wav")) as tmp:
+                soundfile.write(tmp, place.samples, SAMPLE_RATE, subtype="PCM_16", format="WAV")
 
 
 def _near(word: str, names: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ import resdavenet_vq
 from resdavenet_vq.archive import open_zip
 from resdavenet_vq.config import Model
 from resdavenet_vq.errors import InputError, listed
-from resdavenet_vq.files import atomic_write, open_regular, read_json, sha256, write_json
+from resdavenet_vq.files import atomic_write, open_regular, read_json, sha256, together, write_json
 from resdavenet_vq.lineage import N_POSITIONS
 from resdavenet_vq.model.dual_encoder import DualEncoder, NoImageEncoder
 
@@ -50,18 +50,19 @@ def save(folder: Path, model: DualEncoder, card: Mapping[str, Any]) -> None:
     """Writes a model and its description.
 
     `card` holds plain JSON values such as scores; `model`, `quantizers`, `image_branch` and `sha256` are added to it.
-    Each file is written atomically, the JSON last. After an interruption between the two, `load` refuses the folder.
+    Both appear together, the JSON last. After SIGKILL between the two, `load` refuses the folder.
     """
     data = safetensors.torch.save({name: x.detach().cpu().contiguous() for name, x in model.state_dict().items()})
-    with atomic_write(folder / WEIGHTS) as tmp:
-        tmp.write_bytes(data)
     description = {
         "model": model.settings.model_dump(mode="json"),
         "quantizers": list(model.quantizers),
         "image_branch": not isinstance(model.image, NoImageEncoder),
         "sha256": hashlib.sha256(data).hexdigest(),
     }
-    write_json(folder / CARD, dict(card) | description)
+    with together():
+        with atomic_write(folder / WEIGHTS) as tmp:
+            tmp.write_bytes(data)
+        write_json(folder / CARD, dict(card) | description)
 
 
 def load(folder: Path, *, audio_only: bool = False) -> tuple[DualEncoder, dict[str, Any]]:

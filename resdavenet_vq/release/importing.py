@@ -16,7 +16,7 @@ from torch import Tensor
 
 from resdavenet_vq.config import IMAGENET, RANDOM, AudioModel, ImageModel, Model, QuantizerModel
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import write_csv
+from resdavenet_vq.files import together, write_csv
 from resdavenet_vq.lineage import N_POSITIONS, Lineage
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import N_MELS, AudioEncoder
@@ -90,11 +90,12 @@ def import_released(path: Path, out: Path, *, allow_unknown: bool, lineage: Line
         {"epoch": epoch, "steps": steps, "mean_recall_at_10": recall if epoch == best else None}
         for epoch, steps, best, recall in epochs
     )
-    write_csv(out / HISTORY, ("epoch", "steps", "mean_recall_at_10"), history)
     best = {"best_epoch": epochs[-1][2], "best_recall_at_10": epochs[-1][3]} if epochs else {}
     file = {"file": path.resolve().name, "md5": md5 or None, "lineage": archive_lineage, "arguments": arguments}
     card = {"lineage": str(lineage) if lineage else archive_lineage, "released": True, "provenance": file | best}
-    checkpoint.save(out, model, card | {"versions": checkpoint.versions()})
+    with together():
+        write_csv(out / HISTORY, ("epoch", "steps", "mean_recall_at_10"), history)
+        checkpoint.save(out, model, card | {"versions": checkpoint.versions()})
 
 
 class _Shape(NamedTuple):

@@ -9,10 +9,9 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -94,21 +93,14 @@ class Folder:
         with audio.open_audio(source, audio.MAX_SECONDS) as sound:
             rate, channels, subtype = sound.samplerate, sound.channels, sound.subtype
         dtype = "int16" if subtype in SIXTEEN_BITS else "float32"
-        try:
-            with soundfile.SoundFile(self.path(name), "w", rate, channels, "PCM_16", format="FLAC") as out:
-                for block in audio.read_channels(source, dtype):
-                    out.write(block)
-        except (OSError, soundfile.SoundFileError) as e:
-            raise InputError(f"{source}: cannot be copied into the report ({e})") from None
+        with soundfile.SoundFile(self.path(name), "w", rate, channels, "PCM_16", format="FLAC") as out:
+            for block in audio.read_channels(source, dtype):
+                out.write(block)
 
     def copy(self, source: Path, name: str) -> str:
         """Copies a file in under a name. Raises InputError naming it where it is no regular file or cannot be read."""
-        with files.open_regular(source) as file:
-            try:
-                with self.path(name).open("wb") as out:
-                    shutil.copyfileobj(file, out)
-            except OSError as e:
-                raise InputError(f"{source}: cannot be copied into the report ({e.strerror or e})") from None
+        with files.open_regular(source) as file, self.path(name).open("wb") as out:
+            shutil.copyfileobj(file, out)
         return name
 
     def copy_once(self, source: Path, name: str) -> str:
@@ -162,17 +154,6 @@ def _finite(value: Any) -> Any:
 
 @contextmanager
 def replace_folder(out: Path) -> Iterator[Folder]:
-    """A folder beside `out` to fill; it replaces `out` only when the block ends without an error."""
-    new, old = (out.with_name(f".{out.name}.{os.getpid()}.{suffix}") for suffix in ("new", "old"))
-    with atomic_folder(new) as tmp:
+    """A folder beside `out` to fill; it replaces `out`, whole, only when the block ends without an error."""
+    with atomic_folder(out, replace=True) as tmp:
         yield Folder(tmp)
-    with suppress(FileNotFoundError):
-        out.rename(old)
-    try:
-        new.rename(out)
-    except OSError:
-        shutil.rmtree(new, ignore_errors=True)
-        if old.exists():
-            old.rename(out)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

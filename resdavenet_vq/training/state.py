@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import atomic_write, read_json, sha256, write_json
+from resdavenet_vq.files import atomic_write, read_json, sha256, write_json, writing
 from resdavenet_vq.model import checkpoint, pretrained
 from resdavenet_vq.model.dual_encoder import DualEncoder
 from resdavenet_vq.training import compute, distributed
@@ -89,19 +89,15 @@ class State:
 
         Raises InputError if it cannot be written; the previous checkpoint stays.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
         latest = self._latest()
         number = latest[0] + 1 if latest else 1
         path = self.folder / _file_name(number)
-        try:
-            write_json(self.folder / "identity.json", self.identity)
-            with atomic_write(path) as tmp:
-                torch.save(dict(state), tmp)
-            write_json(self.folder / "latest.json", {"number": number, "file": path.name, "sha256": sha256(path)})
-        except (OSError, RuntimeError) as e:  # torch.save reports a full disk as a RuntimeError
-            raise InputError(
-                f"{path}: cannot be written ({e}); free some disk space and run the same command again to resume"
-            ) from e
+        write_json(self.folder / "identity.json", self.identity)
+        with atomic_write(path) as tmp:
+            torch.save(dict(state), tmp)
+        write_json(self.folder / "latest.json", {"number": number, "file": path.name, "sha256": sha256(path)})
         self._remove_checkpoints(keep=path.name)
 
     def discard(self) -> None:

@@ -24,7 +24,7 @@ from resdavenet_vq.data.dataset import Batch, training_batches
 from resdavenet_vq.data.features import PAD_VALUE
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import lock, sha256, write_csv
+from resdavenet_vq.files import check_outputs, lock, sha256, together, write_csv, writing
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.model import checkpoint, pretrained
 from resdavenet_vq.progress import track
@@ -99,6 +99,7 @@ def train(
             codebooks.initialize_from_parent(step.quantizers_of(run.model), parent, data, random)
         distributed.wait_for_all()  # all have read the checkpoint before it is replaced
         if distributed.is_first():
+            check_outputs(out / "history.csv", out / checkpoint.WEIGHTS, out / checkpoint.CARD)
             start = f"resumes at {run.position}" if saved else "starts"
             processes = f", with {distributed.world()} processes" if distributed.world() > 1 else ""
             _log(*folder.others(), f"{lineage}: {start} on {device}{processes}")
@@ -217,10 +218,11 @@ def _save(run: Run, folder: State) -> None:
 def _write(out: Path, run: Run, card: dict[str, Any]) -> None:
     """Writes the model of the best epoch, its card, and the history."""
     run.model.load_state_dict(run.best)
-    write_csv(out / "history.csv", list(run.history[0]), run.history)
     scores = {k: v for k, v in run.history[run.best_epoch - 1].items() if k not in TIMINGS}
     card |= {"epoch": run.best_epoch, "scores": scores, "versions": checkpoint.versions(), "device": run.device.type}
-    checkpoint.save(out, run.model, card)
+    with together():
+        write_csv(out / "history.csv", list(run.history[0]), run.history)
+        checkpoint.save(out, run.model, card)
 
 
 def _report(run: Run, folder: State) -> None:
@@ -235,7 +237,8 @@ def _report(run: Run, folder: State) -> None:
         f"{', perplexity ' if codes else ''}{', '.join(codes)}, {row['pairs_per_second']:.0f} pairs/s, "
         f"{row['seconds']:.0f} s"
     )
-    with SummaryWriter(folder.folder / "tensorboard") as writer:  # its thread must end before data workers are forked
+    logs = folder.folder / "tensorboard"
+    with writing(logs), SummaryWriter(logs) as writer:  # its thread must end before data workers are forked
         for name, value in row.items():
             writer.add_scalar(name, value, row["epoch"])
 

@@ -88,8 +88,9 @@ def test_items_like_the_oracle(folder, split):
     assert len(lines) > 10 * len(rows)
 
 
-def test_nothing_is_declared_before_all_is_made(folder, tmp_path, monkeypatch):
+def test_after_a_failure_the_earlier_corpus_is_as_it_was(folder, tmp_path, monkeypatch):
     spoken_scenes.make(settings(), "train", tmp_path, workers=1)
+    before = contents(tmp_path)
 
     def fail(*_, **__):
         raise OSError("disk full")
@@ -97,7 +98,7 @@ def test_nothing_is_declared_before_all_is_made(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(spoken_scenes.soundfile, "write", fail)
     with pytest.raises(OSError, match="disk full"):
         spoken_scenes.make(settings(seed=9), "train", tmp_path, workers=1)
-    assert [p.name for p in tmp_path.iterdir()] == ["train"]
+    assert contents(tmp_path) == before
 
 
 def test_an_unknown_split_is_named(tmp_path):

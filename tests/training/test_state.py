@@ -99,7 +99,7 @@ def test_full_disk(tmp_path):
         try:
             state.save(content(2))
         except InputError as e:
-            os._exit(7 if "free some disk space" in str(e) and "\n" not in str(e) else 8)
+            os._exit(7 if "cannot be written (File too large); raise the limit" in str(e) and "\n" not in str(e) else 8)
 
     assert in_fork(save) == 7
     assert {p.name: p.read_bytes() for p in state.folder.iterdir()} == before

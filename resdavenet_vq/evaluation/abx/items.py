@@ -26,7 +26,7 @@ from resdavenet_vq.corpus.rows import MAX_LINES, read_lines
 from resdavenet_vq.corpus.triphones import Token
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.errors import InputError, listed
-from resdavenet_vq.files import atomic_write, write_digest, write_json
+from resdavenet_vq.files import atomic_write, together, write_digest, write_json
 from resdavenet_vq.progress import track
 
 HEADER = tuple(triphones.HEADER.split())
@@ -91,7 +91,7 @@ def _item(fields: list[str]) -> Item:
 
 
 def make(store: Path, settings: Items, out: Path, report: Path) -> None:
-    """Writes the items of a prepared split with their digest and, before them, a report of what was counted (JSON).
+    """Writes the items of a prepared split, their digest and a report of what was counted (JSON), all or none.
 
     Raises InputError if no utterance has what items are made of, and for ids that an item file cannot hold.
     """
@@ -99,8 +99,8 @@ def make(store: Path, settings: Items, out: Path, report: Path) -> None:
     common = _most_frequent(data, settings) if settings.of == "words" else None
     counts = Counter({"utterances": len(data.ids), WITH_ITEMS: 0, _without(settings): 0, NO_SPEAKER: 0, "items": 0})
     left_out = Counter({AT_A_PAUSE if common is None else RARE: 0, _too_short(settings): 0, UNWRITABLE: 0})
-    with atomic_write(out) as tmp:
-        with tmp.open("w", encoding="utf-8") as f:
+    with together():
+        with atomic_write(out) as tmp, tmp.open("w", encoding="utf-8") as f:
             print(triphones.HEADER, file=f)
             for i in track(range(len(data.ids)), f"items of {store.stem}", unit="utterances"):
                 lines = list(_lines(data.utterance(i), settings, common, counts, left_out))
@@ -110,7 +110,7 @@ def make(store: Path, settings: Items, out: Path, report: Path) -> None:
         if not counts["items"]:
             raise InputError(f"{store}: {_why_none(settings, counts)}")
         write_json(report, settings.model_dump(mode="json") | dict(counts) | {"left out": dict(left_out)})
-    write_digest(out)
+        write_digest(out)
 
 
 def _lines(

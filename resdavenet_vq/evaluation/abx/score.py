@@ -32,7 +32,7 @@ from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.evaluation import bitrate
 from resdavenet_vq.evaluation.abx.frames import gather, usable
 from resdavenet_vq.evaluation.abx.items import Item, read_items
-from resdavenet_vq.files import atomic_write, write_json
+from resdavenet_vq.files import atomic_write, together, write_json
 from resdavenet_vq.lineage import frame_stride
 
 REPRESENTATIONS = {
@@ -68,7 +68,7 @@ def validate(items: Sequence[Item], features: LayerFeatures, settings: AbxScorin
 def score(
     features: Path, items: Path, layer: str, settings: AbxScoring, out: Path, *, lineage: str, split: str
 ) -> None:
-    """Scores one layer of a features file on an item file; writes `out` (JSON), after the two tables beside it.
+    """Scores one layer of a features file on an item file; writes `out` (JSON) together with the two tables beside it.
 
     In `out` the errors, means over `within_cells` and `across_cells`, are null where no speaker, or pair of speakers,
     has a triple. The frame period of segments is that of their codes, their bitrate that of segments.
@@ -109,10 +109,11 @@ def score(
         "bitrate": bits,
         "settings": settings.model_dump(mode="json", exclude={"slowest_layer"}),
     }
-    for name, table in (("phones", abx_cells.by_phones(cells)), ("speakers", abx_cells.by_speakers(cells))):
-        with atomic_write(out.with_suffix(f".{name}.csv")) as tmp:
-            table.write_csv(tmp)
-    write_json(out, result)
+    with together():
+        for name, table in (("phones", abx_cells.by_phones(cells)), ("speakers", abx_cells.by_speakers(cells))):
+            with atomic_write(out.with_suffix(f".{name}.csv")) as tmp:
+                table.write_csv(tmp)
+        write_json(out, result)
 
 
 def _stride(layer: str) -> int:

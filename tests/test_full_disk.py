@@ -1,0 +1,234 @@
+"""Every command that writes, on a full disk: one line says what is wrong, and everything is as it was before."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from report import made_up
+from training_child import MODEL, TRAINING
+
+from resdavenet_vq import config
+from resdavenet_vq.__main__ import app
+
+TESTS = Path(__file__).parent
+FOLDERS = {"corpus", "units", "report"}
+"""Outputs that hold several files, to which an earlier one is added or which are exchanged."""
+PAGE = 4096
+NO_SPACE = r"cannot be written \(No space left on device\); free some space|bytes are missing, but the disk has space for \d+ only"
+READERS = {"verify", "validate-submission"}
+"""Commands that write no file."""
+
+SCENES = config.SpokenScenes.model_validate(
+    {"layout": "spoken_scenes", "name": "test", "seed": 3, "pairs": {"train": 8}, "image_size": 48}
+    | {"word_lists": {"abx": 2}}
+)
+SPLIT, OPEN = config.Retrieval(split="train"), {"corpus": "scenes", "seeds": "{}"}
+CLEAN = '{"train": {"of": "train", "kind": "clean", "snr_db": null}}'
+RELEASED = {"data": [{"wav": "a.wav", "image": "a.jpg", "uttid": "a", "text_alignment": "0.0__A__0.1"}] * 400}
+
+
+def options(**values):
+    return [part for key, value in values.items() for part in (f"--{key.replace('_', '-')}", str(value))]
+
+
+def section(value):
+    return value.model_dump_json()
+
+
+def commands(i, o):
+    """Of every command its arguments and its outputs, files or folders; inputs are in the folder i, outputs go to o."""
+    manifest, store, model = i / "corpus/train.json", i / "train.h5", i / "model"
+    wav = next((i / "corpus/train/wavs").rglob("*.wav"), i)
+    wavs = i / "corpus/train/wavs/000"
+    places = json.dumps({"layout": "places", "name": "scenes", "metadata": {"train": str(manifest)}})
+    abx, words = section(config.AbxScoring()), section(config.Words(split="train", held_out_split="train"))
+    noise = section(config.AddedNoise(kind="white", snr_db=10, seed=1))
+    stage = {"model": section(MODEL), "training": section(TRAINING.model_copy(update={"epochs": 1}))}
+    scores = [i / "retrieval.json", i / "abx.json"]
+    results = i / "results/made_up"
+    written = {
+        "make-corpus": (options(split="train", settings=section(SCENES), out=o / "corpus"), ["corpus"]),
+        "prepare": (options(manifest=manifest, out=o / "train.h5", report=o / "r.json"), ["train.h5", "r.json"]),
+        "prepare-part": (
+            options(corpus=places, split="train", part=0, parts=1, rows_per_part=100, out=o / "parts"),
+            ["parts/0.h5", "parts/0.report.json"],
+        ),
+        "prepare-noisy": (
+            options(corpus=places, split="train", noise=noise, out=o / "noisy.h5", report=o / "n.json"),
+            ["noisy.h5", "n.json"],
+        ),
+        "train": (
+            options(lineage="2", data=store, validation=store, **stage, out=o / "model", state=i / f"state-{o.name}"),
+            ["model/history.csv", "model/model.safetensors", "model/model.json"],
+        ),
+        "encode-embeddings": (options(model=model, data=store, out=o / "e.h5"), ["e.h5"]),
+        "encode-maps": (options(model=model, data=store, out=o / "m.h5"), ["m.h5"]),
+        "encode-codes": (options(model=model, data=store, out=o / "c.h5"), ["c.h5"]),
+        "encode-features": (options(model=model, data=store, layers="conv2,quant2", out=o / "f.h5"), ["f.h5"]),
+        "encode-logmel": (options(data=store, out=o / "l.h5"), ["l.h5"]),
+        "encode": ([wav, *options(model=model, out=o / "units")], ["units"]),
+        "encode textgrid": ([wav, *options(model=model, format="textgrid", out=o / "units")], ["units"]),
+        "encode npy": ([wav, *options(model=model, format="npy", out=o / "units")], ["units"]),
+        "encode-folder": (
+            options(model=model, wavs=wavs, layers="conv2", out=o / "ff.h5", codes=o / "fc.h5", text=o / "text"),
+            ["ff.h5", "fc.h5"],
+        ),
+        "export-units": (options(codes=i / "c.h5", format="textgrid", out=o / "textgrids"), []),
+        "export-units jsonl": (options(codes=i / "c.h5", format="jsonl", out=o / "u.jsonl"), ["u.jsonl"]),
+        "export-units npy": (options(codes=i / "c.h5", format="npy", out=o / "arrays"), []),
+        "export-units segmentation": (
+            options(codes=i / "c.h5", format="segmentation", layers="quant2", features=i / "f.h5", out=o / "segments"),
+            [],
+        ),
+        "score-retrieval": (
+            options(embeddings=i / "e.h5", lineage="2", settings=section(SPLIT), out=o / "retrieval.json"),
+            ["retrieval.json"],
+        ),
+        "score-matchmap": (
+            options(maps=i / "m.h5", similarity="misa", lineage="2", settings=section(SPLIT), out=o / "misa.json"),
+            ["misa.json"],
+        ),
+        "make-items": (
+            options(data=store, settings=section(config.Items()), out=o / "train.item", report=o / "i.json"),
+            ["train.item", "i.json"],
+        ),
+        "score-abx": (
+            options(features=i / "f.h5", items=i / "corpus/train.item", layer="quant2", lineage="2", split="train")
+            + options(settings=abx, out=o / "abx.json"),
+            ["abx.json", "abx.phones.csv", "abx.speakers.csv"],
+        ),
+        "pack-submission": (
+            options(features=i / "f.h5", layer="quant2", lineage="2", out=o / "pack.zip"),
+            ["pack.zip"],
+        ),
+        "pack-submission folder": (options(features=i / "f.h5", layer="quant2", lineage="2", out=o / "pack"), []),
+        "detect-words": (
+            options(codes=i / "c.h5", held_out=i / "c.h5", layer="quant2", lineage="2", settings=words, recipe="{}")
+            + options(out=o / "words"),
+            ["words/words.csv", "words/codes.csv", "words/summary.json"],
+        ),
+        "summarize": (
+            [*scores, *options(**OPEN, out=o / "scores.csv", summary=o / "summary.csv")],
+            ["scores.csv", "summary.csv"],
+        ),
+        "summarize-noise": (
+            [i / "retrieval.json", *options(**OPEN, conditions=CLEAN, out=o / "noise.csv")],
+            ["noise.csv"],
+        ),
+        "compare": ([i / "scores.csv", *options(out=o / "comparison.csv")], ["comparison.csv"]),
+        "import-released": (
+            [TESTS / "golden/reference_experiment", *options(lineage="23", out=o / "released"), "--allow-unknown"],
+            ["released/history.csv", "released/model.safetensors", "released/model.json"],
+        ),
+        "fetch-released": (options(metadata="train", out=o), []),
+        "figure": (
+            ["retrieval", *options(results=results, out=o / "f.pdf"), *options(out=o / "f.svg"), "--out", o / "f.png"],
+            ["f.pdf", "f.svg", "f.png"],
+        ),
+        "figure keyword": (
+            ["keyword", *options(results=results, out=o / "k.png", split="test", word="red"), "--sounds"],
+            ["k.png", "k-01.wav"],
+        ),
+        "table": (["retrieval", *options(results=results, out=o / "t.md")], ["t.md"]),
+        "write-report": (
+            options(
+                results=results, lineages="none,none-2", split="test", settings=section(config.Report(utterances=1))
+            )
+            + options(out=o / "report"),
+            ["report"],
+        ),
+    }
+    return {name: ([name.split()[0], *map(str, argv)], outputs) for name, (argv, outputs) in written.items()}
+
+
+NAMES = [*commands(Path("i"), Path("o"))]
+
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = json.dumps(RELEASED).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+class Runner:
+    """Runs commands in the process of `full_disk`."""
+
+    def __init__(self, folder, port):
+        self.inputs, self.made = folder, {}
+        self.environment = {"RESDAVENET_VQ_DOWNLOADS": f"http://127.0.0.1:{port}/"}
+        self.process = subprocess.Popen(
+            [sys.executable, TESTS / "full_disk.py"],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, argv, place, earlier=None, left=None):
+        place.mkdir(parents=True, exist_ok=True)
+        job = {"argv": argv, "place": str(place), "earlier": earlier or {}, "left": left}
+        print(json.dumps(job | {"environment": self.environment}), file=self.process.stdin, flush=True)
+        return json.loads(self.process.stdout.readline())
+
+    def make(self, name):
+        """Runs a command for the inputs of others, once; returns the bytes that it writes."""
+        if name not in self.made:
+            argv, _ = commands(self.inputs, self.inputs)[name]
+            before = {*self.inputs.rglob("*")}
+            done = self.run(argv, self.inputs)
+            assert done["status"] == 0, done["text"]
+            new = {*self.inputs.rglob("*")} - before
+            self.made[name] = sum(path.stat().st_size for path in new if path.is_file() and "state" not in str(path))
+        return self.made[name]
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inputs")
+    made_up.build(folder / "results/made_up", made_up.utterances(tmp_path_factory.mktemp("corpus"), 4))
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        runner = Runner(folder, server.server_port)
+        yield runner
+        runner.process.stdin.close()
+        runner.process.wait()
+        server.shutdown()
+        thread.join()
+
+
+def test_no_command_is_forgotten():
+    registered = {command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands}
+    assert {name.split()[0] for name in NAMES} | READERS == registered
+
+
+@pytest.mark.parametrize("name", NAMES)  # in this order: each makes the input of later ones
+@pytest.mark.parametrize("share", [pytest.param(1 / 3), pytest.param(0, marks=pytest.mark.thorough)])
+def test_a_full_disk(runner, tmp_path, name, share):
+    """A disk with room for a share of what the command writes."""
+    size = runner.make(name)
+    argv, outputs = commands(runner.inputs, tmp_path / "full")[name]
+    earlier = {f"{o}/earlier" if o in FOLDERS else o: f"earlier {o}" for o in outputs}
+    failed = runner.run(argv, tmp_path / "full", earlier, int(size * share) // PAGE * PAGE)
+    lines = [line for line in failed["text"].splitlines() if line.startswith("error: ")]
+    assert failed["status"] == 1, failed["text"]
+    assert len(lines) == 1
+    assert failed["text"].endswith(f"{lines[0]}\n")
+    assert f"{tmp_path}/full" in lines[0]
+    assert re.search(NO_SPACE if failed["disk"] == "tmpfs" else "cannot be written .*; ", lines[0])
+    assert "/." not in lines[0], "the error names a temporary file"
+    if failed["disk"] == "tmpfs":
+        assert not re.search("Traceback|Exception ignored", failed["text"])
+    assert {file: text for file, text in failed["files"].items() if not file.endswith(".part")} == earlier
