@@ -32,7 +32,7 @@ MODEL = "results/spoken_scenes/23/model"
     ],
 )
 def test_what_starts_the_processes(resources, expected):
-    assert launcher(resources) == expected
+    assert launcher(resources) == expected.split()
 
 
 TWICE = """
