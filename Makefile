@@ -28,7 +28,7 @@ format: environment
 
 environment: .venv/ready
 
-.venv/ready: pyproject.toml constraints.txt scripts/bootstrap
+.venv/ready: pyproject.toml requirements.txt scripts/bootstrap
 	bash scripts/bootstrap
 
 clean-environment:
