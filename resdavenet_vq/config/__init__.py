@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -211,7 +210,7 @@ def _control_characters(values: Mapping[str, Any]) -> list[str]:
     return [
         f"{name}: {value!r} has a line break or another control character"
         for name, value in _leaves(values)
-        if any(unicodedata.category(character) == "Cc" for character in str(value))
+        if re.search(r"[\x00-\x1f\x7f-\x9f]", str(value))
     ]
 
 
