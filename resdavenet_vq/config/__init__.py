@@ -9,7 +9,6 @@ commands as parameters, so that no result depends on their code.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -138,7 +137,7 @@ class Config(Evaluations, Models):  # pydantic lists the fields of the last clas
         return [
             f"{key}: {str(path)!r} has braces, which Snakemake takes for a wildcard; give the file or a link to it another name"
             for key, path in paths.items()
-            if isinstance(path, Path) and re.search(r"[{}]", str(path))
+            if isinstance(path, Path) and {"{", "}"} & set(str(path))
         ]
 
     def _layer_faults(self) -> list[str]:
@@ -210,7 +209,7 @@ def _control_characters(values: Mapping[str, Any]) -> list[str]:
     return [
         f"{name}: {value!r} has a line break or another control character"
         for name, value in _leaves(values)
-        if re.search(r"[\x00-\x1f\x7f-\x9f]", str(value))
+        if any(letter < " " or "\x7f" <= letter <= "\x9f" for letter in str(value))
     ]
 
 
