@@ -18,7 +18,7 @@ from resdavenet_vq.fingerprint import content, fingerprint
 from resdavenet_vq.lineage import BASELINE, Lineage
 from resdavenet_vq.processes import STARTER
 from resdavenet_vq.workflow import records
-from resdavenet_vq.workflow.jobs import advice, launcher
+from resdavenet_vq.workflow.jobs import advice, check_names, launcher
 from resdavenet_vq.workflow.plan import EDITION_PATTERN, Plan, any_of
 
 # Snakemake would lose the word `corrected` under a mapping of switches that is laid over it.

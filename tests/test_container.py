@@ -23,7 +23,7 @@ def copied():
 def test_the_base_is_the_python_of_the_conda_environment():
     ((base,),) = lines("FROM")
     assert "/" not in base  # no registry's host
-    version = re.fullmatch(r"python:(\d+\.\d+)-slim", base).group(1)
+    version = re.fullmatch(r"python:(\d+\.\d+)-slim@sha256:[0-9a-f]{64}", base).group(1)
     assert f"python={version}" in yaml.safe_load((REPO / "envs/resdavenet-vq.yaml").read_text())["dependencies"]
     assert PROJECT["requires-python"] == f">={version}"
 

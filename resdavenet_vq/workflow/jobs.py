@@ -1,12 +1,14 @@
-"""How a training is started, and the advice after a failure."""
+"""How a training is started, what job scripts cannot have, and the advice after a failure."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from resdavenet_vq.errors import InputError, listed
 
 
 def launcher(resources: Mapping[str, Any]) -> list[str]:
@@ -21,6 +23,19 @@ def launcher(resources: Mapping[str, Any]) -> list[str]:
         processes = ["--ntasks-per-node", str(each)] if each else ["--ntasks", str(resources["tasks"])]
         return [*shlex.split(mpi), "--kill-on-bad-exit=1", "--nodes", str(resources["nodes"]), *processes, "python"]
     return ["torchrun", "--standalone", "--nproc-per-node", str(gpus)] if gpus > 1 else ["python"]
+
+
+def check_names(names: Iterable[object]) -> None:
+    """Refuses paths and options that a cluster's job scripts cannot have: there Snakemake quotes them as Python does.
+
+    Raises InputError with a line for each.
+    """
+    faults = [f"{name}: has {character}" for name in names for character in "'\\" if character in str(name)]
+    if faults:
+        raise InputError(
+            "Snakemake cannot write these paths and options into the scripts of a cluster's jobs; give them other names:\n"
+            + listed(faults)
+        )
 
 
 def advice(log: str, root: Path) -> str:

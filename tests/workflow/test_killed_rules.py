@@ -120,7 +120,8 @@ class Runs:
 
 
 def is_temporary(path):
-    return any(part.startswith(".") for part in path.split("/"))
+    """Of hidden files only those that a part is kept by are there to stay."""
+    return any(part.startswith(".") and part != ".kept" for part in path.split("/"))
 
 
 @pytest.fixture(scope="module")
