@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -121,6 +122,24 @@ def test_skipped_tests_are_summed_up_and_fail_where_they_must_not_be(tmp_path, o
     assert run.returncode == status, run.stdout
     assert "not tested here" in run.stdout
     assert said in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("allowed", "option"), [(None, "--expected-skips=''"), ("SLURM,x y", "--expected-skips='SLURM,x y'")]
+)
+def test_ci_expects_no_skips_and_says_what_it_cannot_install(tmp_path, allowed, option):
+    """In a folder with a PATH that has neither Chromium nor apt-get, and a `make` that prints what it is asked for."""
+    (tmp_path / "ci").mkdir()
+    (tmp_path / "ci/run").write_text((REPO / ".ci/run").read_text())
+    for tool in ("bash", "dirname", "id"):
+        (tmp_path / tool).symlink_to(shutil.which(tool))
+    (tmp_path / "make").write_text('#!/bin/sh\necho make "$@"\n')
+    (tmp_path / "make").chmod(0o755)
+    environment = {"PATH": str(tmp_path)} | ({"EXPECTED_SKIPS": allowed} if allowed else {})
+    run = subprocess.run(["bash", "ci/run"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert re.search(r"NOT INSTALLED: chromium\b.*\n.*fail unless EXPECTED_SKIPS names why", run.stderr)
+    assert run.stdout.splitlines() == ["make check", f"make test PYTEST_ARGS={option} "]
 
 
 def test_make_test_leaves_out_what_make_thorough_runs():
