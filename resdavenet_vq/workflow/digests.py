@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ class Digests:
         """A line `digest  path` for each path, as sha256sum writes them; missing ones are left to Snakemake."""
         cache = self._read()
         before = dict(cache)
-        lines = [f"{self._digest(path, cache)}  {path}" for path in paths if Path(path).exists()]
+        # not by pathlib, for which a name that is too long is an error
+        found = [path for path in paths if os.path.exists(path)]  # noqa: PTH110
+        lines = [f"{self._digest(path, cache)}  {path}" for path in found]
         if cache != before:
             with contextlib.suppress(OSError):  # a dry run in a folder of others needs no cache
                 files.write_json(self._cache, cache)
