@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from resdavenet_vq import files
+from resdavenet_vq.errors import InputError
 
 
 class Digests:
@@ -31,7 +32,7 @@ class Digests:
         found = [path for path in paths if os.path.exists(path)]  # noqa: PTH110
         lines = [f"{self._digest(path, cache)}  {path}" for path in found]
         if cache != before:
-            with contextlib.suppress(OSError):  # a dry run in a folder of others needs no cache
+            with contextlib.suppress(InputError):  # a dry run in a folder of others needs no cache
                 files.write_json(self._cache, cache)
         return "\n".join(lines)
 
