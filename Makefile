@@ -1,17 +1,23 @@
 # make demo: everything from nothing.   make test: the test suite.   make check: format, lint, types, imports.
+# make thorough: the tests of many repetitions, which make test leaves out.
 # Each makes the environment .venv first, if it is not there or out of date.
 
 SHELL := /bin/bash
 BIN := .venv/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo test check format environment clean-environment
+.PHONY: demo test thorough check format environment clean-environment
 
 demo: environment
 	$(BIN)/snakemake --cores all
 
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
 test: environment
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
+
+thorough: environment
+	$(PYTEST) -m thorough $(PYTEST_ARGS)
 
 check: environment
 	$(BIN)/ruff format --check .
@@ -28,7 +34,7 @@ format: environment
 
 environment: .venv/ready
 
-.venv/ready: pyproject.toml constraints.txt scripts/bootstrap
+.venv/ready: pyproject.toml requirements.txt scripts/bootstrap
 	bash scripts/bootstrap
 
 clean-environment:

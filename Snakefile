@@ -56,6 +56,15 @@ rule all:
     localrule: True
 
 
+onstart:
+    if not workflow.local_exec:
+        given = [*workflow.overwrite_configfiles, *(workflow.config_settings.config_args or [])]
+        try:
+            check_names([checkout, Path.cwd(), *given])
+        except InputError as e:
+            raise WorkflowError(str(e)) from None
+
+
 onsuccess:
     print(
         f"Results: {plan.root}",

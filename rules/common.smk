@@ -5,6 +5,10 @@ import shlex
 import socket
 import sys
 
+# Snakemake fills in what is in braces, and a colon ends a folder of PYTHONPATH.
+if unusable := sorted(set(str(checkout)) & {"{", "}", os.pathsep}):
+    raise WorkflowError(f"The workflow cannot be in {checkout}: move it to a path without {' '.join(unusable)}")
+
 sys.path.insert(0, str(checkout))
 
 from resdavenet_vq import config as schema
@@ -14,7 +18,7 @@ from resdavenet_vq.fingerprint import content, fingerprint
 from resdavenet_vq.lineage import BASELINE, Lineage
 from resdavenet_vq.processes import STARTER
 from resdavenet_vq.workflow import records
-from resdavenet_vq.workflow.jobs import advice, launcher
+from resdavenet_vq.workflow.jobs import advice, check_names, launcher
 from resdavenet_vq.workflow.plan import EDITION_PATTERN, Plan, any_of
 
 # Snakemake would lose the word `corrected` under a mapping of switches that is laid over it.
@@ -33,8 +37,8 @@ plan = Plan(settings)
 # with --sdm conda the environment's own Python comes first on PATH again.
 os.environ.update(PATH=f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}")
 # They end with this process, however it ends.
-exports = {"PYTHONPATH": checkout, STARTER: f"{socket.gethostname()}:{os.getpid()}"}
-shell.prefix("set -euo pipefail; " + "".join(f"export {k}={shlex.quote(str(v))}; " for k, v in exports.items()))
+exports = {"PYTHONPATH": str(checkout), STARTER: f"{socket.gethostname()}:{os.getpid()}"}
+shell.prefix("set -euo pipefail; " + "".join(f"export {k}={shlex.quote(v)}; " for k, v in exports.items()))
 
 
 # Of this machine. A cluster's profile says how many a job gets there (set-threads); without it, 8.

@@ -21,4 +21,4 @@ rule make_corpus:
         code=fingerprint("demo.corpus"),
     shell:
         "python -m resdavenet_vq make-corpus --split {wildcards.split:q} --settings {params.settings:q}"
-        " --workers {threads} --out $(dirname {output.manifest:q}) 2> {log:q}"
+        ' --workers {threads:q} --out "$(dirname {output.manifest:q})" 2> {log:q}'

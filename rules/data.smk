@@ -30,7 +30,7 @@ rule prepare:
         ),
     shell:
         "python -m resdavenet_vq prepare --corpus {params.corpus:q} --split {wildcards.split:q}"
-        " --settings {params.settings:q} --workers {threads}"
+        " --settings {params.settings:q} --workers {threads:q}"
         " --out {output.store:q} --report {output.report:q} 2> {log:q}"
 
 
@@ -66,5 +66,5 @@ rule prepare_part:
     shell:
         "python -m resdavenet_vq prepare-part --corpus {params.corpus:q} --split {wildcards.split:q}"
         " --settings {params.settings:q} --part {wildcards.part:q} --parts {params.parts:q}"
-        " --rows-per-part {params.rows:q} --code {params.code:q}{params.media:q} --workers {threads}"
-        " --out $(dirname {output.store:q}) 2> {log:q}"
+        " --rows-per-part {params.rows:q} --code {params.code:q}{params.media:q} --workers {threads:q}"
+        ' --out "$(dirname {output.store:q})" 2> {log:q}'

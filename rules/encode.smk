@@ -24,7 +24,7 @@ rule encode_embeddings:
         options=["--recipe", plan.encoding_recipe()],
         code=fingerprint("encode.split"),
     shell:
-        "python -m resdavenet_vq {params.command} --model $(dirname {input.model:q}) --data {params.data:q}"
+        'python -m resdavenet_vq {params.command:q} --model "$(dirname {input.model:q})" --data {params.data:q}'
         " {params.options:q} --out {output.file:q} 2> {log:q}"
 
 

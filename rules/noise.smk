@@ -33,7 +33,7 @@ rule prepare_noisy:
         ),
     shell:
         "python -m resdavenet_vq prepare-noisy --corpus {params.corpus:q} --split {params.clean:q}"
-        " --noise {params.noise:q} --settings {params.settings:q} --workers {threads}"
+        " --noise {params.noise:q} --settings {params.settings:q} --workers {threads:q}"
         " --out {output.store:q} --report {output.report:q} 2> {log:q}"
 
 

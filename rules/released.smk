@@ -20,5 +20,5 @@ rule import_released:
         contents=lambda wildcards: plan.released_contents(wildcards.lineage),
         code=fingerprint("release.importing"),
     shell:
-        "python -m resdavenet_vq import-released {params.path:q} --lineage {wildcards.lineage:q}"
-        " --out $(dirname {output.model:q}) 2> {log:q}"
+        "python -m resdavenet_vq import-released --lineage {wildcards.lineage:q}"
+        ' --out "$(dirname {output.model:q})" -- {params.path:q} 2> {log:q}'

@@ -32,13 +32,13 @@ rule write_report:
         lineages=",".join(lineage.folder for lineage in plan.examples),
         split=settings.words.held_out_split,
         recipe=as_json(settings.recipe, "frame_time"),
-        noise="--noise" if settings.report.noise else "",
+        noise=["--noise"] if settings.report.noise else [],
         code=fingerprint("report.page"),
         templates=content("report/templates"),
     shell:
         'python -m resdavenet_vq write-report --results "$(dirname {output:q})" --lineages {params.lineages:q}'
         " --split {params.split:q} --settings {params.settings:q} --recipe {params.recipe:q}"
-        " {params.noise} {input.noise:q} --out {output:q} 2> {log:q}"
+        " {params.noise:q} {input.noise:q} --out {output:q} 2> {log:q}"
 
 
 rule draw_figure:
@@ -89,9 +89,10 @@ rule write_table:
         "../envs/resdavenet-vq.yaml"
     params:
         format=lambda wildcards: {"tex": "latex", "md": "markdown", "csv": "csv"}[wildcards.suffix],
+        results=plan.root,
         code=fingerprint("report.tables"),
     shell:
-        'python -m resdavenet_vq table {wildcards.kind:q} --results "$(dirname "$(dirname {output:q})")"'
+        "python -m resdavenet_vq table {wildcards.kind:q} --results {params.results:q}"
         " --format {params.format:q} --out {output:q} 2> {log:q}"
 
 

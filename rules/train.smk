@@ -40,10 +40,10 @@ rule train:
         launcher=lambda wildcards, resources: launcher(resources),
         workers=lambda wildcards, resources: settings.training.workers,
     shell:
-        "{params.launcher} -m resdavenet_vq train --lineage {wildcards.lineage:q} --data {params.data:q}"
-        " --validation {params.validation:q} {params.parent} --model {params.model:q} --training {params.training:q}"
-        " --recipe {params.recipe:q} --code {params.code:q} --workers {params.workers} --threads {threads}"
-        " --state {params.state:q} --out $(dirname {output.model:q}) 2> {log:q}"
+        "{params.launcher:q} -m resdavenet_vq train --lineage {wildcards.lineage:q} --data {params.data:q}"
+        " --validation {params.validation:q} {params.parent:q} --model {params.model:q} --training {params.training:q}"
+        " --recipe {params.recipe:q} --code {params.code:q} --workers {params.workers:q} --threads {threads:q}"
+        ' --state {params.state:q} --out "$(dirname {output.model:q})" 2> {log:q}'
 
 
 rule models:

@@ -24,7 +24,7 @@ rule detect_words:
     shell:
         "python -m resdavenet_vq detect-words --codes {input.codes:q} --held-out {input.held_out:q}"
         " --layer {wildcards.layer:q} --lineage {wildcards.lineage:q} --settings {params.settings:q}"
-        " --recipe {params.recipe:q} --out $(dirname {output.summary:q}) 2> {log:q}"
+        ' --recipe {params.recipe:q} --out "$(dirname {output.summary:q})" 2> {log:q}'
 
 
 rule words:

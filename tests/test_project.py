@@ -1,9 +1,12 @@
 """What must hold of the project's own files: import directions, pins, and nothing that belongs to one machine."""
 
+import hashlib
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ PINS = {
     for name, _, version in (line.partition("==") for line in (REPO / "constraints.txt").read_text().split())
     if version
 }
+BOOTSTRAP = (REPO / "scripts/bootstrap").read_text()
 CONDA_NAMES = {
     "pytorch": "torch",
     "pysoundfile": "soundfile",
@@ -45,6 +49,110 @@ def test_every_requirement_is_pinned():
     assert requirements() <= PINS.keys()
 
 
+def test_the_default_install_is_locked_in_the_pinned_versions():
+    """Each version with checksums; what no pin has is for other systems."""
+    text = re.sub(r"^#.*\n", "", (REPO / "requirements.txt").read_text(), flags=re.MULTILINE).replace("\\\n", "")
+    locked = {}
+    for line in text.splitlines():
+        name, version, marker, hashes = re.fullmatch(
+            r"([\w.-]+)==(\S+)( ; .*?)?((?:\s+--hash=sha256:[0-9a-f]{64})+)\s*", line
+        ).groups()
+        locked[name] = version, marker, hashes
+    pins = {canonical(name): version for name, version in PINS.items()}
+    assert {name: pins[name] for name in locked.keys() & pins.keys()} == {
+        name: locked[name][0] for name in locked.keys() & pins.keys()
+    }
+    assert all(re.search("darwin|win32", locked[name][1]) for name in locked.keys() - pins.keys())
+    extras = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    notebook = {re.split(r"[<>=!~ ]", text)[0].lower() for text in extras["notebook"]}
+    assert {canonical(name) for name in requirements() - notebook} | {"setuptools"} <= locked.keys()
+
+
+def canonical(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_a_file_with_another_checksum_is_not_installed(tmp_path):
+    """By pip's own refusal, with the options of scripts/bootstrap."""
+    wheel = tmp_path / "tiny-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as f:
+        f.writestr("tiny-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1\n")
+        f.writestr("tiny-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        f.writestr("tiny-1.dist-info/RECORD", "")
+    options = re.search(r"^install (--require-hashes --requirement) requirements.txt$", BOOTSTRAP, re.MULTILINE)[1]
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    for checksum, taken in ((digest, True), (digest[::-1], False)):
+        (tmp_path / "requirements.txt").write_text(f"tiny==1 --hash=sha256:{checksum}\n")
+        command = ["pip", "install", "--no-index", "--find-links", tmp_path, "--target", tmp_path / "target"]
+        run = subprocess.run(
+            [sys.executable, "-m", *map(str, command), *options.split(), tmp_path / "requirements.txt"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (run.returncode == 0) == taken, run.stderr
+    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in run.stderr
+
+
+SKIPPING = """
+import pytest
+
+def test_nothing():
+    pass
+
+@pytest.mark.parametrize("n", range(2))
+def test_something(n):
+    pytest.skip("no telescope (Debian: apt-get install telescope)")
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        ([], 0, "\n2 skipped: no telescope (Debian"),
+        (["-n", "1", "--expected-skips="], 1, "\nFAILED, 2 skipped: no telescope (Debian"),
+        (["--expected-skips=microscope, telescope"], 0, "\n2 skipped: no telescope (Debian"),
+    ],
+)
+def test_skipped_tests_are_summed_up_and_fail_where_they_must_not_be(tmp_path, options, status, said):
+    (tmp_path / "conftest.py").write_text((REPO / "tests/conftest.py").read_text())
+    (tmp_path / "test_it.py").write_text(SKIPPING)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == status, run.stdout
+    assert "not tested here" in run.stdout
+    assert said in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("allowed", "option"), [(None, "--expected-skips=''"), ("SLURM,x y", "--expected-skips='SLURM,x y'")]
+)
+def test_ci_expects_no_skips_and_says_what_it_cannot_install(tmp_path, allowed, option):
+    """In a folder with a PATH that has neither Chromium nor apt-get, and a `make` that prints what it is asked for."""
+    (tmp_path / "ci").mkdir()
+    (tmp_path / "ci/run").write_text((REPO / ".ci/run").read_text())
+    for tool in ("bash", "dirname", "id"):
+        (tmp_path / tool).symlink_to(shutil.which(tool))
+    (tmp_path / "make").write_text('#!/bin/sh\necho make "$@"\n')
+    (tmp_path / "make").chmod(0o755)
+    environment = {"PATH": str(tmp_path)} | ({"EXPECTED_SKIPS": allowed} if allowed else {})
+    run = subprocess.run(["bash", "ci/run"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert re.search(r"NOT INSTALLED: chromium\b.*\n.*fail unless EXPECTED_SKIPS names why", run.stderr)
+    assert run.stdout.splitlines() == ["make check", f"make test PYTEST_ARGS={option} "]
+
+
+def test_make_test_leaves_out_what_make_thorough_runs():
+    def lines(target):
+        command = ["make", "--dry-run", "--assume-old", "environment", target]
+        return subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=True).stdout
+
+    options = tomllib.loads((REPO / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["addopts"]
+    assert options.endswith("-m 'not thorough'")
+    assert " -m thorough " in lines("thorough")
+    assert " -m thorough" not in lines("test")
+
+
 def test_the_conda_environment_has_the_same_pins():
     listed = yaml.safe_load((REPO / "envs/resdavenet-vq.yaml").read_text())["dependencies"]
     pip = next(entry["pip"] for entry in listed if isinstance(entry, dict))
@@ -64,8 +172,10 @@ def test_the_conda_environment_has_the_same_pins():
     [
         "pyproject.toml",
         "constraints.txt",
+        "requirements.txt",
         "Makefile",
         "scripts/bootstrap",
+        "scripts/lock",
         ".ci/run",
         "envs/resdavenet-vq.yaml",
         "Containerfile",

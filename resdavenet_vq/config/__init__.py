@@ -9,7 +9,7 @@ commands as parameters, so that no result depends on their code.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -120,6 +120,7 @@ class Config(Evaluations, Models):  # pydantic lists the fields of the last clas
     @model_validator(mode="after")
     def _check(self) -> Self:
         faults = [
+            *self._path_faults(),
             *self._split_faults(),
             *_lineage_faults("lineages", (*self.lineages, *self.training.overrides)),
             *_lineage_faults("released", self.released, unique=True),
@@ -129,6 +130,15 @@ class Config(Evaluations, Models):  # pydantic lists the fields of the last clas
         if faults:
             raise ValueError("\n".join(faults))
         return self
+
+    def _path_faults(self) -> list[str]:
+        """Paths that Snakemake, to which `{x}` is a wildcard, cannot have as inputs."""
+        paths = {**dict(_leaves(self.model_dump())), "model.image.weights": self.model.image.weights_file}
+        return [
+            f"{key}: {str(path)!r} has braces, which Snakemake takes for a wildcard; give the file or a link to it another name"
+            for key, path in paths.items()
+            if isinstance(path, Path) and {"{", "}"} & set(str(path))
+        ]
 
     def _layer_faults(self) -> list[str]:
         """Layers that ABX compares although they are slower than `abx.scoring.slowest_layer`."""
@@ -182,8 +192,31 @@ def _lineage_faults(key: str, notations: Iterable[str], *, unique: bool = False)
     return [*faults, *(f"{key}: {lineage} is listed twice" for lineage in repeated(lineages) if unique)]
 
 
+def _leaves(values: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value that contains no others, with its dotted name."""
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            yield from _leaves(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(values, list | tuple):
+        for value in values:
+            yield from _leaves(value, name)
+    else:
+        yield name, values
+
+
+def _control_characters(values: Mapping[str, Any]) -> list[str]:
+    """Texts that no command line, log or list of files can have whole, such as two lines."""
+    return [
+        f"{name}: {value!r} has a line break or another control character"
+        for name, value in _leaves(values)
+        if any(letter < " " or "\x7f" <= letter <= "\x9f" for letter in str(value))
+    ]
+
+
 def read(values: Mapping[str, Any]) -> Config:
     """The checked configuration. Raises InputError with one line for every fault."""
+    if faults := _control_characters(values):
+        raise InputError("The configuration has faults.\n" + "\n".join(faults))
     try:
         text = json.dumps(values, default=str)
     except (ValueError, RecursionError):  # Python writes no number of thousands of digits

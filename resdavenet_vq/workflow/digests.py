@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from resdavenet_vq import files
+from resdavenet_vq.errors import InputError
 
 
 class Digests:
@@ -26,9 +28,11 @@ class Digests:
         """A line `digest  path` for each path, as sha256sum writes them; missing ones are left to Snakemake."""
         cache = self._read()
         before = dict(cache)
-        lines = [f"{self._digest(path, cache)}  {path}" for path in paths if Path(path).exists()]
+        # not by pathlib, for which a name that is too long is an error
+        found = [path for path in paths if os.path.exists(path)]  # noqa: PTH110
+        lines = [f"{self._digest(path, cache)}  {path}" for path in found]
         if cache != before:
-            with contextlib.suppress(OSError):  # a dry run in a folder of others needs no cache
+            with contextlib.suppress(InputError):  # a dry run in a folder of others needs no cache
                 files.write_json(self._cache, cache)
         return "\n".join(lines)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -96,10 +95,10 @@ class Plan:
         parent = self.parent(folder)
         return [self.model(parent), self.model(parent).replace(".json", ".safetensors")] if parent else []
 
-    def parent_option(self, folder: str) -> str:
-        """The option that names the model that a lineage starts from; empty for a first stage."""
+    def parent_option(self, folder: str) -> list[str]:
+        """The option that names the model that a lineage starts from; none for a first stage."""
         parent = self.parent(folder)
-        return f"--parent {shlex.quote(self.model(parent))}" if parent else ""
+        return ["--parent", self.model(parent)] if parent else []
 
     @cached_property
     def released(self) -> dict[str, Path]:

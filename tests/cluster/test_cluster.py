@@ -71,9 +71,9 @@ def write_profile(folder, **set_resources):
 class Snakemake:
     """A run that may be waited for; its words are in a file."""
 
-    def __init__(self, cluster, folder, *arguments, program=("-m", "snakemake")):
+    def __init__(self, cluster, folder, *arguments, program=("-m", "snakemake"), checkout=REPO):
         self.said = folder / f"snakemake.{time.monotonic_ns()}.txt"
-        command = [sys.executable, *program, "--snakefile", REPO / "Snakefile", "--directory", folder, *arguments]
+        command = [sys.executable, *program, "--snakefile", checkout / "Snakefile", "--directory", folder, *arguments]
         with self.said.open("w") as out:
             self.process = subprocess.Popen(
                 [str(word) for word in command],
@@ -95,11 +95,10 @@ class Snakemake:
         return text
 
 
-def on_slurm(cluster, folder, profile, *arguments):
+def on_slurm(cluster, folder, profile, *arguments, checkout=REPO):
     """A run by a profile."""
-    return Snakemake(
-        cluster, folder, "--workflow-profile", profile, *arguments, program=(REPO / "tests/cluster/impatient.py",)
-    )
+    program = (REPO / "tests/cluster/impatient.py",)
+    return Snakemake(cluster, folder, "--workflow-profile", profile, *arguments, program=program, checkout=checkout)
 
 
 def wait_for(condition, run, seconds=120):
@@ -284,6 +283,32 @@ def test_a_training_over_two_nodes(cluster, stores, tmp_path):
     (job,) = cluster.jobs()[before:]
     assert (job["JobState"], job["NumNodes"], job["NumTasks"]) == ("COMPLETED", "2", "2")
     assert len(pd.read_csv(training.model / "history.csv")) == 2
+
+
+@pytest.mark.thorough
+def test_nothing_in_a_name_runs_on_the_way_to_a_job(cluster, tmp_path):
+    """Neither where jobs are submitted nor where they run: the plugin writes names of folders and files into scripts."""
+    hostile = 'two  words ü; "$(touch CANARY)" `touch CANARY`'
+    checkout, folder = tmp_path / f"checkout {hostile}", tmp_path / f"run {hostile}"
+    checkout.mkdir()
+    for name in ("Snakefile", "rules", "config.yaml", "profiles", "envs", "resdavenet_vq"):
+        (checkout / name).symlink_to(REPO / name)
+    folder.mkdir()
+    few = folder / f"few {hostile}.yaml"
+    few.write_text(yaml.safe_dump({"corpus": {"pairs": {"train": 2, "val": 2, "test": 2}, "word_lists": {"abx": 2}}}))
+    files = ["--configfile", REPO / "config.yaml", few]
+    target = "results/spoken_scenes/corpus/val.json"
+    profile = write_profile(tmp_path / "profile")
+    on_slurm(cluster, folder, profile, *files, "--", target, checkout=checkout).end()
+    assert (folder / target).is_file()
+    assert not list(tmp_path.rglob("CANARY")), "something in a name ran"
+    assert not list(Path.cwd().glob("CANARY"))
+    # an apostrophe would end Snakemake's own quotes
+    apart = few.rename(tmp_path / "it's few.yaml")
+    other = target.replace("val", "test")
+    run = on_slurm(cluster, folder, profile, *files[:-1], apart, "--", other, checkout=checkout)
+    assert run.process.wait(60) == 1
+    assert f"give them other names:\n{apart}: has '" in run.said.read_text()
 
 
 def test_nothing_is_left_of_a_cluster(tmp_path):

@@ -91,6 +91,28 @@ def jobs(api, question):
     ]
 
 
+PLACEHOLDER = re.compile(r"\{(\w+)(?:\.(\w+))?(:q)?\}")
+
+
+def commands(api, question):
+    """The rules with a command, and of every job that has one: its rule, its command before and after Snakemake put
+    values into it, and the words of each placeholder."""
+    dag = _dag(api, question)
+    rules = [rule.name for rule in dag.workflow.rules if rule.shellcmd]
+    answer = []
+    for job in dag.jobs:
+        if job.shellcmd:
+            words = {}
+            for found in PLACEHOLDER.finditer(job.rule.shellcmd):
+                kind, name, _ = found.groups()
+                value = getattr(job, kind) if name is None else getattr(getattr(job, kind), name)
+                several = not isinstance(value, str) and hasattr(value, "__iter__")
+                words[found[0]] = list(map(str, value)) if several else [str(value)]
+            jobs = {"rule": job.rule.name, "log": list(map(str, job.log)), "words": words}
+            answer.append(jobs | {"template": job.rule.shellcmd, "shellcmd": job.shellcmd})
+    return {"rules": rules, "jobs": answer}
+
+
 def place(api, question):
     """Puts an empty file, or folder, where each output belongs."""
     folder = Path(question["folder"])

@@ -32,9 +32,9 @@ print(json.dumps(answers))
 """
 
 
-def command(folder, *arguments, configfiles=(), cores=2):
+def command(folder, *arguments, configfiles=(), cores=2, checkout=REPO):
     """The command line of a run."""
-    place = ["--snakefile", REPO / "Snakefile", "--directory", folder, "--cores", cores]
+    place = ["--snakefile", checkout / "Snakefile", "--directory", folder, "--cores", cores]
     files = ["--configfile", *configfiles] if configfiles else []
     return [sys.executable, "-m", "snakemake", *map(str, [*place, *arguments, *files])]
 

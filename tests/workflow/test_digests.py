@@ -25,6 +25,10 @@ def test_they_are_those_of_sha256sum(corpus, cache, tmp_path):
     assert first == f"{files.sha256(tmp_path / 'a.json')}  {tmp_path / 'a.json'}"
 
 
+def test_a_name_too_long_for_a_file_is_missing(cache):
+    assert Digests(cache).of(["a" * 300]) == ""
+
+
 def test_a_file_is_read_once(corpus, cache, monkeypatch):
     before = Digests(cache).of(corpus)
     monkeypatch.setattr(files, "sha256", None)

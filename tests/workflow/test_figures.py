@@ -1,11 +1,6 @@
-"""The figures that a configuration asks for, and that any word or id reaches the command as it is."""
+"""The figures that a configuration asks for."""
 
-import itertools
-import subprocess
-from pathlib import Path
-
-from workflow import planner
-from workflow.plans import plan_of, values_of
+from workflow.plans import plan_of
 
 from resdavenet_vq.figures.registry import FIGURES
 from resdavenet_vq.workflow.figures import planned_figures
@@ -36,27 +31,3 @@ def test_every_figure_is_planned_with_what_it_reads():
 def test_without_quantizers_and_abx_there_are_fewer():
     figures = planned(lineages=["{}"], abx={"splits": []})
     assert figures.keys() == {"retrieval", "training", "utterance-1"}
-
-
-def test_any_word_and_id_reaches_the_command_as_it_is(checkout, tmp_path):
-    words, ids = ["DON'T", "$(touch${IFS}a)", 'say"', "-x", "`b`", "A&B"], ["it's one", "$(touch b)", "--help"]
-    values = values_of(figures={"keywords": words, "utterances": ids, "formats": ["pdf", "svg"]})
-    question = {"do": "jobs", "folder": tmp_path, "config": values, "targets": ["figures"]}
-    (jobs,) = planner.ask(checkout, [question])
-    drawn = {}
-    for job in jobs:
-        if job["rule"] == "draw_figure":
-            Path(tmp_path, job["log"][0]).parent.mkdir(parents=True, exist_ok=True)
-            script = f"python() {{ printf '%s\\0' \"$@\"; }}; {job['shellcmd']}"
-            run = subprocess.run(["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, check=True)
-            arguments = run.stdout.split("\0")
-            assert arguments[:3] == ["-m", "resdavenet_vq", "figure"]
-            assert arguments[arguments.index("--results") + 1] == ROOT
-            outs = [after for option, after in itertools.pairwise(arguments) if option == "--out"]
-            assert outs == job["output"]
-            drawn[Path(outs[0]).stem] = arguments
-    for number, word in enumerate(words, 1):
-        assert f"--word={word}" in drawn[f"keyword-{number}"]
-    for number, utterance_id in enumerate(ids, 1):
-        assert f"--utterance={utterance_id}" in drawn[f"utterance-{number}"]
-    assert not list(tmp_path.glob("a")) + list(tmp_path.glob("b"))

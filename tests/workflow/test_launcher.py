@@ -12,7 +12,8 @@ import yaml
 from safetensors.torch import load_file
 from workflow.running import REPO, snakemake, write_stores
 
-from resdavenet_vq.workflow.jobs import launcher
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.workflow.jobs import check_names, launcher
 
 MODEL = "results/spoken_scenes/23/model"
 
@@ -32,7 +33,13 @@ MODEL = "results/spoken_scenes/23/model"
     ],
 )
 def test_what_starts_the_processes(resources, expected):
-    assert launcher(resources) == expected
+    assert launcher(resources) == expected.split()
+
+
+def test_what_job_scripts_cannot_have_is_refused():
+    check_names(["/a b", "/$(touch a)", '/"ü"'])
+    with pytest.raises(InputError, match=r"(?s)other names:\n/it's: has '\n/a\\b: has \\$"):
+        check_names(["/a b", "/it's", "/a\\b"])
 
 
 TWICE = """

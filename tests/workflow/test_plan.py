@@ -78,8 +78,8 @@ def test_an_imported_model_has_no_seed_and_is_the_parent_of_all():
     assert [lineage.folder for lineage in some.lineages] == ["none", "none-2-seed1", "none-2-seed2"]
     files = [f"results/spoken_scenes/none/model/model.{suffix}" for suffix in ("json", "safetensors")]
     assert some.parent_files("none-2-seed2") == files
-    assert some.parent_option("none-2-seed2") == f"--parent {files[0]}"
-    assert some.parent_option("none") == ""
+    assert some.parent_option("none-2-seed2") == ["--parent", files[0]]
+    assert some.parent_option("none") == []
     assert json.loads(some.seeds) == {"none-2-seed1": 1, "none-2-seed2": 2}
 
 
