@@ -5,6 +5,7 @@ A failed command prints one readable message and exits with status 1; set RESDAV
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -23,7 +24,10 @@ def main() -> None:
         signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
     )  # what is half-written is removed on the way out
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where a fault can be told
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except Exception as e:
@@ -31,6 +35,8 @@ def main() -> None:
             raise
         with suppress(OSError):  # nobody reads
             print(f"error: {message(_text(e))}", file=sys.stderr, flush=True)
+        if isinstance(e, OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains again when it ends
         sys.exit(1)
 
 
@@ -42,6 +48,8 @@ def _text(error: Exception) -> str:
             return str(error)
         case MemoryError():
             return f"the memory does not suffice; use fewer workers or smaller batches, or free some {where}"
+        case OSError(filename=None, errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG | errno.EIO):  # files are named
+            return f"standard output: cannot be written ({error.strerror}); free some space, or send it elsewhere"
         case RecursionError():
             return f"the input is nested too deeply {where}"
     return f"{type(error).__name__}: {' '.join(str(error).split())} {where}"

@@ -98,6 +98,8 @@ def answer(job):
             os.dup2(writer, 1)
             os.dup2(writer, 2)
             os.close(reader)
+            for name, descriptor in (("stdout", 1), ("stderr", 2)):  # the former ones keep what they know of a file
+                setattr(sys, name, os.fdopen(descriptor, "w", closefd=False))
             os.environ.update(job["environment"])
             with contextlib.suppress(BaseException):
                 result.write_text(json.dumps(run(job)))

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +75,17 @@ def test_nobody_reads():
     done = run("fail(InputError('bad'))", capture_output=False, stderr=write)
     os.close(write)
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize("function", ["typer.echo", "print"])
+def test_standard_output_on_a_full_disk(function):
+    with Path("/dev/full").open("w") as full:
+        done = run(f"{function}('units')", capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == b"error: standard output: cannot be written (No space left on device); free some space, or send it elsewhere\n"
+    )
 
 
 def test_an_interruption_is_quiet():
