@@ -79,6 +79,7 @@ def run(job):
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["left"], resource.RLIM_INFINITY))
     sys.argv = ["resdavenet-vq", *job["argv"]]
     torch.set_num_threads(1)
+    sys.modules["__main__"] = __main__  # what worker processes import first
     try:
         __main__.main()
     except SystemExit as e:
