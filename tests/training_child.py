@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import sys
 import time
+from datetime import timedelta
 from multiprocessing import forkserver
 from pathlib import Path
 from unittest import mock
@@ -20,6 +21,7 @@ from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.data.store_writer import StoreWriter
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import Lineage
+from resdavenet_vq.training import interruption
 from resdavenet_vq.training import train as module
 from resdavenet_vq.training.state import State
 
@@ -93,9 +95,13 @@ def history(folder, name="a", *, timings=True):
         ]
 
 
-def train(folder, name="a", *, lineage="{2,3}", checkpoint_seconds=0.0, **options):
-    """Trains on `folder`/train.h5 into `folder`/`name`; `options` are arguments of `train` or changes to TRAINING."""
+def train(folder, name="a", *, lineage="{2,3}", checkpoint_seconds=0.0, patience=600.0, **options):
+    """Trains on `folder`/train.h5 into `folder`/`name`; `options` are arguments of `train` or changes to TRAINING.
+
+    `patience`, in seconds, is for data workers and for other processes of the training.
+    """
     module.CHECKPOINT_SECONDS = checkpoint_seconds
+    module.distributed.TIMEOUT, interruption.STALLED_SECONDS = timedelta(seconds=patience), patience
     defaults = {"model": MODEL, "recipe": config.Recipe(), "parent": None, "code": ""}
     arguments = {key: options.pop(key, default) for key, default in defaults.items()}
     module.train(
@@ -112,15 +118,17 @@ def train(folder, name="a", *, lineage="{2,3}", checkpoint_seconds=0.0, **option
 class Child:
     """A training in a process of its own, which may have `environment` and keeps the state of a finished training.
 
+    Before each step it sleeps for `pause` seconds and calls `before(number, model)`, the step's number from 1 on.
+
     Attributes: steps, how many it has begun; pid; text, its standard error.
     """
 
-    def __init__(self, folder, name="a", environment=None, pause=0.0, **options):
+    def __init__(self, folder, name="a", environment=None, pause=0.0, before=None, **options):
         start_forkserver()
         self.log = folder / f"{name}.{time.monotonic_ns()}.log"
         self.count = FRESH.Value("i", 0)
         self.process = FRESH.Process(
-            target=_in_child, args=(self.count, self.log, environment or {}, pause, folder, name, options)
+            target=_in_child, args=(self.count, self.log, environment or {}, pause, before, folder, name, options)
         )
         self.process.start()
         self.pid = self.process.pid
@@ -145,7 +153,7 @@ class Child:
         return self.process.exitcode
 
 
-def _in_child(count, log, environment, pause, folder, name, options):
+def _in_child(count, log, environment, pause, before, folder, name, options):
     os.setsid()
     descriptor = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     os.dup2(descriptor, 1)
@@ -155,10 +163,12 @@ def _in_child(count, log, environment, pause, folder, name, options):
     torch.set_num_threads(1)
     step_losses, State.discard = module.step.step_losses, lambda _: None
 
-    def counted(*args):
+    def counted(model, *args):
         count.value += 1
         time.sleep(pause)
-        return step_losses(*args)
+        if before is not None:
+            before(count.value, model)
+        return step_losses(model, *args)
 
     module.step.step_losses = counted
     try:

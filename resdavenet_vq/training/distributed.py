@@ -11,13 +11,13 @@ them: the sum of the gradients is that of the global loss, and a loss on local i
 
 from __future__ import annotations
 
-import getpass
 import math
 import os
+import stat
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +27,10 @@ import torch.distributed as dist
 from torch import Tensor
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import lock
+from resdavenet_vq.files import lock, writing
+
+TIMEOUT = timedelta(minutes=10)
+"""How long a process waits for another one before it ends; the others wait while process 0 validates."""
 
 
 class Launch(NamedTuple):
@@ -57,15 +60,16 @@ def processes() -> Iterator[torch.device]:
     """
     here = launch(os.environ)
     if here.world == 1:
-        with free_gpu(torch.cuda.device_count(), Path(tempfile.gettempdir())) as number:
+        with free_gpu(torch.cuda.device_count()) as number:
             yield _device(number)
         return
     device = _device(here.local_rank if torch.cuda.is_available() else None)
     if "MASTER_ADDR" not in os.environ:  # torchrun sets it, srun does not
         os.environ["MASTER_ADDR"] = _first_host(os.environ["SLURM_STEP_NODELIST"])
         os.environ.setdefault("MASTER_PORT", str(20000 + int(os.environ["SLURM_JOB_ID"]) % 20000))
-    backend, timeout = "nccl" if device.type == "cuda" else "gloo", timedelta(minutes=10)
-    dist.init_process_group(backend, rank=here.rank, world_size=here.world, timeout=timeout)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    with _exchange():
+        dist.init_process_group(backend, rank=here.rank, world_size=here.world, timeout=TIMEOUT)
     yield device
     dist.destroy_process_group()  # not after an error, when others may never answer
 
@@ -79,22 +83,42 @@ def _device(gpu: int | None) -> torch.device:
 
 
 @contextmanager
-def free_gpu(count: int, folder: Path) -> Iterator[int | None]:
+def free_gpu(count: int) -> Iterator[int | None]:
     """Locks the first free one of `count` GPUs and yields its number; 0 if none is free, None if `count` is 0.
 
-    The locks lie in `folder`; the GPUs that a scheduler has assigned are part of their names.
+    The locks lie in `lock_folder`; the GPUs that a scheduler has assigned are part of their names.
     """
+    if not count:
+        yield None
+        return
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all").replace(",", "_")
+    folder = lock_folder()
     with ExitStack() as stack:
         for number in range(count):
-            path = folder / f"resdavenet-vq-{getpass.getuser()}-gpu-{visible}-{number}.lock"
             try:
-                stack.enter_context(lock(path, f"GPU {number}: is being used"))
+                stack.enter_context(lock(folder / f"gpu-{visible}-{number}.lock", f"GPU {number}: is being used"))
             except InputError:
                 continue
             yield number
             return
-        yield 0 if count else None
+        yield 0
+
+
+def lock_folder() -> Path:
+    """The user's own folder for locks in the common temporary folder, where anybody can leave files and links.
+
+    Raises InputError unless it is a folder, no link, that belongs to this user and that nobody else can write to.
+    """
+    path = Path(tempfile.gettempdir()) / f"resdavenet-vq-{os.getuid()}"
+    with writing(path), suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise InputError(
+            f"{path}: is not a folder that belongs to this user alone, so the lock of a GPU is not put there; remove "
+            "it, or set TMPDIR to another folder"
+        )
+    return path
 
 
 def _first_host(node_list: str) -> str:
@@ -103,6 +127,20 @@ def _first_host(node_list: str) -> str:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[0]
     except (OSError, subprocess.CalledProcessError) as e:
         raise InputError(f"cannot find the first host of {node_list} ({e}); set MASTER_ADDR to its name") from e
+
+
+@contextmanager
+def _exchange() -> Iterator[None]:
+    """Makes an InputError of what torch raises where another process has ended, or does not answer in time."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, torch.AcceleratorError):
+        raise
+    except RuntimeError as e:
+        raise InputError(
+            f"process {rank()} of this training got no answer from another one, which has ended or has stalled for "
+            f"{TIMEOUT} h ({str(e).splitlines()[0]}); run the same command again to resume"
+        ) from e
 
 
 def rank() -> int:
@@ -135,7 +173,8 @@ class _Gather(torch.autograd.Function):
         padded = x.new_zeros(math.ceil(n / world()), x.shape[1])
         padded[: len(x)] = x
         parts = [torch.empty_like(padded) for _ in range(world())]
-        dist.all_gather(parts, padded)
+        with _exchange():
+            dist.all_gather(parts, padded)
         return torch.stack(parts, dim=1).flatten(0, 1)[:n]  # row i of process r is item i * world + r
 
     @staticmethod
@@ -146,7 +185,8 @@ class _Gather(torch.autograd.Function):
 def total(x: Tensor) -> Tensor:
     """The sum of `x` over processes, in place and without gradient."""
     if world() > 1:
-        dist.all_reduce(x)
+        with _exchange():
+            dist.all_reduce(x)
     return x
 
 
@@ -168,7 +208,8 @@ def highest(number: int, device: torch.device) -> int:
     if world() == 1:
         return number
     x = torch.tensor(number, device=device)
-    dist.all_reduce(x, dist.ReduceOp.MAX)
+    with _exchange():
+        dist.all_reduce(x, dist.ReduceOp.MAX)
     return int(x)
 
 
@@ -182,8 +223,9 @@ def check_agreement(named_tensors: Iterable[tuple[str, Tensor]]) -> None:
     }
     low = torch.stack(list(sums.values()))
     high = low.clone()
-    dist.all_reduce(low, dist.ReduceOp.MIN)
-    dist.all_reduce(high, dist.ReduceOp.MAX)
+    with _exchange():
+        dist.all_reduce(low, dist.ReduceOp.MIN)
+        dist.all_reduce(high, dist.ReduceOp.MAX)
     if different := [name for name, same in zip(sums, (low == high).tolist(), strict=True) if not same]:
         raise InputError(
             f"the processes have different values of {different[0]} and {len(different) - 1} other tensors, and nothing "
@@ -194,4 +236,5 @@ def check_agreement(named_tensors: Iterable[tuple[str, Tensor]]) -> None:
 def wait_for_all() -> None:
     """Returns when every process has called it."""
     if world() > 1:
-        dist.barrier()
+        with _exchange():
+            dist.barrier()

@@ -192,11 +192,11 @@ def all_finite(tensors: Iterable[Tensor]) -> Tensor:
 
 
 def divergence(model: nn.Module, position: str) -> InputError:
-    """The error when losses or gradients are not finite."""
+    """The error when losses, gradients or anything that a checkpoint holds are not finite."""
     tensors = [*model.named_parameters(), *model.named_buffers()]
     names = [name for name, x in tensors if x.is_floating_point() and not x.isfinite().all()]
     detail = f"; {len(names)} tensors of the model are not finite, the first is {names[0]}" if names else ""
     return InputError(
-        f"training diverged at {position}: losses or gradients are not finite{detail}. Nothing of it was saved. "
+        f"training diverged at {position}: losses, gradients or moments are not finite{detail}. Nothing of it was saved. "
         "Lower training.learning_rate, and check the data with `resdavenet-vq verify`"
     )

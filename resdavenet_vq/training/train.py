@@ -124,7 +124,7 @@ def train(
         except RuntimeError as e:
             if "DataLoader worker" not in str(e):
                 raise
-            raise InputError(f"{lineage}: a data worker died at {run.position} ({e}); {_RESUME}") from e
+            raise InputError(f"{lineage}: a data worker died or stalled at {run.position} ({e}); {_RESUME}") from e
         if distributed.is_first():
             _write(out, run, identity | {"code": code})
             folder.discard()
@@ -204,7 +204,8 @@ def _timed(batches: Iterator[Batch], n: int, run: Run) -> Generator[Batch]:
 
 def _check_and_collect(run: Run, healthy: Tensor) -> None:
     """Before saving: raises InputError unless all numbers are finite and all processes agree; collects the totals."""
-    if not (healthy & step.all_finite(run.model.state_dict().values())):
+    moments = [x for state in run.optimizer.state.values() for x in state.values()]
+    if not (healthy & step.all_finite([*run.model.state_dict().values(), *moments])):
         raise step.divergence(run.model, run.position)
     distributed.check_agreement(run.shared_tensors())
     run.totals.collect()

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -15,7 +16,6 @@ from resdavenet_vq.errors import InputError
 from resdavenet_vq.training import train as module
 from resdavenet_vq.training.state import State
 
-KILLS = int(os.environ.get("RESDAVENET_VQ_KILLS", "4"))
 STEPS = 15  # 3 epochs of 17 pairs in batches of 4
 
 
@@ -53,19 +53,39 @@ def unbroken(tmp_path_factory):
     return result(folder)
 
 
-def test_kill_at_random_steps(stores, unbroken):
+def killed_at_random(stores, name, chance, **options):
+    """Whether the training was killed, after a step has begun, by SIGKILL; otherwise it has ended before."""
+    settings = {"workers": chance.choice((0, 1)), "checkpoint_seconds": chance.choice((0, 0, 600))}
+    child = Child(stores, name, pause=0.005, **settings, **options)
+    child.wait_for_step(chance.randint(1, STEPS))
+    time.sleep(chance.uniform(0, 0.03))
+    child.signal(signal.SIGKILL)
+    status = child.end()
+    assert status in (-signal.SIGKILL, 0), child.text
+    return status != 0
+
+
+@pytest.mark.parametrize(("trainings", "kills"), [(5, 2), pytest.param(50, 1, marks=pytest.mark.thorough)])
+def test_kill_at_random_steps(stores, unbroken, trainings, kills):
+    """So many trainings are each killed so many times, anywhere from the first step to the last checkpoint."""
     seed = time.time_ns()
-    chance = random.Random(seed)
-    for kill in range(KILLS):
-        child = Child(stores, f"a{kill // 4}", workers=kill % 2)
-        child.wait_for_step(chance.randint(1, 6))
-        time.sleep(chance.uniform(0, 0.02))
-        child.signal(signal.SIGKILL)
-        child.end()
-        if kill % 4 == 3 or kill == KILLS - 1:
-            child = Child(stores, f"a{kill // 4}")
-            assert child.end() == 0, (seed, child.text)
-            assert_equal(result(stores, f"a{kill // 4}"), unbroken)
+    print(f"the seed is {seed}")
+    chance, resumed = random.Random(seed), 0
+    for number in range(trainings):
+        name, left = f"a{number}", kills
+        while left:
+            if killed_at_random(stores, name, chance):
+                left -= 1
+            else:  # too late
+                shutil.rmtree(stores / name)
+                left = kills
+        child = Child(stores, name)
+        assert child.end() == 0, child.text
+        resumed += child.count.value < STEPS
+        assert_equal(result(stores, name), unbroken)
+        shutil.rmtree(stores / name)
+    print(f"{resumed} of {trainings} had a checkpoint to resume from")
+    assert resumed
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -102,15 +122,35 @@ def test_signal_during_validation(stores, unbroken, monkeypatch):
     assert_equal(result(stores), unbroken)
 
 
+def data_worker_of(child):
+    pgrep = subprocess.run(["pgrep", "-P", str(child.pid)], capture_output=True, text=True, check=True)
+    return int(pgrep.stdout)
+
+
 def test_killed_data_worker(stores):
     child = Child(stores, workers=1, pause=0.2, epochs=30)
     child.wait_for_step(2)
-    pgrep = subprocess.run(["pgrep", "-P", str(child.pid)], capture_output=True, text=True, check=True)
-    os.kill(int(pgrep.stdout), signal.SIGKILL)
+    os.kill(data_worker_of(child), signal.SIGKILL)
     assert child.end() == 1
-    assert "a data worker died at epoch " in child.text
+    assert "a data worker died or stalled at epoch " in child.text
     assert "run the same command again to resume" in child.text
     assert "Traceback" not in child.text
+
+
+def test_stopped_data_worker(stores):
+    """Ended by the timeout, and neither the training nor the worker is left behind."""
+    child = Child(stores, workers=1, pause=0.02, epochs=30, patience=2)
+    child.wait_for_step(2)
+    worker = data_worker_of(child)
+    os.kill(worker, signal.SIGSTOP)
+    start = time.monotonic()
+    assert child.end() == 1
+    assert time.monotonic() - start < 20
+    assert "a data worker died or stalled at epoch " in child.text
+    assert "DataLoader worker has stalled for 2 s" in child.text
+    assert "Traceback" not in child.text
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
 
 
 def test_second_process_is_refused(stores):

@@ -2,14 +2,23 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import oracles.training as oracle
 import pytest
+import soundfile
 import torch
+from PIL import Image
 from training_child import MODEL, TRAINING, history, train, write_store
 
 from resdavenet_vq import config
+from resdavenet_vq.corpus.manifest import Manifest, Utterance
+from resdavenet_vq.data import preparation
+from resdavenet_vq.data.store import Store
+from resdavenet_vq.encode.split import encode
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation import words
+from resdavenet_vq.evaluation.abx import items
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.training import step
 from resdavenet_vq.training.losses import TripletLosses
@@ -101,11 +110,20 @@ def test_features_that_are_not_finite(stores, lineage, value, monkeypatch):
     assert_stops(stores, monkeypatch, lineage=lineage)
 
 
-@pytest.mark.parametrize("where", ["codebook", "weight", "gradient", "loss"])
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
-def test_numbers_that_turn_bad(stores, where, value, monkeypatch):
-    """From step 3 on, so that there is something that must not be lost."""
-    original = step.step_losses
+@pytest.mark.parametrize(
+    ("where", "checkpoint_seconds"),
+    [(where, seconds) for where in ("codebook", "weight", "gradient", "loss") for seconds in (0, 600)]
+    + [("moment", 0)],
+)
+def test_numbers_that_turn_bad(stores, where, value, checkpoint_seconds, monkeypatch):
+    """From step 3 on, so that there is something that must not be lost; also long before the next checkpoint."""
+    original, start = step.step_losses, Run.start
+    runs = []
+
+    def kept_start(*args):
+        runs.append(start(*args))
+        return runs[0]
 
     def spoilt(model, batch, n, position, *rest):
         if position != (1, 3):
@@ -114,12 +132,18 @@ def test_numbers_that_turn_bad(stores, where, value, monkeypatch):
             model.audio.quantizers["quant2"].codebook[3, 4] = value
         if where == "weight":
             model.state_dict()["audio.stages.2.0.norm1.weight"][1] = value
+        if where == "moment":
+            (run,) = runs
+            run.optimizer.state[model.audio.stages[1][0].conv1.weight]["exp_avg_sq"][0, 0, 0, 0] = value
         losses = original(model, batch, n, position, *rest)
         if where == "gradient":
             losses.total.register_hook(lambda g: g * value)
         return losses._replace(total=losses.total * value, parts=losses.parts * value) if where == "loss" else losses
 
-    assert_stops(stores, monkeypatch, spoilt, saved=3)
+    monkeypatch.setattr(Run, "start", kept_start)
+    if checkpoint_seconds:  # an epoch of 15 steps
+        write_store(stores / "train.h5", 60, 0)
+    assert_stops(stores, monkeypatch, spoilt, 0 if checkpoint_seconds else 3, checkpoint_seconds=checkpoint_seconds)
 
 
 def assert_stops(stores, monkeypatch, step_losses=step.step_losses, saved=None, **options):
@@ -149,14 +173,53 @@ def test_bad_numbers_are_found_within_ten_steps_without_checkpoints(stores, monk
     assert_stops(stores, monkeypatch, lineage="{}", checkpoint_seconds=600)
 
 
+@pytest.mark.parametrize("lineage", ["{}", "{1,2,3,4,5}"])
 @pytest.mark.parametrize(
-    ("pairs", "frames"), [(1, (1, 2)), (1, (40, 41)), (2, (1, 2)), (3, (2048, 2049)), (10, (1, 90))]
+    ("utterances", "pairs", "frames"),
+    [(1, 1, (1, 2)), (1, 1, (40, 41)), (2, 2, (1, 2)), (3, 3, (2048, 2049)), (6, 5, (1, 90)), (10, 9, (1, 90))],
 )
-def test_degenerate_sizes(stores, pairs, frames):
-    write_store(stores / "train.h5", pairs, 0, frames)
-    write_store(stores / "val.h5", pairs, 1, frames)
-    train(stores, epochs=1, lineage="{1,2,3,4,5}")
+def test_degenerate_sizes(stores, utterances, pairs, frames, lineage):
+    """In batches of 4: 5 and 9 pairs leave a single one for the last."""
+    path = write_store(stores / "train.h5", utterances, 0, frames)
+    write_store(stores / "val.h5", utterances, 1, frames)
+    assert (Store(path).image_index >= 0).sum() == pairs
+    train(stores, epochs=1, lineage=lineage)
     assert np.isfinite(list(history(stores)[0].values())).all()
+
+
+SAMPLES = {"one frame": 100, "almost two": 159, "whole": 160 * 2047, "cut": 160 * 2048, "cut by more": 160 * 2300}
+
+
+@pytest.mark.parametrize("names", [["one frame"], ["cut"], ["almost two", "whole", "cut", "cut by more"]])
+def test_shortest_and_longest_audio_from_files_to_codes(tmp_path, names):
+    """2,049 frames are cut to the 2,048 of `preparation.max_frames`, and counted. Nothing has an alignment."""
+    random, utterances = np.random.default_rng(0), []
+    for name in names:
+        wav, image = tmp_path / f"{name}.wav", tmp_path / f"{name}.jpg"
+        soundfile.write(wav, random.normal(0, 0.1, SAMPLES[name]), 16000)
+        Image.fromarray(random.integers(0, 256, (40, 44, 3), np.uint8)).save(image)
+        utterances.append(Utterance(name, wav, image, image.name, None, None, None, None))
+    for split in ("train", "val"):
+        preparation.prepare(
+            Manifest(utterances, [], {}), config.Preparation(), tmp_path / f"{split}.h5", tmp_path / f"{split}.json", 1
+        )
+    report = json.loads((tmp_path / "train.json").read_text())
+    assert report["cut"] == [name for name in names if name.startswith("cut")]
+    frames = [min(2048, 1 + SAMPLES[name] // 160) for name in names]
+    assert Store(tmp_path / "train.h5").n_frames.tolist() == frames
+    assert report["frames"] == sum(frames)
+    train(tmp_path, epochs=1, lineage="{1,5}")
+    encode(tmp_path / "a" / "model", tmp_path / "val.h5", codes=tmp_path / "codes.h5")
+    with h5py.File(tmp_path / "codes.h5") as f:
+        for layer, stride in (("quant1", 1), ("quant5", 16)):
+            assert np.diff(f[layer]["offsets"]).tolist() == [max(1, n // stride) for n in frames]
+    with pytest.raises(InputError, match=r"val.h5: .*align"):
+        items.make(tmp_path / "val.h5", config.Items(), tmp_path / "a.item", tmp_path / "a.json")
+    settings = config.Words(split="val", held_out_split="val")
+    with pytest.raises(InputError, match=r"codes.h5: .*aligned words"):
+        words.score(*[tmp_path / "codes.h5"] * 2, "quant1", settings, tmp_path / "w", frame_time="centred", lineage="a")
+    with pytest.raises(InputError, match=r"quant2 is off in this model \(on: quant1, quant5\)"):
+        encode(tmp_path / "a" / "model", tmp_path / "val.h5", features=tmp_path / "f.h5", feature_layers=["quant2"])
 
 
 def test_each_switch_of_the_recipe_changes_the_result(stores):
