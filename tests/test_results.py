@@ -1,9 +1,11 @@
 """What a folder of results holds, by the path convention."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from encoded import ORIGIN
 
 from resdavenet_vq import results
 from resdavenet_vq.errors import InputError
@@ -19,13 +21,15 @@ def test_a_split_is_one_file_or_the_folder_of_its_parts(tmp_path, monkeypatch):
 
 
 def test_scores_are_those_of_a_split_and_a_noisy_copy_is_another(tmp_path):
+    values = {}
     for split, recall in (("test", 0.5), ("test.white_0dB", 0.1)):
+        values[split] = {"recall": recall, "split": split, "origin": replace(ORIGIN, split=split).to_dict()}
         file = tmp_path / f"none/retrieval/{split}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({"recall": recall}))
+        file.write_text(json.dumps(values[split]))
     (model,) = results.find(tmp_path, ["none"]).models
     scores = [model.retrieval(split) for split in ("test", "test.white_0dB", "val")]
-    assert scores == [{"recall": 0.5}, {"recall": 0.1}, None]
+    assert scores == [*values.values(), None]
 
 
 def test_a_name_that_no_lineage_has_is_refused(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from encoded import ORIGIN
 from workflow import planner
 
 from resdavenet_vq.encode.codes import add_codes, create_codes
@@ -94,7 +95,7 @@ def test_its_target_is_planned_and_its_command_scores(extended, tmp_path):
     (job,) = [job for job in planner.ask(copy, [plan])[0] if job["rule"] == "score_run_length"]
     codes = folder / job["input"][0]
     codes.parent.mkdir(parents=True)
-    with create_codes(codes, ["a"], [{}]) as file:
+    with create_codes(codes, ["a"], [{}], ORIGIN) as file:
         add_codes(file, "quant2", np.zeros((8, 4), np.float32), np.array([4]), 0.02).write(0, np.array([1, 1, 1, 2]))
     for made in (job["output"][0], job["log"][0]):
         (folder / made).parent.mkdir(parents=True)
