@@ -109,7 +109,7 @@ class GuardedFile:
                 raise self.error(f"{name} must be text of variable length, not {str(dataset.dtype)[:40]}")
             if not text and h5py.check_vlen_dtype(dataset.dtype) != np.uint8:
                 raise self.error(f"{name} must be uint8 of variable length, not {str(dataset.dtype)[:40]}")
-            if dataset.size and dataset.id.get_offset() is None:
+            if dataset.size and not _offset(dataset):
                 remedy = f"h5repack -l {name}:CONTI makes it contiguous"
                 raise self.error(f"{name} is not contiguous, or was never written", remedy)
             self._check_place(name, dataset, _ITEM_BYTES)
@@ -176,11 +176,20 @@ class GuardedFile:
         creation = dataset.id.get_create_plist()
         if creation.get_nfilters() or item_bytes * math.prod(dataset.chunks or (0,)) > MAX_CHUNK_BYTES:
             raise self.error(f"{name} is compressed or in huge chunks", f"h5repack -f NONE -l {name}:CONTI repacks it")
-        offset = dataset.id.get_offset()
-        if offset is None and creation.get_layout() == h5py.h5d.CONTIGUOUS:
-            raise self.error(f"{name} was never written")
-        if n_bytes > self.size - (offset or 0) or (offset or 0) < 0:
+        offset = _offset(dataset)
+        if n_bytes > self.size - offset or offset < 0:
             raise self.error(f"{name} declares {n_bytes} bytes that the file does not have")
+        if dataset.id.get_storage_size() < n_bytes:
+            raise self.error(f"{name} was never written")
+
+
+def _offset(dataset: h5py.Dataset) -> int:
+    """The place of contiguous data in the file; 0 where there are none, or in chunks.
+
+    HDF5 2.0 gives a place before the first byte behind the user block to data that were never written.
+    """
+    written = dataset.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS and dataset.id.get_storage_size()
+    return (dataset.id.get_offset() or 0) if written else 0
 
 
 class Numbers:
@@ -200,8 +209,7 @@ class Numbers:
 
     def mapped(self) -> np.ndarray:
         """All numbers of a contiguous dataset, mapped from the file: read when they are used, not copied."""
-        offset = self._dataset.id.get_offset()
-        if offset is None:
+        if not (offset := _offset(self._dataset)):
             return self[:]
         return np.memmap(self._file.path, self.dtype, mode="c", offset=offset, shape=self.shape)
 
@@ -211,7 +219,7 @@ class Items:
 
     def __init__(self, file: GuardedFile, name: str, dataset: h5py.Dataset) -> None:
         self._file, self._name, self._dataset = file, name, dataset
-        self._offset: int = dataset.id.get_offset() or 0
+        self._offset = _offset(dataset)
 
     def __len__(self) -> int:
         return len(self._dataset)

@@ -60,6 +60,7 @@ class CodesFile(EncodedFile):
     def _read(self, file: GuardedFile) -> None:
         group = self._group(self.layer)
         self._manifest = file.items("manifest", None, text=True)
+        self._ids = file.items("ids", len(self._manifest), text=True)
         self._codes = file.numbers(f"{group}/codes", [np.int32], (None,))
         self.offsets: np.ndarray = file.numbers(f"{group}/offsets", [np.int64], (len(self._manifest) + 1,))[:]
         self.codebook: np.ndarray = file.numbers(f"{group}/codebook", [np.float32], (None, None))[:]
@@ -71,7 +72,7 @@ class CodesFile(EncodedFile):
     @cached_property
     def ids(self) -> list[str]:
         """The utterances' ids."""
-        return self._file.items("ids", len(self), text=True).texts()
+        return self._ids.texts()
 
     def codes(self, start: int, stop: int) -> list[np.ndarray]:
         """The codes (frames,) of utterances start ... stop - 1."""
