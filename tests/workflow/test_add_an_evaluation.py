@@ -43,7 +43,7 @@ def extended(tmp_path_factory):
     copy = tmp_path_factory.mktemp("extended")
     for name in ("resdavenet_vq", "rules", "profiles", "envs", "tests/workflow", "tests/evaluation"):
         shutil.copytree(REPO / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Snakefile", "config.yaml", "pyproject.toml"):
+    for name in ("Snakefile", "config.yaml", "pyproject.toml", "tests/encoded.py"):
         shutil.copy(REPO / name, copy / name)
     before = contents(copy)
     for name, where, code in steps():
