@@ -36,7 +36,8 @@ from measuring import measure, write
 
 from resdavenet_vq.config import AbxScoring
 from resdavenet_vq.corpus.triphones import HEADER
-from resdavenet_vq.encode.features import LayerFeatures
+from resdavenet_vq.encode.features import LayerFeatures, add_features, create_features
+from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.evaluation import bitrate
 from resdavenet_vq.evaluation.abx import cells as abx_cells
 from resdavenet_vq.evaluation.abx import score as abx
@@ -64,9 +65,8 @@ def corpus(n: int, folder: Path, layers: Iterable[str] = tuple(LAYERS)) -> None:
             for i in range(1, len(phones) - 1):
                 labels = f"P{phones[i]} P{phones[i - 1]} P{phones[i + 1]}"
                 print(f"u{u} {edge[i - 1]:.4f} {edge[i + 2]:.4f} {labels} s{u % SPEAKERS}", file=f)
-    with h5py.File(folder / "split.h5", "w") as f:
-        f["ids"] = [f"u{u}" for u in range(n)]
-        f["durations"] = [edge[-1] for edge in edges]
+    seconds, origin = np.array([edge[-1] for edge in edges]), Origin("", "{}", "split", "", {})
+    with create_features(folder / "split.h5", [f"u{u}" for u in range(n)], seconds, origin) as f:
         for layer in layers:
             period, width = LAYERS[layer]
             means, codes = rng.standard_normal((PHONES, width)), rng.standard_normal((CODES, width)).astype(np.float32)
@@ -82,10 +82,8 @@ def corpus(n: int, folder: Path, layers: Iterable[str] = tuple(LAYERS)) -> None:
                 frames.append(
                     codes[(at * 26 + rng.integers(0, 26, len(at))) % CODES] if layer.startswith("quant") else noisy
                 )
-            group = f.create_group(layer)
-            group["vectors"] = np.concatenate(frames).astype(np.float32)
-            group["offsets"] = np.cumsum([0, *map(len, frames)])
-            group.attrs["frame_period"] = period
+            rows = add_features(f, layer, width, np.array([*map(len, frames)]), period)
+            rows.write_each(range(n), frames)
 
 
 def ours(folder: Path, layer: str) -> tuple[float, float]:

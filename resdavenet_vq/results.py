@@ -17,6 +17,8 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import SplitCodes
+from resdavenet_vq.encode.maps import MapsFile
+from resdavenet_vq.encode.origin import Origin, check_same_model
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import score_files, summary
 from resdavenet_vq.evaluation.score_schema import LARGEST
@@ -85,7 +87,13 @@ class Model:
     def retrieval(self, split: str) -> dict[str, Any] | None:
         """Scores, conditions and examples of a split."""
         file = self.folder / f"retrieval/{split}.json"
-        return score_files.read(file) if file.is_file() else None
+        return self.score(file) if file.is_file() else None
+
+    def score(self, file: Path) -> dict[str, Any]:
+        """A score file of the model, with its conditions beside its scores."""
+        value = score_files.read(file)
+        self._check(file, Origin.from_dict(value["origin"]), value["split"])
+        return value
 
     @property
     def no_retrieval(self) -> str:
@@ -98,7 +106,7 @@ class Model:
         layers = []
         for scores in sorted(self.folder.glob(PATTERNS["words"].format(split))):
             file = scores.with_name("words.csv")
-            totals, table = score_files.read(scores), _table(file)
+            totals, table = self.score(scores), _table(file)
             again = "score the words again"
             _check(file, table, ("word", *SHARES, *FLAGS), numbers=(*SHARES, *COUNTS), flags=FLAGS, remedy=again)
             table = table.astype({"word": str}).sort_values("f1", ascending=False, kind="stable")
@@ -108,7 +116,32 @@ class Model:
     def codes(self, split: str) -> SplitCodes | None:
         """The codes of a split, if they were written."""
         file = self.folder / f"codes/{split}.h5"
-        return SplitCodes(file) if file.is_file() else None
+        if not file.is_file():
+            return None
+        codes = SplitCodes(file)
+        self._check(file, codes.origin, split)
+        return codes
+
+    def maps(self, split: str) -> MapsFile | None:
+        """The maps of a split, if they were written."""
+        file = self.folder / f"maps/{split}.h5"
+        if not file.is_file():
+            return None
+        maps = MapsFile(file)
+        self._check(file, maps.origin, split)
+        return maps
+
+    @cached_property
+    def _first(self) -> list[tuple[Path, Origin]]:
+        """A file of the model, and what made it, once there is one."""
+        return []
+
+    def _check(self, path: Path, origin: Origin, split: str) -> None:
+        """Raises InputError unless a file of the folder is of its lineage, of the split, and of one model with others."""
+        origin.check(path, lineage=str(self.lineage), split=split)
+        if not self._first:
+            self._first.append((path, origin))
+        check_same_model(*self._first[0], path, origin)
 
 
 @dataclass(frozen=True)
@@ -152,11 +185,11 @@ class Results:
         Each also has `model`, the model's name, and `phones`, its table of errors by phones, or None.
         """
         results: dict[str, list[dict[str, Any]]] = {}
-        folders = [("", self.root / BASELINE), *((model.name, model.folder) for model in self.models)]
-        for split, (name, folder) in product(self.splits("abx"), folders):
+        for split, model in product(self.splits("abx"), (None, *self.models)):
+            folder = model.folder if model else self.root / BASELINE
             for file in sorted(folder.glob(PATTERNS["abx"].format(split)), key=lambda f: f.stem[-1:] + f.stem):
-                result, phones = score_files.read(file), file.with_suffix(".phones.csv")
-                result["model"] = name or with_arrows(result["lineage"])
+                result, phones = (model.score if model else score_files.read)(file), file.with_suffix(".phones.csv")
+                result["model"] = model.name if model else with_arrows(result["lineage"])
                 results.setdefault(split, []).append(result | {"phones": phones if phones.is_file() else None})
         return results
 

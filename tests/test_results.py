@@ -1,9 +1,11 @@
 """What a folder of results holds, by the path convention."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from encoded import ORIGIN
 
 from resdavenet_vq import results
 from resdavenet_vq.errors import InputError
@@ -23,7 +25,7 @@ def test_scores_are_those_of_a_split_and_a_noisy_copy_is_another(tmp_path):
         file = tmp_path / f"none/retrieval/{split}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         score = {"lineage": "{}", "not_available": "no images", "conditions": {"split": split}}
-        file.write_text(json.dumps(score))
+        file.write_text(json.dumps(score | {"origin": replace(ORIGIN, split=split).to_dict()}))
     (model,) = results.find(tmp_path, ["none"]).models
     scores = [model.retrieval(split) for split in ("test", "test.white_0dB", "val")]
     assert [score and score["split"] for score in scores] == ["test", "test.white_0dB", None]

@@ -19,15 +19,19 @@ import h5py
 import numpy as np
 
 from resdavenet_vq.corpus.manifest import Utterance
-from resdavenet_vq.encode.hdf5 import AGAIN, EncodedFile, Rows, create, layer_names, offsets_divide, texts, write_texts
+from resdavenet_vq.encode.hdf5 import AGAIN, EncodedFile, Rows, create, layer_names, offsets_divide, write_texts
+from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.hdf5 import GuardedFile, Items, faults_of
 from resdavenet_vq.lineage import frame_stride
 
 
 @contextmanager
-def create_codes(path: Path, ids: Sequence[str], manifest: Iterable[Mapping[str, Any]]) -> Iterator[h5py.File]:
+def create_codes(
+    path: Path, ids: Sequence[str], manifest: Iterable[Mapping[str, Any]], origin: Origin
+) -> Iterator[h5py.File]:
     """A new codes file with its utterances; `add_codes` adds the layers."""
-    with create(path) as file:
+    with create(path, CodesFile.kind, origin) as file:
         write_texts(file, "ids", ids)
         rows = file.create_dataset("manifest", (len(ids),), h5py.string_dtype())
         for number, some in enumerate(batched(manifest, 1000)):
@@ -53,20 +57,22 @@ class CodesFile(EncodedFile):
         self.layer = layer
         super().__init__(path)
 
-    def _read(self, file: h5py.File) -> None:
+    def _read(self, file: GuardedFile) -> None:
         group = self._group(self.layer)
-        self._codes, self._manifest = group["codes"], file["manifest"]
-        self.offsets: np.ndarray = group["offsets"][:].astype(np.int64)
-        self.codebook: np.ndarray = group["codebook"][:]
+        self._manifest = file.items("manifest", None, text=True)
+        self._ids = file.items("ids", len(self._manifest), text=True)
+        self._codes = file.numbers(f"{group}/codes", [np.int32], (None,))
+        self.offsets: np.ndarray = file.numbers(f"{group}/offsets", [np.int64], (len(self._manifest) + 1,))[:]
+        self.codebook: np.ndarray = file.numbers(f"{group}/codebook", [np.float32], (None, None))[:]
         self.codebook_size = len(self.codebook)
-        self.frame_period = float(group.attrs["frame_period"])
-        fits = offsets_divide(self.offsets, len(self._codes), len(self._manifest))
+        self.frame_period = self._frame_period(group)
+        fits = self.codebook.size > 0 and offsets_divide(self.offsets, len(self._codes), len(self._manifest))
         self._check(fits, f"manifest, codes and offsets of {self.layer}")
 
     @cached_property
     def ids(self) -> list[str]:
         """The utterances' ids."""
-        return texts(self._file, "ids")
+        return self._ids.texts()
 
     def codes(self, start: int, stop: int) -> list[np.ndarray]:
         """The codes (frames,) of utterances start ... stop - 1."""
@@ -78,10 +84,15 @@ class CodesFile(EncodedFile):
 
     def manifest(self, start: int, stop: int) -> list[dict[str, Any]]:
         """The manifest rows of utterances start ... stop - 1, as they were written."""
-        return [json.loads(row) for row in self._manifest[start:stop]]
+        return _manifest_rows(self.path, self._manifest, start, stop)
 
     def __len__(self) -> int:
         return len(self._manifest)
+
+
+def _manifest_rows(path: Path, manifest: Items, start: int = 0, stop: int | None = None) -> list[dict[str, Any]]:
+    with faults_of(path, AGAIN):
+        return [dict(json.loads(row)) for row in manifest.texts(start, stop)]
 
 
 class LayerCodes(NamedTuple):
@@ -98,14 +109,17 @@ class SplitCodes(EncodedFile):
 
     kind = "codes"
 
-    def _read(self, file: h5py.File) -> None:
-        self.layers, self._manifest = layer_names(file), file["manifest"]
+    def _read(self, file: GuardedFile) -> None:
+        self.layers, self._manifest = layer_names(file), file.items("manifest", None, text=True)
         self._whole: dict[str, LayerCodes] = {}
 
     @cached_property
     def utterances(self) -> list[Utterance]:
         """The manifest."""
-        return [Utterance.from_dict(json.loads(row)) for row in self._manifest[:]]
+        try:
+            return [Utterance.from_dict(row) for row in _manifest_rows(self.path, self._manifest)]
+        except InputError as e:
+            raise InputError(f"{self.path}: {e}; {AGAIN}") from None
 
     @cached_property
     def _numbers(self) -> dict[str, int]:

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from resdavenet_vq.encode.hdf5 import EncodedFile, create, texts, write_texts
+from resdavenet_vq.encode.hdf5 import EncodedFile, create, write_texts
+from resdavenet_vq.encode.origin import Origin
+from resdavenet_vq.hdf5 import GuardedFile
 
 
 class Pairs(NamedTuple):
@@ -30,10 +32,11 @@ class Pairs(NamedTuple):
     """Whether the model has one; without, there are no images."""
 
     @classmethod
-    def read(cls, file: h5py.File) -> Pairs:
+    def read(cls, file: GuardedFile) -> Pairs:
         """The pairs in an open file."""
-        index = file["image_index"][:].astype(np.int64)
-        return cls(texts(file, "ids"), texts(file, "image_ids"), index, bool(file.attrs.get("image_branch", True)))
+        ids, image_ids = (file.items(name, None, text=True).texts() for name in ("ids", "image_ids"))
+        index = file.numbers("image_index", [np.int64], (len(ids),))[:]
+        return cls(ids, image_ids, index, bool(file.attribute("image_branch")))
 
     def write(self, file: h5py.File) -> None:
         """Writes the pairs into an open file."""
@@ -45,7 +48,7 @@ class Pairs(NamedTuple):
     def fit(self) -> bool:
         """Whether every caption has an image of the file, or none."""
         index = self.image_index
-        return index.shape == (len(self.ids),) and bool(((index >= -1) & (index < len(self.image_ids))).all())
+        return bool(((index >= -1) & (index < len(self.image_ids))).all())
 
 
 class EmbeddingsToFill(NamedTuple):
@@ -56,9 +59,9 @@ class EmbeddingsToFill(NamedTuple):
 
 
 @contextmanager
-def create_embeddings(path: Path, pairs: Pairs, width: int) -> Iterator[EmbeddingsToFill]:
+def create_embeddings(path: Path, pairs: Pairs, width: int, origin: Origin) -> Iterator[EmbeddingsToFill]:
     """A new embeddings file with vectors of `width` values."""
-    with create(path) as file:
+    with create(path, EmbeddingsFile.kind, origin) as file:
         pairs.write(file)
         yield EmbeddingsToFill(
             file.create_dataset("speech", (len(pairs.ids), width), np.float32),
@@ -71,10 +74,9 @@ class EmbeddingsFile(EncodedFile):
 
     kind = "embeddings"
 
-    def _read(self, file: h5py.File) -> None:
+    def _read(self, file: GuardedFile) -> None:
         self.pairs = Pairs.read(file)
-        self.speech: np.ndarray = file["speech"][:]
-        self.image: np.ndarray = file["image"][:]
-        sizes = len(self.speech), len(self.image)
-        fits = sizes == (len(self.pairs.ids), len(self.pairs.image_ids)) and self.pairs.fit()
+        self.speech: np.ndarray = file.numbers("speech", [np.float32], (len(self.pairs.ids), None))[:]
+        self.image: np.ndarray = file.numbers("image", [np.float32], (len(self.pairs.image_ids), None))[:]
+        fits = self.speech.shape[1] == self.image.shape[1] and self.pairs.fit()
         self._check(fits, "ids, vectors and image_index")

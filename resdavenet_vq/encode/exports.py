@@ -23,6 +23,7 @@ from resdavenet_vq.corpus.manifest import Interval, Utterance
 from resdavenet_vq.encode.codes import CodesFile, SplitCodes
 from resdavenet_vq.encode.features import LayerFeatures
 from resdavenet_vq.encode.file_names import check_ids, check_utf8, new_file
+from resdavenet_vq.encode.origin import check_same_encoding
 from resdavenet_vq.encode.units import DECIMALS, FrameTime, Units
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import atomic_folder, atomic_write
@@ -51,7 +52,8 @@ def export_units(
     * `segmentation`: see above, of one layer. `split` is the name of the codes file; `features` is the features file of
       the same split with the layer that enters the quantizer; `arrays` is the form of `prequant` and `indices`.
 
-    Raises InputError for a layer that the file lacks, ids that cannot be file names, or features of other utterances.
+    Raises InputError for a layer that the file lacks, ids that cannot be file names, or features of other utterances or of
+    another model.
     """
     if bool(features) != (form == "segmentation"):
         raise InputError("segmentation needs --features, with the layer before the quantizer; other formats take none")
@@ -131,6 +133,7 @@ def _write_segmentation(
     indices.mkdir(parents=True)
     prequant.mkdir()
     with LayerFeatures(features, file.layer.replace("quant", "conv")) as frames:
+        check_same_encoding(file.path, file.origin, features, frames.origin)
         number = {name: i for i, name in enumerate(frames.ids)}
         if missing := [name for name in file.ids if name not in number]:
             raise InputError(f"{features}: lacks {len(missing)} utterances of {file.path}, the first {missing[0]}")

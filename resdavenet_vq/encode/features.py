@@ -18,8 +18,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from resdavenet_vq.encode.hdf5 import AGAIN, EncodedFile, Rows, create, offsets_divide, texts, write_texts
+from resdavenet_vq.encode.hdf5 import AGAIN, EncodedFile, Rows, create, offsets_divide, write_texts
+from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.hdf5 import GuardedFile
 
 LOGMEL = "logmel"
 """The name of the baseline layer: the log-mel features themselves."""
@@ -36,11 +38,11 @@ def is_quantized(layer: str) -> bool:
 
 
 @contextmanager
-def create_features(path: Path, ids: Sequence[str], durations: np.ndarray) -> Iterator[h5py.File]:
+def create_features(path: Path, ids: Sequence[str], durations: np.ndarray, origin: Origin) -> Iterator[h5py.File]:
     """A new features file with its utterances and their seconds (N,) of audio; `add_features` adds the layers."""
-    with create(path) as file:
+    with create(path, LayerFeatures.kind, origin) as file:
         write_texts(file, "ids", ids)
-        file["durations"] = durations
+        file["durations"] = durations.astype(np.float64)
         yield file
 
 
@@ -63,35 +65,30 @@ class LayerFeatures(EncodedFile):
         self.layer = layer
         super().__init__(path)
 
-    def _read(self, file: h5py.File) -> None:
+    def _read(self, file: GuardedFile) -> None:
         group = self._group(self.layer)
-        self.ids = texts(file, "ids")
-        self.durations: np.ndarray = file["durations"][:].astype(np.float64)
-        self.offsets: np.ndarray = group["offsets"][:]
-        self.frame_period, self._vectors = float(group.attrs["frame_period"]), group["vectors"]
-        n_rows, self.width = map(int, self._vectors.shape)
-        fits = self.durations.shape == (len(self.ids),) and offsets_divide(self.offsets, n_rows, len(self.ids))
+        self.ids = file.items("ids", None, text=True).texts()
+        self.durations: np.ndarray = file.numbers("durations", [np.float64], (len(self.ids),))[:]
+        self.offsets: np.ndarray = file.numbers(f"{group}/offsets", [np.int64], (len(self.ids) + 1,))[:]
+        self._vectors = file.numbers(f"{group}/vectors", [np.float32], (None, None))
+        self.frame_period, (n_rows, self.width) = self._frame_period(group), self._vectors.shape
+        fits = bool((self.durations >= 0).all() and np.isfinite(self.durations).all())
+        fits &= offsets_divide(self.offsets, n_rows, len(self.ids))
         self._check(fits, f"ids, durations, offsets and vectors of {self.layer}")
         if len(set(self.ids)) != len(self.ids):
             raise InputError(f"{self.path}: an utterance id is listed twice; {AGAIN}")
 
     def rows(self, i: int) -> np.ndarray:
         """The frames of utterance number i: (frames, width) float32, finite."""
-        rows = np.asarray(self._vectors[self.offsets[i] : self.offsets[i + 1]], np.float32)
+        rows = self._vectors[self.offsets[i] : self.offsets[i + 1]]
         if not np.isfinite(rows).all():
             name = f"{self.layer} of utterance {self.ids[i]}"
             raise InputError(f"{self.path}: {name} holds values that are not finite; did training diverge?")
         return rows
 
     def mapped(self) -> np.ndarray:
-        """All frames (total, width) float32, mapped from the file: read from the disk when they are used, not copied.
-
-        A file that other software compressed is read as a whole.
-        """
-        place = self._vectors.id.get_offset()
-        if place is None or self._vectors.dtype != np.float32:
-            return np.asarray(self._vectors[:], np.float32)
-        return np.memmap(self.path, np.float32, mode="c", offset=place, shape=self._vectors.shape)
+        """All frames (total, width) float32, mapped from the file: read from the disk when they are used, not copied."""
+        return self._vectors.mapped()
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yields (id, frames) of every utterance, in the file's order."""

@@ -23,7 +23,7 @@ from resdavenet_vq.encode.exports import frame_text
 from resdavenet_vq.encode.file_names import new_file
 from resdavenet_vq.encode.hdf5 import Rows
 from resdavenet_vq.encode.recording import Part, Precision, SpeechEncoder
-from resdavenet_vq.encode.split import FRAMES_AT_ONCE, check_layers, start_codes, start_features
+from resdavenet_vq.encode.split import FRAMES_AT_ONCE, check_layers, model_origin, start_codes, start_features
 from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.files import atomic_folder
 from resdavenet_vq.progress import track
@@ -66,17 +66,18 @@ def encode_folder(
     refused_path = next(path for path in (features, codes, text) if path).with_suffix(".refused.json")
     recordings, refused = _read_through(audio_files(wavs, ids), wavs, bad_rows, refused_path)
     names, n_frames = [*recordings], np.array([recording.n_frames for recording in recordings.values()])
+    origin = model_origin(encoder.card, wavs.absolute().name, data="")
     with ExitStack() as stack:
         feature_rows, code_rows = dict[str, Rows](), dict[str, Rows]()
         if features:
             seconds = np.array([recording.duration for recording in recordings.values()])
-            feature_rows = start_features(stack, features, encoder.network, layers, names, seconds, n_frames)
+            feature_rows = start_features(stack, features, encoder.network, layers, names, seconds, n_frames, origin)
         if codes:
             manifest = (
                 Utterance(name, recording.path.absolute(), None, None, None, None, None, None).to_dict()
                 for name, recording in recordings.items()
             )
-            code_rows = start_codes(stack, codes, encoder.network, names, manifest, n_frames)
+            code_rows = start_codes(stack, codes, encoder.network, names, manifest, n_frames, origin)
         folder = stack.enter_context(atomic_folder(text)) if text else Path()
         encoded = _encode_all(encoder, [*recordings.values()], [*{*layers, *quantizers}], frames_at_once)
         for i, parts in track(encoded, f"encode {wavs.name}", unit="pieces"):

@@ -17,7 +17,9 @@ import numpy as np
 
 from resdavenet_vq.encode.embeddings import Pairs
 from resdavenet_vq.encode.hdf5 import EncodedFile, Rows, create, offsets_divide
+from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.hdf5 import GuardedFile
 
 
 class MapsToFill:
@@ -33,10 +35,10 @@ class MapsToFill:
 
 @contextmanager
 def create_maps(
-    path: Path, pairs: Pairs, n_frames: np.ndarray, width: int, frame_period: float
+    path: Path, pairs: Pairs, n_frames: np.ndarray, width: int, frame_period: float, origin: Origin
 ) -> Iterator[MapsToFill]:
     """A new maps file with vectors of `width` values; `n_frames` (N,) are the captions' frames in the last layer."""
-    with create(path) as file:
+    with create(path, MapsFile.kind, origin) as file:
         pairs.write(file)
         file.attrs["frame_period"] = frame_period
         yield MapsToFill(file, Rows(file, "frames", n_frames, width), len(pairs.image_ids))
@@ -53,19 +55,19 @@ class MapsFile(EncodedFile):
 
     kind = "maps"
 
-    def _read(self, file: h5py.File) -> None:
+    def _read(self, file: GuardedFile) -> None:
         pairs = Pairs.read(file)
         self.ids, self.image_ids, self.image_index, self.image_branch = pairs
-        self.offsets: np.ndarray = file["offsets"][:]
-        self.frame_period = float(file.attrs["frame_period"])
-        self._frames, self._cells = file["frames"], file["cells"]
-        self.shape: tuple[int, int] = self._cells.shape[1:3]
+        self.offsets: np.ndarray = file.numbers("offsets", [np.int64], (len(self.ids) + 1,))[:]
+        self.frame_period = self._frame_period()
+        self._frames = file.numbers("frames", [np.float32], (None, None))
+        self._cells = file.numbers("cells", [np.float32], (len(self.image_ids), None, None, self._frames.shape[1]))
+        self.shape: tuple[int, int] = (self._cells.shape[1], self._cells.shape[2])
         fits = (
-            (self._frames.ndim, self._cells.ndim, self._cells.shape[3:]) == (2, 4, self._frames.shape[1:])
-            and len(self._cells) == len(self.image_ids)
-            and pairs.fit()
+            pairs.fit()
             and offsets_divide(self.offsets, len(self._frames), len(self.ids))
             and bool((np.diff(self.offsets) > 0).all())
+            and not (self.image_ids and 0 in self.shape)
         )
         self._check(fits, "ids, frames, cells and image_index")
 

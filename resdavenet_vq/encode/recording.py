@@ -46,12 +46,13 @@ class SpeechEncoder:
     ----------
     layers : the quantizers that are on, `quant2` ...
     precision : of the log-mel features
+    card : what `model.json` says
     """
 
     def __init__(self, folder: Path, precision: Precision | None = None) -> None:
         self.folder = folder
-        self.network, card = checkpoint.load(folder, audio_only=True)
-        self.precision = precision or _precision(card)
+        self.network, self.card = checkpoint.load(folder, audio_only=True)
+        self.precision = precision or _precision(self.card)
         self.layers = tuple(f"quant{n}" for n in self.network.quantizers)
         self.network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 

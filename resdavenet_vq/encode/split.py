@@ -25,8 +25,9 @@ from resdavenet_vq.encode.embeddings import EmbeddingsToFill, Pairs, create_embe
 from resdavenet_vq.encode.features import LOGMEL, add_features, create_features, is_quantized
 from resdavenet_vq.encode.hdf5 import Rows
 from resdavenet_vq.encode.maps import MapsToFill, create_maps
+from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.lineage import N_POSITIONS, frame_stride, layer_position
+from resdavenet_vq.lineage import BASELINE, N_POSITIONS, frame_stride, layer_position, notation
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import AudioOutput
 from resdavenet_vq.model.dual_encoder import DualEncoder, NoImageEncoder
@@ -102,7 +103,7 @@ def encode(
     Raises InputError if the model has no such layer, does not fit the store, or gives values that are not finite.
     """
     data = Store(store)
-    network, _ = checkpoint.load(model, audio_only=not (embeddings or maps))
+    network, card = checkpoint.load(model, audio_only=not (embeddings or maps))
     feature_layers = check_layers(model, network, feature_layers)
     if recipe.context == "padded" and data.attributes["max_frames"] == UNCUT:
         raise InputError(
@@ -111,6 +112,7 @@ def encode(
         )
     n = min(limit or len(data), len(data))
     ids, n_frames = data.ids[:n], data.n_frames[:n]
+    origin = model_origin(card, _split_name(data), data.sha256, recipe)
     network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     with ExitStack() as stack, torch.inference_mode(), true_float32():
         files = _Files()
@@ -119,18 +121,18 @@ def encode(
             images = (data.image_ids, data.image_index[:n]) if branch else ([], np.full(n, -1))
             pairs, width = Pairs(ids, *images, image_branch=branch), layer_width(network, LAST)
             if embeddings:
-                files.embeddings = stack.enter_context(create_embeddings(embeddings, pairs, width))
+                files.embeddings = stack.enter_context(create_embeddings(embeddings, pairs, width, origin))
             if maps:
                 last = n_layer_frames(n_frames, LAST), width, frame_period(LAST)
-                files.maps = stack.enter_context(create_maps(maps, pairs, *last))
+                files.maps = stack.enter_context(create_maps(maps, pairs, *last, origin))
             if pairs.image_ids:
                 _encode_images(network, data, files)
         if codes:
             rows = (data.utterance(i).to_dict() for i in range(n))
-            files.codes = start_codes(stack, codes, network, ids, rows, n_frames)
+            files.codes = start_codes(stack, codes, network, ids, rows, n_frames, origin)
         if features:
             seconds = _durations(data)[:n]
-            files.features = start_features(stack, features, network, feature_layers, ids, seconds, n_frames)
+            files.features = start_features(stack, features, network, feature_layers, ids, seconds, n_frames, origin)
         if files != _Files():
             until = None if embeddings or maps else deepest([*files.codes, *files.features])
             batches = _batches(data, n, frames_at_once, recipe)
@@ -142,10 +144,22 @@ def encode(
 def encode_logmel(store: Path, out: Path) -> None:
     """Writes the log-mel features of a store as the layer `logmel` of a features file: a baseline without a model."""
     data = Store(store)
-    with create_features(out, data.ids, _durations(data)) as file:
+    origin = Origin("", notation(BASELINE), _split_name(data), data.sha256, {})
+    with create_features(out, data.ids, _durations(data), origin) as file:
         rows = add_features(file, LOGMEL, N_MELS, np.maximum(data.n_frames, 1), FRAME_PERIOD)
         for i in track(range(len(data)), f"log-mel {data.path.stem}", unit="utterances"):
             rows.write(i, data.logmel(i))
+
+
+def model_origin(card: Mapping[str, Any], split: str, data: str, recipe: Recipe = CROPPED) -> Origin:
+    """Of a file that the model with this card makes; its weights have been compared with the card's checksum."""
+    applied = {"context": recipe.context} | ({"pad_value": recipe.pad_value} if recipe.context == "padded" else {})
+    return Origin(str(card["sha256"]), str(card.get("lineage") or ""), split, data, applied)
+
+
+def _split_name(data: Store) -> str:
+    """The name of a store's file without `.h5`, or of the folder of its parts."""
+    return data.path.name if data.path.is_dir() else data.path.stem
 
 
 def _encode_speech(
@@ -215,9 +229,10 @@ def start_codes(
     ids: Sequence[str],
     manifest: Iterable[Mapping[str, Any]],
     n_frames: np.ndarray,
+    origin: Origin,
 ) -> dict[str, Rows]:
     """A codes file of all quantizers that are on; `n_frames` (N,) are the utterances' log-mel frames."""
-    file = stack.enter_context(create_codes(path, ids, manifest))
+    file = stack.enter_context(create_codes(path, ids, manifest, origin))
     layers = [f"quant{number}" for number in network.quantizers]
     return {
         layer: add_codes(file, layer, codebook(network, layer), n_layer_frames(n_frames, layer), frame_period(layer))
@@ -233,9 +248,10 @@ def start_features(
     ids: Sequence[str],
     durations: np.ndarray,
     n_frames: np.ndarray,
+    origin: Origin,
 ) -> dict[str, Rows]:
     """A features file of some layers; `n_frames` (N,) are the utterances' log-mel frames."""
-    file = stack.enter_context(create_features(path, ids, durations))
+    file = stack.enter_context(create_features(path, ids, durations, origin))
     return {
         layer: add_features(
             file, layer, layer_width(network, layer), n_layer_frames(n_frames, layer), frame_period(layer)

@@ -104,8 +104,9 @@ def score(
     maps: Path, similarity: Similarity, settings: config.Retrieval, out: Path, *, lineage: str
 ) -> retrieval.RetrievalScores | None:
     """Scores a maps file by one of the similarities and writes `out` (JSON), likewise `retrieval_files.score`."""
-    value = {"lineage": lineage, "matchmap": similarity}
     with MapsFile(maps) as file:
+        file.origin.check(maps, lineage=lineage, split=settings.split)
+        value = {"lineage": lineage, "origin": file.origin.to_dict(), "matchmap": similarity}
         if not file.image_branch:
             not_available = {"not_available": retrieval.NO_IMAGE_BRANCH, "conditions": {"split": settings.split}}
             write_json(out, value | not_available)

@@ -26,13 +26,15 @@ def score(embeddings: Path, settings: config.Retrieval, out: Path, *, lineage: s
     """Scores an embeddings file and writes `out` (JSON).
 
     Captions without an image are left out and counted. For a model without an image branch `out` says why there are no
-    scores. Raises InputError naming the file if it is missing, incomplete or without pairs.
+    scores. Raises InputError naming the file if it is missing, incomplete, of another lineage or split, or without pairs.
     """
     with EmbeddingsFile(embeddings) as file:
+        file.origin.check(embeddings, lineage=lineage, split=settings.split)
+        head = {"lineage": lineage, "origin": file.origin.to_dict()}
         (ids, image_ids, image_index, image_branch), speech, image = file.pairs, file.speech, file.image
     if not image_branch:
         not_available = {"not_available": retrieval.NO_IMAGE_BRANCH, "conditions": {"split": settings.split}}
-        write_json(out, {"lineage": lineage} | not_available)
+        write_json(out, head | not_available)
         return None
     pairs = retrieval.pair(image_index, len(image_ids))
     image_of = pairs.image_of
@@ -56,7 +58,7 @@ def score(embeddings: Path, settings: config.Retrieval, out: Path, *, lineage: s
         "image_to_speech": _examples(ranks.image_to_speech, images, captions, miss_from),
         "speech_to_image": _examples(ranks.speech_to_image, captions, images, miss_from),
     }
-    write_json(out, {"lineage": lineage} | scores.to_dict() | {"conditions": conditions, "examples": examples})
+    write_json(out, head | scores.to_dict() | {"conditions": conditions, "examples": examples})
     return scores
 
 

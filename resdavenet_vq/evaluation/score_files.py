@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from resdavenet_vq.encode.features import LOGMEL, is_quantized, source
+from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.evaluation import score_schema, summary
 from resdavenet_vq.evaluation.summary import HELD_OUT, IMAGE_TO_SPEECH, MEAN, PUBLISHED, SPEECH_TO_IMAGE
 from resdavenet_vq.files import read_json, together
-from resdavenet_vq.lineage import Lineage, layer_position
+from resdavenet_vq.lineage import Lineage, layer_position, notation
 
 CONDITIONS = (
     *("images", "captions", "similarity", "representation", "distance", "frame_period", "items_used"),
@@ -105,11 +106,12 @@ def collect(
     """The rows of score files, as in scores.csv; of `splits` alone, if they are given.
 
     `seeds` are those of trained lineages by folder; another folder has that of its name, as in `none-2-seed7`, or none.
-    Raises InputError listing the files that are no scores, those that disagree about a score, and those whose
-    conditions differ from another seed's.
+    Raises InputError listing the files that are no scores, those that disagree about a score, those whose conditions
+    differ from another seed's, and those of another model than their folder's.
     """
     table: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     conditions: dict[tuple[Any, ...], tuple[Path, dict[str, Any]]] = {}
+    models = _Models()
     faults = []
     for path in files:
         try:
@@ -117,6 +119,7 @@ def collect(
         except InputError as e:
             faults.append(str(e))
             continue
+        made_by = Origin.from_dict(value["origin"])
         lineage, layer = value["lineage"], value.get("layer", "")
         split = value.get("held_out_split", value["split"])
         rows = list(_rows(value))
@@ -124,6 +127,9 @@ def collect(
             faults.append(f"{path}: is no score of these splits (no {split!r}); score again")
             continue
         seed = _seed(path, lineage, seeds)
+        if fault := models.fault(path, lineage, seed, value["split"], made_by):
+            faults.append(fault)
+            continue
         for row in rows:
             key = (corpus, lineage, seed, row.task, layer, row.split, row.condition, row.score)
             if row.value is None or (splits is not None and row.split not in splits):
@@ -144,6 +150,46 @@ def collect(
         [(*key, *number) for key, number in table.items()], columns=list(summary.COLUMNS), dtype=object
     )
     return frame.astype({"seed": "Int64", "n": "Int64"}).pipe(_in_order)
+
+
+class _Models:
+    """Which model each lineage and seed has, by the scores that were read."""
+
+    def __init__(self) -> None:
+        self._model_of: dict[tuple[str, int | None], tuple[str, Path]] = {}
+        self._place_of: dict[str, tuple[tuple[str, int | None], Path]] = {}
+
+    def fault(self, path: Path, lineage: str, seed: int | None, split: str, origin: Origin) -> str:
+        """What is wrong with a score of this lineage, seed and split that is made of files of this origin; "" if nothing.
+
+        Other seeds, and other lineages, never have the same weights: one model under two is a copy.
+        """
+        try:
+            origin.check(path, lineage=lineage, split=split)
+        except InputError as e:
+            return str(e)
+        folders = [name for name in map(_folder_notation, path.parent.parts) if name]
+        if folders and lineage not in folders:
+            return f"{path}: is a score of the lineage {lineage}, in a folder of {folders[-1]}; score again"
+        if not origin.model:
+            return ""
+        own = lineage, seed
+        model, first = self._model_of.setdefault(own, (origin.model, path))
+        if model != origin.model:
+            both = f"{origin.model[:12]}, and {first} of {model[:12]}"
+            return f"{path}: is of the model {both}, of one lineage and seed; encode and score both again"
+        place, first = self._place_of.setdefault(origin.model, (own, path))
+        if place != own:
+            return f"{path}: is of the same model as {first}, of another lineage or seed; encode and score both again"
+        return ""
+
+
+def _folder_notation(folder: str) -> str:
+    """The lineage whose folder may be called so, in notation; "" if none."""
+    try:
+        return notation(folder)
+    except ValueError:
+        return ""
 
 
 def _seed(path: Path, lineage: str, seeds: Mapping[str, int]) -> int | None:

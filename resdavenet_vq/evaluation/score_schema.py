@@ -52,6 +52,14 @@ class _Split(TypedDict):
     split: str
 
 
+class _Origin(TypedDict):
+    model: str
+    lineage: str
+    split: str
+    data: str
+    recipe: dict[str, Any]
+
+
 class _Answer(TypedDict):
     id: str
     right: bool
@@ -66,12 +74,14 @@ class _Example(TypedDict):
 
 class _NoRetrieval(TypedDict):
     lineage: str
+    origin: _Origin
     not_available: str
     conditions: _Split
 
 
 class _Matchmap(TypedDict):
     lineage: str
+    origin: _Origin
     matchmap: str
     image_to_speech: _Direction
     speech_to_image: _Direction
@@ -85,6 +95,7 @@ class _Examples(TypedDict):
 
 class _Retrieval(TypedDict):
     lineage: str
+    origin: _Origin
     image_to_speech: _Direction
     speech_to_image: _Direction
     conditions: _Split
@@ -100,6 +111,7 @@ class _Bitrate(TypedDict):
 
 class _Abx(TypedDict):
     lineage: str
+    origin: _Origin
     layer: _Layer
     split: str
     representation: str
@@ -115,6 +127,7 @@ class _Abx(TypedDict):
 
 class _Words(TypedDict):
     lineage: str
+    origin: _Origin
     layer: _Layer
     frame_period: _Period
     split: str

@@ -14,7 +14,9 @@ import numpy as np
 
 from resdavenet_vq.corpus.manifest import is_silence
 from resdavenet_vq.encode.codes import CodesFile
+from resdavenet_vq.encode.hdf5 import AGAIN
 from resdavenet_vq.encode.units import FrameTime, frame_centers
+from resdavenet_vq.hdf5 import faults_of
 
 SILENCE = "<SIL>"  # the label of frames in which nothing is spoken
 
@@ -51,9 +53,14 @@ class Vocabulary(dict[str, int]):
 
 
 def tokens(utterances: list[Intervals], vocabulary: Vocabulary) -> Tokens:
-    """The tokens of some utterances, without pauses and noises; new labels are added to `vocabulary`."""
+    """The tokens of some utterances, without pauses and noises; new labels are added to `vocabulary`.
+
+    Raises ValueError, TypeError, LookupError or AttributeError for what are no intervals.
+    """
     flat, n = list(chain.from_iterable(utterances)), sum(map(len, utterances))
     start, end = (np.fromiter(map(itemgetter(i), flat), np.float64, n) for i in (0, 1))
+    if not all((np.isfinite(times) & (times >= 0)).all() for times in (start, end)):
+        raise ValueError("a word or phone has no time")
     label = np.fromiter(map(vocabulary.__getitem__, map(itemgetter(2), flat)), np.int64, n)
     every = Tokens(np.repeat(np.arange(len(utterances)), list(map(len, utterances))), start, end, label)
     return every if (label >= 0).all() else Tokens(*(column[label >= 0] for column in every))
@@ -65,6 +72,7 @@ def blocks(
     """Blocks of the utterances of a codes file that have aligned words, in order; new labels are added to both.
 
     With `shift`, utterance i gets the codes of utterance i + shift, after the last the first: a chance level.
+    Raises InputError naming the file for manifest rows without intervals.
     """
     n, phones = len(file), Vocabulary() if phones is None else phones
     for start in range(0, n, size):
@@ -72,13 +80,16 @@ def blocks(
         rows = file.manifest(start, stop)
         a, b = (start + shift) % n, (stop - 1 + shift) % n + 1
         codes = file.codes(a, b) if a < b else file.codes(a, n) + file.codes(0, b)
-        aligned = [i for i, row in enumerate(rows) if row["words"]]
+        with faults_of(file.path, AGAIN):
+            aligned = [i for i, row in enumerate(rows) if row["words"]]
+            spoken = tokens([rows[i]["words"] for i in aligned], words)
+            spoken_phones = tokens([rows[i]["phones"] or [] for i in aligned], phones)
         parts = [codes[i] for i in aligned]
         yield Block(
             codes=np.concatenate(parts) if parts else np.zeros(0, np.int64),
             offsets=np.cumsum([0, *map(len, parts)]),
-            words=tokens([rows[i]["words"] for i in aligned], words),
-            phones=tokens([rows[i]["phones"] or [] for i in aligned], phones),
+            words=spoken,
+            phones=spoken_phones,
         )
 
 

@@ -27,6 +27,7 @@ import pandas as pd
 
 from resdavenet_vq import config
 from resdavenet_vq.encode.codes import CodesFile
+from resdavenet_vq.encode.origin import check_same_encoding
 from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import units
@@ -168,6 +169,9 @@ def score(
     without the layer, of another model, or without a single aligned utterance.
     """
     with CodesFile(codes, layer) as file, CodesFile(held_out, layer) as other:
+        file.origin.check(codes, lineage=lineage, split=settings.split)
+        other.origin.check(held_out, lineage=lineage, split=settings.held_out_split)
+        check_same_encoding(codes, file.origin, held_out, other.origin)
         if (file.codebook_size, file.frame_period) != (other.codebook_size, other.frame_period):
             raise InputError(f"{held_out}: its {layer} is not that of {codes}: encode both splits with the same model")
         described = units.Description(file.codebook_size, file.frame_period, frame_time)
@@ -196,6 +200,8 @@ def score(
         precise = int((words["highest_precision"] >= settings.precision_threshold).sum())
         summary = {
             "lineage": lineage,
+            "origin": file.origin.to_dict(),
+            "held_out_data": other.origin.data,
             "layer": layer,
             "frame_period": file.frame_period,
             "frame_time": frame_time,

@@ -31,10 +31,10 @@ PUBLISHED = {"crop": 224, "resize": 256}
 def write(results: Results, folder: Folder, split: str) -> list[dict[str, Any]]:
     """Writes a piece for each model with maps of the split; returns the models' names and numbers."""
     store = results.store(split)
-    files = [(model, file) for model in results.models if (file := model.folder / f"maps/{split}.h5").is_file()]
+    files = [(model, maps) for model in results.models if store and (maps := model.maps(split))]
     models = []
-    for number, (model, file) in enumerate(files if store else []):
-        with MapsFile(file) as maps:
+    for number, (model, opened) in enumerate(files):
+        with opened as maps:
             if store and maps.image_branch:
                 pairs = islice(np.flatnonzero(maps.image_index >= 0).tolist(), PAIRS)
                 folder.data(f"maps-{number}", [_pair(maps, store, folder, caption) for caption in pairs])

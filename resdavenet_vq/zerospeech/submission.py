@@ -37,6 +37,7 @@ def pack(
     ids end in the same file name, and of 2021 for utterances of a single frame.
     """
     with LayerFeatures(features, layer) as frames:
+        frames.origin.check(features, lineage=lineage)
         if frames.width < 2:
             raise InputError(
                 f"{features}: {layer} has {frames.width} value a frame, and a submission needs two; "

@@ -2,14 +2,15 @@
 
 import json
 
-import h5py
 import numpy as np
 import pytest
 import soundfile
+from encoded import ORIGIN
 from report.made_up import write_one_score
 from report.test_page import pieces
 
 from resdavenet_vq import config
+from resdavenet_vq.encode.codes import add_codes, create_codes
 from resdavenet_vq.report import page
 
 UTTERANCES, WITH_AUDIO, FRAMES, CODES, WORDS = 20_000, 40, 100, 1024, 5000
@@ -29,13 +30,11 @@ def large(tmp_path_factory):
         intervals = [[0.4 * j, 0.4 * j + 0.35, f"WORD{word}"] for j, word in enumerate(numbers)]
         text = " ".join(label for *_, label in intervals).lower()
         common = {"wav": str(wav), "image": None, "image_id": None, "speaker": "anna", "phones": None}
-        rows.append(json.dumps({"id": f"utterance-{i:05d}", "text": text, "words": intervals} | common))
-    with h5py.File(folder / "none-2/codes/test.h5", "w") as f:
-        f["manifest"] = np.array(rows, dtype=h5py.string_dtype())
-        f["quant2/codes"] = np.repeat(rng.integers(0, CODES, UTTERANCES * FRAMES // 4), 4).astype(np.int32)
-        f["quant2/offsets"] = np.arange(UTTERANCES + 1) * FRAMES
-        f["quant2/codebook"] = np.zeros((CODES, 2), np.float32)
-        f["quant2"].attrs["frame_period"] = 0.02
+        rows.append({"id": f"utterance-{i:05d}", "text": text, "words": intervals} | common)
+    with create_codes(folder / "none-2/codes/test.h5", [row["id"] for row in rows], rows, ORIGIN) as file:
+        out = add_codes(file, "quant2", np.zeros((CODES, 2), np.float32), np.full(UTTERANCES, FRAMES), 0.02)
+        codes = np.repeat(rng.integers(0, CODES, UTTERANCES * FRAMES // 4), 4).reshape(UTTERANCES, FRAMES)
+        out.write_each(range(UTTERANCES), codes)
     write_one_score(folder, task="abx", layer="quant2", split="test", condition="within", score="error")
     out = folder / "report"
     page.write(folder, ["none-2"], "test", config.Report(utterances=WITH_AUDIO), out)

@@ -261,7 +261,7 @@ AUDIO = [
     (created("melspec", dtype="f8"), "must be float32"),
     (replaced("melspec", lambda file, *_: file.create_group("melspec")), "is no dataset"),
     (replaced("melspec", lambda *_: None), "has no melspec"),
-    (created("melspec_len", dtype="S9"), "melspec_len int64"),
+    (created("melspec_len", dtype="S9"), "melspec_len must be int64"),
     (value("melspec_len", 1, 2049), "row 1 of melspec_len is 2049, not 1 to 2048 frames"),
     (value("melspec_len", 1, -1), "row 1 of melspec_len is -1, not"),
     (value("melspec_len", 1, 0), "row 1 of melspec_len is 0, not"),

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from typer.testing import CliRunner
 
-from resdavenet_vq.commands import app, encode  # noqa: F401 - adds its commands
+from resdavenet_vq.commands import app, encode, score  # noqa: F401 - they add their commands
 from resdavenet_vq.config import AudioModel, ImageModel, Model, QuantizerModel
 from resdavenet_vq.model.dual_encoder import DualEncoder
 

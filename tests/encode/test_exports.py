@@ -3,11 +3,11 @@
 import json
 import re
 
-import h5py
 import numpy as np
 import oracles.report as oracle_report
 import pytest
 from encode.recordings import run
+from encoded import ORIGIN, changed
 from oracles.data import utterance
 
 from resdavenet_vq.corpus import textgrid
@@ -27,7 +27,7 @@ def codes(tmp_path):
     """A codes file of two utterances, the first with words that overlap."""
     path, words = tmp_path / "dev.h5", {"a": WORDS}
     rows = [utterance(name, words=words.get(name)).to_dict() for name in CODES]
-    with create_codes(path, list(CODES), rows) as file:
+    with create_codes(path, list(CODES), rows, ORIGIN) as file:
         for n in (2, 3):
             lengths = np.array([len(codes[n]) for codes in CODES.values()])
             out = add_codes(file, f"quant{n}", CODEBOOK[n], lengths, 0.01 * 2 ** (n - 1))
@@ -35,9 +35,9 @@ def codes(tmp_path):
     return path
 
 
-def write_features(path, frames, ids=("sub/b", "a"), layer="conv2"):
+def write_features(path, frames, ids=("sub/b", "a"), layer="conv2", origin=ORIGIN):
     """A features file in another order."""
-    with create_features(path, ids, np.ones(len(ids))) as file:
+    with create_features(path, ids, np.ones(len(ids)), origin) as file:
         out = add_features(file, layer, 3, np.array([len(frames[name]) for name in ids]), 0.02)
         out.write_each(range(len(ids)), [frames[name] for name in ids])
     return path
@@ -117,7 +117,7 @@ def test_segmentation_needs_fitting_features(codes, tmp_path):
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../up", "a//b", "x/../../y"])
 def test_ids_that_are_no_names_of_files(codes, tmp_path, name):
-    with h5py.File(codes, "a") as f:
+    with changed(codes) as f:
         f["ids"][1] = name
     with pytest.raises(InputError, match=re.escape(f"no path below a folder: {name}")):
         export_units(codes, [], "textgrid", tmp_path / "out")
@@ -126,7 +126,7 @@ def test_ids_that_are_no_names_of_files(codes, tmp_path, name):
 
 
 def test_ids_that_would_share_a_file(codes, tmp_path):
-    with h5py.File(codes, "a") as f:
+    with changed(codes) as f:
         f["ids"][1] = "sub/a"
     frames = {"a": FRAMES["a"], "sub/a": FRAMES["sub/b"]}
     features = write_features(tmp_path / "f.h5", frames, ids=("a", "sub/a"))
@@ -138,7 +138,7 @@ def test_ids_that_would_share_a_file(codes, tmp_path):
 def test_layers_and_files_that_are_not_there(codes, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/file").touch()
-    with create_codes(tmp_path / "empty.h5", [], []):
+    with create_codes(tmp_path / "empty.h5", [], [], ORIGIN):
         pass
     for file, layers, out, message in (
         (codes, ["quant4"], "out", r"holds no codes of 'quant4' \(layers: quant2, quant3\)"),

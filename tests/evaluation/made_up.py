@@ -1,32 +1,32 @@
 """Files of codes and maps as `encode` writes them."""
 
-import json
-
-import h5py
 import numpy as np
+from encoded import ORIGIN
+
+from resdavenet_vq.encode.codes import add_codes, create_codes
+from resdavenet_vq.encode.embeddings import Pairs
+from resdavenet_vq.encode.maps import create_maps
 
 
-def codes_file(path, rows, size=8, period=0.04, layer="quant3"):
+def codes_file(path, rows, size=8, period=0.04, layer="quant3", origin=ORIGIN):
     """A codes file of [(codes, words or None) or (codes, words, phones)]."""
     rows = [(*row, None)[:3] for row in rows]
-    with h5py.File(path, "w") as f:
-        f["manifest"] = [json.dumps({"id": f"u{i}", "words": w, "phones": p}) for i, (_, w, p) in enumerate(rows)]
-        group = f.create_group(layer)
-        group["codes"] = np.concatenate([np.array(codes, np.int32) for codes, *_ in rows])
-        group["offsets"] = np.cumsum([0, *(len(codes) for codes, *_ in rows)])
-        group["codebook"] = np.zeros((size, 2), np.float32)
-        group.attrs["frame_period"] = period
+    manifest = [{"id": f"u{i}", "words": w, "phones": p} for i, (_, w, p) in enumerate(rows)]
+    with create_codes(path, [row["id"] for row in manifest], manifest, origin) as file:
+        lengths = np.array([len(codes) for codes, *_ in rows])
+        out = add_codes(file, layer, np.zeros((size, 2), np.float32), lengths, period)
+        out.write_each(range(len(rows)), [np.array(codes, np.int32) for codes, *_ in rows])
     return path
 
 
-def maps_file(path, cells, frames, image_index, ids=None, image_ids=None):
+def maps_file(path, cells, frames, image_index, ids=None, image_ids=None, *, image_branch=True, origin=ORIGIN):
     """A maps file of images (I, H, W, D) and captions, a list of (T, D)."""
-    with h5py.File(path, "w") as f:
-        f.attrs.update(frame_period=0.16, image_branch=True)
-        f["ids"] = ids or [f"u{j}" for j in range(len(frames))]
-        f["image_ids"] = np.array(image_ids or [f"i{i}.png" for i in range(len(cells))], h5py.string_dtype())
-        f["cells"] = np.asarray(cells, np.float32)
-        f["frames"] = np.concatenate(frames).astype(np.float32)
-        f["offsets"] = np.cumsum([0, *map(len, frames)])
-        f["image_index"] = np.asarray(image_index, np.int64)
+    ids = ids or [f"u{j}" for j in range(len(frames))]
+    image_ids = image_ids or [f"i{i}.png" for i in range(len(cells))]
+    pairs = Pairs(ids, image_ids, np.asarray(image_index), image_branch)
+    lengths = np.array([*map(len, frames)])
+    with create_maps(path, pairs, lengths, np.shape(frames[0])[1], 0.16, origin) as file:
+        file.frames.write_each(range(len(frames)), frames)
+        for j, some in enumerate(cells):
+            file.write_cells(j, np.asarray(some))
     return path

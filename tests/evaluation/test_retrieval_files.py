@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from encoded import ORIGIN
 
 from resdavenet_vq import config
 from resdavenet_vq.encode.embeddings import Pairs, create_embeddings
@@ -11,7 +12,8 @@ from resdavenet_vq.evaluation import retrieval_files
 
 def embeddings_file(path, image, speech, image_index):
     ids = [f"u{j}" for j in range(len(speech))], [f"i{i}.png" for i in range(len(image))]
-    with create_embeddings(path, Pairs(*ids, np.asarray(image_index), image_branch=True), image.shape[1]) as file:
+    pairs = Pairs(*ids, np.asarray(image_index), image_branch=True)
+    with create_embeddings(path, pairs, image.shape[1], ORIGIN) as file:
         file.speech[:], file.image[:] = speech, image
     return path
 
@@ -53,7 +55,7 @@ def test_score_shows_misses(tmp_path):
     [
         (np.zeros((0, 2)), np.ones((2, 2)), [-1, -1], "there is no pair"),
         (np.eye(2), np.eye(2), [0, 7], ".* do not fit together"),
-        (np.eye(2), np.eye(2), [0], ".* do not fit together"),
+        (np.eye(2), np.eye(2), [0], "image_index has the shape"),
     ],
 )
 def test_files_that_do_not_fit_or_are_empty_of_pairs_are_named(tmp_path, image, speech, image_index, message):
@@ -65,6 +67,6 @@ def test_files_that_do_not_fit_or_are_empty_of_pairs_are_named(tmp_path, image, 
 
 def test_files_that_are_missing_or_broken_are_named(tmp_path):
     (tmp_path / "broken.h5").write_bytes(b"\x89HDF")
-    for name, message in (("absent", "no such file"), ("broken", "cannot be read as HDF5")):
+    for name, message in (("absent", "no such file"), ("broken", "has no checksum of this software")):
         with pytest.raises(InputError, match=rf"{name}\.h5: {message}"):
             score(tmp_path / f"{name}.h5", tmp_path / "test.json")

@@ -1,9 +1,13 @@
 """Score files to tables, from files like those the scorers write."""
 
+import hashlib
 import json
+import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
+from encoded import ORIGIN
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import score_files
@@ -19,6 +23,12 @@ NOISE = {
 EXAMPLES = {"image_to_speech": {"hits": [], "misses": []}, "speech_to_image": {"hits": [], "misses": []}}
 
 
+def origin(lineage, split="test", model=None):
+    """Of the files that were scored; each lineage has a model of its own."""
+    model = "" if lineage == "raw log-mel" else model or hashlib.sha256(lineage.encode()).hexdigest()
+    return {"lineage": lineage, "origin": replace(ORIGIN, model=model, lineage=lineage, split=split).to_dict()}
+
+
 def retrieval(lineage, forth=0.5, back=0.6, split="test", **more):
     directions = {
         name: {
@@ -30,21 +40,20 @@ def retrieval(lineage, forth=0.5, back=0.6, split="test", **more):
         | {"median_rank": 7.0, "mean_rank": 9.0, "queries": 200, "items": 200, "ties": 0}
         for name, recall in (("image_to_speech", forth), ("speech_to_image", back))
     }
-    return (
-        {"lineage": lineage} | directions | {"conditions": {"split": split, "images": 200}, "examples": EXAMPLES} | more
-    )
+    conditions = {"conditions": {"split": split, "images": 200}, "examples": EXAMPLES}
+    return origin(lineage, split) | directions | conditions | more
 
 
 def abx(lineage, layer, split="test", within=1.5, **more):
     bits = {"plain": 100.0, "run_length": 90.0, "factored": 95.0, "segment": 60.0, "rows": 1}
-    keys = {"lineage": lineage, "layer": layer, "split": split, "distance": "angular, DTW", "frame_period": 0.02}
+    keys = origin(lineage, split) | {"layer": layer, "split": split, "distance": "angular, DTW", "frame_period": 0.02}
     scores = {"within_error": within, "across_error": None, "items": 6001, "items_used": 6000}
     scores |= {"representation": "made up", "items_dropped": {"short": 1}}
     return keys | scores | {"bitrate": bits if layer.startswith("quant") else None} | more
 
 
 def words(lineage, layer, held_out_split="test", above=20, **more):
-    keys = {"lineage": lineage, "layer": layer, "split": "train", "held_out_split": held_out_split, "best": 250}
+    keys = origin(lineage, "train") | {"layer": layer, "split": "train", "held_out_split": held_out_split, "best": 250}
     counts = {"frame_period": 0.02, "utterances": 300, "held_out_utterances": 100, "f1_threshold": 0.5}
     published = {"words": 80, "words_above_f1": 30, "mean_f1": 0.4, "words_above_precision": 9}
     scores = {
@@ -128,8 +137,9 @@ def test_the_summary_has_a_row_a_layer_and_a_column_a_score(tables):
 def test_models_that_differ_in_their_seed_have_their_own_rows(tables):
     files = {
         "23-seed5/none/retrieval/test.json": retrieval("{}", 0.5),
-        "23-seed5/none-seed3/retrieval/test.json": retrieval("{}", 0.7),
-        "23-seed5/none-seed3/abx/2/conv2.json": abx("{}", "conv2", "2"),  # a split may be called what a lineage is
+        "23-seed5/none-seed3/retrieval/test.json": retrieval("{}", 0.7) | origin("{}", model="3"),
+        "23-seed5/none-seed3/abx/2/conv2.json": abx("{}", "conv2", "2")
+        | origin("{}", "2", model="3"),  # as a lineage is called
         "23-seed5/2/abx/test/conv2.json": abx("{2}", "conv2"),
         "23-seed5/baseline/abx/test/logmel.json": abx("raw log-mel", "logmel"),
     }
@@ -146,7 +156,7 @@ def test_models_that_differ_in_their_seed_have_their_own_rows(tables):
 
 
 def test_no_scores_no_rows(tables):
-    scores, wide = tables([{"lineage": "{}", "not_available": "no images", "conditions": {"split": "test"}}])
+    scores, wide = tables([origin("{}") | {"not_available": "no images", "conditions": {"split": "test"}}])
     assert (len(scores), len(wide), len(compare(scores))) == (0, 0, 0)
 
 
@@ -162,9 +172,9 @@ def test_faults_are_all_reported(tables, tmp_path):
         "2/2.json": abx("{2}", "quant2", within=3.0),
         "3.json": [1],
         "4.json": retrieval("{2}") | {"conditions": None},
-        "2-seed5/5.json": abx("{2}", "quant2", distance="identical, DTW"),
+        "2-seed5/5.json": abx("{2}", "quant2", distance="identical, DTW") | origin("{2}", model="5"),
         "2/6.json": words("{2}", "quant2"),
-        "2-seed5/6.json": words("{2}", "quant2", f1_threshold=0.4),
+        "2-seed5/6.json": words("{2}", "quant2", f1_threshold=0.4) | origin("{2}", "train", "5"),
     }
     with pytest.raises(InputError) as e:
         tables(files)
@@ -192,7 +202,7 @@ def test_noisy_copies_follow_their_split_from_clean_to_the_loudest(tmp_path):
         "2/retrieval/a.json": retrieval("{2}", 0.5, 0.7),
         "2/words/b.json": words("{2}", "quant2", "test.babble_0dB", above=3),
         "2/words/a.json": words("{2}", "quant2"),
-        "2-seed7/retrieval/a.json": retrieval("{2}"),
+        "2-seed7/retrieval/a.json": retrieval("{2}") | origin("{2}", model="7"),
         "baseline/abx.json": abx("raw log-mel", "logmel", "test.white_0dB"),
     }
     noise = noise_table(tmp_path, files, **{"2": 3})
@@ -218,3 +228,42 @@ def test_all_that_is_no_score_of_these_splits_is_named(tmp_path):
         noise_table(tmp_path, files)
     assert "c.json" not in str(e.value)
     assert not (tmp_path / "noise.csv").exists()
+
+
+def test_scores_of_another_model_never_share_a_row(tables, tmp_path):
+    """Of one lineage and seed, in another lineage's folder, under another seed, and of another split or no model."""
+    copied = retrieval("{2}", 0.3)
+    files = {
+        "2/retrieval/a.json": retrieval("{2}"),
+        "2/abx/test/quant2.json": abx("{2}", "quant2") | origin("{2}", model="other"),
+        "2-seed7/retrieval/a.json": copied,
+        "3/retrieval/a.json": copied,
+        "3/retrieval/b.json": retrieval("{3}") | {"lineage": "{2}"},
+        "2/abx/test/conv2.json": abx("{2}", "conv2") | origin("{2}", "train"),
+        "2/retrieval/b.json": {name: value for name, value in copied.items() if name != "origin"},
+        "baseline/retrieval/b.json": copied,
+    }
+    with pytest.raises(InputError) as e:
+        tables(files)
+    lines = str(e.value).splitlines()
+    for line, (name, fault) in zip(
+        lines,
+        [
+            ("2/abx/test/quant2.json", "is of the model other, and .*2/retrieval/a.json of"),
+            ("2-seed7/retrieval/a.json", "is of the same model as .*2/retrieval/a.json, of another lineage or seed"),
+            ("3/retrieval/a.json", r"is a score of the lineage \{2\}, in a folder of \{3\}"),
+            ("3/retrieval/b.json", r"is of the lineage \{3\}, not \{2\}"),
+            ("2/abx/test/conv2.json", "is of the split train, not test"),
+            ("2/retrieval/b.json", "is no score of this software"),
+            ("baseline/retrieval/b.json", r"is a score of the lineage \{2\}, in a folder of raw log-mel"),
+        ],
+        strict=True,
+    ):
+        assert re.search(f"{name}: {fault}", line), line
+    assert not (tmp_path / "out/scores.csv").exists()
+
+
+def test_a_lineage_of_one_seed_may_have_two_folders(tables):
+    files = {"2/retrieval/a.json": retrieval("{2}"), "2-seed3/retrieval/a.json": retrieval("{2}")}
+    scores, _ = tables(files, {"2": 3})
+    assert set(scores["seed"]) == {3}

@@ -179,7 +179,7 @@ def learnt(n, seed=0):
 
 
 def score(train, test, out, frame_time="published", **changes):
-    settings = config.Words(split="train", held_out_split="test", **changes)
+    settings = config.Words(split="test", held_out_split="test", **changes)
     return word_detection.score(train, test, LAYER, settings, out, frame_time=frame_time, lineage="{2}")
 
 

@@ -1,6 +1,5 @@
 """Figures of the registry from a folder of results: by function, and by the command that people and rules use."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from report.made_up import limit_best, summarize
+from report.made_up import copy_as_seed, limit_best, summarize
 from typer.testing import CliRunner
 
 from resdavenet_vq import config
@@ -38,7 +37,7 @@ def request(folder, lineages=(), **options):
 @pytest.fixture
 def of_seeds(folder):
     """The results, and those of another seed of one lineage."""
-    shutil.copytree(folder / "none-2", folder / "none-2-seed3")
+    copy_as_seed(folder, "none-2", 3)
     return folder
 
 

@@ -1,19 +1,21 @@
 """A small results folder as a run leaves it: audio, embeddings, codes, histories and ABX errors are made up."""
 
-import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 import soundfile
+from encoded import ORIGIN, relabelled
 from evaluation.made_up import maps_file
 from PIL import Image
 
 from resdavenet_vq import config
 from resdavenet_vq.corpus.manifest import Interval, Manifest, Utterance
 from resdavenet_vq.data.preparation import prepare
-from resdavenet_vq.encode.hdf5 import write_texts
+from resdavenet_vq.encode.codes import add_codes, create_codes
+from resdavenet_vq.encode.embeddings import Pairs, create_embeddings
 from resdavenet_vq.evaluation import retrieval_files, score_files, summary
 from resdavenet_vq.evaluation import words as word_detection
 from resdavenet_vq.files import read_json, write_csv, write_json
@@ -41,28 +43,25 @@ def utterances(folder, n):
     return rows
 
 
-def write_codes(path, rows, layers):
+def write_codes(path, rows, layers, origin=ORIGIN):
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(2)
-    with h5py.File(path, "w") as f:
-        f["manifest"] = np.array([json.dumps(u.to_dict()) for u in rows], dtype=h5py.string_dtype())
+    with create_codes(path, [u.id for u in rows], (u.to_dict() for u in rows), origin) as file:
         for layer, period in layers.items():
             lengths = [1 + int(soundfile.info(u.wav).frames / 16000 / period) for u in rows]
             codes = [np.repeat(rng.integers(0, 1024, length), 2)[:length] for length in lengths]
-            f[f"{layer}/codes"] = np.concatenate(codes).astype(np.int32)
-            f[f"{layer}/offsets"] = np.cumsum([0, *lengths])
-            f[f"{layer}/codebook"] = np.zeros((1024, 4), np.float32)
-            f[layer].attrs["frame_period"] = period
+            out = add_codes(file, layer, np.zeros((1024, 4), np.float32), np.array(lengths), period)
+            out.write_each(range(len(rows)), codes)
 
 
-def write_maps(path, rows, image_ids, index):
+def write_maps(path, rows, image_ids, index, origin=ORIGIN):
     """Of 3 rows and 2 columns, whose likeness grows with time at row 2, column 1 (from 0), and is 0 elsewhere."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lengths = [1 + int(soundfile.info(u.wav).frames / 16000 / 0.16) for u in rows]
     frames = [np.pad(np.arange(1, n + 1)[:, None], ((0, 0), (0, 3))) for n in lengths]
     cells = np.zeros((len(image_ids), 3, 2, 4))
     cells[:, 2, 1, 0] = 1
-    maps_file(path, cells, frames, index, [u.id for u in rows], image_ids)
+    maps_file(path, cells, frames, index, [u.id for u in rows], image_ids, origin=origin)
 
 
 def score_words(folder, layers, lineage):
@@ -80,6 +79,11 @@ def phone_errors():
         yield {"phone_ax": a, "phone_b": b} | errors
 
 
+def origin_of(number, lineage):
+    """Of the files of one model."""
+    return replace(ORIGIN, model=f"{number}" * 64, lineage=lineage)
+
+
 def build(results: Path, rows: list[Utterance]) -> None:
     """Writes everything that the report reads, for three lineages; the first has no quantizer."""
     rng = np.random.default_rng(3)
@@ -92,23 +96,24 @@ def build(results: Path, rows: list[Utterance]) -> None:
         embeddings = folder / "embeddings/test.h5"
         image = rng.standard_normal((len(image_ids), 16))
         embeddings.parent.mkdir(parents=True)
-        with h5py.File(embeddings, "w") as f:
-            f["image"], f["image_index"] = image, index
-            f["speech"] = image[index] + (3 - number) * 0.4 * rng.standard_normal((len(rows), 16))
-            write_texts(f, "ids", [u.id for u in rows])
-            write_texts(f, "image_ids", image_ids)
+        pairs = Pairs([u.id for u in rows], image_ids, index, image_branch=True)
+        origin = origin_of(number, lineage)
+        with create_embeddings(embeddings, pairs, 16, origin) as file:
+            file.image[:] = image
+            file.speech[:] = image[index] + (3 - number) * 0.4 * rng.standard_normal((len(rows), 16))
         score = folder / "retrieval/test.json"
         retrieval_files.score(embeddings, config.Retrieval(split="test"), score, lineage=lineage)
         write_history(folder / "model/history.csv", number, layers)
-        write_maps(folder / "maps/test.h5", rows, image_ids, index)
+        write_maps(folder / "maps/test.h5", rows, image_ids, index, origin)
         if layers:
-            write_codes(folder / "codes/test.h5", rows, layers)
+            write_codes(folder / "codes/test.h5", rows, layers, origin)
         score_words(folder, layers, lineage)
         for layer in ("conv2", *layers):
             errors = list(phone_errors())
             write_csv(folder / f"abx/test/{layer}.phones.csv", list(errors[0]), errors)
-            write_json(folder / f"abx/test/{layer}.json", abx(lineage, layer, 9 - number, layer in layers))
-    write_json(results / "baseline/abx/test/logmel.json", abx("raw log-mel", "logmel", 14, quantized=False))
+            write_json(folder / f"abx/test/{layer}.json", abx(origin, layer, 9 - number, layer in layers))
+    origin = replace(ORIGIN, model="", lineage="raw log-mel")
+    write_json(results / "baseline/abx/test/logmel.json", abx(origin, "logmel", 14, quantized=False))
     summarize(results)
 
 
@@ -132,6 +137,16 @@ def summarize(results: Path) -> None:
     summary.write_comparison(results / "scores.csv", results / "comparison.csv")
 
 
+def copy_as_seed(results, name, seed):
+    """A copy of a lineage's folder as that of another seed, with scores of another model."""
+    folder = shutil.copytree(results / name, results / f"{name}-seed{seed}")
+    for file in (*folder.glob("retrieval/*.json"), *folder.glob("abx/*/*.json"), *folder.glob("words/*/*/*.json")):
+        value = read_json(file)
+        write_json(file, value | {"origin": value["origin"] | {"model": f"{seed}" * 64}})
+    for path in folder.glob("*/*.h5"):
+        relabelled(path, model=f"{seed}" * 64)
+
+
 def limit_best(results, n):
     """Makes the mean F1 one of the best n words."""
     for file in results.glob("*/words/*/*/summary.json"):
@@ -146,10 +161,11 @@ def write_one_score(results, **score):
     summary.write_comparison(results / "scores.csv", results / "comparison.csv")
 
 
-def abx(lineage, layer, within, quantized):
+def abx(origin, layer, within, quantized):
     bitrate = {"plain": 412.4, "run_length": 310.2, "factored": 330.0, "segment": 250.0}
     return {
-        "lineage": lineage,
+        "lineage": origin.lineage,
+        "origin": origin.to_dict(),
         "layer": layer,
         "split": "test",
         "representation": "code vectors" if quantized else "log-mel",

@@ -112,7 +112,7 @@ def test_words_best_bounds_the_scatter_and_the_tables(folder, tmp_path):
 
 
 def test_a_lineage_of_several_seeds_is_named_with_them_and_has_its_spread(folder, tmp_path):
-    shutil.copytree(folder / "none-2", folder / "none-2-seed3")
+    made_up.copy_as_seed(folder, "none-2", 3)
     made_up.summarize(folder)
     out = write_small(folder, tmp_path / "report", ["none-2"])
     text = " ".join("".join(Reader((out / "index.html").read_text()).words).split())
@@ -122,7 +122,8 @@ def test_a_lineage_of_several_seeds_is_named_with_them_and_has_its_spread(folder
 def test_scores_under_noise_are_drawn_only_from_the_table_given(folder, tmp_path):
     clean, noisy = (folder / f"none-2/retrieval/test{kind}.json" for kind in ("", ".white_10dB"))
     score = json.loads(clean.read_text())
-    noisy.write_text(json.dumps(score | {"conditions": score["conditions"] | {"split": "test.white_10dB"}}))
+    split = {"split": "test.white_10dB"}
+    noisy.write_text(json.dumps(score | {"conditions": score["conditions"] | split, "origin": score["origin"] | split}))
     kinds = {"test": ("clean", None), "test.white_10dB": ("white", 10.0)}
     conditions = {name: {"of": "test", "kind": kind, "snr_db": snr_db} for name, (kind, snr_db) in kinds.items()}
     summarize_noise([clean, noisy], "spoken_scenes", conditions, {}, folder / "noise.csv")
@@ -237,7 +238,7 @@ def test_utterances_come_with_sound_image_spectrogram_and_codes(results, report)
         assert Image.open(report / u["image"]["file"]).size == (48, 32)
         for layer, (folder, name, period) in enumerate(made_up.LAYERS):
             with CodesFile(results / folder / "codes/test.h5", name) as file:
-                place = [json.loads(row)["id"] for row in file._manifest[:]].index(u["id"])
+                place = [row["id"] for row in file.manifest(0, len(file))].index(u["id"])
                 codes = file.codes(place, place + 1)[0]
             runs = u["codes"][str(layer)]
             lengths = np.round(np.diff(runs["edge"]) / period).astype(int)

@@ -1,7 +1,6 @@
 """What the explorer tells of codes and words is what a plain count over all utterances gives."""
 
 import base64
-import json
 from collections import Counter
 
 import numpy as np
@@ -28,7 +27,7 @@ def details(data, number):
 def utterances(results, folder, layer):
     """(id, words, phones, codes) of every utterance."""
     with CodesFile(results / folder / "codes/test.h5", layer) as file:
-        rows = [json.loads(row) for row in file._manifest[:]]
+        rows = [*file.manifest(0, len(file))]
         return [
             (r["id"], r["words"], r["phones"] or [], codes.tolist())
             for r, codes in zip(rows, file.codes(0, len(file)), strict=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from encoded import ORIGIN
 from workflow import planner
 
 from resdavenet_vq.encode.codes import add_codes, create_codes
@@ -42,7 +43,7 @@ def extended(tmp_path_factory):
     copy = tmp_path_factory.mktemp("extended")
     for name in ("resdavenet_vq", "rules", "profiles", "envs", "tests/workflow", "tests/evaluation"):
         shutil.copytree(REPO / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Snakefile", "config.yaml", "pyproject.toml"):
+    for name in ("Snakefile", "config.yaml", "pyproject.toml", "tests/encoded.py"):
         shutil.copy(REPO / name, copy / name)
     before = contents(copy)
     for name, where, code in steps():
@@ -94,7 +95,7 @@ def test_its_target_is_planned_and_its_command_scores(extended, tmp_path):
     (job,) = [job for job in planner.ask(copy, [plan])[0] if job["rule"] == "score_run_length"]
     codes = folder / job["input"][0]
     codes.parent.mkdir(parents=True)
-    with create_codes(codes, ["a"], [{}]) as file:
+    with create_codes(codes, ["a"], [{}], ORIGIN) as file:
         add_codes(file, "quant2", np.zeros((8, 4), np.float32), np.array([4]), 0.02).write(0, np.array([1, 1, 1, 2]))
     for made in (job["output"][0], job["log"][0]):
         (folder / made).parent.mkdir(parents=True)

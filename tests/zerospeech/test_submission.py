@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from encoded import ORIGIN
 
 from resdavenet_vq import config
 from resdavenet_vq.config import Submission
@@ -30,7 +31,7 @@ def utterances():
 
 def pack(tmp_path, utterances, layer="quant2", settings=SETTINGS, name="submission.zip", **options):
     out, rows = tmp_path / "out" / name, [*utterances.values()]
-    with create_features(tmp_path / "f.h5", [*utterances], np.ones(len(rows))) as file:
+    with create_features(tmp_path / "f.h5", [*utterances], np.ones(len(rows)), ORIGIN) as file:
         written = add_features(file, layer, rows[0].shape[1], np.array([*map(len, rows)]), 0.02)
         written.write_each(range(len(rows)), rows)
     submission.pack(tmp_path / "f.h5", layer, settings, out, lineage="{2}->{2,3}", **options)

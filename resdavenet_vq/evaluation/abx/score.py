@@ -75,6 +75,7 @@ def score(
     """
     segmented, distance = layer.startswith("segment"), "identical" if layer.startswith("onehot") else settings.distance
     with LayerFeatures(features, source(layer)) as frames:
+        frames.origin.check(features, lineage=lineage, split=split)
         tokens = read_items(items)
         validate(tokens, frames, settings)
         from resdavenet_vq.evaluation.abx import cells as abx_cells  # torch takes seconds, which bad input spares
@@ -94,6 +95,7 @@ def score(
         bits = asdict(bitrate.measure(units, durations)) if is_quantized(layer) else None
     result = {
         "lineage": lineage,
+        "origin": frames.origin.to_dict(),
         "layer": layer,
         "split": split,
         "representation": REPRESENTATIONS.get(layer.rstrip("12345"), f"what enters quant{layer[-1]}"),

@@ -1,27 +1,27 @@
 """Random features and items, and their scores by the package and by hand."""
 
 import json
+from dataclasses import replace
 
-import h5py
 import numpy as np
 import oracles.abx as oracle
+from encoded import ORIGIN
 
 from resdavenet_vq.config import AbxScoring
+from resdavenet_vq.encode.features import add_features, create_features
 from resdavenet_vq.evaluation.abx import score as abx
 
 ALL = AbxScoring(max_size_group=None, max_x_across=None)
 HEADER = "#file onset offset #phone prev-phone next-phone speaker\n"
 
 
-def write_features(path, layer, utterances, period, durations=None):
+def write_features(path, layer, utterances, period, durations=None, origin=None):
     """A features file of {id: (frames, width)}."""
-    with h5py.File(path, "w") as f:
-        f["ids"] = list(utterances)
-        f["durations"] = np.array(durations or [len(v) * period for v in utterances.values()], float)
-        group = f.create_group(layer)
-        group["vectors"] = np.concatenate(list(utterances.values())).astype(np.float32)
-        group["offsets"] = np.cumsum([0, *(len(v) for v in utterances.values())])
-        group.attrs["frame_period"] = period
+    vectors = [*utterances.values()]
+    seconds = np.array(durations or [len(v) * period for v in vectors], float)
+    with create_features(path, list(utterances), seconds, origin or replace(ORIGIN, split="split")) as file:
+        rows = add_features(file, layer, np.shape(vectors[0])[1], np.array([*map(len, vectors)]), period)
+        rows.write_each(range(len(vectors)), vectors)
     return path
 
 
