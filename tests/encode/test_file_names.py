@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+from encoded import ORIGIN
 from oracles.data import utterance
 from typer.testing import CliRunner
 
@@ -20,14 +21,14 @@ from resdavenet_vq.zerospeech.submission import pack
 
 
 def codes_of(folder, ids):
-    with create_codes(folder / "dev.h5", ids, [utterance(name).to_dict() for name in ids]) as file:
+    with create_codes(folder / "dev.h5", ids, [utterance(name).to_dict() for name in ids], ORIGIN) as file:
         out = add_codes(file, "quant2", np.eye(3, dtype=np.float32), np.full(len(ids), 2), 0.02)
         out.write_each(range(len(ids)), [[0, 1]] * len(ids))
     return folder / "dev.h5"
 
 
 def features_of(folder, ids):
-    with create_features(folder / "f.h5", ids, np.ones(len(ids))) as file:
+    with create_features(folder / "f.h5", ids, np.ones(len(ids)), ORIGIN) as file:
         out = add_features(file, "conv2", 3, np.full(len(ids), 2), 0.02)
         out.write_each(range(len(ids)), [np.eye(2, 3, dtype=np.float32)] * len(ids))
     return folder / "f.h5"
