@@ -23,6 +23,9 @@ STALLED_SECONDS = 300.0
 """Time after which a data worker that leaves the next batch unread has stalled: far more than a slow disk takes, and
 less than the time that other processes of the training wait for this one."""
 
+TICKS = 30
+"""In how many parts that time passes: one that is suspended as a whole, by Ctrl-Z or a scheduler, counts as one part."""
+
 
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong
     """The training was stopped and its state saved; the text is the name of the signal."""
@@ -102,14 +105,17 @@ def _watched[T](iterator: Iterator[T], workers: Sequence[BaseProcess]) -> Genera
     """
     stalled = threading.Event()
 
-    def kill() -> None:
+    def kill_unless(arrived: threading.Event) -> None:
+        if any(arrived.wait(STALLED_SECONDS / TICKS) for _ in range(TICKS)):
+            return
         stalled.set()
         for worker in workers:
             worker.kill()
 
     while True:
-        timer = threading.Timer(STALLED_SECONDS, kill)
-        timer.start()
+        arrived = threading.Event()
+        watch = threading.Thread(target=kill_unless, args=(arrived,), daemon=True)
+        watch.start()
         try:
             item = next(iterator)
         except StopIteration:
@@ -119,6 +125,6 @@ def _watched[T](iterator: Iterator[T], workers: Sequence[BaseProcess]) -> Genera
                 raise RuntimeError(f"DataLoader worker has stalled for {STALLED_SECONDS:.0f} s") from e
             raise
         finally:
-            timer.cancel()
-            timer.join()  # workers of the validation are forked: no thread is left over then
+            arrived.set()
+            watch.join()  # workers of the validation are forked: no thread is left over then
         yield item

@@ -1,10 +1,13 @@
 """Which signals end a training at once, and which after the step at hand."""
 
+import os
 import signal
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from resdavenet_vq.training import interruption as module
 from resdavenet_vq.training.interruption import SAME, SIGNALS, Interrupted, Interruption
 
 
@@ -41,3 +44,22 @@ def test_a_second_interrupt_of_a_person_is_obeyed_at_once(monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         assert interruption.signal == "SIGINT"
+
+
+def test_a_suspended_process_has_not_stalled(monkeypatch):
+    """By Ctrl-Z, or by a scheduler that lets another job go first: it stops for longer than a worker may take."""
+    monkeypatch.setattr(module, "STALLED_SECONDS", 0.6)
+    killed = []
+
+    def items():
+        os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(0.1)  # whoever counts the time has noticed now
+        yield 1
+
+    if (pid := os.fork()) == 0:
+        list(module._watched(items(), [SimpleNamespace(kill=lambda: killed.append(1))]))
+        os._exit(len(killed))
+    assert os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1])
+    time.sleep(1.2)
+    os.kill(pid, signal.SIGCONT)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
