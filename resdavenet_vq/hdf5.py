@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,12 +133,17 @@ class GuardedFile:
                 raise self.error(f"{name} of {group} is {number}")
             return number
 
-    def lengths(self, offset: int, n: int) -> np.ndarray:
-        """The lengths (n,) of items of variable length whose descriptions begin at a place in the file."""
-        content = os.pread(self._descriptor, n * _ITEM_BYTES, offset)
-        if len(content) < n * _ITEM_BYTES:
-            raise self.error("was truncated while it was open")
-        return np.frombuffer(content, "<u4")[:: _ITEM_BYTES // 4].astype(np.int64)
+    def pread(self, offset: int, size: int) -> bytes:
+        """Some bytes of the file."""
+        content = os.pread(self._descriptor, size, offset) if 0 <= offset <= self.size - size else b""
+        if len(content) < size or size < 0:
+            raise self.error("is damaged (a place is not in the file)")
+        return content
+
+    @property
+    def user_block(self) -> int:
+        """Bytes before HDF5's own part, from which it counts."""
+        return int(self._file.userblock_size)
 
     def _object(self, name: str) -> Any:
         """What has a path in the file, by hard links alone."""
@@ -215,30 +221,62 @@ class Numbers:
 
 
 class Items:
-    """A dataset of items of variable length."""
+    """A dataset of items of variable length.
+
+    They lie in heaps, which are read here and not by HDF5: it allocates forged lengths, and some forged heaps it reads
+    for ever. A heap is `GCOL`, a version (4 bytes in all), its size (8), and objects: number (2), count (2), zeros (4),
+    size (8), and the bytes, up to a multiple of 8.
+    """
 
     def __init__(self, file: GuardedFile, name: str, dataset: h5py.Dataset) -> None:
-        self._file, self._name, self._dataset = file, name, dataset
+        self._file, self._name, self._n = file, name, len(dataset)
         self._offset = _offset(dataset)
+        self._heap: tuple[int, dict[int, bytes]] = -1, {}
 
     def __len__(self) -> int:
-        return len(self._dataset)
+        return self._n
 
     def texts(self, start: int = 0, stop: int | None = None) -> list[str]:
         """The texts of items start ... stop - 1, by default of all."""
         stop = len(self) if stop is None else min(stop, len(self))
-        if stop <= start:
-            return []
-        with faults_of(self._file.path, self._file.remedy):  # HDF5 would allocate forged lengths
-            lengths = self._file.lengths(self._offset + start * _ITEM_BYTES, stop - start)
-            if lengths.sum() > self._file.size:
-                raise self._file.error(f"{self._name} declares {lengths.sum()} bytes that the file does not have")
-            return [text.decode() for text in self._dataset[start:stop]]
+        with faults_of(self._file.path, self._file.remedy):
+            return [content.decode() for content in self._contents(start, max(start, stop), self._file.size)]
 
     def content(self, i: int, most: int) -> bytes:
         """The bytes of an item. Raises InputError if it has more than `most`."""
         with faults_of(self._file.path, self._file.remedy):
-            (length,) = self._file.lengths(self._offset + i * _ITEM_BYTES, 1).tolist()
-            if length > most:
-                raise self._file.error(f"row {i} of {self._name} has {length} bytes, more than {most}")
-            return bytes(self._dataset[i].tobytes()) if length else b""
+            return self._contents(i, i + 1, most)[0]
+
+    def _contents(self, start: int, stop: int, most: int) -> list[bytes]:
+        """The bytes of items, of which there are no more than `most`."""
+        places = self._file.pread(self._offset + start * _ITEM_BYTES, (stop - start) * _ITEM_BYTES)
+        items = list(struct.iter_unpack("<IQI", places))
+        if (total := sum(length for length, *_ in items)) > most:
+            where = f"row {start}" if stop - start == 1 else f"rows {start} to {stop - 1}"
+            raise self._file.error(f"{where} of {self._name} has {total} bytes, more than {most}")
+        contents = []
+        for length, address, number in items:
+            content = self._read_heap(address)[number] if length else b""
+            if len(content) != length:
+                raise self._file.error(f"is damaged (an item of {self._name} has another length)")
+            contents.append(content)
+        return contents
+
+    def _read_heap(self, address: int) -> dict[int, bytes]:
+        """The objects of the heap at an address, by number; the latest heap is kept, as items follow each other."""
+        if self._heap[0] != address:
+            place = self._file.user_block + address
+            signature, size = struct.unpack("<8sQ", self._file.pread(place, 16))
+            if signature != b"GCOL\1\0\0\0":
+                raise self._file.error(f"is damaged (there is no heap of {self._name})")
+            heap, at, objects = self._file.pread(place, size), 16, dict[int, bytes]()
+            while at + 16 <= size:
+                number, _, _, length = struct.unpack_from("<HHIQ", heap, at)
+                if not number:  # the rest is free
+                    break
+                if length > size - at - 16:
+                    raise self._file.error(f"is damaged (a heap of {self._name})")
+                objects[number] = heap[at + 16 : at + 16 + length]
+                at += 16 + -(-length // 8) * 8
+            self._heap = address, objects
+        return self._heap[1]
