@@ -18,10 +18,10 @@ from PIL import Image
 
 from resdavenet_vq import config
 from resdavenet_vq.corpus.manifest import Utterance
+from resdavenet_vq.data import loader
 from resdavenet_vq.data.store_writer import StoreWriter
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import Lineage
-from resdavenet_vq.training import interruption
 from resdavenet_vq.training import train as module
 from resdavenet_vq.training.state import State
 
@@ -101,7 +101,7 @@ def train(folder, name="a", *, lineage="{2,3}", checkpoint_seconds=0.0, patience
     `patience`, in seconds, is for data workers and for other processes of the training.
     """
     module.CHECKPOINT_SECONDS = checkpoint_seconds
-    module.distributed.TIMEOUT, interruption.STALLED_SECONDS = timedelta(seconds=patience), patience
+    module.distributed.TIMEOUT, loader.STALLED_SECONDS = timedelta(seconds=patience), patience
     defaults = {"model": MODEL, "recipe": config.Recipe(), "parent": None, "code": ""}
     arguments = {key: options.pop(key, default) for key, default in defaults.items()}
     module.train(

@@ -8,8 +8,7 @@ together are the global batch.
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import batched
 from typing import Literal, NamedTuple
@@ -18,14 +17,14 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from resdavenet_vq.config import ImageModel
 from resdavenet_vq.data import images
 from resdavenet_vq.data.features import N_MELS
+from resdavenet_vq.data.loader import load
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.processes import check_temporary_folder, end_with_parent
 
 _FRAMES = 16  # batches are padded to a multiple: the audio network halves time four times
 
@@ -72,7 +71,7 @@ def training_batches(
         raise InputError(f"{store.path}: has no utterance with an image to train on")
     dataset = _TrainingBatches(store, image, pairs, batch_size, pad_to, pad_value, seed, rank, world)
     steps = range((epoch - 1) * dataset.steps + start_step, (last_epoch or epoch) * dataset.steps)
-    return _load(dataset, steps, workers)
+    return load(dataset, steps, workers)
 
 
 def evaluation_images(
@@ -80,7 +79,7 @@ def evaluation_images(
 ) -> Iterable[tuple[Tensor, np.ndarray]]:
     """Every image of the store once, in order: center crops (b, 3, crop, crop) uint8 and image numbers (b,) int64."""
     batches = [np.array(numbers) for numbers in batched(range(len(store.image_ids)), batch_size)]
-    return _load(_EvaluationImages(store, image, batches), range(len(batches)), workers)
+    return load(_EvaluationImages(store, image, batches), range(len(batches)), workers)
 
 
 def equal_length_batches(
@@ -98,11 +97,6 @@ def equal_length_batches(
             numbers = group[start : start + size]
             logmel = np.stack([store.logmel(int(number)) for number in numbers])
             yield torch.from_numpy(logmel.astype(np.float32)).transpose(1, 2).contiguous(), numbers
-
-
-def without_traceback(error: InputError) -> InputError:
-    """The error of a data worker without that worker's traceback, which is part of the error's text."""
-    return InputError(str(error).rpartition("InputError: ")[2].strip())
 
 
 @dataclass
@@ -163,28 +157,3 @@ def _decode(store: Store, number: int) -> Image.Image:
         return images.decode(data)
     except InputError as e:
         raise InputError(f"{store.path}: image {store.image_ids[number]} {e}; prepare the split again") from None
-
-
-def _load[T](dataset: Dataset[T], steps: Sequence[int], workers: int) -> Iterable[T]:
-    """The dataset's items, in order, read ahead by worker processes. The global random state does not change."""
-    if workers:
-        check_temporary_folder()
-    return DataLoader(
-        dataset,
-        batch_size=None,
-        sampler=steps,
-        num_workers=workers,
-        collate_fn=_unchanged,
-        worker_init_fn=_begin,
-        pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(),
-        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # copies nothing
-    )
-
-
-def _begin(number: int) -> None:  # noqa: ARG001 - the worker's
-    end_with_parent()
-
-
-def _unchanged[T](item: T) -> T:
-    return item

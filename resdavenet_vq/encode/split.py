@@ -6,9 +6,10 @@ one length for all, `recipe.context: padded`), so that no result depends on batc
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ import numpy as np
 import torch
 
 from resdavenet_vq.config import UNCUT, Recipe
-from resdavenet_vq.data.dataset import equal_length_batches, evaluation_images, without_traceback
+from resdavenet_vq.data.dataset import equal_length_batches, evaluation_images
 from resdavenet_vq.data.features import FRAME_PERIOD, HOP_LENGTH, N_MELS, PAD_VALUE, SAMPLE_RATE
+from resdavenet_vq.data.loader import has_lost_worker, shielded
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import add_codes, create_codes
 from resdavenet_vq.encode.embeddings import EmbeddingsToFill, Pairs, create_embeddings
@@ -58,8 +60,7 @@ class _Files:
     def write(self, output: AudioOutput, numbers: Sequence[int]) -> None:
         """Writes the model's output for utterances of equal length, given by their numbers."""
         if self.embeddings:
-            for i, vector in zip(numbers, DualEncoder.embed_speech(output).cpu().numpy(), strict=True):
-                self.embeddings.speech[i] = vector
+            self.embeddings.write_speech(numbers, DualEncoder.embed_speech(output).cpu().numpy())
         if self.maps:
             frames = output.frames.float()[:, :, : output.n_frames[0]]
             self.maps.frames.write_each(numbers, frames.transpose(1, 2).cpu().numpy())
@@ -73,8 +74,7 @@ class _Files:
     def write_images(self, image_maps: torch.Tensor, numbers: Sequence[int]) -> None:
         """Writes the maps (b, D, H, W) of images, given by their numbers."""
         if self.embeddings:
-            for j, vector in zip(numbers, DualEncoder.embed_image(image_maps).cpu().numpy(), strict=True):
-                self.embeddings.image[j] = vector
+            self.embeddings.write_images(numbers, DualEncoder.embed_image(image_maps).cpu().numpy())
         if self.maps:
             for j, cells in zip(numbers, image_maps.float().permute(0, 2, 3, 1).cpu().numpy(), strict=True):
                 self.maps.write_cells(j, cells)
@@ -179,13 +179,17 @@ def _encode_speech(
 
 def _encode_images(network: DualEncoder, data: Store, files: _Files) -> None:
     workers = min(8, len(os.sched_getaffinity(0)) - 1)
-    batches = evaluation_images(data, network.settings.image, IMAGES_AT_ONCE, workers)
+    images = evaluation_images(data, network.settings.image, IMAGES_AT_ONCE, workers)
+    label, total = f"encode images of {data.path.stem}", math.ceil(len(data.image_ids) / IMAGES_AT_ONCE)
     try:
-        for pixels, numbers in track(batches, f"encode images of {data.path.stem}", unit="batches"):
-            image_maps = network.image(pixels.to(next(network.parameters()).device))
-            files.write_images(image_maps, np.asarray(numbers).tolist())
-    except InputError as e:
-        raise without_traceback(e) from None
+        with closing(shielded(images)) as batches:
+            for pixels, numbers in track(batches, label, total, "batches"):
+                image_maps = network.image(pixels.to(next(network.parameters()).device))
+                files.write_images(image_maps, np.asarray(numbers).tolist())
+    except RuntimeError as e:
+        if not has_lost_worker(e):
+            raise
+        raise InputError(f"{data.path}: a data worker died or stalled ({e}); run the same command again") from e
 
 
 def _batches(data: Store, n: int, frames_at_once: int, recipe: Recipe) -> Iterator[tuple[torch.Tensor, list[int]]]:

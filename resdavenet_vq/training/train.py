@@ -22,14 +22,15 @@ from torch.utils.tensorboard import SummaryWriter
 from resdavenet_vq import config
 from resdavenet_vq.data.dataset import Batch, training_batches
 from resdavenet_vq.data.features import PAD_VALUE
+from resdavenet_vq.data.loader import has_lost_worker, shielded
 from resdavenet_vq.data.store import Store
-from resdavenet_vq.errors import InputError
+from resdavenet_vq.errors import InputError, printable
 from resdavenet_vq.files import check_outputs, lock, sha256, together, write_csv, writing
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.model import checkpoint, pretrained
 from resdavenet_vq.progress import track
 from resdavenet_vq.training import codebooks, compute, distributed, step
-from resdavenet_vq.training.interruption import Interrupted, Interruption, shielded
+from resdavenet_vq.training.interruption import Interrupted, Interruption
 from resdavenet_vq.training.state import Run, State
 from resdavenet_vq.training.validation import recalls
 
@@ -122,7 +123,7 @@ def train(
             _save(run, folder)
             raise InputError(f"{lineage}: stopped by {e} at {run.position}; {_RESUME}") from None
         except RuntimeError as e:
-            if "DataLoader worker" not in str(e):
+            if not has_lost_worker(e):
                 raise
             raise InputError(f"{lineage}: a data worker died or stalled at {run.position} ({e}); {_RESUME}") from e
         if distributed.is_first():
@@ -249,4 +250,4 @@ def _n_pairs(store: Store) -> int:
 
 
 def _log(*lines: str) -> None:
-    print(*lines, sep="\n", file=sys.stderr, flush=True)
+    print(*map(printable, lines), sep="\n", file=sys.stderr, flush=True)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from resdavenet_vq.data.dataset import equal_length_batches, evaluation_images
+from resdavenet_vq.data.loader import shielded
 from resdavenet_vq.evaluation.retrieval import evaluate
-from resdavenet_vq.training.interruption import shielded
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,11 +16,11 @@ from oracles.data import IMAGE, all_batches, assert_same_batches, assert_same_st
 
 from resdavenet_vq.corpus.manifest import Manifest, Refusal
 from resdavenet_vq.data.dataset import training_batches
+from resdavenet_vq.data.loader import shielded
 from resdavenet_vq.data.release_2020 import MAX_IMAGE_BYTES
 from resdavenet_vq.data.store import Store, verify
 from resdavenet_vq.data.store_format import HEADER_LENGTH, Header
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.training.interruption import shielded
 
 READERS = ("store", "files", "release_2020")
 OUTSIDE = ("files", "release_2020")

@@ -1,7 +1,10 @@
 """What `encode` writes: against the model itself, the release's dump, and itself with other batches."""
 
 import json
+import multiprocessing
 import os
+import signal
+import time
 from functools import partial
 from pathlib import Path
 from unittest import mock
@@ -17,7 +20,7 @@ from PIL import Image
 
 from resdavenet_vq.config import UNCUT, Recipe
 from resdavenet_vq.corpus.manifest import Manifest, Utterance
-from resdavenet_vq.data import images
+from resdavenet_vq.data import images, loader
 from resdavenet_vq.data.dataset import evaluation_images
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.features import LayerFeatures
@@ -201,15 +204,64 @@ def test_a_limit_takes_the_first_utterances_and_reads_no_others(run, encoded, tm
         assert recipe == PADDED or all(few[name].tolist() == expected[name].tolist() for name in few)
 
 
+@pytest.fixture
+def one_worker(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+
+
+@pytest.mark.usefixtures("one_worker")
 def test_an_image_that_is_refused_is_named_in_one_line(run, tmp_path, monkeypatch):
     def refuse(_):
         raise InputError("cannot be decoded")
 
     monkeypatch.setattr(images, "decode", refuse)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})  # one worker
     with pytest.raises(InputError, match=r"^\S+split\.h5: image i0\.jpg cannot be decoded; prepare the split again$"):
         run(embeddings=tmp_path / "e.h5", maps=tmp_path / "m.h5")
     assert list(tmp_path.iterdir()) == []
+
+
+def in_worker(monkeypatch, act):
+    """Does something in the worker that decodes the first image."""
+
+    def decode(data, original=images.decode):
+        if multiprocessing.parent_process() is not None:
+            act()
+        return original(data)
+
+    monkeypatch.setattr(images, "decode", decode)
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork")
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [(signal.SIGSTOP, "DataLoader worker has stalled for 1 s"), (signal.SIGKILL, "DataLoader worker ")],
+)
+@pytest.mark.usefixtures("one_worker")
+def test_a_lost_worker_is_told_and_ends(run, tmp_path, monkeypatch, number, message):
+    monkeypatch.setattr(loader, "STALLED_SECONDS", 1.0)
+    pids = multiprocessing.get_context("fork").SimpleQueue()
+    in_worker(monkeypatch, lambda: (pids.put(os.getpid()), os.kill(os.getpid(), number)))
+    start = time.monotonic()
+    with pytest.raises(InputError, match=rf"split\.h5: a data worker died or stalled \({message}.*same command again"):
+        run(embeddings=tmp_path / "e.h5")
+    assert time.monotonic() - start < 5
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids.get(), 0)
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork")
+@pytest.mark.usefixtures("one_worker")
+def test_a_damaged_image_ends_the_command_at_once(folder, tmp_path):
+    """Also its workers, which a command would wait for when it ends."""
+    data = bytearray((folder / "split.h5").read_bytes())
+    data[data.index(b"JFIF") + 300] ^= 1
+    (tmp_path / "split.h5").write_bytes(data)
+    start = time.monotonic()
+    with pytest.raises(InputError, match=r"^\S+split\.h5: .*image.*prepare the split again$") as error:
+        encode(folder / "model", tmp_path / "split.h5", embeddings=tmp_path / "e.h5")
+    assert multiprocessing.active_children() == [], error
+    assert time.monotonic() - start < 2
 
 
 def test_layers_after_the_last_written_one_are_not_computed(run, tmp_path):

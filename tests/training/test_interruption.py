@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from resdavenet_vq.training import interruption as module
+from resdavenet_vq.data import loader
 from resdavenet_vq.training.interruption import SAME, SIGNALS, Interrupted, Interruption
 
 
@@ -48,7 +48,7 @@ def test_a_second_interrupt_of_a_person_is_obeyed_at_once(monkeypatch):
 
 def test_a_suspended_process_has_not_stalled(monkeypatch):
     """By Ctrl-Z, or by a scheduler that lets another job go first: it stops for longer than a worker may take."""
-    monkeypatch.setattr(module, "STALLED_SECONDS", 0.6)
+    monkeypatch.setattr(loader, "STALLED_SECONDS", 0.6)
     killed = []
 
     def items():
@@ -57,7 +57,7 @@ def test_a_suspended_process_has_not_stalled(monkeypatch):
         yield 1
 
     if (pid := os.fork()) == 0:
-        list(module._watched(items(), [SimpleNamespace(kill=lambda: killed.append(1))]))
+        list(loader._watched(items(), [SimpleNamespace(kill=lambda: killed.append(1))]))
         os._exit(len(killed))
     assert os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1])
     time.sleep(1.2)
