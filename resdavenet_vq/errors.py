@@ -25,9 +25,16 @@ class InputError(Exception):
 def printable(text: str, keep: str = "") -> str:
     r"""The text with control characters, but those in `keep`, escaped as Python does, like `\x1b` and `\n`.
 
+    Bytes of a file's name that are not UTF-8 are written as `\xff`.
     So text from a corpus cannot begin a line of its own, hide what stands before it, or command the terminal.
     """
-    return _CONTROLS.sub(lambda match: match[0] if match[0] in keep else ascii(match[0])[1:-1], text)
+    return _CONTROLS.sub(lambda match: match[0] if match[0] in keep else _escaped(match[0]), text)
+
+
+def _escaped(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # what Python makes of such a byte
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return ascii(character)[1:-1]
 
 
 def shortened(text: str, limit: int = LONGEST_FAULT) -> str:

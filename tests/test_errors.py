@@ -1,5 +1,6 @@
 """Texts that come from files neither command the terminal nor fill it."""
 
+import os
 import unicodedata
 
 import pytest
@@ -26,6 +27,7 @@ def test_what_is_printable_is_one_line_that_can_be_written(text):
 
 def test_ordinary_text_stays():
     assert printable("Ünïcödé, ‘quotes’ 山 שלום\t", keep="\t") == "Ünïcödé, ‘quotes’ 山 שלום\t"
+    assert printable(os.fsdecode(b"a\xff.wav")) == r"a\xff.wav"
     assert printable(HOSTILE) == (r"\x1b[2J\r\x9b31m\u202e\u2066\u2028\x85\nrow 7 (u): forged\ud800")
 
 

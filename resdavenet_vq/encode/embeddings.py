@@ -6,15 +6,15 @@ where a caption has no image; the attribute `image_branch` is false for a model 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import h5py
 import numpy as np
 
-from resdavenet_vq.encode.hdf5 import EncodedFile, create, write_texts
+from resdavenet_vq.encode.hdf5 import EncodedFile, check_written, create, write_texts
 from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.hdf5 import GuardedFile
 
@@ -51,11 +51,26 @@ class Pairs(NamedTuple):
         return bool(((index >= -1) & (index < len(self.image_ids))).all())
 
 
-class EmbeddingsToFill(NamedTuple):
-    """Datasets of an embeddings file, to be filled row by row: `image[j] = vector`."""
+class EmbeddingsToFill:
+    """An embeddings file that is being written."""
 
-    speech: Any
-    image: Any
+    def __init__(self, file: h5py.File, pairs: Pairs, width: int) -> None:
+        self._speech = file.create_dataset("speech", (len(pairs.ids), width), np.float32)
+        self._image = file.create_dataset("image", (len(pairs.image_ids), width), np.float32)
+
+    def write_speech(self, numbers: Sequence[int], vectors: np.ndarray) -> None:
+        """Writes the vectors (b, D) of some captions, given by their numbers."""
+        _write_each(self._speech, numbers, vectors)
+
+    def write_images(self, numbers: Sequence[int], vectors: np.ndarray) -> None:
+        """Writes the vectors (b, D) of some images, given by their numbers."""
+        _write_each(self._image, numbers, vectors)
+
+
+def _write_each(dataset: h5py.Dataset, numbers: Sequence[int], vectors: np.ndarray) -> None:
+    for number, vector in zip(numbers, vectors, strict=True):
+        dataset[number] = vector
+    check_written(dataset)
 
 
 @contextmanager
@@ -63,10 +78,7 @@ def create_embeddings(path: Path, pairs: Pairs, width: int, origin: Origin) -> I
     """A new embeddings file with vectors of `width` values."""
     with create(path, EmbeddingsFile.kind, origin) as file:
         pairs.write(file)
-        yield EmbeddingsToFill(
-            file.create_dataset("speech", (len(pairs.ids), width), np.float32),
-            file.create_dataset("image", (len(pairs.image_ids), width), np.float32),
-        )
+        yield EmbeddingsToFill(file, pairs, width)
 
 
 class EmbeddingsFile(EncodedFile):

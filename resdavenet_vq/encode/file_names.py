@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from resdavenet_vq.errors import InputError, listed
+from resdavenet_vq.errors import InputError, listed, printable
 from resdavenet_vq.files import writing
 
 LONGEST = 255
@@ -18,7 +18,7 @@ def check_ids(ids: Iterable[str], source: Path, suffix: str) -> None:
 
     An id has `/` between folders; `suffix` is what the name of the file ends with.
     """
-    faults = [f"{fault}: {printable(name)[:200]}" for name in ids if (fault := _fault(name, suffix))]
+    faults = [f"{fault}: {name}" for name in ids if (fault := _fault(name, suffix))]
     if faults:
         raise InputError(f"{source}: ids that cannot be names of files; encode with other ids\n{listed(faults)}")
 
@@ -43,14 +43,8 @@ def new_file(folder: Path, name: str) -> Path:
 
 def check_utf8(files: Iterable[Path]) -> None:
     """Raises InputError naming the files whose names are not UTF-8: neither HDF5 nor JSON can hold them."""
-    if faults := [printable(str(file)) for file in files if not _is_utf8(str(file))]:
+    if faults := [str(file) for file in files if not _is_utf8(str(file))]:
         raise InputError(f"names of files that are not UTF-8; rename them\n{listed(faults)}")
-
-
-def printable(name: str) -> str:
-    r"""A name whose control characters and bytes that are not UTF-8 are written as `\xff`."""
-    text = name.encode("utf-8", "surrogateescape" if _is_bytes(name) else "backslashreplace")
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text.decode("utf-8", "backslashreplace"))
 
 
 def _fault(name: str, suffix: str) -> str:
@@ -71,8 +65,3 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _is_bytes(text: str) -> bool:
-    """Whether all surrogates in a text stand for bytes, as in names of files."""
-    return not any("\ud800" <= c <= "\udfff" and not "\udc80" <= c <= "\udcff" for c in text)

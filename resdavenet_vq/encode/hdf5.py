@@ -172,7 +172,7 @@ def offsets_divide(offsets: np.ndarray, n_rows: int, n_utterances: int) -> bool:
 
 
 class _Bytes(io.FileIO):
-    """A file whose first failure to write is kept as `error`, to be raised at the end.
+    """A file whose first failure to write is kept as `error`, for `check_written`.
 
     HDF5 would fail again, with lines of its own on standard error, at every object that is freed.
     """
@@ -191,6 +191,19 @@ class _Bytes(io.FileIO):
         return len(view)
 
 
+_outputs: dict[h5py.File, _Bytes] = {}
+"""What is behind each file that this process writes."""
+
+
+def check_written(part: h5py.Group | h5py.Dataset) -> None:
+    """Raises the OSError of the first write to the file of this group or dataset that failed.
+
+    Called after each batch, so that a full disk is told soon and not when all is encoded.
+    """
+    if error := _outputs[part.file].error:
+        raise error
+
+
 @contextmanager
 def create(path: Path, kind: str, origin: Origin) -> Iterator[h5py.File]:
     """A new HDF5 file with a header; it and its digest, `path`.sha256, appear when the block ends well."""
@@ -198,7 +211,11 @@ def create(path: Path, kind: str, origin: Origin) -> Iterator[h5py.File]:
         with atomic_write(path) as tmp:
             with _Bytes(tmp, "w+b") as out:
                 with h5py.File(out, "w", userblock_size=HEADER_LENGTH) as file:
-                    yield file
+                    _outputs[file] = out
+                    try:
+                        yield file
+                    finally:
+                        del _outputs[file]
                 if out.error:
                     raise out.error
             write_header(tmp, kind, origin)
@@ -229,6 +246,7 @@ class Rows:
         first = self._offsets[i] + start
         assert first + len(rows) <= self._offsets[i + 1], "rows reach into the next utterance"
         self._rows[first : first + len(rows)] = rows
+        check_written(self._rows)
 
     def write_each(self, numbers: Sequence[int], rows: Iterable[np.ndarray]) -> None:
         """Writes all rows of some utterances, given by their numbers."""

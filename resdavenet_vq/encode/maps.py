@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from resdavenet_vq.encode.embeddings import Pairs
-from resdavenet_vq.encode.hdf5 import EncodedFile, Rows, create, offsets_divide
+from resdavenet_vq.encode.hdf5 import EncodedFile, Rows, check_written, create, offsets_divide
 from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.hdf5 import GuardedFile
@@ -31,6 +31,7 @@ class MapsToFill:
     def write_cells(self, j: int, cells: np.ndarray) -> None:
         """Writes the cells (H, W, D) of image number j; all images have the same shape."""
         self._file.require_dataset("cells", (self._n_images, *cells.shape), np.float32)[j] = cells
+        check_written(self._file)
 
 
 @contextmanager

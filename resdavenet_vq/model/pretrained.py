@@ -11,7 +11,7 @@ from torchvision.models import ResNet50_Weights
 
 from resdavenet_vq import download
 from resdavenet_vq.config import IMAGENET, RANDOM
-from resdavenet_vq.errors import InputError
+from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.files import sha256
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.image import ImageEncoder
@@ -51,7 +51,7 @@ def load_trunk(model: DualEncoder) -> None:
     faults = checkpoint.differences(expected, state)
     faults += [f"{name}: not finite" for name, x in state.items() if not torch.isfinite(x).all()]
     if faults:
-        raise InputError(f"{file}: not the weights of a {image.architecture}:\n" + "\n".join(faults))
+        raise InputError(f"{file}: not the weights of a {image.architecture}:\n{listed(faults)}")
     model.image.trunk.load_state_dict(state)
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from resdavenet_vq.config import IMAGENET, RANDOM, AudioModel, ImageModel, Model, QuantizerModel
-from resdavenet_vq.errors import InputError
+from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.files import together, write_csv
 from resdavenet_vq.lineage import N_POSITIONS, Lineage
 from resdavenet_vq.model import checkpoint
@@ -140,7 +140,7 @@ def _renamed(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], which:
     for pattern, replacement in _NAMES:
         released_names = {name: re.sub(pattern, replacement, theirs) for name, theirs in released_names.items()}
     if faults := checkpoint.differences({released_names[name]: x for name, x in expected.items()}, state):
-        raise InputError(f"the weights of the {which} model have faults:\n" + "\n".join(faults))
+        raise InputError(f"the weights of the {which} model have faults:\n{listed(faults)}")
     return {name: state[released_names[name]] for name in expected}
 
 
@@ -185,7 +185,7 @@ def _model(
     with torch.random.fork_rng(devices=[]):
         model = DualEncoder(settings, tuple(shape.sizes), image_branch=image_branch)
     if faults := checkpoint.differences(model.state_dict(), state):
-        raise InputError("the image and the audio model do not fit together:\n" + "\n".join(faults))
+        raise InputError(f"the image and the audio model do not fit together:\n{listed(faults)}")
     model.load_state_dict(state)
     return model
 
@@ -209,7 +209,7 @@ def _check_agreement(arguments: Mapping[str, Any], shape: _Shape, lineage: str |
     if lineage is not None and Lineage.parse(lineage).quantizers != on:
         faults.append(f"{AUDIO}: has the quantizers {on}, but this archive's model is {lineage}")
     if faults:
-        raise InputError("\n".join(faults))
+        raise InputError(listed(faults))
 
 
 def _check_lineage(lineage: Lineage, archive_lineage: str | None, arguments: Mapping[str, Any], shape: _Shape) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, Self, cast
 
 from resdavenet_vq.archive import fault, open_zip
+from resdavenet_vq.errors import printable, shortened
 
 MOST_BYTES = 1 << 37
 """Of all files together, unpacked: 128 GiB, several times the largest challenge."""
@@ -26,6 +27,9 @@ MOST_FILES = 1 << 17
 """Of all folders together: the largest challenge has about half of it."""
 
 BUFFER = 1 << 18
+
+LONGEST_NAME = 200
+"""Characters of a name that are shown."""
 
 FAULTS = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, struct.error)
 """What reading a damaged file raises."""
@@ -74,15 +78,15 @@ class Contents:
                 if stat.S_ISREG(path.lstat().st_mode):
                     self.names.append(name)
                 else:
-                    self.problems.append(f"{printable(name)}: is a link or no regular file")
+                    self.problems.append(f"{shown(name)}: is a link or no regular file")
 
     def _list(self, archive: zipfile.ZipFile) -> None:
         names = set()
         for entry in archive.infolist():
             if problem := fault(entry) or _unusual(entry.filename):
-                self.problems.append(f"{printable(entry.orig_filename)}: {problem}")
+                self.problems.append(f"{shown(entry.orig_filename)}: {problem}")
             elif entry.filename in names:
-                self.problems.append(f"{printable(entry.filename)}: is in the zip twice")
+                self.problems.append(f"{shown(entry.filename)}: is in the zip twice")
             elif not entry.is_dir():
                 self.names.append(entry.filename)
             names.add(entry.filename)
@@ -94,9 +98,9 @@ class Contents:
         self._stack.close()
 
 
-def printable(name: str) -> str:
-    """A file's name, fit for a terminal."""
-    return (name if name.isprintable() else ascii(name))[:200]
+def shown(name: str) -> str:
+    """A file's name, in at most a line of a terminal."""
+    return printable(shortened(name, LONGEST_NAME))
 
 
 def _unusual(name: str) -> str:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.zerospeech import metadata
-from resdavenet_vq.zerospeech.contents import FAULTS, Contents, printable
+from resdavenet_vq.zerospeech.contents import FAULTS, Contents, shown
 from resdavenet_vq.zerospeech.submission import read_frames
 
 MOST_LISTED = 50
@@ -132,7 +132,7 @@ def _unrecognized(names: Sequence[str]) -> str:
     """Why no edition was recognized."""
     top = {name.partition("/")[0] for name in names}
     if len(top) == 1 and _edition([name.partition("/")[2] for name in names]):
-        return f"everything is in the folder {printable(top.pop())}/; submit what is in it, not the folder"
+        return f"everything is in the folder {shown(top.pop())}/; submit what is in it, not the folder"
     return (
         f"looks like no edition of {', '.join(map(str, metadata.FILES))}: there is neither metadata.yaml nor meta.yaml"
     )
@@ -170,18 +170,18 @@ def _feature_problems(contents: Contents, edition: int, verdict: Verdict) -> Ite
             if re.fullmatch(layout.unchecked, name):
                 unchecked.add(name.partition("/")[0])
             elif name not in metadata.FILES[edition]:
-                yield f"{printable(name)}: is neither {layout.in_words}"
+                yield f"{shown(name)}: is neither {layout.in_words}"
             continue
         try:
             with contents.open(name) as file:
                 frames = read_frames(file, any_space=edition == 2021, fewest=layout.fewest_frames)
         except FAULTS as e:
-            yield f"{printable(name)}: cannot be read ({e})"
+            yield f"{shown(name)}: cannot be read ({e})"
             continue
-        yield from (f"{printable(name)}: {problem}" for problem in frames.problems)
+        yield from (f"{shown(name)}: {problem}" for problem in frames.problems)
         verdict.files, verdict.frames = verdict.files + 1, verdict.frames + frames.frames
         if frames.width > 1 and frames.width != (usual := widths.setdefault(kind, frames.width)):
-            yield f"{printable(name)}: has {frames.width} columns, other files have {usual}"
+            yield f"{shown(name)}: has {frames.width} columns, other files have {usual}"
     verdict.width = widths.get(layout.scored, 0)
     if not any(_set(name, layout) == layout.scored for name in contents.names):
         yield f"{layout.scored}/: holds no file"
@@ -210,6 +210,6 @@ def _differences(names: Sequence[str], edition: int, expected: Expected) -> Iter
     present = {key(name.removesuffix(".txt")): name for name in there}
     for name in dict.fromkeys(map(key, expected.ids)):
         if name not in present:
-            yield f"{folder}/{printable(name)}.txt: is missing; {expected.source} lists it"
+            yield f"{folder}/{shown(name)}.txt: is missing; {expected.source} lists it"
     for name in sorted(present.keys() - expected_keys):
-        yield f"{folder}/{printable(present[name])}: {expected.source} does not list it"
+        yield f"{folder}/{shown(present[name])}: {expected.source} does not list it"

@@ -15,7 +15,7 @@ from resdavenet_vq.encode.audio_files import audio_files
 from resdavenet_vq.encode.codes import add_codes, create_codes
 from resdavenet_vq.encode.exports import export_units
 from resdavenet_vq.encode.features import add_features, create_features
-from resdavenet_vq.encode.file_names import check_ids, new_file, printable
+from resdavenet_vq.encode.file_names import check_ids, new_file
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.zerospeech.submission import pack
 
@@ -121,16 +121,9 @@ def test_names_of_files_that_are_no_utf_8(tmp_path):
 
 @pytest.mark.parametrize("name", ["a\0b", "a\ud800b", os.fsdecode(b"a\xff")])
 def test_ids_that_are_no_text(tmp_path, name):
-    with pytest.raises(InputError, match=r"no text in UTF-8: a\\(x00b|ud800b|udcff|xff)") as e:
+    with pytest.raises(InputError, match=r"no text in UTF-8: a\\(x00b|ud800b|xff)") as e:
         check_ids([name], tmp_path, "")
     assert str(e.value).isascii()
-
-
-def test_printable_names():
-    assert printable("é/日本") == "é/日本"
-    assert printable("a\x1b[31m\n") == r"a\x1b[31m\n"
-    assert printable("a\ud800") == r"a\ud800"
-    assert printable(os.fsdecode(b"a\xff")) == r"a\xff"
 
 
 def test_a_new_file(tmp_path):

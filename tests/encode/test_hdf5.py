@@ -2,14 +2,18 @@
 
 import hashlib
 import re
+import resource
 from pathlib import Path
 
 import numpy as np
 import pytest
 from encoded import ORIGIN
 
+from resdavenet_vq.encode.embeddings import Pairs, create_embeddings
 from resdavenet_vq.encode.features import LayerFeatures, add_features, create_features
 from resdavenet_vq.encode.hdf5 import create
+from resdavenet_vq.encode.maps import create_maps
+from resdavenet_vq.errors import InputError
 
 PACKAGE = Path(__file__).resolve().parents[2] / "resdavenet_vq"
 OWNERS = {"hdf5.py", "data/store_writer.py"} | {
@@ -46,3 +50,40 @@ def test_a_file_has_its_digest_beside_it_and_appears_whole(tmp_path):
         assert (features.ids, features.durations.tolist(), features.frame_period) == (["ä", "b"], [0.5, 1], 0.02)
         np.testing.assert_array_equal(features.rows(1), rows[1:])
         np.testing.assert_array_equal(features.mapped(), rows)
+
+
+def fill_embeddings(path, n):
+    with create_embeddings(path, Pairs([str(i) for i in range(n)], [], np.full(n, -1), False), 25_600, ORIGIN) as file:
+        for i in range(n):
+            yield i
+            file.write_speech([i], np.ones((1, 25_600), np.float32))
+
+
+def fill_cells(path, n):
+    pairs = Pairs(["a"], [str(i) for i in range(n)], np.zeros(1, np.int64), True)
+    with create_maps(path, pairs, np.ones(1, np.int64), 256, 0.16, ORIGIN) as file:
+        for i in range(n):
+            yield i
+            file.write_cells(i, np.ones((10, 10, 256), np.float32))
+
+
+def fill_rows(path, n):
+    with create_features(path, [str(i) for i in range(n)], np.ones(n), ORIGIN) as file:
+        rows = add_features(file, "conv2", 256, np.full(n, 100), 0.01)
+        for i in range(n):
+            yield i
+            rows.write(i, np.ones((100, 256), np.float32))
+
+
+@pytest.mark.parametrize("fill", [fill_rows, fill_embeddings, fill_cells])
+def test_a_file_that_takes_no_more_is_told_at_the_next_batch(tmp_path, fill):
+    begun, written = [], fill(tmp_path / "f.h5", 50)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"/f\.h5: cannot be written \(File too large\); raise the limit"):
+            begun.extend(written)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert len(begun) < 14
+    assert list(tmp_path.iterdir()) == []

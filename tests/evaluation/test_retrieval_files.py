@@ -14,7 +14,8 @@ def embeddings_file(path, image, speech, image_index):
     ids = [f"u{j}" for j in range(len(speech))], [f"i{i}.png" for i in range(len(image))]
     pairs = Pairs(*ids, np.asarray(image_index), image_branch=True)
     with create_embeddings(path, pairs, image.shape[1], ORIGIN) as file:
-        file.speech[:], file.image[:] = speech, image
+        file.write_speech(range(len(speech)), speech)
+        file.write_images(range(len(image)), image)
     return path
 
 

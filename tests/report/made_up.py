@@ -99,8 +99,9 @@ def build(results: Path, rows: list[Utterance]) -> None:
         pairs = Pairs([u.id for u in rows], image_ids, index, image_branch=True)
         origin = origin_of(number, lineage)
         with create_embeddings(embeddings, pairs, 16, origin) as file:
-            file.image[:] = image
-            file.speech[:] = image[index] + (3 - number) * 0.4 * rng.standard_normal((len(rows), 16))
+            file.write_images(range(len(image)), image)
+            noise = (3 - number) * 0.4 * rng.standard_normal((len(rows), 16))
+            file.write_speech(range(len(rows)), image[index] + noise)
         score = folder / "retrieval/test.json"
         retrieval_files.score(embeddings, config.Retrieval(split="test"), score, lineage=lineage)
         write_history(folder / "model/history.csv", number, layers)
