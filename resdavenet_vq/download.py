@@ -79,7 +79,7 @@ def fetch(url: str, path: Path, check: Callable[[Path], None], largest: int) -> 
         return path
     part = path.with_name(f".{path.name}.part")
     try:
-        with lock(path.with_name(f".{path.name}.lock"), f"{path}: is being downloaded"), _open(part) as file:
+        with lock(path.with_name(f".{path.name}.lock"), f"{path}: is being downloaded", path), _open(part) as file:
             try:
                 _receive(url, file, path, largest)
             finally:

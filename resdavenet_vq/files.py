@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from resdavenet_vq.errors import InputError, printable, shortened
 from resdavenet_vq.outputs import as_written, atomic_files, atomic_folder, atomic_write, check_outputs, together
-from resdavenet_vq.writing import writing
+from resdavenet_vq.writing import naming, writing
 
 __all__ = [
     "atomic_files",
@@ -48,16 +48,17 @@ MAX_JSON_BYTES = 1 << 28
 
 
 @contextmanager
-def lock(path: Path, activity: str) -> Iterator[None]:
+def lock(path: Path, activity: str, output: Path | None = None) -> Iterator[None]:
     """While the block runs, no other process can hold this lock; its file names the holder and is removed at the end.
 
     The lock ends with this process, so a file that a killed process left does not block. A process that this one
     forks, as a data worker, does not inherit it (filelock closes it there), so the worker may outlive this process.
 
     Raises InputError at once if another process holds it: "`activity` by process 12 on HOST, since ...", where
-    `activity` is like "a.h5: is being prepared".
+    `activity` is like "a.h5: is being prepared". Where the lock cannot be written, neither can the `output` that it is
+    for, which the error names.
     """
-    with writing(path):
+    with naming([(output or path, path)]):
         path.parent.mkdir(parents=True, exist_ok=True)
         holder = FileLock(
             path, timeout=LOCK_SECONDS, poll_interval=LOCK_SECONDS / 4, thread_local=False, fallback_to_soft=False

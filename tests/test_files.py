@@ -1,6 +1,7 @@
 """The one lock, and outputs that are whole or not there whatever happens to their writer."""
 
 import contextlib
+import errno
 import itertools
 import os
 import signal
@@ -77,6 +78,17 @@ def test_contended_lock_admits_one_at_a_time(path):
             work()
         children.append(pid)
     assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [0] * 4
+
+
+def test_where_no_lock_can_be_written_the_output_is_named(tmp_path, monkeypatch):
+    def refuse(path, *_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+    out = tmp_path / "a.h5"
+    monkeypatch.setattr(os, "open", refuse)
+    message = rf"^{out}: cannot be written \(Read-only file system\); choose another place$"
+    with pytest.raises(InputError, match=message), lock(tmp_path / ".a.h5.lock", "a.h5: is being made", out):
+        pytest.fail("nothing is locked")
 
 
 def write_report(out, text):

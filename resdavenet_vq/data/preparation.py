@@ -106,7 +106,7 @@ def prepare_from(
     """
     refused_path = report.with_name(f"{report.name.removesuffix('.json').removesuffix('.report')}.refused.json")
     files.check_outputs(out, report)
-    one_at_a_time = files.lock(out.with_name(f".{out.name}.lock"), f"{out}: is being prepared")
+    one_at_a_time = files.lock(out.with_name(f".{out.name}.lock"), f"{out}: is being prepared", out)
     with files.writing(out), one_at_a_time, files.together():
         refused_path.unlink(missing_ok=True)
         with StoreWriter(out.parent, settings.precision, settings.reader, release) as writer:

@@ -74,7 +74,9 @@ def train(
     with (
         distributed.processes() as device,
         compute.arithmetic(training.compute, device),
-        lock(state / "lock", f"{state}: this lineage is being trained") if distributed.is_first() else nullcontext(),
+        lock(state / "lock", f"{state}: this lineage is being trained", state)
+        if distributed.is_first()
+        else nullcontext(),
         Interruption() as interruption,
         ExitStack() as workers,
     ):
