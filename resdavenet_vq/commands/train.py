@@ -9,7 +9,7 @@ import typer
 
 from resdavenet_vq import config
 from resdavenet_vq.commands import Data, Out, Recipe, app
-from resdavenet_vq.errors import InputError
+from resdavenet_vq.errors import InputError, printable
 from resdavenet_vq.lineage import Lineage
 
 LineageFolder = Annotated[str, typer.Option(help="The name of the lineage's folder, like none-2 for {}->{2}.")]
@@ -91,4 +91,5 @@ def fetch_released(
 
     if bool(lineage) == bool(metadata):
         raise InputError("fetch-released takes a lineage, or --metadata alone")
-    typer.echo(download.fetch_metadata(metadata, out) if metadata else download.fetch_released(_lineage(lineage), out))
+    path = download.fetch_metadata(metadata, out) if metadata else download.fetch_released(_lineage(lineage), out)
+    typer.echo(printable(str(path)))
