@@ -209,7 +209,7 @@ def _control_characters(values: Mapping[str, Any]) -> list[str]:
     return [
         f"{name}: {value!r} has a line break or another control character"
         for name, value in _leaves(values)
-        if any(letter < " " or "\x7f" <= letter <= "\x9f" for letter in str(value))
+        if isinstance(value, str) and any(letter < " " or "\x7f" <= letter <= "\x9f" for letter in value)
     ]
 
 

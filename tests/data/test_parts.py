@@ -298,7 +298,7 @@ def test_kill_9_costs_the_unfinished_part_alone(tmp_path, name):
         time.sleep(0.0005)
     process.kill()
     process.join()
-    complete = {path.name.partition(".")[0] for path in folder.glob("*.sha256")}
+    complete = {path.name.partition(".")[0] for path in (folder / ".kept").glob("*.sha256")}
     before = contents(folder)
     in_parts(manifest, folder, 4, 40, Preparation())
     assert data(folder) == data(tmp_path / "expected")

@@ -217,7 +217,9 @@ def test_shortest_and_longest_audio_from_files_to_codes(tmp_path, names):
         items.make(tmp_path / "val.h5", config.Items(), tmp_path / "a.item", tmp_path / "a.json")
     settings = config.Words(split="val", held_out_split="val")
     with pytest.raises(InputError, match=r"codes.h5: .*aligned words"):
-        words.score(*[tmp_path / "codes.h5"] * 2, "quant1", settings, tmp_path / "w", frame_time="centred", lineage="a")
+        words.score(
+            *[tmp_path / "codes.h5"] * 2, "quant1", settings, tmp_path / "w", frame_time="centred", lineage="{1,5}"
+        )
     with pytest.raises(InputError, match=r"quant2 is off in this model \(on: quant1, quant5\)"):
         encode(tmp_path / "a" / "model", tmp_path / "val.h5", features=tmp_path / "f.h5", feature_layers=["quant2"])
 

@@ -32,7 +32,9 @@ def main():
     started = loaded()
     found = {}
     for name in sys.argv[1:]:
-        for module in loaded() - started:
+        for module in sorted(loaded() - started, reverse=True):
+            parent, _, child = f"{PACKAGE}.{module}".rpartition(".")
+            delattr(sys.modules[parent], child)  # where `from PACKAGE import module` would find it
             del sys.modules[f"{PACKAGE}.{module}"]
         for node in ast.walk(ast.parse(sources[name])):
             if isinstance(node, ast.Import | ast.ImportFrom):
