@@ -98,7 +98,7 @@ def open_audio(path: Path, seconds: float) -> Iterator[soundfile.SoundFile]:
 
 
 class _Unstated(soundfile.SoundFile):
-    """A FLAC file that does not state its length, as they are written to a pipe: `frames` is counted, up to `most`."""
+    """A FLAC file without its length, as if written to a pipe: `frames` is counted, until it is more than `most`."""
 
     frames = 0
 
