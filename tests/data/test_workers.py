@@ -67,3 +67,19 @@ def test_a_worker_that_decodes_the_slowest_image_ends_with_the_command(tmp_path)
     (tmp_path / "slow.jpg").write_bytes(repeated_scans(picture, images.MAX_SCANS, subsampling=0))
     check_that_workers_end_with_their_command(IN_PARALLEL.format(busy="busy_decoding"), folder)
     assert not (folder / "done").exists()
+
+
+def test_a_program_that_workers_cannot_import_is_told_what_to_do(tmp_path):
+    """They import it to find its functions, and must not do again what it does."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from operator import neg; from resdavenet_vq.data.workers import in_parallel\n"
+        "print(sum(in_parallel(range(20), neg, 2, 'operator', lambda *_: 0)))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "InputError: worker processes cannot begin" in done.stderr
+    program.write_text(program.read_text().replace("print(", "if __name__ == '__main__': print("))
+    done = subprocess.run([sys.executable, program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "-190\n"
