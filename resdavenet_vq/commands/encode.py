@@ -9,7 +9,7 @@ import typer
 
 from resdavenet_vq import config
 from resdavenet_vq.commands import Data, ModelFolder, Out, Recipe, app
-from resdavenet_vq.errors import InputError, listed, message, printable
+from resdavenet_vq.errors import InputError, message, printable
 
 FrameTimeOption = Annotated[
     Literal["published", "centred"], typer.Option(help="Where frames lie in time; see docs/published_and_corrected.md.")
@@ -138,7 +138,7 @@ def encode_folder(
         precision=precision,
     )
     if left_out:
-        typer.echo(listed([f"left out: {reason}" for reason in left_out]), err=True)
+        typer.echo(message(left_out), err=True)
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +73,8 @@ def check_level(low: float, high: float) -> None:
 def open_audio(path: Path, seconds: float) -> Iterator[soundfile.SoundFile]:
     """An audio file of at most this length, opened to read blocks of `block_length` samples.
 
+    One that does not state its length is decoded twice, first to count its samples.
+
     Raises InputError naming the file, even later: no regular file, unreadable, shorter than its header promises, or of
     an unlikely sample rate or length.
     """
@@ -81,26 +83,50 @@ def open_audio(path: Path, seconds: float) -> Iterator[soundfile.SoundFile]:
             audio_header.parse(path, file)
             descriptor = file.fileno()
             os.lseek(descriptor, 0, os.SEEK_SET)  # libsndfile begins where the file is
-            with files.reading(path), soundfile.SoundFile(descriptor, closefd=False) as audio:
-                _check_header(path, audio, seconds)
+            with files.reading(path), ExitStack() as stack:
+                audio = stack.enter_context(soundfile.SoundFile(descriptor, closefd=False))
+                most = _most_samples(path, audio, seconds)
+                if audio.format == "FLAC" and audio.frames == _UNKNOWN:
+                    audio = stack.enter_context(_Unstated(descriptor, most))
+                if not 0 <= audio.frames <= most:
+                    what = "has at least" if isinstance(audio, _Unstated) else "declares"
+                    what += f" {audio.frames} samples in {audio.channels} channels at {audio.samplerate} Hz"
+                    raise InputError(f"{path}: {what}, more than the {most} that are read; cut it into pieces")
                 yield audio
     except soundfile.LibsndfileError as e:
         raise InputError(f"{path}: cannot be read as audio ({e.error_string.rstrip('.')})") from None
 
 
-def _check_header(path: Path, audio: soundfile.SoundFile, seconds: float) -> None:
+class _Unstated(soundfile.SoundFile):
+    """A FLAC file without its length, as if written to a pipe: `frames` is counted, until it is more than `most`."""
+
+    frames = 0
+
+    def __init__(self, descriptor: int, most: int) -> None:
+        self._start(descriptor)
+        while self.frames <= most and (n := len(self.read(block_length(self), "int16", always_2d=True))):
+            self.frames += n
+        self.close()
+        self._start(descriptor)
+
+    def _start(self, descriptor: int) -> None:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        super().__init__(descriptor, closefd=False)
+
+    def seekable(self) -> bool:
+        """No: soundfile would seek after each reading, and libsndfile cannot."""
+        return False
+
+
+def _most_samples(path: Path, audio: soundfile.SoundFile, seconds: float) -> int:
+    """The longest that the file may be, in its own samples. Raises InputError by what its header says."""
     if audio.format not in audio_header.FORMATS:
         remedy = "convert it, for example to FLAC"
         raise InputError(f"{path}: is in the format {audio.format}, of which damage cannot be told; {remedy}")
     if audio.samplerate not in _SAMPLE_RATES:
         limits = f"{_SAMPLE_RATES[0]} to {_SAMPLE_RATES[-1]}"
         raise InputError(f"{path}: a sample rate of {audio.samplerate} Hz is not that of speech ({limits})")
-    if not 0 <= audio.frames < _UNKNOWN:
-        raise InputError(f"{path}: does not say how long it is; convert it to a file that does, for example with sox")
-    most = seconds * min(audio.samplerate, _FULL_RATE, _FULL_RATE * _FULL_CHANNELS // audio.channels)
-    if audio.frames > most:
-        what = f"declares {audio.frames} samples in {audio.channels} channels at {audio.samplerate} Hz"
-        raise InputError(f"{path}: {what}, more than the {most:.0f} that are read; cut it into pieces")
+    return int(seconds * min(audio.samplerate, _FULL_RATE, _FULL_RATE * _FULL_CHANNELS // audio.channels))
 
 
 def block_length(audio: soundfile.SoundFile) -> int:
@@ -150,6 +176,7 @@ class Recording:
         self.path, self._whole = path, whole
         with open_audio(path, MAX_RECORDING_SECONDS) as audio:
             self._rate, n_promised = audio.samplerate, audio.frames
+        self._version = _version(path)
         n, low, high = 0, np.inf, -np.inf
         for block in _read_blocks(path):
             n, low, high = n + len(block), np.minimum(low, block.min()), np.maximum(high, block.max())
@@ -159,9 +186,15 @@ class Recording:
         self.duration = self.n_samples / SAMPLE_RATE
 
     def log_mel(self) -> Iterator[np.ndarray]:
-        """The features in blocks (frames, 40) float32, one after another."""
+        """The features in blocks (frames, 40) float32, one after another.
+
+        Raises InputError if the file has changed since it was read through.
+        """
         if self.n_samples <= self._whole:
-            yield self._checked(log_mel(read_wav(self.path)))
+            with self._unchanged():
+                samples = read_wav(self.path)
+                self._check_end(len(samples))
+            yield self._checked(log_mel(samples))
             return
         # A sum of 16-bit samples is exact in double precision, in whatever order.
         mean = np.float32(sum(float(block.sum(dtype=np.float64)) for block in self._samples()) / self.n_samples)
@@ -178,14 +211,32 @@ class Recording:
 
     def _samples(self) -> Iterator[np.ndarray]:
         """The audio at 16 kHz in blocks of equal length, the last one shorter."""
-        buffer = np.empty(0, np.float32)
-        for block in self._resampled():
-            buffer = np.concatenate([buffer, block])
-            while len(buffer) >= BLOCK:
-                yield buffer[:BLOCK]
-                buffer = buffer[BLOCK:]
-        if len(buffer):
-            yield buffer
+        buffer, n = np.empty(0, np.float32), 0
+        with self._unchanged():
+            for block in self._resampled():
+                n += len(block)
+                if n > self.n_samples:
+                    break
+                buffer = np.concatenate([buffer, block])
+                while len(buffer) >= BLOCK:
+                    yield buffer[:BLOCK]
+                    buffer = buffer[BLOCK:]
+            self._check_end(n)
+            if len(buffer):
+                yield buffer
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        """Tells every InputError of the block as a change, as the file could be read before."""
+        try:
+            yield
+        except InputError as e:
+            fault = str(e).removeprefix(f"{self.path}: ")
+            raise InputError(f"{self.path}: changed while it was read ({fault}); run it again") from None
+
+    def _check_end(self, n: int) -> None:
+        if n != self.n_samples or _version(self.path) != self._version:
+            raise InputError("another length, size or time")
 
     def _resampled(self) -> Iterator[np.ndarray]:
         if self._rate == SAMPLE_RATE:
@@ -195,6 +246,13 @@ class Recording:
         for block in _read_blocks(self.path):
             yield stream.resample_chunk(block)
         yield stream.resample_chunk(np.empty(0, np.float32), last=True)
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    """What tells whether a file was changed or replaced."""
+    with files.reading(path):
+        status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def read_through(path: Path) -> Recording | str:

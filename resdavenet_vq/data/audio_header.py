@@ -1,8 +1,8 @@
 """What the header of an audio file promises, against what is there.
 
 libsndfile silently returns fewer samples for a truncated file in most containers: their headers are compared with the
-size of the file first, and the last page of an Ogg file must be its end. FLAC and, mostly, MP3 state the number of
-samples, which is compared after reading; an MP3 file that does not is read as far as it goes.
+size of the file first, and the last page of an Ogg file must be its end. FLAC and MP3 mostly state the number of samples,
+which is compared after reading; a file that does not is read as far as it goes, FLAC only if that is the end of a frame.
 """
 
 from __future__ import annotations

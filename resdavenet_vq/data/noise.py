@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import override
 
@@ -31,6 +30,9 @@ from resdavenet_vq.data.sources import Media
 from resdavenet_vq.errors import InputError, listed
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg"})  # of recordings in a folder of noise
+
+KEPT_BYTES = 1 << 28
+"""Of recordings of noise that a worker keeps in memory besides the one in use: a little more than an hour."""
 
 
 def prepare(
@@ -81,11 +83,12 @@ def mixed(speech: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
 
     Raises InputError for noise without energy, and where the sum is not finite or of an impossible level.
     """
-    powers = [float(np.var(waveform, dtype=np.float64)) for waveform in (speech, noise)]
+    with np.errstate(invalid="ignore"):  # the result is checked
+        powers = [float(np.var(waveform, dtype=np.float64)) for waveform in (speech, noise)]
     if not powers[1]:
         raise InputError("the noise is silent")
     scale = (powers[0] / powers[1]) ** 0.5 * 10 ** (-snr_db / 20)
-    with np.errstate(over="ignore", invalid="ignore"):  # the result is checked
+    with np.errstate(over="ignore", invalid="ignore"):
         summed: np.ndarray = (speech + scale * (noise - noise.mean(dtype=np.float64))).astype(np.float32)
     check_level(summed.min(initial=0), summed.max(initial=0))
     return summed
@@ -114,7 +117,7 @@ class Noisy(Media):
             others = {name: wavs for name, wavs in self._voices.items() if name != speaker}
             noise = _babble(rng, len(samples), others, self.added.babble_speakers or 0)
         elif self._recordings:
-            recording = _recording(self._recordings[int(rng.integers(len(self._recordings)))])
+            recording = _kept[self._recordings[int(rng.integers(len(self._recordings)))]]
             noise = _stretch(rng, recording, len(samples))
         else:
             noise = rng.standard_normal(len(samples))
@@ -154,6 +157,20 @@ def _stretch(rng: np.random.Generator, recording: np.ndarray, n: int) -> np.ndar
     return np.resize(np.roll(recording, -int(rng.integers(len(recording)))), n)
 
 
-@lru_cache(maxsize=8)
-def _recording(path: Path) -> np.ndarray:
-    return read_wav(path, allow_silent=False)
+class _Recordings:
+    """The recordings that were used last, KEPT_BYTES of samples at most besides the one asked for."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Path, np.ndarray] = {}
+
+    def __getitem__(self, path: Path) -> np.ndarray:
+        recording = self._kept.pop(path, None)
+        if recording is None:
+            recording = read_wav(path, allow_silent=False)
+        while sum(kept.nbytes for kept in self._kept.values()) > KEPT_BYTES:
+            del self._kept[next(iter(self._kept))]
+        self._kept[path] = recording  # the last
+        return recording
+
+
+_kept = _Recordings()

@@ -68,6 +68,8 @@ def prepare_part(
         "made_from": _digest_of(rows, [command, code, release_attributes, release and files.sha256(release)]),
     }
     names, kept = [f"{part.number}{suffix}" for suffix in _SUFFIXES], folder / _KEPT
+    if not _is_current(kept, names, attribute) and _is_current(folder, names, attribute):
+        _keep(folder, kept, names)  # it was killed after the part was finished and before it was kept
     if _is_current(kept, names, attribute) and _is_refused_still(kept / names[1], rows, settings, source, workers):
         _link(kept, folder, names)
         return
@@ -75,8 +77,7 @@ def prepare_part(
         (kept / name).unlink(missing_ok=True)
     out, report, _ = (folder / name for name in names)
     preparation.prepare_from(source, rows, settings, out, report, workers, command, release_attributes, attribute)
-    with contextlib.suppress(OSError, InputError):  # a file system without hard links keeps no parts
-        _link(folder, kept, names)
+    _keep(folder, kept, names)
 
 
 def _digest_of_first_row(manifest: Manifest) -> str:
@@ -112,6 +113,11 @@ def _is_refused_still(report: Path, rows: Manifest, settings: Preparation, sourc
     if refused and settings.bad_rows == "stop":
         return False
     return not preparation.any_usable(rows, refused, settings, source, workers)
+
+
+def _keep(folder: Path, kept: Path, names: list[str]) -> None:
+    with contextlib.suppress(OSError, InputError):  # a file system without hard links keeps no parts
+        _link(folder, kept, names)
 
 
 def _link(source: Path, target: Path, names: list[str]) -> None:

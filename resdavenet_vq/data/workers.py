@@ -31,6 +31,11 @@ CHUNKS_PER_WORKER = 4
 TASK_SECONDS = 120.0
 """Longest time for a task: a hundred times what the largest sound file takes, as machines and disks may be busy."""
 
+_CANNOT_BEGIN = (
+    "worker processes cannot begin: they import the program that starts them; what it does when it is run belongs below"
+    ' `if __name__ == "__main__":`'
+)
+
 
 class _Failure(NamedTuple):
     """In place of the result of a task."""
@@ -139,10 +144,14 @@ def _run_alone[T, R](
     process = context.Process(target=_send, args=(sender, work, chunk))
     process.start()
     sender.close()
+    has_begun = False
     try:
+        has_begun = receiver.recv()
         outcome = receiver.recv()
     except (EOFError, OSError):
         process.join()
+        if not has_begun and process.exitcode == 1:  # that of an exception while it imports
+            raise InputError(_CANNOT_BEGIN) from None
         return _Failure(_ending(process.exitcode, seconds))
     finally:
         receiver.close()
@@ -164,6 +173,7 @@ def _ending(status: int | None, seconds: float) -> str:
 
 def _send[T, R](sender: Connection, work: _Work[T, R], chunk: Sequence[T]) -> None:
     end_with_parent()
+    sender.send(True)
     try:
         outcome: list[R | _Failure] | Exception = work(chunk)
     except Exception as e:  # noqa: BLE001 - raised again by the command

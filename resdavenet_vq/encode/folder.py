@@ -46,15 +46,17 @@ def encode_folder(
     bad_rows: BadRows = "stop",
     precision: Precision | None = None,
     frames_at_once: int = FRAMES_AT_ONCE,
-) -> list[str]:
+) -> str:
     """Encodes every audio file below `wavs` with the model in a folder; the results appear whole or not at all.
 
     `features` is a features file and `text` a new folder for `{layer}/{id}.txt`, a line a frame with 3 decimals; both
     hold `layers`, `convN` and `quantN` of quantizers that are on. `codes` is a codes file of every quantizer that is
     on. `frames_at_once`, log-mel frames in a batch or piece, changes speed and memory, not results.
 
-    Returns the reasons of the files left out. Raises InputError with the first of them and the path of a file with all,
-    `NAME.refused.json` beside the first result, if the model has no such layer, or if there is nothing to write.
+    Returns what to say of the files left out: the first of them, and the path of a file with all, `NAME.refused.json`
+    beside the first result, which the next run replaces or removes; the empty text if there are none. With `bad_rows:
+    stop` that is the text of an InputError. Raises InputError also if a recording changes while it is encoded, if the
+    model has no such layer, or if there is nothing to write.
     """
     if not (features or codes or text):
         raise InputError("say where the result goes: a features file, a codes file, or a folder for text")
@@ -64,7 +66,7 @@ def encode_folder(
     layers = check_layers(model, encoder.network, layers)
     quantizers = encoder.check_quantizers(encoder.layers) if codes else []
     refused_path = next(path for path in (features, codes, text) if path).with_suffix(".refused.json")
-    recordings, refused = _read_through(audio_files(wavs, ids), wavs, bad_rows, refused_path)
+    recordings, left_out = _read_through(audio_files(wavs, ids), wavs, bad_rows, refused_path)
     names, n_frames = [*recordings], np.array([recording.n_frames for recording in recordings.values()])
     origin = model_origin(encoder.card, wavs.absolute().name, data="")
     with ExitStack() as stack:
@@ -91,15 +93,15 @@ def encode_folder(
                     path = new_file(folder / layer, f"{names[i]}.txt")
                 with path.open("a", encoding="ascii") as file:
                     file.write(frame_text(parts[layer].vectors))
-    return refused
+    return left_out
 
 
 def _read_through(
     files: Mapping[str, Path], wavs: Path, bad_rows: BadRows, refused_path: Path
-) -> tuple[dict[str, Recording], list[str]]:
-    """Every recording by its id, read once from end to end, and the reasons of those that cannot be used."""
+) -> tuple[dict[str, Recording], str]:
+    """Every recording by its id, read once from end to end, and what to say of those that cannot be used."""
     recordings: dict[str, Recording] = {}
-    refused: list[tuple[Path, str]] = []
+    refused: list[tuple[str, str]] = []
     with closing(
         in_parallel(files.values(), read_through, 1, Recording.__module__, lambda _, reason: reason, READING_SECONDS)
     ) as results:
@@ -108,19 +110,20 @@ def _read_through(
             if isinstance(result, Recording):
                 recordings[name] = result
             else:
-                refused.append((path, result))
-    lines = [f"{path}: {reason}" for path, reason in refused]
-    if refused and (bad_rows == "stop" or not recordings):
-        cause = "" if recordings else common_fault([(str(path), reason) for path, reason in refused])
-        cause += "\n" if cause else ""
-        rows = [{"file": str(path), "reason": reason} for path, reason in refused]
-        raise InputError(
-            f"{cause}{wavs}: {len(refused)} of {len(files)} files cannot be used:\n{listed(lines)}\n"
-            "Repair or remove them, or leave them out with bad_rows (--bad-rows) skip.\n"
-            f"{write_refused(refused_path, rows)}"
-        )
-    refused_path.unlink(missing_ok=True)
-    return recordings, lines
+                refused.append((str(path), result))
+    if not refused:
+        refused_path.unlink(missing_ok=True)
+        return recordings, ""
+    all_of_them = write_refused(refused_path, [{"file": file, "reason": reason} for file, reason in refused])
+    lines = listed([f"{file}: {reason}" for file, reason in refused])
+    if recordings and bad_rows == "skip":
+        return recordings, f"{len(refused)} of {len(files)} files are left out:\n{lines}\n{all_of_them}"
+    cause = "" if recordings else common_fault(refused)
+    cause += "\n" if cause else ""
+    raise InputError(
+        f"{cause}{wavs}: {len(refused)} of {len(files)} files cannot be used:\n{lines}\n"
+        f"Repair or remove them, or leave them out with bad_rows (--bad-rows) skip.\n{all_of_them}"
+    )
 
 
 def _encode_all(

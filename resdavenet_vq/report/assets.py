@@ -114,10 +114,10 @@ class Folder:
         if key not in self._images:
             try:
                 with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                    kind, (width, height) = str(image.format).lower(), image.size
+                    suffix, (width, height) = "png" if image.format == "PNG" else "jpg", image.size
             except (OSError, ValueError, Image.DecompressionBombError) as e:
                 raise InputError(f"image {key}: cannot be decoded ({e}); prepare the split again") from None
-            name = f"images/{len(self._images) + 1:04d}.{'jpg' if kind == 'jpeg' else kind}"
+            name = f"images/{len(self._images) + 1:04d}.{suffix}"
             self.path(name).write_bytes(data)
             self._images[key] = Picture(name, width, height)
         return self._images[key]

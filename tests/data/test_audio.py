@@ -57,6 +57,49 @@ def test_truncated_flac_is_refused(tmp_path, cut):
         read_wav(path)
 
 
+def without_length(path, samples, rate=16000):
+    """A FLAC file as encoders write it to a pipe: the number of samples (36 bits) and the checksum are 0."""
+    soundfile.write(path, samples, rate)
+    data = bytearray(path.read_bytes())
+    data[21] &= 0xF0
+    data[22:42] = bytes(20)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(("n", "channels", "rate"), [(50_000, 1, 16000), (1001, 1, 16000), (9999, 2, 44100)])
+def test_flac_without_a_length_is_read_to_its_end(tmp_path, small_blocks, n, channels, rate):
+    sound = noise(n, channels)
+    path = without_length(tmp_path / "a.flac", sound, rate)
+    soundfile.write(tmp_path / "b.flac", sound, rate)
+    expected = read_wav(tmp_path / "b.flac")
+    np.testing.assert_array_equal(read_wav(path), expected)
+    assert audio.length_of_wav(path) == len(expected)
+    recording = Recording(path, allow_silent=True, whole=0)
+    assert recording.n_samples == len(expected)
+    np.testing.assert_array_equal(np.concatenate([*recording.log_mel()]), features.log_mel(expected))
+    whole = np.concatenate([*audio.read_channels(tmp_path / "b.flac", "int16")])
+    np.testing.assert_array_equal(np.concatenate([*audio.read_channels(path, "int16")]), whole)
+
+
+def test_flac_without_a_length_may_be_neither_cut_nor_damaged_nor_too_long(tmp_path, monkeypatch):
+    path = without_length(tmp_path / "a.flac", noise(50_000))
+    data = path.read_bytes()
+    for bad in (*(data[:cut] for cut in (50, 5000, len(data) - 5)), data[:9000] + b"\0" + data[9001:]):
+        path.write_bytes(bad)
+        for read in (read_wav, Recording, audio.length_of_wav):
+            with pytest.raises(InputError, match=r"a\.flac: cannot be read as audio \("):
+                read(path)
+    path.write_bytes(data)
+    monkeypatch.setattr(audio, "MAX_SECONDS", 2)
+    monkeypatch.setattr(audio, "MAX_RECORDING_SECONDS", 2)
+    for read in (read_wav, Recording, audio.length_of_wav):
+        with pytest.raises(
+            InputError, match=r"has at least 50000 samples .*, more than the 32000 that are read; cut it"
+        ):
+            read(path)
+
+
 def test_bytes_after_the_audio_and_chunks_before_it_are_accepted(tmp_path):
     data, extra = written(tmp_path / "a.wav").read_bytes(), b"LIST" + struct.pack("<I", 5) + b"INFOx\0"
     (tmp_path / "a.wav").write_bytes(data[:12] + extra + data[12:] + extra)

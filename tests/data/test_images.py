@@ -1,8 +1,15 @@
 import os
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
-from oracles.data import encoded, noise, png_header
+from oracles.data import encoded, noise, png_header, repeated_scans
+from PIL import Image
 from torchvision.transforms import v2
 
 from resdavenet_vq.config import ImageModel
@@ -144,3 +151,97 @@ def test_files_that_are_no_images_are_refused_before_they_are_read(tmp_path):
     for name, reason in (("pipe", "is no regular file"), ("device", "is no regular file"), ("huge", "too many for an")):
         with pytest.raises(InputError, match=reason):
             images.read(tmp_path / f"{name}.jpg")
+
+
+def chunk(name, data):
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def png(width, height, data, *before, interlaced=False):
+    """A grey PNG of 8 bits of these compressed rows, after other chunks."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, interlaced)
+    chunks = (chunk(b"IHDR", header), *before, chunk(b"IDAT", data), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def gigabytes(n, unit=1 << 20):
+    """A zlib stream of n GiB of zeros in a few MB: one block again and again."""
+    compressor = zlib.compressobj(9)
+    first = compressor.compress(bytes(unit)) + compressor.flush(zlib.Z_FULL_FLUSH)
+    again = compressor.compress(bytes(unit)) + compressor.flush(zlib.Z_FULL_FLUSH)
+    return first + again * ((n << 30) // unit)
+
+
+def interlaced(pixels):
+    """A PNG whose rows come in the seven passes of Adam7."""
+    passes = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+    parts = (pixels[top::down, left::right] for top, left, down, right in passes)
+    rows = b"".join(b"\0" + row.tobytes() for part in parts if part.size for row in part)
+    return png(pixels.shape[1], pixels.shape[0], zlib.compress(rows), interlaced=True)
+
+
+def test_png_that_grows_is_refused_or_read_in_little_memory_and_time(tmp_path):
+    """Texts and profiles of 2 GiB, a million frames, rows of 2 GiB for 64 pixels; sizes that do not fit the data."""
+    grows, rows = gigabytes(2), zlib.compress((b"\0" + bytes(8)) * 8)
+    text = b"Comment\0\0"
+    frame = chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 8, 8, 0, 0, 1, 1, 0, 0))
+    frames = b"".join(chunk(b"fcTL", bytes(26)) + chunk(b"fdAT", bytes(4) + rows) for _ in range(20_000))
+    files = {
+        "zTXt": png(8, 8, rows, chunk(b"zTXt", text + grows)),
+        "iTXt": png(8, 8, rows, chunk(b"iTXt", b"Comment\0\1\0\0\0" + grows)),
+        "iCCP": png(8, 8, rows, chunk(b"iCCP", text + grows)),
+        "many zTXt": png(8, 8, rows, *[chunk(b"zTXt", text + zlib.compress(bytes(1_000_000)))] * 500),
+        "APNG": png(8, 8, rows, chunk(b"acTL", struct.pack(">II", 1_000_000, 0)), frame)[:-12]
+        + frames
+        + chunk(b"IEND", b""),
+        "rows": png(8, 8, grows),
+        "interlaced rows": png(8, 8, grows, interlaced=True),
+        "size": png(9000, 9000, rows),
+        "interlaced size": png(9000, 9000, rows, interlaced=True),
+        "largest size": png(2**31 - 1, 2**31 - 1, rows, interlaced=True),
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    code = (
+        "import sys, time; from pathlib import Path; from resdavenet_vq.data import images\n"
+        "from resdavenet_vq.errors import InputError; from data.hostile import most_memory as most\n"
+        "before = most()\n"
+        "for path in map(Path, sys.argv[1:]):\n"
+        "    for read in (images.check, images.decode):\n"
+        "        start, fault = time.process_time(), 'is read'\n"
+        "        try: read(images.read(path))\n"
+        "        except InputError as e: fault = str(e)\n"
+        "        print(path.name, most() - before, time.process_time() - start, fault, sep='\\t')"
+    )
+    tests = Path(__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": f"{tests.parent}:{tests}"}
+    command = [sys.executable, "-c", code, *(tmp_path / name for name in files)]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [line[0] for line in lines] == [name for name in files for _ in range(2)]
+    for name, memory, seconds, fault in lines:
+        assert int(memory) < 500_000_000, name  # the pixels of the largest size are 81 MB, as RGB 324 MB
+        assert float(seconds) < 2, name
+        assert ("is read" in fault) == ("rows" in name or name == "APNG"), fault
+
+
+def test_interlaced_png_and_the_first_picture_of_several_are_read():
+    pixels = np.random.default_rng(0).integers(0, 256, (37, 23), np.uint8)
+    np.testing.assert_array_equal(np.asarray(images.decode(interlaced(pixels)))[:, :, 1], pixels)
+    first, second = noise(40, 30), noise(20, 10, 1)
+    several = {"save_all": True, "append_images": [second]}
+    for data, alone in (
+        (encoded(first, "MPO", **several), encoded(first)),
+        (encoded(first, "PNG", **several), encoded(first, "PNG")),
+    ):
+        images.check(data)
+        assert images.decode(data).tobytes() == images.decode(alone).tobytes()
+
+
+def test_a_jpeg_of_so_many_scans_that_it_would_take_seconds_is_refused_in_milliseconds():
+    data = repeated_scans(Image.new("RGB", (2000, 2000), (10, 200, 30)), 2000)
+    for read in (images.check, images.decode):
+        start = time.process_time()
+        with pytest.raises(InputError, match=r"^has 2000 scans, more than 100: a decompression bomb$"):
+            read(data)
+        assert time.process_time() - start < 0.05

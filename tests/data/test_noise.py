@@ -1,6 +1,7 @@
 """Noisy copies of a split: the requested ratio, the same noise every time, and never the speaker's own voice."""
 
 import json
+import os
 from dataclasses import replace
 from itertools import pairwise
 
@@ -14,6 +15,7 @@ from oracles.data import assert_same_store, make_manifest, prepared
 from resdavenet_vq.config import AddedNoise, Preparation
 from resdavenet_vq.corpus.manifest import Manifest
 from resdavenet_vq.data import features
+from resdavenet_vq.data import noise as noise_module
 from resdavenet_vq.data.audio import read_wav
 from resdavenet_vq.data.noise import Noisy, mixed, recordings
 from resdavenet_vq.data.store import verify
@@ -191,8 +193,19 @@ def test_what_is_refused(manifest, folder, tmp_path):
     Noisy(SETTINGS, added("white"), unknown)
     (folder / "broken.wav").write_bytes(b"RIFF")
     (folder / "bad.txt").write_text("broken.wav\ncafe/a.wav\nabsent.wav\n")
+    (folder / "latin.txt").write_bytes("cafe/a.wav\ncaf\u00e9.wav\n".encode("latin-1"))
+    (folder / "empty.txt").write_text("\n \n")
+    (folder / "odd.txt").write_text("pipe.wav\ncafe\ncafe/a.wav\n")
+    os.mkfifo(folder / "pipe.wav")
+    (folder / "pipes").mkdir()
+    os.mkfifo(folder / "pipes/pipe.flac")
     for files, said in (
         ("nowhere", r"nowhere: no such file or folder of noise"),
+        ("latin.txt", r"latin\.txt: is no list of recordings, not UTF-8 text \(byte 14\)"),
+        ("empty.txt", r"empty\.txt: names no recording"),
+        ("odd.txt", r"2 .*\n\S+/pipe\.wav: is no regular file\n\S+/cafe: is no regular file\n"),
+        ("pipe.wav", r"pipe\.wav: no such file or folder of noise"),
+        ("pipes", r"1 .*\n\S+/pipe\.flac: is no regular file\n"),
         ("bad.txt", r"2 .*\n\S+broken\.wav: .*\n\S+absent\.wav: no"),
     ):
         what = AddedNoise(kind="cafe", snr_db=0.0, seed=0, files=folder / files)
@@ -206,3 +219,44 @@ def test_a_row_that_is_refused_keeps_the_others_in_their_places(manifest, tmp_pa
     with_gap = Manifest([manifest.utterances[0], missing, *manifest.utterances[1:]])
     stores = [prepared(rows, tmp_path, added=added(), bad_rows="skip") for rows in (with_gap, manifest)]
     assert_same_store(*stores)
+
+
+def test_floats_of_any_level_are_mixed_or_refused():
+    """A ratio is one of energies, so that levels do not matter until the sum is no audio."""
+    rng = np.random.default_rng(0)
+    speech, noise = (rng.normal(size=4000).astype(np.float32) for _ in range(2))
+    expected = mixed(speech, noise, 10.0)
+    for louder, noisier in ((1, 2.0**60), (2.0**28, 1), (2.0**-60, 2.0**31), (1, 2.0**-60)):
+        levelled = mixed(np.float32(louder) * speech, np.float32(noisier) * noise, 10.0)
+        assert levelled.dtype == np.float32
+        np.testing.assert_allclose(levelled, louder * expected, rtol=1e-5, atol=1e-5 * louder)
+    for one, other, ratio, fault in (
+        (speech, noise, -300.0, "no level of audio"),
+        (2.0**31 * speech, noise, -60.0, "no level of audio"),
+        (speech, noise, -1000.0, "NaN or infinite|no level of audio"),
+        (speech, np.float32("nan") * noise, 10.0, "NaN or infinite"),
+        (speech, np.r_[noise[:-1], np.float32("inf")], 10.0, "NaN or infinite"),
+        (np.r_[speech[:-1], np.float32("nan")], noise, 10.0, "NaN or infinite"),
+        (speech, 0 * noise, 10.0, "the noise is silent"),
+        (speech, 0 * noise + 0.25, 10.0, "the noise is silent"),
+    ):
+        with pytest.raises(InputError, match=fault):
+            mixed(one.astype(np.float32), other.astype(np.float32), ratio)
+
+
+def test_recordings_are_kept_up_to_a_number_of_bytes(folder, tmp_path, monkeypatch):
+    opened, kept = [], noise_module._Recordings()
+
+    def counted(path, **options):
+        opened.append(path.stem)
+        return read_wav(path, **options)
+
+    monkeypatch.setattr(noise_module, "read_wav", counted)
+    monkeypatch.setattr(noise_module, "KEPT_BYTES", 2 * 4000)
+    paths = {name: tmp_path / f"{name}.wav" for name in "abcd"}
+    for name, path in paths.items():
+        soundfile.write(path, np.sin(np.arange(10_000 if name == "d" else 1000)), 16000)
+    for name in "abcabcdabc":  # two are kept besides the one in use, the oldest goes first
+        np.testing.assert_array_equal(kept[paths[name]], read_wav(paths[name]))
+        assert sum(recording.nbytes for recording in kept._kept.values()) <= 2 * 4000 + kept[paths[name]].nbytes
+    assert "".join(opened) == "abcdabc"

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from data.hostile import most_memory
 
 from resdavenet_vq import config
 from resdavenet_vq.encode.codes import CodesFile, SplitCodes
@@ -87,7 +88,7 @@ def main():
     for argument in sys.argv[1:]:
         kind, _, path = argument.partition("=")
         print(json.dumps(read(kind, Path(path))), flush=True)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    print(most_memory())
 
 
 if __name__ == "__main__":

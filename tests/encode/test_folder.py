@@ -11,7 +11,7 @@ import soundfile
 from encode.recordings import LAYERS, LENGTHS, codes_of, run
 
 from resdavenet_vq.encode.features import LayerFeatures
-from resdavenet_vq.encode.folder import encode_folder
+from resdavenet_vq.encode.folder import _read_through, encode_folder
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.release.importing import import_released
 
@@ -75,10 +75,19 @@ def test_all_bad_rows_are_told_at_once(folder, tmp_path):
     assert len(json.loads((tmp_path / "f.refused.json").read_text())) == 25
     assert not (tmp_path / "f.h5").exists()
     left_out = encode_folder(folder / "model", wavs, layers=["quant2"], features=tmp_path / "f.h5", bad_rows="skip")
-    assert len(left_out) == 25
-    assert not (tmp_path / "f.refused.json").exists()
+    assert left_out.splitlines() == [
+        "25 of 26 files are left out:",
+        *lines[1:-2],
+        f"All of them are in {tmp_path / 'f.refused.json'}.",
+    ]
+    rows = json.loads((tmp_path / "f.refused.json").read_text())
+    assert [Path(row["file"]).name for row in rows] == [f"bad{i:02}.wav" for i in range(25)]
     with LayerFeatures(tmp_path / "f.h5", "quant2") as found:
         assert found.ids == ["good"]
+    for path in wavs.glob("bad*"):
+        path.unlink()
+    assert encode_folder(folder / "model", wavs, layers=["quant2"], features=tmp_path / "f.h5") == ""
+    assert not (tmp_path / "f.refused.json").exists()
 
 
 def test_what_is_no_regular_file_is_left_out_at_once(folder, tmp_path):
@@ -88,10 +97,37 @@ def test_what_is_no_regular_file_is_left_out_at_once(folder, tmp_path):
     (wavs / "device.wav").symlink_to("/dev/zero")
     (wavs / "good.wav").write_bytes((folder / "wavs/a.wav").read_bytes())
     left_out = encode_folder(folder / "model", wavs, layers=["quant2"], features=tmp_path / "f.h5", bad_rows="skip")
-    assert left_out == [f"{wavs / name}.wav: is no regular file" for name in ("device", "pipe")]
+    assert left_out.splitlines()[1:-1] == [f"{wavs / name}.wav: is no regular file" for name in ("device", "pipe")]
     (wavs / "good.wav").unlink()
     with pytest.raises(InputError, match=r"^All 2 have one fault: is no regular file\.\n"):
         encode_folder(folder / "model", wavs, layers=["quant2"], features=tmp_path / "f.h5", bad_rows="skip")
+
+
+@pytest.mark.parametrize("frames_at_once", [1 << 14, 64])
+@pytest.mark.parametrize("change", ["shorter", "longer", "truncated", "gone", "touched"])
+def test_a_recording_that_changes_after_it_was_read_through(folder, tmp_path, monkeypatch, change, frames_at_once):
+    wavs, path = tmp_path / "wavs", tmp_path / "wavs/a.wav"
+    wavs.mkdir()
+    soundfile.write(path, np.sin(np.arange(30_000)), 16000)
+
+    def reading_through(*arguments):
+        results = _read_through(*arguments)
+        match change:
+            case "gone":
+                path.unlink()
+            case "truncated":
+                os.truncate(path, 40_000)
+            case "touched":
+                os.utime(path, ns=(0, 0))
+            case _:
+                soundfile.write(path, np.sin(np.arange(20_000 if change == "shorter" else 40_000)), 16000)
+        return results
+
+    monkeypatch.setattr("resdavenet_vq.encode.folder._read_through", reading_through)
+    options = {"layers": ["quant2"], "features": tmp_path / "f.h5", "frames_at_once": frames_at_once}
+    with pytest.raises(InputError, match=r"/a\.wav: changed while it was read \(.+\); run it again$"):
+        encode_folder(folder / "model", wavs, bad_rows="skip", **options)
+    assert [*tmp_path.iterdir()] == [wavs]
 
 
 def test_ids_and_requests_that_do_not_fit(folder, tmp_path):
@@ -132,5 +168,6 @@ def test_on_the_command_line(folder, tmp_path):
     assert "1 of 2 files cannot be used" in str(run(*arguments).exception)
     done = run(*arguments, "--bad-rows", "skip", "--text", tmp_path / "text")
     assert done.exit_code == 0
-    assert "left out" in done.stderr
+    assert "1 of 2 files are left out:" in done.stderr
+    assert f"All of them are in {tmp_path / 'f.refused.json'}." in done.stderr
     assert (tmp_path / "text/conv2/a.txt").is_file()

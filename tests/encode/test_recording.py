@@ -1,6 +1,7 @@
 """Units of recordings: against the workflow's own codes, the network asked directly, and the dump of the release."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -187,3 +188,24 @@ def test_the_documented_snippet_runs(folder, capsys):
     assert replaced.count(str(folder)) == 2
     exec(compile(replaced, "docs/units.md", "exec"), {})
     assert "quant2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seconds", [600, pytest.param(3600, marks=pytest.mark.thorough)])
+def test_long_recordings_are_encoded_in_the_memory_of_a_piece(folder, tmp_path, seconds):
+    """Speech, or what is like it, of ten minutes and an hour, needs no more memory than of two minutes."""
+    speech, rate = soundfile.read(DATA / "features/speechlike_16k.wav", dtype="int16")
+    for name, length in (("short", 120), ("long", seconds)):
+        with soundfile.SoundFile(tmp_path / f"{name}.wav", "w", rate, 1) as out:
+            while out.frames < length * rate:
+                out.write(speech)
+    code = (
+        "import sys; from data.hostile import most_memory; from resdavenet_vq import load_model\n"
+        "model = load_model(sys.argv[1])\n"
+        "for path in sys.argv[2:]: print(len(model.encode(path).codes), most_memory())"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{REPO}:{REPO / 'tests'}"}
+    command = [sys.executable, "-c", code, folder / "model", *(tmp_path / f"{name}.wav" for name in ("short", "long"))]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    (_, before), (n, most) = (map(int, line.split()) for line in done.stdout.splitlines())
+    assert n >= 50 * seconds
+    assert most - before < 50_000_000, "an hour is 230 MB as floats, and its features 58 MB"
