@@ -39,6 +39,13 @@ def _with_chance(scores: dict[str, Any]) -> dict[str, Any]:
     return scores
 
 
+def _units(scores: dict[str, Any]) -> dict[str, Any]:
+    for tier in ("words", "phones"):
+        if not isinstance(scores.get(tier, {}), dict):
+            raise ValueError(f"has no scores of {tier}")  # noqa: TRY004 - what pydantic reports
+    return scores
+
+
 type _Number = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
 type _Count = Annotated[int, Field(ge=0, le=LARGEST)]
 type _Period = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
@@ -138,7 +145,7 @@ class _Words(TypedDict):
     f1_threshold: _Number
     published: _Detection
     held_out: _Detection
-    units: _Numbers
+    units: Annotated[_Numbers, AfterValidator(_units)]
 
 
 _KINDS: Mapping[str, TypeAdapter] = {

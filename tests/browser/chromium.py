@@ -122,11 +122,20 @@ class Chromium:
     def wait(self, expression, seconds=PATIENCE):
         """Waits until an expression is true, and returns its value."""
         until = time.monotonic() + seconds
-        while (value := self.evaluate(expression)) in (None, False, 0, ""):  # an element comes as {}
+        while (value := self._value_now(expression)) in (None, False, 0, ""):  # an element comes as {}
             if time.monotonic() > until:
                 raise TimeoutError(f"never true: {expression}\n{self.problems}")
             time.sleep(0.02)
         return value
+
+    def _value_now(self, expression):
+        """None where the page is just being left for another one."""
+        try:
+            return self.evaluate(expression)
+        except RuntimeError as e:
+            if "navigated" not in str(e):
+                raise
+            return None
 
     def size(self, width, height=900, *, dark=False, mobile=False):
         """The size of the window in CSS pixels, and the colours that the reader prefers."""

@@ -25,8 +25,8 @@ DATA_LOADER = """
 import sys
 from pathlib import Path
 from data.hostile import Busy
-from resdavenet_vq.data.dataset import _load
-list(_load(Busy(Path(sys.argv[1])), range(4), 2))
+from resdavenet_vq.data.loader import load
+list(load(Busy(Path(sys.argv[1])), range(4), 2))
 """
 
 

@@ -267,3 +267,12 @@ def test_a_lineage_of_one_seed_may_have_two_folders(tables):
     files = {"2/retrieval/a.json": retrieval("{2}"), "2-seed3/retrieval/a.json": retrieval("{2}")}
     scores, _ = tables(files, {"2": 3})
     assert set(scores["seed"]) == {3}
+
+
+def test_units_without_scores_of_a_tier_are_refused(tmp_path):
+    value = words("{}->{2}", "quant2")
+    value["units"] = {"frames": 5, "words": None}
+    path = tmp_path / "summary.json"
+    path.write_text(json.dumps(value))
+    with pytest.raises(InputError, match=r"summary\.json: is no score of this software .*has no scores of words"):
+        score_files.collect([path], "c", {})
