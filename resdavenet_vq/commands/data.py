@@ -103,7 +103,7 @@ def verify(stores: Annotated[list[Path], typer.Argument(help="Prepared stores, o
     """Check every byte of prepared stores against their checksums."""
     from resdavenet_vq.data.store import verify as check
 
-    problems = [f"{path}: {problem}" for path in stores for problem in check(path)]
+    problems = [problem for path in stores for problem in check(path)]
     if problems:
         raise InputError(listed(problems))
     for path in stores:

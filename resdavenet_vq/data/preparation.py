@@ -6,6 +6,7 @@ of workers, and equal input makes an equal file.
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -24,7 +25,7 @@ from resdavenet_vq.data.faults import common_fault, write_refused
 from resdavenet_vq.data.sources import Media, Source
 from resdavenet_vq.data.store_writer import Outside, StoreWriter
 from resdavenet_vq.data.workers import in_parallel
-from resdavenet_vq.errors import InputError
+from resdavenet_vq.errors import InputError, printable
 from resdavenet_vq.progress import track
 
 _ORDER = "are the rows in the corpus's order?"
@@ -119,6 +120,9 @@ def prepare_from(
                 content["utterances"], content["images"] = writer.write(out, settings.max_frames, command, part)
                 files.write_json(report, content)
                 files.write_digest(out)
+                if refused:
+                    left_out = f"{len(refused)} of {manifest.rows} rows left out, which {report} lists"
+                    print(printable(f"{out}: {left_out}"), file=sys.stderr)
                 return
     text = refusals(refused, manifest.rows)
     if not content["frames"] and (cause := common_fault([r[2:] for r in refused])):

@@ -217,7 +217,7 @@ def test_bad_media_give_exactly_the_expected_refusals(bad_media, tmp_path, worke
     assert report["images"] == len(store.image_ids) == len(set(store.image_index))
 
 
-def test_stop_names_every_row_and_writes_nothing(bad_media, tmp_path):
+def test_stop_names_every_row_and_writes_nothing(bad_media, tmp_path, capsys):
     manifest, expected = bad_media
     manifest.refused = [Refusal(2, "", "x.wav", "not an object"), Refusal(0, "zero", "", "wav: missing")]
     with pytest.raises(InputError) as caught:
@@ -237,6 +237,8 @@ def test_stop_names_every_row_and_writes_nothing(bad_media, tmp_path):
     assert names(tmp_path) == ["a.refused.json", "media"]
     prepared(manifest, tmp_path, bad_rows="skip")
     assert not (tmp_path / "a.refused.json").exists()
+    left_out = f"{len(expected) + 2} of {len(manifest.utterances) + 2} rows left out, which {tmp_path / 'a.json'} lists"
+    assert left_out in capsys.readouterr().err
 
 
 def test_a_split_without_a_usable_row_is_an_error(tmp_path):
