@@ -69,7 +69,8 @@ def prepare_part(
     }
     names, kept = [f"{part.number}{suffix}" for suffix in _SUFFIXES], folder / _KEPT
     if not _is_current(kept, names, attribute) and _is_current(folder, names, attribute):
-        _keep(folder, kept, names)  # it was killed after the part was finished and before it was kept
+        with preparation.one_at_a_time(folder / names[0]):  # whose lock may be left, too
+            _keep(folder, kept, names)  # it was killed after the part was finished and before it was kept
     if _is_current(kept, names, attribute) and _is_refused_still(kept / names[1], rows, settings, source, workers):
         _link(kept, folder, names)
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import zlib
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -90,6 +90,11 @@ def open_source(manifest: Manifest, settings: Preparation, release: Path | None)
     return source, {"json": str(release), "rows": manifest.rows}
 
 
+def one_at_a_time(out: Path) -> AbstractContextManager[None]:
+    """The lock of a store that is being prepared."""
+    return files.lock(out.with_name(f".{out.name}.lock"), f"{out}: is being prepared", out)
+
+
 def prepare_from(
     source: Source,
     manifest: Manifest,
@@ -107,8 +112,7 @@ def prepare_from(
     """
     refused_path = report.with_name(f"{report.name.removesuffix('.json').removesuffix('.report')}.refused.json")
     files.check_outputs(out, report)
-    one_at_a_time = files.lock(out.with_name(f".{out.name}.lock"), f"{out}: is being prepared", out)
-    with files.writing(out), one_at_a_time, files.together():
+    with files.writing(out), one_at_a_time(out), files.together():
         refused_path.unlink(missing_ok=True)
         with StoreWriter(out.parent, settings.precision, settings.reader, release) as writer:
             content = _fill(writer, manifest, settings, source, f"preparing {out.stem}", workers)

@@ -305,6 +305,19 @@ def test_kill_9_costs_the_unfinished_part_alone(tmp_path, name):
     assert not {name for part in complete for name in files_of(part)} & set(changed(before, folder))
 
 
+def test_a_part_killed_before_it_was_kept_is_kept_and_leaves_no_lock(tmp_path):
+    manifest, folder = make_manifest(tmp_path / "corpus", 30), tmp_path / "train"
+    in_parts(manifest, folder, 3, 10, Preparation())
+    for name in files_of("1"):
+        (folder / ".kept" / name).unlink()
+    (folder / ".1.h5.lock").write_text("process 1 on elsewhere")
+    before = contents(folder)
+    in_parts(manifest, folder, 3, 10, Preparation())
+    assert not (folder / ".1.h5.lock").exists()
+    assert not set(files_of("1")) & set(changed(before, folder))
+    assert {path.name for path in (folder / ".kept").glob("1.*")} == set(files_of("1"))
+
+
 def test_the_digest_of_a_store_changes_with_its_content(manifest, folder, whole):
     before = Store(folder).sha256
     assert before != whole.sha256
