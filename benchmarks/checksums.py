@@ -6,8 +6,8 @@ Both sides run in turns in one process with one thread, the other side first in 
 ratio of processor seconds, with checks to without, and the median of the rounds counts. Without checks is the same
 code without the CRC32. `reading`: all batches of an epoch as data workers make them, with the published crops; `reading
 for small networks` with the demo's, which leave the decoder less to do; `epoch`: a training of one epoch with
-validation, in the demo's small networks, for which the share of reading is largest; `encoding`: codes of all utterances; `log-mel`: features copied into a features file, the least work that any
-command does with them. Utterances have the mean length of Places Audio, 8.4 s; images are 256 pixels.
+validation, in the demo's small networks, for which the share of reading is largest; `encoding`: codes of all
+utterances; `log-mel`: features copied into a features file, the least work that any command does with them. Utterances have the mean length of Places Audio, 8.4 s; images are 256 pixels.
 
 `opening` is of a store of 500,000 utterances that hold next to nothing, in wall and processor seconds, the file in the
 page cache; its columns are read and compared with their SHA-256.
