@@ -15,9 +15,6 @@ from dataclasses import dataclass, replace
 N_POSITIONS = 5
 """Places in the audio network where a quantizer can sit: quant1 ... quant5."""
 
-BASELINE = "baseline"
-"""The folder, in a lineage's place, of scores of the raw log-mel features."""
-
 _FOLDER = re.compile(r"((?:none|[1-5]+)(?:-(?:none|[1-5]+))*)(?:-seed(0|[1-9][0-9]*))?")
 _STAGE = re.compile(r"\{\s*(?:[1-5]\s*(?:,\s*[1-5]\s*)*)?\}")
 
@@ -93,11 +90,6 @@ class Lineage:
     def __str__(self) -> str:
         """The notation, without the seed."""
         return "->".join("{" + ",".join(map(str, stage)) + "}" for stage in self.stages)
-
-
-def notation(folder: str) -> str:
-    """How a lineage's folder, or the baseline's, is written in tables. Raises ValueError for any other name."""
-    return "raw log-mel" if folder == BASELINE else str(Lineage.from_folder(folder))
 
 
 def layer_position(layer: str) -> int:

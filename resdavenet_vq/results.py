@@ -23,7 +23,7 @@ from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import score_files, summary
 from resdavenet_vq.evaluation.score_schema import LARGEST
 from resdavenet_vq.files import open_regular
-from resdavenet_vq.lineage import BASELINE, Lineage
+from resdavenet_vq.system import System, system
 
 type Task = Literal["retrieval", "abx", "words"]
 
@@ -63,15 +63,15 @@ class Words:
 
 @dataclass(frozen=True)
 class Model:
-    """The results of one lineage."""
+    """The results of one system: a model, a baseline, or units made elsewhere."""
 
-    lineage: Lineage
+    system: System
     folder: Path
 
     @property
     def name(self) -> str:
         """Its name on pages and figures: `{2} → {2,3}`, with the seed if the folder has one."""
-        return with_arrows(str(self.lineage)) + ("" if self.lineage.seed is None else f" (seed {self.lineage.seed})")
+        return with_arrows(str(self.system)) + ("" if self.system.seed is None else f" (seed {self.system.seed})")
 
     @cached_property
     def history(self) -> pd.DataFrame | None:
@@ -138,7 +138,7 @@ class Model:
 
     def _check(self, path: Path, origin: Origin, split: str) -> None:
         """Raises InputError unless a file of the folder is of its lineage, of the split, and of one model with others."""
-        origin.check(path, lineage=str(self.lineage), split=split)
+        origin.check(path, lineage=str(self.system), split=split)
         if not self._first:
             self._first.append((path, origin))
         check_same_model(*self._first[0], path, origin)
@@ -180,16 +180,15 @@ class Results:
 
     @cached_property
     def abx(self) -> dict[str, list[dict[str, Any]]]:
-        """ABX results by split: those of the raw log-mel features first, then by lineage, the lowest layer first.
+        """ABX results by split, by system, the lowest layer first.
 
         Each also has `model`, the model's name, and `phones`, its table of errors by phones, or None.
         """
         results: dict[str, list[dict[str, Any]]] = {}
-        for split, model in product(self.splits("abx"), (None, *self.models)):
-            folder = model.folder if model else self.root / BASELINE
-            for file in sorted(folder.glob(PATTERNS["abx"].format(split)), key=lambda f: f.stem[-1:] + f.stem):
-                result, phones = (model.score if model else score_files.read)(file), file.with_suffix(".phones.csv")
-                result["model"] = model.name if model else with_arrows(result["lineage"])
+        for split, model in product(self.splits("abx"), self.models):
+            for file in sorted(model.folder.glob(PATTERNS["abx"].format(split)), key=lambda f: f.stem[-1:] + f.stem):
+                result, phones = model.score(file), file.with_suffix(".phones.csv")
+                result["model"] = model.name
                 results.setdefault(split, []).append(result | {"phones": phones if phones.is_file() else None})
         return results
 
@@ -199,13 +198,13 @@ class Results:
         return next((Store(place) for place in places if place.exists()), None)
 
 
-def find(folder: Path, lineages: Sequence[str], noise: Path | None = None) -> Results:
-    """The results of `lineages` (folders like `none-2`) in results/{corpus}.
+def find(folder: Path, systems: Sequence[str], noise: Path | None = None) -> Results:
+    """The results of systems, by their folders (`none-2`, `baseline`), in results/{corpus}.
 
     Raises InputError for a name that is none.
     """
     try:
-        models = tuple(Model(Lineage.from_folder(name), folder / name) for name in lineages)
+        models = tuple(Model(system(name), folder / name) for name in systems)
     except ValueError as e:
         raise InputError(f"lineage {e}") from None
     return Results(folder, models, noise or folder / "noise.csv")

@@ -36,8 +36,8 @@ rule score_abx:
     benchmark:
         plan.root / "benchmarks/score_abx/{folder}/{split}/{layer}.tsv"
     wildcard_constraints:
-        folder=any_of([BASELINE, *plan.trained, *plan.released]),
-        layer=r"logmel|(conv|quant|onehot|segment)[1-5]",
+        folder=any_of([*plan.folders, *plan.trained, *plan.released]),
+        layer=r"logmel|units|features|(conv|quant|onehot|segment)[1-5]",
     conda:
         "../envs/resdavenet-vq.yaml"
     params:

@@ -153,7 +153,7 @@ def compare(scores: Annotated[Path, typer.Argument(help="A scores.csv.")], out: 
 
 def _notation(folder: str) -> str:
     """A lineage's folder as tables write it."""
-    from resdavenet_vq.lineage import notation
+    from resdavenet_vq.system import notation
 
     try:
         return notation(folder)

@@ -40,6 +40,7 @@ from resdavenet_vq.config.evaluations import (
 )
 from resdavenet_vq.config.model import IMAGENET, RANDOM, AudioModel, ImageModel, Model, QuantizerModel
 from resdavenet_vq.config.recipe import RECIPES, TRAINING_SWITCHES, Recipe, overlay
+from resdavenet_vq.config.references import Baselines, External
 from resdavenet_vq.config.section import Layer, LineageText, Name, Section, Seed, faults_of, nearest, repeated
 from resdavenet_vq.config.training import UNCUT, Compute, Preparation, Training, TrainingOverride
 from resdavenet_vq.errors import InputError
@@ -56,9 +57,11 @@ __all__ = [
     "AbxScoring",
     "AddedNoise",
     "AudioModel",
+    "Baselines",
     "Compute",
     "Config",
     "Corpus",
+    "External",
     "Figures",
     "Flickr8k",
     "ImageModel",
@@ -112,6 +115,10 @@ class Models(Section):
     model: Model
     preparation: Preparation = Preparation()
     training: Training
+    baselines: Baselines = Baselines()
+    external: dict[Name, External] = Field(
+        default={}, description="Units or features that were made elsewhere, by the names that tables give them."
+    )
 
 
 class Config(Evaluations, Models):  # pydantic lists the fields of the last class first
@@ -124,12 +131,33 @@ class Config(Evaluations, Models):  # pydantic lists the fields of the last clas
             *self._split_faults(),
             *_lineage_faults("lineages", (*self.lineages, *self.training.overrides)),
             *_lineage_faults("released", self.released, unique=True),
+            *self._reference_faults(),
             *(f"seeds: {seed} is listed twice" for seed in sorted(repeated(self.seeds))),
         ]
         faults = faults or self._layer_faults()
         if faults:
             raise ValueError("\n".join(faults))
         return self
+
+    def _reference_faults(self) -> list[str]:
+        """Clustered models that are none of the lineages or their ancestors, and splits that the corpus does not have."""
+        stages = [Lineage.parse(text) for text in self.lineages if not _lineage_faults("", [text])]
+        for stage in stages:
+            stages += [stage.parent] if stage.parent and stage.parent not in stages else []
+        names = [str(stage) for stage in stages]
+        faults = _lineage_faults("baselines.kmeans_of", self.baselines.kmeans_of or ())
+        if not faults:
+            faults = [
+                f"baselines.kmeans_of: {text} is none of the lineages; {nearest(text, names)}"
+                for text in self.baselines.kmeans_of or ()
+                if str(Lineage.parse(text)) not in names
+            ]
+        return faults + [
+            f"external.{name}.files: the corpus has no split {split!r}; {nearest(split, self.corpus.splits)}"
+            for name, units in self.external.items()
+            for split in units.files
+            if split not in self.corpus.splits
+        ]
 
     def _path_faults(self) -> list[str]:
         """Paths that Snakemake, to which `{x}` is a wildcard, cannot have as inputs."""

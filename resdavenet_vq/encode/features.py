@@ -26,6 +26,12 @@ from resdavenet_vq.hdf5 import GuardedFile
 LOGMEL = "logmel"
 """The name of the baseline layer: the log-mel features themselves."""
 
+UNITS, FEATURES = "units", "features"
+"""The layers of external systems: units, which are equal or not, and continuous features."""
+
+OTHERS = (LOGMEL, UNITS, FEATURES)
+"""Layers that are at no position of the network."""
+
 
 def source(layer: str) -> str:
     """The layer of a features file that a representation is made of: `quant2` for `onehot2` and `segment2`."""
@@ -34,7 +40,7 @@ def source(layer: str) -> str:
 
 def is_quantized(layer: str) -> bool:
     """Whether a layer's frames are code vectors, or made of them, so that equal frames are the same unit."""
-    return source(layer).startswith("quant")
+    return layer == UNITS or source(layer).startswith("quant")
 
 
 @contextmanager

@@ -29,12 +29,13 @@ from resdavenet_vq.encode.hdf5 import Rows
 from resdavenet_vq.encode.maps import MapsToFill, create_maps
 from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.lineage import BASELINE, N_POSITIONS, frame_stride, layer_position, notation
+from resdavenet_vq.lineage import N_POSITIONS, frame_stride, layer_position
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import AudioOutput
 from resdavenet_vq.model.dual_encoder import DualEncoder, NoImageEncoder
 from resdavenet_vq.model.precision import true_float32
 from resdavenet_vq.progress import track
+from resdavenet_vq.system import RAW, notation
 
 FRAMES_AT_ONCE = 1 << 14
 """Log-mel frames in a batch, unless one utterance has more."""
@@ -144,7 +145,7 @@ def encode(
 def encode_logmel(store: Path, out: Path) -> None:
     """Writes the log-mel features of a store as the layer `logmel` of a features file: a baseline without a model."""
     data = Store(store)
-    origin = Origin("", notation(BASELINE), _split_name(data), data.sha256, {})
+    origin = Origin("", notation(RAW), _split_name(data), data.sha256, {})
     with create_features(out, data.ids, _durations(data), origin) as file:
         rows = add_features(file, LOGMEL, N_MELS, np.maximum(data.n_frames, 1), FRAME_PERIOD)
         for i in track(range(len(data)), f"log-mel {data.path.stem}", unit="utterances"):

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from resdavenet_vq.encode.features import LOGMEL, is_quantized, source
+from resdavenet_vq.encode.features import LOGMEL, OTHERS, is_quantized, source
 from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.evaluation import score_schema, summary
 from resdavenet_vq.evaluation.summary import HELD_OUT, IMAGE_TO_SPEECH, MEAN, PUBLISHED, SPEECH_TO_IMAGE
 from resdavenet_vq.files import read_json, together
-from resdavenet_vq.lineage import Lineage, layer_position, notation
+from resdavenet_vq.lineage import Lineage, layer_position
+from resdavenet_vq.system import notation
 
 CONDITIONS = (
     *("images", "captions", "similarity", "representation", "distance", "frame_period", "items_used"),
@@ -213,7 +214,7 @@ def _in_order(table: pd.DataFrame) -> pd.DataFrame:
 
 def _place(layer: str) -> tuple[int, bool, bool, str]:
     """Layers in the order of the network; what is made of a layer comes after it."""
-    position = layer_position(source(layer)) if layer not in {LOGMEL, ""} else 0
+    position = layer_position(source(layer)) if layer not in {*OTHERS, ""} else 0
     return position, is_quantized(layer), layer != source(layer), layer
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypedDict
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
-from resdavenet_vq.encode.features import LOGMEL, source
+from resdavenet_vq.encode.features import OTHERS, source
 from resdavenet_vq.errors import InputError, printable, shortened
 from resdavenet_vq.lineage import layer_position
 
@@ -16,7 +16,7 @@ LARGEST = 2.0**53
 
 
 def _layer(name: str) -> str:
-    if name != LOGMEL:
+    if name not in OTHERS:
         layer_position(source(name))
     return name
 

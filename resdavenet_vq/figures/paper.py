@@ -87,7 +87,7 @@ def codebooks(request: Request) -> Drawing:
 
 def _curves(request: Request, names: Sequence[str]) -> Drawing:
     """Some panels; the runs of a lineage that differ in their seed look the same."""
-    models = [(with_arrows(str(model.lineage)), model.history) for model in request.results.models]
+    models = [(with_arrows(str(model.system)), model.history) for model in request.results.models]
     panels = charts.panels([(name, history) for name, history in models if history is not None], names)
     if not panels:
         return _blank("There is no epoch of a training.", request)

@@ -13,7 +13,7 @@ from functools import cached_property
 
 from resdavenet_vq.config import AddedNoise, Preparation
 from resdavenet_vq.config.section import as_json
-from resdavenet_vq.lineage import BASELINE
+from resdavenet_vq.system import RAW
 from resdavenet_vq.workflow.plan import Plan
 
 
@@ -81,5 +81,5 @@ class NoisePlan:
                 layers = [
                     (lineage.folder, layer) for lineage in self.plan.lineages for layer in lineage.quantized_layers
                 ]
-                for folder, layer in [(BASELINE, "logmel"), *layers]:
+                for folder, layer in [(RAW, "logmel"), *layers]:
                     yield str(self.plan.root / folder / f"abx/{split}/{layer}.json")

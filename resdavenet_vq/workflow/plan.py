@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,8 @@ from pathlib import Path
 from resdavenet_vq import config as schema
 from resdavenet_vq.config import Config
 from resdavenet_vq.config.section import as_json
-from resdavenet_vq.lineage import BASELINE, Lineage
+from resdavenet_vq.lineage import Lineage
+from resdavenet_vq.system import NORMALIZED, RAW, UNTRAINED, Reference, System
 from resdavenet_vq.workflow.splits import Splits
 
 EDITION_PATTERN = r"|\.zerospeech20(?:20|21)"
@@ -76,9 +77,9 @@ class Plan:
 
     # -- models -------------------------------------------------------------------------------------------
 
-    def path(self, lineage: Lineage, name: str) -> str:
-        """The path of a lineage's result."""
-        return str(self.root / lineage.folder / name)
+    def path(self, system: System, name: str) -> str:
+        """The path of a system's result."""
+        return str(self.root / system.folder / name)
 
     def model(self, lineage: Lineage) -> str:
         """The model card of a lineage; it contains the digest of the weights beside it."""
@@ -147,11 +148,71 @@ class Plan:
         recipe = self.config.recipe
         return as_json(recipe, "context", *(["pad_value"] if recipe.context == "padded" else []))
 
+    # -- systems ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def baselines(self) -> tuple[Reference, ...]:
+        """The baselines: features first, then clusters."""
+        settings, lineages = self.config.baselines, [lineage.with_seed(None) for lineage in self.lineages]
+        baselines = [Reference(RAW)] + [Reference(NORMALIZED)] * settings.normalized_logmel
+        baselines += [Reference(UNTRAINED)] * settings.untrained
+        if not self.quantizers:
+            return tuple(baselines)
+        if settings.kmeans_of is None:
+            first = dict.fromkeys(Lineage(lineage.stages[:1]) for lineage in lineages)
+            sources = [lineage.folder for lineage in first if not lineage.quantizers]
+        else:
+            sources = [Lineage.parse(text).folder for text in settings.kmeans_of]
+        baselines += [Reference.kmeans()] * settings.kmeans
+        baselines += [Reference.kmeans(source) for source in [UNTRAINED] * settings.untrained + sources]
+        return (*baselines, *(Reference.kmeans(n_codes=n) for n in settings.codebook_sizes))
+
+    @cached_property
+    def external(self) -> tuple[Reference, ...]:
+        """Units and features made elsewhere."""
+        return tuple(map(Reference.external, self.config.external))
+
+    @cached_property
+    def systems(self) -> tuple[System, ...]:
+        """Everything that is evaluated: baselines, models, then what was made elsewhere."""
+        return (*self.baselines, *self.lineages, *self.external)
+
+    @cached_property
+    def shown(self) -> tuple[System, ...]:
+        """The systems that the report shows examples of: each lineage with one seed."""
+        return (*self.baselines, *self.examples, *self.external)
+
+    @cached_property
+    def folders(self) -> tuple[str, ...]:
+        """The folders of systems."""
+        return tuple(system.folder for system in self.systems)
+
+    @cached_property
+    def quantizers(self) -> tuple[int, ...]:
+        """The numbers of the quantizers that some lineage's last stage has."""
+        return tuple(sorted({n for lineage in self.lineages for n in lineage.quantizers}))
+
+    def unit_layers(self, system: System) -> tuple[str, ...]:
+        """The layers whose codes are words' detectors."""
+        if isinstance(system, Lineage):
+            return system.quantized_layers
+        if system.is_external:
+            return () if self.is_continuous(system) else ("units",)
+        return tuple(f"quant{n}" for n in self.quantizers) if system.is_kmeans else ()
+
+    def is_continuous(self, external: Reference) -> bool:
+        """Whether what was made elsewhere is features, not units."""
+        return self.config.external[str(external)].format.startswith("features")
+
     # -- evaluations --------------------------------------------------------------------------------------
 
-    def abx_layers(self, lineage: Lineage) -> tuple[str, ...]:
-        """The layers that ABX scores: the chosen convolutional ones and every quantizer that is on."""
-        return (*self.config.abx.convolutional_layers, *lineage.quantized_layers)
+    def abx_layers(self, system: System) -> tuple[str, ...]:
+        """The layers that ABX scores: the chosen convolutional ones and every quantizer that is on; log-mel."""
+        if isinstance(system, Lineage) or system.folder == UNTRAINED:
+            return (*self.config.abx.convolutional_layers, *self.unit_layers(system))
+        if system.is_external:
+            return ("features",) if self.is_continuous(system) else ("units",)
+        return self.unit_layers(system) or ("logmel",)
 
     def retrieval_settings(self, split: str) -> str:
         """How retrieval is scored on a split."""
@@ -204,15 +265,24 @@ class Plan:
     @cached_property
     def abx(self) -> list[str]:
         """Every ABX score, that of the raw log-mel features first."""
-        scored = [(BASELINE, "logmel")]
-        for lineage in self.lineages:
-            variants = (f"{variant}{n}" for n in lineage.quantizers for variant in self.config.abx.variants)
-            scored += [(lineage.folder, layer) for layer in (*self.abx_layers(lineage), *variants)]
         return [
-            str(self.root / folder / f"abx/{split}/{layer}.json")
+            self.path(system, f"abx/{split}/{layer}.json")
             for split in self.config.abx.splits
-            for folder, layer in scored
+            for system in self.systems_on(split)
+            for layer in (*self.abx_layers(system), *self.variants(system))
         ]
+
+    def variants(self, system: System) -> tuple[str, ...]:
+        """Further representations of a model's quantizers that ABX scores."""
+        numbers = system.quantizers if isinstance(system, Lineage) else ()
+        return tuple(f"{variant}{n}" for n in numbers for variant in self.config.abx.variants)
+
+    def systems_on(self, *splits: str) -> Iterator[System]:
+        """The systems that have results on some splits: what was made elsewhere, only where its files are given."""
+        for system in self.systems:
+            given = self.config.external[str(system)].files if system in self.external else splits
+            if set(splits) <= set(given):
+                yield system
 
     @cached_property
     def submissions(self) -> list[str]:
@@ -229,15 +299,15 @@ class Plan:
     @cached_property
     def words(self) -> list[str]:
         """The summary of every word detection."""
-        return self.words_of(self.lineages)
+        return self.words_of(self.systems_on(self.config.words.split, self.config.words.held_out_split))
 
-    def words_of(self, lineages: Iterable[Lineage], held_out_split: str | None = None) -> list[str]:
-        """The summary of every word detection of some lineages; on `words.held_out_split`, if no other is given."""
+    def words_of(self, systems: Iterable[System], held_out_split: str | None = None) -> list[str]:
+        """The summary of every word detection of some systems; on `words.held_out_split`, if no other is given."""
         split = held_out_split or self.config.words.held_out_split
         return [
-            self.path(lineage, f"words/{layer}/{split}/summary.json")
-            for lineage in lineages
-            for layer in lineage.quantized_layers
+            self.path(system, f"words/{layer}/{split}/summary.json")
+            for system in systems
+            for layer in self.unit_layers(system)
         ]
 
     @cached_property

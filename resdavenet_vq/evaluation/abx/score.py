@@ -26,7 +26,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from resdavenet_vq.config import AbxScoring
-from resdavenet_vq.encode.features import LOGMEL, LayerFeatures, is_quantized, source
+from resdavenet_vq.data.features import FRAME_PERIOD
+from resdavenet_vq.encode.features import FEATURES, LOGMEL, OTHERS, UNITS, LayerFeatures, is_quantized, source
 from resdavenet_vq.encode.units import runs
 from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.evaluation import bitrate
@@ -37,6 +38,8 @@ from resdavenet_vq.lineage import frame_stride
 
 REPRESENTATIONS = {
     LOGMEL: "log-mel",
+    UNITS: "units",
+    FEATURES: "features",
     "onehot": "one-hot codes",
     "segment": "code vectors, repeats dropped",
     "quant": "code vectors",
@@ -58,7 +61,7 @@ def validate(items: Sequence[Item], features: LayerFeatures, settings: AbxScorin
     for key in ("max_size_group", "max_x_across"):
         if getattr(settings, key) == 1:
             raise InputError(f"abx.scoring.{key}: 1 leaves no A beside X; give at least 2, or null for all")
-    if _stride(features.layer) > _stride(settings.slowest_layer):
+    if features.layer not in OTHERS and frame_stride(features.layer) > frame_stride(settings.slowest_layer):
         raise InputError(
             f"abx.scoring.slowest_layer: {features.layer} is slower than {settings.slowest_layer}; "
             "name the slowest layer that is compared"
@@ -80,7 +83,7 @@ def score(
         validate(tokens, frames, settings)
         from resdavenet_vq.evaluation.abx import cells as abx_cells  # torch takes seconds, which bad input spares
 
-        slowest_period = frames.frame_period / _stride(frames.layer) * _stride(settings.slowest_layer)
+        slowest_period = round(FRAME_PERIOD * frame_stride(settings.slowest_layer), 9)
         durations = dict(zip(frames.ids, frames.durations.tolist(), strict=True))
         used, dropped = usable(tokens, durations, slowest_period)
         if not used:
@@ -116,8 +119,3 @@ def score(
             with atomic_write(out.with_suffix(f".{name}.csv")) as tmp:
                 table.write_csv(tmp)
         write_json(out, result)
-
-
-def _stride(layer: str) -> int:
-    """How many log-mel frames a frame of the layer spans."""
-    return 1 if layer == LOGMEL else frame_stride(layer)
