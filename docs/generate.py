@@ -183,9 +183,9 @@ def _names(text: str) -> str:
 
 
 def _rules(entry: dict[str, Any]) -> str:
-    if entry.get("never"):
+    first = entry.get("first", "+")
+    if entry.get("never") and first == "+":
         return "everything"
-    first = entry["first"]
     if first == "+":
         return "everything, in a new folder; the old results stay"
     again = [

@@ -95,13 +95,13 @@ def history(folder, name="a", *, timings=True):
         ]
 
 
-def train(folder, name="a", *, lineage="{2,3}", checkpoint_seconds=0.0, patience=600.0, **options):
+def train(folder, name="a", *, lineage="{2,3}", checkpoint_seconds=0.0, timeout=600.0, **options):
     """Trains on `folder`/train.h5 into `folder`/`name`; `options` are arguments of `train` or changes to TRAINING.
 
-    `patience`, in seconds, is for data workers and for other processes of the training.
+    `timeout`, in seconds, is for data workers and for other processes of the training.
     """
     module.CHECKPOINT_SECONDS = checkpoint_seconds
-    module.distributed.TIMEOUT, loader.STALLED_SECONDS = timedelta(seconds=patience), patience
+    module.distributed.TIMEOUT, loader.STALLED_SECONDS = timedelta(seconds=timeout), timeout
     defaults = {"model": MODEL, "recipe": config.Recipe(), "parent": None, "code": ""}
     arguments = {key: options.pop(key, default) for key, default in defaults.items()}
     module.train(

@@ -33,6 +33,11 @@ class AudioModel(Section):
     kernel_size: int = Field(
         default=9, ge=1, le=1001, description="The width of the convolutions in frames; it must be odd."
     )
+    features: Literal["published", "normalized"] = Field(
+        default="published",
+        description="What the network makes of log-mel features: nothing, as published; or each mel band of each "
+        "utterance gets mean 0 and variance 1, and padding is 0, whatever `recipe.pad_value` is.",
+    )
 
 
 class ImageModel(Section):

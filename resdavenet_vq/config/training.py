@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -72,12 +73,32 @@ class Compute(Section):
     )
 
 
+BOTH_LENGTHS = (
+    "has both `epochs` and `steps`, perhaps one from the file below; write null for the one that should not count"
+)
+
+
 class TrainingOverride(Section):
     """What a lineage does differently from `training`."""
 
     epochs: Count | None = Field(default=None, description="The number of passes over the training split.")
+    steps: Count | None = Field(default=None, description="The number of steps, instead of `epochs`.")
+    patience: Count | None = Field(default=None, description="As `training.patience`.")
     batch_size: Count | None = Field(default=None, description="The number of pairs in a step, over all processes.")
     learning_rate: Positive | None = Field(default=None, description="The learning rate of Adam before its decay.")
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The values that differ; a length in steps replaces one in epochs, and the other way round."""
+        given = self.model_dump(exclude_none=True)
+        other = {"steps": "epochs", "epochs": "steps"}
+        return {other[key]: None for key in given if key in other} | given
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if self.epochs and self.steps:
+            raise ValueError(BOTH_LENGTHS)
+        return self
 
 
 class Training(Section):
@@ -85,15 +106,31 @@ class Training(Section):
 
     split: Name = Field(description="The split that models are trained on.")
     validation_split: Name = Field(description="The split whose R@10 chooses the best epoch.")
-    epochs: Count = Field(default=150, description="The number of passes over the training split.")
+    epochs: Count | None = Field(
+        default=150, description="The number of passes over the training split; null where `steps` is given."
+    )
+    steps: Count | None = Field(
+        default=None,
+        description="The number of steps, instead of `epochs`: where the split is small or its size unknown. The last "
+        "pass over the split ends early; R@10 is measured after every pass.",
+    )
+    patience: Count | None = Field(
+        default=None,
+        description="The number of epochs in which R@10 has not risen after which a training ends early; null: never.",
+    )
     batch_size: Count = Field(default=64, description="The number of pairs in a step, over all processes.")
     learning_rate: Positive = Field(default=2e-4, description="The learning rate of Adam before its decay.")
+    learning_rate_schedule: Literal["steps", "cosine"] = Field(
+        default="steps",
+        description="How the learning rate changes: in `steps` of `learning_rate_decay`, as published; or it rises over "
+        "the first 5 % of all training steps and falls as half a `cosine`, down to 1 %.",
+    )
     weight_decay: float = Field(
         default=5e-7, ge=0, le=1e9, description="The weight decay of Adam, which is added to the gradient."
     )
     learning_rate_decay: Probability = Field(
         default=0.95,
-        description="The factor that multiplies the learning rate every `learning_rate_decay_every` epochs.",
+        description="The factor that multiplies the learning rate of `steps` every `learning_rate_decay_every` epochs.",
     )
     learning_rate_decay_every: Count = Field(
         default=3, description="The number of epochs between two decays of the learning rate."
@@ -101,6 +138,11 @@ class Training(Section):
     margin: Positive = Field(default=1.0, description="The margin of both triplet losses.")
     jitter: Probability = Field(
         default=0.12, description="The probability of each of the two displaced offsets of the temporal jitter."
+    )
+    augmentation: Literal["none", "masks"] = Field(
+        default="none",
+        description="What is done to training utterances: nothing, as published; or, in each step, one band of up to 8 "
+        "mel bands and one stretch of up to 300 ms, at most a fifth of the utterance, become the utterance's mean.",
     )
     pad_to: Literal["batch", "max_frames"] = Field(
         default="max_frames",
@@ -129,3 +171,19 @@ class Training(Section):
     overrides: dict[LineageText, TrainingOverride] = Field(
         default={}, description="Different values for single lineages, by their notation."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _steps_replace_the_default(cls, given: Any) -> Any:
+        """Epochs that nobody has given do not count beside steps."""
+        if isinstance(given, Mapping) and given.get("steps") is not None and "epochs" not in given:
+            return {**given, "epochs": None}
+        return given
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if self.epochs and self.steps:
+            raise ValueError(BOTH_LENGTHS)
+        if not self.epochs and not self.steps:
+            raise ValueError("needs `epochs` or `steps`")
+        return self

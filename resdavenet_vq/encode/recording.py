@@ -3,7 +3,8 @@
 A long recording goes through the network in pieces. Each piece has, on both sides, the frames that its own frames
 depend on (`model.audio.receptive_field`), and these are cut away again: the codes are those of one pass, and only one
 piece is in memory. The features are rounded as those of the store that the model was trained from (float16 unless
-prepared otherwise; float32 for the models of 2020), so that the codes are also those of `encode-codes`.
+prepared otherwise; float32 for the models of 2020), so that the codes are also those of `encode-codes`. A model of
+normalised features needs the statistics of the whole recording, so a long one is read twice.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import frame_stride
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import receptive_field
+from resdavenet_vq.model.normalization import Statistics
 
 type Precision = Literal["float16", "float32"]
 
@@ -105,9 +107,10 @@ class SpeechEncoder:
         stride, around = frame_stride(last), receptive_field(self.network.audio, last)
         step = max(1, frames_at_once // stride) * stride
         before = -(around.first // stride) * stride  # a piece begins where a frame of every layer does
+        statistics = self._statistics(recording) if step < recording.n_frames else None
         for start, stop, first, logmel in _pieces(recording, step, before, around.last):
             parts = {}
-            for layer, (_, (vectors,), (codes,)) in self._run([logmel], layers, recording.path).items():
+            for layer, (_, (vectors,), (codes,)) in self._run([logmel], layers, recording.path, statistics).items():
                 s = frame_stride(layer)
                 begin, end = start // s, min(-(-stop // s), max(recording.n_frames // s, 1))
                 frames = slice(begin - first // s, end - first // s)
@@ -125,10 +128,18 @@ class SpeechEncoder:
         """Features as the store of the model's precision holds them, float32."""
         return logmel.astype(self.precision).astype(np.float32)
 
-    def _run(self, logmels: Sequence[np.ndarray], layers: Sequence[str], path: Path) -> dict[str, Part]:
+    def _statistics(self, recording: Recording) -> Statistics | None:
+        """Of the whole recording, block by block; None for a model that needs none."""
+        if not self.network.audio.is_normalizing:
+            return None
+        return Statistics.of_blocks(torch.from_numpy(self.rounded(block)) for block in recording.log_mel())
+
+    def _run(
+        self, logmels: Sequence[np.ndarray], layers: Sequence[str], path: Path, statistics: Statistics | None = None
+    ) -> dict[str, Part]:
         """Vectors (B, n, C) and codes (B, n) of the layers, of features (T, M) of one length."""
         logmel = torch.from_numpy(np.stack([self.rounded(x).T for x in logmels]))
-        output = run_audio(self.folder, self.network, logmel, logmel.shape[2], deepest(layers), str(path))
+        output = run_audio(self.folder, self.network, logmel, logmel.shape[2], deepest(layers), str(path), statistics)
         parts = {}
         for name in layers:
             layer = output.layers[name]

@@ -33,6 +33,7 @@ from resdavenet_vq.lineage import N_POSITIONS, frame_stride, layer_position
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import AudioOutput
 from resdavenet_vq.model.dual_encoder import DualEncoder, NoImageEncoder
+from resdavenet_vq.model.normalization import Statistics
 from resdavenet_vq.model.precision import true_float32
 from resdavenet_vq.progress import track
 from resdavenet_vq.system import RAW, notation
@@ -210,16 +211,23 @@ def _batches(data: Store, n: int, frames_at_once: int, recipe: Recipe) -> Iterat
 
 
 def run_audio(
-    model: Path, network: DualEncoder, logmel: torch.Tensor, n_frames: int, until: str | None, names: str
+    model: Path,
+    network: DualEncoder,
+    logmel: torch.Tensor,
+    n_frames: int,
+    until: str | None,
+    names: str,
+    statistics: Statistics | None = None,
 ) -> AudioOutput:
-    """The layers of utterances (B, M, T) that all have `n_frames`.
+    """The layers of utterances (B, M, T) that all have `n_frames`; of pieces, with `statistics` of the whole recordings.
 
     Raises InputError naming the model and the utterances if a value is not finite.
     """
     device = next(network.parameters()).device
     with torch.inference_mode(), true_float32():
         lengths = torch.full((len(logmel),), n_frames, device=device)
-        output: AudioOutput = network.audio(logmel.to(device), lengths, until=until)
+        whole = Statistics(*(x.to(device) for x in statistics)) if statistics else None
+        output: AudioOutput = network.audio(logmel.to(device), lengths, until=until, statistics=whole)
         totals = torch.stack([layer.vectors.sum() for layer in output.layers.values()])  # one wait for a GPU
         for layer, finite in zip(output.layers, torch.isfinite(totals).tolist(), strict=True):
             if not finite:

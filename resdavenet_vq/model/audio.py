@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import frame_stride, layer_position
+from resdavenet_vq.model.normalization import Statistics, normalized
 from resdavenet_vq.model.quantizer import Quantizer, codebook_size
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class AudioEncoder(nn.Module):
         jitter_offsets: Literal["published", "centred"] = "published",
     ) -> None:
         super().__init__()
+        self.is_normalizing = audio.features == "normalized"
         self.jitter = jitter
         self.jitter_offsets = JITTER_OFFSETS[jitter_offsets]
         stem = nn.Sequential(
@@ -135,14 +137,23 @@ class AudioEncoder(nn.Module):
         n_frames: Tensor,
         jitter_generator: torch.Generator | None = None,
         until: str | None = None,
+        statistics: Statistics | None = None,
+        masked: Tensor | None = None,
     ) -> AudioOutput:
         """Encodes log-mel features (B, M, T), of which the first `n_frames` (B,) of each utterance are valid.
 
         In training with jitter, the offsets are drawn from `jitter_generator`; evaluation has no jitter. `until` is the
-        name of the last layer to compute. Raises InputError if the model has no such layer.
+        name of the last layer to compute. Raises InputError if the model has no such layer. A model of normalised
+        features normalises them, by `statistics` where these are given: those of whole recordings, to encode pieces of
+        them. Values at which `masked` (B, M, T) is true become the mean of the utterance.
         """
+        logmel, n_frames = logmel.float(), n_frames.to(logmel.device)
+        if self.is_normalizing:
+            logmel = normalized(logmel, n_frames, statistics)
+        if masked is not None:
+            logmel = torch.where(masked, 0 if self.is_normalizing else utterance_means(logmel, n_frames), logmel)
         layers: dict[str, Layer] = {}
-        for name, layer in self._layers(logmel.float()[:, None], n_frames.to(logmel.device), jitter_generator):
+        for name, layer in self._layers(logmel[:, None], n_frames, jitter_generator):
             layers[name] = layer
             if name == until:
                 break
@@ -179,6 +190,13 @@ def jittered_times(n: int, probability: float, offsets: tuple[int, int, int], ge
     low, middle, high = offsets
     steps = torch.where(draws >= 1 - probability, high, torch.where(draws < probability, low, middle))
     return (torch.arange(n, device=draws.device) + steps).clamp(0, n - 1)
+
+
+def utterance_means(logmel: Tensor, n_frames: Tensor) -> Tensor:
+    """The mean (B, 1, 1) of each utterance's features (B, M, T), without padding; its sum is float64, as padding varies."""
+    valid = frame_mask(n_frames, logmel.shape[2])[:, None]
+    total = torch.where(valid, logmel, 0).double().sum(dim=(1, 2))
+    return (total / (n_frames * logmel.shape[1])).float()[:, None, None]
 
 
 def frame_mask(n_frames: Tensor, n: int) -> Tensor:

@@ -199,6 +199,11 @@ class Run:
         """Where the training is, for messages."""
         return f"epoch {self.epoch}, step {self.step}"
 
+    @property
+    def recalls(self) -> list[float]:
+        """The mean R@10 after each epoch so far; of process 0 only."""
+        return [row["mean_recall_at_10"] for row in self.history]
+
     def finish_epoch(self, row: dict[str, float]) -> None:
         """Appends a row to the history, and keeps the weights if its mean R@10 is the highest so far."""
         self.history.append(row)

@@ -18,6 +18,7 @@ from resdavenet_vq.data.features import PAD_VALUE
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.model.audio import Layer
 from resdavenet_vq.training import codebooks, compute, distributed
+from resdavenet_vq.training.augmentation import draw_masks
 from resdavenet_vq.training.losses import TripletLosses, draw_impostors, pooled_similarity, triplet_losses
 
 if TYPE_CHECKING:
@@ -111,11 +112,6 @@ def generator(*key: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
-def learning_rate(training: config.Training, epoch: int) -> float:
-    """The learning rate of an epoch; as epochs count from 1, the first plateau is one epoch shorter, as published."""
-    return training.learning_rate * training.learning_rate_decay ** (epoch // training.learning_rate_decay_every)
-
-
 def step_losses(
     model: DualEncoder,
     batch: Batch,
@@ -138,9 +134,14 @@ def step_losses(
     else:
         missing = max(0, SHORTEST - batch.logmel.shape[2])
         logmel = nn.functional.pad(batch.logmel.float(), (0, missing), value=PAD_VALUE[recipe.pad_value])
+        masked = None
+        if training.augmentation == "masks":
+            random = generator("masks", training.seed, *position)
+            masked = draw_masks(batch.n_frames, logmel.shape[1], logmel.shape[2], n, random)
         with compute.autocast(training.compute, device):
             maps = model.image(batch.images)
-            audio = model.audio(logmel, batch.n_frames, generator("jitter", training.seed, *position))
+            jitter = generator("jitter", training.seed, *position)
+            audio = model.audio(logmel, batch.n_frames, jitter, masked=masked)
         embeddings = torch.cat([model.embed_image(maps), model.embed_speech(audio)], dim=1)
         layers = audio.layers
     if recipe.dead_codes == "restart" and codebooks.restart_is_due(position):

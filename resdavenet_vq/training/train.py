@@ -6,7 +6,6 @@ that was killed any number of times, give the same bits. docs/training.md descri
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Generator, Iterable, Iterator
@@ -30,7 +29,9 @@ from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.model import checkpoint, pretrained
 from resdavenet_vq.progress import track
 from resdavenet_vq.training import codebooks, compute, distributed, step
+from resdavenet_vq.training.advice import advice
 from resdavenet_vq.training.interruption import Interrupted, Interruption
+from resdavenet_vq.training.schedule import Schedule
 from resdavenet_vq.training.state import Run, State
 from resdavenet_vq.training.validation import recalls
 
@@ -106,18 +107,20 @@ def train(
             start = f"resumes at {run.position}" if saved else "starts"
             processes = f", with {distributed.world()} processes" if distributed.world() > 1 else ""
             _log(*folder.others(), f"{lineage}: {start} on {device}{processes}")
-        batches = workers.enter_context(closing(shielded(_batches(run, data))))
+        schedule = Schedule(training, _n_pairs(data))
+        batches = workers.enter_context(closing(shielded(_batches(run, data, schedule))))
         try:
-            while run.epoch <= training.epochs:
+            while not _is_over(run, schedule):
                 started = time.monotonic()
-                _train_epoch(run, batches, _n_pairs(data), folder, interruption)
+                _train_epoch(run, batches, schedule, folder, interruption)
                 if distributed.is_first():
-                    row = {"epoch": run.epoch, "learning_rate": step.learning_rate(training, run.epoch)}
+                    last = schedule.steps(run.epoch) - 1
+                    row = {"epoch": run.epoch, "learning_rate": schedule.learning_rate(run.epoch, last)}
                     row |= run.totals.to_row() | codebooks.live_codes(step.quantizers_of(run.model))
                     with compute.uncompiled(training.compute):
                         row |= recalls(run.model, validation, training.workers, device, interruption.check)
                     run.finish_epoch(row | {"seconds": time.monotonic() - started})
-                    _report(run, folder)
+                    _report(run, schedule, folder)
                 run.next_epoch()
                 interruption.raise_if(distributed.highest(int(interruption.signal is not None), device) > 0)
                 _save(run, folder)
@@ -129,7 +132,9 @@ def train(
                 raise
             raise InputError(f"{lineage}: a data worker died or stalled at {run.position} ({e}); {_RESUME}") from e
         if distributed.is_first():
-            _write(out, run, identity | {"code": code})
+            line = advice(run.recalls, _n_pairs(validation), schedule)
+            _write(out, run, identity | {"code": code, "advice": line})
+            _log(f"{lineage}: {line}")
             folder.discard()
         distributed.wait_for_all()
 
@@ -147,7 +152,13 @@ def _check_request(lineage: Lineage, parent: Path | None, data: Store, validatio
             )
 
 
-def _batches(run: Run, data: Store) -> Iterable[Batch]:
+def _is_over(run: Run, schedule: Schedule) -> bool:
+    """Whether no step is left, or process 0, which has the history, is out of patience. Every process must call it."""
+    ends = run.epoch > schedule.epochs or (distributed.is_first() and schedule.is_out_of_patience(run.recalls))
+    return distributed.highest(int(ends), run.device) > 0
+
+
+def _batches(run: Run, data: Store, schedule: Schedule) -> Iterable[Batch]:
     """All batches from the run's position on, over epochs: those of the next epoch are read during validation."""
     return training_batches(
         data,
@@ -161,21 +172,22 @@ def _batches(run: Run, data: Store) -> Iterable[Batch]:
         rank=distributed.rank(),
         world=distributed.world(),
         start_step=run.step,
-        last_epoch=run.training.epochs,
+        last_epoch=schedule.epochs,
     )
 
 
-def _train_epoch(run: Run, batches: Iterator[Batch], n_pairs: int, folder: State, interruption: Interruption) -> None:
+def _train_epoch(
+    run: Run, batches: Iterator[Batch], schedule: Schedule, folder: State, interruption: Interruption
+) -> None:
     """Takes the remaining steps of an epoch; afterwards all numbers are finite and process 0 has the totals."""
-    batch_size = run.training.batch_size
-    steps = math.ceil(n_pairs / batch_size)
-    for group in run.optimizer.param_groups:
-        group["lr"] = step.learning_rate(run.training, run.epoch)
+    batch_size, steps = run.training.batch_size, schedule.steps(run.epoch)
     saved, healthy = time.monotonic(), torch.tensor(data=True, device=run.device)
     with closing(_timed(batches, steps - run.step, run)) as timed:
-        label = f"epoch {run.epoch}/{run.training.epochs}"
+        label = f"epoch {run.epoch}/{schedule.epochs}"
         for batch in track(timed, label, steps - run.step, "steps") if distributed.is_first() else timed:
-            n = min(batch_size, n_pairs - run.step * batch_size)
+            n = min(batch_size, schedule.n_pairs - run.step * batch_size)
+            for group in run.optimizer.param_groups:
+                group["lr"] = schedule.learning_rate(run.epoch, run.step)
             losses = step.step_losses(run.model, batch, n, (run.epoch, run.step), run.recipe, run.training)
             healthy &= step.update(run.model, run.optimizer, losses)
             run.totals.add(losses, n)
@@ -229,14 +241,14 @@ def _write(out: Path, run: Run, card: dict[str, Any]) -> None:
         checkpoint.save(out, run.model, card)
 
 
-def _report(run: Run, folder: State) -> None:
+def _report(run: Run, schedule: Schedule, folder: State) -> None:
     """Tells the log and TensorBoard of the latest epoch."""
     row = run.history[-1]
     codes = [
         f"{name} {row[f'{name}_perplexity']:.0f} ({row[f'{name}_codes_used']} codes)" for name in run.totals.counts
     ]
     _log(
-        f"epoch {run.epoch}/{run.training.epochs}: loss {row['loss']:.3f}, R@10 {100 * row['mean_recall_at_10']:.1f} %"
+        f"epoch {run.epoch}/{schedule.epochs}: loss {row['loss']:.3f}, R@10 {100 * row['mean_recall_at_10']:.1f} %"
         f"{' (best)' if run.best_epoch == run.epoch else ''}, learning rate {row['learning_rate']:.3g}"
         f"{', perplexity ' if codes else ''}{', '.join(codes)}, {row['pairs_per_second']:.0f} pairs/s, "
         f"{row['seconds']:.0f} s"

@@ -344,7 +344,7 @@ def training_of(training: schema.Training, lineage: Lineage) -> schema.Training:
     changes = {} if lineage.seed is None else {"seed": lineage.seed}
     for notation, override in training.overrides.items():
         if Lineage.parse(notation) == lineage.with_seed(None):
-            changes |= override.model_dump(exclude_none=True)
+            changes |= override.changes
     return training.model_copy(update=changes | {"overrides": {}})
 
 

@@ -24,6 +24,7 @@ def folder(tmp_path_factory):
     utterances = [utterance(name, folder / "wavs" / f"{name}.wav") for name in LENGTHS]
     prepared(Manifest(utterances), folder, "split")
     checkpoint.save(folder / "model", model_of((2, 3)), {"lineage": "{}->{2,3}"})
+    checkpoint.save(folder / "normalized", model_of((2, 3), "normalized"), {"lineage": "{}->{2,3}"})
     checkpoint.save(folder / "none", model_of(()), {})
     return folder
 

@@ -13,10 +13,10 @@ LENGTHS = {"a": 30_000, "b": 4000, "sub/c": 30_000, "sub/d": 100, "sub/deep/e.x"
 LAYERS = ("conv2", "quant2", "quant3", "conv5")
 
 
-def model_of(quantizers):
+def model_of(quantizers, features="published"):
     torch.manual_seed(0)
     settings = Model(
-        audio=AudioModel(widths=(4, 6, 6, 8, 10), blocks_per_stage=1),
+        audio=AudioModel(widths=(4, 6, 6, 8, 10), blocks_per_stage=1, features=features),
         image=ImageModel(architecture="thin_resnet", widths=(4, 4, 4, 4), crop=16, resize=20),
         quantizer=QuantizerModel(codebook_size=12, init_nonnegative=True),
     )

@@ -14,10 +14,12 @@ import torch
 from encode.recordings import LAYERS, LENGTHS, codes_of, model_of, run
 
 from resdavenet_vq import load_model
+from resdavenet_vq.config import Recipe
 from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.data import features
 from resdavenet_vq.data.audio import Recording, read_wav
 from resdavenet_vq.encode import recording as recordings
+from resdavenet_vq.encode.split import encode
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import ReceptiveField
@@ -55,9 +57,10 @@ def layers_of(model, logmel):
 
 @pytest.mark.parametrize("frames_at_once", [1, 16, 50, 333, 1 << 20])
 @pytest.mark.parametrize("whole", [0, 1 << 30])
-def test_pieces_are_one_pass(folder, frames_at_once, whole):
-    """However a recording is cut, also where its features are computed block by block."""
-    model = load_model(folder / "model")
+@pytest.mark.parametrize("name_of_model", ["model", "normalized"])
+def test_pieces_are_one_pass(folder, name_of_model, frames_at_once, whole):
+    """However a recording is cut, also where its features are computed block by block, and normalised as a whole."""
+    model = load_model(folder / name_of_model)
     for name in ("sub/deep/e.x", "sub/d", "b"):
         recording = Recording(folder / "wavs" / f"{name}.wav", whole=whole if LENGTHS[name] > 1000 else 1 << 30)
         logmel = model.rounded(features.log_mel(read_wav(recording.path)))
@@ -73,6 +76,20 @@ def test_pieces_are_one_pass(folder, frames_at_once, whole):
             if once[layer].codes is not None:
                 found = np.concatenate([part[layer].codes for part in parts])
                 np.testing.assert_array_equal(found, once[layer].codes[0, :n])
+
+
+def test_normalised_units_are_those_of_the_workflow(folder, tmp_path):
+    """In batches, one by one, and in a padded context whose padding is 0 after normalisation whatever it was."""
+    model = load_model(folder / "normalized")
+    for switches in ({"context": "cropped"}, {"context": "padded"}, {"context": "padded", "pad_value": "floor"}):
+        name = "-".join(switches.values())
+        encode(folder / "normalized", folder / "split.h5", codes=tmp_path / name, recipe=Recipe(**switches))
+    for name in LENGTHS:
+        found = model.encode(folder / "wavs" / f"{name}.wav", "quant3")
+        np.testing.assert_array_equal(found.codes, codes_of(tmp_path / "cropped", "quant3")[name])
+        np.testing.assert_array_equal(
+            codes_of(tmp_path / "padded", "quant3")[name], codes_of(tmp_path / "padded-floor", "quant3")[name]
+        )
 
 
 def test_pieces_without_their_context_would_differ(folder, monkeypatch):

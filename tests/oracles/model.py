@@ -30,3 +30,14 @@ def perplexity(codes):
     _, counts = np.unique(codes, return_counts=True)
     p = counts / counts.sum()
     return 2 ** -sum(q * np.log2(q) for q in p)
+
+
+def normalized(logmel, n_frames, smallest=0.1):
+    """(B, M, T), band by band in float64; padding is 0."""
+    result = np.zeros(logmel.shape)
+    for b, n in enumerate(n_frames):
+        for band, values in enumerate(np.asarray(logmel[b], np.float64)):
+            mean = sum(values[:n]) / n
+            deviation = (sum((values[:n] - mean) ** 2) / n) ** 0.5
+            result[b, band, :n] = (values[:n] - mean) / max(deviation, smallest)
+    return result

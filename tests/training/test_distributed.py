@@ -78,11 +78,16 @@ def fix_batch_norm(model, batch):
 def take_steps(rank, path, out, workers, recipe):
     """Two epochs of three steps, the last of a batch short; writes losses, totals, everything trained, and the batches.
 
-    With restarts of dead codes there is one in every step but the first, and one code that is dead in the second epoch.
+    With restarts of dead codes there is one in every step but the first, and one code that is dead in the second epoch;
+    features are normalised and masked then.
     """
+    model, training = MODEL, TRAINING
+    if recipe.dead_codes == "restart":
+        model = MODEL.model_copy(update={"audio": MODEL.audio.model_copy(update={"features": "normalized"})})
+        training = TRAINING.model_copy(update={"augmentation": "masks"})
     store = Store(path)
     n_pairs = int((store.image_index >= 0).sum())
-    run = Run.start(MODEL, (2, 3), recipe, TRAINING, None, torch.device("cpu"))
+    run = Run.start(model, (2, 3), recipe, training, None, torch.device("cpu"))
     fix_batch_norm(run.model, next(iter(batches_of(store, epoch=1))))
     losses, samples = [], {}
     for epoch in (1, 2):
@@ -93,7 +98,7 @@ def take_steps(rank, path, out, workers, recipe):
         for step, batch in enumerate(batches):
             n = min(8, n_pairs - 8 * step)
             with mock.patch("resdavenet_vq.training.codebooks.RESTART_EVERY", 1):
-                result = step_losses(run.model, batch, n, (epoch, step), recipe, TRAINING)
+                result = step_losses(run.model, batch, n, (epoch, step), recipe, training)
             assert update(run.model, run.optimizer, result)
             run.totals.add(result, n)
             losses.append(result.parts.numpy())
@@ -209,6 +214,21 @@ def test_a_whole_training_stopped_and_resumed(stores):
     assert (stores / "a" / "model" / "model.json").exists()
 
 
+def test_all_are_out_of_patience_together(stores):
+    """Also when they resume after the epoch in which they were."""
+    options = {"patience": 2, "epochs": 60, "learning_rate": 1e-12, "checkpoint_seconds": 600}
+    first, second = two_trainings(stores, **options)
+    assert [first.end(), second.end()] == [0, 0], first.text + second.text
+    (checkpoint,) = (stores / "a" / "state").glob("*/checkpoint-*.pt")
+    epochs = len(torch.load(checkpoint, weights_only=True)["history"])
+    assert f"R@10 has not risen for 2 epochs, so the training ended early, after epoch {epochs}" in first.text
+    assert epochs < 60
+    assert (first.count.value, second.count.value) == (5 * epochs, 5 * epochs)
+    first, second = two_trainings(stores, **options)
+    assert [first.end(), second.end()] == [0, 0], first.text + second.text
+    assert (first.count.value, second.count.value) == (0, 0)
+
+
 def test_when_one_is_killed_all_end(stores):
     first, second = two_trainings(stores, pause=0.05, epochs=30)
     first.wait_for_step(3)
@@ -223,7 +243,7 @@ def test_when_one_is_killed_all_end(stores):
 @pytest.mark.parametrize("stalled", [0, 1])
 def test_when_one_is_stopped_the_other_ends_within_the_timeout(stores, stalled):
     """And the stopped one as soon as it goes on; a launcher kills it before."""
-    ranks = two_trainings(stores, pause=0.1, patience=2)
+    ranks = two_trainings(stores, pause=0.1, timeout=2)
     stopped, other = ranks[stalled], ranks[1 - stalled]
     other.wait_for_step(3)
     stopped.signal(signal.SIGSTOP)
@@ -247,7 +267,7 @@ from training_child import _in_child
 folder = Path(sys.argv[1])
 (folder / f"pid{os.environ['RANK']}").write_text(str(os.getpid()))
 os.setsid = lambda: None  # torchrun has done it
-options = {"epochs": 100, "patience": 3}
+options = {"epochs": 100, "timeout": 3}
 _in_child(SimpleNamespace(value=0), folder / f"log{os.environ['RANK']}", {}, 0.05, None, folder, "a", options)
 """
 

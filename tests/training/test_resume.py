@@ -8,9 +8,10 @@ import subprocess
 import time
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
-from training_child import Child, history, train, write_stores
+from training_child import MODEL, Child, history, train, write_stores
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.training import train as module
@@ -88,6 +89,29 @@ def test_kill_at_random_steps(stores, unbroken, trainings, kills):
     assert resumed
 
 
+def test_every_setting_of_small_corpora_resumes_with_the_same_bits(stores, monkeypatch):
+    """A length in steps, a cosine over it, masks, normalised features and patience, killed twice."""
+    model = MODEL.model_copy(update={"audio": MODEL.audio.model_copy(update={"features": "normalized"})})
+    options = {"model": model, "epochs": None, "steps": 13, "learning_rate_schedule": "cosine"}
+    options |= {"augmentation": "masks", "patience": 5}
+    monkeypatch.setattr(State, "discard", lambda _: None)
+    train(stores, "whole", **options)
+    (row,) = history(stores, "whole")[-1:]
+    assert (row["epoch"], row["learning_rate"]) == (
+        3,
+        pytest.approx(2e-3 * (1 + np.cos(np.pi * 11 / 12)) / 2, rel=1e-5),
+    )
+    for step in (4, 7):
+        child = Child(stores, pause=0.05, **options)
+        child.wait_for_step(step)
+        child.signal(signal.SIGKILL)
+        assert child.end() == -signal.SIGKILL
+    child = Child(stores, **options)
+    assert child.end() == 0
+    assert "resumes at epoch " in child.text
+    assert_equal(result(stores), result(stores, "whole"))
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_to_the_whole_group(stores, unbroken, number):
     child = Child(stores, workers=1, pause=0.05, checkpoint_seconds=600)
@@ -139,7 +163,7 @@ def test_killed_data_worker(stores):
 
 def test_stopped_data_worker(stores):
     """Ended by the timeout, and neither the training nor the worker is left behind."""
-    child = Child(stores, workers=1, pause=0.02, epochs=30, patience=2)
+    child = Child(stores, workers=1, pause=0.02, epochs=30, timeout=2)
     child.wait_for_step(2)
     worker = data_worker_of(child)
     os.kill(worker, signal.SIGSTOP)

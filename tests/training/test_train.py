@@ -22,6 +22,7 @@ from resdavenet_vq.evaluation.abx import items
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.training import step
 from resdavenet_vq.training.losses import TripletLosses
+from resdavenet_vq.training.schedule import Schedule
 from resdavenet_vq.training.state import Run, State
 
 
@@ -51,12 +52,14 @@ def test_what_a_training_leaves(stores, capsys):
     log = capsys.readouterr().err
     assert "{2,3}: starts on cpu" in log
     assert "epoch 3/3: loss " in log
+    assert card["advice"].startswith("3 epochs are too few to tell whether R@10 was still rising")
+    assert log.endswith(f"{{2,3}}: {card['advice']}\n")
 
 
 def test_learning_rate_table():
     table = json.loads((Path(__file__).parents[1] / "golden" / "losses" / "learning_rate_by_epoch.json").read_text())
     published = config.Training(split="t", validation_split="v")
-    assert [step.learning_rate(published, e) for e in range(20)] == pytest.approx(table, rel=1e-12)
+    assert [Schedule(published, 1).learning_rate(e, 0) for e in range(20)] == pytest.approx(table, rel=1e-12)
     assert [oracle.learning_rate(2e-4, e) for e in range(20)] == pytest.approx(table)
 
 
