@@ -43,9 +43,20 @@ def fault(*changes):
 def test_shipped_configurations_are_valid_and_say_published():
     for file in [REPO / "config.yaml", *(REPO / "configs").glob("*.yaml")]:
         values = yaml.safe_load(file.read_text())
-        if "corpus" in values:
+        if file.name != "small_corpus.yaml":
             config.read(values)
             assert values["recipe"] == "published", file
+
+
+def test_the_settings_of_small_corpora_need_a_corpus_alone():
+    values = yaml.safe_load((REPO / "configs/small_corpus.yaml").read_text())
+    with pytest.raises(InputError) as caught:
+        config.read(values)
+    assert str(caught.value).splitlines()[1:] == ["corpus: missing; it must be given"]
+    metadata = {split: f"{split}.json" for split in ("train", "val", "test")}
+    read = config.read(values | {"corpus": {"layout": "places", "name": "mine", "metadata": metadata}})
+    assert read.training.steps
+    assert read.training.patience
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,15 @@ from workflow.running import REPO, jobs_in, snakemake
 from resdavenet_vq import config
 from resdavenet_vq.workflow.plan import Plan
 
+MINE = "corpus: {layout: places, name: mine, metadata: {train: /data/a.json, val: /data/b.json, test: /data/c.json}}"
+"""What a user adds to a configuration without a corpus."""
+
 
 def with_data_in(folder, name):
-    """A shipped configuration whose corpus lies in a folder."""
+    """A shipped configuration, with a corpus that lies in a folder."""
+    text = (REPO / "configs" / name).read_text()
     file = folder / name
-    file.write_text((REPO / "configs" / name).read_text().replace("/data/", f"{folder}/data/"))
+    file.write_text((text if "\ncorpus:" in text else f"{text}\n{MINE}").replace("/data/", f"{folder}/data/"))
     return file
 
 
