@@ -38,12 +38,12 @@ def advice(recalls: Sequence[float], n_pairs: int, schedule: Schedule) -> str:
     last, before = (sum(part) / window for part in (recalls[-window:], recalls[-2 * window : -window]))
     change, middle = last - before, (last + before) / 2
     error = math.sqrt(2 * middle * (1 - middle) / (n_pairs * window))
-    epochs = f"the last {window} epochs" if window > 1 else "the last epoch"
-    what = (
-        f"{100 * change:+.1f} points, from the mean of the {window} before to that of {epochs}"
+    over = (
+        f"from the mean of the {window} before to that of the last {window} epochs"
         if window > 1
-        else (f"{100 * change:+.1f} points in {epochs}")
+        else "in the last epoch"
     )
+    what = f"{100 * change:+.1f} points, {over}"
     chance = f"{n_pairs} validation pairs give a standard error of {100 * error:.1f}"
     if change > max(error, SMALLEST_CHANGE):
         return f"R@10 was still rising at the end ({what}; {chance}): train longer ({longer})"

@@ -244,6 +244,7 @@ def test_five_equal_codebook_sizes_are_one():
 def test_models_of_earlier_versions_still_open():
     card = json.loads((REPO / "tests/golden/model_0.1.0.json").read_text())["model"]
     assert config.Model.from_card(card).audio.widths == (8, 8, 16, 16, 32)
+    assert config.Model.from_card(card).audio.features == "published"
     with pytest.raises(InputError, match="n_mels: no such key"):
         config.Model.from_card({**card, "audio": {**card["audio"], "n_mels": 80}})
 

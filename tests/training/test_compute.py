@@ -21,11 +21,26 @@ CPU = torch.device("cpu")
 STEPS = 3
 
 
-def trained(store, pad_to="batch", *, same_sizes=False, lineage=(2, 3), recipe=None, mode=nullcontext, **settings):
+NORMALIZED = MODEL.model_copy(update={"audio": MODEL.audio.model_copy(update={"features": "normalized"})})
+
+
+def trained(
+    store,
+    pad_to="batch",
+    *,
+    same_sizes=False,
+    lineage=(2, 3),
+    recipe=None,
+    mode=nullcontext,
+    model=MODEL,
+    augmentation="none",
+    **settings,
+):
     """A run after a few steps, and their losses; sizes differ between steps, and the last batch is a single pair."""
-    training = TRAINING.model_copy(update={"compute": config.Compute(**settings), "pad_to": pad_to})
+    changes = {"compute": config.Compute(**settings), "pad_to": pad_to, "augmentation": augmentation}
+    training = TRAINING.model_copy(update=changes)
     recipe = recipe or config.Recipe()
-    run = Run.start(MODEL, lineage, recipe, training, None, CPU)
+    run = Run.start(model, lineage, recipe, training, None, CPU)
     batches = training_batches(
         Store(store), MODEL.image, batch_size=8, pad_to=pad_to, pad_value=0.0, seed=1, epoch=1, workers=0
     )
@@ -152,3 +167,8 @@ def test_what_waits_is_found(what):
 )
 def test_no_step_waits_for_its_gpu(store, lineage, recipe, precision):
     trained(store, lineage=lineage, recipe=config.Recipe(**recipe), mode=NothingWaits, precision=precision)
+
+
+@pytest.mark.parametrize("model", [MODEL, NORMALIZED])
+def test_neither_do_masks_nor_normalised_features(store, model):
+    trained(store, model=model, augmentation="masks", mode=NothingWaits)
