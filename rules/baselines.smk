@@ -17,11 +17,11 @@ rule make_untrained:
         "../envs/resdavenet-vq.yaml"
     params:
         data=plan.splits.store(settings.training.split),
-        model=as_json(settings.model),
+        audio=as_json(settings.model.audio),
         seed=settings.baselines.seed,
         code=fingerprint("encode.untrained"),
     shell:
-        "python -m resdavenet_vq make-untrained --model {params.model:q} --data {params.data:q} --seed {params.seed:q}"
+        "python -m resdavenet_vq make-untrained --audio {params.audio:q} --data {params.data:q} --seed {params.seed:q}"
         ' --out "$(dirname {output.model:q})" 2> {log:q}'
 
 

@@ -22,7 +22,7 @@ Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
 
 @app.command()
 def make_untrained(
-    model: Annotated[str, typer.Option(help="JSON of the section `model`.")],
+    audio: Annotated[str, typer.Option(help="JSON of the section `model.audio`.")],
     data: Data,
     out: Out,
     seed: Seed = 0,
@@ -30,7 +30,7 @@ def make_untrained(
     """Make a model of random weights, the network before training; a split gives its batch normalization statistics."""
     from resdavenet_vq.encode import untrained
 
-    untrained.make_untrained(config.Model.from_json(model), data, out, seed=seed)
+    untrained.make_untrained(config.AudioModel.from_json(audio), data, out, seed=seed)
 
 
 @app.command()

@@ -2,13 +2,14 @@
 
 What is clustered comes from a `Frames`: windows of normalized log-mel features (`logmel`), or what enters the
 quantizers of a network (`activations`). The clusters of the layer `quantN` have the rate of quantizer N. They start by
-k-means++ on a random sample and are refined by scikit-learn's MiniBatchKMeans in PASSES passes over random utterances
-in random order. In memory are the sample and a batch, never a split. One thread computes, so that the result does not
+k-means++ on a random sample, are refined by scikit-learn's MiniBatchKMeans while random utterances pass in random order,
+and end by two iterations of k-means over all of them: within two percent of the inertia that k-means reaches with all
+frames in memory. In memory are the sample and a batch, never a split. One thread computes, so that the result does not
 depend on how many there are.
 
 Layout of `kmeans.h5`: for every `quantN` a group with `centers` (K, C) float32 and the attributes `frame_period` in
-seconds, `frames`, the number of frames seen in a pass, and `inertia`, the mean squared distance of the last pass's
-frames to the nearest center, as it was when they were seen.
+seconds, `frames`, their number in a pass, and `inertia`, the mean squared distance of frames from the nearest center
+before the last pass moved the centers.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import add_codes, create_codes
@@ -34,14 +36,14 @@ from resdavenet_vq.progress import track
 if TYPE_CHECKING:
     from sklearn.cluster import MiniBatchKMeans
 
-PASSES = 2
-"""Over the frames; a third lowers the inertia by less than half a percent."""
+PASSES = 3
+"""Over the frames: in the first, centers move with every batch; after each of the others, to the means of their frames."""
 
-SAMPLE_FRAMES = 5
+SAMPLE_FRAMES = 10
 """Frames for each cluster in the sample that clusters start from."""
 
 BATCH_FRAMES = 8
-"""Frames for each cluster in a batch."""
+"""Frames for each cluster in a batch, at least."""
 
 ROWS = 4096
 """Frames that are compared with the centers at once."""
@@ -87,16 +89,14 @@ def fit(frames: Frames, sizes: Mapping[str, int], out: Path, *, utterances: int,
         sample = _sample(
             frames, chosen, {layer: SAMPLE_FRAMES * k / n_frames[layer] for layer, k in sizes.items()}, rng
         )
-        fits = {layer: _Fit(sample.pop(layer), min(k, n_frames[layer]), seed) for layer, k in sizes.items()}
-        for number in range(PASSES):
-            for fit_of_layer in fits.values():
-                fit_of_layer.begin_pass()
-            order = track(
-                rng.permutation(chosen).tolist(), f"k-means, pass {number + 1} of {PASSES}", unit="utterances"
-            )
-            for utterance in order:
+        fits = {layer: _Fit(sample.pop(layer), k, seed) for layer, k in sizes.items()}
+        for number in range(1, PASSES + 1):
+            order = rng.permutation(chosen).tolist()
+            for utterance in track(order, f"k-means, pass {number} of {PASSES}", unit="utterances"):
                 for layer, some in frames.of(utterance).items():
-                    fits[layer].add(some)
+                    fits[layer].add(some, online=number == 1)
+            for fit_of_layer in fits.values():
+                fit_of_layer.end_pass(online=number == 1)
     origin = Origin(frames.model, lineage, split_name(data), data.sha256, {})
     with create(out, Clusters.kind, origin) as file:
         for layer, fitted in fits.items():
@@ -121,40 +121,55 @@ def _sample(
 
 
 class _Fit:
-    """The clusters of one layer while its frames arrive."""
+    """The clusters of one layer while its frames arrive, pass after pass."""
 
     def __init__(self, sample: np.ndarray, k: int, seed: int) -> None:
         from sklearn.cluster import MiniBatchKMeans, kmeans_plusplus
 
-        start, _ = kmeans_plusplus(sample, k, random_state=seed)
-        self.centers: np.ndarray = start
-        # Clusters with few frames stay where they are: with reassignment the inertia is higher.
+        k = min(k, len(sample))
+        self.centers: np.ndarray = kmeans_plusplus(sample, k, random_state=seed)[0]
+        # Without reassignment: clusters of few frames are where rare sounds are, and the inertia is lower.
         self._kmeans: MiniBatchKMeans = MiniBatchKMeans(
-            k, init=start, n_init=1, random_state=seed, reassignment_ratio=0
+            k, init=self.centers, n_init=1, random_state=seed, reassignment_ratio=0
         )
-        self._size = BATCH_FRAMES * k
         self._waiting: list[np.ndarray] = []
-        self._squares, self._seen = 0.0, 0
+        self.inertia = 0.0
+        self._start()
 
-    def begin_pass(self) -> None:
-        """Counts the inertia from here on."""
-        self._squares, self._seen = 0.0, 0
+    def _start(self) -> None:
+        self._sums, self._counts, self._squares = np.zeros(self.centers.shape), np.zeros(len(self.centers)), 0.0
 
-    @property
-    def inertia(self) -> float:
-        """The mean squared distance of this pass's frames to the nearest center."""
-        return self._squares / max(self._seen, 1)
-
-    def add(self, frames: np.ndarray) -> None:
-        """Refines the clusters as soon as there are enough frames."""
+    def add(self, frames: np.ndarray, *, online: bool) -> None:
+        """Takes the frames of an utterance; centers move with every batch if `online`, else at the end of the pass."""
         self._waiting.append(frames)
-        if sum(map(len, self._waiting)) >= self._size:
-            batch = np.concatenate(self._waiting)
-            self._waiting = []
+        if sum(map(len, self._waiting)) >= BATCH_FRAMES * len(self.centers):
+            self._take(online=online)
+
+    def end_pass(self, *, online: bool) -> None:
+        """Takes what is left. After a pass that is not `online` every center is the mean of its frames."""
+        self._take(online=online)
+        if not online:
+            counts = self._counts[:, None]
+            self.centers = np.where(counts > 0, self._sums / np.maximum(counts, 1), self.centers).astype(np.float32)
+            self.inertia = self._squares / self._counts.sum()
+        self._start()
+
+    def _take(self, *, online: bool) -> None:
+        if not self._waiting:
+            return
+        batch = np.concatenate(self._waiting)
+        self._waiting = []
+        if online:
             self._kmeans.partial_fit(batch)
             self.centers = self._kmeans.cluster_centers_
-            self._squares += self._kmeans.inertia_
-            self._seen += len(batch)
+            return
+        units = nearest(batch, self.centers)
+        members = csr_array(
+            (np.ones(len(batch), np.float32), (units, np.arange(len(batch)))), (len(self.centers), len(batch))
+        )
+        self._sums += members @ batch
+        self._counts += np.bincount(units, minlength=len(self.centers))
+        self._squares += float(np.square(batch - self.centers[units]).sum(dtype=np.float64))
 
 
 def encode(

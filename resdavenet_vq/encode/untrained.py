@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from resdavenet_vq.config import Model
+from resdavenet_vq.config import AudioModel, ImageModel, Model
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.dual_encoder import DualEncoder
@@ -19,14 +19,15 @@ BATCHES, BATCH_SIZE = 8, 32
 """Utterances whose statistics batch normalization gets."""
 
 
-def make_untrained(model: Model, store: Path, out: Path, *, seed: int) -> None:
-    """Writes the model of random weights to a folder: the audio network alone, without quantizers.
+def make_untrained(audio: AudioModel, store: Path, out: Path, *, seed: int) -> None:
+    """Writes the model of random weights to a folder: an audio network, without quantizers and without an image branch.
 
     Nothing is learned, but one thing is measured, as every training does on its way: the mean and variance of each
     channel before each batch normalization, over some random utterances, cut to one length for each batch. With the
     initial statistics, 0 and 1, the activations of a network in evaluation would have no sensible scale.
     """
     data = Store(store)
+    model = Model(audio=audio, image=ImageModel(architecture="thin_resnet"))  # of which nothing is made
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = DualEncoder(model, (), image_branch=False)
