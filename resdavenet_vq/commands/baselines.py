@@ -12,7 +12,6 @@ from resdavenet_vq import config
 from resdavenet_vq.commands import Data, Out, app
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import layer_position
-from resdavenet_vq.system import notation
 
 Network = Annotated[
     Path | None, typer.Option(help="The model whose layers are clustered; without it, windows of log-mel features are.")
@@ -47,6 +46,7 @@ def fit_kmeans(
     from resdavenet_vq.data.store import Store
     from resdavenet_vq.encode import kmeans
     from resdavenet_vq.encode.logmel import LogMelWindows
+    from resdavenet_vq.system import notation
 
     try:
         name = notation(system)
