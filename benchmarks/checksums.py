@@ -38,7 +38,8 @@ from resdavenet_vq.data.dataset import training_batches
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.data.store_format import Header
 from resdavenet_vq.data.store_writer import StoreWriter
-from resdavenet_vq.encode.split import encode, encode_logmel
+from resdavenet_vq.encode.logmel import encode_logmel
+from resdavenet_vq.encode.split import encode
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.dual_encoder import DualEncoder

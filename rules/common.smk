@@ -15,8 +15,8 @@ from resdavenet_vq import config as schema
 from resdavenet_vq.config.section import as_json
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.fingerprint import content, fingerprint
-from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.processes import STARTER
+from resdavenet_vq.system import NORMALIZED, RAW, UNTRAINED, system
 from resdavenet_vq.workflow import records
 from resdavenet_vq.workflow.jobs import advice, check_names, launcher
 from resdavenet_vq.workflow.plan import EDITION_PATTERN, Plan, any_of

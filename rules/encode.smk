@@ -1,4 +1,4 @@
-# What a model makes of a split: embeddings, maps, codes and layer features; and the raw log-mel features.
+# What a model makes of a split: embeddings, maps, codes and layer features; and log-mel features, raw and normalized.
 
 
 rule encode_embeddings:
@@ -61,9 +61,11 @@ use rule encode_embeddings as encode_features with:
         plan.root / "logs/encode_features/{lineage}/{split}.log",
     benchmark:
         plan.root / "benchmarks/encode_features/{lineage}/{split}.tsv"
+    wildcard_constraints:
+        lineage=any_of([*plan.trained, *plan.released, UNTRAINED]),
     params:
         command="encode-features",
-        options=lambda wildcards: ["--layers", ",".join(plan.abx_layers(Lineage.from_folder(wildcards.lineage)))],
+        options=lambda wildcards: ["--layers", ",".join(plan.abx_layers(system(wildcards.lineage)))],
 
 
 rule encode_logmel:
@@ -71,14 +73,18 @@ rule encode_logmel:
         data=lambda wildcards: ancient(plan.splits.stores(wildcards.split)),
         data_digest=lambda wildcards: plan.splits.store_digests(wildcards.split),
     output:
-        features=plan.root / "baseline/features/{split}.h5",
-        features_digest=plan.root / "baseline/features/{split}.h5.sha256",
+        features=plan.root / "{baseline}/features/{split}.h5",
+        features_digest=plan.root / "{baseline}/features/{split}.h5.sha256",
     log:
-        plan.root / "logs/encode_logmel/{split}.log",
+        plan.root / "logs/encode_logmel/{baseline}/{split}.log",
+    wildcard_constraints:
+        baseline=any_of([RAW, NORMALIZED]),
     conda:
         "../envs/resdavenet-vq.yaml"
     params:
         data=lambda wildcards: plan.splits.store(wildcards.split),
-        code=fingerprint("encode.split"),
+        normalized=lambda wildcards: ["--normalized"] if wildcards.baseline == NORMALIZED else [],
+        code=fingerprint("encode.logmel"),
     shell:
-        "python -m resdavenet_vq encode-logmel --data {params.data:q} --out {output.features:q} 2> {log:q}"
+        "python -m resdavenet_vq encode-logmel --data {params.data:q} {params.normalized:q}"
+        " --out {output.features:q} 2> {log:q}"

@@ -64,11 +64,17 @@ def encode_features(
 
 
 @app.command()
-def encode_logmel(data: Data, out: Out) -> None:
-    """Write the raw log-mel features of a split as a features file, the baseline."""
-    from resdavenet_vq.encode.split import encode_logmel as run
+def encode_logmel(
+    data: Data,
+    out: Out,
+    normalized: Annotated[
+        bool, typer.Option("--normalized", help="With mean 0 and variance 1 in each band of each utterance.")
+    ] = False,
+) -> None:
+    """Write the log-mel features of a split as a features file, the baseline."""
+    from resdavenet_vq.encode.logmel import encode_logmel as run
 
-    run(data, out)
+    run(data, out, normalize=normalized)
 
 
 @app.command()

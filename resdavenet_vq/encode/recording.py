@@ -20,7 +20,8 @@ from resdavenet_vq.config import Preparation
 from resdavenet_vq.data.audio import Recording
 from resdavenet_vq.data.features import N_MELS
 from resdavenet_vq.encode.features import is_quantized
-from resdavenet_vq.encode.split import FRAMES_AT_ONCE, check_layers, codebook, deepest, frame_period, run_audio
+from resdavenet_vq.encode.frames import frame_period
+from resdavenet_vq.encode.split import FRAMES_AT_ONCE, check_layers, codebook, deepest, run_audio
 from resdavenet_vq.encode.units import FrameTime, Units
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import frame_stride

@@ -19,24 +19,24 @@ import torch
 
 from resdavenet_vq.config import UNCUT, Recipe
 from resdavenet_vq.data.dataset import equal_length_batches, evaluation_images
-from resdavenet_vq.data.features import FRAME_PERIOD, HOP_LENGTH, N_MELS, PAD_VALUE, SAMPLE_RATE
+from resdavenet_vq.data.features import PAD_VALUE
 from resdavenet_vq.data.loader import has_lost_worker, shielded
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import add_codes, create_codes
 from resdavenet_vq.encode.embeddings import EmbeddingsToFill, Pairs, create_embeddings
-from resdavenet_vq.encode.features import LOGMEL, add_features, create_features, is_quantized
+from resdavenet_vq.encode.features import add_features, create_features, is_quantized
+from resdavenet_vq.encode.frames import durations, frame_period, n_layer_frames, split_name
 from resdavenet_vq.encode.hdf5 import Rows
 from resdavenet_vq.encode.maps import MapsToFill, create_maps
 from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.lineage import N_POSITIONS, frame_stride, layer_position
+from resdavenet_vq.lineage import N_POSITIONS, layer_position
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import AudioOutput
 from resdavenet_vq.model.dual_encoder import DualEncoder, NoImageEncoder
 from resdavenet_vq.model.normalization import Statistics
 from resdavenet_vq.model.precision import true_float32
 from resdavenet_vq.progress import track
-from resdavenet_vq.system import RAW, notation
 
 FRAMES_AT_ONCE = 1 << 14
 """Log-mel frames in a batch, unless one utterance has more."""
@@ -114,7 +114,7 @@ def encode(
         )
     n = min(limit or len(data), len(data))
     ids, n_frames = data.ids[:n], data.n_frames[:n]
-    origin = model_origin(card, _split_name(data), data.sha256, recipe)
+    origin = model_origin(card, split_name(data), data.sha256, recipe)
     network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     with ExitStack() as stack, torch.inference_mode(), true_float32():
         files = _Files()
@@ -133,7 +133,7 @@ def encode(
             rows = (data.utterance(i).to_dict() for i in range(n))
             files.codes = start_codes(stack, codes, network, ids, rows, n_frames, origin)
         if features:
-            seconds = _durations(data)[:n]
+            seconds = durations(data)[:n]
             files.features = start_features(stack, features, network, feature_layers, ids, seconds, n_frames, origin)
         if files != _Files():
             until = None if embeddings or maps else deepest([*files.codes, *files.features])
@@ -143,25 +143,10 @@ def encode(
                 pass
 
 
-def encode_logmel(store: Path, out: Path) -> None:
-    """Writes the log-mel features of a store as the layer `logmel` of a features file: a baseline without a model."""
-    data = Store(store)
-    origin = Origin("", notation(RAW), _split_name(data), data.sha256, {})
-    with create_features(out, data.ids, _durations(data), origin) as file:
-        rows = add_features(file, LOGMEL, N_MELS, np.maximum(data.n_frames, 1), FRAME_PERIOD)
-        for i in track(range(len(data)), f"log-mel {data.path.stem}", unit="utterances"):
-            rows.write(i, data.logmel(i))
-
-
 def model_origin(card: Mapping[str, Any], split: str, data: str, recipe: Recipe = CROPPED) -> Origin:
     """Of a file that the model with this card makes; its weights have been compared with the card's checksum."""
     applied = {"context": recipe.context} | ({"pad_value": recipe.pad_value} if recipe.context == "padded" else {})
     return Origin(str(card["sha256"]), str(card.get("lineage") or ""), split, data, applied)
-
-
-def _split_name(data: Store) -> str:
-    """The name of a store's file without `.h5`, or of the folder of its parts."""
-    return data.path.name if data.path.is_dir() else data.path.stem
 
 
 def _encode_speech(
@@ -271,21 +256,6 @@ def start_features(
         )
         for layer in layers
     }
-
-
-def _durations(data: Store) -> np.ndarray:
-    """Seconds (N,) of audio, of a cut utterance up to the cut."""
-    return np.asarray(np.minimum(data.n_samples, data.n_frames * HOP_LENGTH) / SAMPLE_RATE)
-
-
-def frame_period(layer: str) -> float:
-    """Seconds from one frame of a layer to the next."""
-    return round(FRAME_PERIOD * frame_stride(layer), 9)
-
-
-def n_layer_frames(n_frames: np.ndarray, layer: str) -> np.ndarray:
-    """The frames (N,) in a layer of utterances with (N,) log-mel frames, at least one each."""
-    return np.asarray(np.maximum(n_frames // frame_stride(layer), 1))
 
 
 def layer_width(network: DualEncoder, layer: str) -> int:

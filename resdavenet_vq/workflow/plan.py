@@ -16,7 +16,7 @@ from pathlib import Path
 from resdavenet_vq import config as schema
 from resdavenet_vq.config import Config
 from resdavenet_vq.config.section import as_json
-from resdavenet_vq.lineage import Lineage
+from resdavenet_vq.lineage import N_POSITIONS, Lineage
 from resdavenet_vq.system import NORMALIZED, RAW, UNTRAINED, Reference, System
 from resdavenet_vq.workflow.splits import Splits
 
@@ -153,19 +153,43 @@ class Plan:
     @cached_property
     def baselines(self) -> tuple[Reference, ...]:
         """The baselines: features first, then clusters."""
-        settings, lineages = self.config.baselines, [lineage.with_seed(None) for lineage in self.lineages]
+        settings = self.config.baselines
         baselines = [Reference(RAW)] + [Reference(NORMALIZED)] * settings.normalized_logmel
         baselines += [Reference(UNTRAINED)] * settings.untrained
         if not self.quantizers:
             return tuple(baselines)
-        if settings.kmeans_of is None:
-            first = dict.fromkeys(Lineage(lineage.stages[:1]) for lineage in lineages)
-            sources = [lineage.folder for lineage in first if not lineage.quantizers]
-        else:
-            sources = [Lineage.parse(text).folder for text in settings.kmeans_of]
         baselines += [Reference.kmeans()] * settings.kmeans
-        baselines += [Reference.kmeans(source) for source in [UNTRAINED] * settings.untrained + sources]
+        baselines += [Reference.kmeans(source) for source in [UNTRAINED] * settings.untrained + self._clustered]
         return (*baselines, *(Reference.kmeans(n_codes=n) for n in settings.codebook_sizes))
+
+    @property
+    def _clustered(self) -> list[str]:
+        """The folders of the models whose layers are clustered: one seed of each."""
+        stages: dict[str, Lineage] = {}
+        for lineage in self.examples:
+            stage: Lineage | None = lineage
+            while stage:
+                stages.setdefault(str(stage), stage)
+                stage = self.parent(stage.folder)
+        if (texts := self.config.baselines.kmeans_of) is not None:
+            return [stages[str(Lineage.parse(text))].folder for text in texts]
+        return [stage.folder for stage in stages.values() if not (stage.parent or stage.quantizers)]
+
+    def clustered_model(self, folder: str) -> list[str]:
+        """The card and the weights of the network whose layers a baseline clusters; none for log-mel windows."""
+        source = Reference(folder).source
+        return [str(self.root / source / f"model/model.{suffix}") for suffix in ("json", "safetensors") if source]
+
+    def clustered_option(self, folder: str) -> list[str]:
+        """The option that names the network whose layers a baseline clusters; none for log-mel windows."""
+        source = Reference(folder).source
+        return ["--model", str(self.root / source / "model")] if source else []
+
+    def cluster_sizes(self, folder: str) -> str:
+        """The number of clusters of each layer of a baseline, as JSON: as many as the quantizer has codes, if not given."""
+        sizes, given = self.config.model.quantizer.codebook_size, Reference(folder).n_codes
+        of_each = sizes if isinstance(sizes, tuple) else (sizes,) * N_POSITIONS
+        return json.dumps({f"quant{n}": given or of_each[n - 1] for n in self.quantizers})
 
     @cached_property
     def external(self) -> tuple[Reference, ...]:

@@ -14,7 +14,7 @@ from evaluation.test_retrieval_files import embeddings_file
 from resdavenet_vq import config, results
 from resdavenet_vq.config import Recipe
 from resdavenet_vq.data.store import Store
-from resdavenet_vq.encode import split
+from resdavenet_vq.encode import logmel, split
 from resdavenet_vq.encode.exports import export_units
 from resdavenet_vq.encode.folder import encode_folder
 from resdavenet_vq.encode.origin import Origin
@@ -37,7 +37,7 @@ def test_each_file_names_its_model_lineage_split_data_and_recipe(folder, workflo
     of_none = sha256(folder / "none/model.safetensors")
     padded = Origin(of_none, "", "split", data, {"context": "padded", "pad_value": "floor"})
     assert {kind: header_of(path).origin for kind, path in files.items()} == dict.fromkeys(files, padded)
-    split.encode_logmel(folder / "split.h5", tmp_path / "l.h5")
+    logmel.encode_logmel(folder / "split.h5", tmp_path / "l.h5")
     assert header_of(tmp_path / "l.h5").origin == Origin("", "raw log-mel", "split", data, {})
     out = {"features": tmp_path / "f.h5", "codes": tmp_path / "c.h5"}
     encode_folder(folder / "model", folder / "wavs", layers=["conv2"], **out)

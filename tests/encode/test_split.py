@@ -24,8 +24,9 @@ from resdavenet_vq.data import images, loader
 from resdavenet_vq.data.dataset import evaluation_images
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.features import LayerFeatures
+from resdavenet_vq.encode.logmel import encode_logmel
 from resdavenet_vq.encode.maps import MapsFile
-from resdavenet_vq.encode.split import encode, encode_logmel
+from resdavenet_vq.encode.split import encode
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import matchmap, retrieval
 from resdavenet_vq.model import checkpoint

@@ -136,3 +136,49 @@ def test_only_splits_of_abx_alone_are_never_cut():
     frames = {split: json.loads(some.splits.preparation(split))["max_frames"] for split in some.config.corpus.splits}
     assert {split for split, n in frames.items() if n == some.config.preparation.max_frames} == {"train", "val", "test"}
     assert frames["abx"] > 24 * 3600 * 100
+
+
+def baselines(plan):
+    return [baseline.folder for baseline in plan.baselines]
+
+
+def test_baselines_by_default_and_each_turned_off():
+    default = ["baseline", "baseline-normalized", "untrained", "kmeans", "kmeans-of-untrained", "kmeans-of-none"]
+    assert baselines(plan_of()) == default
+    assert baselines(plan_of(lineages=["{}"])) == default[:3], (
+        "without quantizers there is nothing to compare codes with"
+    )
+    assert baselines(plan_of(lineages=["{2}"])) == default[:5], "a first stage with a quantizer is not clustered"
+    for key, gone in {
+        "normalized_logmel": {"baseline-normalized"},
+        "kmeans": {"kmeans"},
+        "untrained": {"untrained", "kmeans-of-untrained"},
+    }.items():
+        assert set(default) - set(baselines(plan_of(baselines={key: False}))) == gone
+    assert baselines(plan_of(baselines={"kmeans_of": []})) == default[:5]
+    more = plan_of(baselines={"kmeans_of": ["{} -> {2}"], "codebook_sizes": [64, 8]})
+    assert baselines(more) == [*default[:5], "kmeans-of-none-2", "kmeans-k64", "kmeans-k8"]
+
+
+def test_the_network_that_is_clustered_is_one_that_there_is():
+    own = seeded().config.training.seed
+    assert baselines(seeded(3, own))[-1] == "kmeans-of-none"
+    some = seeded(3, 4)
+    assert baselines(some)[-1] == "kmeans-of-none-seed3"
+    assert str(some.baselines[-1]) == "k-means of {}"
+    root = "results/spoken_scenes/none-seed3/model"
+    assert some.clustered_model("kmeans-of-none-seed3") == [f"{root}/model.json", f"{root}/model.safetensors"]
+    assert some.clustered_option("kmeans-of-none-seed3") == ["--model", root]
+    assert some.clustered_model("kmeans") == some.clustered_option("kmeans") == []
+    assert baselines(seeded(3, 4, released={"{}": "a.tar"}))[-1] == "kmeans-of-none"
+
+
+def test_there_are_as_many_clusters_as_codes():
+    def sizes(folder="kmeans", **model):
+        some = plan_of(model={"quantizer": model})
+        return json.loads(some.cluster_sizes(folder))
+
+    assert sizes() == {"quant2": 1024, "quant3": 1024}
+    assert sizes(codebook_size=[1, 20, 30, 4, 5]) == sizes("kmeans-of-none", codebook_size=[1, 20, 30, 4, 5])
+    assert sizes(codebook_size=[1, 20, 30, 4, 5]) == {"quant2": 20, "quant3": 30}
+    assert sizes("kmeans-k64", codebook_size=[1, 20, 30, 4, 5]) == {"quant2": 64, "quant3": 64}

@@ -12,12 +12,15 @@ from resdavenet_vq.workflow.jobs import advice
 DEMO = World.named("demo")
 ROOT = "results/scenes"
 ENCODED = {"make_corpus", "prepare", "train"}
+CLUSTERED = {"make_untrained", "fit_kmeans", "encode_kmeans"}
 TARGETS = {
     "models": ENCODED,
     "retrieval": ENCODED | {"encode_embeddings", "score_retrieval", "encode_maps", "score_matchmap"},
-    "abx": ENCODED | {"encode_features", "encode_logmel", "score_abx", "pack_submission"},
-    "words": ENCODED | {"encode_codes", "detect_words"},
+    "abx": ENCODED | CLUSTERED | {"encode_features", "encode_logmel", "score_abx", "pack_submission"},
+    "words": ENCODED | CLUSTERED | {"encode_codes", "encode_kmeans_codes", "detect_words"},
     f"{ROOT}/summary.csv": ENCODED
+    | CLUSTERED
+    | {"encode_kmeans_codes"}
     | {"encode_embeddings", "encode_maps", "encode_codes", "encode_features", "encode_logmel"}
     | {"score_retrieval", "score_matchmap", "score_abx", "detect_words", "summarize"},
     f"{ROOT}/none-2/model/model.json": ENCODED,

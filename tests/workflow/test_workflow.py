@@ -14,6 +14,9 @@ from workflow.running import REPO, TINY, snakemake
 from resdavenet_vq.evaluation.summary import read_comparison, read_noise, read_scores
 
 LINEAGES = ["none", "none-2", "none-2-23"]
+MODELS = {"{}", "{}->{2}", "{}->{2}->{2,3}"}
+FEATURES = {"raw log-mel", "normalized log-mel", "untrained"}
+CLUSTERS = {"k-means of log-mel", "k-means of untrained", "k-means of {}"}
 
 
 def laid_over_tiny(folder, changes):
@@ -49,7 +52,11 @@ def test_a_complete_run_makes_every_result(finished):
             assert (root / lineage / name).stat().st_size, (lineage, name)
     assert (root / "none-2-23/abx/test/quant3.zip").stat().st_size
     assert (root / "none-2-23/words/quant3/test/words.csv").stat().st_size
-    assert {"{}", "{}->{2}", "{}->{2}->{2,3}", "raw log-mel"} == set(pd.read_csv(root / "summary.csv")["lineage"])
+    assert set(pd.read_csv(root / "summary.csv")["lineage"]) == MODELS | FEATURES | CLUSTERS
+    scored = read_scores(root / "scores.csv").query("task != 'layer'").groupby("task")["lineage"].agg(set)
+    assert scored["abx"] == MODELS | FEATURES | CLUSTERS
+    assert scored["bitrate"] == scored["words"] == (MODELS | CLUSTERS) - {"{}"}
+    assert scored["retrieval"] == MODELS
     assert "{} → {2} → {2,3}" in (root / "report/index.html").read_text()
     abx = json.loads((root / "none-2/abx/test/quant2.json").read_text())
     assert 0 <= abx["within_error"] <= 100
@@ -99,7 +106,7 @@ def test_another_seed_of_a_finished_project_trains_and_scores_that_seed_alone(fi
     assert (tmp_path / weights).read_bytes() == (finished / weights).read_bytes()
     cards = [json.loads((root / folder / "model/model.json").read_text()) for folder in ("none", "none-seed1")]
     assert [card["training"]["seed"] for card in cards] == [8675309, 1]
-    within = "layer == 'conv2' and task == 'abx' and condition == 'within'"
+    within = "lineage == '{}' and layer == 'conv2' and task == 'abx' and condition == 'within'"
     rows = read_scores(root / "scores.csv").query(within)
     assert rows["seed"].tolist() == [8675309, 1]
     (row,) = read_comparison(root / "comparison.csv").query(within).to_dict("records")
