@@ -4,6 +4,7 @@
 #   results/{corpus}/data/{split}.h5|.report.json      prepared features and images (rules/data.smk); noisy copies (noise.smk)
 #   results/{corpus}/{lineage}/model/                  a model; the folder none-2-23 is {}->{2}->{2,3} (train.smk, released.smk)
 #   results/{corpus}/{lineage}/embeddings|maps|codes|features/{split}.h5     what a model makes of a split (encode.smk)
+#   results/{corpus}/external-{name}/codes|features/{split}.h5              units made elsewhere (external.smk)
 #   results/{corpus}/{lineage}/retrieval/{split}.json  matchmap/{split}/     (retrieval.smk)
 #   results/{corpus}/{lineage}/abx/{split}/{layer}.json|.zip                 (abx.smk)
 #   results/{corpus}/{lineage}/words/{layer}/{split}/                        (words.smk)
@@ -39,6 +40,7 @@ include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/released.smk"
 include: "rules/encode.smk"
+include: "rules/external.smk"
 include: "rules/retrieval.smk"
 include: "rules/abx.smk"
 include: "rules/words.smk"

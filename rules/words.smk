@@ -15,6 +15,9 @@ rule detect_words:
         plan.root / "logs/detect_words/{lineage}/{layer}/{split}.log",
     benchmark:
         plan.root / "benchmarks/detect_words/{lineage}/{layer}/{split}.tsv"
+    wildcard_constraints:
+        lineage=any_of([*plan.folders, *plan.trained, *plan.released]),
+        layer="units|quant[1-5]",
     conda:
         "../envs/resdavenet-vq.yaml"
     params:

@@ -92,7 +92,9 @@ def _utterances(files: Sequence[CodesFile], frame_time: FrameTime) -> Iterator[t
         for file in files:
             (codes,), period = file.codes(i, i + 1), file.frame_period
             duration = len(codes) * period
-            units.append(Units(Path(ids[i]), file.layer, period, duration, codes, file.codebook_size, frame_time))
+            (begins,) = file.begins(i, i + 1) or (None,)
+            about = period, duration, codes, file.codebook_size, frame_time, begins, file.labels
+            units.append(Units(Path(ids[i]), file.layer, *about))
         yield Utterance.from_dict(files[0].manifest(i, i + 1)[0]), units
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from resdavenet_vq.encode.codes import CodesFile
-from resdavenet_vq.encode.units import FrameTime, frame_edges, runs
+from resdavenet_vq.encode.units import FrameTime, frame_edges
 from resdavenet_vq.evaluation import word_counts
 from resdavenet_vq.evaluation.word_counts import Counts, blocks
 from resdavenet_vq.evaluation.words import STOP_WORDS
@@ -148,7 +148,7 @@ def _occurrences(split: Split, layer: Layer) -> tuple[list[int], list[int], list
     And some of these, drawn at random, as [utterance, start, end].
     """
     codes = layer.codes.layer(layer.name)
-    every = runs(codes.codes, codes.offsets)
+    every = codes.runs
     by_id = {utterance.id: number for number, utterance in enumerate(split.with_audio)}
     numbers = np.array([by_id.get(utterance.id, -1) for utterance in layer.codes.utterances])[every.utterance]
     audible = np.random.default_rng([SEED, layer.number]).permutation(np.flatnonzero(numbers >= 0))
