@@ -173,7 +173,10 @@ def write_textgrids(folder, segments):
 
 
 def write_segment_lines(folder, segments):
-    lines = [json.dumps({"id": name, "segments": [[a / 100, b / 100, u] for a, b, u in rows]}) for name, rows in segments.items()]
+    lines = [
+        json.dumps({"id": name, "segments": [[a / 100, b / 100, u] for a, b, u in rows]})
+        for name, rows in segments.items()
+    ]
     (folder / "s.jsonl").write_text("\n".join(lines))
     return folder / "s.jsonl", {}
 
@@ -197,7 +200,9 @@ def test_segments(split, tmp_path, write):
 
 def test_units_with_names_are_numbered_over_all_splits(split, tmp_path):
     words = {name: [(0.0, 0.1, "23_12_"), (0.1, 0.2, "7_"), (0.2, 0.3, "7_")] for name in NAMES}
-    files, _ = write_segment_lines(tmp_path, {n: [(100 * a, 100 * b, u) for a, b, u in rows] for n, rows in words.items()})
+    files, _ = write_segment_lines(
+        tmp_path, {n: [(100 * a, 100 * b, u) for a, b, u in rows] for n, rows in words.items()}
+    )
     (tmp_path / "other.jsonl").write_text(json.dumps({"id": "z", "segments": [[0, 1, "1_"]]}))
     made = imported(split, tmp_path, files, format="segments", others={"train": tmp_path / "other.jsonl"})
     with CodesFile(made.codes, "units") as file:
@@ -244,4 +249,6 @@ def test_ids_are_joined_by_their_last_part_or_their_path(split, tmp_path):
         imported(split, tmp_path, tmp_path, format="npy", frame_period=0.02)
     with pytest.raises(InputError, match=r"has units of no utterance of the split, as utt-0.*as one/utt-0"):
         imported(split, tmp_path, tmp_path, format="npy", frame_period=0.02, ids="path")
-    assert imported(split, tmp_path, tmp_path / "two", format="npy", frame_period=0.02, ids="path").report["matched"] == len(NAMES)
+    assert imported(split, tmp_path, tmp_path / "two", format="npy", frame_period=0.02, ids="path").report[
+        "matched"
+    ] == len(NAMES)
