@@ -69,6 +69,11 @@ def add_codes(
     return Rows(group, "codes", n_frames, marked=marked)
 
 
+def frame_time_of(layer: str, recipe: FrameTime) -> FrameTime:
+    """Where the frames of a layer lie in time: as the recipe says, but units made elsewhere begin when they say they do."""
+    return "published" if layer == UNITS else recipe
+
+
 class CodesFile(EncodedFile):
     """One layer of a codes file, read block by block: its `codebook` (K, C), and `offsets` (N + 1,) of utterances.
 
@@ -182,7 +187,7 @@ class SplitCodes(EncodedFile):
         of_all = self.layer(layer)
         rows = slice(*of_all.offsets[number : number + 2])
         begins = None if of_all.begins is None else of_all.begins[rows]
-        return code_runs(of_all.codes[rows], of_all.frame_period, frame_time, begins)
+        return code_runs(of_all.codes[rows], of_all.frame_period, frame_time_of(layer, frame_time), begins)
 
     def read_all(self, utterance_id: str) -> Iterator[tuple[str, np.ndarray, float]]:
         """Layer, codes (T,) and frame period of one utterance; nothing if it was not encoded."""

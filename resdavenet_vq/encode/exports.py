@@ -20,7 +20,7 @@ import numpy as np
 
 from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.corpus.manifest import Interval, Utterance
-from resdavenet_vq.encode.codes import CodesFile, SplitCodes
+from resdavenet_vq.encode.codes import CodesFile, SplitCodes, frame_time_of
 from resdavenet_vq.encode.features import LayerFeatures
 from resdavenet_vq.encode.file_names import check_ids, check_utf8, new_file
 from resdavenet_vq.encode.origin import check_same_encoding
@@ -93,8 +93,8 @@ def _utterances(files: Sequence[CodesFile], frame_time: FrameTime) -> Iterator[t
             (codes,), period = file.codes(i, i + 1), file.frame_period
             duration = len(codes) * period
             (begins,) = file.begins(i, i + 1) or (None,)
-            about = period, duration, codes, file.codebook_size, frame_time, begins, file.labels
-            units.append(Units(Path(ids[i]), file.layer, *about))
+            about = period, duration, codes, file.codebook_size, frame_time_of(file.layer, frame_time), begins
+            units.append(Units(Path(ids[i]), file.layer, *about, file.labels))
         yield Utterance.from_dict(files[0].manifest(i, i + 1)[0]), units
 
 

@@ -72,7 +72,11 @@ def import_units(
     joined.check_complete(settings.files[split])
     inventory.close(codebook)
     origin = Origin(
-        _digest(settings), str(Reference.external(name)), store.name if store.is_dir() else store.stem, data.sha256, {}
+        _digest(name, settings),
+        str(Reference.external(name)),
+        store.name if store.is_dir() else store.stem,
+        data.sha256,
+        {},
     )
     width = codebook.shape[1] if codebook is not None else 1
     vectors = codebook if codebook is not None else np.arange(inventory.size, dtype=np.float32)[:, None]
@@ -200,9 +204,9 @@ def _codebook(path: Path | None) -> np.ndarray | None:
     return vectors
 
 
-def _digest(settings: External) -> str:
-    """The SHA-256 of the settings and of all files: what made the units, as far as anyone knows."""
-    digest = hashlib.sha256(as_json(settings, exclude=("files",)).encode())
+def _digest(name: str, settings: External) -> str:
+    """The SHA-256 of the name, the settings and all files: what made the units, as far as anyone knows."""
+    digest = hashlib.sha256(f"{name} {as_json(settings, exclude=('files',))}".encode())
     for split, path in sorted(settings.files.items()):
         members = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
         members += [path.with_suffix(".tsv")] if settings.format == "km" else []

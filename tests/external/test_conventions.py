@@ -131,7 +131,7 @@ def segments_of(split):
 def expected(split, gap):
     """Codes and begins, frame by frame."""
     codes, begins = [], []
-    for i, (name, segments) in enumerate(segments_of(split).items()):
+    for i, segments in enumerate(segments_of(split).values()):
         n = round(split.n_samples[i] / 160)
         row, marks = [gap] * n, [False] * n
         marks[0] = True
