@@ -37,10 +37,7 @@ def test_marked_rows_begin_runs_of_their_own(codes, data):
     parts = np.cumsum(marked)  # an utterance, and a part of it, as a code: the twin of a mark
     bounds = np.cumsum([0, *map(len, codes)])
     found = units.runs(flat, bounds, marked)
-    pairs = [
-        list(zip(flat[a:b].tolist(), parts[a:b].tolist(), strict=True))
-        for a, b in itertools.pairwise(bounds)
-    ]
+    pairs = [list(zip(flat[a:b].tolist(), parts[a:b].tolist(), strict=True)) for a, b in itertools.pairwise(bounds)]
     want = [(u, first, n, code) for u, some in enumerate(pairs) for first, n, (code, _) in oracle.runs(some)]
     assert list(zip(*(column.tolist() for column in found), strict=True)) == want
 
