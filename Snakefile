@@ -5,6 +5,7 @@
 #   results/{corpus}/{lineage}/model/                  a model; the folder none-2-23 is {}->{2}->{2,3} (train.smk, released.smk)
 #   results/{corpus}/{lineage}/embeddings|maps|codes|features/{split}.h5     what a model makes of a split (encode.smk)
 #   results/{corpus}/baseline|kmeans|untrained|.../     what models are compared with: folders like theirs (encode.smk, baselines.smk)
+#   results/{corpus}/external-{name}/codes|features/{split}.h5              units made elsewhere (external.smk)
 #   results/{corpus}/{lineage}/retrieval/{split}.json  matchmap/{split}/     (retrieval.smk)
 #   results/{corpus}/{lineage}/abx/{split}/{layer}.json|.zip                 (abx.smk)
 #   results/{corpus}/{lineage}/words/{layer}/{split}/                        (words.smk)
@@ -41,6 +42,7 @@ include: "rules/train.smk"
 include: "rules/released.smk"
 include: "rules/encode.smk"
 include: "rules/baselines.smk"
+include: "rules/external.smk"
 include: "rules/retrieval.smk"
 include: "rules/abx.smk"
 include: "rules/words.smk"

@@ -27,6 +27,9 @@ from resdavenet_vq.errors import InputError
 MAX_CHUNK_BYTES = 1 << 26
 """Of a chunk, which HDF5 reads as a whole; one of a few rows of features has less than 1 MB."""
 
+MAX_DEPTH = 16
+"""Groups in groups; hard links can make a group its own member."""
+
 _ITEM_BYTES = 16
 """Of an item of variable length: its length (4), the place of its heap (8), its number there (4)."""
 
@@ -88,6 +91,30 @@ class GuardedFile:
             links = self._file.id.links
             names = [name for name in self._file.id if links.get_info(name).type == h5py.h5l.TYPE_HARD]
             return sorted(name.decode(errors="backslashreplace") for name in names)
+
+    def has(self, name: str) -> bool:
+        """Whether there is something at a path; what is behind links to elsewhere is not there."""
+        try:
+            with faults_of(self.path, self.remedy):
+                self._object(name)
+        except InputError:
+            return False
+        return True
+
+    def datasets(self) -> Iterator[str]:
+        """The paths of all datasets, group by group in alphabetical order. Raises InputError below MAX_DEPTH groups."""
+        todo = [("", self._file)]
+        while todo:
+            place, group = todo.pop()
+            with faults_of(self.path, self.remedy):
+                links = group.id.links
+                hard = [name for name in group.id if links.get_info(name).type == h5py.h5l.TYPE_HARD]
+                names = sorted(name.decode() for name in hard)
+                members = [(f"{place}/{name}".lstrip("/"), group[name]) for name in names]
+            if place.count("/") > MAX_DEPTH:
+                raise self.error(f"{place[:80]} is in more than {MAX_DEPTH} groups")
+            yield from (path for path, member in members if isinstance(member, h5py.Dataset))
+            todo += [member for member in reversed(members) if isinstance(member[1], h5py.Group)]
 
     def numbers(self, name: str, types: Sequence[DTypeLike], shape: tuple[int | None, ...]) -> Numbers:
         """A dataset of numbers of one of some types; a size of `shape` may be any where it is None."""

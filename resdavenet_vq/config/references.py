@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from resdavenet_vq.config.section import Count, LineageText, Name, Positive, Section, Seed, repeated
+from resdavenet_vq.config.section import Count, LineageText, Name, Section, Seed, repeated
+
+Period = Annotated[float, Field(ge=1e-3, le=10)]
+"""Seconds of a frame."""
 
 
 class Baselines(Section):
@@ -60,17 +63,40 @@ class External(Section):
     format: Literal["npy", "txt", "jsonl", "km", "hdf5", "segments", "features_npy", "features_txt"] = Field(
         description="How they are written: see docs/external_units.md."
     )
-    frame_period: Positive | None = Field(
-        default=None, description="Seconds from one unit or frame to the next, where the files do not say."
+    frame_period: Period | None = Field(
+        default=None,
+        description="Seconds from one unit or frame to the next; null where the files say it. Of segments, what their "
+        "times are counted in; null is seconds.",
+    )
+    resolution: Period = Field(
+        default=0.01, description="Seconds of the frames that segments of any length, given in seconds, are laid on."
     )
     codebook: Path | None = Field(
         default=None,
         description="A .npy file (K, C) of code vectors, so that ABX compares vectors; without it units are equal or not.",
     )
     codebook_size: Count | None = Field(
-        default=None, description="K, the number of codes; null is the largest code of all splits and one."
+        default=None,
+        description="K, the number of codes; null is that of `codebook`, or the largest code of all splits and one.",
     )
     ids: Literal["path", "name"] = Field(
         default="name",
         description="What joins files and utterances: the path below the folder, or its last part, without suffix.",
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.frame_period is None and self.format not in {"jsonl", "hdf5", "segments"}:
+            raise ValueError(f"frame_period: must be given, as the format {self.format} says nothing of it")
+        if self.codebook and (self.is_continuous or self.format == "segments"):
+            raise ValueError(f"codebook: the format {self.format} takes none")
+        if self.codebook and self.codebook_size:
+            raise ValueError("codebook_size: is that of the codebook; give one of them")
+        if self.codebook_size and self.is_continuous:
+            raise ValueError("codebook_size: features have no codes")
+        return self
+
+    @property
+    def is_continuous(self) -> bool:
+        """Whether it is features, not units."""
+        return self.format.startswith("features")

@@ -3,6 +3,9 @@
 Layout: `ids` (N,), `manifest` (N,) the JSON of each utterance's manifest row, and for every quantizer a group `quantN`
 with `codes` (total frames,) int32, all utterances one after another in the manifest's order, `offsets` (N + 1,) int64,
 `codebook` (K, C) float32 and the attributes `frame_period` in seconds, `stride` in log-mel frames and `codebook_size`.
+
+Units made elsewhere are a group `units` without `stride`. It may have `begins` (total frames,) uint8, 1 where a segment
+begins, so that two neighbours with one code stay two, and `labels` (K,), the names that the codes had.
 """
 
 from __future__ import annotations
@@ -18,9 +21,11 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from resdavenet_vq.corpus.manifest import Utterance
-from resdavenet_vq.encode.hdf5 import AGAIN, EncodedFile, Rows, create, layer_names, offsets_divide, write_texts
+from resdavenet_vq.corpus.manifest import Interval, Utterance
+from resdavenet_vq.encode.features import UNITS
+from resdavenet_vq.encode.hdf5 import AGAIN, EncodedFile, Rows, create, layer_names, marks, offsets_divide, write_texts
 from resdavenet_vq.encode.origin import Origin
+from resdavenet_vq.encode.units import FrameTime, Runs, code_runs, runs
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.hdf5 import GuardedFile, Items, faults_of
 from resdavenet_vq.lineage import frame_stride
@@ -40,16 +45,40 @@ def create_codes(
         yield file
 
 
-def add_codes(file: h5py.File, layer: str, codebook: np.ndarray, n_frames: np.ndarray, frame_period: float) -> Rows:
-    """A layer of a codes file, to be filled; `n_frames` (N,) are the utterances' frames in this layer."""
+def add_codes(
+    file: h5py.File,
+    layer: str,
+    codebook: np.ndarray,
+    n_frames: np.ndarray,
+    frame_period: float,
+    *,
+    marked: bool = False,
+    labels: Sequence[str] = (),
+) -> Rows:
+    """A layer of a codes file, to be filled; `n_frames` (N,) are the utterances' frames in this layer.
+
+    With `marked` the rows have marks where segments begin; `labels` (K,) are names of the codes.
+    """
     group = file.create_group(layer)
     group["codebook"] = codebook
-    group.attrs.update(frame_period=frame_period, stride=frame_stride(layer), codebook_size=len(codebook))
-    return Rows(group, "codes", n_frames)
+    group.attrs.update(frame_period=frame_period, codebook_size=len(codebook))
+    if layer != UNITS:
+        group.attrs["stride"] = frame_stride(layer)
+    if labels:
+        write_texts(group, "labels", labels)
+    return Rows(group, "codes", n_frames, marked=marked)
+
+
+def frame_time_of(layer: str, recipe: FrameTime) -> FrameTime:
+    """Where the frames of a layer lie in time: as the recipe says, but units made elsewhere begin when they say they do."""
+    return "published" if layer == UNITS else recipe
 
 
 class CodesFile(EncodedFile):
-    """One layer of a codes file, read block by block: its `codebook` (K, C), and `offsets` (N + 1,) of utterances."""
+    """One layer of a codes file, read block by block: its `codebook` (K, C), and `offsets` (N + 1,) of utterances.
+
+    `labels` are the K names that its codes had elsewhere, or None.
+    """
 
     kind = "codes"
 
@@ -66,8 +95,11 @@ class CodesFile(EncodedFile):
         self.codebook: np.ndarray = file.numbers(f"{group}/codebook", [np.float32], (None, None))[:]
         self.codebook_size = len(self.codebook)
         self.frame_period = self._frame_period(group)
+        self._begins = marks(file, group, len(self._codes))
         fits = self.codebook.size > 0 and offsets_divide(self.offsets, len(self._codes), len(self._manifest))
         self._check(fits, f"manifest, codes and offsets of {self.layer}")
+        has_labels = file.has(f"{group}/labels")
+        self.labels = file.items(f"{group}/labels", self.codebook_size, text=True).texts() if has_labels else None
 
     @cached_property
     def ids(self) -> list[str]:
@@ -81,6 +113,14 @@ class CodesFile(EncodedFile):
         if len(codes) and (codes.min() < 0 or codes.max() >= self.codebook_size):
             raise InputError(f"{self.path}: {self.layer} holds codes outside 0 ... {self.codebook_size - 1}; {AGAIN}")
         return np.split(codes, self.offsets[start + 1 : stop] - first) if stop > start else []
+
+    def begins(self, start: int, stop: int) -> list[np.ndarray] | None:
+        """Where segments begin (frames,) in utterances start ... stop - 1; None where only a change of code begins one."""
+        if self._begins is None:
+            return None
+        first = self.offsets[start]
+        marked = self._begins[first : self.offsets[stop]].astype(bool)
+        return np.split(marked, self.offsets[start + 1 : stop] - first) if stop > start else []
 
     def manifest(self, start: int, stop: int) -> list[dict[str, Any]]:
         """The manifest rows of utterances start ... stop - 1, as they were written."""
@@ -102,6 +142,15 @@ class LayerCodes(NamedTuple):
     offsets: np.ndarray
     frame_period: float
     codebook_size: int
+    begins: np.ndarray | None = None
+    """(F,) where segments begin; None where only a change of code begins one."""
+    labels: list[str] | None = None
+    """The names that the codes had elsewhere."""
+
+    @property
+    def runs(self) -> Runs:
+        """The runs of all utterances."""
+        return runs(self.codes, self.offsets, self.begins)
 
 
 class SplitCodes(EncodedFile):
@@ -125,6 +174,21 @@ class SplitCodes(EncodedFile):
     def _numbers(self) -> dict[str, int]:
         return {utterance.id: i for i, utterance in enumerate(self.utterances)}
 
+    def tiers(self, utterance_id: str, frame_time: FrameTime) -> Iterator[tuple[str, tuple[Interval, ...]]]:
+        """Each layer and the runs of an utterance in it; nothing if it was not encoded."""
+        for layer in self.layers:
+            if (tier := self.tier(layer, utterance_id, frame_time)) is not None:
+                yield layer, tier
+
+    def tier(self, layer: str, utterance_id: str, frame_time: FrameTime) -> tuple[Interval, ...] | None:
+        """The runs of an utterance in one layer as intervals in seconds; None if it was not encoded."""
+        if (number := self._numbers.get(utterance_id)) is None:
+            return None
+        of_all = self.layer(layer)
+        rows = slice(*of_all.offsets[number : number + 2])
+        begins = None if of_all.begins is None else of_all.begins[rows]
+        return code_runs(of_all.codes[rows], of_all.frame_period, frame_time_of(layer, frame_time), begins)
+
     def read_all(self, utterance_id: str) -> Iterator[tuple[str, np.ndarray, float]]:
         """Layer, codes (T,) and frame period of one utterance; nothing if it was not encoded."""
         for layer in self.layers:
@@ -135,13 +199,16 @@ class SplitCodes(EncodedFile):
         """Codes (T,) and frame period of one utterance in one layer; None if it was not encoded."""
         if (number := self._numbers.get(utterance_id)) is None:
             return None
-        codes, offsets, frame_period, _ = self.layer(layer)
-        return codes[offsets[number] : offsets[number + 1]], frame_period
+        of_all = self.layer(layer)
+        return of_all.codes[slice(*of_all.offsets[number : number + 2])], of_all.frame_period
 
     def layer(self, name: str) -> LayerCodes:
         """All codes of a layer."""
         if name not in self._whole:
             with CodesFile(self.path, name) as file:
                 codes = np.concatenate([np.zeros(0, np.int32), *file.codes(0, len(file))])
-                self._whole[name] = LayerCodes(codes, file.offsets, file.frame_period, file.codebook_size)
+                begins = file.begins(0, len(file))
+                marked = None if begins is None else np.concatenate([np.zeros(0, bool), *begins])
+                about = file.frame_period, file.codebook_size, marked, file.labels
+                self._whole[name] = LayerCodes(codes, file.offsets, *about)
         return self._whole[name]

@@ -20,7 +20,7 @@ import numpy as np
 
 from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.corpus.manifest import Interval, Utterance
-from resdavenet_vq.encode.codes import CodesFile, SplitCodes
+from resdavenet_vq.encode.codes import CodesFile, SplitCodes, frame_time_of
 from resdavenet_vq.encode.features import LayerFeatures
 from resdavenet_vq.encode.file_names import check_ids, check_utf8, new_file
 from resdavenet_vq.encode.origin import check_same_encoding
@@ -92,7 +92,9 @@ def _utterances(files: Sequence[CodesFile], frame_time: FrameTime) -> Iterator[t
         for file in files:
             (codes,), period = file.codes(i, i + 1), file.frame_period
             duration = len(codes) * period
-            units.append(Units(Path(ids[i]), file.layer, period, duration, codes, file.codebook_size, frame_time))
+            (begins,) = file.begins(i, i + 1) or (None,)
+            about = period, duration, codes, file.codebook_size, frame_time_of(file.layer, frame_time), begins
+            units.append(Units(Path(ids[i]), file.layer, *about, file.labels))
         yield Utterance.from_dict(files[0].manifest(i, i + 1)[0]), units
 
 

@@ -2,7 +2,8 @@
 
 Layout: `ids` (N,) text, `durations` (N,) float64 seconds of audio, and for every layer (`quantN`, `convN`, `logmel`) a
 group with `vectors` (total frames, width) float32, all utterances one after another in the order of `ids`, `offsets`
-(N + 1,) int64 (utterance i is rows offsets[i]:offsets[i + 1]) and the attribute `frame_period` in seconds.
+(N + 1,) int64 (utterance i is rows offsets[i]:offsets[i + 1]) and the attribute `frame_period` in seconds. Units made
+elsewhere (`units`) may have `begins` as in a codes file; without code vectors a row is the code alone.
 
 Two more representations are computed from a quantizer's frames where they are scored: `onehotN`, its codes as such, and
 `segmentN`, its code vectors with repeats dropped.
@@ -18,7 +19,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from resdavenet_vq.encode.hdf5 import AGAIN, EncodedFile, Rows, create, offsets_divide, write_texts
+from resdavenet_vq.encode.hdf5 import AGAIN, EncodedFile, Rows, create, marks, offsets_divide, write_texts
 from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.hdf5 import GuardedFile
@@ -52,11 +53,16 @@ def create_features(path: Path, ids: Sequence[str], durations: np.ndarray, origi
         yield file
 
 
-def add_features(file: h5py.File, layer: str, width: int, n_frames: np.ndarray, frame_period: float) -> Rows:
-    """A layer of a features file, to be filled; `n_frames` (N,) are the utterances' frames in this layer."""
+def add_features(
+    file: h5py.File, layer: str, width: int, n_frames: np.ndarray, frame_period: float, *, marked: bool = False
+) -> Rows:
+    """A layer of a features file, to be filled; `n_frames` (N,) are the utterances' frames in this layer.
+
+    With `marked` the rows have marks where segments begin.
+    """
     group = file.create_group(layer)
     group.attrs["frame_period"] = frame_period
-    return Rows(group, "vectors", n_frames, width)
+    return Rows(group, "vectors", n_frames, width, marked=marked)
 
 
 class LayerFeatures(EncodedFile):
@@ -78,6 +84,7 @@ class LayerFeatures(EncodedFile):
         self.offsets: np.ndarray = file.numbers(f"{group}/offsets", [np.int64], (len(self.ids) + 1,))[:]
         self._vectors = file.numbers(f"{group}/vectors", [np.float32], (None, None))
         self.frame_period, (n_rows, self.width) = self._frame_period(group), self._vectors.shape
+        self._begins = marks(file, group, n_rows)
         fits = bool((self.durations >= 0).all() and np.isfinite(self.durations).all())
         fits &= offsets_divide(self.offsets, n_rows, len(self.ids))
         self._check(fits, f"ids, durations, offsets and vectors of {self.layer}")
@@ -91,6 +98,10 @@ class LayerFeatures(EncodedFile):
             name = f"{self.layer} of utterance {self.ids[i]}"
             raise InputError(f"{self.path}: {name} holds values that are not finite; did training diverge?")
         return rows
+
+    def begins(self, i: int) -> np.ndarray | None:
+        """Where segments begin (frames,) in utterance number i; None where only a change of rows begins one."""
+        return None if self._begins is None else self._begins[self.offsets[i] : self.offsets[i + 1]].astype(bool)
 
     def mapped(self) -> np.ndarray:
         """All frames (total, width) float32, mapped from the file: read from the disk when they are used, not copied."""

@@ -25,7 +25,7 @@ import numpy as np
 from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import atomic_write, open_regular, reading, together, write_digest
-from resdavenet_vq.hdf5 import GuardedFile, faults_of
+from resdavenet_vq.hdf5 import GuardedFile, Numbers, faults_of
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -222,7 +222,13 @@ def create(path: Path, kind: str, origin: Origin) -> Iterator[h5py.File]:
         write_digest(path)
 
 
-def write_texts(file: h5py.File, name: str, values: Sequence[str]) -> None:
+def marks(file: GuardedFile, group: str, n_rows: int) -> Numbers | None:
+    """Where segments begin, a number for each row of a layer, if the layer has segments."""
+    name = f"{group}/begins"
+    return file.numbers(name, [np.uint8], (n_rows,)) if file.has(name) else None
+
+
+def write_texts(file: h5py.Group, name: str, values: Sequence[str]) -> None:
     """Writes a dataset (N,) of UTF-8 texts."""
     file.create_dataset(name, (len(values),), h5py.string_dtype())[...] = np.array(values, dtype=object)
 
@@ -231,15 +237,29 @@ class Rows:
     """The rows of all utterances, one utterance after another, on their way into a group of an HDF5 file.
 
     `n_rows` (N,) is the number of rows of each utterance. Rows are (total, width) float32, or without a `width`
-    (total,) int32.
+    (total,) int32. With `marked`, `begins` (total,) uint8 says which rows begin a segment.
     """
 
-    def __init__(self, group: h5py.Group, name: str, n_rows: np.ndarray, width: int | None = None) -> None:
+    def __init__(
+        self, group: h5py.Group, name: str, n_rows: np.ndarray, width: int | None = None, *, marked: bool = False
+    ) -> None:
         self._offsets = np.concatenate([[0], np.cumsum(n_rows)]).astype(np.int64)
         group["offsets"] = self._offsets
         total = self._offsets[-1]
         shape, dtype = ((total,), np.int32) if width is None else ((total, width), np.float32)
         self._rows = group.create_dataset(name, shape, dtype)
+        self._begins = group.create_dataset("begins", (total,), np.uint8) if marked else None
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether there are marks where segments begin."""
+        return self._begins is not None
+
+    def mark(self, i: int, begins: np.ndarray) -> None:
+        """Writes where segments begin in utterance number i, of whose rows each has a mark."""
+        assert self._begins is not None, "the rows have no marks"
+        first, end = self._offsets[i : i + 2]
+        self._begins[first:end] = begins
 
     def write(self, i: int, rows: np.ndarray, start: int = 0) -> None:
         """Writes rows of utterance number i, of which the first is its row `start`."""

@@ -6,7 +6,7 @@ in bits of an empirical distribution:
 * plain: N/D H(row), the challenge's definition: every row is a symbol;
 * run-length (RLE): R/D H(unit, length), units with their durations coded together;
 * factored: R/D (H(unit) + H(length)), coded apart;
-* segment: R/D H(unit) over runs, the durations thrown away.
+* segment: R/D H(unit) over runs, the durations thrown away; beside it stand the units a second, R/D.
 
 Always segment <= factored and run-length <= factored. D is the duration of the audio, not of its frames.
 Rows are symbols by being equal; of continuous features every row is its own symbol and the bitrate means nothing.
@@ -28,12 +28,13 @@ _COUNTED_AT_ONCE = 256  # utterances whose runs are kept before they are counted
 
 @dataclass(frozen=True)
 class Bitrate:
-    """Four bitrates in bits per second, and what they were counted over."""
+    """Four bitrates in bits per second, units a second, and what they were counted over."""
 
     plain: float
     run_length: float
     factored: float
     segment: float
+    units_per_second: float
     rows: int
     runs: int
     symbols: int  # distinct rows
@@ -52,8 +53,12 @@ def symbols(rows: np.ndarray, numbers: dict[bytes, int]) -> np.ndarray:
     return np.repeat(np.fromiter(number, np.int64, len(distinct)), of_rows.length)
 
 
-def measure(utterances: Iterable[tuple[str, np.ndarray]], durations: Mapping[str, float]) -> Bitrate:
-    """The bitrate of `utterances`: pairs of id and codes (T,) or vectors (T, C). Only counts are kept in memory.
+type Utterance = tuple[str, np.ndarray] | tuple[str, np.ndarray, np.ndarray | None]
+"""Its id, its codes (T,) or vectors (T, C), and perhaps which of them (T,) begin a segment."""
+
+
+def measure(utterances: Iterable[Utterance], durations: Mapping[str, float]) -> Bitrate:
+    """The bitrate of some utterances. Only counts are kept in memory.
 
     `durations` (seconds) has every utterance of the corpus. Raises InputError for an utterance without rows, and for
     rows of an utterance that is not in it: a corpus that got smaller has another bitrate.
@@ -62,11 +67,11 @@ def measure(utterances: Iterable[tuple[str, np.ndarray]], durations: Mapping[str
     numbers: dict[bytes, int] = {}
     counts: Counter[tuple[int, int]] = Counter()  # of runs, by unit and length
     pending: list[np.ndarray] = []
-    for name, rows in utterances:
+    for name, rows, *begins in utterances:
         if name in ids:
             raise InputError(f"bitrate: utterance {name} is listed twice among the units; every utterance counts once")
         ids.add(name)
-        of_units = runs(symbols(rows, numbers))
+        of_units = runs(symbols(rows, numbers), marked=begins[0] if begins else None)
         pending.append(np.stack([of_units.code, of_units.length]))
         if len(pending) == _COUNTED_AT_ONCE:
             counts.update(_count(pending))
@@ -110,6 +115,7 @@ def _from_counts(counts: Counter[tuple[int, int]], duration: float) -> Bitrate:
         run_length=per_run * _entropy(times),
         factored=per_run * (of_units + of_lengths),
         segment=per_run * of_units,
+        units_per_second=per_run,
         rows=n_rows,
         runs=n_runs,
         symbols=len(rows),

@@ -135,7 +135,7 @@ def boundaries(block: Block, spoken: Tokens, frame_period: float, frame_time: Fr
     """Boundaries of a block's units against those of its `words` or `phones`, over the utterances that have any."""
     duration = np.diff(block.offsets) * frame_period
     apart = duration.max(initial=0) + 1 + 2 * TOLERANCE  # all utterances on one time line, too far apart to match
-    units = runs(block.codes, block.offsets)
+    units = runs(block.codes, block.offsets, block.begins)
     inner = (units.start > 0) & _has_tokens(block, spoken)[units.utterance]
     at = units.utterance[inner] * apart + frame_edges(units.start[inner], frame_period, frame_time)
     edge, utterance = np.concatenate([spoken.start, spoken.end]), np.tile(spoken.utterance, 2)

@@ -37,6 +37,8 @@ class Block(NamedTuple):
     offsets: np.ndarray  # (n + 1,) int64
     words: Tokens
     phones: Tokens
+    begins: np.ndarray | None = None
+    """(F,) where segments begin; None where only a change of code begins one."""
 
 
 type Intervals = list[tuple[float, float, str]]
@@ -85,11 +87,13 @@ def blocks(
             spoken = tokens([rows[i]["words"] for i in aligned], words)
             spoken_phones = tokens([rows[i]["phones"] or [] for i in aligned], phones)
         parts = [codes[i] for i in aligned]
+        begins = file.begins(a, b) if a < b else [*(file.begins(a, n) or ()), *(file.begins(0, b) or ())]
         yield Block(
             codes=np.concatenate(parts) if parts else np.zeros(0, np.int64),
             offsets=np.cumsum([0, *map(len, parts)]),
             words=spoken,
             phones=spoken_phones,
+            begins=np.concatenate([begins[i] for i in aligned]) if begins and aligned else None,
         )
 
 

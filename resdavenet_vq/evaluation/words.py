@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 from resdavenet_vq import config
-from resdavenet_vq.encode.codes import CodesFile
+from resdavenet_vq.encode.codes import CodesFile, frame_time_of
 from resdavenet_vq.encode.origin import check_same_encoding
 from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.errors import InputError
@@ -168,6 +168,7 @@ def score(
     Utterances without alignment are left out and counted. Raises InputError naming the file that is missing, broken,
     without the layer, of another model, or without a single aligned utterance.
     """
+    frame_time = frame_time_of(layer, frame_time)
     with CodesFile(codes, layer) as file, CodesFile(held_out, layer) as other:
         file.origin.check(codes, lineage=lineage, split=settings.split)
         other.origin.check(held_out, lineage=lineage, split=settings.held_out_split)

@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator
 from resdavenet_vq.corpus.manifest import Interval, Utterance
 from resdavenet_vq.data.features import PLOT_FRAME_PERIOD, SAMPLE_RATE
 from resdavenet_vq.encode.codes import SplitCodes
-from resdavenet_vq.encode.units import FrameTime, code_runs
+from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.figures.registry import PAGE
 from resdavenet_vq.figures.style import LINES, code_color, literal, styled
 
@@ -62,9 +62,9 @@ def aligned_rows(
     """Words and phones of an utterance, if aligned, and for each model the runs of codes of some layers."""
     tiers = (("words", utterance.words), ("phones", utterance.phones))
     return [Row(name, intervals) for name, intervals in tiers if intervals] + [
-        Row(f"{model}\n{layer}", code_runs(layer_codes, frame_period, frame_time), colored=True)
+        Row(f"{model}\n{layer}", tier, colored=True)
         for model, file, layers in codes
-        for layer, layer_codes, frame_period in file.read_all(utterance.id)
+        for layer, tier in file.tiers(utterance.id, frame_time)
         if layer in layers
     ]
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from resdavenet_vq.encode.codes import CodesFile
-from resdavenet_vq.encode.units import FrameTime, frame_edges, runs
+from resdavenet_vq.encode.codes import CodesFile, frame_time_of
+from resdavenet_vq.encode.units import FrameTime, frame_edges
 from resdavenet_vq.evaluation import word_counts
 from resdavenet_vq.evaluation.word_counts import Counts, blocks
 from resdavenet_vq.evaluation.words import STOP_WORDS
@@ -57,6 +57,7 @@ def write(split: Split, folder: Folder) -> dict[str, Any]:
 
 def _count(layer: Layer, frame_time: FrameTime, detection: Words | None) -> tuple[Counts, Counts]:
     """Counts of words, and of phones, over the aligned utterances."""
+    frame_time = frame_time_of(layer.name, frame_time)
     half_window = float(detection.summary["half_window"]) if detection else HALF_WINDOW
     with CodesFile(layer.codes.path, layer.name) as file:
         words, phones = (
@@ -148,12 +149,12 @@ def _occurrences(split: Split, layer: Layer) -> tuple[list[int], list[int], list
     And some of these, drawn at random, as [utterance, start, end].
     """
     codes = layer.codes.layer(layer.name)
-    every = runs(codes.codes, codes.offsets)
+    every, frame_time = codes.runs, frame_time_of(layer.name, split.frame_time)
     by_id = {utterance.id: number for number, utterance in enumerate(split.with_audio)}
     numbers = np.array([by_id.get(utterance.id, -1) for utterance in layer.codes.utterances])[every.utterance]
     audible = np.random.default_rng([SEED, layer.number]).permutation(np.flatnonzero(numbers >= 0))
     first, end = (
-        np.round(frame_edges(frames[audible], codes.frame_period, split.frame_time), 4)
+        np.round(frame_edges(frames[audible], codes.frame_period, frame_time), 4)
         for frames in (every.start, every.start + every.length)
     )
     drawn = pd.DataFrame({"code": every.code[audible], "number": numbers[audible], "first": first, "end": end})

@@ -23,7 +23,7 @@ from resdavenet_vq.data import features
 from resdavenet_vq.data.audio import read_wav
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import SplitCodes
-from resdavenet_vq.encode.units import FrameTime, code_runs
+from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.report.assets import Folder, Picture, pieces
 from resdavenet_vq.results import Model, Results
 
@@ -160,9 +160,9 @@ def _entry(split: Split, folder: Folder, number: int, utterance: Utterance) -> d
         "words": intervals(utterance.words),
         "phones": intervals(utterance.phones),
         "codes": {
-            layer.number: _runs(code_runs(*codes, split.frame_time))
+            layer.number: _runs(tier)
             for layer in split.layers
-            if (codes := layer.codes.read(layer.name, utterance.id))
+            if (tier := layer.codes.tier(layer.name, utterance.id, split.frame_time))
         },
     }
 

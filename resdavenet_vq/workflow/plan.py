@@ -226,7 +226,25 @@ class Plan:
 
     def is_continuous(self, external: Reference) -> bool:
         """Whether what was made elsewhere is features, not units."""
-        return self.config.external[str(external)].format.startswith("features")
+        return self.config.external[str(external)].is_continuous
+
+    def external_name(self, folder: str) -> str:
+        """What tables call the units in a folder, which were made elsewhere."""
+        return str(Reference(folder))
+
+    def external_files(self, folder: str) -> list[str]:
+        """What units made elsewhere are read from, for all splits, since these share one numbering of the codes."""
+        units = self.config.external[self.external_name(folder)]
+        manifests = [path.with_suffix(".tsv") for path in units.files.values() if units.format == "km"]
+        return list(map(str, [*units.files.values(), *manifests, *([units.codebook] if units.codebook else [])]))
+
+    def external_contents(self, folder: str) -> str:
+        """The digests of these files and folders: a touched one re-runs nothing."""
+        return self.splits.digests.of(self.external_files(folder))
+
+    def external_settings(self, folder: str) -> str:
+        """How they are read."""
+        return as_json(self.config.external[self.external_name(folder)])
 
     # -- evaluations --------------------------------------------------------------------------------------
 

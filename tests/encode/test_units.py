@@ -1,5 +1,7 @@
 """Runs of codes and the times of frames."""
 
+import itertools
+
 import numpy as np
 import oracles.evaluation as oracle
 import pytest
@@ -26,6 +28,18 @@ def test_rows_of_vectors_have_runs_too():
     assert (found.start.tolist(), found.length.tolist()) == ([0, 2, 3], [2, 1, 1])
     np.testing.assert_array_equal(found.code, vectors[[0, 2, 3]])
     assert units.runs(np.zeros((0, 4))).code.shape == (0, 4)
+
+
+@given(utterances, st.data())
+def test_marked_rows_begin_runs_of_their_own(codes, data):
+    flat = np.concatenate([np.array(c, np.int64) for c in codes])
+    marked = np.array(data.draw(st.lists(st.booleans(), min_size=len(flat), max_size=len(flat))), bool)
+    parts = np.cumsum(marked)  # an utterance, and a part of it, as a code: the twin of a mark
+    bounds = np.cumsum([0, *map(len, codes)])
+    found = units.runs(flat, bounds, marked)
+    pairs = [list(zip(flat[a:b].tolist(), parts[a:b].tolist(), strict=True)) for a, b in itertools.pairwise(bounds)]
+    want = [(u, first, n, code) for u, some in enumerate(pairs) for first, n, (code, _) in oracle.runs(some)]
+    assert list(zip(*(column.tolist() for column in found), strict=True)) == want
 
 
 def test_frame_times():

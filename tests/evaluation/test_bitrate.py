@@ -79,6 +79,15 @@ def test_without_repeats_nothing_but_segments_is_left(utterances, names):
     assert rates(rest) == pytest.approx(dict.fromkeys(rates(rest), whole.segment))  # whatever codes are called
 
 
+def test_segments_with_one_unit_are_several_units():
+    codes, begins = np.array([5, 5, 5, 5, 2, 2]), np.array([1, 0, 1, 0, 1, 0], bool)
+    b = bitrate.measure([("a", codes, begins)], {"a": 2.0})
+    assert (b.runs, b.units_per_second) == (3, 1.5)
+    assert b.segment == pytest.approx(1.5 * entropy([5, 5, 2]))
+    assert bitrate.measure([("a", codes, None)], {"a": 2.0}) == bitrate.measure([("a", codes)], {"a": 2.0})
+    assert bitrate.measure([("a", codes)], {"a": 2.0}).units_per_second == 1.0
+
+
 def test_a_long_corpus_is_counted_in_parts(monkeypatch):
     rng = np.random.default_rng(1)
     utterances = [(str(i), rng.integers(0, 5, 30)) for i in range(11)]

@@ -6,7 +6,8 @@ one speaker; across: X of another. Errors are percentages: 50 is chance. `cells`
 
 What is compared, by the name of the layer: `logmel`; `convN`, what enters quantizer N; `quantN`, its code vectors;
 `onehotN`, its codes as such, two frames being equal or not (of one-hot vectors every distance is 0 or one and the same,
-so that all distances give the error of `identical`); `segmentN`, its code vectors with repeats dropped.
+so that all distances give the error of `identical`); `segmentN`, its code vectors with repeats dropped; of what was made
+elsewhere `features`, and `units`: its code vectors, or without these its codes as such.
 
 The distance of two items is the mean frame distance along the cheapest DTW path. `frames` describes the frames of an
 item. Which items are left out depends on times alone, and is the same for all layers: those shorter than a frame of
@@ -68,6 +69,11 @@ def validate(items: Sequence[Item], features: LayerFeatures, settings: AbxScorin
         )
 
 
+def has_no_vectors(features: LayerFeatures) -> bool:
+    """Whether the rows are codes made elsewhere, whose numbers say nothing of how near they are."""
+    return features.layer == UNITS and features.width == 1
+
+
 def score(
     features: Path, items: Path, layer: str, settings: AbxScoring, out: Path, *, lineage: str, split: str
 ) -> None:
@@ -76,11 +82,12 @@ def score(
     In `out` the errors, means over `within_cells` and `across_cells`, are null where no speaker, or pair of speakers,
     has a triple. The frame period of segments is that of their codes, their bitrate that of segments.
     """
-    segmented, distance = layer.startswith("segment"), "identical" if layer.startswith("onehot") else settings.distance
+    segmented = layer.startswith("segment")
     with LayerFeatures(features, source(layer)) as frames:
         frames.origin.check(features, lineage=lineage, split=split)
         tokens = read_items(items)
         validate(tokens, frames, settings)
+        distance = "identical" if layer.startswith("onehot") or has_no_vectors(frames) else settings.distance
         from resdavenet_vq.evaluation.abx import cells as abx_cells  # torch takes seconds, which bad input spares
 
         slowest_period = round(FRAME_PERIOD * frame_stride(settings.slowest_layer), 9)
@@ -94,7 +101,8 @@ def score(
             raise InputError(
                 f"{split}: no two of {len(used)} items differ in their phone alone; ABX needs more utterances"
             )
-        units = ((name, runs(rows).code) for name, rows in frames) if segmented else frames
+        marked = ((name, rows, frames.begins(i)) for i, (name, rows) in enumerate(frames))
+        units = ((name, runs(rows).code) for name, rows in frames) if segmented else marked
         bits = asdict(bitrate.measure(units, durations)) if is_quantized(layer) else None
     result = {
         "lineage": lineage,

@@ -1,0 +1,1 @@
+"""Units, segments and features that were made elsewhere: reading them, joining them to a split, writing them as ours."""
