@@ -49,7 +49,7 @@ def names(figure):
     "arguments",
     [
         ["retrieval"],
-        ["precision-recall", "--split", "test", "--lineages", "none-2-23"],
+        ["precision-recall", "--split", "test", "--systems", "none-2-23"],
         ["utterance", "--split", "test", "--from", "0.1", "--to", "0.4", "--layers", "quant2"],
     ],
 )

@@ -318,6 +318,6 @@ def test_a_failure_leaves_the_old_report_or_none(folder, tmp_path, damage, named
 
 
 def test_a_lineage_that_is_none_is_refused(results, tmp_path):
-    with pytest.raises(InputError, match="lineage"):
+    with pytest.raises(InputError, match="system"):
         page.write(results, ["32"], "test", config.Report(), tmp_path / "report")
     assert list(tmp_path.iterdir()) == []
