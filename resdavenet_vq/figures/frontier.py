@@ -144,7 +144,11 @@ def _fill(axes: Any, panel: Panel, looks: dict[str, dict[str, Any]], markers: di
         axes.plot(xs, ys, **looks[family], linewidth=0.9 if paper else 1.4, gid="curve")
     for layer in panel.points:
         x, y, look = panel.bits[layer], panel.scores[layer], looks[_family(layer[0])]
-        bars = {name: [[s.value - s.low], [s.high - s.value]] for name, s in (("xerr", x), ("yerr", y)) if s.bounds}
+        bars = {
+            name: [[max(s.value - s.low, 0)], [max(s.high - s.value, 0)]]
+            for name, s in (("xerr", x), ("yerr", y))
+            if s.bounds
+        }
         mark = {"color": look["color"], "marker": markers[layer[1]], "markersize": 3.2 if paper else 5.0}
         drawn = axes.errorbar(x.value, y.value, **bars, **mark, linestyle="none", elinewidth=0.8 if paper else 1.2)
         drawn.lines[0].set_gid("point")
