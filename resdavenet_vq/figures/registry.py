@@ -31,6 +31,8 @@ class Figure(NamedTuple):
     """Whether it is on the report's overview."""
     of_codes: bool = False
     """Whether it needs a model with quantizers."""
+    of_bitrates: bool = False
+    """Whether it needs a split of ABX, of which bitrates are."""
 
     @property
     def reads_models(self) -> bool:
@@ -52,8 +54,17 @@ FIGURES = {
         Figure("words", "Words detected", "scores", on_page=True, of_codes=True),
         Figure("abx", "ABX error", "scores", ("split",), on_page=True),
         Figure("bitrate-abx", "Bitrate and ABX error", "scores", ("split",), PAGE, on_page=True, of_codes=True),
-        Figure("bitrate-words", "Bitrate and words detected", "scores", width=PAGE, on_page=True, of_codes=True),
-        Figure("verdict", "Units at equal bitrate", "scores", width=PAGE, of_codes=True),
+        Figure(
+            "bitrate-words",
+            "Bitrate and words detected",
+            "scores",
+            (),
+            PAGE,
+            on_page=True,
+            of_codes=True,
+            of_bitrates=True,
+        ),
+        Figure("verdict", "Units at equal bitrate", "scores", width=PAGE, of_codes=True, of_bitrates=True),
         Figure("noise-retrieval", "Retrieval", "noise", on_page=True),
         Figure("noise-abx", "ABX error", "noise", ("split",), on_page=True),
         Figure("noise-words", "Words detected", "noise", on_page=True),

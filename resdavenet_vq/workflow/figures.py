@@ -46,7 +46,8 @@ def planned_figures(plan: Plan) -> dict[str, PlannedFigure]:
     quantized = any(lineage.quantizers for lineage in plan.lineages)
     planned = {}
     for figure in FIGURES.values():
-        if figure.reads not in sources or (figure.of_codes and not quantized):
+        missing = (figure.of_codes and not quantized) or (figure.of_bitrates and not plan.config.abx.splits)
+        if figure.reads not in sources or missing:
             continue
         cases = {figure.name: list[str]()}
         if figure.per_split:
