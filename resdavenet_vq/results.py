@@ -5,13 +5,15 @@ What was not computed is absent; a file that cannot be read is an InputError.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
@@ -23,7 +25,7 @@ from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import score_files, summary
 from resdavenet_vq.evaluation.score_schema import LARGEST
 from resdavenet_vq.files import open_regular
-from resdavenet_vq.system import System, system
+from resdavenet_vq.system import Reference, System, has_shown_codes, parse, system
 
 type Task = Literal["retrieval", "abx", "words"]
 
@@ -32,13 +34,40 @@ PATTERNS: dict[Task, str] = {
     "abx": "abx/{}/*.json",
     "words": "words/*/{}/summary.json",
 }
-"""Where a lineage's scores of a split are."""
+"""Where a system's scores of a split are."""
+
+DIFFERENCE_KEYS = ("corpus", "task", "layer", "split", "condition", "score", "first", "second")
+"""What a difference is of: a score of the system `first` less that of `second`, both in notation."""
 
 BEST = "mean_recall_at_10"
 """The column of a history by which the epoch was chosen."""
 
+TRIPHONES = "triphone"
+"""The items of ABX whose scores lie beside the folders of others."""
+
 SHARES, FLAGS, COUNTS = ("f1", "precision", "recall"), ("is_stop_word", "is_silence"), ("code", "occurrences", "hits")
 """Columns of words.csv."""
+
+
+class Score(NamedTuple):
+    """A score, or the mean over seeds, and the bounds of its 95 % interval; NaN without one."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The interval, if there is one."""
+        return None if math.isnan(self.low) or math.isnan(self.high) else (self.low, self.high)
+
+    def __mul__(self, factor: float) -> Score:  # type: ignore[override]
+        """In another unit, as percent."""
+        return Score(*(factor * number for number in self))
+
+
+type Layer = tuple[str, str]
+"""A system in notation and one of its layers; the layer is empty for scores of the whole system."""
 
 
 @dataclass(frozen=True)
@@ -159,8 +188,35 @@ class Results:
 
     @cached_property
     def comparison(self) -> pd.DataFrame:
-        """The spread of all scores over seeds."""
-        return summary.read_comparison(self.root / "comparison.csv")
+        """The mean of all scores over seeds, with its 95 % interval where there is one (`low`, `high`), and spread."""
+        table = summary.read_comparison(self.root / "comparison.csv")
+        bounds = {name: pd.to_numeric(table[name]) if name in table else math.nan for name in ("low", "high")}
+        return table.assign(**bounds)
+
+    def means(self, task: str, split: str, condition: str, score: str) -> dict[Layer, Score]:
+        """A score of every system and layer that has it, in the order of the table."""
+        table = self.comparison
+        columns = zip(("task", "split", "condition", "score"), (task, split, condition, score), strict=True)
+        rows = table[np.logical_and.reduce([table[name] == value for name, value in columns])]
+        numbers = rows[["mean", "low", "high"]].itertuples(index=False, name=None)
+        layers = zip(rows["lineage"], rows["layer"], strict=True)
+        return {layer: Score(*values) for layer, values in zip(layers, numbers, strict=True)}
+
+    @cached_property
+    def differences(self) -> pd.DataFrame:
+        """Paired differences of systems, with their 95 % intervals: columns DIFFERENCE_KEYS, value, low and high."""
+        file, numbers = self.root / "differences.csv", ("value", "low", "high")
+        if not file.is_file():
+            return pd.DataFrame(columns=[*DIFFERENCE_KEYS, *numbers])
+        table = _table(file)
+        _check(file, table, (*DIFFERENCE_KEYS, *numbers), numbers=numbers, remedy="compare the scores again")
+        return table.astype(dict.fromkeys(DIFFERENCE_KEYS, "string")).fillna(dict.fromkeys(DIFFERENCE_KEYS, ""))
+
+    @cached_property
+    def with_codes(self) -> tuple[Model, ...]:
+        """Those whose codes are shown with words and utterances, models first."""
+        shown = (model for model in self.models if has_shown_codes(model.system))
+        return tuple(sorted(shown, key=lambda model: isinstance(model.system, Reference)))
 
     @cached_property
     def noise(self) -> pd.DataFrame:
@@ -179,17 +235,25 @@ class Results:
         return [value for value in values if value["lineage"] in lineages]
 
     @cached_property
-    def abx(self) -> dict[str, list[dict[str, Any]]]:
-        """ABX results by split, by system, the lowest layer first.
+    def abx(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
+        """ABX results by split and by items (TRIPHONES, `phoneme` ...), by system, the lowest layer first.
 
-        Each also has `model`, the model's name, and `phones`, its table of errors by phones, or None.
+        Each also has `model`, the system's name, `phones`, its table of errors by phones, or None, and `bounds`, the 95 %
+        intervals that there are of errors `within` and `across`.
         """
-        results: dict[str, list[dict[str, Any]]] = {}
-        for split, model in product(self.splits("abx"), self.models):
-            for file in sorted(model.folder.glob(PATTERNS["abx"].format(split)), key=lambda f: f.stem[-1:] + f.stem):
-                result, phones = model.score(file), file.with_suffix(".phones.csv")
-                result["model"] = model.name
-                results.setdefault(split, []).append(result | {"phones": phones if phones.is_file() else None})
+        results: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for split in self.splits("abx"):
+            found = {(split, TRIPHONES): list[dict[str, Any]]()}
+            for model, items in product(self.models, ("", "*/")):
+                files = model.folder.glob(f"abx/{split}/{items}*.json")
+                for file in sorted(files, key=lambda f: (f.parent.name, f.stem[-1:] + f.stem)):
+                    result, phones = model.score(file), file.with_suffix(".phones.csv")
+                    name, intervals = file.parent.name if items else TRIPHONES, result.get("intervals", {})
+                    prefix = f"abx|{split}|" + (f"{name}_" if items else "")
+                    bounds = {task: intervals.get(f"{prefix}{task}|error") for task in ("within", "across")}
+                    own = {"model": model.name, "phones": phones if phones.is_file() else None, "bounds": bounds}
+                    found.setdefault((split, name), []).append(result | own)
+            results |= {key: some for key, some in found.items() if some}
         return results
 
     def store(self, split: str) -> Store | None:
@@ -206,8 +270,22 @@ def find(folder: Path, systems: Sequence[str], noise: Path | None = None) -> Res
     try:
         models = tuple(Model(system(name), folder / name) for name in systems)
     except ValueError as e:
-        raise InputError(f"lineage {e}") from None
+        raise InputError(f"system {e}") from None
     return Results(folder, models, noise or folder / "noise.csv")
+
+
+def named(notation: str) -> System | None:
+    """The system that a table means; None for a name that none has."""
+    try:
+        return parse(notation)
+    except ValueError:
+        return None
+
+
+def is_of_sweep(notation: str) -> bool:
+    """Whether it is clusters of another codebook size than the models', which are for comparisons at equal bitrate."""
+    found = named(notation)
+    return isinstance(found, Reference) and found.n_codes is not None
 
 
 def with_arrows(lineage: str) -> str:

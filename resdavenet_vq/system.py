@@ -87,6 +87,11 @@ class Reference:
         """Whether it was made elsewhere."""
         return _EXTERNAL.fullmatch(self.folder) is not None
 
+    @property
+    def family(self) -> str:
+        """Its notation without a codebook size: what is joined by a line where error is drawn against bitrate."""
+        return Reference.kmeans(self.source).notation if self.is_kmeans else self.notation
+
     def __str__(self) -> str:
         return self.notation
 
@@ -109,3 +114,29 @@ def system(folder: str) -> System:
 def notation(folder: str) -> str:
     """How tables write the system of a folder. Raises ValueError for a name that none has."""
     return str(system(folder))
+
+
+def parse(text: str) -> System:
+    """The system, without a seed, that tables write so. Raises ValueError for a notation that none has."""
+    for folder, written in _NOTATIONS.items():
+        if written == text:
+            return Reference(folder)
+    if match := re.fullmatch(r"k-means of (?P<source>.+?)(?:, (?P<n_codes>[1-9][0-9]*) codes)?", text):
+        source = "" if match["source"] == "log-mel" else parse(match["source"]).folder
+        return Reference.kmeans(source, int(match["n_codes"]) if match["n_codes"] else None)
+    try:
+        return Lineage.parse(text)
+    except ValueError as e:
+        fault = e
+    try:
+        return Reference.external(text)
+    except ValueError:
+        raise fault from None
+
+
+def has_shown_codes(system: System) -> bool:
+    """Whether pages and figures of single words and utterances show its codes, where it has some.
+
+    Of clusters, only those of log-mel with as many codes as the models have: the others are for tables and comparisons.
+    """
+    return isinstance(system, Lineage) or system.is_external or system == Reference.kmeans()

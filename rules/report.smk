@@ -29,14 +29,14 @@ rule write_report:
         "../envs/resdavenet-vq.yaml"
     params:
         settings=as_json(settings.report, exclude=("noise",)),
-        lineages=",".join(lineage.folder for lineage in plan.examples),
+        systems=",".join(system.folder for system in plan.shown),
         split=settings.words.held_out_split,
         recipe=as_json(settings.recipe, "frame_time"),
         noise=["--noise"] if settings.report.noise else [],
         code=fingerprint("report.page"),
         templates=content("report/templates"),
     shell:
-        'python -m resdavenet_vq write-report --results "$(dirname {output:q})" --lineages {params.lineages:q}'
+        'python -m resdavenet_vq write-report --results "$(dirname {output:q})" --systems {params.systems:q}'
         " --split {params.split:q} --settings {params.settings:q} --recipe {params.recipe:q}"
         " {params.noise:q} {input.noise:q} --out {output:q} 2> {log:q}"
 
@@ -75,7 +75,7 @@ rule write_table:
     input:
         rules.compare.output,
         rules.summarize.output.scores,
-        lambda wildcards: getattr(plan, wildcards.kind),
+        lambda wildcards: getattr(plan, wildcards.kind, []),
     output:
         plan.root / "tables/{kind}.{suffix}",
     log:
@@ -83,7 +83,7 @@ rule write_table:
     benchmark:
         plan.root / "benchmarks/write_table/{kind}.{suffix}.tsv"
     wildcard_constraints:
-        kind="retrieval|abx|words",
+        kind="retrieval|abx|words|differences",
         suffix="tex|md|csv",
     conda:
         "../envs/resdavenet-vq.yaml"

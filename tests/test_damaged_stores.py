@@ -108,7 +108,7 @@ def test_the_report_names_what_is_damaged(tmp_path, what):
     (tmp_path / "corpus").mkdir()
     made_up.build(tmp_path / "results", made_up.utterances(tmp_path / "corpus", 4))
     damage(tmp_path / "results/data/test.h5", what)
-    options = ["--results", str(tmp_path / "results"), "--lineages", "none,none-2,none-2-23", "--split", "test"]
+    options = ["--results", str(tmp_path / "results"), "--systems", "none,none-2,none-2-23", "--split", "test"]
     fault = fault_of(["write-report", *options, "--settings", "{}", "--out", str(tmp_path / "report")])
     name = DAMAGED[what].replace("utt-0", "u0<i>").replace("0.jpg", "image 0")
     assert fault == f"{tmp_path}/results/data/test.h5: {name}; prepare the split again"

@@ -137,9 +137,7 @@ def commands(i, o):
         ),
         "table": (["retrieval", *options(results=results, out=o / "t.md")], ["t.md"]),
         "write-report": (
-            options(
-                results=results, lineages="none,none-2", split="test", settings=section(config.Report(utterances=1))
-            )
+            options(results=results, systems="none,none-2", split="test", settings=section(config.Report(utterances=1)))
             + options(out=o / "report"),
             ["report"],
         ),

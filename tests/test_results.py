@@ -32,5 +32,5 @@ def test_scores_are_those_of_a_split_and_a_noisy_copy_is_another(tmp_path):
 
 
 def test_a_name_that_no_lineage_has_is_refused(tmp_path):
-    with pytest.raises(InputError, match="lineage '32'"):
+    with pytest.raises(InputError, match="system '32'"):
         results.find(tmp_path, ["none", "32"])

@@ -12,7 +12,7 @@ from resdavenet_vq.commands import Out, Recipe, Settings, app
 from resdavenet_vq.errors import InputError
 
 Results = Annotated[Path, typer.Option(help="The folder results/{corpus}.")]
-Lineages = Annotated[str, typer.Option(help="Comma-separated folders of lineages, like none-2,none-2-seed1.")]
+Systems = Annotated[str, typer.Option(help="Comma-separated folders of models and others, like none-2,kmeans.")]
 
 
 @app.command()
@@ -21,7 +21,7 @@ def figure(
     results: Results,
     out: Annotated[list[Path], typer.Option(help="A file: .pdf, .svg or .png. May be given several times.")],
     width: Annotated[float | None, typer.Option(min=1, help="Inches; by default 3.3 or 7.0.")] = None,
-    lineages: Lineages = "",
+    systems: Systems = "",
     split: Annotated[str, typer.Option(help="Name of the split.")] = "",
     layers: Annotated[
         str, typer.Option(help="Comma-separated layers: quant2, or none-2/quant2 for one model's. Default: all.")
@@ -44,13 +44,13 @@ def figure(
     if name not in registry.FIGURES:
         raise InputError(f"figure {name}: {nearest(name, list(registry.FIGURES))}")
     entry = registry.FIGURES[name]
-    given = {"split": split, "word": word, "utterance": utterance, "layers": layers, "lineages": lineages}
+    given = {"split": split, "word": word, "utterance": utterance, "layers": layers, "systems": systems}
     if surplus := [option for option, value in given.items() if value and option not in entry.options]:
         raise InputError(f"figure {name}: has no option --{surplus[0]}")
     if missing := [option for option in ("split", "word") if option in entry.options and not given[option]]:
         raise InputError(f"figure {name}: needs the option --{missing[0]}")
     request = registry.Request(
-        results=paper.open_results(results, _parts(lineages), models=entry.reads_models),
+        results=paper.open_results(results, _parts(systems), models=entry.reads_models),
         width=width or entry.width,
         split=split,
         layers=tuple(_parts(layers)),
@@ -72,20 +72,26 @@ def figure(
 
 @app.command()
 def table(
-    kind: Annotated[Literal["retrieval", "abx", "words"], typer.Argument(help="Of which scores.")],
+    kind: Annotated[
+        Literal["retrieval", "abx", "words", "differences"],
+        typer.Argument(help="Of which scores, or of all differences."),
+    ],
     results: Results,
     form: Annotated[
         Literal["latex", "markdown", "csv"], typer.Option("--format", help="LaTeX needs the package booktabs.")
     ] = "markdown",
     out: Annotated[Path | None, typer.Option(help="By default standard output.")] = None,
 ) -> None:
-    """Write a table for a paper: scores, or their mean and standard deviation over seeds."""
+    """Write a table for a paper: means over seeds with their intervals, or paired differences."""
     from resdavenet_vq.files import atomic_write
     from resdavenet_vq.report import tables
     from resdavenet_vq.results import find
 
     scored = find(results, [])
-    text = tables.text(scored.comparison, scored.conditions(kind), kind, form)
+    if kind == "differences":
+        text = tables.differences(scored.differences, form)
+    else:
+        text = tables.text(scored.comparison, scored.conditions(kind), kind, form)
     if out is None:
         typer.echo(text, nl=False)
         return
@@ -96,7 +102,7 @@ def table(
 @app.command()
 def write_report(
     results: Results,
-    lineages: Lineages,
+    systems: Systems,
     split: Annotated[str, typer.Option(help="The split whose utterances are in the report.")],
     settings: Settings,
     out: Out,
@@ -108,7 +114,7 @@ def write_report(
 
     page.write(
         results=results,
-        lineages=_parts(lineages),
+        systems=_parts(systems),
         split=split,
         settings=config.Report.from_json(settings),
         out=out,

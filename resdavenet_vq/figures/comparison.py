@@ -1,7 +1,8 @@
-"""Models compared in figures, over lineages, layers and seeds: retrieval, ABX, bitrate against ABX, and words detected.
+"""Systems compared in figures, over lineages, layers and seeds: retrieval, ABX, and words detected.
 
-Each figure is drawn from the rows of scores.csv, or is None without such scores. A point is the model of one seed; with
-several seeds, a mark with bars is their mean with one standard deviation (n - 1) to either side.
+Each figure is drawn from the rows of scores.csv, or is None without such scores. A point is the model of one seed. A mark
+with bars is the mean over seeds with its 95 % interval; without one, with one standard deviation of seeds (n - 1) to
+either side. Clusters of other codebook sizes than the models' are in `figures.frontier` alone.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from resdavenet_vq.encode.features import LOGMEL
 from resdavenet_vq.evaluation.summary import HELD_OUT, IMAGE_TO_SPEECH, MEAN, PUBLISHED, SPEECH_TO_IMAGE
 from resdavenet_vq.figures.registry import Request
-from resdavenet_vq.figures.style import LINES, Drawing, legend_below, marker, readable_log, styled
-from resdavenet_vq.results import with_arrows
+from resdavenet_vq.figures.style import LINES, Drawing, legend_below, marker, styled
+from resdavenet_vq.results import Layer, is_of_sweep, with_arrows
 
 
 class Spread(NamedTuple):
-    """One score over seeds."""
+    """One score over seeds, and the bounds of its 95 % interval, if there is one."""
 
     numbers: tuple[float, ...]
+    bounds: tuple[float, float] | None = None
 
     @property
     def mean(self) -> float:
@@ -38,9 +39,11 @@ class Spread(NamedTuple):
         """The sample's standard deviation (n - 1); None for one seed."""
         return statistics.stdev(self.numbers) if len(self.numbers) > 1 else None
 
+    @property
+    def bar(self) -> tuple[float, float] | None:
+        """Where its bar begins and ends."""
+        return self.bounds or (None if self.std is None else (self.mean - self.std, self.mean + self.std))
 
-type Layer = tuple[str, str]
-"""A lineage in notation and a layer; an empty layer for scores of the whole model."""
 
 type Spreads = dict[Layer, Spread]
 
@@ -54,9 +57,17 @@ def rows_of(scores: pd.DataFrame, task: str, condition: str, score: str) -> pd.D
 def _spreads(request: Request, task: str, condition: str, score: str, factor: float = 1.0) -> Spreads:
     """One score of every lineage and layer that has it, in the table's order; of all splits, or of that requested."""
     rows = rows_of(request.results.scores, task, condition, score)
+    rows = rows[~rows["lineage"].map(is_of_sweep).astype(bool)]
     rows = rows[rows["split"] == request.split] if request.split else rows
     groups = rows.groupby(["lineage", "layer"], sort=False)["value"]
-    return {(str(lineage), str(layer)): Spread(tuple(factor * values)) for (lineage, layer), values in groups}
+    means = {
+        layer: bounds
+        for split in rows["split"].unique()
+        for layer, mean in request.results.means(task, split, condition, score).items()
+        if (bounds := (mean * factor).bounds)
+    }
+    numbers = {(str(lineage), str(layer)): tuple(factor * values) for (lineage, layer), values in groups}
+    return {layer: Spread(values, means.get(layer)) for layer, values in numbers.items()}
 
 
 def retrieval(request: Request) -> Drawing | None:
@@ -69,14 +80,9 @@ def retrieval(request: Request) -> Drawing | None:
 
 
 def abx(request: Request) -> Drawing | None:
-    """ABX error of every layer in percent, within and across speakers; that of the raw log-mel features as lines."""
-    series: dict[str, Spreads] = {}
-    levels: dict[str, float] = {}
-    for condition in ("within", "across"):
-        errors = _spreads(request, "abx", condition, "error")
-        levels |= {f"log-mel, {condition}": s.mean for (_, layer), s in errors.items() if layer == LOGMEL}
-        series[f"{condition} speakers"] = {layer: s for layer, s in errors.items() if layer[1] != LOGMEL}
-    return _dots(request, series, f"ABX error on {request.split} (%)", levels)
+    """ABX error of every layer in percent, within and across speakers."""
+    series = {f"{c} speakers": _spreads(request, "abx", c, "error") for c in ("within", "across")}
+    return _dots(request, series, f"ABX error on {request.split} (%)", {})
 
 
 def words(request: Request) -> Drawing | None:
@@ -89,40 +95,6 @@ def words(request: Request) -> Drawing | None:
     thresholds = {conditions["f1_threshold"] for conditions in request.results.conditions("words")}
     f1 = " or ".join(map(str, sorted(thresholds)))
     return _dots(request, series, f"Words with an F1 of at least {f1}" if f1 else "Words detected", {})
-
-
-def bitrate_abx(request: Request) -> Drawing | None:
-    """Bitrate (bit/s, plain) against ABX error of every quantizer, within and across speakers."""
-    bits = _spreads(request, "bitrate", "plain", "bits_per_second")
-    errors = {condition: _spreads(request, "abx", condition, "error") for condition in ("within", "across")}
-    panels = {condition: spreads for condition, spreads in errors.items() if spreads}
-    rows = [layer for layer in bits if any(layer in spreads for spreads in panels.values())]
-    if not rows:
-        return None
-    width, paper = request.width, request.width is not None
-    with styled(paper=paper):
-        figure = Figure(figsize=(width or 7.2, min(0.62 * width, 2.6) if width else 3.6), layout="constrained")
-        all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-        for axes, (condition, spreads) in zip(all_axes, panels.items(), strict=True):
-            for i, row in enumerate(rows):
-                if row in spreads:
-                    _points(axes, bits[row], spreads[row], i, paper=paper)
-            for level in (spread.mean for (_, layer), spread in spreads.items() if layer == LOGMEL):
-                axes.axhline(level, color="#777777", linewidth=1, linestyle=":")
-                place = {"xycoords": ("axes fraction", "data"), "xytext": (2, 2), "textcoords": "offset points"}
-                axes.annotate("raw log-mel", (0, level), fontsize=6 if paper else 8, **place)
-            axes.set(xscale="log", title=f"{condition} speakers", xlabel="Bitrate (bit/s)")
-            axes.margins(0.15)
-            readable_log(axes.xaxis)
-            axes.grid(visible=True)
-        all_axes[0].set(ylabel=f"ABX error on {request.split} (%)", ylim=(0, None))
-        legend_below(figure, [_handle(i, _name(row), paper=paper) for i, row in enumerate(rows)], paper=paper)
-    points = (
-        f"{_name(row)} {_text(bits[row])} bit/s, "
-        + " and ".join(f"{_text(spreads.get(row))} {condition}" for condition, spreads in panels.items())
-        for row in rows
-    )
-    return Drawing(figure, f"ABX error in percent against bitrate on {request.split}: {'; '.join(points)}.")
 
 
 def _dots(
@@ -158,8 +130,7 @@ def _dots(
                 axes.text(0.0, height - 0.85, with_arrows(row[0]), **text)
             for i, spreads in enumerate(series.values()):
                 if row in spreads:
-                    level = height + 0.24 * (i - (len(series) - 1) / 2)
-                    _points(axes, spreads[row], Spread((level,)), i, paper=paper)
+                    _points(axes, spreads[row], height + 0.24 * (i - (len(series) - 1) / 2), i, paper=paper)
         handles = [_handle(i, name, paper=paper) for i, name in enumerate(series)]
         for (name, value), dash in zip(levels.items(), (":", "--", "-."), strict=False):
             handles.append(axes.axvline(value, color="#777777", linewidth=1, linestyle=dash, label=name))
@@ -176,17 +147,22 @@ def _dots(
     return Drawing(figure, f"{unit}: {points}{''.join(f'; {name} {value:.3g}' for name, value in levels.items())}.")
 
 
-def _points(axes: Any, x: Spread, y: Spread, look: int, *, paper: bool) -> None:
-    """The points of all seeds; of several, also a mark at their mean, with its bars."""
-    size, color = (3.0 if paper else 4.5), LINES[look % len(LINES)]
-    n = max(len(x.numbers), len(y.numbers))
-    xs, ys = (spread.numbers * n if len(spread.numbers) == 1 else spread.numbers for spread in (x, y))
+def _points(axes: Any, spread: Spread, level: float, look: int, *, paper: bool) -> None:
+    """The points of all seeds at a height; where there is a bar, also a mark at their mean, with it."""
+    size, color, n = (3.0 if paper else 4.5), LINES[look % len(LINES)], len(spread.numbers)
     seeds = {"alpha": 0.55, "markeredgewidth": 0, "markersize": size} if n > 1 else {"markersize": 1.2 * size}
-    axes.plot(xs, ys, linestyle="none", marker=marker(look), color=color, gid="seeds", clip_on=False, **seeds)
-    if n > 1:
-        bars = {name: spread.std for name, spread in (("xerr", x), ("yerr", y)) if spread.std is not None}
-        mark = {"fmt": "+" if "yerr" in bars else "|", "color": color, "markersize": 2.2 * size, "linewidth": 0.9}
-        axes.errorbar(x.mean, y.mean, **mark, **bars).lines[0].set_gid("mean")
+    line: dict[str, Any] = {
+        "marker": marker(look),
+        "color": color,
+        "linestyle": "none",
+        "gid": "seeds",
+        "clip_on": False,
+    }
+    axes.plot(spread.numbers, [level] * n, **line, **seeds)
+    if spread.bar:
+        ends = [[spread.mean - spread.bar[0]], [spread.bar[1] - spread.mean]]
+        mark = {"fmt": "|", "color": color, "markersize": 2.2 * size, "linewidth": 0.9}
+        axes.errorbar(spread.mean, level, xerr=np.maximum(ends, 0), **mark).lines[0].set_gid("mean")
 
 
 def _handle(look: int, name: str, *, paper: bool) -> Line2D:
@@ -200,8 +176,8 @@ def _name(row: Layer) -> str:
     return f"{with_arrows(lineage)} {layer}".strip()
 
 
-def _text(spread: Spread | None) -> str:
-    """A score with three digits, and its spread."""
-    if spread is None:
-        return "unknown"
-    return f"{spread.mean:.3g}" + ("" if spread.std is None else f" ± {spread.std:.2g} (n = {len(spread.numbers)})")
+def _text(spread: Spread) -> str:
+    """A score with three digits, its interval, and its spread over seeds."""
+    interval = f" [{spread.bounds[0]:.3g}, {spread.bounds[1]:.3g}]" if spread.bounds else ""
+    seeds = "" if spread.std is None else f" ± {spread.std:.2g} (n = {len(spread.numbers)})"
+    return f"{spread.mean:.3g}{interval}{seeds}"

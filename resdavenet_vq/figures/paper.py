@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from resdavenet_vq.config.section import nearest
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.figures import charts, registry
-from resdavenet_vq.figures.comparison import abx, bitrate_abx, retrieval, words  # noqa: F401 - figures of the registry
+from resdavenet_vq.figures.comparison import abx, retrieval, words  # noqa: F401 - figures of the registry
 from resdavenet_vq.figures.confusions import confusions  # noqa: F401
+from resdavenet_vq.figures.frontier import bitrate_abx, bitrate_words, verdict  # noqa: F401
 from resdavenet_vq.figures.noise import noise_abx, noise_retrieval, noise_words  # noqa: F401
 from resdavenet_vq.figures.registry import COLUMN, Request
 from resdavenet_vq.figures.style import FORMATS, Drawing, save, styled
@@ -23,6 +24,7 @@ from resdavenet_vq.figures.utterances import keyword, utterance  # noqa: F401
 from resdavenet_vq.files import together
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.results import Results, Words, find, with_arrows
+from resdavenet_vq.system import Reference, has_shown_codes, system
 
 
 def write(drawing: Drawing, outs: Sequence[Path]) -> None:
@@ -47,27 +49,30 @@ def draw(name: str, request: Request) -> Drawing:
     return draw_if_scored(name, request) or _blank(text, request)
 
 
-def open_results(folder: Path, lineages: Sequence[str] = (), *, models: bool = True) -> Results:
-    """The results of some lineages, by their folders; of all that were trained or imported, if none is named.
+def open_results(folder: Path, systems: Sequence[str] = (), *, models: bool = True) -> Results:
+    """The results of some systems, by their folders; or without `models`.
 
-    Or without `models`.
-
-    Raises InputError for a model that is not there.
+    If none is named, those of all that were trained or imported, and then of references whose codes are shown. Raises
+    InputError for a system that is not there.
     """
     if not models:
         return find(folder, [])
-    trained = {}
-    for file in folder.glob("*/model/history.csv"):
-        name = file.parents[1].name
+    trained, others = dict[str, Lineage](), list[str]()
+    for path in sorted(folder.glob("*/")):
         try:
-            trained[name] = Lineage.from_folder(name)
+            found = system(path.name)
         except ValueError:
             continue  # a folder of other content
+        if isinstance(found, Reference):
+            others += [path.name] if has_shown_codes(found) else []
+        elif (path / "model/history.csv").is_file():
+            trained[path.name] = found
     if not trained:
         raise InputError(f"{folder}: has no trained model; give the folder results/{{corpus}}")
-    if missing := [name for name in lineages if name not in trained]:
-        raise InputError("\n".join(f"{folder / n}: no such model; {nearest(n, sorted(trained))}" for n in missing))
-    return find(folder, lineages or sorted(trained, key=lambda name: _order(trained[name])))
+    known = [*sorted(trained, key=lambda name: _order(trained[name])), *others]
+    if missing := [name for name in systems if name not in known]:
+        raise InputError("\n".join(f"{folder / n}: no such model; {nearest(n, sorted(known))}" for n in missing))
+    return find(folder, systems or known)
 
 
 def _order(lineage: Lineage) -> tuple[int, str, int]:
@@ -119,7 +124,7 @@ def words_above(request: Request) -> Drawing | None:
 
 def word_layers(results: Results, split: str) -> dict[str, Words]:
     """The word detection of every model and layer, by its name in legends."""
-    return {f"{model.name} {layer.layer}": layer for model in results.models for layer in model.words(split)}
+    return {f"{model.name} {layer.layer}": layer for model in results.with_codes for layer in model.words(split)}
 
 
 def best_words(layers: dict[str, Words]) -> dict[str, pd.DataFrame]:

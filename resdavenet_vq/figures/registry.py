@@ -31,6 +31,8 @@ class Figure(NamedTuple):
     """Whether it is on the report's overview."""
     of_codes: bool = False
     """Whether it needs a model with quantizers."""
+    of_bitrates: bool = False
+    """Whether it needs a split of ABX, of which bitrates are."""
 
     @property
     def reads_models(self) -> bool:
@@ -43,7 +45,7 @@ class Figure(NamedTuple):
         return self.reads in {"scores", "noise"} and "split" in self.options
 
 
-_CODES = ("split", "lineages", "layers", "recipe")
+_CODES = ("split", "systems", "layers", "recipe")
 
 FIGURES = {
     figure.name: figure
@@ -51,14 +53,25 @@ FIGURES = {
         Figure("retrieval", "Retrieval", "scores", on_page=True),
         Figure("words", "Words detected", "scores", on_page=True, of_codes=True),
         Figure("abx", "ABX error", "scores", ("split",), on_page=True),
-        Figure("bitrate-abx", "Bitrate and ABX error", "scores", ("split",), on_page=True, of_codes=True),
+        Figure("bitrate-abx", "Bitrate and ABX error", "scores", ("split",), PAGE, on_page=True, of_codes=True),
+        Figure(
+            "bitrate-words",
+            "Bitrate and words detected",
+            "scores",
+            (),
+            PAGE,
+            on_page=True,
+            of_codes=True,
+            of_bitrates=True,
+        ),
+        Figure("verdict", "Units at equal bitrate", "scores", width=PAGE, of_codes=True, of_bitrates=True),
         Figure("noise-retrieval", "Retrieval", "noise", on_page=True),
         Figure("noise-abx", "ABX error", "noise", ("split",), on_page=True),
         Figure("noise-words", "Words detected", "noise", on_page=True),
-        Figure("training", "Training", "histories", ("lineages",)),
-        Figure("codebooks", "Codebooks", "histories", ("lineages",), of_codes=True),
-        Figure("precision-recall", "Precision and recall", "words", ("lineages", "split"), of_codes=True),
-        Figure("words-above", "Words above each threshold", "words", ("lineages", "split"), of_codes=True),
+        Figure("training", "Training", "histories", ("systems",)),
+        Figure("codebooks", "Codebooks", "histories", ("systems",), of_codes=True),
+        Figure("precision-recall", "Precision and recall", "words", ("systems", "split"), of_codes=True),
+        Figure("words-above", "Words above each threshold", "words", ("systems", "split"), of_codes=True),
         Figure("confusions", "Confusions of phones", "phones", ("split", "layers", "task", "title"), PAGE),
         Figure("utterance", "Utterance", "codes", (*_CODES, "utterance", "start", "end"), PAGE),
         Figure("keyword", "Keyword", "codes", (*_CODES, "word", "places", "sounds"), PAGE),

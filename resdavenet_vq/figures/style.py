@@ -147,12 +147,12 @@ def code_color(code: int) -> str:
 def legend_below(figure: Figure, handles: Sequence[Any], *, paper: bool) -> None:
     """A legend under the axes, which makes the figure higher: it never covers a line, however many there are.
 
-    Two entries stand side by side where the longest leaves room.
+    Up to four entries stand side by side where the longest leaves room; on a page, at least two.
     """
     if handles:
         size, line = (7, 0.15) if paper else (9, 0.21)
         entry = 0.65 * size / 72 * max(len(handle.get_label()) for handle in handles) + 0.05 * size
-        columns = 2 if 2 * entry <= figure.get_figwidth() or not paper else 1
+        columns = max(1 if paper else 2, min(4, int(figure.get_figwidth() / entry)))
         figure.set_figheight(figure.get_figheight() + 0.12 + line * -(-len(handles) // columns))
         figure.legend(handles=handles, loc="outside lower left", ncols=columns, frameon=False, fontsize=size)
 

@@ -44,7 +44,7 @@ def _utterances(request: Request) -> list[Utterance]:
 def _codes(request: Request) -> list[tuple[str, SplitCodes, list[str]]]:
     """Name, codes and requested layers of every model. Raises InputError naming a layer that none has."""
     split, chosen = request.split, set(request.layers)
-    encoded = [(model, codes) for model in request.results.models if (codes := model.codes(split))]
+    encoded = [(model, codes) for model in request.results.with_codes if (codes := model.codes(split))]
     known = {f"{model.folder.name}/{layer}": layer for model, codes in encoded for layer in codes.layers}
     missing = sorted(chosen - known.keys() - set(known.values()))
     if missing:

@@ -36,21 +36,22 @@ TEXTS = {
     ),
     "ABX error": (
         "Of two spoken items that differ in one phone, is a third nearer to the one it matches? The error in percent; "
-        "lower is better, 50 is chance. Within: all by one speaker. Across: the third by another. The row of the raw "
-        "log-mel features says what is possible without learning anything. A quantizer gives up detail, and units that "
+        "lower is better, 50 is chance. Within: all by one speaker. Across: the third by another. The rows of the "
+        "log-mel features say what is possible without learning anything. A quantizer gives up detail, and units that "
         "have become words no longer tell phones apart: an error above that of the raw features is a finding, not a "
-        "fault."
+        "fault. Items are triphones unless a column names others."
     ),
     "Bitrate": (
         "Bits a second that it takes to tell which code comes when, from the entropy of what occurs; lower is more "
         "compact. Plain counts every frame. The others count runs of equal codes: run length with their durations, "
-        "factored with durations apart, segment without them. Read it together with the ABX error: either alone is "
+        "factored with durations apart, segment without them; units a second are runs a second. Read it together with the ABX error: either alone is "
         "easily made good."
     ),
     "Words": (
         "For each word, the one code that detects it best: its F1 from the share of the code's frames at the word "
         "(precision) and the share of the word's tokens that have the code (recall). Detected are the words whose F1 "
-        "reaches the threshold. Scored on the split on which the codes were chosen it is a little optimistic, held out "
+        "reaches the threshold; expected is their mean number over draws of utterances, which is no leap of one word at the "
+        "threshold. Scored on the split on which the codes were chosen it is a little optimistic, held out "
         "it is not; chance is what the codes of another utterance reach. That codes go with words does not by itself "
         "show that images taught them: with few words and few voices, clusters of plain acoustic features do it as "
         "well."
@@ -83,6 +84,7 @@ _RETRIEVAL = {
 _WORDS = {
     "words": ("words", _COUNT, False),
     "words_above_f1": ("detected", _COUNT, True),
+    "expected_words_above_f1": ("detected, expected", "tenth", False),
     "mean_f1": ("mean F1 (%)", _SHARE, False),
     "words_above_precision": ("words above precision", _COUNT, False),
     "chance_words": ("chance words", _COUNT, False),
@@ -97,6 +99,14 @@ _AGREEMENT_SHARES = (
 )
 """Scores of units that compare them with words or phones."""
 
+ABX_ITEMS = {
+    "phoneme": "phonemes",
+    "phoneme_any": "phonemes in any context",
+    "word": "words",
+    "syllable": "syllables",
+}
+"""Names of the items of ABX other than triphones."""
+
 _COLUMNS = {
     **{("retrieval", *key): (label, style, "Retrieval", first) for key, (label, style, first) in _RETRIEVAL.items()},
     **{
@@ -109,10 +119,19 @@ _COLUMNS = {
     ("abx", "within", "n"): ("{split}, items", _COUNT, "ABX error", False),
     ("abx", "within", "error"): ("{split}, within (%)", "tenth", "ABX error", True),
     ("abx", "across", "error"): ("{split}, across (%)", "tenth", "ABX error", True),
+    **{
+        ("abx", f"{items}_{speakers}", score): (f"{{split}}, {name}, {label}", style, "ABX error", False)
+        for items, name in ABX_ITEMS.items()
+        for speakers, score, label, style in (
+            ("within", "n", "items", _COUNT),
+            *((speakers, "error", f"{speakers} (%)", "tenth") for speakers in ("within", "across")),
+        )
+    },
     ("bitrate", "plain", "bits_per_second"): ("{split} (bit/s)", _COUNT, "Bitrate", True),
     ("bitrate", "run_length", "bits_per_second"): ("{split}, run length (bit/s)", _COUNT, "Bitrate", False),
     ("bitrate", "factored", "bits_per_second"): ("{split}, factored (bit/s)", _COUNT, "Bitrate", False),
     ("bitrate", "segment", "bits_per_second"): ("{split}, segment (bit/s)", _COUNT, "Bitrate", False),
+    ("bitrate", "segment", "units_per_second"): ("{split}, units (1/s)", "tenth", "Bitrate", False),
     ("units", "", "perplexity"): ("perplexity", _COUNT, "Units", True),
     ("units", "", "codes_used"): ("codes used", _COUNT, "Units", False),
     ("units", "", "top_share"): ("top share (%)", _SHARE, "Units", False),
@@ -125,7 +144,7 @@ _COLUMNS = {
     ("words", "published", "chance_words_above_f1"): ("detected by chance", _COUNT, "Words", True),
     **{
         ("units", tier, score): (f"{tier}, {score}{unit}", style, "Units", False)
-        for tier in ("words", "phones")
+        for tier in ("words", "phones", "syllables")
         for names, unit, style in (
             (_AGREEMENT_SHARES, " (%)", _SHARE),
             (("boundaries_found", "boundaries_reference", "boundaries_over_segmentation"), "", "plain"),
@@ -147,6 +166,11 @@ def column(task: str, split: str, condition: str, score: str) -> Column:
         return Column(_sentence(" ".join(filter(None, (task, condition, score)))))
     label, style, group, headline = entry
     return Column(_sentence(label.format(k=k, split=split)), style, group, headline and (not at or k == _HEADLINE_K))
+
+
+def in_percent(task: str, split: str, condition: str, score: str) -> float:
+    """What a score is multiplied with to be read: 100 for a share."""
+    return 100.0 if column(task, split, condition, score).style == _SHARE else 1.0
 
 
 def has_n(task: str, condition: str) -> bool:

@@ -1,14 +1,15 @@
-"""The overview: every score, models and seeds compared, noise, and published figures beside."""
+"""The overview: the verdict, then every score, systems and seeds compared, noise, and published figures beside."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
 from resdavenet_vq.figures import paper, registry
-from resdavenet_vq.report import columns, published
+from resdavenet_vq.lineage import Lineage
+from resdavenet_vq.report import columns, published, verdict
 from resdavenet_vq.report.assets import Folder, Picture
 from resdavenet_vq.report.columns import Column
 from resdavenet_vq.results import Results, Task
@@ -18,6 +19,9 @@ type Key = tuple[str, str, str, str]
 
 TASKS = ("layer", "retrieval", "retrieval_sisa", "retrieval_misa", "retrieval_sima", "abx", "bitrate", "words", "units")
 """In the order of the page; others come last."""
+
+DEMO = "spoken_scenes"
+"""The name of the corpus that the demo makes."""
 
 CONDITIONS: dict[str, tuple[Task, tuple[str, ...]]] = {
     "Retrieval": ("retrieval", ("split", "images", "captions")),
@@ -33,6 +37,8 @@ class Row(NamedTuple):
     lineage: str
     layer: str
     scores: dict[Key, Any]
+    bounds: dict[Key, tuple[float, float]]
+    """The 95 % intervals of those scores that have one."""
 
     @property
     def seeds(self) -> int:
@@ -46,7 +52,9 @@ def content(results: Results, folder: Folder, *, with_noise: bool) -> dict[str, 
     keys = _keys(rows)
     headline = [(key, c) for key, c in keys if c.headline]
     return {
-        "models": results.models,
+        "models": [model for model in results.models if isinstance(model.system, Lineage)],
+        "is_demo": results.root.name == DEMO,
+        "verdict": verdict.content(results, folder),
         "headline": headline,
         "rows": [row for row in rows if any(key in row.scores for key, _ in headline)] or rows,
         "groups": [
@@ -69,21 +77,29 @@ def _rows(scores: pd.DataFrame) -> list[Row]:
     for s in scores.to_dict("records"):
         name = f"{s['lineage']} (seed {s['seed']})" if seeds[s["lineage"]] > 1 else s["lineage"]
         key = (s["task"], s["split"], s["condition"])
-        entries.append((name, s["layer"], (*key, s["score"]), s["value"]))
+        entries.append((name, s["layer"], (*key, s["score"]), s["value"], _bounds(s)))
         if columns.has_n(s["task"], s["condition"]) and not pd.isna(s["n"]):
-            entries.append((name, s["layer"], (*key, "n"), s["n"]))
+            entries.append((name, s["layer"], (*key, "n"), s["n"], None))
     return _by_layer(entries)
 
 
-def _by_layer(entries: Iterable[tuple[str, str, Key, Any]]) -> list[Row]:
+def _bounds(score: Mapping[Hashable, Any]) -> tuple[float, float] | None:
+    """The interval of a row of scores.csv or comparison.csv, if there is one."""
+    return None if pd.isna(score["low"]) or pd.isna(score["high"]) else (score["low"], score["high"])
+
+
+def _by_layer(entries: Iterable[tuple[str, str, Key, Any, tuple[float, float] | None]]) -> list[Row]:
     """The scores of each lineage and layer, those of the whole model added to each layer."""
-    models: dict[str, dict[str, dict[Key, Any]]] = {}
-    for name, layer, key, value in entries:
-        models.setdefault(name, {"": {}}).setdefault(layer, {})[key] = value
+    models: dict[str, dict[str, Row]] = {}
+    for name, layer, key, value, bounds in entries:
+        layers = models.setdefault(name, {"": Row(name, "", {}, {})})
+        row = layers.setdefault(layer, Row(name, layer, {}, {}))
+        row.scores[key] = value
+        row.bounds.update({key: bounds} if bounds else {})
     return [
-        Row(name, layer, layers[""] | values)
+        Row(name, layer, layers[""].scores | row.scores, layers[""].bounds | row.bounds)
         for name, layers in models.items()
-        for layer, values in layers.items()
+        for layer, row in layers.items()
         if layer or len(layers) == 1
     ]
 
@@ -98,7 +114,10 @@ def _keys(rows: Iterable[Row]) -> list[tuple[Key, Column]]:
 def _spread(table: pd.DataFrame) -> dict[str, Any] | None:
     """Mean and standard deviation of the headline scores of lineages with several seeds."""
     rows = _by_layer(
-        (s["lineage"], s["layer"], (s["task"], s["split"], s["condition"], s["score"]), (s["mean"], s["std"], s["n"]))
+        (
+            *(s["lineage"], s["layer"], (s["task"], s["split"], s["condition"], s["score"])),
+            *((s["mean"], s["std"], s["n"]), _bounds(s)),
+        )
         for s in table[table["n"] > 1].to_dict("records")
     )
     return {"rows": rows, "columns": [(key, c) for key, c in _keys(rows) if c.headline and c.group]} if rows else None

@@ -24,7 +24,7 @@ from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.figures import charts, confusions, interactive, paper, registry
 from resdavenet_vq.report import columns, maps, overview, units, utterances
 from resdavenet_vq.report.assets import Folder, as_script, replace_folder
-from resdavenet_vq.results import Results, Words, find, with_arrows
+from resdavenet_vq.results import TRIPHONES, Results, Words, find, with_arrows
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -47,7 +47,7 @@ class Page:
 
 def write(
     results: Path,
-    lineages: Sequence[str],
+    systems: Sequence[str],
     split: str,
     settings: config.Report,
     out: Path,
@@ -56,11 +56,11 @@ def write(
 ) -> None:
     """Writes the report of a results/{corpus} folder, whole or not at all; an earlier report is replaced.
 
-    The pages are of the models in the folders `lineages`, in this order; the overview has the scores of all. `split` is
+    The pages are of the systems in the folders `systems`, in this order; the overview has the scores of all. `split` is
     the held-out split of word detection, whose utterances and codes are on the pages, with codes at `frame_time`. The
     scores of a table `noise` (noise.csv) are drawn too. Raises InputError naming a file that cannot be read.
     """
-    data = find(results, lineages, noise)
+    data = find(results, systems, noise)
     with replace_folder(out) as folder:
         opened = utterances.open_split(data, split, settings, frame_time)
         candidates = (
@@ -104,6 +104,7 @@ def _templates() -> jinja2.Environment:
         "runs_of_groups": lambda pairs: [
             (group, list(members)) for group, members in itertools.groupby(pairs, lambda pair: pair[1].group)
         ],
+        "groups_of": lambda cs: [(group, len(list(some))) for group, some in itertools.groupby(cs, lambda c: c.group)],
         "standard_error": lambda share, n: f"{100 * math.sqrt(share * (1 - share) / n):.1f}",
         "script": lambda value: Markup(as_script(value)),  # noqa: S704 - as_script leaves nothing that ends a script
     }
@@ -218,19 +219,23 @@ def _retrieval(results: Results, folder: Folder, *, with_maps: bool) -> Page | N
 
 
 def _abx(results: Results, folder: Folder) -> Page | None:
-    """ABX errors and bitrates of every layer, split by split, and which phones each confuses."""
+    """ABX errors and bitrates of every layer, by split and items, and which phones each confuses."""
     if not results.abx:
         return None
+    splits = {
+        split if items == TRIPHONES else f"{split}, {columns.ABX_ITEMS.get(items, items)}": layers
+        for (split, items), layers in results.abx.items()
+    }
     tables = [
         (f"{result['model']} {result['layer']}, {split}, {task} speakers", result["phones"], task)
-        for split, layers in results.abx.items()
+        for split, layers in splits.items()
         for result in layers
         for task in ("within", "across")
         if result["phones"] and result[f"{task}_error"] is not None
     ]
     for number, (title, table, task) in enumerate(tables):
         folder.data(f"phones-{number}", _phones(folder, title, table, task))
-    content = {"splits": results.abx, "phones": [title for title, _, _ in tables]}
+    content = {"splits": splits, "phones": [title for title, _, _ in tables]}
     return Page("abx.html", "ABX", content, (PLOTLY, "phones.js") if tables else ())
 
 

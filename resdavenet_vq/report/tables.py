@@ -1,7 +1,8 @@
-"""Tables for a paper, from comparison.csv: retrieval, ABX and words, as LaTeX, Markdown or CSV.
+"""Tables for a paper, as LaTeX, Markdown or CSV: retrieval, ABX and words from comparison.csv, and differences.csv.
 
-A cell is the score, or mean ± standard deviation where a lineage was trained with several seeds. The conditions of the
-scores stand above a table (LaTeX: as comments). LaTeX needs the package booktabs, and nothing else.
+A cell is the score, or its mean over seeds, with its 95 % interval: `54.0 [50.1, 57.8]`; where there is no interval and a
+lineage was trained with several seeds, mean ± standard deviation. CSV has both. The conditions of the scores stand above
+a table (LaTeX: as comments). LaTeX needs the package booktabs, and nothing else.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.report import columns as explained
 from resdavenet_vq.results import Task
 
 Format = Literal["latex", "markdown", "csv"]
@@ -30,6 +32,8 @@ class Column(NamedTuple):
     key: Key
     factor: float = 1.0
     decimals: int = 1
+    signed: bool = False
+    """Whether a positive number has its sign."""
 
 
 class Row(NamedTuple):
@@ -39,17 +43,33 @@ class Row(NamedTuple):
     scores: dict[Key, Any]
 
 
+class Difference(NamedTuple):
+    """A paired difference, as a row of comparison.csv is a score."""
+
+    mean: float
+    low: float
+    high: float
+    n: int = 1
+
+
+DIFFERENCE = Column("", "Difference", ("", "", "", "difference"), signed=True)
+
+
 class Table(NamedTuple):
     """The content of a table, whatever its format."""
 
     names: tuple[str, ...]
     """Heads of the columns that name a row."""
+    left: int
+    """How many of them hold texts, and begin at the left."""
     columns: list[Column]
     rows: list[Row]
     conditions: list[str]
 
 
 LAYER = ("Model", "Layer", "Frame (ms)")
+
+INTERVAL = "in brackets the 95 % interval"
 
 
 def text(comparison: pd.DataFrame, conditions: Sequence[dict[str, Any]], kind: Task, form: Format) -> str:
@@ -61,6 +81,23 @@ def text(comparison: pd.DataFrame, conditions: Sequence[dict[str, Any]], kind: T
     if not content.rows:
         raise InputError(f"comparison.csv: has no scores of {kind}; run the target `{kind}`, and summarize again")
     return {"latex": _latex, "markdown": _markdown, "csv": _csv}[form](content)
+
+
+def differences(table: pd.DataFrame, form: Format) -> str:
+    """The text of a table of paired differences, as `Results.differences` has them; shares in points of percent."""
+    if form == "csv":
+        return table.to_csv(index=False, lineterminator="\n")
+    rows = []
+    for row in table.to_dict("records"):
+        task, split, condition, score = (str(row[name]) for name in ("task", "split", "condition", "score"))
+        column, factor = explained.column(task, "", condition, score), explained.in_percent(task, "", condition, score)
+        names = f"{column.group}: {column.label.lstrip(', ')}", split, row["layer"], row["first"], row["second"]
+        value, low, high = (factor * float(row[name]) for name in ("value", "low", "high"))
+        number = Difference(value, low, high)
+        rows.append(Row(tuple(map(str, names)), {DIFFERENCE.key: number}))
+    about = ["the first less the second, the same utterances drawn for both", INTERVAL]
+    content = Table(("Score", "Split", "Layer", "First", "Second"), 5, [DIFFERENCE], rows, about)
+    return (_latex if form == "latex" else _markdown)(content)
 
 
 # -- what the tables show -------------------------------------------------------------------------------------
@@ -82,14 +119,18 @@ def _retrieval(comparison: pd.DataFrame, conditions: Sequence[dict[str, Any]]) -
 
 
 def _abx(comparison: pd.DataFrame, conditions: Sequence[dict[str, Any]]) -> Table:
-    """A row for each lineage and layer, the raw log-mel features first; errors in percent, bitrates in bit/s."""
+    """A row for each system and layer, the log-mel features first; errors in percent, bitrates in bit/s."""
+    rows = comparison[comparison["task"] == "abx"]
     columns = [
         column
-        for split in comparison["split"][comparison["task"] == "abx"].unique()
+        for split in rows["split"].unique()
         for column in (
-            Column(split, "within", ("abx", split, "within", "error"), 1, 2),
-            Column(split, "across", ("abx", split, "across", "error"), 1, 2),
+            *(
+                Column(split, condition.replace("_", " "), ("abx", split, condition, "error"), 1, 2)
+                for condition in rows["condition"][(rows["split"] == split) & (rows["score"] == "error")].unique()
+            ),
             Column(split, "bit/s", ("bitrate", split, "plain", "bits_per_second"), 1, 1),
+            Column(split, "units/s", ("bitrate", split, "segment", "units_per_second"), 1, 1),
         )
     ]
     return _table(LAYER, columns, comparison, ["ABX error in percent", *_texts(conditions, "{distance}")])
@@ -101,8 +142,10 @@ def _words(comparison: pd.DataFrame, conditions: Sequence[dict[str, Any]]) -> Ta
         Column(group, name, (task, split, condition, score), factor, decimals)
         for group, name, task, condition, score, factor, decimals in (
             ("", "detected", "words", "published", "words_above_f1", 1, 0),
+            ("", "expected", "words", "published", "expected_words_above_f1", 1, 1),
             ("", "mean F1", "words", "published", "mean_f1", 100, 1),
             ("Held out", "detected", "words", "held_out", "words_above_f1", 1, 0),
+            ("Held out", "expected", "words", "held_out", "expected_words_above_f1", 1, 1),
             ("Held out", "mean F1", "words", "held_out", "mean_f1", 100, 1),
             ("By chance", "detected", "words", "published", "chance_words_above_f1", 1, 0),
             ("By chance", "mean F1", "words", "published", "chance_mean_f1", 100, 1),
@@ -132,8 +175,11 @@ def _table(
             rows.append(Row(cells[: len(names)], scores))
     columns = [column for column in candidates if any(column.key in row.scores for row in rows)]
     seeds = sorted({row.scores[c.key].n for row in rows for c in columns if c.key in row.scores} - {1})
-    spread = [f"mean ± standard deviation (n - 1) over {' or '.join(map(str, seeds))} seeds"] if seeds else []
-    return Table(names, columns, rows, conditions + spread)
+    unbounded = any(c.key in row.scores and not _bounds(row.scores[c.key]) for row in rows for c in columns)
+    what = "mean ± standard deviation (n - 1)" if unbounded else "mean"
+    spread = [f"{what} over {' or '.join(map(str, seeds))} seeds"] if seeds else []
+    bounded = any(c.key in row.scores and _bounds(row.scores[c.key]) for row in rows for c in columns)
+    return Table(names, min(2, len(names)), columns, rows, [*conditions, *[INTERVAL] * bounded, *spread])
 
 
 def _texts(conditions: Sequence[dict[str, Any]], text: str) -> list[str]:
@@ -147,17 +193,26 @@ def _texts(conditions: Sequence[dict[str, Any]], text: str) -> list[str]:
 
 def _cell(column: Column, row: Row, plus_minus: str, missing: str) -> str:
     """A score as it is read."""
-    spread = row.scores.get(column.key)
-    if spread is None:
+    score = row.scores.get(column.key)
+    if score is None:
         return missing
-    decimals = column.decimals if spread.n == 1 else max(1, column.decimals)
-    numbers = [spread.mean] if spread.n == 1 else [spread.mean, spread.std]
-    return plus_minus.join(f"{column.factor * number:.{decimals}f}" for number in numbers)
+    bounds, several = _bounds(score), score.n > 1
+    decimals = max(1, column.decimals) if several or bounds else column.decimals
+    form = f"{'+' if column.signed else ''}.{decimals}f"
+    if bounds:
+        low, high = (f"{column.factor * bound:{form}}" for bound in bounds)
+        return f"{column.factor * score.mean:{form}} [{low}, {high}]"
+    numbers = [score.mean, score.std] if several else [score.mean]
+    return plus_minus.join(f"{column.factor * number:{form}}" for number in numbers)
+
+
+def _bounds(score: Any) -> tuple[float, float] | None:
+    """The interval of a row of comparison.csv, if there is one."""
+    return None if pd.isna(score.low) or pd.isna(score.high) else (score.low, score.high)
 
 
 def _latex(table: Table) -> str:
-    width, columns = len(table.names), table.columns
-    left = min(2, width)
+    width, left, columns = len(table.names), table.left, table.columns
     lines = [f"% {' '.join(line.split())}" for line in table.conditions]
     lines += [rf"\begin{{tabular}}{{{'l' * left}{'r' * (width - left + len(columns))}}}", r"\toprule"]
     groups = [(group, len(list(members))) for group, members in groupby(columns, lambda column: column.group)]
@@ -204,16 +259,20 @@ def _markdown(table: Table) -> str:
 
 
 def _csv(table: Table) -> str:
-    """Scores with all their digits; beside the means of several seeds their spread and number."""
-    several = any(row.scores[c.key].n > 1 for row in table.rows for c in table.columns if c.key in row.scores)
-    parts = ("", "std", "n") if several else ("",)
+    """Scores with all their digits; beside them their intervals, and of several seeds the spread and the number."""
+    scores = [row.scores[c.key] for row in table.rows for c in table.columns if c.key in row.scores]
+    parts = ["mean", *["low", "high"] * any(map(_bounds, scores)), *["std", "n"] * any(s.n > 1 for s in scores)]
     heads = [name.split()[0].lower() for name in table.names]
-    heads += [" ".join(filter(None, (*column.key, part))) for column in table.columns for part in parts]
+    heads += [
+        " ".join(filter(None, (*column.key, "" if part == "mean" else part)))
+        for column in table.columns
+        for part in parts
+    ]
     rows = []
     for row in table.rows:
         cells: list[object] = [*row.names]
         for column in table.columns:
-            s = row.scores.get(column.key)
-            cells += ((s.mean, "" if s.n == 1 else s.std, s.n) if s else ("", "", ""))[: len(parts)]
+            score = row.scores.get(column.key)
+            cells += ["" if score is None or pd.isna(getattr(score, part)) else getattr(score, part) for part in parts]
         rows.append(cells)
     return pd.DataFrame(rows, columns=heads, dtype=object).to_csv(index=False, lineterminator="\n")

@@ -42,7 +42,7 @@ TICKS = (500, 1000, 2000, 4000)
 
 @dataclass(frozen=True)
 class Layer:
-    """The codes of one quantizer of one model; `number` is its name in the data of the pages."""
+    """The codes of one layer of one system; `number` is its name in the data of the pages."""
 
     number: int
     model: Model
@@ -86,7 +86,7 @@ class Split:
 
 def open_split(results: Results, split: str, settings: config.Report, frame_time: FrameTime) -> Split | None:
     """A split's store and codes; None without either."""
-    models = ((model, codes) for model in results.models if (codes := model.codes(split)))
+    models = ((model, codes) for model in results.with_codes if (codes := model.codes(split)))
     layers = ((model, layer, codes) for model, codes in models for layer in codes.layers)
     numbered = tuple(Layer(number, *layer) for number, layer in enumerate(layers))
     opened = Split(split, results.store(split), numbered, settings, frame_time)

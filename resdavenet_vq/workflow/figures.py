@@ -24,19 +24,19 @@ class PlannedFigure(NamedTuple):
 def planned_figures(plan: Plan) -> dict[str, PlannedFigure]:
     """The figures of a configuration, by the names of their files.
 
-    Comparisons and trainings are of all seeds; words and utterances of the plan's examples. A name has the number of an
+    Comparisons and trainings are of all seeds; words and utterances of systems whose codes are shown. A name has the number of an
     utterance or keyword in the configuration, since either may hold any character.
     """
     settings, split = plan.config.figures, plan.config.words.held_out_split
     every, examples = (
-        ["--lineages", ",".join(lineage.folder for lineage in lineages)] for lineages in (plan.lineages, plan.examples)
+        ["--systems", ",".join(system.folder for system in systems)] for systems in (plan.lineages, plan.with_codes)
     )
     words = [*examples, "--split", split]
     codes = [*words, "--recipe", as_json(plan.config.recipe, "frame_time")]
     sources = {
-        "scores": PlannedFigure([], [str(plan.root / "scores.csv")], []),
+        "scores": PlannedFigure([], [str(plan.root / name) for name in ("scores.csv", "comparison.csv")], []),
         "histories": PlannedFigure(every, plan.models, []),
-        "words": PlannedFigure(words, plan.words_of(plan.examples), []),
+        "words": PlannedFigure(words, plan.words_of(plan.with_codes), []),
         "codes": PlannedFigure(codes, [], [*plan.splits.stores(split), *plan.shown_codes]),
     }
     numbered = {
@@ -46,7 +46,8 @@ def planned_figures(plan: Plan) -> dict[str, PlannedFigure]:
     quantized = any(lineage.quantizers for lineage in plan.lineages)
     planned = {}
     for figure in FIGURES.values():
-        if figure.reads not in sources or (figure.of_codes and not quantized):
+        missing = (figure.of_codes and not quantized) or (figure.of_bitrates and not plan.config.abx.splits)
+        if figure.reads not in sources or missing:
             continue
         cases = {figure.name: list[str]()}
         if figure.per_split:

@@ -17,7 +17,7 @@ from resdavenet_vq import config as schema
 from resdavenet_vq.config import Config
 from resdavenet_vq.config.section import as_json
 from resdavenet_vq.lineage import N_POSITIONS, Lineage
-from resdavenet_vq.system import NORMALIZED, RAW, UNTRAINED, Reference, System
+from resdavenet_vq.system import NORMALIZED, RAW, UNTRAINED, Reference, System, has_shown_codes
 from resdavenet_vq.workflow.splits import Splits
 
 EDITION_PATTERN = r"|\.zerospeech20(?:20|21)"
@@ -354,9 +354,9 @@ class Plan:
 
     @cached_property
     def tables(self) -> list[str]:
-        """The kinds of scores that there are tables of."""
+        """The kinds of scores that there are tables of, and that of differences."""
         scores = {"retrieval": self.retrieval, "abx": self.config.abx.splits, "words": self.words}
-        return [kind for kind, some in scores.items() if some]
+        return [*(kind for kind, some in scores.items() if some), "differences"]
 
     @cached_property
     def phone_tables(self) -> list[str]:
@@ -378,7 +378,13 @@ class Plan:
     def shown_codes(self) -> list[str]:
         """Codes that the report draws above its utterances."""
         split = self.config.words.held_out_split
-        return [self.path(lineage, f"codes/{split}.h5") for lineage in self.examples if lineage.quantizers]
+        return [self.path(system, f"codes/{split}.h5") for system in self.with_codes if self.unit_layers(system)]
+
+    @cached_property
+    def with_codes(self) -> tuple[System, ...]:
+        """The systems whose codes the report shows with words and utterances, where they have some."""
+        given = set(self.systems_on(self.config.words.split, self.config.words.held_out_split))
+        return tuple(system for system in self.shown if has_shown_codes(system) and system in given)
 
 
 def training_of(training: schema.Training, lineage: Lineage) -> schema.Training:

@@ -3,7 +3,7 @@
 import pytest
 from browser.chromium import Chromium, find
 from report import conftest
-from report.made_up import FOLDERS
+from report.made_up import SYSTEMS
 
 from resdavenet_vq import config
 from resdavenet_vq.report import page
@@ -15,7 +15,7 @@ results = conftest.results
 def pages(results, tmp_path_factory):
     """A report of twelve utterances, eight of which have audio."""
     out = tmp_path_factory.mktemp("pages") / "report"
-    page.write(results, FOLDERS, "test", config.Report(utterances=8, occurrences=5), out)
+    page.write(results, SYSTEMS, "test", config.Report(utterances=8, occurrences=5), out)
     return out
 
 

@@ -66,7 +66,7 @@ def test_an_utterance_plays_and_the_cursor_follows(browser, pages):
     browser.wait("document.querySelector('#utterance audio').currentTime > 0.15")
     assert browser.evaluate("parseFloat(document.querySelector('#utterance .playhead').style.left)") > 0
     said = browser.evaluate("document.querySelector('#utterance [role=slider]').getAttribute('aria-valuetext')")
-    assert said.count("quant") == 3
+    assert said.count("quant") == 6
 
 
 def test_a_click_into_the_picture_plays_from_there(browser, pages):
@@ -111,6 +111,7 @@ def test_check_boxes_choose_the_rows(browser, pages):
     before = browser.evaluate(rows)
     browser.click("#rows input")
     assert browser.evaluate(rows) == [r for r in before if r != "{} → {2} quant2"]
+    assert before[-3:] == ["k-means of log-mel quant2", "k-means of log-mel quant3", "hubert quant2"]
 
 
 def test_a_search_finds_every_place_and_a_place_plays(browser, pages):
@@ -158,7 +159,7 @@ def test_the_explorer_leads_from_a_code_to_a_word_and_back(browser, pages):
     browser.evaluate("document.querySelector('#detail table a').click()")
     browser.wait("document.querySelector('#detail h2').textContent.startsWith('The word')")
     layers = browser.evaluate("document.querySelectorAll('#detail .side-by-side table').length")
-    assert layers == 3, "all layers side by side"
+    assert layers == 6, "all layers side by side"
     assert browser.evaluate("document.querySelector('input[name=mode]:checked').value") == "words"
     browser.evaluate("history.back()")
     browser.wait("document.querySelector('#detail h2').textContent.startsWith('Code')")
@@ -187,6 +188,31 @@ def test_what_does_not_occur_is_said(browser, pages):
     browser.open(pages / "units.html", "#layer=0&word=%3Cimg%20src%3Dx%3E")
     browser.wait("document.querySelector('#detail [role=status]')")
     assert browser.text("#detail [role=status]") == "The word <img src=x> is not spoken in the split test."
+
+
+def test_all_but_the_verdict_is_folded_and_a_key_or_a_print_unfolds_it(browser, pages):
+    ready(browser, pages, "index")
+    open_folds = "[...document.querySelectorAll('details.fold')].map((fold) => fold.open)"
+    assert browser.evaluate(f"{open_folds}.length") >= 5
+    assert not any(browser.evaluate(open_folds))
+    assert browser.evaluate("document.querySelector('.verdict').checkVisibility()")
+    browser.focus("details.fold summary")
+    browser.key("Enter")
+    browser.wait("document.querySelector('details.fold').open")
+    assert browser.evaluate("document.querySelector('details.fold table').checkVisibility()")
+    browser.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert all(browser.evaluate(open_folds))
+    assert browser.evaluate("document.documentElement.scrollWidth") <= 1280
+    browser.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert browser.evaluate(open_folds)[:2] == [True, False], "as it was before"
+
+
+def test_unfolded_it_fits_a_phone(browser, pages):
+    browser.size(390, mobile=True)
+    ready(browser, pages, "index")
+    browser.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert browser.evaluate("document.documentElement.scrollWidth") <= 390
+    assert browser.evaluate("[...document.querySelectorAll('.sentences dd')].length") >= 5
 
 
 @pytest.mark.parametrize("name", PAGES)

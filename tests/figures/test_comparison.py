@@ -1,37 +1,12 @@
-"""Comparisons show every seed, the mean and its spread, and say so in words."""
-
-from types import SimpleNamespace
+"""Comparisons show every seed, the mean, its interval or its spread, and say so in words."""
 
 import numpy as np
 import pandas as pd
 import pytest
+from figures.made_up import LOW, made_up_results, rows
 
-from resdavenet_vq.evaluation.summary import COLUMNS
 from resdavenet_vq.figures import comparison
 from resdavenet_vq.figures.registry import COLUMN, Request
-
-KEYS = {
-    "recall": ("retrieval", "mean", "recall_at_10"),
-    "chance_recall": ("retrieval", "image_to_speech", "chance_recall_at_10"),
-    "within": ("abx", "within", "error"),
-    "across": ("abx", "across", "error"),
-    "bits": ("bitrate", "plain", "bits_per_second"),
-    "words": ("words", "published", "words_above_f1"),
-    "chance_words": ("words", "published", "chance_words_above_f1"),
-}
-
-
-def rows(lineage, layer, split="test", **numbers):
-    """Rows of scores.csv, one for each seed."""
-    return [
-        dict.fromkeys(COLUMNS, "")
-        | {"lineage": lineage, "seed": seed, "task": task, "layer": "" if task == "retrieval" else layer}
-        | {"split": split, "condition": condition, "score": score, "value": float(value)}
-        for name, values in numbers.items()
-        for task, condition, score in [KEYS[name]]
-        for seed, value in enumerate(values)
-    ]
-
 
 SCORES = pd.DataFrame(
     [
@@ -41,13 +16,14 @@ SCORES = pd.DataFrame(
         *rows("{}->{2}", "quant2", bits=[400, 410, 450], words=[20, 30, 28], chance_words=[0, 0, 0]),
         *rows("{}->{2}", "conv3", within=[9, 9, 9]),
         *rows("{2}", "quant2", within=[7], across=[9], bits=[200], words=[3]),
+        *rows("k-means of log-mel", "quant2", within=[12], across=[16], bits=[300], words=[2]),
+        *rows("k-means of log-mel, 64 codes", "quant2", within=[14], across=[17], bits=[200], words=[1]),
     ]
 )
 
 
-def request(scores=SCORES, thresholds=(), **options):
-    conditions = [{"f1_threshold": threshold} for threshold in thresholds]
-    return Request(SimpleNamespace(scores=scores, conditions=lambda _: conditions), **options)
+def request(scores=SCORES, thresholds=(), bounded=(), **options):
+    return Request(made_up_results(scores, thresholds, bounded), **options)
 
 
 def drawn(axes, gid):
@@ -78,35 +54,30 @@ def test_retrieval_has_a_row_a_lineage_with_all_seeds_and_their_mean(width):
     assert width is None or figure.get_figwidth() == width
 
 
-def test_layers_stand_under_their_lineage_and_the_raw_features_are_lines():
+def test_layers_stand_under_their_system_and_a_baseline_has_a_row_but_no_other_codebook_sizes():
     figure, alt = comparison.abx(request(split="test"))
     (axes,) = figure.axes
-    assert [t.get_text() for t in axes.get_yticklabels()] == ["conv2", "quant2", "conv3", "quant2"]
-    assert [t.get_text() for t in axes.texts] == ["{}", "{} → {2}", "{2}"]
+    layers = ["logmel", "conv2", "quant2", "conv3", "quant2", "quant2"]
+    assert [t.get_text() for t in axes.get_yticklabels()] == layers
+    assert [t.get_text() for t in axes.texts] == ["raw log-mel", "{}", "{} → {2}", "{2}", "k-means of log-mel"]
     heads, ticks = [t.get_position()[1] for t in axes.texts], list(axes.get_yticks())
-    assert sorted([*heads, *ticks]) == [heads[0], ticks[0], heads[1], ticks[1], ticks[2], heads[2], ticks[3]]
-    levels = [line.get_xdata()[0] for line in axes.lines if str(line.get_label()).startswith("log-mel")]
-    assert levels == [14, 20]
+    order = [heads[0], ticks[0], heads[1], ticks[1], heads[2], *ticks[2:4], heads[3], ticks[4], heads[4], ticks[5]]
+    assert sorted([*heads, *ticks]) == order
     assert axes.get_xlim()[0] == 0
-    assert labels(figure) == ["within speakers", "across speakers", "log-mel, within", "log-mel, across"]
+    assert labels(figure) == ["within speakers", "across speakers"]
     assert "{} → {2} quant2 11 ± 2.6 (n = 3) within speakers, 14 ± 2.6 (n = 3) across speakers" in alt
     assert "{} → {2} conv3 9 ± 0 (n = 3) within speakers;" in alt
+    assert "64 codes" not in alt
 
 
-def test_bitrate_against_abx_shows_quantizers_alone_on_a_logarithmic_axis():
-    figure, alt = comparison.bitrate_abx(request(split="test", width=COLUMN))
-    within, across = figure.axes
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["within speakers", "across speakers"]
-    assert within.get_xscale() == "log"
-    assert (within.get_xlabel(), within.get_ylabel()) == ("Bitrate (bit/s)", "ABX error on test (%)")
-    several, one = drawn(within, "seeds")
-    assert several.tolist() == [[400, 9], [410, 10], [450, 14]]
-    assert one.tolist() == [[200, 7]]
-    assert drawn(across, "mean")[0].tolist() == [[420, 14]]
-    assert within.get_ylim()[0] == 0
-    assert labels(figure) == ["{} → {2} quant2", "{2} quant2"]
-    assert alt.startswith("ABX error in percent against bitrate on test: {} → {2} quant2 420 ± 26 (n = 3) bit/s, ")
-    assert ", 11 ± 2.6 (n = 3) within and 14 ± 2.6 (n = 3) across;" in alt
+def test_a_bar_is_the_interval_where_there_is_one():
+    figure, alt = comparison.abx(request(bounded=["{2}", "{}->{2}"], split="test"))
+    bars = {
+        tuple(np.round(segment[:, 0], 6)) for lines in figure.axes[0].collections for segment in lines.get_segments()
+    }
+    assert {(7 * LOW, 8.75), (11 * LOW, 13.75)} <= bars, "of one seed, and of the mean of three"
+    assert "{2} quant2 7 [6.3, 8.75] within" in alt
+    assert "{} → {2} quant2 11 [9.9, 13.8] ± 2.6 (n = 3) within" in alt
 
 
 def test_words():
@@ -119,9 +90,7 @@ def test_words():
 def test_what_was_not_scored_has_no_figure():
     logmel = SCORES[SCORES["layer"] == "logmel"]
     assert comparison.retrieval(request(logmel)) is None
-    assert comparison.abx(request(logmel, split="test")) is None
     assert comparison.abx(request(split="other")) is None
-    assert comparison.bitrate_abx(request(SCORES[SCORES["lineage"] == "{}"], split="test")) is None
     assert comparison.words(request(SCORES[:0])) is None
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from resdavenet_vq import config
 from resdavenet_vq.__main__ import app
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.summary import COLUMNS
+from resdavenet_vq.evaluation.summary import COLUMNS, SPREAD_COLUMNS
 from resdavenet_vq.figures import paper, utterances
 from resdavenet_vq.figures.registry import COLUMN, FIGURES, PAGE, Request
 from resdavenet_vq.figures.style import FORMATS
@@ -49,7 +49,7 @@ def names(figure):
     "arguments",
     [
         ["retrieval"],
-        ["precision-recall", "--split", "test", "--lineages", "none-2-23"],
+        ["precision-recall", "--split", "test", "--systems", "none-2-23"],
         ["utterance", "--split", "test", "--from", "0.1", "--to", "0.4", "--layers", "quant2"],
     ],
 )
@@ -99,12 +99,14 @@ def test_another_suffix_is_refused_before_anything_is_written(results, tmp_path)
 
 def test_an_utterance_has_the_rows_of_the_chosen_models_and_layers(results):
     rows = ["words", "phones", "{} → {2} quant2", "{} → {2} → {2,3} quant2", "{} → {2} → {2,3} quant3"]
+    others = ["hubert quant2", "k-means of log-mel quant2", "k-means of log-mel quant3"]
     every = request(results, utterance="u1<i>")
     for layers, expected in (
-        ((), rows[2:]),
-        (("quant2",), rows[2:4]),
+        ((), [*rows[2:], *others]),
+        (("quant2",), [*rows[2:4], *others[:2]]),
+        (("kmeans/quant3",), others[2:]),
         (("none-2-23/quant2",), [rows[3]]),
-        (("quant3", "none-2/quant2"), [rows[2], rows[4]]),
+        (("none-2-23/quant3", "none-2/quant2"), [rows[2], rows[4]]),
     ):
         assert names(paper.utterance(replace(every, layers=layers)).figure) == [*rows[:2], *expected]
     one = request(results, ["none-2"], width=COLUMN)
@@ -173,7 +175,8 @@ def test_a_keyword_is_found_wherever_it_is_spoken_with_its_sound(results, tmp_pa
 def test_trainings_of_several_seeds_look_alike_and_both_counts_of_codes_are_drawn(of_seeds):
     every = request(of_seeds, width=COLUMN)
     models = every.results.models
-    assert [model.folder.name for model in models] == ["none", "none-2", "none-2-seed3", "none-2-23"]
+    trained, others = ["none", "none-2", "none-2-seed3", "none-2-23"], ["external-hubert", "kmeans"]
+    assert [model.folder.name for model in models] == [*trained, *others]
     assert [model.name for model in models][1:3] == ["{} → {2}", "{} → {2} (seed 3)"]
     figure, alt = paper.training(every)
     assert [axes.get_ylabel() for axes in figure.axes] == ["Loss", "Validation R@10"]
@@ -197,14 +200,24 @@ def test_comparisons_show_every_seed(of_seeds):
 def test_words_best_bounds_the_words_drawn(folder):
     limit_best(folder, 2)
     points = paper.precision_recall(request(folder)).figure.axes[0].collections
-    assert [len(p.get_offsets()) for p in points] == [2, 2, 2]
+    assert [len(p.get_offsets()) for p in points] == [2] * 6
 
 
 def test_a_figure_of_nothing_says_so(results, tmp_path):
-    (tmp_path / "scores.csv").write_text(",".join(COLUMNS) + "\n")
+    for name, columns in (("scores", COLUMNS), ("comparison", [*SPREAD_COLUMNS, "low", "high"])):
+        (tmp_path / f"{name}.csv").write_text(",".join(dict.fromkeys(columns)) + "\n")
     nothing = Request(paper.open_results(tmp_path, models=False), COLUMN, split="test")
     without = request(results, ["none"], width=COLUMN)
-    for name in ("retrieval", "abx", "bitrate-abx", "words", "words-above", "precision-recall"):
+    for name in (
+        "retrieval",
+        "abx",
+        "bitrate-abx",
+        "bitrate-words",
+        "verdict",
+        "words",
+        "words-above",
+        "precision-recall",
+    ):
         drawing = paper.draw(name, nothing if FIGURES[name].reads == "scores" else without)
         assert drawing.alt.startswith("No model has scores of")
         assert drawing.figure.texts[0].get_text() == drawing.alt
@@ -213,6 +226,7 @@ def test_a_figure_of_nothing_says_so(results, tmp_path):
 def test_tables_by_command(results, tmp_path):
     text = run("table", "abx", "--results", results)
     run("table", "abx", "--results", results, "--format", "latex", "--out", tmp_path / "abx.tex")
-    assert "| {}->{2} | quant2 | 20 | 8.00 |" in text
+    assert "| {}->{2} | quant2 | 20 | 8.00 [7.20, 8.80] |" in text
     assert "angular, DTW" in text
-    assert r"\{\} $\rightarrow$ \{2\} & conv2 & 20 & 8.00 &" in (tmp_path / "abx.tex").read_text()
+    assert "| +24.1 [+19.2, +29.0] |" in run("table", "differences", "--results", results)
+    assert r"\{\} $\rightarrow$ \{2\} & conv2 & 20 & 8.00 [7.20, 8.80] &" in (tmp_path / "abx.tex").read_text()

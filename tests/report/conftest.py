@@ -1,7 +1,7 @@
 import shutil
 
 import pytest
-from report.made_up import FOLDERS, build, utterances
+from report.made_up import SYSTEMS, build, utterances, with_intervals
 
 from resdavenet_vq import config
 from resdavenet_vq.report import page
@@ -12,6 +12,7 @@ def results(tmp_path_factory):
     """A complete results folder; never written to."""
     folder = tmp_path_factory.mktemp("run") / "results" / "spoken_scenes"
     build(folder, utterances(tmp_path_factory.mktemp("corpus"), 12))
+    with_intervals(folder)
     return folder
 
 
@@ -25,5 +26,5 @@ def folder(results, tmp_path):
 def report(results, tmp_path_factory):
     """Its report; never written to."""
     out = tmp_path_factory.mktemp("out") / "report"
-    page.write(results, FOLDERS, "test", config.Report(utterances=3, occurrences=2), out)
+    page.write(results, SYSTEMS, "test", config.Report(utterances=3, occurrences=2), out)
     return out

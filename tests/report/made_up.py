@@ -24,7 +24,17 @@ NASTY = '<script>alert("x")</script><img src=x onerror="window.canary = 1"> & "q
 LINEAGES = ("{}", "{}->{2}", "{}->{2}->{2,3}")
 FOLDERS = ("none", "none-2", "none-2-23")
 LAYERS = (("none-2", "quant2", 0.02), ("none-2-23", "quant2", 0.02), ("none-2-23", "quant3", 0.04))
-"""Folder, name and frame period of every layer of codes."""
+"""Folder, name and frame period of every layer of codes of a model."""
+
+REFERENCES = (
+    ("kmeans", "k-means of log-mel", {"quant2": 0.02, "quant3": 0.04}),
+    ("kmeans-k64", "k-means of log-mel, 64 codes", {"quant2": 0.02}),
+    ("external-hubert", "hubert", {"quant2": 0.02}),
+)
+"""Folder, notation, and layers of codes with their frame periods, of what models are compared with."""
+
+SYSTEMS = ("baseline", "baseline-normalized", "kmeans", "kmeans-k64", *FOLDERS, "external-hubert")
+"""All folders, in the order of a report."""
 
 
 def utterances(folder, n):
@@ -85,7 +95,7 @@ def origin_of(number, lineage):
 
 
 def build(results: Path, rows: list[Utterance]) -> None:
-    """Writes everything that the report reads, for three lineages; the first has no quantizer."""
+    """Writes everything that the report reads, for three lineages, the first without a quantizer, and for references."""
     rng = np.random.default_rng(3)
     data = results / "data"
     prepare(Manifest(rows), config.Preparation(), data / "test.h5", data / "test.report.json", workers=1)
@@ -113,8 +123,16 @@ def build(results: Path, rows: list[Utterance]) -> None:
             errors = list(phone_errors())
             write_csv(folder / f"abx/test/{layer}.phones.csv", list(errors[0]), errors)
             write_json(folder / f"abx/test/{layer}.json", abx(origin, layer, 9 - number, layer in layers))
-    origin = replace(ORIGIN, model="", lineage="raw log-mel")
-    write_json(results / "baseline/abx/test/logmel.json", abx(origin, "logmel", 14, quantized=False))
+    for name, notation, error in (("baseline", "raw log-mel", 14), ("baseline-normalized", "normalized log-mel", 10)):
+        origin = replace(ORIGIN, model="", lineage=notation)
+        write_json(results / name / "abx/test/logmel.json", abx(origin, "logmel", error, quantized=False))
+    for number, (name, notation, layers) in enumerate(REFERENCES, 4):
+        origin = origin_of(number, notation)
+        write_codes(results / name / "codes/test.h5", rows, layers, origin)
+        score_words(results / name, layers, notation)
+        for layer in layers:
+            error = abx(origin, layer, 16 - number, quantized=True, bits=100.0 * number)
+            write_json(results / name / f"abx/test/{layer}.json", error)
     summarize(results)
 
 
@@ -136,6 +154,34 @@ def summarize(results: Path) -> None:
     scores = [file for pattern in patterns for file in sorted(results.glob(pattern))]
     score_files.summarize(scores, results.name, {}, results / "scores.csv", results / "summary.csv")
     summary.write_comparison(results / "scores.csv", results / "comparison.csv")
+
+
+def with_intervals(results: Path) -> None:
+    """Puts intervals into the tables, a tenth of the score to either side, and writes differences of some systems."""
+    tables = {name: pd.read_csv(results / f"{name}.csv", keep_default_na=False) for name in ("scores", "comparison")}
+    for table in tables.values():
+        value = pd.to_numeric(table["value" if "value" in table else "mean"])
+        table["low"], table["high"] = value - 0.1 * value.abs(), value + 0.1 * value.abs()
+    for name, table in tables.items():
+        table.to_csv(results / f"{name}.csv", index=False)
+    write_csv(results / "differences.csv", list(DIFFERENCES[0]), DIFFERENCES)
+
+
+def _difference(task, layer, condition, score, first, second, value, low, high):
+    names = {"corpus": "spoken_scenes", "task": task, "layer": layer, "split": "test", "condition": condition}
+    return names | {"score": score, "first": first, "second": second, "value": value, "low": low, "high": high}
+
+
+_LAST, _KMEANS = "{}->{2}->{2,3}", "k-means of log-mel"
+DIFFERENCES = [
+    _difference("words", "quant3", "held_out", "words_above_f1", _LAST, _KMEANS, 24.1, 19.25, 29.0),
+    _difference("words", "quant2", "held_out", "words_above_f1", _KMEANS, _LAST, 2.0, -1.0, 5.0),
+    _difference("abx", "quant2", "across", "error", _LAST, _KMEANS, 1.3, 0.4, 2.2),
+    _difference("abx", "conv2", "across", "error", _LAST, "normalized log-mel", -1.5, -2.5, -0.5),
+    _difference("retrieval", "", "mean", "recall_at_10", _LAST, "{}->{2}", 0.041, 0.003, 0.08),
+    _difference("retrieval", "", "mean", "recall_at_10", "{}->{2}", "{}", 0.01, -0.03, 0.05),
+]
+"""Rows of differences.csv: some are clear, others not, and one has the clusters first."""
 
 
 def copy_as_seed(results, name, seed):
@@ -162,8 +208,8 @@ def write_one_score(results, **score):
     summary.write_comparison(results / "scores.csv", results / "comparison.csv")
 
 
-def abx(origin, layer, within, quantized):
-    bitrate = {"plain": 412.4, "run_length": 310.2, "factored": 330.0, "segment": 250.0}
+def abx(origin, layer, within, quantized, bits=412.4):
+    bitrate = {"plain": bits, "run_length": 310.2, "factored": 330.0, "segment": 250.0}
     return {
         "lineage": origin.lineage,
         "origin": origin.to_dict(),

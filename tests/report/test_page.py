@@ -90,6 +90,41 @@ def test_the_overview_has_every_score(results, read):
         assert condition in " ".join(text.split())
 
 
+def test_the_verdict_comes_first_with_intervals_and_all_else_is_folded(report, read):
+    text = (report / "index.html").read_text()
+    first, folded = text.split("<details", 1)
+    assert "figures/verdict.svg" in first
+    small = re.findall(r'<small class="interval">(.*?)</small>', first)
+    assert "[9.0, 11.0]" in small, "the normalized log-mel features, within: 10"
+    assert first.count("<tr") == 2 + 9, "two of heads, and of 7 systems the layers of units, or else all"
+    assert "detects more words (held out) than k-means of log-mel" in first
+    for heading in ("All models and layers", "Compared in figures", "What does not carry over", "Every number"):
+        assert heading not in first
+        assert heading in folded
+    assert all(read["index.html"].alts), "pictures inside are described"
+
+
+def test_what_does_not_carry_over_is_said_of_the_demo_alone(folder, tmp_path):
+    other = folder.rename(folder.with_name("other"))
+    out = write_small(other, tmp_path / "report")
+    assert "What does not carry over" not in (out / "index.html").read_text()
+
+
+def test_abx_of_other_items_has_a_table_of_its_own(folder, tmp_path):
+    score = json.loads((folder / "none-2/abx/test/quant2.json").read_text())
+    bounds = {"abx|test|phoneme_within|error": [1.25, 3.5], "abx|test|within|error": [7.25, 8.5]}
+    for place in ("phoneme/quant2.json", "quant2.json"):
+        file = folder / "none-2/abx/test" / place
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps(score | {"intervals": bounds}))
+    text = (write_small(folder, tmp_path / "report", made_up.SYSTEMS) / "abx.html").read_text()
+    triphones, phonemes = text.split("Split test, phonemes</h2>")
+    assert phonemes.count('<small class="interval">[1.2, 3.5]</small>') == 1
+    assert "[7.2, 8.5]" in triphones
+    assert all(name in triphones for name in ("normalized log-mel", "k-means of log-mel, 64 codes", "hubert"))
+    assert "hubert" not in phonemes.split("Which phones")[0]
+
+
 def test_a_score_that_nobody_explained_is_shown_all_the_same(tmp_path):
     made_up.write_one_score(tmp_path / "results", task="new", score="something_else", value="0.000123456")
     page.write(tmp_path / "results", ["none"], "test", config.Report(), tmp_path / "report")
@@ -318,6 +353,6 @@ def test_a_failure_leaves_the_old_report_or_none(folder, tmp_path, damage, named
 
 
 def test_a_lineage_that_is_none_is_refused(results, tmp_path):
-    with pytest.raises(InputError, match="lineage"):
+    with pytest.raises(InputError, match="system"):
         page.write(results, ["32"], "test", config.Report(), tmp_path / "report")
     assert list(tmp_path.iterdir()) == []

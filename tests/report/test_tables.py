@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from report.made_up import DIFFERENCES
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation.summary import compare, read_scores
@@ -13,12 +15,21 @@ from resdavenet_vq.files import read_json
 from resdavenet_vq.report import tables
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden/tables"
-KINDS = ("retrieval", "abx", "words")
+KINDS = ("retrieval", "abx", "words", "differences")
 FORMATS = {"latex": "tex", "markdown": "md", "csv": "csv"}
 
 
+def compared(scores):
+    """Those of one lineage have intervals, as other columns of the table have them."""
+    table = compare(scores)
+    bounded = table["lineage"] == "{}->{2}"
+    return table.assign(low=(0.9 * table["mean"]).where(bounded), high=(1.25 * table["mean"]).where(bounded))
+
+
 def golden_table(kind, form):
-    comparison = compare(read_scores(GOLDEN / "scores.csv"))
+    comparison = compared(read_scores(GOLDEN / "scores.csv"))
+    if kind == "differences":
+        return tables.differences(pd.DataFrame(DIFFERENCES), form)
     return tables.text(comparison, read_json(GOLDEN / "conditions.json")[kind], kind, form)
 
 
@@ -58,7 +69,7 @@ def test_latex_of_any_text_has_no_bare_special_character(text):
 
 def test_a_table_without_scores_is_refused():
     scores = read_scores(GOLDEN / "scores.csv")
-    abx = compare(scores[scores["task"] == "abx"])
+    abx = compared(scores[scores["task"] == "abx"])
     assert "| {} | conv2 |  | 8.00 |" in tables.text(abx, [], "abx", "markdown")
     with pytest.raises(InputError, match="no scores of words; run the target `words`"):
         tables.text(abx, [], "words", "latex")

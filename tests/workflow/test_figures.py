@@ -14,16 +14,19 @@ def planned(**sections):
 
 def test_every_figure_is_planned_with_what_it_reads():
     figures = planned(figures={"utterances": ["a b", "c"], "keywords": ["SNOW"]})
-    of_scores = {"retrieval", "abx-test", "abx-abx", "bitrate-abx-test", "bitrate-abx-abx"}
-    assert {name for name, figure in figures.items() if figure.inputs == [f"{ROOT}/scores.csv"]} == of_scores
+    of_scores = {"retrieval", "abx-test", "abx-abx", "bitrate-abx-test", "bitrate-abx-abx", "bitrate-words", "verdict"}
+    scores = [f"{ROOT}/scores.csv", f"{ROOT}/comparison.csv"]
+    assert {name for name, figure in figures.items() if figure.inputs == scores} == of_scores
     examples = {"utterance-1", "utterance-2", "keyword-1"}
     others = {"words", "training", "codebooks", "precision-recall", "words-above"}
     assert figures.keys() - of_scores == others | examples
     assert len(figures["training"].inputs) == 4
-    words = [f"{ROOT}/{folder}/words/quant2/test/summary.json" for folder in ("none-2", "none-2-seed1")]
-    assert figures["words-above"].inputs == words[:1]
-    assert figures["words"].inputs == [f"{ROOT}/scores.csv", *words]
-    assert figures["utterance-1"].data == [f"{ROOT}/data/test.h5", f"{ROOT}/none-2/codes/test.h5"]
+    shown, every = ("kmeans", "none-2"), ("kmeans", "kmeans-of-untrained", "kmeans-of-none", "none-2", "none-2-seed1")
+    assert figures["words-above"].inputs == [f"{ROOT}/{folder}/words/quant2/test/summary.json" for folder in shown]
+    words = [f"{ROOT}/{folder}/words/quant2/test/summary.json" for folder in every]
+    assert figures["words"].inputs == [*scores, *words]
+    codes = [f"{ROOT}/{folder}/codes/test.h5" for folder in shown]
+    assert figures["utterance-1"].data == [f"{ROOT}/data/test.h5", *codes]
     assert "--utterance=a b" in figures["utterance-1"].arguments
     assert all(figure.arguments[0] in FIGURES for figure in figures.values())
 

@@ -193,6 +193,11 @@ const report = (() => {
   });
   document.addEventListener("input", (event) => { if (event.target.dataset.filters) filterTable(event.target); });
 
+  // Paper has nothing folded.
+  const folded = [];
+  window.addEventListener("beforeprint", () => { for (const fold of document.querySelectorAll("details:not([open])")) { folded.push(fold); fold.open = true; } });
+  window.addEventListener("afterprint", () => { for (const fold of folded.splice(0)) fold.open = false; });
+
   window.addEventListener("DOMContentLoaded", () => {
     const near = new IntersectionObserver((entries) => {
       for (const entry of entries.filter((e) => e.isIntersecting)) { near.unobserve(entry.target); draw(entry.target, JSON.parse(document.getElementById(entry.target.dataset.chart).textContent)); }
