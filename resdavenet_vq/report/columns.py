@@ -36,7 +36,9 @@ TEXTS = {
     ),
     "ABX error": (
         "Of two spoken items that differ in one phone, is a third nearer to the one it matches? The error in percent; "
-        "lower is better, 50 is chance. Within: all by one speaker. Across: the third by another. The row of the raw "
+        "lower is better, 50 is chance. Within: all by one speaker. Across: the third by another. Items are phones between "
+        "two others, with the time of all three, and all between the same two; where named otherwise, phonemes by "
+        "themselves in one context or any, whole words or syllables. The row of the raw "
         "log-mel features says what is possible without learning anything. A quantizer gives up detail, and units that "
         "have become words no longer tell phones apart: an error above that of the raw features is a finding, not a "
         "fault."
@@ -60,7 +62,7 @@ TEXTS = {
         "equally often, would be as hard to guess; the top share is that of the most frequent code. Purity is the "
         "share of frames with their code's most frequent label; homogeneity says how far codes tell labels, "
         "completeness how far labels tell codes, V-measure and NMI are means of both. Boundaries of units are matched "
-        "with those of words and phones; the R-value does not grow by placing more of them."
+        "with those of words, phones and syllables; the R-value does not grow by placing more of them."
     ),
 }
 
@@ -95,7 +97,7 @@ _AGREEMENT_SHARES = (
     *("purity", "homogeneity", "completeness", "v_measure", "nmi"),
     *(f"boundaries_{name}" for name in ("precision", "recall", "f1", "r_value")),
 )
-"""Scores of units that compare them with words or phones."""
+"""Scores of units that compare them with words, phones or syllables."""
 
 _COLUMNS = {
     **{("retrieval", *key): (label, style, "Retrieval", first) for key, (label, style, first) in _RETRIEVAL.items()},
@@ -109,6 +111,20 @@ _COLUMNS = {
     ("abx", "within", "n"): ("{split}, items", _COUNT, "ABX error", False),
     ("abx", "within", "error"): ("{split}, within (%)", "tenth", "ABX error", True),
     ("abx", "across", "error"): ("{split}, across (%)", "tenth", "ABX error", True),
+    **{
+        ("abx", f"{condition}_{task}", score): (f"{{split}}, {label}, {text}", style, "ABX error", False)
+        for condition, label in (
+            ("phoneme", "phonemes in context"),
+            ("phoneme_any", "phonemes in any context"),
+            ("word", "words"),
+            ("syllable", "syllables"),
+        )
+        for task, score, text, style in (
+            ("within", "n", "items", _COUNT),
+            ("within", "error", "within (%)", "tenth"),
+            ("across", "error", "across (%)", "tenth"),
+        )
+    },
     ("bitrate", "plain", "bits_per_second"): ("{split} (bit/s)", _COUNT, "Bitrate", True),
     ("bitrate", "run_length", "bits_per_second"): ("{split}, run length (bit/s)", _COUNT, "Bitrate", False),
     ("bitrate", "factored", "bits_per_second"): ("{split}, factored (bit/s)", _COUNT, "Bitrate", False),
@@ -125,7 +141,7 @@ _COLUMNS = {
     ("words", "published", "chance_words_above_f1"): ("detected by chance", _COUNT, "Words", True),
     **{
         ("units", tier, score): (f"{tier}, {score}{unit}", style, "Units", False)
-        for tier in ("words", "phones")
+        for tier in ("words", "phones", "syllables")
         for names, unit, style in (
             (_AGREEMENT_SHARES, " (%)", _SHARE),
             (("boundaries_found", "boundaries_reference", "boundaries_over_segmentation"), "", "plain"),

@@ -23,6 +23,12 @@ from resdavenet_vq.workflow.splits import Splits
 EDITION_PATTERN = r"|\.zerospeech20(?:20|21)"
 """What is between the layer and `.zip` in the name of a submission: nothing for the edition of 2019."""
 
+CONDITION_PATTERN = r"|(?:phoneme|phoneme_any|word|syllable)/"
+"""What is before the layer in the path of an ABX score: nothing for triphones."""
+
+ITEMS_PATTERN = r"|\.(?:phoneme|word|syllable)"
+"""What is between the split and `.item` in the name of an item file: nothing for triphones."""
+
 RELEASED_FILES = ("args.pkl", "progress.pkl", "models/best_audio_model.pth", "models/best_image_model.pth")
 """The files that an imported experiment of the 2020 release may have in its folder."""
 
@@ -214,6 +220,20 @@ class Plan:
             return ("features",) if self.is_continuous(system) else ("units",)
         return self.unit_layers(system) or ("logmel",)
 
+    @staticmethod
+    def condition(folder: str) -> str:
+        """The ABX condition of a score, from what stands before the layer in its path (`CONDITION_PATTERN`)."""
+        return folder.removesuffix("/") or "triphone"
+
+    @staticmethod
+    def items_of(suffix: str) -> str:
+        """What an item file holds, from what follows the split in its name (`ITEMS_PATTERN`)."""
+        return suffix.removeprefix(".") or "triphone"
+
+    def items_settings(self, suffix: str) -> str:
+        """How items are made, as far as theirs depend on it."""
+        return as_json(self.config.abx.items, *schema.ITEM_KEYS[self.items_of(suffix)])
+
     def retrieval_settings(self, split: str) -> str:
         """How retrieval is scored on a split."""
         return as_json(self.config.retrieval.model_copy(update={"split": split}), "split", "recall_at")
@@ -264,10 +284,11 @@ class Plan:
 
     @cached_property
     def abx(self) -> list[str]:
-        """Every ABX score, that of the raw log-mel features first."""
+        """Every ABX score; of a split and condition those of the raw log-mel features come first."""
         return [
-            self.path(system, f"abx/{split}/{layer}.json")
+            self.path(system, f"abx/{split}/{'' if condition == 'triphone' else f'{condition}/'}{layer}.json")
             for split in self.config.abx.splits
+            for condition in self.config.abx.conditions
             for system in self.systems_on(split)
             for layer in (*self.abx_layers(system), *self.variants(system))
         ]

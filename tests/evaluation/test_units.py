@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resdavenet_vq.corpus.manifest import Interval
-from resdavenet_vq.corpus.triphones import triphones
+from resdavenet_vq.corpus.tokens import triphones
 from resdavenet_vq.encode.codes import CodesFile
 from resdavenet_vq.evaluation import units
 from resdavenet_vq.evaluation.word_counts import Block, Counts, Vocabulary, blocks, tokens
