@@ -31,6 +31,7 @@ from fastabx.distance import distance_function  # not public: a test names the v
 
 from resdavenet_vq.config import AbxScoring
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation.abx import any_context
 from resdavenet_vq.evaluation.abx.frames import Sequences
 from resdavenet_vq.evaluation.abx.items import Item
 
@@ -81,7 +82,13 @@ def score_cells(
     context = CONTEXT if in_context else ()
     for name, (by, across) in TASKS.items():
         try:
-            task = Task(dataset, on="#phone", by=[*context, *by], across=across, subsampler=subsampler)
+            if across and not in_context:
+                chosen = any_context.across(dataset.labels, settings)
+                if chosen.is_empty():
+                    continue
+                task = Task.from_cells(dataset, chosen, is_symmetric=False)
+            else:
+                task = Task(dataset, on="#phone", by=[*context, *by], across=across, subsampler=subsampler)
         except EmptyTaskError:
             continue
         cells[name] = _weighted(Score(task, measure, progress=sys.stderr.isatty()).cells)
