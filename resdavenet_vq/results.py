@@ -34,6 +34,15 @@ PATTERNS: dict[Task, str] = {
 }
 """Where a lineage's scores of a split are."""
 
+ABX_CONDITIONS = {
+    "triphone": "",
+    "phoneme": ", phonemes in context",
+    "phoneme_any": ", phonemes in any context",
+    "word": ", words",
+    "syllable": ", syllables",
+}
+"""Conditions of ABX, and what follows the split's name in titles; those with a title have a folder of their own."""
+
 BEST = "mean_recall_at_10"
 """The column of a history by which the epoch was chosen."""
 
@@ -180,16 +189,19 @@ class Results:
 
     @cached_property
     def abx(self) -> dict[str, list[dict[str, Any]]]:
-        """ABX results by split, by system, the lowest layer first.
+        """ABX results by split, and where it is not triphones also by condition, by system, the lowest layer first.
 
         Each also has `model`, the model's name, and `phones`, its table of errors by phones, or None.
         """
         results: dict[str, list[dict[str, Any]]] = {}
-        for split, model in product(self.splits("abx"), self.models):
-            for file in sorted(model.folder.glob(PATTERNS["abx"].format(split)), key=lambda f: f.stem[-1:] + f.stem):
+        folders = product(self.splits("abx"), ABX_CONDITIONS.items(), self.models)
+        for split, (condition, label), model in folders:
+            pattern = PATTERNS["abx"].format(f"{split}/{condition}" if label else split)
+            for file in sorted(model.folder.glob(pattern), key=lambda f: f.stem[-1:] + f.stem):
                 result, phones = model.score(file), file.with_suffix(".phones.csv")
                 result["model"] = model.name
-                results.setdefault(split, []).append(result | {"phones": phones if phones.is_file() else None})
+                of_split = results.setdefault(f"{split}{label}", [])
+                of_split.append(result | {"phones": phones if phones.is_file() else None})
         return results
 
     def store(self, split: str) -> Store | None:

@@ -286,12 +286,21 @@ class Plan:
     def abx(self) -> list[str]:
         """Every ABX score; of a split and condition those of the raw log-mel features come first."""
         return [
-            self.path(system, f"abx/{split}/{'' if condition == 'triphone' else f'{condition}/'}{layer}.json")
+            self.abx_score(system.folder, split, layer, condition)
             for split in self.config.abx.splits
             for condition in self.config.abx.conditions
             for system in self.systems_on(split)
             for layer in (*self.abx_layers(system), *self.variants(system))
         ]
+
+    def abx_score(self, folder: str, split: str, layer: str, condition: str) -> str:
+        """The ABX score of a layer of a system's folder."""
+        return str(self.root / folder / f"abx/{split}/{'' if condition == 'triphone' else f'{condition}/'}{layer}.json")
+
+    @property
+    def triphone_splits(self) -> tuple[str, ...]:
+        """The splits that have ABX scores of triphones, which tables and figures show."""
+        return self.config.abx.splits if "triphone" in self.config.abx.conditions else ()
 
     def variants(self, system: System) -> tuple[str, ...]:
         """Further representations of a model's quantizers that ABX scores."""
@@ -334,7 +343,7 @@ class Plan:
     @cached_property
     def tables(self) -> list[str]:
         """The kinds of scores that there are tables of."""
-        scores = {"retrieval": self.retrieval, "abx": self.config.abx.splits, "words": self.words}
+        scores = {"retrieval": self.retrieval, "abx": self.triphone_splits, "words": self.words}
         return [kind for kind, some in scores.items() if some]
 
     @cached_property

@@ -8,6 +8,8 @@ from workflow.plans import plan_of, values_of
 
 from resdavenet_vq import config
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.workflow.figures import planned_figures
+from resdavenet_vq.workflow.noise import NoisePlan
 from resdavenet_vq.workflow.plan import Plan
 
 PAIRS = {"train": 2000, "val": 200, "test": 200}
@@ -144,6 +146,16 @@ def test_abx_scores_every_condition_and_phonemes_share_their_items():
     assert files == [f"{plan.root}/{name}.item" for name in ITEMS]
     for of, keys in (("", ["shortest", "ignore_stress"]), (".word", ["shortest", "most_frequent"])):
         assert list(json.loads(plan.items_settings(of))) == keys
+
+
+def test_a_corpus_with_words_alone_is_scored_by_words_alone():
+    plan = plan_of(lineages=["{2}"], abx={"splits": ["test"], "conditions": ["word"]})
+    assert all("/abx/test/word/" in score for score in plan.abx)
+    assert "abx" not in plan.tables  # which show triphones
+    assert not [name for name in planned_figures(plan) if "abx" in name]
+    noisy = [score for score in NoisePlan(plan).scores if "/abx/" in score]
+    assert noisy
+    assert all("/word/" in score for score in noisy)
 
 
 ITEMS = ["corpus/test", "items/test.phoneme", "items/test.phoneme", "items/test.word", "items/test.syllable"]
