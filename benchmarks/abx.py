@@ -35,7 +35,7 @@ from fastabx import Dataset, InMemoryAccessor, Score, Subsampler, Task
 from measuring import measure, write
 
 from resdavenet_vq.config import AbxScoring
-from resdavenet_vq.corpus.triphones import HEADER
+from resdavenet_vq.corpus.tokens import HEADER
 from resdavenet_vq.encode.features import LayerFeatures, add_features, create_features
 from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.evaluation import bitrate

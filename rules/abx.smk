@@ -6,19 +6,23 @@ rule make_items:
         data=lambda wildcards: ancient(plan.splits.stores(wildcards.split)),
         data_digest=lambda wildcards: plan.splits.store_digests(wildcards.split),
     output:
-        item=plan.root / "items/{split}.item",
-        digest=plan.root / "items/{split}.item.sha256",
-        report=plan.root / "items/{split}.report.json",
+        item=plan.root / "items/{split}{of}.item",
+        digest=plan.root / "items/{split}{of}.item.sha256",
+        report=plan.root / "items/{split}{of}.report.json",
     log:
-        plan.root / "logs/make_items/{split}.log",
+        plan.root / "logs/make_items/{split}{of}.log",
+    wildcard_constraints:
+        split=any_of(settings.corpus.splits),
+        of=ITEMS_PATTERN,
     conda:
         "../envs/resdavenet-vq.yaml"
     params:
         data=lambda wildcards: plan.splits.store(wildcards.split),
-        settings=as_json(settings.abx.items),
+        of=lambda wildcards: plan.items_of(wildcards.of),
+        settings=lambda wildcards: plan.items_settings(wildcards.of),
         code=fingerprint("evaluation.abx.items"),
     shell:
-        "python -m resdavenet_vq make-items --data {params.data:q} --settings {params.settings:q}"
+        "python -m resdavenet_vq make-items --data {params.data:q} --of {params.of:q} --settings {params.settings:q}"
         " --out {output.item:q} --report {output.report:q} 2> {log:q}"
 
 
@@ -26,28 +30,30 @@ rule score_abx:
     input:
         features=ancient(plan.root / "{folder}/features/{split}.h5"),
         features_digest=plan.root / "{folder}/features/{split}.h5.sha256",
-        item=lambda wildcards: ancient(plan.splits.items(wildcards.split)),
-        item_digest=lambda wildcards: plan.splits.item_digests(wildcards.split),
+        item=lambda wildcards: ancient(plan.splits.items(wildcards.split, plan.condition(wildcards.condition))),
+        item_digest=lambda wildcards: plan.splits.item_digests(wildcards.split, plan.condition(wildcards.condition)),
     output:
-        score=plan.root / "{folder}/abx/{split}/{layer}.json",
-        tables=multiext(str(plan.root / "{folder}/abx/{split}/{layer}"), ".phones.csv", ".speakers.csv"),
+        score=plan.root / "{folder}/abx/{split}/{condition}{layer}.json",
+        tables=multiext(str(plan.root / "{folder}/abx/{split}/{condition}{layer}"), ".phones.csv", ".speakers.csv"),
     log:
-        plan.root / "logs/score_abx/{folder}/{split}/{layer}.log",
+        plan.root / "logs/score_abx/{folder}/{split}/{condition}{layer}.log",
     benchmark:
-        plan.root / "benchmarks/score_abx/{folder}/{split}/{layer}.tsv"
+        plan.root / "benchmarks/score_abx/{folder}/{split}/{condition}{layer}.tsv"
     wildcard_constraints:
+        condition=CONDITION_PATTERN,
         folder=any_of([*plan.folders, *plan.trained, *plan.released]),
         layer=r"logmel|units|features|(conv|quant|onehot|segment)[1-5]",
     conda:
         "../envs/resdavenet-vq.yaml"
     params:
-        contents=lambda wildcards: plan.splits.item_contents(wildcards.split),
+        condition=lambda wildcards: plan.condition(wildcards.condition),
+        contents=lambda wildcards: plan.splits.item_contents(wildcards.split, plan.condition(wildcards.condition)),
         settings=as_json(settings.abx.scoring),
         code=fingerprint("evaluation.abx.score"),
     shell:
         "python -m resdavenet_vq score-abx --features {input.features:q} --items {input.item:q}"
-        " --layer {wildcards.layer:q} --lineage {wildcards.folder:q} --split {wildcards.split:q}"
-        " --settings {params.settings:q} --out {output.score:q} 2> {log:q}"
+        " --layer {wildcards.layer:q} --condition {params.condition:q} --lineage {wildcards.folder:q}"
+        " --split {wildcards.split:q} --settings {params.settings:q} --out {output.score:q} 2> {log:q}"
 
 
 rule pack_submission:

@@ -19,7 +19,7 @@ from resdavenet_vq.processes import STARTER
 from resdavenet_vq.system import NORMALIZED, RAW, UNTRAINED, system
 from resdavenet_vq.workflow import records
 from resdavenet_vq.workflow.jobs import advice, check_names, launcher
-from resdavenet_vq.workflow.plan import EDITION_PATTERN, Plan, any_of
+from resdavenet_vq.workflow.plan import CONDITION_PATTERN, EDITION_PATTERN, ITEMS_PATTERN, Plan, any_of
 
 # Snakemake would lose the word `corrected` under a mapping of switches that is laid over it.
 recipe = schema.overlay(layer.get("recipe") for layer in layers)

@@ -50,11 +50,14 @@ def make_items(
     settings: Settings,
     out: Out,
     report: Annotated[Path, typer.Option(help="Where the report of what was counted goes (JSON).")],
+    of: Annotated[
+        Literal["triphone", "phoneme", "word", "syllable"], typer.Option(help="What the items are.")
+    ] = "triphone",
 ) -> None:
-    """Make an ABX item file from the aligned phones or words of a prepared split."""
+    """Make an ABX item file from the alignments of a prepared split."""
     from resdavenet_vq.evaluation.abx import items
 
-    items.make(data, config.Items.from_json(settings), out, report)
+    items.make(data, of, config.Items.from_json(settings), out, report)
 
 
 @app.command()
@@ -66,12 +69,16 @@ def score_abx(
     split: Annotated[str, typer.Option(help="Its name.")],
     settings: Settings,
     out: Out,
+    condition: Annotated[
+        Literal["triphone", "phoneme", "phoneme_any", "word", "syllable"],
+        typer.Option(help="What the items are, and with `phoneme` and `phoneme_any` in which context."),
+    ] = "triphone",
 ) -> None:
     """Score ABX error, within and across speakers, and bitrate of one layer."""
     from resdavenet_vq.evaluation.abx import score as abx
 
     scoring = config.AbxScoring.from_json(settings)
-    abx.score(features, items, layer, scoring, out, lineage=_notation(lineage), split=split)
+    abx.score(features, items, layer, scoring, out, lineage=_notation(lineage), split=split, condition=condition)
 
 
 @app.command()

@@ -25,10 +25,13 @@ from resdavenet_vq.config.corpora import (
     read_corpus,
 )
 from resdavenet_vq.config.evaluations import (
+    ITEM_KEYS,
+    ITEMS_OF,
     SUBMISSION_KEYS,
     Abx,
     AbxScoring,
     AddedNoise,
+    Condition,
     Evaluations,
     Figures,
     Items,
@@ -48,6 +51,8 @@ from resdavenet_vq.lineage import Lineage, layer_position
 
 __all__ = [
     "IMAGENET",
+    "ITEMS_OF",
+    "ITEM_KEYS",
     "RANDOM",
     "RECIPES",
     "SUBMISSION_KEYS",
@@ -59,6 +64,7 @@ __all__ = [
     "AudioModel",
     "Baselines",
     "Compute",
+    "Condition",
     "Config",
     "Corpus",
     "External",
@@ -193,11 +199,18 @@ class Config(Evaluations, Models):  # pydantic lists the fields of the last clas
         if isinstance(self.corpus, ImportedCorpus):
             keys = ("items", "alignments", "release_hdf5")
             names |= {f"corpus.{key}": tuple(getattr(self.corpus, key)) for key in keys}
+            names["corpus.items"] = tuple(self.corpus.split_of_items(key) for key in self.corpus.items)
         faults = [
             f"{key}: the corpus has no split {split!r}; {nearest(split, splits)}"
             for key, named in names.items()
             for split in named
             if split not in splits
+        ]
+        faults += [
+            f"abx.conditions: the items of {of}s of {split!r} are called as the split {name!r}; give that another name"
+            for split in self.abx.splits
+            for of in dict.fromkeys(map(ITEMS_OF.__getitem__, self.abx.conditions))
+            if (name := f"{split}.{of}") in splits and of != "triphone"
         ]
         if self.preparation.reader == "release_2020":
             files = getattr(self.corpus, "release_hdf5", {})

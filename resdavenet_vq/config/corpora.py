@@ -71,8 +71,8 @@ class ImportedCorpus(Section):
     name: Name = Field(description=NAME)
     items: dict[Name, Path] = Field(
         default={},
-        description="The ABX item file of each split that has one. Without one, items are made from the alignments "
-        "(`abx.items`).",
+        description="The ABX item file of each split that has one: by the split's name, of triphones; by `SPLIT.phoneme`, "
+        "`SPLIT.word` and `SPLIT.syllable`, of those. Without one, items are made from the alignments (`abx.items`).",
     )
     alignments: dict[Name, Path] = Field(
         default={},
@@ -84,6 +84,20 @@ class ImportedCorpus(Section):
         description="The JSON file of each split that names its `audio_hdf5_path` and `image_hdf5_path`; its rows are "
         "those of the split, in order. Only `preparation.reader: release_2020` reads it. See docs/readers.md.",
     )
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of all splits."""
+        raise NotImplementedError
+
+    def item_file(self, split: str, of: str) -> Path | None:
+        """The file of a split's items of triphones, phonemes, words or syllables, if the corpus has one."""
+        return self.items.get(split if of == "triphone" else f"{split}.{of}")
+
+    def split_of_items(self, key: str) -> str:
+        """The split of a key of `items`."""
+        split, _, of = key.rpartition(".")
+        return split if key not in self.splits and of in {"phoneme", "word", "syllable"} else key
 
     def for_split(self, split: str) -> Self:
         """Only what decides how one split is read."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -55,28 +56,61 @@ class AbxScoring(Section):
     )
 
 
+type Condition = Literal["triphone", "phoneme", "phoneme_any", "word", "syllable"]
+
+ITEMS_OF: Mapping[str, str] = {
+    "triphone": "triphone",
+    "phoneme": "phoneme",
+    "phoneme_any": "phoneme",
+    "word": "word",
+    "syllable": "syllable",
+}
+"""What the items of a condition are; both conditions of phonemes have the same ones."""
+
+ITEM_KEYS: Mapping[str, tuple[str, ...]] = {
+    "triphone": ("shortest", "ignore_stress"),
+    "phoneme": ("shortest_phoneme", "ignore_stress"),
+    "word": ("shortest", "most_frequent"),
+    "syllable": ("shortest", "most_frequent"),
+}
+"""The keys of `abx.items` that items depend on."""
+
+
 class Items(Section):
     """How ABX items are made from a split's alignments, where `corpus.items` has no file. See docs/abx.md."""
 
-    of: Literal["phones", "words"] = Field(
-        default="phones",
-        description="The kind of item: `phones`, each between two others, in their context; or whole `words`, in no "
-        "context.",
-    )
     shortest: float = Field(
         default=0.07,
         ge=0,
         le=1e9,
-        description="The shortest duration of an item in seconds; shorter tokens are left out.",
+        description="The shortest duration of a triphone, word or syllable in seconds; shorter ones are left out.",
+    )
+    shortest_phoneme: float = Field(
+        default=0.0,
+        ge=0,
+        le=1e9,
+        description="The shortest duration of a phoneme by itself in seconds. Those shorter than a frame of "
+        "`abx.scoring.slowest_layer` are left out in any case, when they are scored.",
     )
     ignore_stress: bool = Field(
         default=True,
         description="Whether ARPABET vowels lose their stress: AH0 and AH1 are AH, as in ZeroSpeech's items.",
     )
-    most_frequent_words: Count | None = Field(
+    most_frequent: Count | None = Field(
         default=100,
-        description="The number of most frequent words that become items; null is all. Pairs grow with its square.",
+        description="The number of most frequent words, or syllables, that become items; null is all. Pairs grow with "
+        "its square.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_removed(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "of" in values:
+            raise ValueError(
+                "abx.items.of: there is no such key any more; what is compared is listed in abx.conditions, "
+                f"such as {'[word]' if values['of'] == 'words' else '[triphone]'}"
+            )
+        return values
 
 
 type Edition = Literal[2019, 2020, 2021]
@@ -117,6 +151,13 @@ class Abx(Section):
     """ZeroSpeech ABX: the error and bitrate of a layer's features."""
 
     splits: tuple[Name, ...] = Field(default=(), description="The splits that are scored.")
+    conditions: tuple[Condition, ...] = Field(
+        default=("triphone",),
+        min_length=1,
+        description="What is compared: `triphone`, a phone between two others with their time, the published one; "
+        "`phoneme`, a phone's own time, between the same two others; `phoneme_any`, between any; and whole `word`s and "
+        "`syllable`s. Noisy copies are scored in the first one; tables and figures show `triphone`. See docs/abx.md.",
+    )
     convolutional_layers: tuple[Layer, ...] = Field(
         default=("conv2", "conv3"), description="The layers that are scored besides the quantizers that are on."
     )
@@ -128,6 +169,12 @@ class Abx(Section):
     items: Items = Items()
     scoring: AbxScoring = AbxScoring()
     submission: Submission = Submission()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if twice := repeated(self.conditions):
+            raise ValueError(f"abx.conditions: {twice[0]} is listed twice")
+        return self
 
 
 class Words(Section):

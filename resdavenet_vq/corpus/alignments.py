@@ -2,13 +2,13 @@
 
 Three forms, by the path:
 
-- a folder of TextGrids, `ID.TextGrid`, in any subfolders, with a tier `words` and perhaps `phones` (any case;
-  `word`, `phone`, `phonemes` and `SPEAKER - words` are understood too);
+- a folder of TextGrids, `ID.TextGrid`, in any subfolders, with a tier `words` and perhaps `phones` and `syllables`
+  (any case; `word`, `phone`, `phonemes`, `syllable` and `SPEAKER - words` are understood too);
 - a `.ctm` file with rows `id channel start duration word` and perhaps more fields; `;;` begins a comment;
 - a `.txt` file with rows `id start end word`.
 
 Words are upper case as in Places Audio. Pauses and noises (`sil`, `sp`, `spn`, `<eps>`, `<unk>`, ...) are no words;
-among phones pauses are labelled SIL and noises SPN. Times are seconds.
+among phones pauses are labelled SIL and noises SPN; syllables are as written. Times are seconds.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.corpus.manifest import NO_ALIGNMENT, NOISES, PAUSES, Interval, Manifest, is_silence, parse_seconds
@@ -34,10 +35,19 @@ BAD_TEXTGRIDS = "unusable TextGrids"
 UNKNOWN = "<unk>"
 """The Montreal Forced Aligner's word, and Kaldi's phone, for words that its dictionary lacks."""
 
-_TIERS = {"words": ("words", "word"), "phones": ("phones", "phone", "phonemes")}
+_TIERS = {
+    "words": ("words", "word"),
+    "phones": ("phones", "phone", "phonemes"),
+    "syllables": ("syllables", "syllable"),
+}
 
-type Aligned = tuple[tuple[Interval, ...] | None, tuple[Interval, ...] | None]
-"""The words and the phones of an utterance, None where unknown."""
+
+class Aligned(NamedTuple):
+    """What is spoken in an utterance, None where unknown."""
+
+    words: tuple[Interval, ...] | None
+    phones: tuple[Interval, ...] | None = None
+    syllables: tuple[Interval, ...] | None = None
 
 
 def join(manifest: Manifest, path: Path) -> None:
@@ -56,7 +66,7 @@ def join(manifest: Manifest, path: Path) -> None:
         raise InputError(f"{path}: no alignments; they are a folder of TextGrids, a .ctm or a .txt file")
     else:
         raise InputError(f"{path}: no such file or folder of alignments")
-    if ids and all(words is None for words, _ in aligned.values()):
+    if ids and all(tiers.words is None for tiers in aligned.values()):
         faults = [name for what in (BAD_TEXTGRIDS, BAD_ROWS, BAD_INTERVALS) for name in manifest.noticed.get(what, [])]
         faults += [f"its own are like {unmatched_id!r}" for unmatched_id in sorted(unmatched_ids)[:1]]
         utterances = f"any of the {len(ids)} utterances, whose ids are like {min(ids)!r}"
@@ -65,10 +75,10 @@ def join(manifest: Manifest, path: Path) -> None:
         manifest.notice(WITHOUT_UTTERANCE, unmatched_id)
     manifest.counted[NO_ALIGNMENT] = 0
     for number, utterance in enumerate(manifest.utterances):
-        words, phones = aligned.get(utterance.id, (None, None))
-        words, phones = words or utterance.words, phones or utterance.phones
-        manifest.utterances[number] = replace(utterance, words=words, phones=phones)
-        if words is None:
+        known = aligned.get(utterance.id, Aligned(None))._asdict()
+        joined = replace(utterance, **{tier: intervals for tier, intervals in known.items() if intervals})
+        manifest.utterances[number] = joined
+        if joined.words is None:
             manifest.notice(NO_ALIGNMENT, utterance.id)
 
 
@@ -95,7 +105,7 @@ def _from_rows(path: Path, ids: set[str], manifest: Manifest) -> tuple[dict[str,
             manifest.notice(BAD_ROWS, f"{path.name} line {line}: {row[:80]}")
         elif _is_spoken(fields[4 if is_ctm else 3]):  # before it is upper case: `SP` may be a word
             intervals.append(interval)
-    return {utterance_id: (_in_order(intervals), None) for utterance_id, intervals in words.items()}, unmatched_ids
+    return {utterance_id: Aligned(_in_order(intervals)) for utterance_id, intervals in words.items()}, unmatched_ids
 
 
 def _from_textgrids(folder: Path, ids: set[str], manifest: Manifest) -> tuple[dict[str, Aligned], set[str]]:
@@ -114,12 +124,13 @@ def _from_textgrid(utterance_id: str, paths: list[Path], manifest: Manifest) -> 
     if len(paths) > 1:
         raise InputError(f"{utterance_id}: which is the right one, {' or '.join(map(str, paths))}?")
     tiers = textgrid.read(paths[0])
-    words, phones = _tier(paths[0], tiers, "words"), _tier(paths[0], tiers, "phones") or ()
+    words, phones, syllables = (_tier(paths[0], tiers, kind) for kind in _TIERS)
     if words is None:
         raise InputError(f"{paths[0]}: no tier 'words', but {', '.join(map(repr, tiers)) or 'none'}")
     spoken = (word._replace(label=word.label.strip().upper()) for word in words if _is_spoken(word.label))
-    labelled = (phone._replace(label=_phone(phone.label)) for phone in phones)
-    return _in_order(_sound(spoken, paths[0], manifest)), _in_order(_sound(labelled, paths[0], manifest))
+    labelled = (phone._replace(label=_phone(phone.label)) for phone in phones or ())
+    parts = (part._replace(label=part.label.strip()) for part in syllables or () if _is_spoken(part.label))
+    return Aligned(*(_in_order(_sound(tier, paths[0], manifest)) for tier in (spoken, labelled, parts)))
 
 
 def _find(folder: Path, ids: set[str]) -> tuple[dict[str, list[Path]], set[str]]:

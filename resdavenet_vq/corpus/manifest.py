@@ -41,7 +41,7 @@ def is_silence(label: str) -> bool:
 
 
 class Interval(NamedTuple):
-    """A labelled stretch of time, in seconds: a word or a phone."""
+    """A labelled stretch of time, in seconds: a word, a phone or a syllable."""
 
     start: float
     end: float
@@ -62,10 +62,14 @@ class Utterance:
     """In order of time as the corpus gives them; None where no alignment is known."""
     phones: tuple[Interval, ...] | None
     """Likewise, with pauses labelled SIL where the corpus labels them."""
+    syllables: tuple[Interval, ...] | None = None
+    """Likewise; few alignments have them."""
 
     def to_dict(self) -> dict[str, Any]:
         """Values for JSON, from which `from_dict` makes an equal utterance."""
         values = {name: getattr(self, name) for name in self.__slots__}
+        if self.syllables is None:  # as before there were any, so that stores without stay the same to the byte
+            del values["syllables"]
         return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
     @classmethod

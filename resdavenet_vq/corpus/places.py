@@ -2,8 +2,8 @@
 
 One JSON file a split: `{"audio_base_path": ..., "image_base_path": ..., "data": [row, ...]}`.
 A row has `wav` and `image`, paths under the base paths, and where known `uttid`, `speaker`,
-`asr_text` or `text`, `text_alignment` ("0.2__WORD__0.5 ..."), and, an extension of ours,
-`phone_alignment` in the same notation. Whether the files exist is found out by preparation.
+`asr_text` or `text`, `text_alignment` ("0.2__WORD__0.5 ..."), and, extensions of ours,
+`phone_alignment` and `syllable_alignment` in the same notation. Whether the files exist is found out by preparation.
 """
 
 from __future__ import annotations
@@ -41,12 +41,13 @@ def read(json_path: Path, audio_base_path: Path | None = None, image_base_path: 
         asr_text, text, speaker = fields.text("asr_text"), fields.text("text"), fields.text("speaker")
         words, bad_words = fields.alignment("text_alignment")
         phones, bad_phones = fields.alignment("phone_alignment")
+        syllables, bad_syllables = fields.alignment("syllable_alignment")
         if fields.faults or wav is None:
             manifest.refuse(utterance_id, encodable(row.get("wav")), "; ".join(fields.faults))
             continue
-        manifest.counted[BAD_TOKENS] += bad_words + bad_phones
+        manifest.counted[BAD_TOKENS] += bad_words + bad_phones + bad_syllables
         manifest.counted[NO_ALIGNMENT] += words is None
         files = audio_base / wav, None if image is None else image_base / image
         text = text if asr_text is None else asr_text
-        manifest.add(Utterance(utterance_id, *files, image, speaker, text, words, phones))
+        manifest.add(Utterance(utterance_id, *files, image, speaker, text, words, phones, syllables))
     return manifest

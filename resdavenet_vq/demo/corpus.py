@@ -21,7 +21,7 @@ import soundfile
 
 from resdavenet_vq import files
 from resdavenet_vq.config import SpokenScenes
-from resdavenet_vq.corpus import triphones as items
+from resdavenet_vq.corpus import tokens as items
 from resdavenet_vq.corpus.manifest import Interval, format_alignment
 from resdavenet_vq.data.workers import in_parallel
 from resdavenet_vq.demo import captions, espeak, scenes, speech

@@ -27,6 +27,10 @@ CONDITIONS = (
 """What a score file says of itself that must be the same for every seed of a lineage."""
 
 
+TRIPHONE = "triphone"
+"""The condition of ABX whose scores are called `within` and `across` alone."""
+
+
 class Row(NamedTuple):
     """A score, as its file has it."""
 
@@ -61,11 +65,12 @@ def retrieval_rows(value: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def abx_rows(value: Mapping[str, Any]) -> Iterator[Row]:
-    """The scores of an abx/{split}/{layer}.json."""
-    split = value["split"]
+    """The scores of an abx/{split}/{layer}.json, or of an abx/{split}/{condition}/{layer}.json."""
+    split, condition = value["split"], value.get("condition", TRIPHONE)
+    prefix = "" if condition == TRIPHONE else f"{condition}_"
     yield Row("layer", "", "", "frame_period", value["frame_period"])
-    for condition in ("within", "across"):
-        yield Row("abx", split, condition, "error", value[f"{condition}_error"], value["items_used"])
+    for task in ("within", "across"):
+        yield Row("abx", split, f"{prefix}{task}", "error", value[f"{task}_error"], value["items_used"])
     for condition in ("plain", "run_length", "factored", "segment") if value["bitrate"] else ():
         yield Row("bitrate", split, condition, "bits_per_second", value["bitrate"][condition])
 
@@ -79,7 +84,7 @@ def words_rows(value: Mapping[str, Any]) -> Iterator[Row]:
     ):
         for name, number in _flat(value[condition] | {"chance": value[condition]["chance"] or {}}):
             yield Row("words", split, condition, name, number, n)
-    tiers = {tier: value["units"].get(tier, {}) for tier in ("words", "phones")}
+    tiers = {tier: value["units"].get(tier, {}) for tier in ("words", "phones", "syllables")}
     for tier, scores in ({"": {name: x for name, x in value["units"].items() if name not in tiers}} | tiers).items():
         for name, number in _flat(scores):
             yield Row("units", value["split"], tier, name, number, value["utterances"])
@@ -139,7 +144,8 @@ def collect(
                 score = " ".join(str(part) for part in key[1:] if part not in {"", None})
                 faults.append(f"{path}: another file says something else of {score}")
         own = {name: value[name] for name in CONDITIONS if name in value}
-        first, others = conditions.setdefault((lineage, layer, rows[-1].task if rows else "", split), (path, own))
+        kind = lineage, layer, rows[-1].task if rows else "", value.get("condition", ""), split
+        first, others = conditions.setdefault(kind, (path, own))
         faults += [
             f"{path}: {name} is {own.get(name)!r}, and {others.get(name)!r} in {first}, with another seed; score again"
             for name in dict.fromkeys([*own, *others])

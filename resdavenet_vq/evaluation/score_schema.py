@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
+from resdavenet_vq.config import Condition
 from resdavenet_vq.encode.features import OTHERS, source
 from resdavenet_vq.errors import InputError, printable, shortened
 from resdavenet_vq.lineage import layer_position
@@ -40,7 +41,7 @@ def _with_chance(scores: dict[str, Any]) -> dict[str, Any]:
 
 
 def _units(scores: dict[str, Any]) -> dict[str, Any]:
-    for tier in ("words", "phones"):
+    for tier in ("words", "phones", "syllables"):
         if not isinstance(scores.get(tier, {}), dict):
             raise ValueError(f"has no scores of {tier}")  # noqa: TRY004 - what pydantic reports
     return scores
@@ -121,6 +122,7 @@ class _Abx(TypedDict):
     origin: _Origin
     layer: _Layer
     split: str
+    condition: NotRequired[Condition]  # of triphones alone in files of before there were others
     representation: str
     distance: str
     frame_period: _Period

@@ -8,12 +8,12 @@ task               layer     condition                            score
 =================  ========  ===================================  ======================================================
 retrieval          (none)    image_to_speech, speech_to_image,    recall_at_K, chance_recall_at_K, median_rank (not of
                              mean                                 the mean); `retrieval_sisa` ... are by the matchmap
-abx                quant2 …  within, across                       error, in percent
+abx                quant2 …  within, across, phoneme_within ...   error, in percent
 bitrate            quant2 …  plain, run_length, factored,         bits_per_second
                              segment
 words              quant2 …  published, held_out                  words, words_above_f1, mean_f1, chance_words ...;
                                                                   of published also words_above_precision
-units              quant2 …  (none), words, phones                perplexity, codes_used, top_share; purity ...
+units              quant2 …  (none), words, phones, syllables     perplexity, codes_used, top_share; purity ...
 layer              quant2 …  (none)                               frame_period, in seconds
 =================  ========  ===================================  ======================================================
 

@@ -1,14 +1,14 @@
 """What codes are in time, what they mean, and how they are used.
 
-Times of frames are those of `encode.units`; frames in no token (a spoken word or phone) are silence.
+Times of frames are those of `encode.units`; frames in no token (a spoken word, phone or syllable) are silence.
 
 Agreement of codes and labels is counted over frames, by the label at the frame's center:
 *purity* is the share of frames that have their code's most frequent label; *homogeneity* I/H(label) (the
 phone-normalized mutual information of HuBERT), *completeness* I/H(code) and their harmonic mean, the *V-measure*
 (Rosenberg and Hirschberg 2007); *NMI* is I over the geometric mean of both entropies. Entropies are in nats.
 
-Boundaries of units are where the code changes. One matches a reference boundary at most `tolerance` (20 ms)
-away, each at most once, in order of time; the utterance's own two ends count on neither side. Over-segmentation is
+Boundaries of units are where the code changes. One matches a reference boundary at most `tolerance` away, 20 ms and
+for syllables 50 ms, each at most once, in order of time; the utterance's own two ends count on neither side. Over-segmentation is
 found / reference - 1; with the hit rate it gives the *R-value* (Räsänen, Laine and Altosaar 2009), which
 cannot be raised by placing more boundaries.
 """
@@ -25,6 +25,12 @@ from resdavenet_vq.evaluation.word_counts import Block, Tokens, grown, ranges
 
 TOLERANCE = 0.02
 """Seconds between a boundary and the one it matches."""
+
+SYLLABLE_TOLERANCE = 0.05
+"""Likewise for syllables, whose boundaries are less sharp: what studies of syllable-like units use."""
+
+TOLERANCES = {"words": TOLERANCE, "phones": TOLERANCE, "syllables": SYLLABLE_TOLERANCE}
+"""By the tiers of a block."""
 
 _EPSILON = 1e-6
 
@@ -116,32 +122,38 @@ class Boundaries:
         return float(1 - (abs(r1) + abs(r2)) / 2)
 
 
-def match_boundaries(found: np.ndarray, reference: np.ndarray) -> Boundaries:
+def match_boundaries(found: np.ndarray, reference: np.ndarray, tolerance: float = TOLERANCE) -> Boundaries:
     """Matches two sorted lists of boundaries, in seconds, the earliest free pair first: no other way matches more."""
     found_at, reference_at = found.tolist(), reference.tolist()
     i = j = matched = 0
     while i < len(found_at) and j < len(reference_at):
         distance = found_at[i] - reference_at[j]
-        if distance < -TOLERANCE - _EPSILON:
+        if distance < -tolerance - _EPSILON:
             i += 1
-        elif distance > TOLERANCE + _EPSILON:
+        elif distance > tolerance + _EPSILON:
             j += 1
         else:
             matched, i, j = matched + 1, i + 1, j + 1
     return Boundaries(len(found_at), len(reference_at), matched)
 
 
-def boundaries(block: Block, spoken: Tokens, frame_period: float, frame_time: FrameTime = "published") -> Boundaries:
-    """Boundaries of a block's units against those of its `words` or `phones`, over the utterances that have any."""
+def boundaries(
+    block: Block,
+    spoken: Tokens,
+    frame_period: float,
+    frame_time: FrameTime = "published",
+    tolerance: float = TOLERANCE,
+) -> Boundaries:
+    """Boundaries of a block's units against those of one of its tiers, over the utterances that have any of it."""
     duration = np.diff(block.offsets) * frame_period
-    apart = duration.max(initial=0) + 1 + 2 * TOLERANCE  # all utterances on one time line, too far apart to match
+    apart = duration.max(initial=0) + 1 + 2 * tolerance  # all utterances on one time line, too far apart to match
     units = runs(block.codes, block.offsets, block.begins)
     inner = (units.start > 0) & _has_tokens(block, spoken)[units.utterance]
     at = units.utterance[inner] * apart + frame_edges(units.start[inner], frame_period, frame_time)
     edge, utterance = np.concatenate([spoken.start, spoken.end]), np.tile(spoken.utterance, 2)
     inner = (edge > 0) & (edge < duration[utterance])
     edges = np.unique(np.round(utterance[inner] * apart + edge[inner], 6))
-    return match_boundaries(at, edges)
+    return match_boundaries(at, edges, tolerance)
 
 
 def _has_tokens(block: Block, spoken: Tokens) -> np.ndarray:
@@ -150,25 +162,26 @@ def _has_tokens(block: Block, spoken: Tokens) -> np.ndarray:
 
 
 class Description:
-    """Usage of a layer's codes, and their agreement with words and phones, added up block by block."""
+    """Usage of a layer's codes, and their agreement with words, phones and syllables, added up block by block."""
 
     def __init__(self, codebook_size: int, frame_period: float, frame_time: FrameTime = "published") -> None:
         self._period, self._frame_time = frame_period, frame_time
-        self._tables = {tier: np.zeros((1, codebook_size), np.int64) for tier in ("words", "phones")}  # row 0: silence
+        self._tables = {tier: np.zeros((1, codebook_size), np.int64) for tier in TOLERANCES}  # row 0: silence
         self._boundaries = {tier: Boundaries() for tier in self._tables}
 
     def add(self, block: Block) -> None:
-        """Counts a block: its words, and its phones where it has some."""
-        for tier, spoken in (("words", block.words), ("phones", block.phones)):
+        """Counts a block: its words, and its phones and syllables where it has some."""
+        for tier, tolerance in TOLERANCES.items():
+            spoken: Tokens = getattr(block, tier)
             if len(spoken.label):
                 label = frame_labels(block.offsets, spoken, self._period, self._frame_time) + 1
                 table = self._tables[tier] = grown(self._tables[tier], int(label.max(initial=0)) + 1)
                 aligned = np.repeat(_has_tokens(block, spoken), np.diff(block.offsets))
                 np.add.at(table.reshape(-1), (label * table.shape[1] + block.codes)[aligned], 1)
-                self._boundaries[tier] += boundaries(block, spoken, self._period, self._frame_time)
+                self._boundaries[tier] += boundaries(block, spoken, self._period, self._frame_time, tolerance)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values: perplexity and codes used; of aligned words and phones also agreement and boundaries."""
+        """JSON values: perplexity and codes used; of aligned words, phones and syllables also agreement and boundaries."""
         result: dict[str, Any] = usage(self._tables["words"].sum(axis=0))
         names = ("found", "reference", "precision", "recall", "f1", "over_segmentation", "r_value")
         for tier, table in self._tables.items():

@@ -22,12 +22,15 @@ SILENCE = "<SIL>"  # the label of frames in which nothing is spoken
 
 
 class Tokens(NamedTuple):
-    """Spoken words or phones of a block, one entry each, in the order of its utterances."""
+    """Spoken words, phones or syllables of a block, one entry each, in the order of its utterances."""
 
     utterance: np.ndarray  # (W,) int64, number within the block
     start: np.ndarray  # (W,) seconds
     end: np.ndarray  # (W,) seconds
     label: np.ndarray  # (W,) int64, as numbered by the vocabulary
+
+
+NO_TOKENS = Tokens(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), np.zeros(0, np.int64))
 
 
 class Block(NamedTuple):
@@ -37,6 +40,7 @@ class Block(NamedTuple):
     offsets: np.ndarray  # (n + 1,) int64
     words: Tokens
     phones: Tokens
+    syllables: Tokens = NO_TOKENS
     begins: np.ndarray | None = None
     """(F,) where segments begin; None where only a change of code begins one."""
 
@@ -62,7 +66,7 @@ def tokens(utterances: list[Intervals], vocabulary: Vocabulary) -> Tokens:
     flat, n = list(chain.from_iterable(utterances)), sum(map(len, utterances))
     start, end = (np.fromiter(map(itemgetter(i), flat), np.float64, n) for i in (0, 1))
     if not all((np.isfinite(times) & (times >= 0)).all() for times in (start, end)):
-        raise ValueError("a word or phone has no time")
+        raise ValueError("a word, phone or syllable has no time")
     label = np.fromiter(map(vocabulary.__getitem__, map(itemgetter(2), flat)), np.int64, n)
     every = Tokens(np.repeat(np.arange(len(utterances)), list(map(len, utterances))), start, end, label)
     return every if (label >= 0).all() else Tokens(*(column[label >= 0] for column in every))
@@ -73,10 +77,12 @@ def blocks(
 ) -> Iterator[Block]:
     """Blocks of the utterances of a codes file that have aligned words, in order; new labels are added to both.
 
+    Syllables are numbered as they come, alike in all blocks.
+
     With `shift`, utterance i gets the codes of utterance i + shift, after the last the first: a chance level.
     Raises InputError naming the file for manifest rows without intervals.
     """
-    n, phones = len(file), Vocabulary() if phones is None else phones
+    n, phones, syllables = len(file), Vocabulary() if phones is None else phones, Vocabulary()
     for start in range(0, n, size):
         stop = min(start + size, n)
         rows = file.manifest(start, stop)
@@ -86,6 +92,7 @@ def blocks(
             aligned = [i for i, row in enumerate(rows) if row["words"]]
             spoken = tokens([rows[i]["words"] for i in aligned], words)
             spoken_phones = tokens([rows[i]["phones"] or [] for i in aligned], phones)
+            spoken_syllables = tokens([rows[i].get("syllables") or [] for i in aligned], syllables)
         parts = [codes[i] for i in aligned]
         begins = file.begins(a, b) if a < b else [*(file.begins(a, n) or ()), *(file.begins(0, b) or ())]
         yield Block(
@@ -93,6 +100,7 @@ def blocks(
             offsets=np.cumsum([0, *map(len, parts)]),
             words=spoken,
             phones=spoken_phones,
+            syllables=spoken_syllables,
             begins=np.concatenate([begins[i] for i in aligned]) if begins and aligned else None,
         )
 

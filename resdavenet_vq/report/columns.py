@@ -61,7 +61,7 @@ TEXTS = {
         "equally often, would be as hard to guess; the top share is that of the most frequent code. Purity is the "
         "share of frames with their code's most frequent label; homogeneity says how far codes tell labels, "
         "completeness how far labels tell codes, V-measure and NMI are means of both. Boundaries of units are matched "
-        "with those of words and phones; the R-value does not grow by placing more of them."
+        "with those of words, phones and syllables; the R-value does not grow by placing more of them."
     ),
 }
 
@@ -97,7 +97,7 @@ _AGREEMENT_SHARES = (
     *("purity", "homogeneity", "completeness", "v_measure", "nmi"),
     *(f"boundaries_{name}" for name in ("precision", "recall", "f1", "r_value")),
 )
-"""Scores of units that compare them with words or phones."""
+"""Scores of units that compare them with words, phones or syllables."""
 
 ABX_ITEMS = {
     "phoneme": "phonemes",

@@ -51,7 +51,7 @@ def planned_figures(plan: Plan) -> dict[str, PlannedFigure]:
             continue
         cases = {figure.name: list[str]()}
         if figure.per_split:
-            cases = {f"{figure.name}-{abx}": ["--split", abx] for abx in plan.config.abx.splits}
+            cases = {f"{figure.name}-{abx}": ["--split", abx] for abx in plan.triphone_splits}
         elif figure.name in numbered:
             cases = {f"{figure.name}-{n}": options for n, options in enumerate(numbered[figure.name], 1)}
         arguments, inputs, data = sources[figure.reads]

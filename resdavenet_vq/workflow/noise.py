@@ -70,7 +70,7 @@ class NoisePlan:
         return [path for score in self.plan.config.noise.scores for path in self._scores(score)]
 
     def _scores(self, score: str) -> Iterator[str]:
-        """The paths of one kind of score, for ABX those of quantizers and of the raw log-mel features."""
+        """The paths of one kind of score, for ABX those of quantizers and of the raw log-mel features in one condition."""
         splits = dict.fromkeys(self.plan.splits.splits_of(score))
         for split in [*splits, *(copy.name for copy in self.plan.splits.copies.values() if copy.split in splits)]:
             if score == "retrieval":
@@ -81,5 +81,6 @@ class NoisePlan:
                 layers = [
                     (lineage.folder, layer) for lineage in self.plan.lineages for layer in lineage.quantized_layers
                 ]
+                condition = self.plan.config.abx.conditions[0]
                 for folder, layer in [(RAW, "logmel"), *layers]:
-                    yield str(self.plan.root / folder / f"abx/{split}/{layer}.json")
+                    yield self.plan.abx_score(folder, split, layer, condition)

@@ -23,6 +23,12 @@ from resdavenet_vq.workflow.splits import Splits
 EDITION_PATTERN = r"|\.zerospeech20(?:20|21)"
 """What is between the layer and `.zip` in the name of a submission: nothing for the edition of 2019."""
 
+CONDITION_PATTERN = r"|(?:phoneme|phoneme_any|word|syllable)/"
+"""What is before the layer in the path of an ABX score: nothing for triphones."""
+
+ITEMS_PATTERN = r"|\.(?:phoneme|word|syllable)"
+"""What is between the split and `.item` in the name of an item file: nothing for triphones."""
+
 RELEASED_FILES = ("args.pkl", "progress.pkl", "models/best_audio_model.pth", "models/best_image_model.pth")
 """The files that an imported experiment of the 2020 release may have in its folder."""
 
@@ -256,6 +262,20 @@ class Plan:
             return ("features",) if self.is_continuous(system) else ("units",)
         return self.unit_layers(system) or ("logmel",)
 
+    @staticmethod
+    def condition(folder: str) -> str:
+        """The ABX condition of a score, from what stands before the layer in its path (`CONDITION_PATTERN`)."""
+        return folder.removesuffix("/") or "triphone"
+
+    @staticmethod
+    def items_of(suffix: str) -> str:
+        """What an item file holds, from what follows the split in its name (`ITEMS_PATTERN`)."""
+        return suffix.removeprefix(".") or "triphone"
+
+    def items_settings(self, suffix: str) -> str:
+        """How items are made, as far as theirs depend on it."""
+        return as_json(self.config.abx.items, *schema.ITEM_KEYS[self.items_of(suffix)])
+
     def retrieval_settings(self, split: str) -> str:
         """How retrieval is scored on a split."""
         return as_json(self.config.retrieval.model_copy(update={"split": split}), "split", "recall_at")
@@ -306,13 +326,23 @@ class Plan:
 
     @cached_property
     def abx(self) -> list[str]:
-        """Every ABX score, that of the raw log-mel features first."""
+        """Every ABX score; of a split and condition those of the raw log-mel features come first."""
         return [
-            self.path(system, f"abx/{split}/{layer}.json")
+            self.abx_score(system.folder, split, layer, condition)
             for split in self.config.abx.splits
+            for condition in self.config.abx.conditions
             for system in self.systems_on(split)
             for layer in (*self.abx_layers(system), *self.variants(system))
         ]
+
+    def abx_score(self, folder: str, split: str, layer: str, condition: str) -> str:
+        """The ABX score of a layer of a system's folder."""
+        return str(self.root / folder / f"abx/{split}/{'' if condition == 'triphone' else f'{condition}/'}{layer}.json")
+
+    @property
+    def triphone_splits(self) -> tuple[str, ...]:
+        """The splits that have ABX scores of triphones, which tables and figures show."""
+        return self.config.abx.splits if "triphone" in self.config.abx.conditions else ()
 
     def variants(self, system: System) -> tuple[str, ...]:
         """Further representations of a model's quantizers that ABX scores."""
@@ -355,7 +385,7 @@ class Plan:
     @cached_property
     def tables(self) -> list[str]:
         """The kinds of scores that there are tables of, and that of differences."""
-        scores = {"retrieval": self.retrieval, "abx": self.config.abx.splits, "words": self.words}
+        scores = {"retrieval": self.retrieval, "abx": self.triphone_splits, "words": self.words}
         return [*(kind for kind, some in scores.items() if some), "differences"]
 
     @cached_property

@@ -81,26 +81,32 @@ class Splits:
             return of_split
         return of_split.model_copy(update={"release_hdf5": {}})
 
-    def items(self, split: str) -> str:
-        """The ABX item file of a split; without one of its own it is made from the split's alignments.
+    def items(self, split: str, condition: str = "triphone") -> str:
+        """The ABX item file of a split and condition; without one of its own it is made from the split's alignments.
 
         Noise moves no phone: a noisy copy has the items of its split.
         """
+        of = schema.ITEMS_OF[condition]
         split = self.copies[split].split if split in self.copies else split
-        made = self.root / ("corpus" if self._is_made_here else "items") / f"{split}.item"
-        return self._own_items(split) or str(made)
+        if of != "triphone":
+            made = self.root / f"items/{split}.{of}.item"
+        else:  # the demo corpus comes with them
+            made = self.root / ("corpus" if self._is_made_here else "items") / f"{split}.item"
+        return self._own_items(split, condition) or str(made)
 
-    def item_digests(self, split: str) -> list[str]:
+    def item_digests(self, split: str, condition: str = "triphone") -> list[str]:
         """The digest beside an item file that is made here."""
-        return [] if self._own_items(split) else [f"{self.items(split)}.sha256"]
+        return [] if self._own_items(split, condition) else [f"{self.items(split, condition)}.sha256"]
 
-    def item_contents(self, split: str) -> str:
+    def item_contents(self, split: str, condition: str = "triphone") -> str:
         """The digest of an item file of the corpus's own: a touched one re-runs nothing."""
-        return self.digests.of(filter(None, [self._own_items(split)]))
+        return self.digests.of(filter(None, [self._own_items(split, condition)]))
 
-    def _own_items(self, split: str) -> str:
+    def _own_items(self, split: str, condition: str) -> str:
         corpus, split = self.config.corpus, self.copies[split].split if split in self.copies else split
-        return "" if isinstance(corpus, SpokenScenes) else str(corpus.items.get(split, ""))
+        return (
+            "" if isinstance(corpus, SpokenScenes) else str(corpus.item_file(split, schema.ITEMS_OF[condition]) or "")
+        )
 
     def corpus_of(self, split: str) -> str:
         """What decides one split of the demo corpus: of other splits only which pairs come before it."""

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ LONG = long_textgrid(
     words=[(0.25, ""), (0.5, "a"), (1.1, "cat"), (1.5, "<unk>")],
     phones=[(0.25, "sil"), (0.5, "ə"), (0.7, "K"), (0.9, "AE1"), (1.1, "T"), (1.5, "spn")],
 )
+SYLLABLES = [(0.25, "sil"), (0.5, " ə "), (1.1, "kæt"), (1.5, "<unk>")]
 
 # As Praat saves a short text file, with a tier of points and its own spelling of names.
 SHORT = (
@@ -69,6 +71,20 @@ def test_long_textgrids(tmp_path, encoding):
     assert [p.label for p in utterance.phones] == ["SIL", "ə", "K", "AE1", "T", "SPN"]
     assert utterance.phones[-1] == (1.1, 1.5, "SPN")
     assert (result.refused, result.counted, result.noticed) == ([], {"no alignment": 0}, {})
+
+
+@pytest.mark.parametrize("name", ["syllables", "Anna - Syllable"])
+def test_syllables_where_a_textgrid_has_them(tmp_path, name):
+    words = [(0.25, ""), (0.5, "a"), (1.1, "cat")]
+    write(tmp_path, "u.TextGrid", long_textgrid(words=words, **{name: SYLLABLES}))
+    write(tmp_path, "v.TextGrid", LONG)
+    result = manifest("u", "v")
+    result.utterances[1] = replace(result.utterances[1], syllables=OWN)
+    alignments.join(result, tmp_path)
+    first, second = result.utterances
+    assert first.syllables == ((0.25, 0.5, "ə"), (0.5, 1.1, "kæt"))
+    assert (first.words, first.phones) == (WORDS, None)
+    assert second.syllables == OWN  # its own, since the TextGrid has none
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])

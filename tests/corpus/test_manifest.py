@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import oracles.corpus as oracle_corpus
@@ -10,13 +11,20 @@ from resdavenet_vq.corpus.manifest import Interval, Utterance, format_alignment,
 from resdavenet_vq.errors import InputError
 
 WORDS, PHONES = (Interval(0.0, 0.25, "A"), Interval(0.25, 0.5, "CAT")), (Interval(0.0, 0.25, "AH"),)
+SYLLABLES = (Interval(0.0, 0.25, "ə"), Interval(0.25, 0.5, "kæt"))
 FULL = Utterance("a/1", Path("wavs/1.wav"), Path("images/1.jpg"), "1.jpg", "spk1", "a cat", WORDS, PHONES)
+WITH_SYLLABLES = replace(FULL, syllables=SYLLABLES)
 BARE = Utterance("b", Path("b.wav"), *(None,) * 6)
 
 
-@pytest.mark.parametrize("utterance", [FULL, BARE])
+@pytest.mark.parametrize("utterance", [FULL, WITH_SYLLABLES, BARE])
 def test_an_utterance_survives_json(utterance):
     assert Utterance.from_dict(json.loads(json.dumps(utterance.to_dict()))) == utterance
+
+
+def test_a_row_without_syllables_is_as_before_there_were_any():
+    assert list(FULL.to_dict()) == ["id", "wav", "image", "image_id", "speaker", "text", "words", "phones"]
+    assert list(WITH_SYLLABLES.to_dict()) == [*FULL.to_dict(), "syllables"]
 
 
 @pytest.mark.parametrize(
@@ -28,6 +36,7 @@ def test_an_utterance_survives_json(utterance):
         ("words", [[0, 1]]),
         ("words", [["x", 1, "A"]]),
         ("phones", [[0, 1, None]]),
+        ("syllables", [[0, 1]]),
     ],
 )
 def test_another_row_is_refused(key, value):

@@ -44,6 +44,14 @@ def test_a_full_row(write, tmp_path):
     assert manifest.counted == {"bad alignment tokens": 0, "no alignment": 0}
 
 
+def test_syllables(write):
+    manifest = read_rows(write, GOOD | {"syllable_alignment": "0.1__ə__0.2 0.2__kæt__0.6 0.6__x"}, {"wav": "b.wav"})
+    first, second = manifest.utterances
+    assert first.syllables == (Interval(0.1, 0.2, "ə"), Interval(0.2, 0.6, "kæt"))
+    assert second.syllables is None
+    assert manifest.counted["bad alignment tokens"] == 1
+
+
 def test_a_row_with_a_wav_alone(write, tmp_path):
     manifest = read_rows(write, {"wav": "wavs/x.1.wav"})
     assert manifest.utterances == [Utterance("wavs/x.1", tmp_path / "wavs/x.1.wav", *(None,) * 6)]

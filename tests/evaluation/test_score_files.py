@@ -126,6 +126,37 @@ def test_every_score_has_its_row(tables):
     assert not (scores["condition"] == "across").any()  # not a number: no row
 
 
+def test_abx_in_other_conditions_has_rows_of_its_own(tables):
+    """With the items of each condition, and one bitrate for all."""
+    kinds = {"triphone": (1.5, 6000), "phoneme": (2.5, 5000), "phoneme_any": (9.5, 5000), "word": (0.5, 900)}
+    files = {
+        f"none-2/abx/test/{kind}/quant2.json": abx(
+            "{}->{2}", "quant2", within=error, condition=kind, across_error=error + 1, items_used=n
+        )
+        for kind, (error, n) in kinds.items()
+    }
+    scores, wide = tables(files)
+    for kind, (error, n) in kinds.items():
+        prefix = "" if kind == "triphone" else f"{kind}_"
+        for task, value in ((f"{prefix}within", error), (f"{prefix}across", error + 1)):
+            assert number(scores, "{}->{2}", "quant2", "test", "abx", task, "error") == (value, n)
+    assert (scores["task"] == "bitrate").sum() == 4  # of each kind one
+    assert len(wide) == 1
+
+
+def test_another_condition_of_abx_is_no_score(tables):
+    with pytest.raises(InputError, match=r"is no score of this software \(condition: "):
+        tables([abx("{2}", "quant2", condition="diphone")])
+
+
+def test_syllables_are_a_tier_of_units(tables):
+    about = {"units": {"perplexity": 3.0, "syllables": {"nmi": 0.5, "boundaries": {"r_value": 0.25}}}}
+    scores, _ = tables([words("{2}", "quant2", **about)])
+    key = "{2}", "quant2", "train", "units"
+    assert number(scores, *key, "syllables", "nmi") == (0.5, 300)
+    assert number(scores, *key, "syllables", "boundaries_r_value") == (0.25, 300)
+
+
 def test_the_summary_has_a_row_a_layer_and_a_column_a_score(tables):
     _, wide = tables([retrieval("{2}"), words("{2}", "quant2"), abx("{2}", "conv2")])
     assert wide[["lineage", "layer"]].to_numpy().tolist() == [["{2}", ""], ["{2}", "conv2"], ["{2}", "quant2"]]

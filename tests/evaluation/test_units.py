@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resdavenet_vq.corpus.manifest import Interval
-from resdavenet_vq.corpus.triphones import triphones
+from resdavenet_vq.corpus.tokens import triphones
 from resdavenet_vq.encode.codes import CodesFile
 from resdavenet_vq.evaluation import units
 from resdavenet_vq.evaluation.word_counts import Block, Counts, Vocabulary, blocks, tokens
@@ -117,6 +117,54 @@ def test_description_gathers_all_blocks():
     assert values["words"]["v_measure"] == pytest.approx(1)
     assert values["words"]["boundaries"]["r_value"] == 1
     assert "phones" not in values
+
+
+def test_syllables_have_50_ms_of_tolerance_words_and_phones_20():
+    # frames of 40 ms: the units change at 0.08 and 0.20, the tier at 0.125 and 0.24: 45 and 40 ms away
+    tier = [(0.0, 0.125, "a"), (0.125, 0.24, "b"), (0.24, 0.28, "a")]
+    spoken, described = tokens([tier], Vocabulary()), units.Description(4, 0.04)
+    described.add(Block(np.array([0, 0, 1, 1, 1, 0, 0]), np.array([0, 7]), spoken, spoken, spoken))
+    values = described.to_dict()
+    for name, matched in (("words", 0), ("phones", 0), ("syllables", 1)):
+        edges = values[name]["boundaries"]
+        assert (edges["found"], edges["reference"], edges["recall"]) == (2, 2, matched)
+        assert edges["over_segmentation"] == 0
+    assert values["syllables"]["boundaries"]["r_value"] == 1
+    assert values["syllables"]["purity"] == pytest.approx(5 / 7)  # at 0, 0.04 ... 0.24 s: aaaabba, coded 0011100
+    assert values["words"]["nmi"] == values["syllables"]["nmi"]
+
+
+@given(
+    st.lists(st.integers(0, 40), max_size=5, unique=True),
+    st.lists(st.integers(0, 40), max_size=5, unique=True),
+    st.sampled_from([0.02, 0.05]),
+)
+def test_matching_with_a_tolerance_is_the_largest_one_to_one(found, reference, tolerance):
+    a, b = np.array(sorted(found)) / 100, np.array(sorted(reference)) / 100
+    assert units.match_boundaries(a, b, tolerance).matched == oracle.most_matches(a.tolist(), b.tolist(), tolerance)
+
+
+def test_syllables_of_a_codes_file(tmp_path):
+    words = [(0.0, 0.32, "WATER")]
+    rows = [
+        ([0, 0, 1, 1, 2, 2, 2, 2], words, None, [(0.0, 0.16, "wa"), (0.16, 0.32, "ter")]),
+        ([3, 3, 3, 3], words),
+        ([2, 2, 0, 0], words, None, [(0.0, 0.08, "ter"), (0.08, 0.16, "wa")]),
+    ]
+    described, names = units.Description(8, 0.04), []
+    with CodesFile(codes_file(tmp_path / "c.h5", rows), "quant3") as file:
+        for block in blocks(file, Vocabulary(), size=1):  # the same label has the same number in all blocks
+            described.add(block)
+            names.append(block.syllables.label.tolist())
+    assert names == [[0, 1], [], [1, 0]]
+    values = described.to_dict()["syllables"]
+    assert values["purity"] == 1  # the codes 3, of the utterance without syllables, do not count
+    assert values["homogeneity"] == pytest.approx(1)
+    assert values["boundaries"] == values["boundaries"] | {
+        "found": 3,
+        "reference": 2,
+        "precision": pytest.approx(2 / 3),
+    }
 
 
 def test_utterances_without_phones_are_not_silence():

@@ -7,6 +7,10 @@ import pytest
 from workflow.plans import plan_of, values_of
 
 from resdavenet_vq import config
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.workflow.figures import planned_figures
+from resdavenet_vq.workflow.noise import NoisePlan
+from resdavenet_vq.workflow.plan import Plan
 
 PAIRS = {"train": 2000, "val": 200, "test": 200}
 
@@ -129,6 +133,59 @@ def test_splits_of_flickr8k():
 def test_a_split_that_the_corpus_does_not_have_is_named(key):
     with pytest.raises(config.InputError, match=f"corpus.{key}: the corpus has no split 'vall'; did you mean 'val'"):
         plan_of("configs/places.yaml", corpus={key: {"vall": "x"}})
+
+
+def test_abx_scores_every_condition_and_phonemes_share_their_items():
+    conditions = ["triphone", "phoneme", "phoneme_any", "word", "syllable"]
+    plan = plan_of(lineages=["{2}"], abx={"splits": ["test"], "conditions": conditions})
+    triphones = plan_of(lineages=["{2}"], abx={"splits": ["test"]}).abx
+    assert plan.abx[: len(triphones)] == triphones
+    assert len(plan.abx) == len(set(plan.abx)) == 5 * len(triphones)
+    assert f"{plan.root}/2/abx/test/phoneme_any/quant2.json" in plan.abx
+    files = [plan.splits.items("test", condition) for condition in conditions]
+    assert files == [f"{plan.root}/{name}.item" for name in ITEMS]
+    for of, keys in (("", ["shortest", "ignore_stress"]), (".word", ["shortest", "most_frequent"])):
+        assert list(json.loads(plan.items_settings(of))) == keys
+
+
+def test_a_corpus_with_words_alone_is_scored_by_words_alone():
+    plan = plan_of(lineages=["{2}"], abx={"splits": ["test"], "conditions": ["word"]})
+    assert all("/abx/test/word/" in score for score in plan.abx)
+    assert "abx" not in plan.tables  # which show triphones
+    assert not [name for name in planned_figures(plan) if "abx" in name]
+    noisy = [score for score in NoisePlan(plan).scores if "/abx/" in score]
+    assert noisy
+    assert all("/word/" in score for score in noisy)
+
+
+ITEMS = ["corpus/test", "items/test.phoneme", "items/test.phoneme", "items/test.word", "items/test.syllable"]
+
+
+def test_item_files_of_a_corpus_are_of_triphones_unless_named_otherwise():
+    items = {"test": "t.item", "test.phoneme": "p.item", "val.word": "w.item"}
+    metadata = {split: f"{split}.json" for split in ("train", "val", "test")}
+    corpus = {"layout": "places", "name": "p", "metadata": metadata, "items": items}
+    values = values_of(abx={"splits": ["val", "test"], "conditions": ["triphone", "phoneme_any", "word"]}) | {
+        "corpus": corpus
+    }
+    splits = Plan(config.read(values)).splits
+    found = [[splits.items(split, kind) for kind in ("triphone", "phoneme_any", "word")] for split in ("val", "test")]
+    made = "results/p/items"
+    assert found == [
+        [f"{made}/val.item", f"{made}/val.phoneme.item", "w.item"],
+        ["t.item", "p.item", f"{made}/test.word.item"],
+    ]
+    assert splits.item_digests("test", "phoneme_any") == []
+    assert splits.item_digests("test", "word") == [f"{made}/test.word.item.sha256"]
+    for key, message in (
+        ("tset.phoneme", r"corpus\.items: the corpus has no split 'tset'"),
+        ("test.phone", r"corpus\.items: the corpus has no split 'test\.phone'"),
+        ("test.triphone", r"corpus\.items: the corpus has no split 'test\.triphone'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            config.read(values | {"corpus": corpus | {"items": {key: "x.item"}}})
+    with pytest.raises(InputError, match=r"items of words of 'test' are called as the split 'test\.word'"):
+        config.read(values | {"corpus": corpus | {"metadata": metadata | {"test.word": "x.json"}, "items": {}}})
 
 
 def test_only_splits_of_abx_alone_are_never_cut():

@@ -1,7 +1,8 @@
 """The cells of an ABX task, scored with fastabx, and the error from them: the one place where ABX touches torch.
 
 A cell is all triples of one pair of phones (A and X are tokens of the first, B of the second), one context and one
-speaker of A and B, in the across-speaker task also one speaker of X. Its score is the share of its triples in which X
+speaker of A and B, in the across-speaker task also one speaker of X. Where the context may be any, it is no part of a
+cell: one cell holds all tokens of the pair and speaker. Phones are triphones, phonemes, words or syllables. Its score is the share of its triples in which X
 is not nearer to A than to B, ties counting one half.
 
 Errors are averaged over the cells (contexts, and across speakers also the speakers of X) of a speaker of A and B, then
@@ -30,28 +31,26 @@ from fastabx.distance import distance_function  # not public: a test names the v
 
 from resdavenet_vq.config import AbxScoring
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation.abx import any_context
 from resdavenet_vq.evaluation.abx.frames import Sequences
 from resdavenet_vq.evaluation.abx.items import Item
 
 CONTEXT = ("prev-phone", "next-phone")
 PHONES = ("#phone", "#phone_b")
 
-TASKS: Mapping[str, tuple[list[str], list[str]]] = {
-    "within": ([*CONTEXT, "speaker"], []),
-    "across": ([*CONTEXT], ["speaker"]),
-}
-"""What all three of a triple share, and in what X differs from A and B."""
+TASKS: Mapping[str, tuple[list[str], list[str]]] = {"within": (["speaker"], []), "across": ([], ["speaker"])}
+"""What all three of a triple share besides their context, and in what X differs from A and B."""
 
 NORMALIZED_AT_ONCE = 256 << 20  # bytes of a layer that are copied to normalize it: faster than at every gathering
 
 
 def score_cells(
-    sequences: Sequences, items: Sequence[Item], distance: str, settings: AbxScoring
+    sequences: Sequences, items: Sequence[Item], distance: str, settings: AbxScoring, *, in_context: bool = True
 ) -> dict[str, pl.DataFrame]:
-    """The cells of each task that has any.
+    """The cells of each task that has any; `in_context`, all three of a triple are between the same two phones.
 
-    Columns: `#phone` of A and X, `#phone_b`, `prev-phone`, `next-phone`, `speaker` of A and B, across also `speaker_x`;
-    `score` between 0 and 1; `size`, the number of triples; `error` in percent, and `weight`, which sums to 1.
+    Columns: `#phone` of A and X, `#phone_b`, in context `prev-phone` and `next-phone`, `speaker` of A and B, across also
+    `speaker_x`; `score` between 0 and 1; `size`, the number of triples; `error` in percent, and `weight`, which sums to 1.
     Raises InputError where the distance is not for these frames.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -80,9 +79,16 @@ def score_cells(
     dataset = Dataset(pl.DataFrame(labels), accessor)
     subsampler = _Ordered(settings.max_size_group, settings.max_x_across, settings.seed)
     cells = {}
+    context = CONTEXT if in_context else ()
     for name, (by, across) in TASKS.items():
         try:
-            task = Task(dataset, on="#phone", by=by, across=across, subsampler=subsampler)
+            if across and not in_context:
+                chosen = any_context.across(dataset.labels, settings)
+                if chosen.is_empty():
+                    continue
+                task = Task.from_cells(dataset, chosen, is_symmetric=False)
+            else:
+                task = Task(dataset, on="#phone", by=[*context, *by], across=across, subsampler=subsampler)
         except EmptyTaskError:
             continue
         cells[name] = _weighted(Score(task, measure, progress=sys.stderr.isatty()).cells)

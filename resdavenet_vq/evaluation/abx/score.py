@@ -1,8 +1,13 @@
 """ABX error of a layer's frames, within and across speakers, scored with fastabx.
 
-A and X are two tokens of one triphone, B is a token of a triphone that differs from it in the middle phone; the
-error is the share of triples in which X is not nearer to A than to B, ties counting one half. Within: A, B and X of
+A and X are two tokens of one kind, B is a token of another; the error is the share of triples in which X is not nearer to A than to B, ties counting one half. Within: A, B and X of
 one speaker; across: X of another. Errors are percentages: 50 is chance. `cells` describes how they are averaged.
+
+The *condition* says what the tokens are, and whether all three stand between the same two phones:
+
+- `triphone`: a phone with the two around it, in one context, the published condition;
+- `phoneme`: a phone by itself, in one context; `phoneme_any`: in any;
+- `word`, `syllable`: whole ones, in any context.
 
 What is compared, by the name of the layer: `logmel`; `convN`, what enters quantizer N; `quantN`, its code vectors;
 `onehotN`, its codes as such, two frames being equal or not (of one-hot vectors every distance is 0 or one and the same,
@@ -26,7 +31,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from resdavenet_vq.config import AbxScoring
+from resdavenet_vq.config import AbxScoring, Condition
 from resdavenet_vq.data.features import FRAME_PERIOD
 from resdavenet_vq.encode.features import FEATURES, LOGMEL, OTHERS, UNITS, LayerFeatures, is_quantized, source
 from resdavenet_vq.encode.units import runs
@@ -45,6 +50,10 @@ REPRESENTATIONS = {
     "segment": "code vectors, repeats dropped",
     "quant": "code vectors",
 }
+
+
+IN_CONTEXT: frozenset[Condition] = frozenset({"triphone", "phoneme"})
+"""The conditions in which all three of a triple stand between the same two phones."""
 
 
 def validate(items: Sequence[Item], features: LayerFeatures, settings: AbxScoring) -> None:
@@ -75,9 +84,17 @@ def has_no_vectors(features: LayerFeatures) -> bool:
 
 
 def score(
-    features: Path, items: Path, layer: str, settings: AbxScoring, out: Path, *, lineage: str, split: str
+    features: Path,
+    items: Path,
+    layer: str,
+    settings: AbxScoring,
+    out: Path,
+    *,
+    lineage: str,
+    split: str,
+    condition: Condition = "triphone",
 ) -> None:
-    """Scores one layer of a features file on an item file; writes `out` (JSON) together with the two tables beside it.
+    """Scores one layer of a features file on an item file of a condition; writes `out` (JSON) together with the two tables beside it.
 
     In `out` the errors, means over `within_cells` and `across_cells`, are null where no speaker, or pair of speakers,
     has a triple. The frame period of segments is that of their codes, their bitrate that of segments.
@@ -96,10 +113,12 @@ def score(
         if not used:
             raise InputError(f"{split}: no item is left to score ({dropped}); is it the item file of this split?")
         sequences = gather(frames, used, segmented=segmented)
-        cells = abx_cells.score_cells(sequences, used, distance, settings)
+        in_context = condition in IN_CONTEXT
+        cells = abx_cells.score_cells(sequences, used, distance, settings, in_context=in_context)
         if not cells:
             raise InputError(
-                f"{split}: no two of {len(used)} items differ in their phone alone; ABX needs more utterances"
+                f"{split}: {condition}: no three of {len(used)} items can be compared, two alike and one that differs "
+                "in its phone alone; ABX needs more utterances"
             )
         marked = ((name, rows, frames.begins(i)) for i, (name, rows) in enumerate(frames))
         units = ((name, runs(rows).code) for name, rows in frames) if segmented else marked
@@ -109,6 +128,7 @@ def score(
         "origin": frames.origin.to_dict(),
         "layer": layer,
         "split": split,
+        "condition": condition,
         "representation": REPRESENTATIONS.get(layer.rstrip("12345"), f"what enters quant{layer[-1]}"),
         "distance": f"{distance}, DTW",
         "frame_period": frames.frame_period,

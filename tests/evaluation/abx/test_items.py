@@ -1,4 +1,4 @@
-"""Item files from alignments: the demo's own, TextGrids, words, and what cannot be one."""
+"""Item files from alignments: the demo's own, TextGrids, phonemes, words, syllables, and what cannot be one."""
 
 import json
 
@@ -21,10 +21,14 @@ from resdavenet_vq.evaluation.abx.items import read_items
 GRID = """File type = "ooTextFile"
 Object class = "TextGrid"
 
-0 1 <exists> 2
+0 1 <exists> 3
 "IntervalTier" "words" 0 1 2
 0 0.4 "ab"
 0.4 1 ""
+"IntervalTier" "Syllables" 0 1 3
+0 0.2 "ah-b"
+0.2 0.4 " ah "
+0.4 1 "sil"
 "IntervalTier" "phones" 0 1 5
 0 0.1 "AH0"
 0.1 0.2 "B"
@@ -35,7 +39,7 @@ Object class = "TextGrid"
 
 
 def store(folder, *utterances):
-    """A store of (id, speaker, words, phones)."""
+    """A store of (id, speaker, words, phones), and perhaps syllables."""
     soundfile.write(folder / "a.wav", np.random.default_rng(0).normal(size=16000) * 0.1, 16000)
     manifest = Manifest(
         [Utterance(name, folder / "a.wav", None, None, speaker, None, *tiers) for name, speaker, *tiers in utterances]
@@ -44,10 +48,10 @@ def store(folder, *utterances):
     return folder / "split.h5"
 
 
-def made(data, **values):
+def made(data, of="triphone", **values):
     """The lines of the item file after its header, and the report."""
     out, report = data.with_suffix(".item"), data.with_suffix(".items.json")
-    abx_items.make(data, Items(**values), out, report)
+    abx_items.make(data, of, Items(**values), out, report)
     header, *lines = out.read_text().splitlines()
     assert header + "\n" == HEADER
     assert len(read_items(out)) == len(lines)
@@ -78,11 +82,14 @@ def test_textgrids(tmp_path):
     manifest = Manifest([Utterance("u", tmp_path / "a.wav", None, None, "s", None, None, None)])
     alignments.join(manifest, tmp_path / "grids")
     utterance = manifest.utterances[0]
-    lines, report = made(store(tmp_path, ("u", "s", utterance.words, utterance.phones)))
+    tiers = utterance.words, utterance.phones, utterance.syllables
+    lines, report = made(store(tmp_path, ("u", "s", *tiers)))
     assert lines == ["u 0.0000 0.3000 B AH AH s"]
     assert report["left out"]["phones at a pause, a noise or an end"] == 2  # the AHs; pauses and noises are no phones
     assert made(tmp_path / "split.h5", ignore_stress=False)[0] == ["u 0.0000 0.3000 B AH0 AH1 s"]
-    assert made(tmp_path / "split.h5", of="words")[0] == ["u 0.0000 0.4000 AB - - s"]
+    assert made(tmp_path / "split.h5", "phoneme")[0] == ["u 0.1000 0.2000 B AH AH s"]
+    assert made(tmp_path / "split.h5", "word")[0] == ["u 0.0000 0.4000 AB - - s"]
+    assert made(tmp_path / "split.h5", "syllable")[0] == ["u 0.0000 0.2000 ah-b - - s", "u 0.2000 0.4000 ah - - s"]
 
 
 def test_nothing_is_lost_without_a_count(tmp_path):
@@ -103,26 +110,64 @@ def test_nothing_is_lost_without_a_count(tmp_path):
         "labels with a space": 2,
     }
     assert report["items"] + sum(report["left out"].values()) == 8 + 3  # the phones of u and x
-    assert (report["of"], report["shortest"]) == ("phones", 0.07)
+    assert (report["of"], report["shortest"]) == ("triphone", 0.07)
+
+
+def test_phonemes_are_the_middles_of_triphones_however_short(tmp_path):
+    spoken = (
+        *tier("A", "B", "C", "D", step=0.02),
+        Interval(0.08, 0.08, "E"),
+        Interval(0.08, 0.2, "F"),
+        Interval(0.2, 0.3, "SIL"),
+    )
+    data = store(tmp_path, ("u", "s", None, spoken))
+    lines, report = made(data, "phoneme")
+    assert lines == ["u 0.0200 0.0400 B A C s", "u 0.0400 0.0600 C B D s", "u 0.0600 0.0800 D C E s"]
+    assert report["left out"] == {
+        "phones at a pause, a noise or an end": 2,  # A and F
+        "without duration": 1,  # E
+        "labels with a space": 0,
+    }
+    lines, report = made(data, "phoneme", shortest_phoneme=0.02)
+    assert len(lines) == 3
+    assert report["left out"]["shorter than 0.02 s"] == 1
+    with pytest.raises(InputError, match=r"lasts 0\.03 s without a pause; lower abx\.items\.shortest_phoneme"):
+        made(data, "phoneme", shortest_phoneme=0.03)
+
+
+def test_syllables_are_the_most_frequent_ones_and_counted(tmp_path):
+    syllables = tier("ka", "t i", "ka", "to", "sil", "ka", "to", "mi")
+    data = store(tmp_path, ("u", "s", None, None, syllables), ("v", "t", tier("WORD"), None))
+    lines, report = made(data, "syllable", most_frequent=2)
+    assert [line.split()[3] for line in lines] == ["ka", "ka", "to", "ka", "to"]
+    assert report["left out"] == {"not among the most frequent": 2, "shorter than 0.07 s": 0, "labels with a space": 0}
+    assert report["utterances without aligned syllables"] == 1
+    _, report = made(data, "syllable", most_frequent=None)
+    assert report["left out"]["labels with a space"] == 1
+    assert report["items"] + sum(report["left out"].values()) == 7
 
 
 def test_words_without_context(tmp_path):
     words = tier("THE", "CAT", "THE", "DOG", "<eps>", "CAT", "THE", "BIRD")
     data = store(tmp_path, ("u", "s", words, None), ("v", "t", tier("DOG"), None))
-    lines, report = made(data, of="words", most_frequent_words=2)
+    lines, report = made(data, "word", most_frequent=2)
     assert [line.split()[3:] for line in lines] == [[word, "-", "-", "s"] for word in ("THE", "CAT") * 2 + ("THE",)]
-    assert report["left out"]["words that are not among the most frequent"] == 3
+    assert report["left out"]["not among the most frequent"] == 3
     assert report["utterances with items"] == 1
-    lines, _ = made(data, of="words", most_frequent_words=3)
+    lines, _ = made(data, "word", most_frequent=3)
     assert {line.split()[3] for line in lines} == {"THE", "CAT", "DOG"}
-    assert len(made(data, of="words", most_frequent_words=None)[0]) == 8
+    assert len(made(data, "word", most_frequent=None)[0]) == 8
 
 
 @pytest.mark.parametrize(
     ("utterances", "values", "message"),
     [
-        ([("u", "s", tier("WORD"), None)], {}, r"none of 1 utterances has aligned phones, .* set abx.items.of: words"),
-        ([("u", "s", None, tier("A", "B", "C"))], {"of": "words"}, "set abx.items.of: phones"),
+        ([("u", "s", tier("WORD"), None)], {}, r"none of 1 utterances has aligned phones, .*tiers words and phones"),
+        (
+            [("u", "s", None, tier("A", "B", "C"))],
+            {"of": "syllable"},
+            r"has aligned syllables, .* in corpus\.alignments, or leave syllable out of abx\.conditions",
+        ),
         ([("u", None, None, tier("A", "B", "C"))], {}, "no aligned utterance names its speaker"),
         (
             [("u", "s", None, tier("A", "SIL", "B"))],
@@ -148,6 +193,9 @@ def test_every_phone_is_an_item_or_counted(tmp_path, labels):
     lines, report = made(data)
     speech = [label for label in labels if label not in ("SIL", "sp", "")]
     assert len(lines) + sum(report["left out"].values()) == len(speech) + 3
+    phonemes, report = made(data, "phoneme")
+    assert len(phonemes) + sum(report["left out"].values()) == len(speech) + 3
+    assert [line.split()[3:] for line in phonemes] == [line.split()[3:] for line in lines]
 
 
 fields = st.sampled_from(

@@ -1,0 +1,104 @@
+"""The conditions of ABX beside triphones: by loops, by fastabx's own function, and by what must hold between them."""
+
+import json
+
+import fastabx
+import numpy as np
+import oracles.abx as oracle
+import polars as pl
+import pytest
+import torch
+from evaluation.abx.synthetic import ALL, both, random_task, score, tokens, write_features, write_items
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resdavenet_vq.config import AbxScoring
+from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation.abx import any_context
+
+VECTORS = np.eye(3, dtype=np.float32)
+
+
+@pytest.mark.parametrize("condition", ["phoneme_any", "word", "syllable"])
+@pytest.mark.parametrize("codes", [None, VECTORS])
+def test_errors_in_any_context_agree_with_loops_ties_included(tmp_path, condition, codes):
+    layer = "conv2" if codes is None else "quant2"
+    features, item, vectors, rows = random_task(np.random.default_rng(1), tmp_path, layer=layer, codes=codes)
+    expected = oracle.abx(oracle.anywhere(tokens(vectors, rows)), oracle.angular)
+    result = score(features, item, layer, condition=condition)
+    assert both(result) == pytest.approx(expected, abs=1e-4)
+    assert result["condition"] == condition
+    assert both(score(features, item, layer, condition="phoneme")) != pytest.approx(expected, abs=0.1)
+
+
+@pytest.mark.parametrize(("condition", "context"), [("phoneme", "within"), ("phoneme_any", "any")])
+def test_fastabx_says_the_same_of_phonemes(tmp_path, condition, context):
+    features, item, vectors, _ = random_task(np.random.default_rng(3), tmp_path, utterances=9, items=12)
+    for name, frames in vectors.items():
+        torch.save(torch.from_numpy(np.concatenate([frames, frames[-1:]])), tmp_path / f"{name}.pt")
+    result = score(features, item, "conv2", condition=condition)
+    for speaker in ("within", "across"):
+        expected = fastabx.zerospeech_abx(
+            item, tmp_path, max_size_group=None, max_x_across=None, speaker=speaker, context=context, progress=False
+        )
+        assert result[f"{speaker}_error"] == pytest.approx(100 * expected, abs=1e-4)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=6)
+def test_in_one_context_any_context_is_the_same_and_order_is_nothing(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    features, item, _, rows = random_task(rng, tmp_path, layer="quant2", codes=VECTORS)
+    write_items(item, [" ".join((*row[:4], "c", "n", row[6])) for row in rows])
+    in_context = score(features, item, "quant2", condition="phoneme")
+    anywhere = score(features, item, "quant2", condition="phoneme_any")
+    assert anywhere == in_context | {"condition": "phoneme_any"}
+    for condition in ("phoneme", "phoneme_any"):
+        write_items(item, [" ".join(rows[i]) for i in range(len(rows))])
+        first = both(score(features, item, "quant2", condition=condition))
+        write_items(item, [" ".join(rows[i]) for i in rng.permutation(len(rows))])
+        assert both(score(features, item, "quant2", condition=condition)) == pytest.approx(first, abs=1e-4)
+
+
+@pytest.mark.parametrize("limits", [(None, None), (4, None), (None, 3), (4, 3)])
+def test_cells_across_in_any_context_are_those_of_fastabx(limits):
+    """Which takes tokens and speakers after it has listed all: the same ones."""
+    rng, n, keys = np.random.default_rng(5), 600, ["#phone", "speaker", "#phone_b", "speaker_x"]
+    names = {"#phone": [f"p{i}" for i in rng.integers(0, 4, n)], "speaker": [f"s{i}" for i in rng.integers(0, 9, n)]}
+    labels = pl.DataFrame(names)
+    dataset = fastabx.Dataset.from_numpy(np.zeros((n, 1)), labels)
+
+    class InOrder(fastabx.Subsampler):
+        def __call__(self, cells, *, with_across):
+            return super().__call__(cells.sort(keys), with_across=with_across)
+
+    task = fastabx.Task(dataset, on="#phone", across=["speaker"], subsampler=InOrder(*limits, seed=7))
+    scoring = AbxScoring(max_size_group=limits[0], max_x_across=limits[1], seed=7)
+    found = any_context.across(labels, scoring)
+    columns = [*keys, "index_a", "index_b", "index_x"]
+    assert found.select(columns).equals(task.cells.select(columns).sort(keys))
+    assert len(found) == 4 * 9 * 3 * (limits[1] or 8)
+
+
+def test_one_speaker_has_no_error_across(tmp_path):
+    rng = np.random.default_rng(7)
+    item = write_items(tmp_path / "split.item", [f"u 0.{i} 0.{i}9 p{i % 2} c{i} n s" for i in range(8)])
+    features = write_features(tmp_path / "split.h5", "conv2", {"u": rng.normal(size=(50, 3))}, 0.02)
+    result = score(features, item, "conv2", condition="phoneme_any")
+    assert (result["across_error"], result["across_cells"], result["within_cells"]) == (None, 0, 2)
+    with pytest.raises(InputError, match="split: phoneme: no three of 8 items can be compared"):
+        score(features, item, "conv2", condition="phoneme")
+
+
+def test_short_phonemes_are_dropped_alike_for_all_layers_and_counted(tmp_path):
+    rng = np.random.default_rng(6)
+    rows = [f"u{i % 2} 0.{i} 0.{i}3 p{i % 3} c n s{i % 2}" for i in range(9)]  # 30 ms each
+    rows += [f"u{i % 2} 0.{i}3 0.{i}9 p{i % 3} c n s{i % 2}" for i in range(9)]
+    item = write_items(tmp_path / "split.item", rows)
+    vectors = {f"u{u}": rng.normal(size=(100, 3)) for u in range(2)}
+    result = score(
+        write_features(tmp_path / "split.h5", "conv1", vectors, 0.01), item, "conv1", ALL, "quant3", "phoneme_any"
+    )
+    assert (result["items"], result["items_used"]) == (18, 9)
+    assert result["items_dropped"]["shorter than a frame of the slowest layer"] == 9
+    assert json.loads((tmp_path / "result.json").read_text()) == result
