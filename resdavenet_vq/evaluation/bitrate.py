@@ -20,8 +20,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resdavenet_vq.encode.units import runs
+from resdavenet_vq.encode.units import Runs, runs
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation.bootstrap import Resamples, ratio
+from resdavenet_vq.evaluation.word_counts import grown
 
 _COUNTED_AT_ONCE = 256  # utterances whose runs are kept before they are counted
 
@@ -34,6 +36,7 @@ class Bitrate:
     run_length: float
     factored: float
     segment: float
+    units_per_second: float
     rows: int
     runs: int
     symbols: int  # distinct rows
@@ -52,10 +55,58 @@ def symbols(rows: np.ndarray, numbers: dict[bytes, int]) -> np.ndarray:
     return np.repeat(np.fromiter(number, np.int64, len(distinct)), of_rows.length)
 
 
-def measure(utterances: Iterable[tuple[str, np.ndarray]], durations: Mapping[str, float]) -> Bitrate:
+class Samples:
+    """Counts by groups of utterances, and replicates of the bitrates in which units or rows are coded one by one.
+
+    A replicate is the mean surprise of its rows, or runs, by the distribution in all utterances: the score to first
+    order. Bitrates of runs with their lengths have no replicates: there are too many kinds of them to count by groups.
+    """
+
+    def __init__(self, durations: Mapping[str, float]) -> None:
+        """`durations` (seconds) has every utterance."""
+        self._resamples = Resamples.of(durations)
+        self._group = dict(zip(durations, self._resamples.group.tolist(), strict=True))
+        self._seconds = self._resamples.sums(np.fromiter(durations.values(), np.float64, len(durations)))
+        self._rows, self._runs = (np.zeros((0, self._resamples.n_groups), np.int64) for _ in range(2))  # by symbol
+
+    def add(self, name: str, of_units: Runs) -> None:
+        """Counts the runs of an utterance's symbols."""
+        if (group := self._group.get(name)) is None:
+            return
+        n = int(of_units.code.max(initial=-1)) + 1
+        self._rows, self._runs = grown(self._rows, n), grown(self._runs, n)
+        np.add.at(self._rows[:, group], of_units.code, of_units.length)
+        np.add.at(self._runs[:, group], of_units.code, 1)
+
+    def replicates(self) -> dict[tuple[str, str], np.ndarray]:
+        """Replicates by condition and score: bits per second of rows and of runs, and runs per second."""
+        seconds = self._resamples.total(self._seconds)
+        plain, segment = (
+            ratio(self._resamples.total(_surprise(counts) @ counts), seconds) for counts in (self._rows, self._runs)
+        )
+        units = ratio(self._resamples.total(self._runs.sum(axis=0)), seconds)
+        return {
+            ("plain", "bits_per_second"): plain,
+            ("segment", "bits_per_second"): segment,
+            ("segment", "units_per_second"): units,
+        }
+
+
+def _surprise(counts: np.ndarray) -> np.ndarray:
+    """Bits of each symbol, from its counts (S, G)."""
+    of_symbol = counts.sum(axis=1)
+    bits = np.zeros(len(counts))
+    used = of_symbol > 0
+    bits[used] = -np.log2(of_symbol[used] / of_symbol.sum())
+    return bits
+
+
+def measure(
+    utterances: Iterable[tuple[str, np.ndarray]], durations: Mapping[str, float], samples: Samples | None = None
+) -> Bitrate:
     """The bitrate of `utterances`: pairs of id and codes (T,) or vectors (T, C). Only counts are kept in memory.
 
-    `durations` (seconds) has every utterance of the corpus. Raises InputError for an utterance without rows, and for
+    `durations` (seconds) has every utterance of the corpus; `samples` gets their runs. Raises InputError for an utterance without rows, and for
     rows of an utterance that is not in it: a corpus that got smaller has another bitrate.
     """
     ids: set[str] = set()
@@ -67,6 +118,8 @@ def measure(utterances: Iterable[tuple[str, np.ndarray]], durations: Mapping[str
             raise InputError(f"bitrate: utterance {name} is listed twice among the units; every utterance counts once")
         ids.add(name)
         of_units = runs(symbols(rows, numbers))
+        if samples:
+            samples.add(name, of_units)
         pending.append(np.stack([of_units.code, of_units.length]))
         if len(pending) == _COUNTED_AT_ONCE:
             counts.update(_count(pending))
@@ -110,6 +163,7 @@ def _from_counts(counts: Counter[tuple[int, int]], duration: float) -> Bitrate:
         run_length=per_run * _entropy(times),
         factored=per_run * (of_units + of_lengths),
         segment=per_run * of_units,
+        units_per_second=per_run,
         rows=n_rows,
         runs=n_runs,
         symbols=len(rows),

@@ -19,6 +19,8 @@ level* repeats each with the codes of another utterance, half the split away.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,9 @@ from resdavenet_vq.encode.origin import check_same_encoding
 from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import units
-from resdavenet_vq.evaluation.word_counts import SILENCE, Counts, blocks, f1, ordered
+from resdavenet_vq.evaluation.bootstrap import PERCENTILES, REPLICATES, Replicates, Resamples
+from resdavenet_vq.evaluation.word_counts import SILENCE, Block, Counts, Vocabulary, blocks, f1, ordered, shifted_blocks
+from resdavenet_vq.evaluation.word_samples import DetectorCounts
 from resdavenet_vq.files import atomic_write, together, write_json
 
 STOP_WORDS = frozenset("A AN THE AND OF <SPOKEN_NOISE> TO ON IN AT ARE IS IT HE SHE YOU THERE THIS".split())  # noqa: SIM905
@@ -160,13 +164,49 @@ def headline(scores: pd.Series, settings: config.Words) -> dict[str, float]:
     return {"words": len(scores), "words_above_f1": above, "mean_f1": float(mean) if len(scores) else 0.0}
 
 
+@dataclass(frozen=True, eq=False)
+class _Replicated:
+    """Replicates of a protocol's headline, and the bounds of the words' F1."""
+
+    above: np.ndarray
+    """(REPLICATES,) words that reach the threshold."""
+    mean: np.ndarray
+    """(REPLICATES,) the mean F1 of the words that are the best on all utterances."""
+    low: np.ndarray
+    high: np.ndarray
+
+    def add_to(self, replicates: Replicates, head: dict[str, Any], split: str, condition: str) -> None:
+        """Adds the scores to a file's replicates, and the expected number of words to its `head`."""
+        head["expected_words_above_f1"] = float(self.above.mean())
+        for name, values, centred in (
+            ("words_above_f1", self.above, True),
+            ("expected_words_above_f1", self.above, False),
+            ("mean_f1", self.mean, False),
+        ):
+            replicates.add(("words", split, condition, name), head[name], values, centred=centred)
+
+
+def _replicated(sums: DetectorCounts, detectors: pd.Series, scores: pd.Series, settings: config.Words) -> _Replicated:
+    """The replicates of `headline`; `scores` has the F1 of words among the `detectors`, best first."""
+    here, known = detectors.index.get_indexer(scores.index), scores.to_numpy(np.float64)
+    above, mean = np.zeros(REPLICATES), np.zeros(REPLICATES)
+    bounds, best = [np.zeros((2, 0))], min(settings.best, len(scores))
+    for f1_of_some in sums.f1(here, known, has_precision=~scores.index.isin(STOP_WORDS)):
+        n = sum(part.shape[1] for part in bounds)
+        above += (f1_of_some >= settings.f1_threshold).sum(axis=1)
+        mean += f1_of_some[:, : max(best - n, 0)].sum(axis=1) / max(best, 1)
+        bounds.append(np.percentile(f1_of_some, PERCENTILES, axis=0))
+    return _Replicated(above, mean, *np.concatenate(bounds, axis=1))
+
+
 def score(
     codes: Path, held_out: Path, layer: str, settings: config.Words, out: Path, *, frame_time: FrameTime, lineage: str
 ) -> dict[str, Any]:
-    """Scores a layer of two codes files, writes words.csv, codes.csv and summary.json into `out`; returns the summary.
+    """Scores a layer of two codes files; returns the summary.
 
-    Utterances without alignment are left out and counted. Raises InputError naming the file that is missing, broken,
-    without the layer, of another model, or without a single aligned utterance.
+    Writes words.csv, codes.csv, summary.json and the replicates of its scores (bootstrap.csv) into `out`. Utterances
+    without alignment are left out and counted. Raises InputError naming the file that is missing, broken, without the
+    layer, of another model, or without a single aligned utterance.
     """
     with CodesFile(codes, layer) as file, CodesFile(held_out, layer) as other:
         file.origin.check(codes, lineage=lineage, split=settings.split)
@@ -174,29 +214,61 @@ def score(
         check_same_encoding(codes, file.origin, held_out, other.origin)
         if (file.codebook_size, file.frame_period) != (other.codebook_size, other.frame_period):
             raise InputError(f"{held_out}: its {layer} is not that of {codes}: encode both splits with the same model")
-        described = units.Description(file.codebook_size, file.frame_period, frame_time)
-        counts = _count(file, settings, frame_time, described)
+        resamples, held_resamples = Resamples.of(file.ids), Resamples.of(other.ids)
+        described = units.Description(file.codebook_size, file.frame_period, frame_time, resamples)
+        counts = _counts(file, settings, frame_time)
+        for block in blocks(file, counts.vocabulary):
+            counts.add(block)
+            described.add(block)
+        _check_words(file, counts)
         detected = detections(counts)
         words = words_table(counts, detected, precisions(counts), settings.min_occurrences)
         by_code = codes_table(counts, detected, words)
-        spoken = words[~words["is_silence"]]
-        detectors = spoken.set_index("word")["code"]
+        spoken = words[~words["is_silence"]].set_index("word")
+        detectors = spoken["code"].astype(np.int64)
 
         del detected  # the largest table
 
-        held_counts = _count(other, settings, frame_time)
+        rotated, sums = _counts(file, settings, frame_time), _sums(detectors, counts, resamples)
+        for own, rotated_block in _with_rotated(file, rotated.vocabulary):
+            sums.add(own, counts.spans(own))
+            described.add_sample(own)
+            rotated.add(rotated_block)
+        held_counts = _counts(other, settings, frame_time)
+        held_rotated = _counts(other, settings, frame_time, held_counts.vocabulary)
+        held_sums = _sums(detectors, held_counts, held_resamples)
+        for own, rotated_block in _with_rotated(other, held_counts.vocabulary):
+            held_sums.add(own, held_counts.add(own))
+            held_rotated.add(rotated_block)
+        _check_words(other, held_counts)
+
         held = transfer(detectors, held_counts)
         chance_head = held_chance_head = None
         if len(file) > 1:
-            rotated = _count(file, settings, frame_time, shift=len(file) // 2)
             chance = best(detections(rotated)).reindex(detectors.index)["f1"].fillna(0.0)
             words["chance_f1"] = words["word"].map(chance)
             chance_head = headline(chance.sort_values(ascending=False), settings)
         if len(other) > 1:
-            rotated = _count(other, settings, frame_time, shift=len(other) // 2)
-            held_chance_head = headline(transfer(detectors, rotated)["f1"], settings)
-        words = words.join(held.add_prefix("held_out_").astype({"held_out_occurrences": "Int64"}), on="word")
+            held_chance_head = headline(transfer(detectors, held_rotated)["f1"], settings)
         held_head, published = headline(held["f1"], settings), headline(spoken["f1"], settings)
+        replicates, of_units = Replicates(), described.to_dict()
+        for head, table, of_groups, split, condition in (
+            (published, spoken, sums, settings.split, "published"),
+            (held_head, held, held_sums, settings.held_out_split, "held_out"),
+        ):
+            replicated = _replicated(of_groups, detectors, table["f1"], settings)
+            replicated.add_to(replicates, head, split, condition)
+            table["f1_low"], table["f1_high"] = replicated.low, replicated.high
+        for (tier, name), values in described.replicates().items():
+            scores = of_units[tier] if tier else of_units
+            known = (
+                scores["boundaries"][name.removeprefix("boundaries_")]
+                if "_" in name and name not in scores
+                else scores[name]
+            )
+            replicates.add(("units", settings.split, tier, name), known, values)
+        words = words.join(spoken[["f1_low", "f1_high"]], on="word")
+        words = words.join(held.add_prefix("held_out_").astype({"held_out_occurrences": "Int64"}), on="word")
         precise = int((words["highest_precision"] >= settings.precision_threshold).sum())
         summary = {
             "lineage": lineage,
@@ -216,26 +288,39 @@ def score(
             "word_types": len(counts.vocabulary),
             "published": published | {"words_above_precision": precise, "chance": chance_head},
             "held_out": held_head | {"chance": held_chance_head},
-            "units": described.to_dict(),
+            "units": of_units,
+            "intervals": replicates.intervals,
         }
     with together():
         for name, table in (("words.csv", words), ("codes.csv", by_code)):
             with atomic_write(out / name) as tmp:
                 table.to_csv(tmp, index=False, lineterminator="\n")
+        replicates.write(out / "summary.json")
         write_json(out / "summary.json", summary)
     return summary
 
 
-def _count(
-    file: CodesFile, settings: config.Words, frame_time: FrameTime, *descriptions: units.Description, shift: int = 0
+def _counts(
+    file: CodesFile, settings: config.Words, frame_time: FrameTime, vocabulary: Vocabulary | None = None
 ) -> Counts:
-    """Counts of all utterances, with the codes of the ones `shift` further on; `descriptions` get them too."""
+    """Counts of a file, without any yet."""
     period, window = file.frame_period, settings.half_window
-    counts = Counts(file.codebook_size, frame_period=period, half_window=window, frame_time=frame_time)
-    for block in blocks(file, counts.vocabulary, shift=shift):
-        counts.add(block)
-        for description in descriptions:
-            description.add(block)
+    return Counts(
+        file.codebook_size, frame_period=period, half_window=window, frame_time=frame_time, vocabulary=vocabulary
+    )
+
+
+def _sums(detectors: pd.Series, counts: Counts, resamples: Resamples) -> DetectorCounts:
+    """Sums of words' detectors, without any yet."""
+    return DetectorCounts(detectors.to_dict(), counts.vocabulary, len(counts.frames), resamples)
+
+
+def _with_rotated(file: CodesFile, vocabulary: Vocabulary) -> Iterator[tuple[Block, Block]]:
+    """The blocks of a file, and those with the codes of the utterances half the split away."""
+    for own, rotated in shifted_blocks(file, vocabulary, shifts=(0, len(file) // 2)):
+        yield own, rotated
+
+
+def _check_words(file: CodesFile, counts: Counts) -> None:
     if not counts.vocabulary:
         raise InputError(f"{file.path}: none of {len(file)} utterances has aligned words, which word detection needs")
-    return counts
