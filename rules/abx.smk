@@ -30,7 +30,9 @@ rule score_abx:
         item_digest=lambda wildcards: plan.splits.item_digests(wildcards.split),
     output:
         score=plan.root / "{folder}/abx/{split}/{layer}.json",
-        tables=multiext(str(plan.root / "{folder}/abx/{split}/{layer}"), ".phones.csv", ".speakers.csv"),
+        tables=multiext(
+            str(plan.root / "{folder}/abx/{split}/{layer}"), ".phones.csv", ".speakers.csv", ".bootstrap.csv"
+        ),
     log:
         plan.root / "logs/score_abx/{folder}/{split}/{layer}.log",
     benchmark:

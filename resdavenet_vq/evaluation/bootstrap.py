@@ -61,7 +61,7 @@ class Resamples:
     @property
     def n_groups(self) -> int:
         """G."""
-        return self.weights.shape[1]
+        return int(self.weights.shape[1])
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """The sums (G,) over groups of a value (N,) of each thing."""

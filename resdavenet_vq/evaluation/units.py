@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from resdavenet_vq.encode.units import FrameTime, frame_centers, frame_edges, runs
-from resdavenet_vq.evaluation.bootstrap import Resamples, ratio
+from resdavenet_vq.evaluation.bootstrap import Replicates, Resamples, ratio
 from resdavenet_vq.evaluation.word_counts import Block, Tokens, grown, ranges
 
 TOLERANCE = 0.02
@@ -217,8 +217,8 @@ class Description:
             label, aligned = self._labels(block, spoken)
             group = np.repeat(self._resamples.group[block.numbers], np.diff(block.offsets))[aligned]
             at = label[aligned], block.codes[aligned]
-            for sums, surprise in zip(self._sums[tier], self._surprises[tier], strict=True):
-                sums += np.bincount(group, surprise[at], minlength=len(sums))
+            sums = [np.bincount(group, x[at], minlength=self._resamples.n_groups) for x in self._surprises[tier]]
+            self._sums[tier] += sums
 
     @staticmethod
     def _tiers(block: Block) -> Iterator[tuple[str, Tokens]]:
@@ -248,21 +248,23 @@ class Description:
                 result[tier] = agreement(table.T) | {"boundaries": counts | scores}
         return result
 
-    def replicates(self) -> dict[tuple[str, str], np.ndarray]:
-        """Replicates of the scores, by tier ("" of perplexity) and name."""
+    def replicate(self, into: Replicates, split: str) -> None:
+        """Adds the scores of `to_dict` to a file's replicates."""
         assert self._resamples
-        result = {}
+        described = self.to_dict()
         for tier, sums in self._sums.items():
             if not sums.any():
                 continue
             frames, *totals = self._resamples.total(sums.T).T
             hits, code, label, joint = (ratio(total, frames) for total in totals)
             if tier == "words":
-                result["", "perplexity"] = np.exp(code)
-            result |= {(tier, name): scores for name, scores in _agreement(hits, code, label, joint).items()}
+                into.add(("units", split, "", "perplexity"), described["perplexity"], np.exp(code))
+            for name, scores in _agreement(hits, code, label, joint).items():
+                into.add(("units", split, tier, name), described[tier][name], scores)
             edges = Boundaries(*self._resamples.total(self._boundaries_of_groups[tier].T).T)
-            result |= {(tier, f"boundaries_{name}"): getattr(edges, name) for name in _BOUNDARY_SCORES}
-        return result
+            for name in _BOUNDARY_SCORES:
+                known = described[tier]["boundaries"][name]
+                into.add(("units", split, tier, f"boundaries_{name}"), known, getattr(edges, name))
 
 
 _BOUNDARY_SCORES = ("precision", "recall", "f1", "over_segmentation", "r_value")

@@ -162,15 +162,9 @@ class Counts:
     """
 
     def __init__(
-        self,
-        codebook_size: int,
-        *,
-        frame_period: float,
-        half_window: float,
-        frame_time: FrameTime = "published",
-        vocabulary: Vocabulary | None = None,
+        self, codebook_size: int, *, frame_period: float, half_window: float, frame_time: FrameTime = "published"
     ) -> None:
-        self.vocabulary = Vocabulary() if vocabulary is None else vocabulary
+        self.vocabulary = Vocabulary()
         self.utterances = 0
         self.frames = np.zeros(codebook_size, np.int64)
         self.silent = np.zeros(codebook_size, np.int64)

@@ -8,11 +8,14 @@ A replicate without any token of a word has no F1 of it: the word keeps the one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
-from resdavenet_vq.evaluation.bootstrap import Resamples, ratio
+from resdavenet_vq import config
+from resdavenet_vq.evaluation.bootstrap import PERCENTILES, REPLICATES, Replicates, Resamples, ratio
 from resdavenet_vq.evaluation.word_counts import Block, Spans, Vocabulary, f1
 
 WORDS_AT_ONCE = 1024
@@ -51,19 +54,50 @@ class DetectorCounts:
             right = (place >= 0) & (block.codes[at] == self._codes[place])
             np.add.at(sums, (group[at[right]], place[right]), 1)
 
-    def f1(self, here: np.ndarray, scores: np.ndarray, *, has_precision: np.ndarray) -> Iterator[np.ndarray]:
-        """Replicates (REPLICATES, n) of the F1 of some words, a few at a time.
+    def sample(self, scores: pd.Series, settings: config.Words, *, without_precision: Collection[str]) -> Sample:
+        """Replicates of words' F1: of those in `scores`, which has the F1 on all utterances, the best word first.
 
-        `here` (W,) are the places of the words among the detectors, `scores` their F1 on all utterances; words without
-        `has_precision` have no F1 but 0.
+        Words `without_precision` have no F1 but 0.
         """
-        for i in range(0, len(here), WORDS_AT_ONCE):
-            some, known = here[i : i + WORDS_AT_ONCE], scores[i : i + WORDS_AT_ONCE]
-            codes, code_of = np.unique(self._codes[some], return_inverse=True)
-            frames = self._resamples.total(self._frames[:, codes])[:, code_of]
-            tokens, hits, touched = (
-                self._resamples.total(sums[:, some]) for sums in (self._tokens, self._hits, self._touched)
-            )
-            precision = ratio(touched, frames) * has_precision[i : i + WORDS_AT_ONCE]
-            replicates = f1(precision, ratio(hits, tokens))
-            yield np.where(tokens > 0, replicates, known)
+        above, mean, bounds = np.zeros(REPLICATES), np.zeros(REPLICATES), [np.zeros((2, 0))]
+        best = min(settings.best, len(scores))
+        for i in range(0, len(scores), WORDS_AT_ONCE):
+            some = scores.iloc[i : i + WORDS_AT_ONCE]
+            replicates = self._f1([str(word) for word in some.index], some.to_numpy(), without_precision)
+            above += (replicates >= settings.f1_threshold).sum(axis=1)
+            mean += replicates[:, : max(best - i, 0)].sum(axis=1) / max(best, 1)
+            bounds.append(np.percentile(replicates, PERCENTILES, axis=0))
+        return Sample(above, mean, np.concatenate(bounds, axis=1))
+
+    def _f1(self, words: Sequence[str], scores: np.ndarray, without_precision: Collection[str]) -> np.ndarray:
+        """Replicates (REPLICATES, n) of the F1 of some words."""
+        places = np.array([self._place[word] for word in words], np.int64)
+        has_precision = np.array([word not in without_precision for word in words])
+        codes, code_of = np.unique(self._codes[places], return_inverse=True)
+        frames = self._resamples.total(self._frames[:, codes])[:, code_of]
+        tokens, hits, touched = (
+            self._resamples.total(sums[:, places]) for sums in (self._tokens, self._hits, self._touched)
+        )
+        replicates = f1(ratio(touched, frames) * has_precision, ratio(hits, tokens))
+        return np.where(tokens > 0, replicates, scores)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Replicates of the headline of one protocol."""
+
+    above: np.ndarray
+    """(REPLICATES,) the number of words that reach the threshold."""
+    mean: np.ndarray
+    """(REPLICATES,) the mean F1 of the words that are the best on all utterances."""
+    bounds: np.ndarray
+    """(2, W) of the 95 % interval of each word's F1."""
+
+    def replicate(self, into: Replicates, head: Mapping[str, float], split: str, condition: str) -> None:
+        """Adds the scores in `head` to a file's replicates."""
+        for name, values, centred in (
+            ("words_above_f1", self.above, True),
+            ("expected_words_above_f1", self.above, False),
+            ("mean_f1", self.mean, False),
+        ):
+            into.add(("words", split, condition, name), head[name], values, centred=centred)

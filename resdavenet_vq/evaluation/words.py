@@ -19,8 +19,6 @@ level* repeats each with the codes of another utterance, half the split away.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +31,8 @@ from resdavenet_vq.encode.origin import check_same_encoding
 from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import units
-from resdavenet_vq.evaluation.bootstrap import PERCENTILES, REPLICATES, Replicates, Resamples
-from resdavenet_vq.evaluation.word_counts import SILENCE, Block, Counts, Vocabulary, blocks, f1, ordered, shifted_blocks
+from resdavenet_vq.evaluation.bootstrap import Replicates, Resamples
+from resdavenet_vq.evaluation.word_counts import SILENCE, Counts, blocks, f1, ordered, shifted_blocks
 from resdavenet_vq.evaluation.word_samples import DetectorCounts
 from resdavenet_vq.files import atomic_write, together, write_json
 
@@ -164,41 +162,6 @@ def headline(scores: pd.Series, settings: config.Words) -> dict[str, float]:
     return {"words": len(scores), "words_above_f1": above, "mean_f1": float(mean) if len(scores) else 0.0}
 
 
-@dataclass(frozen=True, eq=False)
-class _Replicated:
-    """Replicates of a protocol's headline, and the bounds of the words' F1."""
-
-    above: np.ndarray
-    """(REPLICATES,) words that reach the threshold."""
-    mean: np.ndarray
-    """(REPLICATES,) the mean F1 of the words that are the best on all utterances."""
-    low: np.ndarray
-    high: np.ndarray
-
-    def add_to(self, replicates: Replicates, head: dict[str, Any], split: str, condition: str) -> None:
-        """Adds the scores to a file's replicates, and the expected number of words to its `head`."""
-        head["expected_words_above_f1"] = float(self.above.mean())
-        for name, values, centred in (
-            ("words_above_f1", self.above, True),
-            ("expected_words_above_f1", self.above, False),
-            ("mean_f1", self.mean, False),
-        ):
-            replicates.add(("words", split, condition, name), head[name], values, centred=centred)
-
-
-def _replicated(sums: DetectorCounts, detectors: pd.Series, scores: pd.Series, settings: config.Words) -> _Replicated:
-    """The replicates of `headline`; `scores` has the F1 of words among the `detectors`, best first."""
-    here, known = detectors.index.get_indexer(scores.index), scores.to_numpy(np.float64)
-    above, mean = np.zeros(REPLICATES), np.zeros(REPLICATES)
-    bounds, best = [np.zeros((2, 0))], min(settings.best, len(scores))
-    for f1_of_some in sums.f1(here, known, has_precision=~scores.index.isin(STOP_WORDS)):
-        n = sum(part.shape[1] for part in bounds)
-        above += (f1_of_some >= settings.f1_threshold).sum(axis=1)
-        mean += f1_of_some[:, : max(best - n, 0)].sum(axis=1) / max(best, 1)
-        bounds.append(np.percentile(f1_of_some, PERCENTILES, axis=0))
-    return _Replicated(above, mean, *np.concatenate(bounds, axis=1))
-
-
 def score(
     codes: Path, held_out: Path, layer: str, settings: config.Words, out: Path, *, frame_time: FrameTime, lineage: str
 ) -> dict[str, Any]:
@@ -214,8 +177,7 @@ def score(
         check_same_encoding(codes, file.origin, held_out, other.origin)
         if (file.codebook_size, file.frame_period) != (other.codebook_size, other.frame_period):
             raise InputError(f"{held_out}: its {layer} is not that of {codes}: encode both splits with the same model")
-        resamples, held_resamples = Resamples.of(file.ids), Resamples.of(other.ids)
-        described = units.Description(file.codebook_size, file.frame_period, frame_time, resamples)
+        described = units.Description(file.codebook_size, file.frame_period, frame_time, Resamples.of(file.ids))
         counts = _counts(file, settings, frame_time)
         for block in blocks(file, counts.vocabulary):
             counts.add(block)
@@ -229,17 +191,11 @@ def score(
 
         del detected  # the largest table
 
-        rotated, sums = _counts(file, settings, frame_time), _sums(detectors, counts, resamples)
-        for own, rotated_block in _with_rotated(file, rotated.vocabulary):
-            sums.add(own, counts.spans(own))
-            described.add_sample(own)
-            rotated.add(rotated_block)
+        sums = _sums(detectors, file, counts)
+        rotated = _rotated(file, _counts(file, settings, frame_time), counts, sums, described)
         held_counts = _counts(other, settings, frame_time)
-        held_rotated = _counts(other, settings, frame_time, held_counts.vocabulary)
-        held_sums = _sums(detectors, held_counts, held_resamples)
-        for own, rotated_block in _with_rotated(other, held_counts.vocabulary):
-            held_sums.add(own, held_counts.add(own))
-            held_rotated.add(rotated_block)
+        held_sums = _sums(detectors, other, held_counts)
+        held_rotated = _rotated(other, _counts(other, settings, frame_time), held_counts, held_sums)
         _check_words(other, held_counts)
 
         held = transfer(detectors, held_counts)
@@ -251,22 +207,16 @@ def score(
         if len(other) > 1:
             held_chance_head = headline(transfer(detectors, held_rotated)["f1"], settings)
         held_head, published = headline(held["f1"], settings), headline(spoken["f1"], settings)
-        replicates, of_units = Replicates(), described.to_dict()
-        for head, table, of_groups, split, condition in (
-            (published, spoken, sums, settings.split, "published"),
-            (held_head, held, held_sums, settings.held_out_split, "held_out"),
+        replicates = Replicates()
+        described.replicate(replicates, settings.split)
+        for head, table, of_groups, name in (
+            (published, spoken, sums, "published"),
+            (held_head, held, held_sums, "held_out"),
         ):
-            replicated = _replicated(of_groups, detectors, table["f1"], settings)
-            replicated.add_to(replicates, head, split, condition)
-            table["f1_low"], table["f1_high"] = replicated.low, replicated.high
-        for (tier, name), values in described.replicates().items():
-            scores = of_units[tier] if tier else of_units
-            known = (
-                scores["boundaries"][name.removeprefix("boundaries_")]
-                if "_" in name and name not in scores
-                else scores[name]
-            )
-            replicates.add(("units", settings.split, tier, name), known, values)
+            sample = of_groups.sample(table["f1"], settings, without_precision=STOP_WORDS)
+            head["expected_words_above_f1"] = float(sample.above.mean())
+            sample.replicate(replicates, head, settings.split if head is published else settings.held_out_split, name)
+            table["f1_low"], table["f1_high"] = sample.bounds
         words = words.join(spoken[["f1_low", "f1_high"]], on="word")
         words = words.join(held.add_prefix("held_out_").astype({"held_out_occurrences": "Int64"}), on="word")
         precise = int((words["highest_precision"] >= settings.precision_threshold).sum())
@@ -288,7 +238,7 @@ def score(
             "word_types": len(counts.vocabulary),
             "published": published | {"words_above_precision": precise, "chance": chance_head},
             "held_out": held_head | {"chance": held_chance_head},
-            "units": of_units,
+            "units": described.to_dict(),
             "intervals": replicates.intervals,
         }
     with together():
@@ -300,25 +250,33 @@ def score(
     return summary
 
 
-def _counts(
-    file: CodesFile, settings: config.Words, frame_time: FrameTime, vocabulary: Vocabulary | None = None
-) -> Counts:
+def _counts(file: CodesFile, settings: config.Words, frame_time: FrameTime) -> Counts:
     """Counts of a file, without any yet."""
     period, window = file.frame_period, settings.half_window
-    return Counts(
-        file.codebook_size, frame_period=period, half_window=window, frame_time=frame_time, vocabulary=vocabulary
-    )
+    return Counts(file.codebook_size, frame_period=period, half_window=window, frame_time=frame_time)
 
 
-def _sums(detectors: pd.Series, counts: Counts, resamples: Resamples) -> DetectorCounts:
-    """Sums of words' detectors, without any yet."""
-    return DetectorCounts(detectors.to_dict(), counts.vocabulary, len(counts.frames), resamples)
+def _sums(detectors: pd.Series, file: CodesFile, counts: Counts) -> DetectorCounts:
+    """Sums of words' detectors in a file, without any yet."""
+    codes = dict(zip(map(str, detectors.index), detectors.tolist(), strict=True))
+    return DetectorCounts(codes, counts.vocabulary, file.codebook_size, Resamples.of(file.ids))
 
 
-def _with_rotated(file: CodesFile, vocabulary: Vocabulary) -> Iterator[tuple[Block, Block]]:
-    """The blocks of a file, and those with the codes of the utterances half the split away."""
-    for own, rotated in shifted_blocks(file, vocabulary, shifts=(0, len(file) // 2)):
-        yield own, rotated
+def _rotated(
+    file: CodesFile, rotated: Counts, counts: Counts, sums: DetectorCounts, described: units.Description | None = None
+) -> Counts:
+    """Counts with the codes of the utterances half the split away; one reading of the file also fills the others.
+
+    `counts` and `sums` are of the utterances' own codes. A file that is `described` is counted already, and its sample
+    is added to the description.
+    """
+    for own, shifted in shifted_blocks(file, counts.vocabulary, shifts=(0, len(file) // 2)):
+        rotated.vocabulary.update(counts.vocabulary)
+        rotated.add(shifted)
+        sums.add(own, counts.spans(own) if described else counts.add(own))
+        if described:
+            described.add_sample(own)
+    return rotated
 
 
 def _check_words(file: CodesFile, counts: Counts) -> None:

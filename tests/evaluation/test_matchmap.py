@@ -65,7 +65,7 @@ def test_the_oracle_agrees_with_ties_several_captions_and_in_any_blocks(tmp_path
     path = maps_file(tmp_path_factory.mktemp("maps") / "a.h5", cells, frames, index)
     S = slow(cells, frames, kind)[:, index >= 0].astype(np.float32)
     with MapsFile(path) as maps:
-        scores, pairs = matchmap.evaluate(maps, kind, (k,), at_once)
+        scores, pairs, _ = matchmap.evaluate(maps, kind, (k,), at_once)
     assert pairs.left_out == {"captions_without_image": (index < 0).sum(), "images_without_caption": 0}
     directions, index = (scores.image_to_speech, scores.speech_to_image), index[index >= 0]
     assert [d.recall[k] for d in directions] == pytest.approx(oracle_evaluation.recalls(S, index, k))
@@ -84,7 +84,7 @@ def real(n_images=30, n_captions=45, dim=16, seed=0):
 @pytest.mark.parametrize("kind", KINDS)
 def test_blocks_change_nothing_on_real_numbers(tmp_path, kind):
     with MapsFile(maps_file(tmp_path / "a.h5", *real())) as maps:
-        whole, _ = matchmap.evaluate(maps, kind)
+        whole, *_ = matchmap.evaluate(maps, kind)
         assert whole.image_to_speech.ties + whole.speech_to_image.ties
         for at_once in ((1, 1), (30, 25), (100, 400)):
             assert matchmap.evaluate(maps, kind, at_once=at_once)[0] == whole
@@ -95,9 +95,9 @@ def test_sisa_is_the_dot_product_of_the_pooled_vectors(tmp_path):
     image, speech = cells.mean(axis=(1, 2), dtype=float), np.stack([rows.mean(axis=0, dtype=float) for rows in frames])
     path = maps_file(tmp_path / "a.h5", cells, frames, index)
     with MapsFile(path) as maps:
-        found, _ = matchmap.evaluate(maps, "sisa")
+        found, *_ = matchmap.evaluate(maps, "sisa")
         assert found == retrieval.evaluate(image, speech, index)
-        other, _ = matchmap.evaluate(maps, "misa")
+        other, *_ = matchmap.evaluate(maps, "misa")
     assert other != found
 
 

@@ -11,7 +11,8 @@ from encoded import ORIGIN
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import score_files
-from resdavenet_vq.evaluation.summary import COLUMNS, KEYS, compare, read_noise, read_scores
+from resdavenet_vq.evaluation.comparison import compare
+from resdavenet_vq.evaluation.summary import COLUMNS, KEYS, read_noise, read_scores
 
 NOISE = {
     "test": {"of": "test", "kind": "clean", "snr_db": None},
@@ -40,15 +41,17 @@ def retrieval(lineage, forth=0.5, back=0.6, split="test", **more):
         | {"median_rank": 7.0, "mean_rank": 9.0, "queries": 200, "items": 200, "ties": 0}
         for name, recall in (("image_to_speech", forth), ("speech_to_image", back))
     }
-    conditions = {"conditions": {"split": split, "images": 200}, "examples": EXAMPLES}
+    task = f"retrieval_{more['matchmap']}" if "matchmap" in more else "retrieval"
+    intervals = {"intervals": {f"{task}|{split}|mean|recall_at_10": [0.45, 0.65]}}
+    conditions = intervals | {"conditions": {"split": split, "images": 200}, "examples": EXAMPLES}
     return origin(lineage, split) | directions | conditions | more
 
 
 def abx(lineage, layer, split="test", within=1.5, **more):
-    bits = {"plain": 100.0, "run_length": 90.0, "factored": 95.0, "segment": 60.0, "rows": 1}
+    bits = {"plain": 100.0, "run_length": 90.0, "factored": 95.0, "segment": 60.0, "units_per_second": 12.0, "rows": 1}
     keys = origin(lineage, split) | {"layer": layer, "split": split, "distance": "angular, DTW", "frame_period": 0.02}
     scores = {"within_error": within, "across_error": None, "items": 6001, "items_used": 6000}
-    scores |= {"representation": "made up", "items_dropped": {"short": 1}}
+    scores |= {"representation": "made up", "items_dropped": {"short": 1}, "intervals": {}}
     return keys | scores | {"bitrate": bits if layer.startswith("quant") else None} | more
 
 
@@ -60,6 +63,7 @@ def words(lineage, layer, held_out_split="test", above=20, **more):
         "published": published | {"chance": {"words": 80, "words_above_f1": 1, "mean_f1": 0.5}},
         "held_out": {"words": 40, "words_above_f1": above, "mean_f1": above / 40, "chance": None},
         "units": {"perplexity": 30.5, "words": {"purity": 0.25, "boundaries": {"found": 7}}},
+        "intervals": {f"words|{held_out_split}|held_out|words_above_f1": [15.5, 24.5]},
     }
     return keys | counts | scores | more
 
@@ -157,7 +161,7 @@ def test_models_that_differ_in_their_seed_have_their_own_rows(tables):
 
 def test_no_scores_no_rows(tables):
     scores, wide = tables([origin("{}") | {"not_available": "no images", "conditions": {"split": "test"}}])
-    assert (len(scores), len(wide), len(compare(scores))) == (0, 0, 0)
+    assert (len(scores), len(wide), len(compare(scores, {}))) == (0, 0, 0)
 
 
 def test_one_number_may_be_in_two_files(tables):

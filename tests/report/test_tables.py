@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.summary import compare, read_scores
+from resdavenet_vq.evaluation.comparison import compare
+from resdavenet_vq.evaluation.summary import read_scores
 from resdavenet_vq.files import read_json
 from resdavenet_vq.report import tables
 
@@ -18,7 +19,7 @@ FORMATS = {"latex": "tex", "markdown": "md", "csv": "csv"}
 
 
 def golden_table(kind, form):
-    comparison = compare(read_scores(GOLDEN / "scores.csv"))
+    comparison = compare(read_scores(GOLDEN / "scores.csv"), {})
     return tables.text(comparison, read_json(GOLDEN / "conditions.json")[kind], kind, form)
 
 
@@ -58,7 +59,7 @@ def test_latex_of_any_text_has_no_bare_special_character(text):
 
 def test_a_table_without_scores_is_refused():
     scores = read_scores(GOLDEN / "scores.csv")
-    abx = compare(scores[scores["task"] == "abx"])
+    abx = compare(scores[scores["task"] == "abx"], {})
     assert "| {} | conv2 |  | 8.00 |" in tables.text(abx, [], "abx", "markdown")
     with pytest.raises(InputError, match="no scores of words; run the target `words`"):
         tables.text(abx, [], "words", "latex")
