@@ -25,6 +25,7 @@ from resdavenet_vq.encode.maps import MapsFile
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import retrieval
 from resdavenet_vq.evaluation.bootstrap import Replicates
+from resdavenet_vq.evaluation.retrieval_samples import replicate
 from resdavenet_vq.files import together, write_json
 
 type Similarity = Literal["sisa", "misa", "sima"]
@@ -125,7 +126,7 @@ def score(
             "rank": retrieval.RANK,
         }
     task = f"retrieval_{similarity}"
-    replicates = retrieval.replicate(ranks, scores, pairs.image_of, image_ids, task=task, split=settings.split)
+    replicates = replicate(ranks, scores, pairs.image_of, image_ids, task=task, split=settings.split)
     with together():
         replicates.write(out)
         write_json(out, value | scores.to_dict() | {"intervals": replicates.intervals, "conditions": conditions})

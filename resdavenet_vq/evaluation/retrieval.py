@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.bootstrap import Replicates, Resamples
 
 NO_IMAGE_BRANCH = "the model has no image branch"
 NO_PAIR = "there is no pair of image and caption to retrieve"
@@ -227,24 +226,3 @@ def evaluate(
     Raises InputError for vectors that are not finite, shapes that do not fit, and images without a caption.
     """
     return summarize(rank(image, speech, image_index), image_index, recall_at)
-
-
-def replicate(
-    ranks: Ranks, scores: RetrievalScores, image_index: np.ndarray, image_ids: Sequence[str], *, task: str, split: str
-) -> Replicates:
-    """Replicates of every R@k. An image and all its captions are drawn together; what they are searched in stays."""
-    images, captions = Resamples.of(image_ids), np.bincount(image_index, minlength=len(image_ids))
-    n_images, n_captions = images.sums(np.ones(len(image_ids))), images.sums(captions)
-    result = Replicates()
-    for k, recall in scores.image_to_speech.recall.items():
-        found = np.bincount(image_index, ranks.speech_to_image < k, minlength=len(image_ids))
-        forth = images.share(images.sums(ranks.image_to_speech < k), n_images)
-        back = images.share(images.sums(found), n_captions)
-        other = scores.speech_to_image.recall[k]
-        for direction, score, replicates in (
-            ("image_to_speech", recall, forth),
-            ("speech_to_image", other, back),
-            ("mean", (recall + other) / 2, (forth + back) / 2),
-        ):
-            result.add((task, split, direction, f"recall_at_{k}"), score, replicates)
-    return result

@@ -17,6 +17,7 @@ from resdavenet_vq.encode.embeddings import EmbeddingsFile
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import retrieval
 from resdavenet_vq.evaluation.bootstrap import Replicates
+from resdavenet_vq.evaluation.retrieval_samples import replicate
 from resdavenet_vq.files import together, write_json
 
 EXAMPLES, ANSWERS = 8, 5
@@ -61,7 +62,7 @@ def score(embeddings: Path, settings: config.Retrieval, out: Path, *, lineage: s
         "image_to_speech": _examples(ranks.image_to_speech, images, captions, miss_from),
         "speech_to_image": _examples(ranks.speech_to_image, captions, images, miss_from),
     }
-    replicates = retrieval.replicate(ranks, scores, image_of, image_ids, task="retrieval", split=settings.split)
+    replicates = replicate(ranks, scores, image_of, image_ids, task="retrieval", split=settings.split)
     value = scores.to_dict() | {"intervals": replicates.intervals, "conditions": conditions, "examples": examples}
     with together():
         replicates.write(out)
