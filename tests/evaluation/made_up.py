@@ -8,10 +8,11 @@ from resdavenet_vq.encode.embeddings import Pairs
 from resdavenet_vq.encode.maps import create_maps
 
 
-def codes_file(path, rows, size=8, period=0.04, layer="quant3", origin=ORIGIN):
+def codes_file(path, rows, size=8, period=0.04, layer="quant3", origin=ORIGIN, ids=None):
     """A codes file of [(codes, words or None) or (codes, words, phones)]."""
+    ids = ids or [f"u{i}" for i in range(len(rows))]
     rows = [(*row, None)[:3] for row in rows]
-    manifest = [{"id": f"u{i}", "words": w, "phones": p} for i, (_, w, p) in enumerate(rows)]
+    manifest = [{"id": i, "words": w, "phones": p} for i, (_, w, p) in zip(ids, rows, strict=True)]
     with create_codes(path, [row["id"] for row in manifest], manifest, origin) as file:
         lengths = np.array([len(codes) for codes, *_ in rows])
         out = add_codes(file, layer, np.zeros((size, 2), np.float32), lengths, period)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from resdavenet_vq import config
 from resdavenet_vq.encode.maps import MapsFile
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation import matchmap, retrieval
+from resdavenet_vq.evaluation import bootstrap, matchmap, retrieval
 
 GOLDEN = Path(__file__).parents[1] / "golden/losses/expected.npz"
 KINDS = ("sisa", "misa", "sima")
@@ -160,6 +160,9 @@ def test_score_writes_scores_and_conditions(tmp_path):
     value = json.loads(out.read_text())
     assert (value["lineage"], value["matchmap"]) == ("{2}", "misa")
     assert value["image_to_speech"]["recall_at_7"] == scores.image_to_speech.recall[7]
+    low, high = value["intervals"]["retrieval_misa|test|mean|recall_at_7"]
+    assert low <= scores.mean_recall(7) <= high
+    assert list(bootstrap.read(out)) == list(value["intervals"])
     expected = {"split": "test", "images": 30, "captions": 44, "captions_without_image": 1, "cells": [3, 4]}
     assert value["conditions"] | expected | {"frame_period": 0.16} == value["conditions"]
 
@@ -168,6 +171,7 @@ def test_a_model_without_images_has_no_scores_and_says_why(tmp_path):
     path = maps_file(tmp_path / "a.h5", np.zeros((0, 0, 0, 2)), [np.ones((1, 2))], [-1], image_branch=False)
     assert matchmap.score(path, "sima", config.Retrieval(split="test"), tmp_path / "sima.json", lineage="{}") is None
     assert json.loads((tmp_path / "sima.json").read_text())["not_available"] == "the model has no image branch"
+    assert bootstrap.read(tmp_path / "sima.json") == {}
 
 
 @pytest.mark.parametrize(

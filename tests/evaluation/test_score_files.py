@@ -130,6 +130,27 @@ def test_every_score_has_its_row(tables):
     assert not (scores["condition"] == "across").any()  # not a number: no row
 
 
+def test_intervals_stand_beside_their_scores_and_are_required(tables, tmp_path):
+    scores, _ = tables([retrieval("{2}"), retrieval("{2}", matchmap="misa"), words("{2}", "quant2")])
+    known = scores.dropna(subset="low")[["task", "condition", "score", "low", "high"]]
+    assert known.to_numpy().tolist() == [
+        ["retrieval", "mean", "recall_at_10", 0.45, 0.65],
+        ["retrieval_misa", "mean", "recall_at_10", 0.45, 0.65],
+        ["words", "held_out", "words_above_f1", 15.5, 24.5],
+    ]
+    for name, value in (
+        ("retrieval", retrieval("{2}")),
+        ("abx", abx("{2}", "quant2")),
+        ("words", words("{2}", "quant2")),
+    ):
+        key = "a|b|c|d"
+        for broken in (None, {key: [1]}, {key: [2, 1]}, {key: [1, None]}):
+            other = {k: v for k, v in value.items() if k != "intervals"} | ({"intervals": broken} if broken else {})
+            (tmp_path / f"{name}.json").write_text(json.dumps(other))
+            with pytest.raises(InputError, match=rf"{name}\.json: is no score of this software .*intervals"):
+                score_files.read(tmp_path / f"{name}.json")
+
+
 def test_the_summary_has_a_row_a_layer_and_a_column_a_score(tables):
     _, wide = tables([retrieval("{2}"), words("{2}", "quant2"), abx("{2}", "conv2")])
     assert wide[["lineage", "layer"]].to_numpy().tolist() == [["{2}", ""], ["{2}", "conv2"], ["{2}", "quant2"]]
