@@ -34,7 +34,9 @@ rule score_abx:
         item_digest=lambda wildcards: plan.splits.item_digests(wildcards.split, plan.condition(wildcards.condition)),
     output:
         score=plan.root / "{folder}/abx/{split}/{condition}{layer}.json",
-        tables=multiext(str(plan.root / "{folder}/abx/{split}/{condition}{layer}"), ".phones.csv", ".speakers.csv"),
+        tables=multiext(
+            str(plan.root / "{folder}/abx/{split}/{condition}{layer}"), ".phones.csv", ".speakers.csv", ".bootstrap.csv"
+        ),
     log:
         plan.root / "logs/score_abx/{folder}/{split}/{condition}{layer}.log",
     benchmark:

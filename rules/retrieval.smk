@@ -6,7 +6,8 @@ rule score_retrieval:
         embeddings=ancient(plan.root / "{lineage}/embeddings/{split}.h5"),
         embeddings_digest=plan.root / "{lineage}/embeddings/{split}.h5.sha256",
     output:
-        plan.root / "{lineage}/retrieval/{split}.json",
+        score=plan.root / "{lineage}/retrieval/{split}.json",
+        replicates=plan.root / "{lineage}/retrieval/{split}.bootstrap.csv",
     log:
         plan.root / "logs/score_retrieval/{lineage}/{split}.log",
     conda:
@@ -16,7 +17,7 @@ rule score_retrieval:
         code=fingerprint("evaluation.retrieval_files"),
     shell:
         "python -m resdavenet_vq score-retrieval --embeddings {input.embeddings:q} --lineage {wildcards.lineage:q}"
-        " --settings {params.settings:q} --out {output:q} 2> {log:q}"
+        " --settings {params.settings:q} --out {output.score:q} 2> {log:q}"
 
 
 rule score_matchmap:
@@ -24,7 +25,8 @@ rule score_matchmap:
         maps=ancient(plan.root / "{lineage}/maps/{split}.h5"),
         maps_digest=plan.root / "{lineage}/maps/{split}.h5.sha256",
     output:
-        plan.root / "{lineage}/matchmap/{split}/{similarity}.json",
+        score=plan.root / "{lineage}/matchmap/{split}/{similarity}.json",
+        replicates=plan.root / "{lineage}/matchmap/{split}/{similarity}.bootstrap.csv",
     log:
         plan.root / "logs/score_matchmap/{lineage}/{split}/{similarity}.log",
     benchmark:
@@ -38,7 +40,7 @@ rule score_matchmap:
         code=fingerprint("evaluation.matchmap"),
     shell:
         "python -m resdavenet_vq score-matchmap --maps {input.maps:q} --similarity {wildcards.similarity:q}"
-        " --lineage {wildcards.lineage:q} --settings {params.settings:q} --out {output:q} 2> {log:q}"
+        " --lineage {wildcards.lineage:q} --settings {params.settings:q} --out {output.score:q} 2> {log:q}"
 
 
 rule retrieval:

@@ -35,19 +35,29 @@ rule summarize:
 
 rule compare:
     input:
-        rules.summarize.output.scores,
+        scores=rules.summarize.output.scores,
+        files=[*plan.retrieval, *plan.matchmaps, *plan.abx, *plan.words],
+        replicates=plan.replicates,
     output:
-        report(
+        comparison=report(
             plan.root / "comparison.csv",
             caption="captions/comparison.rst",
             category="Scores",
             labels={"table": "over seeds"},
+        ),
+        differences=report(
+            plan.root / "differences.csv",
+            caption="captions/differences.rst",
+            category="Scores",
+            labels={"table": "between models"},
         ),
     log:
         plan.root / "logs/compare.log",
     conda:
         "../envs/resdavenet-vq.yaml"
     params:
-        code=fingerprint("evaluation.summary"),
+        seeds=plan.seeds,
+        code=fingerprint("evaluation.comparison"),
     shell:
-        "python -m resdavenet_vq compare {input:q} --out {output:q} 2> {log:q}"
+        "python -m resdavenet_vq compare {input.scores:q} {input.files:q} --seeds {params.seeds:q}"
+        " --out {output.comparison:q} --differences {output.differences:q} 2> {log:q}"

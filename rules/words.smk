@@ -11,6 +11,7 @@ rule detect_words:
         summary=plan.root / "{lineage}/words/{layer}/{split}/summary.json",
         words=plan.root / "{lineage}/words/{layer}/{split}/words.csv",
         codes=plan.root / "{lineage}/words/{layer}/{split}/codes.csv",
+        replicates=plan.root / "{lineage}/words/{layer}/{split}/bootstrap.csv",
     log:
         plan.root / "logs/detect_words/{lineage}/{layer}/{split}.log",
     benchmark:

@@ -88,11 +88,11 @@ def commands(i, o):
         ),
         "score-retrieval": (
             options(embeddings=i / "e.h5", lineage="2", settings=section(SPLIT), out=o / "retrieval.json"),
-            ["retrieval.json"],
+            ["retrieval.json", "retrieval.bootstrap.csv"],
         ),
         "score-matchmap": (
             options(maps=i / "m.h5", similarity="misa", lineage="2", settings=section(SPLIT), out=o / "misa.json"),
-            ["misa.json"],
+            ["misa.json", "misa.bootstrap.csv"],
         ),
         "make-items": (
             options(data=store, settings=section(config.Items()), out=o / "train.item", report=o / "i.json"),
@@ -101,7 +101,7 @@ def commands(i, o):
         "score-abx": (
             options(features=i / "f.h5", items=i / "corpus/train.item", layer="quant2", lineage="2", split="train")
             + options(settings=abx, out=o / "abx.json"),
-            ["abx.json", "abx.phones.csv", "abx.speakers.csv"],
+            ["abx.json", "abx.phones.csv", "abx.speakers.csv", "abx.bootstrap.csv"],
         ),
         "pack-submission": (
             options(features=i / "f.h5", layer="quant2", lineage="2", out=o / "pack.zip"),
@@ -111,7 +111,7 @@ def commands(i, o):
         "detect-words": (
             options(codes=i / "c.h5", held_out=i / "c.h5", layer="quant2", lineage="2", settings=words, recipe="{}")
             + options(out=o / "words"),
-            ["words/words.csv", "words/codes.csv", "words/summary.json"],
+            ["words/words.csv", "words/codes.csv", "words/summary.json", "words/bootstrap.csv"],
         ),
         "summarize": (
             [*scores, *options(**OPEN, out=o / "scores.csv", summary=o / "summary.csv")],
@@ -121,7 +121,10 @@ def commands(i, o):
             [i / "retrieval.json", *options(**OPEN, conditions=CLEAN, out=o / "noise.csv")],
             ["noise.csv"],
         ),
-        "compare": ([i / "scores.csv", *options(out=o / "comparison.csv")], ["comparison.csv"]),
+        "compare": (
+            [i / "scores.csv", *options(out=o / "comparison.csv", differences=o / "differences.csv")],
+            ["comparison.csv", "differences.csv"],
+        ),
         "import-released": (
             [TESTS / "golden/reference_experiment", *options(lineage="23", out=o / "released"), "--allow-unknown"],
             ["released/history.csv", "released/model.safetensors", "released/model.json"],

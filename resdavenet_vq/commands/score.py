@@ -151,11 +151,19 @@ def summarize_noise(
 
 
 @app.command()
-def compare(scores: Annotated[Path, typer.Argument(help="A scores.csv.")], out: Out) -> None:
-    """Compute mean, standard deviation, least and greatest of every score over seeds."""
-    from resdavenet_vq.evaluation import summary
+def compare(
+    scores: Annotated[Path, typer.Argument(help="A scores.csv.")],
+    out: Out,
+    differences: Annotated[Path, typer.Option(help="Where the paired differences of systems go.")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="The score files that it is made of, for intervals over seeds.")
+    ] = None,
+    seeds: Seeds = "{}",
+) -> None:
+    """Compute mean, spread and 95 % interval of every score over seeds, and the differences of systems."""
+    from resdavenet_vq.evaluation import comparison
 
-    summary.write_comparison(scores, out)
+    comparison.write(scores, files or [], json.loads(seeds), out, differences)
 
 
 def _notation(folder: str) -> str:

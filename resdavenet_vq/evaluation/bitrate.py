@@ -20,8 +20,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resdavenet_vq.encode.units import runs
+from resdavenet_vq.encode.units import Runs, runs
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation.bootstrap import Resamples, ratio
+from resdavenet_vq.evaluation.word_counts import grown
 
 _COUNTED_AT_ONCE = 256  # utterances whose runs are kept before they are counted
 
@@ -57,10 +59,56 @@ type Utterance = tuple[str, np.ndarray] | tuple[str, np.ndarray, np.ndarray | No
 """Its id, its codes (T,) or vectors (T, C), and perhaps which of them (T,) begin a segment."""
 
 
-def measure(utterances: Iterable[Utterance], durations: Mapping[str, float]) -> Bitrate:
+class Samples:
+    """Counts by groups of utterances, and replicates of the bitrates in which units or rows are coded one by one.
+
+    A replicate is the mean surprise of its rows, or runs, by the distribution in all utterances: the score to first
+    order. Bitrates of runs with their lengths have no replicates: there are too many kinds of them to count by groups.
+    """
+
+    def __init__(self, durations: Mapping[str, float]) -> None:
+        """`durations` (seconds) has every utterance."""
+        self._resamples = Resamples.of(durations)
+        self._group = dict(zip(durations, self._resamples.group.tolist(), strict=True))
+        self._seconds = self._resamples.sums(np.fromiter(durations.values(), np.float64, len(durations)))
+        self._rows, self._runs = (np.zeros((0, self._resamples.n_groups), np.int64) for _ in range(2))  # by symbol
+
+    def add(self, name: str, of_units: Runs) -> None:
+        """Counts the runs of an utterance's symbols."""
+        if (group := self._group.get(name)) is None:
+            return
+        n = int(of_units.code.max(initial=-1)) + 1
+        self._rows, self._runs = grown(self._rows, n), grown(self._runs, n)
+        np.add.at(self._rows[:, group], of_units.code, of_units.length)
+        np.add.at(self._runs[:, group], of_units.code, 1)
+
+    def replicates(self) -> dict[tuple[str, str], np.ndarray]:
+        """Replicates by condition and score: bits per second of rows and of runs, and runs per second."""
+        seconds = self._resamples.total(self._seconds)
+        plain, segment = (
+            ratio(self._resamples.total(_surprise(counts) @ counts), seconds) for counts in (self._rows, self._runs)
+        )
+        units = ratio(self._resamples.total(self._runs.sum(axis=0)), seconds)
+        return {
+            ("plain", "bits_per_second"): plain,
+            ("segment", "bits_per_second"): segment,
+            ("segment", "units_per_second"): units,
+        }
+
+
+def _surprise(counts: np.ndarray) -> np.ndarray:
+    """Bits of each symbol, from its counts (S, G)."""
+    of_symbol = counts.sum(axis=1)
+    bits = np.zeros(len(counts))
+    used = of_symbol > 0
+    bits[used] = -np.log2(of_symbol[used] / of_symbol.sum())
+    return bits
+
+
+def measure(utterances: Iterable[Utterance], durations: Mapping[str, float], samples: Samples | None = None) -> Bitrate:
     """The bitrate of some utterances. Only counts are kept in memory.
 
-    `durations` (seconds) has every utterance of the corpus. Raises InputError for an utterance without rows, and for
+    `durations` (seconds) has every utterance of the corpus; `samples` gets their runs. Raises InputError for an utterance without rows, and for
     rows of an utterance that is not in it: a corpus that got smaller has another bitrate.
     """
     ids: set[str] = set()
@@ -72,6 +120,8 @@ def measure(utterances: Iterable[Utterance], durations: Mapping[str, float]) -> 
             raise InputError(f"bitrate: utterance {name} is listed twice among the units; every utterance counts once")
         ids.add(name)
         of_units = runs(symbols(rows, numbers), marked=begins[0] if begins else None)
+        if samples:
+            samples.add(name, of_units)
         pending.append(np.stack([of_units.code, of_units.length]))
         if len(pending) == _COUNTED_AT_ONCE:
             counts.update(_count(pending))

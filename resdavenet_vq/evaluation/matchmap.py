@@ -24,7 +24,9 @@ from resdavenet_vq import config
 from resdavenet_vq.encode.maps import MapsFile
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import retrieval
-from resdavenet_vq.files import write_json
+from resdavenet_vq.evaluation.bootstrap import Replicates
+from resdavenet_vq.evaluation.retrieval_samples import replicate
+from resdavenet_vq.files import together, write_json
 
 type Similarity = Literal["sisa", "misa", "sima"]
 
@@ -59,8 +61,10 @@ def evaluate(
     similarity: Similarity,
     recall_at: tuple[int, ...] = (1, 5, 10),
     at_once: tuple[int, int] = AT_ONCE,
-) -> tuple[retrieval.RetrievalScores, retrieval.Pairing]:
-    """Scores of both directions, and the captions and images that have them; `at_once` are cells and frames in a block.
+) -> tuple[retrieval.RetrievalScores, retrieval.Pairing, retrieval.Ranks]:
+    """Scores of both directions, the captions and images that have them, and their ranks.
+
+    `at_once` are cells and frames in a block.
 
     Raises InputError without pairs and for values that are not finite.
     """
@@ -71,7 +75,7 @@ def evaluate(
     positives = np.concatenate([_scores(maps, image, caption, similarity)[0] for image, caption in own])
     blocks = _blocks(maps, pairs, similarity, at_once)
     ranks = retrieval.count_ranks(blocks, positives, pairs.image_of, len(pairs.images))
-    return retrieval.summarize(ranks, pairs.image_of, recall_at), pairs
+    return retrieval.summarize(ranks, pairs.image_of, recall_at), pairs, ranks
 
 
 def _blocks(
@@ -109,14 +113,21 @@ def score(
         value = {"lineage": lineage, "origin": file.origin.to_dict(), "matchmap": similarity}
         if not file.image_branch:
             not_available = {"not_available": retrieval.NO_IMAGE_BRANCH, "conditions": {"split": settings.split}}
-            write_json(out, value | not_available)
+            with together():
+                Replicates().write(out)
+                write_json(out, value | not_available)
             return None
-        scores, pairs = evaluate(file, similarity, settings.recall_at)
+        scores, pairs, ranks = evaluate(file, similarity, settings.recall_at)
+        image_ids = [file.image_ids[i] for i in pairs.images]
         conditions = retrieval.conditions(pairs, settings.split) | {
             "cells": list(file.shape),
             "frame_period": file.frame_period,
             "similarity": DESCRIPTIONS[similarity],
             "rank": retrieval.RANK,
         }
-    write_json(out, value | scores.to_dict() | {"conditions": conditions})
+    task = f"retrieval_{similarity}"
+    replicates = replicate(ranks, scores, pairs.image_of, image_ids, task=task, split=settings.split)
+    with together():
+        replicates.write(out)
+        write_json(out, value | scores.to_dict() | {"intervals": replicates.intervals, "conditions": conditions})
     return scores

@@ -16,14 +16,16 @@ from resdavenet_vq import config
 from resdavenet_vq.encode.embeddings import EmbeddingsFile
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import retrieval
-from resdavenet_vq.files import write_json
+from resdavenet_vq.evaluation.bootstrap import Replicates
+from resdavenet_vq.evaluation.retrieval_samples import replicate
+from resdavenet_vq.files import together, write_json
 
 EXAMPLES, ANSWERS = 8, 5
 """Numbers of hits, and of misses, in each direction, and of the best answers to each."""
 
 
 def score(embeddings: Path, settings: config.Retrieval, out: Path, *, lineage: str) -> retrieval.RetrievalScores | None:
-    """Scores an embeddings file and writes `out` (JSON).
+    """Scores an embeddings file and writes `out` (JSON), and the replicates of its scores beside it.
 
     Captions without an image are left out and counted. For a model without an image branch `out` says why there are no
     scores. Raises InputError naming the file if it is missing, incomplete, of another lineage or split, or without pairs.
@@ -34,7 +36,9 @@ def score(embeddings: Path, settings: config.Retrieval, out: Path, *, lineage: s
         (ids, image_ids, image_index, image_branch), speech, image = file.pairs, file.speech, file.image
     if not image_branch:
         not_available = {"not_available": retrieval.NO_IMAGE_BRANCH, "conditions": {"split": settings.split}}
-        write_json(out, head | not_available)
+        with together():
+            Replicates().write(out)
+            write_json(out, head | not_available)
         return None
     pairs = retrieval.pair(image_index, len(image_ids))
     image_of = pairs.image_of
@@ -58,7 +62,11 @@ def score(embeddings: Path, settings: config.Retrieval, out: Path, *, lineage: s
         "image_to_speech": _examples(ranks.image_to_speech, images, captions, miss_from),
         "speech_to_image": _examples(ranks.speech_to_image, captions, images, miss_from),
     }
-    write_json(out, head | scores.to_dict() | {"conditions": conditions, "examples": examples})
+    replicates = replicate(ranks, scores, image_of, image_ids, task="retrieval", split=settings.split)
+    value = scores.to_dict() | {"intervals": replicates.intervals, "conditions": conditions, "examples": examples}
+    with together():
+        replicates.write(out)
+        write_json(out, head | value)
     return scores
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from resdavenet_vq.encode.features import LOGMEL, OTHERS, is_quantized, source
 from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.errors import InputError, listed
-from resdavenet_vq.evaluation import score_schema, summary
+from resdavenet_vq.evaluation import bootstrap, score_schema, summary
 from resdavenet_vq.evaluation.summary import HELD_OUT, IMAGE_TO_SPEECH, MEAN, PUBLISHED, SPEECH_TO_IMAGE
 from resdavenet_vq.files import read_json, together
 from resdavenet_vq.lineage import Lineage, layer_position
@@ -73,6 +73,8 @@ def abx_rows(value: Mapping[str, Any]) -> Iterator[Row]:
         yield Row("abx", split, f"{prefix}{task}", "error", value[f"{task}_error"], value["items_used"])
     for condition in ("plain", "run_length", "factored", "segment") if value["bitrate"] else ():
         yield Row("bitrate", split, condition, "bits_per_second", value["bitrate"][condition])
+    if value["bitrate"]:
+        yield Row("bitrate", split, "segment", "units_per_second", value["bitrate"]["units_per_second"])
 
 
 def words_rows(value: Mapping[str, Any]) -> Iterator[Row]:
@@ -132,7 +134,7 @@ def collect(
         if splits is not None and split not in splits:
             faults.append(f"{path}: is no score of these splits (no {split!r}); score again")
             continue
-        seed = _seed(path, lineage, seeds)
+        seed = seed_of(path, lineage, seeds)
         if fault := models.fault(path, lineage, seed, value["split"], made_by):
             faults.append(fault)
             continue
@@ -140,7 +142,8 @@ def collect(
             key = (corpus, lineage, seed, row.task, layer, row.split, row.condition, row.score)
             if row.value is None or (splits is not None and row.split not in splits):
                 continue
-            if table.setdefault(key, (row.value, None, None, row.n))[0] != row.value:
+            low, high = value.get("intervals", {}).get(bootstrap.key(*row[:4]), (None, None))
+            if table.setdefault(key, (row.value, low, high, row.n))[0] != row.value:
                 score = " ".join(str(part) for part in key[1:] if part not in {"", None})
                 faults.append(f"{path}: another file says something else of {score}")
         own = {name: value[name] for name in CONDITIONS if name in value}
@@ -199,7 +202,7 @@ def _folder_notation(folder: str) -> str:
         return ""
 
 
-def _seed(path: Path, lineage: str, seeds: Mapping[str, int]) -> int | None:
+def seed_of(path: Path, lineage: str, seeds: Mapping[str, int]) -> int | None:
     """The seed of the model whose folder a score file lies in: the nearest one named as the file's lineage is."""
     for folder in path.parent.parts[::-1]:
         try:

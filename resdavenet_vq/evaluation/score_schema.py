@@ -47,12 +47,20 @@ def _units(scores: dict[str, Any]) -> dict[str, Any]:
     return scores
 
 
+def _bounds(interval: list[float]) -> list[float]:
+    if interval[0] > interval[1]:
+        raise ValueError("has an interval that ends before it begins")
+    return interval
+
+
 type _Number = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
 type _Count = Annotated[int, Field(ge=0, le=LARGEST)]
 type _Period = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
 type _Layer = Annotated[str, AfterValidator(_layer)]
 type _Direction = Annotated[dict[str, _Number], AfterValidator(_direction)]
 type _Numbers = dict[str, _Number | _Numbers | None]
+type _Interval = Annotated[list[_Number], Field(min_length=2, max_length=2), AfterValidator(_bounds)]
+type _Intervals = dict[str, _Interval]
 type _Detection = Annotated[_Numbers, AfterValidator(_with_chance)]
 
 
@@ -93,6 +101,7 @@ class _Matchmap(TypedDict):
     matchmap: str
     image_to_speech: _Direction
     speech_to_image: _Direction
+    intervals: _Intervals
     conditions: _Split
 
 
@@ -106,6 +115,7 @@ class _Retrieval(TypedDict):
     origin: _Origin
     image_to_speech: _Direction
     speech_to_image: _Direction
+    intervals: _Intervals
     conditions: _Split
     examples: _Examples
 
@@ -115,6 +125,7 @@ class _Bitrate(TypedDict):
     run_length: _Number
     factored: _Number
     segment: _Number
+    units_per_second: _Number
 
 
 class _Abx(TypedDict):
@@ -131,6 +142,7 @@ class _Abx(TypedDict):
     items: _Count
     items_used: _Count
     items_dropped: dict[str, _Count]
+    intervals: _Intervals
     bitrate: _Bitrate | None
 
 
@@ -147,6 +159,7 @@ class _Words(TypedDict):
     f1_threshold: _Number
     published: _Detection
     held_out: _Detection
+    intervals: _Intervals
     units: Annotated[_Numbers, AfterValidator(_units)]
 
 

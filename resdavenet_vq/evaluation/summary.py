@@ -9,19 +9,20 @@ task               layer     condition                            score
 retrieval          (none)    image_to_speech, speech_to_image,    recall_at_K, chance_recall_at_K, median_rank (not of
                              mean                                 the mean); `retrieval_sisa` ... are by the matchmap
 abx                quant2 …  within, across, phoneme_within ...   error, in percent
-bitrate            quant2 …  plain, run_length, factored,         bits_per_second
+bitrate            quant2 …  plain, run_length, factored,         bits_per_second; of segment also units_per_second
                              segment
-words              quant2 …  published, held_out                  words, words_above_f1, mean_f1, chance_words ...;
-                                                                  of published also words_above_precision
+words              quant2 …  published, held_out                  words, words_above_f1, expected_words_above_f1,
+                                                                  mean_f1, chance_words ...; of published also
+                                                                  words_above_precision
 units              quant2 …  (none), words, phones, syllables     perplexity, codes_used, top_share; purity ...
 layer              quant2 …  (none)                               frame_period, in seconds
 =================  ========  ===================================  ======================================================
 
 `split` is the split that is scored: of published words and of units that on which codes are chosen, of `layer` none.
-`value` is the score (shares of 1 unless said otherwise), `low` and `high` bound its 95 % interval where there is one,
-`n` counts what it is about: queries, items used, utterances. `summary.csv` is a pivot of it for people: a row for each
+`value` is the score (shares of 1 unless said otherwise), `low` and `high` bound its 95 % interval (`bootstrap`: over
+utterances; of ABX over speakers and contexts) where there is one, `n` counts what it is about: queries, items used, utterances. `summary.csv` is a pivot of it for people: a row for each
 lineage, seed and layer, a column for each task, split, condition and score. `comparison.csv` has the spread of each
-score over seeds, `noise.csv` the scores of splits and of their noisy copies with what was added to them.
+score over seeds, `differences.csv` those of every two systems (`comparison`), `noise.csv` the scores of splits and of their noisy copies with what was added to them.
 
 Rows begin with the baseline, then come the lineages in the order of the files.
 """
@@ -29,7 +30,6 @@ Rows begin with the baseline, then come the lineages in the order of the files.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,7 +45,9 @@ COLUMNS = (*KEYS, "value", "low", "high", "n")
 NOISE_COLUMNS = (*COLUMNS, "clean_split", "kind", "snr_db")
 SPREAD_KEYS = tuple(name for name in KEYS if name != "seed")
 SPREAD = ("mean", "std", "min", "max", "n")
-SPREAD_COLUMNS = (*SPREAD_KEYS, "seeds", *SPREAD)
+SPREAD_COLUMNS = (*SPREAD_KEYS, "seeds", *SPREAD, "low", "high")
+DIFFERENCE_KEYS = (*(name for name in SPREAD_KEYS if name != "lineage"), "first", "second")
+DIFFERENCE_COLUMNS = (*DIFFERENCE_KEYS, "value", "low", "high")
 
 IMAGE_TO_SPEECH, SPEECH_TO_IMAGE, MEAN = "image_to_speech", "speech_to_image", "mean"
 PUBLISHED, HELD_OUT = "published", "held_out"
@@ -61,27 +63,6 @@ def pivot(scores: pd.DataFrame) -> pd.DataFrame:
     return named.pivot_table("value", ["lineage", "seed", "layer"], "column", aggfunc="first", sort=False)
 
 
-def compare(scores: pd.DataFrame) -> pd.DataFrame:
-    """The spread of each score over seeds: columns SPREAD_COLUMNS, in the order of the scores.
-
-    `seeds` are separated by spaces (none of imported models and the baseline, which have one result); `std` is that of
-    the sample (n - 1), empty for one seed: how far another seed moves the score, no standard error of the mean. Sums
-    are exact: no order of seeds gives another mean, and that of one seed is its score.
-    """
-    rows = []
-    for key, group in scores.groupby(list(SPREAD_KEYS), sort=False):
-        values = [float(value) for value in group["value"]]
-        std = statistics.stdev(values) if len(values) > 1 else None
-        seeds = " ".join(str(seed) for seed in group["seed"].dropna())
-        rows.append((*key, seeds, statistics.fmean(values), std, min(values), max(values), len(values)))
-    return pd.DataFrame(rows, columns=list(SPREAD_COLUMNS))
-
-
-def write_comparison(scores: Path, out: Path) -> None:
-    """Writes `comparison.csv` of a `scores.csv`."""
-    write(compare(read_scores(scores)), out)
-
-
 def write(table: pd.DataFrame, out: Path) -> None:
     """A table as CSV, numbers with all their digits."""
     with atomic_write(out) as tmp:
@@ -91,14 +72,19 @@ def write(table: pd.DataFrame, out: Path) -> None:
 def read_scores(path: Path) -> pd.DataFrame:
     """A `scores.csv`: `seed` and `n` are Int64, `value`, `low` and `high` float64, the rest text, "" where empty.
 
-    Raises InputError naming the file and what is wrong with it, as do the other two.
+    Raises InputError naming the file and what is wrong with it, as do the others.
     """
     return _read(path, COLUMNS, KEYS)
 
 
 def read_comparison(path: Path) -> pd.DataFrame:
-    """A `comparison.csv`: `mean`, `std`, `min` and `max` are float64, `n` is Int64, the rest text."""
+    """A `comparison.csv`: `mean`, `std`, `min`, `max`, `low`, `high` are float64, `n` is Int64, the rest text."""
     return _read(path, SPREAD_COLUMNS, SPREAD_KEYS)
+
+
+def read_differences(path: Path) -> pd.DataFrame:
+    """A `differences.csv`: `value`, `low` and `high` are float64, the rest text."""
+    return _read(path, DIFFERENCE_COLUMNS, DIFFERENCE_KEYS)
 
 
 def read_noise(path: Path) -> pd.DataFrame:

@@ -15,12 +15,15 @@ cannot be raised by placing more boundaries.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from resdavenet_vq.encode.units import FrameTime, frame_centers, frame_edges, runs
+from resdavenet_vq.evaluation.bootstrap import Replicates, Resamples, ratio
 from resdavenet_vq.evaluation.word_counts import Block, Tokens, grown, ranges
 
 TOLERANCE = 0.02
@@ -64,15 +67,23 @@ def agreement(table: np.ndarray) -> dict[str, float]:
     A single label is determined perfectly.
     """
     joint = table / table.sum()
-    h_code, h_label, h_joint = _entropy(joint.sum(axis=1)), _entropy(joint.sum(axis=0)), _entropy(joint)
-    shared = max(h_code + h_label - h_joint, 0.0)
-    homogeneity, completeness = (shared / h if h > _EPSILON else 1.0 for h in (h_label, h_code))
+    entropies = _entropy(joint.sum(axis=1)), _entropy(joint.sum(axis=0)), _entropy(joint)
+    scores = _agreement(np.array(joint.max(axis=1).sum()), *map(np.array, entropies))
+    return {name: float(score) for name, score in scores.items()}
+
+
+def _agreement(
+    purity: np.ndarray, h_code: np.ndarray, h_label: np.ndarray, h_joint: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The scores of agreement from their entropies, arrays of one shape."""
+    shared = np.maximum(h_code + h_label - h_joint, 0.0)
+    homogeneity, completeness = (np.where(h > _EPSILON, ratio(shared, h), 1.0) for h in (h_label, h_code))
     return {
-        "purity": float(joint.max(axis=1).sum()),
+        "purity": purity,
         "homogeneity": homogeneity,
         "completeness": completeness,
-        "v_measure": 2 * homogeneity * completeness / (homogeneity + completeness or 1.0),
-        "nmi": float(np.sqrt(homogeneity * completeness)),
+        "v_measure": ratio(2 * homogeneity * completeness, homogeneity + completeness),
+        "nmi": np.sqrt(homogeneity * completeness),
     }
 
 
@@ -81,51 +92,58 @@ def _entropy(p: np.ndarray) -> float:
     return float(-(positive * np.log(positive)).sum())
 
 
+type _Count = int | np.ndarray
+
+
 @dataclass(frozen=True, slots=True)
 class Boundaries:
-    """Counts of boundaries, and the scores that follow from them; scores of nothing are 0."""
+    """Counts of boundaries, numbers or arrays of one shape, and the scores that follow; scores of nothing are 0."""
 
-    found: int = 0
-    reference: int = 0
-    matched: int = 0
+    found: _Count = 0
+    reference: _Count = 0
+    matched: _Count = 0
 
     def __add__(self, other: Boundaries) -> Boundaries:
         return Boundaries(self.found + other.found, self.reference + other.reference, self.matched + other.matched)
 
     @property
-    def precision(self) -> float:
+    def precision(self) -> np.ndarray:
         """The share of the units' boundaries that match."""
-        return self.matched / self.found if self.found else 0.0
+        return ratio(self.matched, self.found)
 
     @property
-    def recall(self) -> float:
+    def recall(self) -> np.ndarray:
         """The share of the reference that is matched, the hit rate."""
-        return self.matched / self.reference if self.reference else 0.0
+        return ratio(self.matched, self.reference)
 
     @property
-    def f1(self) -> float:
+    def f1(self) -> np.ndarray:
         """Harmonic mean of precision and recall."""
-        return 2 * self.matched / (self.found + self.reference) if self.found + self.reference else 0.0
+        return ratio(2 * self.matched, self.found + self.reference)
 
     @property
-    def over_segmentation(self) -> float:
+    def over_segmentation(self) -> np.ndarray:
         """Boundaries too many, per boundary of the reference."""
-        return self.found / self.reference - 1 if self.reference else 0.0
+        return np.where(np.equal(self.reference, 0), 0.0, ratio(self.found, self.reference) - 1)
 
     @property
-    def r_value(self) -> float:
+    def r_value(self) -> np.ndarray:
         """1 where all are hit and none is too many."""
-        if not self.reference:
-            return 0.0
         r1 = np.hypot(1 - self.recall, self.over_segmentation)
         r2 = (self.recall - 1 - self.over_segmentation) / np.sqrt(2)
-        return float(1 - (abs(r1) + abs(r2)) / 2)
+        return np.where(np.equal(self.reference, 0), 0.0, 1 - (abs(r1) + abs(r2)) / 2)
 
 
 def match_boundaries(found: np.ndarray, reference: np.ndarray, tolerance: float = TOLERANCE) -> Boundaries:
     """Matches two sorted lists of boundaries, in seconds, the earliest free pair first: no other way matches more."""
+    return Boundaries(len(found), len(reference), len(_matches(found, reference, tolerance)))
+
+
+def _matches(found: np.ndarray, reference: np.ndarray, tolerance: float) -> list[int]:
+    """The places in `found` that match."""
     found_at, reference_at = found.tolist(), reference.tolist()
-    i = j = matched = 0
+    i = j = 0
+    matched = []
     while i < len(found_at) and j < len(reference_at):
         distance = found_at[i] - reference_at[j]
         if distance < -tolerance - _EPSILON:
@@ -133,8 +151,9 @@ def match_boundaries(found: np.ndarray, reference: np.ndarray, tolerance: float 
         elif distance > tolerance + _EPSILON:
             j += 1
         else:
-            matched, i, j = matched + 1, i + 1, j + 1
-    return Boundaries(len(found_at), len(reference_at), matched)
+            matched.append(i)
+            i, j = i + 1, j + 1
+    return matched
 
 
 def boundaries(
@@ -145,15 +164,25 @@ def boundaries(
     tolerance: float = TOLERANCE,
 ) -> Boundaries:
     """Boundaries of a block's units against those of one of its tiers, over the utterances that have any of it."""
+    of_each = _boundaries_of_each(block, spoken, frame_period, frame_time, tolerance)
+    return Boundaries(*of_each.sum(axis=1).tolist())
+
+
+def _boundaries_of_each(
+    block: Block, spoken: Tokens, frame_period: float, frame_time: FrameTime, tolerance: float
+) -> np.ndarray:
+    """Numbers (3, n) of boundaries that are found, in the reference, and matched, of each utterance of a block."""
     duration = np.diff(block.offsets) * frame_period
     apart = duration.max(initial=0) + 1 + 2 * tolerance  # all utterances on one time line, too far apart to match
     units = runs(block.codes, block.offsets, block.begins)
     inner = (units.start > 0) & _has_tokens(block, spoken)[units.utterance]
-    at = units.utterance[inner] * apart + frame_edges(units.start[inner], frame_period, frame_time)
+    found_in = units.utterance[inner]
+    at = found_in * apart + frame_edges(units.start[inner], frame_period, frame_time)
     edge, utterance = np.concatenate([spoken.start, spoken.end]), np.tile(spoken.utterance, 2)
     inner = (edge > 0) & (edge < duration[utterance])
-    edges = np.unique(np.round(utterance[inner] * apart + edge[inner], 6))
-    return match_boundaries(at, edges, tolerance)
+    edges, first = np.unique(np.round(utterance[inner] * apart + edge[inner], 6), return_index=True)
+    places = found_in, utterance[inner][first], found_in[_matches(at, edges, tolerance)]
+    return np.stack([np.bincount(place, minlength=len(duration)) for place in places])
 
 
 def _has_tokens(block: Block, spoken: Tokens) -> np.ndarray:
@@ -162,30 +191,109 @@ def _has_tokens(block: Block, spoken: Tokens) -> np.ndarray:
 
 
 class Description:
-    """Usage of a layer's codes, and their agreement with words, phones and syllables, added up block by block."""
+    """Usage of a layer's codes, and their agreement with words, phones and syllables, added up block by block.
 
-    def __init__(self, codebook_size: int, frame_period: float, frame_time: FrameTime = "published") -> None:
-        self._period, self._frame_time = frame_period, frame_time
+    With `resamples` of the file's utterances, also replicates of the scores, for which the same blocks are given again
+    to `add_sample`. They are those of the scores' first-order expansion in the counts (Efron and Tibshirani 1993,
+    chapter 22): each frame counts with the surprise of its code and label, and whether its label is its code's most
+    frequent one, by the tables of all utterances. Tables of every replicate would be biased, as entropies of samples
+    with many rare pairs are, and of a vocabulary's size each.
+    """
+
+    def __init__(
+        self,
+        codebook_size: int,
+        frame_period: float,
+        frame_time: FrameTime = "published",
+        resamples: Resamples | None = None,
+    ) -> None:
+        self._period, self._frame_time, self._resamples = frame_period, frame_time, resamples
         self._tables = {tier: np.zeros((1, codebook_size), np.int64) for tier in TOLERANCES}  # row 0: silence
         self._boundaries = {tier: Boundaries() for tier in self._tables}
+        n_groups = resamples.n_groups if resamples else 0
+        self._boundaries_of_groups = {tier: np.zeros((3, n_groups), np.int64) for tier in self._tables}
+        self._sums = {tier: np.zeros((len(_SURPRISES), n_groups)) for tier in self._tables}
 
     def add(self, block: Block) -> None:
         """Counts a block: its words, and its phones and syllables where it has some."""
-        for tier, tolerance in TOLERANCES.items():
-            spoken: Tokens = getattr(block, tier)
-            if len(spoken.label):
-                label = frame_labels(block.offsets, spoken, self._period, self._frame_time) + 1
-                table = self._tables[tier] = grown(self._tables[tier], int(label.max(initial=0)) + 1)
-                aligned = np.repeat(_has_tokens(block, spoken), np.diff(block.offsets))
-                np.add.at(table.reshape(-1), (label * table.shape[1] + block.codes)[aligned], 1)
-                self._boundaries[tier] += boundaries(block, spoken, self._period, self._frame_time, tolerance)
+        for tier, spoken in self._tiers(block):
+            label, aligned = self._labels(block, spoken)
+            table = self._tables[tier] = grown(self._tables[tier], int(label.max(initial=0)) + 1)
+            np.add.at(table.reshape(-1), (label * table.shape[1] + block.codes)[aligned], 1)
+            of_each = _boundaries_of_each(block, spoken, self._period, self._frame_time, TOLERANCES[tier])
+            self._boundaries[tier] += Boundaries(*of_each.sum(axis=1).tolist())
+            if self._resamples:
+                np.add.at(self._boundaries_of_groups[tier].T, self._resamples.group[block.numbers], of_each.T)
+
+    def add_sample(self, block: Block) -> None:
+        """Adds a block to the sums of groups, after all blocks were counted."""
+        assert self._resamples
+        for tier, spoken in self._tiers(block):
+            label, aligned = self._labels(block, spoken)
+            group = np.repeat(self._resamples.group[block.numbers], np.diff(block.offsets))[aligned]
+            at = label[aligned], block.codes[aligned]
+            sums = [np.bincount(group, x[at], minlength=self._resamples.n_groups) for x in self._surprises[tier]]
+            self._sums[tier] += sums
+
+    @staticmethod
+    def _tiers(block: Block) -> Iterator[tuple[str, Tokens]]:
+        """The tiers of which a block has tokens."""
+        tiers: list[tuple[str, Tokens]] = [(tier, getattr(block, tier)) for tier in TOLERANCES]
+        return ((tier, spoken) for tier, spoken in tiers if len(spoken.label))
+
+    def _labels(self, block: Block, spoken: Tokens) -> tuple[np.ndarray, np.ndarray]:
+        """The row of the table of each frame (F,), and whether it is of an utterance that has tokens."""
+        label = frame_labels(block.offsets, spoken, self._period, self._frame_time) + 1
+        return label, np.repeat(_has_tokens(block, spoken), np.diff(block.offsets))
+
+    @cached_property
+    def _surprises(self) -> dict[str, tuple[np.ndarray, ...]]:
+        """What a frame adds to the sums `_SURPRISES`, tables (labels, codes) of each tier."""
+        return {tier: _surprises(table) for tier, table in self._tables.items() if table.any()}
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values: perplexity and codes used; of aligned words, phones and syllables also agreement and boundaries."""
         result: dict[str, Any] = usage(self._tables["words"].sum(axis=0))
-        names = ("found", "reference", "precision", "recall", "f1", "over_segmentation", "r_value")
         for tier, table in self._tables.items():
             if table.any():
-                edges = {name: getattr(self._boundaries[tier], name) for name in names}
-                result[tier] = agreement(table.T) | {"boundaries": edges}
+                edges = self._boundaries[tier]
+                counts = {"found": edges.found, "reference": edges.reference}
+                scores = {name: float(getattr(edges, name)) for name in _BOUNDARY_SCORES}
+                result[tier] = agreement(table.T) | {"boundaries": counts | scores}
         return result
+
+    def replicate(self, into: Replicates, split: str) -> None:
+        """Adds the scores of `to_dict` to a file's replicates."""
+        assert self._resamples
+        described = self.to_dict()
+        for tier, sums in self._sums.items():
+            if not sums.any():
+                continue
+            frames, *totals = self._resamples.total(sums.T).T
+            hits, code, label, joint = (ratio(total, frames) for total in totals)
+            if tier == "words":
+                into.add(("units", split, "", "perplexity"), described["perplexity"], np.exp(code))
+            for name, scores in _agreement(hits, code, label, joint).items():
+                into.add(("units", split, tier, name), described[tier][name], scores)
+            edges = Boundaries(*self._resamples.total(self._boundaries_of_groups[tier].T).T)
+            for name in _BOUNDARY_SCORES:
+                known = described[tier]["boundaries"][name]
+                into.add(("units", split, tier, f"boundaries_{name}"), known, getattr(edges, name))
+
+
+_BOUNDARY_SCORES = ("precision", "recall", "f1", "over_segmentation", "r_value")
+_SURPRISES = ("frames", "hits", "code", "label", "joint")
+
+
+def _surprises(table: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Of a frame with each label and code: 1, whether it is the code's most frequent label, and three surprises in nats.
+
+    They are those of its code, of its label and of both. `table` has counts (labels, codes); so have the results.
+    """
+    with np.errstate(divide="ignore"):
+        code, label, joint = (-np.log(counts / table.sum()) for counts in (table.sum(axis=0), table.sum(axis=1), table))
+    most = np.zeros(table.shape, bool)
+    most[table.argmax(axis=0), np.arange(table.shape[1])] = 1
+    return tuple(
+        np.broadcast_to(x, table.shape) for x in (np.ones(1), most, code, label[:, None], joint.astype(np.float32))
+    )

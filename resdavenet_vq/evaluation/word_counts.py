@@ -5,7 +5,7 @@ Memory depends on the numbers of words and codes, not on the number of utterance
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import NamedTuple
@@ -43,6 +43,8 @@ class Block(NamedTuple):
     syllables: Tokens = NO_TOKENS
     begins: np.ndarray | None = None
     """(F,) where segments begin; None where only a change of code begins one."""
+    numbers: np.ndarray = np.zeros(0, np.int64)
+    """(n,) the utterances' numbers in their file."""
 
 
 type Intervals = list[tuple[float, float, str]]
@@ -82,27 +84,81 @@ def blocks(
     With `shift`, utterance i gets the codes of utterance i + shift, after the last the first: a chance level.
     Raises InputError naming the file for manifest rows without intervals.
     """
+    for (block,) in shifted_blocks(file, words, phones, shifts=(shift,), size=size):
+        yield block
+
+
+def shifted_blocks(
+    file: CodesFile, words: Vocabulary, phones: Vocabulary | None = None, *, shifts: Sequence[int], size: int = 500
+) -> Iterator[tuple[Block, ...]]:
+    """`blocks` for several shifts at once: what is spoken is read once."""
     n, phones, syllables = len(file), Vocabulary() if phones is None else phones, Vocabulary()
     for start in range(0, n, size):
         stop = min(start + size, n)
         rows = file.manifest(start, stop)
-        a, b = (start + shift) % n, (stop - 1 + shift) % n + 1
-        codes = file.codes(a, b) if a < b else file.codes(a, n) + file.codes(0, b)
         with faults_of(file.path, AGAIN):
             aligned = [i for i, row in enumerate(rows) if row["words"]]
             spoken = tokens([rows[i]["words"] for i in aligned], words)
             spoken_phones = tokens([rows[i]["phones"] or [] for i in aligned], phones)
             spoken_syllables = tokens([rows[i].get("syllables") or [] for i in aligned], syllables)
-        parts = [codes[i] for i in aligned]
-        begins = file.begins(a, b) if a < b else [*(file.begins(a, n) or ()), *(file.begins(0, b) or ())]
-        yield Block(
-            codes=np.concatenate(parts) if parts else np.zeros(0, np.int64),
-            offsets=np.cumsum([0, *map(len, parts)]),
-            words=spoken,
-            phones=spoken_phones,
-            syllables=spoken_syllables,
-            begins=np.concatenate([begins[i] for i in aligned]) if begins and aligned else None,
-        )
+        some = []
+        for shift in shifts:
+            a, b = (start + shift) % n, (stop - 1 + shift) % n + 1
+            codes = file.codes(a, b) if a < b else file.codes(a, n) + file.codes(0, b)
+            begins = file.begins(a, b) if a < b else [*(file.begins(a, n) or ()), *(file.begins(0, b) or ())]
+            parts = [codes[i] for i in aligned]
+            some.append(
+                Block(
+                    codes=np.concatenate(parts) if parts else np.zeros(0, np.int64),
+                    offsets=np.cumsum([0, *map(len, parts)]),
+                    words=spoken,
+                    phones=spoken_phones,
+                    syllables=spoken_syllables,
+                    begins=np.concatenate([begins[i] for i in aligned]) if begins and aligned else None,
+                    numbers=np.array(aligned, np.int64) + start,
+                )
+            )
+        yield tuple(some)
+
+
+class Spans(NamedTuple):
+    """Where the words of a block meet its frames."""
+
+    touched: np.ndarray  # (M,) frames of the block whose window touches a word, once for each word
+    touching: np.ndarray  # (M,) label of that word
+    within: np.ndarray  # (L,) frames in the span of a token, of each code the first
+    of: np.ndarray  # (L,) label of that token
+    is_silent: np.ndarray  # (F,) whether a frame's window touches no word
+
+
+def spans(block: Block, frame_period: float, half_window: float, frame_time: FrameTime = "published") -> Spans:
+    """Where the words of a block meet its frames."""
+    codes, offsets, words = block.codes.astype(np.int32), block.offsets, block.words
+    n_frames = np.diff(offsets)
+    most, base = n_frames[words.utterance], offsets[words.utterance]
+
+    centers = frame_centers(int(n_frames.max(initial=0)), frame_period, frame_time)
+    first = np.minimum(_count_reached(centers + half_window, words.start, frame_period), most)
+    stop = np.minimum(_count_reached(centers - half_window, words.end, frame_period), most)
+    stop = np.maximum(first, stop)
+    begins, ends = (np.bincount(frame + base, minlength=len(codes) + 1) for frame in (first, stop))
+    is_silent = np.cumsum((begins - ends)[:-1]) == 0
+    # a frame counts once for a word, also between two of its tokens: the earlier token keeps it
+    utterance, label, first, stop = ordered(words.utterance, words.label, first, stop)
+    n_labels = int(label.max(initial=0)) + 1
+    group = np.cumsum(np.diff(utterance * n_labels + label, prepend=-1) != 0) * (len(codes) + 1)
+    begin, end = group + first, group + stop
+    begin[1:] = np.maximum(begin[1:], np.maximum.accumulate(end)[:-1])
+    length = np.maximum(end - begin, 0)
+    touched, touching = ranges(begin - group + offsets[utterance], length), np.repeat(label, length)
+
+    shift = 0.0 if frame_time == "published" else 0.5
+    first = np.minimum(np.floor(words.start / frame_period + shift), most).astype(np.int64)
+    stop = np.minimum(np.ceil(words.end / frame_period + shift), most).astype(np.int64)
+    length = np.maximum(stop - first, 0)
+    at = ranges(first + base, length)
+    once = _previous(codes)[at] < np.repeat((first + base).astype(np.int32), length)  # a code's first in the token
+    return Spans(touched, touching, at[once], np.repeat(words.label, length)[once], is_silent)
 
 
 class Counts:
@@ -129,42 +185,24 @@ class Counts:
         self.hit = np.zeros((0, codebook_size), np.int32)
         self._frame_period, self._half_window, self._frame_time = frame_period, half_window, frame_time
 
-    def add(self, block: Block) -> None:
-        """Counts a block whose words are numbered by `self.vocabulary`."""
-        codes, offsets, words, k = block.codes.astype(np.int32), block.offsets, block.words, len(self.frames)
+    def add(self, block: Block) -> Spans:
+        """Counts a block whose words are numbered by `self.vocabulary`; returns where they meet its frames."""
+        codes, k = block.codes.astype(np.int32), len(self.frames)
         self.tokens, self.touched, self.hit = (
             grown(counts, len(self.vocabulary)) for counts in (self.tokens, self.touched, self.hit)
         )
-        self.utterances += len(offsets) - 1
+        met = self.spans(block)
+        self.utterances += len(block.offsets) - 1
         self.frames += np.bincount(codes, minlength=k)
-        self.tokens += np.bincount(words.label, minlength=len(self.tokens))
-        n_frames = np.diff(offsets)
-        most, base = n_frames[words.utterance], offsets[words.utterance]
+        self.silent += np.bincount(codes[met.is_silent], minlength=k)
+        self.tokens += np.bincount(block.words.label, minlength=len(self.tokens))
+        np.add.at(self.touched.reshape(-1), met.touching * k + codes[met.touched], np.int32(1))
+        np.add.at(self.hit.reshape(-1), met.of * k + codes[met.within], np.int32(1))
+        return met
 
-        centers = frame_centers(int(n_frames.max(initial=0)), self._frame_period, self._frame_time)
-        first = np.minimum(_count_reached(centers + self._half_window, words.start, self._frame_period), most)
-        stop = np.minimum(_count_reached(centers - self._half_window, words.end, self._frame_period), most)
-        stop = np.maximum(first, stop)
-        begins, ends = (np.bincount(frame + base, minlength=len(codes) + 1) for frame in (first, stop))
-        change = begins - ends
-        self.silent += np.bincount(codes[np.cumsum(change[:-1]) == 0], minlength=k)
-        # a frame counts once for a word, also between two of its tokens: the earlier token keeps it
-        utterance, label, first, stop = ordered(words.utterance, words.label, first, stop)
-        group = np.cumsum(np.diff(utterance * len(self.tokens) + label, prepend=-1) != 0) * (len(codes) + 1)
-        begin, end = group + first, group + stop
-        begin[1:] = np.maximum(begin[1:], np.maximum.accumulate(end)[:-1])
-        length = np.maximum(end - begin, 0)
-        at = ranges(begin - group + offsets[utterance], length)
-        np.add.at(self.touched.reshape(-1), np.repeat(label * k, length) + codes[at], np.int32(1))
-
-        shift = 0.0 if self._frame_time == "published" else 0.5
-        first = np.minimum(np.floor(words.start / self._frame_period + shift), most).astype(np.int64)
-        stop = np.minimum(np.ceil(words.end / self._frame_period + shift), most).astype(np.int64)
-        length = np.maximum(stop - first, 0)
-        at = ranges(first + base, length)
-        first_in_token = np.repeat((first + base).astype(np.int32), length)
-        once = _previous(codes)[at] < first_in_token  # a code's first frame in the token
-        np.add.at(self.hit.reshape(-1), np.repeat(words.label * k, length) + codes[at], once.astype(np.int32))
+    def spans(self, block: Block) -> Spans:
+        """Where the words of a block meet its frames."""
+        return spans(block, self._frame_period, self._half_window, self._frame_time)
 
 
 def _count_reached(edges: np.ndarray, times: np.ndarray, step: float) -> np.ndarray:
@@ -216,7 +254,7 @@ def ordered(*keys: np.ndarray) -> tuple[np.ndarray, ...]:
 def f1(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
     """The harmonic mean of precision and recall, 0 where both are 0."""
     both = precision + recall
-    mean: np.ndarray = np.divide(2 * precision * recall, both, out=np.zeros(len(both)), where=both > 0)
+    mean: np.ndarray = np.divide(2 * precision * recall, both, out=np.zeros(both.shape), where=both > 0)
     return mean
 
 

@@ -31,7 +31,9 @@ from resdavenet_vq.encode.origin import check_same_encoding
 from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import units
-from resdavenet_vq.evaluation.word_counts import SILENCE, Counts, blocks, f1, ordered
+from resdavenet_vq.evaluation.bootstrap import Replicates, Resamples
+from resdavenet_vq.evaluation.word_counts import SILENCE, Counts, blocks, f1, ordered, shifted_blocks
+from resdavenet_vq.evaluation.word_samples import DetectorCounts
 from resdavenet_vq.files import atomic_write, together, write_json
 
 STOP_WORDS = frozenset("A AN THE AND OF <SPOKEN_NOISE> TO ON IN AT ARE IS IT HE SHE YOU THERE THIS".split())  # noqa: SIM905
@@ -163,10 +165,11 @@ def headline(scores: pd.Series, settings: config.Words) -> dict[str, float]:
 def score(
     codes: Path, held_out: Path, layer: str, settings: config.Words, out: Path, *, frame_time: FrameTime, lineage: str
 ) -> dict[str, Any]:
-    """Scores a layer of two codes files, writes words.csv, codes.csv and summary.json into `out`; returns the summary.
+    """Scores a layer of two codes files; returns the summary.
 
-    Utterances without alignment are left out and counted. Raises InputError naming the file that is missing, broken,
-    without the layer, of another model, or without a single aligned utterance.
+    Writes words.csv, codes.csv, summary.json and the replicates of its scores (bootstrap.csv) into `out`. Utterances
+    without alignment are left out and counted. Raises InputError naming the file that is missing, broken, without the
+    layer, of another model, or without a single aligned utterance.
     """
     frame_time = frame_time_of(layer, frame_time)
     with CodesFile(codes, layer) as file, CodesFile(held_out, layer) as other:
@@ -175,29 +178,48 @@ def score(
         check_same_encoding(codes, file.origin, held_out, other.origin)
         if (file.codebook_size, file.frame_period) != (other.codebook_size, other.frame_period):
             raise InputError(f"{held_out}: its {layer} is not that of {codes}: encode both splits with the same model")
-        described = units.Description(file.codebook_size, file.frame_period, frame_time)
-        counts = _count(file, settings, frame_time, described)
+        described = units.Description(file.codebook_size, file.frame_period, frame_time, Resamples.of(file.ids))
+        counts = _counts(file, settings, frame_time)
+        for block in blocks(file, counts.vocabulary):
+            counts.add(block)
+            described.add(block)
+        _check_words(file, counts)
         detected = detections(counts)
         words = words_table(counts, detected, precisions(counts), settings.min_occurrences)
         by_code = codes_table(counts, detected, words)
-        spoken = words[~words["is_silence"]]
-        detectors = spoken.set_index("word")["code"]
+        spoken = words[~words["is_silence"]].set_index("word")
+        detectors = spoken["code"].astype(np.int64)
 
         del detected  # the largest table
 
-        held_counts = _count(other, settings, frame_time)
+        sums = _sums(detectors, file, counts)
+        rotated = _rotated(file, _counts(file, settings, frame_time), counts, sums, described)
+        held_counts = _counts(other, settings, frame_time)
+        held_sums = _sums(detectors, other, held_counts)
+        held_rotated = _rotated(other, _counts(other, settings, frame_time), held_counts, held_sums)
+        _check_words(other, held_counts)
+
         held = transfer(detectors, held_counts)
         chance_head = held_chance_head = None
         if len(file) > 1:
-            rotated = _count(file, settings, frame_time, shift=len(file) // 2)
             chance = best(detections(rotated)).reindex(detectors.index)["f1"].fillna(0.0)
             words["chance_f1"] = words["word"].map(chance)
             chance_head = headline(chance.sort_values(ascending=False), settings)
         if len(other) > 1:
-            rotated = _count(other, settings, frame_time, shift=len(other) // 2)
-            held_chance_head = headline(transfer(detectors, rotated)["f1"], settings)
-        words = words.join(held.add_prefix("held_out_").astype({"held_out_occurrences": "Int64"}), on="word")
+            held_chance_head = headline(transfer(detectors, held_rotated)["f1"], settings)
         held_head, published = headline(held["f1"], settings), headline(spoken["f1"], settings)
+        replicates = Replicates()
+        described.replicate(replicates, settings.split)
+        for head, table, of_groups, name in (
+            (published, spoken, sums, "published"),
+            (held_head, held, held_sums, "held_out"),
+        ):
+            sample = of_groups.sample(table["f1"], settings, without_precision=STOP_WORDS)
+            head["expected_words_above_f1"] = float(sample.above.mean())
+            sample.replicate(replicates, head, settings.split if head is published else settings.held_out_split, name)
+            table["f1_low"], table["f1_high"] = sample.bounds
+        words = words.join(spoken[["f1_low", "f1_high"]], on="word")
+        words = words.join(held.add_prefix("held_out_").astype({"held_out_occurrences": "Int64"}), on="word")
         precise = int((words["highest_precision"] >= settings.precision_threshold).sum())
         summary = {
             "lineage": lineage,
@@ -218,25 +240,46 @@ def score(
             "published": published | {"words_above_precision": precise, "chance": chance_head},
             "held_out": held_head | {"chance": held_chance_head},
             "units": described.to_dict(),
+            "intervals": replicates.intervals,
         }
     with together():
         for name, table in (("words.csv", words), ("codes.csv", by_code)):
             with atomic_write(out / name) as tmp:
                 table.to_csv(tmp, index=False, lineterminator="\n")
+        replicates.write(out / "summary.json")
         write_json(out / "summary.json", summary)
     return summary
 
 
-def _count(
-    file: CodesFile, settings: config.Words, frame_time: FrameTime, *descriptions: units.Description, shift: int = 0
-) -> Counts:
-    """Counts of all utterances, with the codes of the ones `shift` further on; `descriptions` get them too."""
+def _counts(file: CodesFile, settings: config.Words, frame_time: FrameTime) -> Counts:
+    """Counts of a file, without any yet."""
     period, window = file.frame_period, settings.half_window
-    counts = Counts(file.codebook_size, frame_period=period, half_window=window, frame_time=frame_time)
-    for block in blocks(file, counts.vocabulary, shift=shift):
-        counts.add(block)
-        for description in descriptions:
-            description.add(block)
+    return Counts(file.codebook_size, frame_period=period, half_window=window, frame_time=frame_time)
+
+
+def _sums(detectors: pd.Series, file: CodesFile, counts: Counts) -> DetectorCounts:
+    """Sums of words' detectors in a file, without any yet."""
+    codes = dict(zip(map(str, detectors.index), detectors.tolist(), strict=True))
+    return DetectorCounts(codes, counts.vocabulary, file.codebook_size, Resamples.of(file.ids))
+
+
+def _rotated(
+    file: CodesFile, rotated: Counts, counts: Counts, sums: DetectorCounts, described: units.Description | None = None
+) -> Counts:
+    """Counts with the codes of the utterances half the split away; one reading of the file also fills the others.
+
+    `counts` and `sums` are of the utterances' own codes. A file that is `described` is counted already, and its sample
+    is added to the description.
+    """
+    for own, shifted in shifted_blocks(file, counts.vocabulary, shifts=(0, len(file) // 2)):
+        rotated.vocabulary.update(counts.vocabulary)
+        rotated.add(shifted)
+        sums.add(own, counts.spans(own) if described else counts.add(own))
+        if described:
+            described.add_sample(own)
+    return rotated
+
+
+def _check_words(file: CodesFile, counts: Counts) -> None:
     if not counts.vocabulary:
         raise InputError(f"{file.path}: none of {len(file)} utterances has aligned words, which word detection needs")
-    return counts

@@ -394,6 +394,14 @@ class Plan:
         return [score.removesuffix(".json") + ".phones.csv" for score in self.abx]
 
     @cached_property
+    def replicates(self) -> list[str]:
+        """The tables of replicates that stand beside the scores."""
+        beside = [
+            score.removesuffix(".json") + ".bootstrap.csv" for score in (*self.retrieval, *self.matchmaps, *self.abx)
+        ]
+        return beside + [str(Path(score).with_name("bootstrap.csv")) for score in self.words]
+
+    @cached_property
     def shown_maps(self) -> list[str]:
         """Maps of images and captions that the report draws."""
         lineages = self.examples if self.config.report.matchmaps else ()

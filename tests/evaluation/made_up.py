@@ -8,11 +8,12 @@ from resdavenet_vq.encode.embeddings import Pairs
 from resdavenet_vq.encode.maps import create_maps
 
 
-def codes_file(path, rows, size=8, period=0.04, layer="quant3", origin=ORIGIN):
+def codes_file(path, rows, size=8, period=0.04, layer="quant3", origin=ORIGIN, ids=None):
     """A codes file of [(codes, words or None), (codes, words, phones) or (codes, words, phones, syllables)]."""
+    ids = ids or [f"u{i}" for i in range(len(rows))]
     names = ("words", "phones", "syllables")
     tiers = [dict(zip(names, (*row[1:], None)[: max(2, len(row) - 1)], strict=False)) for row in rows]
-    manifest = [{"id": f"u{i}"} | tiers for i, tiers in enumerate(tiers)]
+    manifest = [{"id": name} | of_one for name, of_one in zip(ids, tiers, strict=True)]
     with create_codes(path, [row["id"] for row in manifest], manifest, origin) as file:
         lengths = np.array([len(codes) for codes, *_ in rows])
         out = add_codes(file, layer, np.zeros((size, 2), np.float32), lengths, period)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from resdavenet_vq import config
 from resdavenet_vq.encode.maps import MapsFile
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation import matchmap, retrieval
+from resdavenet_vq.evaluation import bootstrap, matchmap, retrieval
 
 GOLDEN = Path(__file__).parents[1] / "golden/losses/expected.npz"
 KINDS = ("sisa", "misa", "sima")
@@ -65,7 +65,7 @@ def test_the_oracle_agrees_with_ties_several_captions_and_in_any_blocks(tmp_path
     path = maps_file(tmp_path_factory.mktemp("maps") / "a.h5", cells, frames, index)
     S = slow(cells, frames, kind)[:, index >= 0].astype(np.float32)
     with MapsFile(path) as maps:
-        scores, pairs = matchmap.evaluate(maps, kind, (k,), at_once)
+        scores, pairs, _ = matchmap.evaluate(maps, kind, (k,), at_once)
     assert pairs.left_out == {"captions_without_image": (index < 0).sum(), "images_without_caption": 0}
     directions, index = (scores.image_to_speech, scores.speech_to_image), index[index >= 0]
     assert [d.recall[k] for d in directions] == pytest.approx(oracle_evaluation.recalls(S, index, k))
@@ -84,7 +84,7 @@ def real(n_images=30, n_captions=45, dim=16, seed=0):
 @pytest.mark.parametrize("kind", KINDS)
 def test_blocks_change_nothing_on_real_numbers(tmp_path, kind):
     with MapsFile(maps_file(tmp_path / "a.h5", *real())) as maps:
-        whole, _ = matchmap.evaluate(maps, kind)
+        whole, *_ = matchmap.evaluate(maps, kind)
         assert whole.image_to_speech.ties + whole.speech_to_image.ties
         for at_once in ((1, 1), (30, 25), (100, 400)):
             assert matchmap.evaluate(maps, kind, at_once=at_once)[0] == whole
@@ -95,9 +95,9 @@ def test_sisa_is_the_dot_product_of_the_pooled_vectors(tmp_path):
     image, speech = cells.mean(axis=(1, 2), dtype=float), np.stack([rows.mean(axis=0, dtype=float) for rows in frames])
     path = maps_file(tmp_path / "a.h5", cells, frames, index)
     with MapsFile(path) as maps:
-        found, _ = matchmap.evaluate(maps, "sisa")
+        found, *_ = matchmap.evaluate(maps, "sisa")
         assert found == retrieval.evaluate(image, speech, index)
-        other, _ = matchmap.evaluate(maps, "misa")
+        other, *_ = matchmap.evaluate(maps, "misa")
     assert other != found
 
 
@@ -160,6 +160,9 @@ def test_score_writes_scores_and_conditions(tmp_path):
     value = json.loads(out.read_text())
     assert (value["lineage"], value["matchmap"]) == ("{2}", "misa")
     assert value["image_to_speech"]["recall_at_7"] == scores.image_to_speech.recall[7]
+    low, high = value["intervals"]["retrieval_misa|test|mean|recall_at_7"]
+    assert low <= scores.mean_recall(7) <= high
+    assert list(bootstrap.read(out)) == list(value["intervals"])
     expected = {"split": "test", "images": 30, "captions": 44, "captions_without_image": 1, "cells": [3, 4]}
     assert value["conditions"] | expected | {"frame_period": 0.16} == value["conditions"]
 
@@ -168,6 +171,7 @@ def test_a_model_without_images_has_no_scores_and_says_why(tmp_path):
     path = maps_file(tmp_path / "a.h5", np.zeros((0, 0, 0, 2)), [np.ones((1, 2))], [-1], image_branch=False)
     assert matchmap.score(path, "sima", config.Retrieval(split="test"), tmp_path / "sima.json", lineage="{}") is None
     assert json.loads((tmp_path / "sima.json").read_text())["not_available"] == "the model has no image branch"
+    assert bootstrap.read(tmp_path / "sima.json") == {}
 
 
 @pytest.mark.parametrize(

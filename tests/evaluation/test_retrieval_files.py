@@ -7,7 +7,7 @@ from encoded import ORIGIN
 from resdavenet_vq import config
 from resdavenet_vq.encode.embeddings import Pairs, create_embeddings
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation import retrieval_files
+from resdavenet_vq.evaluation import bootstrap, retrieval_files
 
 
 def embeddings_file(path, image, speech, image_index):
@@ -34,6 +34,9 @@ def test_score_writes_conditions_scores_and_examples(tmp_path):
     assert value["lineage"] == "{}"
     assert value["image_to_speech"]["recall_at_1"] == 1
     assert value["image_to_speech"]["chance_recall_at_1"] == pytest.approx((1 / 4 + 2 / 4 + 1 / 4) / 3)
+    assert value["intervals"]["retrieval|test|image_to_speech|recall_at_1"] == [1, 1]
+    assert list(bootstrap.read(tmp_path / "test.json")) == list(value["intervals"])
+    assert len(value["intervals"]) == 6
     hits = value["examples"]["image_to_speech"]["hits"]
     assert [h["query"] for h in hits] == ["i0.png", "i1.png", "i2.png"]
     assert hits[1]["right"] == ["u1", "u2"]

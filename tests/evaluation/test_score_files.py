@@ -11,7 +11,8 @@ from encoded import ORIGIN
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import score_files
-from resdavenet_vq.evaluation.summary import COLUMNS, KEYS, compare, read_noise, read_scores
+from resdavenet_vq.evaluation.comparison import compare
+from resdavenet_vq.evaluation.summary import COLUMNS, KEYS, read_noise, read_scores
 
 NOISE = {
     "test": {"of": "test", "kind": "clean", "snr_db": None},
@@ -40,15 +41,17 @@ def retrieval(lineage, forth=0.5, back=0.6, split="test", **more):
         | {"median_rank": 7.0, "mean_rank": 9.0, "queries": 200, "items": 200, "ties": 0}
         for name, recall in (("image_to_speech", forth), ("speech_to_image", back))
     }
-    conditions = {"conditions": {"split": split, "images": 200}, "examples": EXAMPLES}
+    task = f"retrieval_{more['matchmap']}" if "matchmap" in more else "retrieval"
+    intervals = {"intervals": {f"{task}|{split}|mean|recall_at_10": [0.45, 0.65]}}
+    conditions = intervals | {"conditions": {"split": split, "images": 200}, "examples": EXAMPLES}
     return origin(lineage, split) | directions | conditions | more
 
 
 def abx(lineage, layer, split="test", within=1.5, **more):
-    bits = {"plain": 100.0, "run_length": 90.0, "factored": 95.0, "segment": 60.0, "rows": 1}
+    bits = {"plain": 100.0, "run_length": 90.0, "factored": 95.0, "segment": 60.0, "units_per_second": 12.0, "rows": 1}
     keys = origin(lineage, split) | {"layer": layer, "split": split, "distance": "angular, DTW", "frame_period": 0.02}
     scores = {"within_error": within, "across_error": None, "items": 6001, "items_used": 6000}
-    scores |= {"representation": "made up", "items_dropped": {"short": 1}}
+    scores |= {"representation": "made up", "items_dropped": {"short": 1}, "intervals": {}}
     return keys | scores | {"bitrate": bits if layer.startswith("quant") else None} | more
 
 
@@ -60,6 +63,7 @@ def words(lineage, layer, held_out_split="test", above=20, **more):
         "published": published | {"chance": {"words": 80, "words_above_f1": 1, "mean_f1": 0.5}},
         "held_out": {"words": 40, "words_above_f1": above, "mean_f1": above / 40, "chance": None},
         "units": {"perplexity": 30.5, "words": {"purity": 0.25, "boundaries": {"found": 7}}},
+        "intervals": {f"words|{held_out_split}|held_out|words_above_f1": [15.5, 24.5]},
     }
     return keys | counts | scores | more
 
@@ -157,6 +161,27 @@ def test_syllables_are_a_tier_of_units(tables):
     assert number(scores, *key, "syllables", "boundaries_r_value") == (0.25, 300)
 
 
+def test_intervals_stand_beside_their_scores_and_are_required(tables, tmp_path):
+    scores, _ = tables([retrieval("{2}"), retrieval("{2}", matchmap="misa"), words("{2}", "quant2")])
+    known = scores.dropna(subset="low")[["task", "condition", "score", "low", "high"]]
+    assert known.to_numpy().tolist() == [
+        ["retrieval", "mean", "recall_at_10", 0.45, 0.65],
+        ["retrieval_misa", "mean", "recall_at_10", 0.45, 0.65],
+        ["words", "held_out", "words_above_f1", 15.5, 24.5],
+    ]
+    for name, value in (
+        ("retrieval", retrieval("{2}")),
+        ("abx", abx("{2}", "quant2")),
+        ("words", words("{2}", "quant2")),
+    ):
+        key = "a|b|c|d"
+        for broken in (None, {key: [1]}, {key: [2, 1]}, {key: [1, None]}):
+            other = {k: v for k, v in value.items() if k != "intervals"} | ({"intervals": broken} if broken else {})
+            (tmp_path / f"{name}.json").write_text(json.dumps(other))
+            with pytest.raises(InputError, match=rf"{name}\.json: is no score of this software .*intervals"):
+                score_files.read(tmp_path / f"{name}.json")
+
+
 def test_the_summary_has_a_row_a_layer_and_a_column_a_score(tables):
     _, wide = tables([retrieval("{2}"), words("{2}", "quant2"), abx("{2}", "conv2")])
     assert wide[["lineage", "layer"]].to_numpy().tolist() == [["{2}", ""], ["{2}", "conv2"], ["{2}", "quant2"]]
@@ -188,7 +213,7 @@ def test_models_that_differ_in_their_seed_have_their_own_rows(tables):
 
 def test_no_scores_no_rows(tables):
     scores, wide = tables([origin("{}") | {"not_available": "no images", "conditions": {"split": "test"}}])
-    assert (len(scores), len(wide), len(compare(scores))) == (0, 0, 0)
+    assert (len(scores), len(wide), len(compare(scores, {}))) == (0, 0, 0)
 
 
 def test_one_number_may_be_in_two_files(tables):

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation import summary
-from resdavenet_vq.evaluation.summary import COLUMNS, SPREAD, SPREAD_KEYS, compare, read_scores
+from resdavenet_vq.evaluation import comparison, summary
+from resdavenet_vq.evaluation.comparison import compare
+from resdavenet_vq.evaluation.summary import COLUMNS, SPREAD, SPREAD_KEYS, read_scores
 
 SCORES = [
     ("raw log-mel", "", "abx", "logmel", "within", 14.5),
@@ -32,9 +33,9 @@ def table(rows):
 
 def test_every_score_has_its_mean_and_spread(tmp_path):
     table(SCORES).to_csv(tmp_path / "scores.csv", index=False)
-    summary.write_comparison(tmp_path / "scores.csv", tmp_path / "comparison.csv")
+    comparison.write(tmp_path / "scores.csv", [], {}, tmp_path / "comparison.csv", tmp_path / "differences.csv")
     spread = summary.read_comparison(tmp_path / "comparison.csv").set_index(list(SPREAD_KEYS))
-    assert list(spread.columns) == ["seeds", *SPREAD]
+    assert list(spread.columns) == ["seeds", *SPREAD, "low", "high"]
     several, values = spread.loc[("places", "{}", "retrieval", "", "test", "mean", "s")], np.array([0.1, 0.3, 0.7])
     assert several["seeds"] == "1 2 3"
     assert several[list(SPREAD)].tolist() == pytest.approx([values.mean(), values.std(ddof=1), 0.1, 0.7, 3])
@@ -47,7 +48,7 @@ def test_every_score_has_its_mean_and_spread(tmp_path):
 @given(st.permutations(SCORES))
 def test_no_order_of_rows_changes_a_spread(rows):
     by_key = [
-        compare(table(some).replace("", pd.NA)).set_index(list(SPREAD_KEYS))[list(SPREAD)].sort_index()
+        compare(table(some).replace("", pd.NA), {}).set_index(list(SPREAD_KEYS))[list(SPREAD)].sort_index()
         for some in (SCORES, rows)
     ]
     pd.testing.assert_frame_equal(*by_key, check_exact=True)

@@ -11,6 +11,7 @@ from resdavenet_vq.corpus.manifest import Interval
 from resdavenet_vq.corpus.tokens import triphones
 from resdavenet_vq.encode.codes import CodesFile
 from resdavenet_vq.evaluation import units
+from resdavenet_vq.evaluation.bootstrap import Replicates, Resamples
 from resdavenet_vq.evaluation.word_counts import Block, Counts, Vocabulary, blocks, tokens
 
 PERIODS = [0.01, 0.02, 0.04, 0.08, 0.16]
@@ -211,3 +212,45 @@ def test_blocks_hold_aligned_utterances_and_rotated_codes(tmp_path):
             got = [b.codes[start:end].tolist() for b in parts for start, end in itertools.pairwise(b.offsets)]
             assert got == [rows[(i + shift) % 5][0] for i in (0, 2, 3, 4)]
             assert list(vocabulary) == ["W0", "W2", "W3", "W4"]
+
+
+def test_replicates_to_first_order_spread_as_those_of_resampled_utterances():
+    """And have their mean at the score; tables of few labels and codes, for those of many are biased."""
+    rng, n = np.random.default_rng(0), 150
+    parts = []
+    for _ in range(n):
+        label = rng.integers(0, 3, 12)
+        codes = np.where(rng.random(12) < rng.uniform(0.3, 1), label, rng.integers(0, 4, 12)).repeat(2)
+        codes = np.where(rng.random(24) < 0.1, rng.integers(0, 4, 24), codes)
+        spoken = [(0.08 * i + 0.01, 0.08 * i + 0.08, "ABC"[x]) for i, x in enumerate(label)]
+        parts.append((codes, spoken))
+
+    def described(some, resamples=None):
+        vocabulary, offsets = Vocabulary({"A": 0, "B": 1, "C": 2}), np.arange(len(some) + 1) * 24
+        words = tokens([spoken for _, spoken in some], vocabulary)
+        codes = np.concatenate([codes for codes, _ in some])
+        block = Block(codes, offsets, words, words, np.arange(len(some)))
+        description = units.Description(4, 0.04, resamples=resamples)
+        description.add(block)
+        if resamples:
+            description.add_sample(block)
+        return description
+
+    resamples, found = Resamples.of(map(str, range(n))), Replicates()
+    whole = described(parts, resamples)
+    whole.replicate(found, "test")
+    exact = []
+    for r in range(100):
+        drawn = np.repeat(np.arange(n), resamples.weights[r, resamples.group].astype(int))
+        exact.append(described([parts[i] for i in drawn]).to_dict())
+    for name, values in found.columns.items():
+        _, _, tier, kind = name.split("|")
+
+        def of(scores, tier=tier, kind=kind):
+            scores = scores[tier] if tier else scores
+            return scores["boundaries"][kind[11:]] if kind.startswith("boundaries_") else scores[kind]
+
+        resampled = np.array([of(scores) for scores in exact])
+        assert values.mean() == pytest.approx(of(whole.to_dict()), abs=0.1 * values.std())
+        assert np.std(values[:100] - resampled) < 0.25 * resampled.std(), name
+        assert values[:100].std() == pytest.approx(resampled.std(), rel=0.1)

@@ -15,7 +15,7 @@ from resdavenet_vq.corpus.manifest import parse_alignment
 from resdavenet_vq.encode.codes import CodesFile
 from resdavenet_vq.encode.units import runs
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation import word_counts
+from resdavenet_vq.evaluation import bootstrap, word_counts
 from resdavenet_vq.evaluation import words as word_detection
 from resdavenet_vq.evaluation.word_counts import Block, blocks, tokens
 
@@ -211,6 +211,50 @@ def test_score_writes_words_codes_and_both_protocols(tmp_path):
     assert codes.loc[0, "silence"] == 1
     assert pd.isna(codes.loc[0, "word"])
     assert codes.loc[3, "words"] == "W2 1.000"
+
+
+def noisy(n, seed=0):
+    """`learnt`, of whose codes a fifth are others, with each word's first half as a phone."""
+    rng, rows = np.random.default_rng(seed), learnt(n, seed)
+    codes = [np.where(rng.random(len(codes)) < 0.2, rng.integers(0, 8, len(codes)), codes) for codes, _ in rows]
+    phones = [[[a, (a + b) / 2, f"P{w}"] for a, b, w in words] for _, words in rows]
+    return [(c.tolist(), words, p) for c, (_, words), p in zip(codes, rows, phones, strict=True)]
+
+
+def test_scores_have_intervals_that_no_order_of_utterances_changes(tmp_path):
+    train, test, order = noisy(60), noisy(30, 1), np.random.default_rng(2).permutation(60).tolist()
+    other = codes_file(tmp_path / "test.h5", test)
+    results = []
+    for name, ids in (("given", list(range(60))), ("shuffled", order)):
+        path = codes_file(tmp_path / f"{name}.h5", [train[i] for i in ids], ids=[f"u{i}" for i in ids])
+        summary = score(path, other, tmp_path / name, best=3)
+        results.append((summary, bootstrap.read(tmp_path / name / "summary.json")))
+    (summary, replicates), (_, shuffled) = results
+    assert replicates.keys() == shuffled.keys() == summary["intervals"].keys()
+    for name, values in replicates.items():
+        np.testing.assert_allclose(shuffled[name], values, rtol=1e-6)
+        task, _, condition, kind = name.split("|")
+        scores = summary[condition] if task == "words" else summary["units"].get(condition, summary["units"])
+        value = scores["boundaries"][kind.removeprefix("boundaries_")] if "boundaries" in kind else scores[kind]
+        low, high = summary["intervals"][name]
+        assert low - 1e-9 <= value <= high + 1e-9
+        assert values.mean() == pytest.approx(value, abs=0.1 * max(high - low, 1))
+    assert {name.split("|")[2] for name in replicates} == {"published", "held_out", "", "words", "phones"}
+    assert summary["held_out"]["expected_words_above_f1"] == pytest.approx(
+        replicates["words|test|held_out|expected_words_above_f1"].mean()
+    )
+    words = pd.read_csv(tmp_path / "given/words.csv").dropna(subset="f1")
+    for kind in ("f1", "held_out_f1"):
+        assert (words[f"{kind}_low"] < words[kind]).all()
+        assert (words[kind] < words[f"{kind}_high"]).all()
+
+
+def test_a_word_that_is_not_drawn_keeps_its_f1(tmp_path):
+    rows = [*learnt(20), ([7] * 10, [[0.0, 0.4, "ONCE"]])]
+    path = codes_file(tmp_path / "a.h5", rows)
+    score(path, path, tmp_path / "out", min_occurrences=1)
+    words = pd.read_csv(tmp_path / "out/words.csv").set_index("word")
+    assert words.loc["ONCE", ["f1", "f1_low", "f1_high"]].tolist() == [1, 1, 1]
 
 
 def test_rare_words_and_stop_words(tmp_path):

@@ -16,7 +16,7 @@ from resdavenet_vq.corpus.manifest import Interval, Manifest, Utterance
 from resdavenet_vq.data.preparation import prepare
 from resdavenet_vq.encode.codes import add_codes, create_codes
 from resdavenet_vq.encode.embeddings import Pairs, create_embeddings
-from resdavenet_vq.evaluation import retrieval_files, score_files, summary
+from resdavenet_vq.evaluation import comparison, retrieval_files, score_files, summary
 from resdavenet_vq.evaluation import words as word_detection
 from resdavenet_vq.files import read_json, write_csv, write_json
 
@@ -153,7 +153,7 @@ def summarize(results: Path) -> None:
     patterns = ("*/retrieval/*.json", "*/abx/*/*.json", "*/words/*/*/summary.json")
     scores = [file for pattern in patterns for file in sorted(results.glob(pattern))]
     score_files.summarize(scores, results.name, {}, results / "scores.csv", results / "summary.csv")
-    summary.write_comparison(results / "scores.csv", results / "comparison.csv")
+    comparison.write(results / "scores.csv", [], {}, results / "comparison.csv", results / "differences.csv")
 
 
 def with_intervals(results: Path) -> None:
@@ -205,11 +205,11 @@ def write_one_score(results, **score):
     row = dict.fromkeys(summary.COLUMNS, "") | {"corpus": results.name, "lineage": "{}->{2}", "value": "0.5"} | score
     for name in ("scores.csv", "summary.csv"):
         write_csv(results / name, list(row), [row])
-    summary.write_comparison(results / "scores.csv", results / "comparison.csv")
+    comparison.write(results / "scores.csv", [], {}, results / "comparison.csv", results / "differences.csv")
 
 
 def abx(origin, layer, within, quantized, bits=412.4):
-    bitrate = {"plain": bits, "run_length": 310.2, "factored": 330.0, "segment": 250.0}
+    bitrate = {"plain": bits, "run_length": 310.2, "factored": 330.0, "segment": 250.0, "units_per_second": 31.0}
     return {
         "lineage": origin.lineage,
         "origin": origin.to_dict(),
@@ -223,5 +223,6 @@ def abx(origin, layer, within, quantized, bits=412.4):
         "items": 600,
         "items_used": 580,
         "items_dropped": {"shorter than a frame of the slowest layer": 20},
+        "intervals": {"abx|test|within|error": [0.9 * within, 1.1 * within]},
         "bitrate": bitrate | {"rows": 9, "runs": 5, "symbols": 4, "duration": 3.0} if quantized else None,
     }

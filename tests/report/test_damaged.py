@@ -15,7 +15,7 @@ from report import made_up
 
 from resdavenet_vq import config
 from resdavenet_vq.errors import InputError, printable
-from resdavenet_vq.evaluation import score_files, summary
+from resdavenet_vq.evaluation import comparison, score_files, summary
 from resdavenet_vq.report import page
 from resdavenet_vq.results import find
 
@@ -110,7 +110,7 @@ def test_any_score_file_is_summarized_or_refused(score, tmp_path, kind, place, n
 
     def summarize():
         score_files.summarize([path], "c", {}, tmp_path / "scores.csv", tmp_path / "summary.csv")
-        summary.write_comparison(tmp_path / "scores.csv", tmp_path / "comparison.csv")
+        comparison.write(tmp_path / "scores.csv", [], {}, tmp_path / "comparison.csv", tmp_path / "differences.csv")
         summary.read_comparison(tmp_path / "comparison.csv")
 
     check(summarize, tmp_path)
@@ -128,7 +128,7 @@ def test_any_table_of_scores_is_read_or_refused(results, tmp_path, name, line, c
     read = summary.read_scores if name == "scores.csv" else summary.read_comparison
     table = check(lambda: read(path), tmp_path)
     if table is not None and name == "scores.csv":
-        assert len(summary.compare(table))
+        assert len(comparison.compare(table, {}))
         summary.write(summary.pivot(table), tmp_path / "summary.csv")
 
 

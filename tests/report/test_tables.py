@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from report.made_up import DIFFERENCES
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.summary import compare, read_scores
+from resdavenet_vq.evaluation.comparison import compare
+from resdavenet_vq.evaluation.summary import read_scores
 from resdavenet_vq.files import read_json
 from resdavenet_vq.report import tables
 
@@ -21,7 +22,7 @@ FORMATS = {"latex": "tex", "markdown": "md", "csv": "csv"}
 
 def compared(scores):
     """Those of one lineage have intervals, as other columns of the table have them."""
-    table = compare(scores)
+    table = compare(scores, {})
     bounded = table["lineage"] == "{}->{2}"
     return table.assign(low=(0.9 * table["mean"]).where(bounded), high=(1.25 * table["mean"]).where(bounded))
 

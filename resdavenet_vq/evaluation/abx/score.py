@@ -21,13 +21,13 @@ item. Which items are left out depends on times alone, and is the same for all l
 Frames of a quantized layer are looked up in the table of distances between its code vectors: the same distances, but
 equal sequences of codes tie exactly, which rounding in a product of vectors would decide by chance.
 
-Beside the scores `LAYER.json` are `LAYER.phones.csv` and `LAYER.speakers.csv`: the same error by pairs of phones and of
-speakers.
+Beside the scores `LAYER.json` are `LAYER.phones.csv` and `LAYER.speakers.csv`, the same error by pairs of phones and of
+speakers, and `LAYER.bootstrap.csv`, its replicates (`samples`), and those of the bitrate over utterances.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -39,6 +39,7 @@ from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.evaluation import bitrate
 from resdavenet_vq.evaluation.abx.frames import gather, usable
 from resdavenet_vq.evaluation.abx.items import Item, read_items
+from resdavenet_vq.evaluation.bootstrap import Replicates
 from resdavenet_vq.files import atomic_write, together, write_json
 from resdavenet_vq.lineage import frame_stride
 
@@ -94,7 +95,7 @@ def score(
     split: str,
     condition: Condition = "triphone",
 ) -> None:
-    """Scores one layer of a features file on an item file of a condition; writes `out` (JSON) together with the two tables beside it.
+    """Scores one layer of a features file on an item file of a condition; writes `out` (JSON) together with its tables.
 
     In `out` the errors, means over `within_cells` and `across_cells`, are null where no speaker, or pair of speakers,
     has a triple. The frame period of segments is that of their codes, their bitrate that of segments.
@@ -106,6 +107,7 @@ def score(
         validate(tokens, frames, settings)
         distance = "identical" if layer.startswith("onehot") or has_no_vectors(frames) else settings.distance
         from resdavenet_vq.evaluation.abx import cells as abx_cells  # torch takes seconds, which bad input spares
+        from resdavenet_vq.evaluation.abx import samples
 
         slowest_period = round(FRAME_PERIOD * frame_stride(settings.slowest_layer), 9)
         durations = dict(zip(frames.ids, frames.durations.tolist(), strict=True))
@@ -120,9 +122,23 @@ def score(
                 f"{split}: {condition}: no three of {len(used)} items can be compared, two alike and one that differs "
                 "in its phone alone; ABX needs more utterances"
             )
-        marked = ((name, rows, frames.begins(i)) for i, (name, rows) in enumerate(frames))
-        units = ((name, runs(rows).code) for name, rows in frames) if segmented else marked
-        bits = asdict(bitrate.measure(units, durations)) if is_quantized(layer) else None
+        units: Iterable[bitrate.Utterance] = (
+            ((name, runs(rows).code) for name, rows in frames)
+            if segmented
+            else ((name, rows, frames.begins(i)) for i, (name, rows) in enumerate(frames))
+        )
+        bits, replicates = None, Replicates()
+        if is_quantized(layer):
+            counted = bitrate.Samples(durations)
+            bits = asdict(bitrate.measure(units, durations, counted))
+            for (coding, name), values in counted.replicates().items():
+                known = bits[coding] if name == "bits_per_second" else bits[name]
+                replicates.add(("bitrate", split, coding, name), known, values)
+    errors = {task: abx_cells.mean_error(cells[task]) if task in cells else None for task in abx_cells.TASKS}
+    sample = samples.Sample(cells.values(), abx_cells.CONTEXT if in_context else (), abx_cells.PHONES)
+    for task, of_task in cells.items():
+        name = task if condition == "triphone" else f"{condition}_{task}"
+        replicates.add(("abx", split, name, "error"), errors[task], sample.errors(of_task))
     result = {
         "lineage": lineage,
         "origin": frames.origin.to_dict(),
@@ -133,17 +149,21 @@ def score(
         "distance": f"{distance}, DTW",
         "frame_period": frames.frame_period,
         "slowest_period": slowest_period,
-        **{f"{task}_error": abx_cells.mean_error(cells[task]) if task in cells else None for task in abx_cells.TASKS},
+        **{f"{task}_error": error for task, error in errors.items()},
         **{f"{task}_cells": len(cells.get(task, ())) for task in abx_cells.TASKS},
         "items": len(tokens),
         "items_used": len(used),
         "items_dropped": dropped,
         "items_without_own_frame": sequences.borrowed,
         "bitrate": bits,
+        "speakers": len(sample.speakers.group),
+        "contexts": len(sample.contexts.group),
+        "intervals": replicates.intervals,
         "settings": settings.model_dump(mode="json", exclude={"slowest_layer"}),
     }
     with together():
         for name, table in (("phones", abx_cells.by_phones(cells)), ("speakers", abx_cells.by_speakers(cells))):
             with atomic_write(out.with_suffix(f".{name}.csv")) as tmp:
                 table.write_csv(tmp)
+        replicates.write(out)
         write_json(out, result)
