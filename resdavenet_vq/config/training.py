@@ -141,8 +141,8 @@ class Training(Section):
     )
     augmentation: Literal["none", "masks"] = Field(
         default="none",
-        description="What is done to training utterances: nothing, as published; or, in each step, one band of up to 8 "
-        "mel bands and one stretch of up to 300 ms, at most a fifth of the utterance, become the utterance's mean.",
+        description="What is done to training utterances: nothing, as published; or, in each step, one band of up to 6 "
+        "mel bands and one stretch of up to 120 ms, at most a fifth of the utterance, become the utterance's mean.",
     )
     pad_to: Literal["batch", "max_frames"] = Field(
         default="max_frames",

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from resdavenet_vq.training import distributed
 
-WIDEST_BAND = 8
+WIDEST_BAND = 6
 """Mel bands, of 40."""
 
-LONGEST_STRETCH = 30
+LONGEST_STRETCH = 12
 """Frames of 10 ms: less than most words."""
 
 LARGEST_SHARE = 0.2
