@@ -132,7 +132,7 @@ def spoken(rng, n):
     codes = np.stack([heard, silent], axis=2).reshape(-1)
     start = np.tile(np.arange(10) * 0.08 + 0.01, n)
     words = Tokens(np.repeat(np.arange(n), 10), start, start + 0.02, label.reshape(-1))
-    return Block(codes, np.arange(n + 1) * 20, words, words, np.arange(n))
+    return Block(codes, np.arange(n + 1) * 20, words, words, numbers=np.arange(n))
 
 
 @cache
