@@ -121,13 +121,13 @@ RECALL, NOISE = 0.6, 0.3
 TRUE_F1 = 2 * RECALL / (1 + RECALL + NOISE)
 
 
-def spoken(rng, n):
-    """Utterances of ten words of one frame each, word i with code i in RECALL of its tokens, and ten frames of silence.
+def spoken(rng, n, recall=RECALL):
+    """Utterances of ten words of one frame each, word i with code i in `recall` of its tokens, and ten frames of silence.
 
     In those, code i comes NOISE times as often as word i.
     """
     label = rng.integers(10, size=(n, 10))
-    heard = np.where(rng.random((n, 10)) < RECALL, label, 10)
+    heard = np.where(rng.random((n, 10)) < np.broadcast_to(recall, 10)[label], label, 10)
     silent = np.where(rng.random((n, 10)) < NOISE, rng.integers(10, size=(n, 10)), 10)
     codes = np.stack([heard, silent], axis=2).reshape(-1)
     start = np.tile(np.arange(10) * 0.08 + 0.01, n)

@@ -118,7 +118,7 @@ def test_abx_of_other_items_has_a_table_of_its_own(folder, tmp_path):
         file.parent.mkdir(exist_ok=True)
         file.write_text(json.dumps(score | {"intervals": bounds}))
     text = (write_small(folder, tmp_path / "report", made_up.SYSTEMS) / "abx.html").read_text()
-    triphones, phonemes = text.split("Split test, phonemes</h2>")
+    triphones, phonemes = text.split("Split test, phonemes in context</h2>")
     assert phonemes.count('<small class="interval">[1.2, 3.5]</small>') == 1
     assert "[7.2, 8.5]" in triphones
     assert all(name in triphones for name in ("normalized log-mel", "k-means of log-mel, 64 codes", "hubert"))
