@@ -174,6 +174,31 @@ def test_the_expected_number_of_words_counts_how_sure_each_is():
     assert sample_of(block, best=2)[1].mean.mean() == pytest.approx(scores[:2].mean(), abs=0.01)
 
 
+@pytest.mark.parametrize(
+    ("recall", "n_true"),
+    [
+        (np.linspace(0.2, 0.7, 10), 5),  # F1 from 0.27 to 0.7
+        (np.linspace(0.38, 0.5, 10), 6),  # from 0.45 to 0.56, all near the threshold of 0.5
+        (np.repeat([0.2, 0.75], 5), 5),  # none near
+    ],
+)
+def test_numbers_of_words_are_covered(recall, n_true):
+    """By intervals that are wider than need be, for the number varies in a resample of a sample more than in samples."""
+    assert (2 * recall / (1 + recall + NOISE) >= 0.5).sum() == n_true
+    rng, expected, counts = np.random.default_rng(8), [], []
+    for _ in range(60):
+        scores, sample = sample_of(spoken(rng, 100, recall))
+        head = {"words_above_f1": (scores >= 0.5).sum(), "expected_words_above_f1": sample.above.mean(), "mean_f1": 0.0}
+        found = Replicates()
+        sample.replicate(found, head, "a", "b")
+        expected.append(found.intervals["words|a|b|expected_words_above_f1"])
+        counts.append(found.intervals["words|a|b|words_above_f1"])
+        assert counts[-1][0] <= head["words_above_f1"] <= counts[-1][1]
+    for intervals in (expected, counts):
+        assert covered(intervals, n_true)[0] >= RIGHT[0]
+    assert covered(expected, n_true + 4)[0] < 0.85  # this test can fail
+
+
 def test_words_are_those_of_the_utterances_drawn():
     """Replicates are the scores of a corpus in which each utterance is as often as it was drawn."""
     block = spoken(np.random.default_rng(6), 12)
