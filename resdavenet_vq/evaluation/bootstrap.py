@@ -13,7 +13,7 @@ the groups are resampled: the standard error is the same but for chance (3 % of 
 
 Scores that the bootstrap biases, such as the number of words above a threshold, which varies with each resample and so
 counts words on both sides of it, have their interval shifted so that the replicates' mean lies at the score, and its
-bounds rounded outward to whole numbers (`centred`): shifted, bounds of a count that hardly varies would not hold it.
+bounds rounded outward to whole numbers from 0 (`centred`): shifted, bounds of a count that hardly varies would not hold it.
 
 What varies is the sample of utterances alone. Another training is another matter: see `comparison`.
 """
@@ -133,7 +133,7 @@ class Replicates:
         self.columns[key(*name)] = replicates
         low, high = interval(replicates, score if centred else None)
         if centred:
-            low, high = float(math.floor(low + _TINY)), float(math.ceil(high - _TINY))
+            low, high = float(max(math.floor(low + _TINY), 0)), float(math.ceil(high - _TINY))
         self.intervals[key(*name)] = [low, high]
 
     def write(self, score_file: Path) -> None:

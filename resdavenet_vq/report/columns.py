@@ -225,15 +225,18 @@ def is_number(value: Any) -> bool:
 
 
 def rounded(value: Any, style: str) -> str:
-    """A number for reading: `share` in percent with one decimal, `tenth`, `count` whole, `plain` with three digits."""
+    """A number for reading: `share` in percent with one decimal, `tenth`, `count` whole, `plain` with three digits.
+
+    What is rounded to 0 has no sign.
+    """
     number = float(value)
     if not math.isfinite(number):
         return str(value)
     match style:
         case "share":
-            return f"{100 * number:.1f}"
+            return f"{round(100 * number, 1) + 0.0:.1f}"
         case "tenth":
-            return f"{number:.1f}"
+            return f"{round(number, 1) + 0.0:.1f}"
         case "count":
             return _grouped(number)
     if number == round(number):
@@ -248,4 +251,4 @@ def exact(value: Any) -> str:
 
 def _grouped(number: float) -> str:
     """A whole number, thousands set apart by narrow spaces."""
-    return f"{number:,.0f}".replace(",", "\u202f")
+    return f"{round(number) + 0.0:,.0f}".replace(",", "\u202f")
