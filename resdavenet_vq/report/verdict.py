@@ -167,11 +167,11 @@ def _words(results: Results, model: Lineage) -> Iterator[str]:
     clusters, name = str(Reference.kmeans()), with_arrows(str(model))
     for condition, where in ((HELD_OUT, "Held out"), (PUBLISHED, "Where codes were chosen")):
         split, _ = frontier.word_scores(results, condition)
-        found = {}
+        found: dict[str, Difference | None] = {}
         for layer in model.quantized_layers:
             some = (_difference(results, ("words", layer, split, condition, s), str(model), clusters) for s in EXPECTED)
             found[layer] = next(filter(None, some), None)
-        clauses, of, beside = [], f" of {name}", f"{clusters} {ALIKE}"
+        clauses, of, beside = list[str](), f" of {name}", f"{clusters} {ALIKE}"
         for outcome, claims in _by_outcome(found, "more words than", "fewer words than"):
             verb = "" if outcome == UNCLEAR else "detects " if len(claims) == 1 else "detect "
             numbers = ", ".join(map(_signed, claims.values()))
@@ -200,7 +200,7 @@ def _errors(results: Results, model: Lineage, layers: Iterable[str], second: str
     for layer in layers:
         keys = {(split, speakers): ("abx", layer, split, speakers, "error") for split, speakers in places}
         found = {place: _difference(results, key, str(model), second) for place, key in keys.items()}
-        clauses, beside = [], f"{second}{which}"
+        clauses, beside = list[str](), f"{second}{which}"
         for outcome, claims in _by_outcome(found, "is worse than", "is better than"):
             parts = []
             for split, some in itertools.groupby(claims.items(), lambda claim: claim[0][0]):
@@ -218,7 +218,7 @@ def _stages(results: Results, model: Lineage) -> Iterator[str]:
     while chain[0].parent:
         chain.insert(0, chain[0].parent)
     for split in results.splits("retrieval"):
-        key, clauses = ("retrieval", "", split, MEAN, "recall_at_10"), []
+        key, clauses = ("retrieval", "", split, MEAN, "recall_at_10"), list[str]()
         for parent, child in itertools.pairwise(map(str, chain)):
             found = {child: _difference(results, key, child, parent, 100)}
             clauses += [
