@@ -126,7 +126,7 @@ def differences(scores: pd.DataFrame, replicates: Replicates) -> pd.DataFrame:
     }
     rows = []
     for (corpus, task, layer, *rest), systems in every.items():
-        plain = {} if layer == LOGMEL or is_quantized(layer) else every.get((corpus, task, LOGMEL, *rest), {})
+        plain = {} if layer == LOGMEL or is_quantized(str(layer)) else every.get((corpus, task, LOGMEL, *rest), {})
         for (second, other), (first, own) in chain(
             combinations(systems.items(), 2), product(plain.items(), systems.items())
         ):

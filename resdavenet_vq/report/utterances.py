@@ -114,9 +114,9 @@ def write(split: Split, folder: Folder) -> None:
 
 def about(split: Split) -> dict[str, Any]:
     """The split and its layers, for the scripts of the pages with utterances; `first` is the last layer of a model."""
-    of_models = [x.number for x in split.layers if isinstance(x.model.system, Lineage)]
+    layers = [x for x in split.layers if isinstance(x.model.system, Lineage)] or split.layers
     return {
-        "first": (of_models or [x.number for x in split.layers] or [None])[-1],
+        "first": layers[-1].number if layers else None,
         "split": split.name,
         "utterances": len(split),
         "withAudio": len(split.with_audio),
