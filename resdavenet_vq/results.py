@@ -25,7 +25,7 @@ from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import score_files, summary
 from resdavenet_vq.evaluation.score_schema import LARGEST
 from resdavenet_vq.files import open_regular
-from resdavenet_vq.system import Reference, System, has_shown_codes, parse, system
+from resdavenet_vq.system import UNTRAINED, Reference, System, has_shown_codes, parse, system
 
 type Task = Literal["retrieval", "abx", "words"]
 
@@ -286,6 +286,12 @@ def is_of_sweep(notation: str) -> bool:
     """Whether it is clusters of another codebook size than the models', which are for comparisons at equal bitrate."""
     found = named(notation)
     return isinstance(found, Reference) and found.n_codes is not None
+
+
+def is_untrained(notation: str) -> bool:
+    """Whether it is the network before training, or clusters of its layers."""
+    found = named(notation)
+    return isinstance(found, Reference) and UNTRAINED in {found.folder, found.source}
 
 
 def with_arrows(lineage: str) -> str:

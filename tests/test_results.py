@@ -13,6 +13,7 @@ from resdavenet_vq.config import ITEMS_OF
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import score_files
 from resdavenet_vq.files import write_json
+from resdavenet_vq.report import columns
 
 
 def test_a_split_is_one_file_or_the_folder_of_its_parts(tmp_path, monkeypatch):
@@ -40,7 +41,7 @@ def test_a_name_that_no_lineage_has_is_refused(tmp_path):
         results.find(tmp_path, ["none", "32"])
 
 
-def test_abx_has_a_title_for_every_split_and_condition(tmp_path):
+def test_abx_is_by_split_and_condition(tmp_path):
     """Triphones in the folder of the split, the others below it, in the order of the conditions."""
     rows = []
     for condition, folder in (("word", "word/"), ("triphone", ""), ("phoneme_any", "phoneme_any/")):
@@ -51,11 +52,11 @@ def test_abx_has_a_title_for_every_split_and_condition(tmp_path):
         rows.append(file)
     score_files.summarize(rows, "made", {}, tmp_path / "scores.csv", tmp_path / "summary.csv")
     found = results.find(tmp_path, ["2"]).abx
-    assert list(found) == ["test", "test, phonemes in any context", "test, words"]
+    assert list(found) == [("test", "triphone"), ("test", "phoneme_any"), ("test", "word")]
     assert [[result["condition"] for result in of_split] for of_split in found.values()] == [
         ["triphone"],
         ["phoneme_any"],
         ["word"],
     ]
-    assert found["test, words"][0]["phones"] == tmp_path / "2/abx/test/word/quant2.phones.csv"
-    assert set(results.ABX_CONDITIONS) == set(ITEMS_OF)
+    assert found["test", "word"][0]["phones"] == tmp_path / "2/abx/test/word/quant2.phones.csv"
+    assert {results.TRIPHONES, *columns.ABX_ITEMS} == set(ITEMS_OF), "each has a name on pages"

@@ -12,7 +12,8 @@ Of more than 512 utterances, each is dealt into one of 512 groups of equal size,
 the groups are resampled: the standard error is the same but for chance (3 % of it), and neither time nor memory grows.
 
 Scores that the bootstrap biases, such as the number of words above a threshold, which varies with each resample and so
-counts words on both sides of it, have their interval shifted so that the replicates' mean lies at the score (`centred`).
+counts words on both sides of it, have their interval shifted so that the replicates' mean lies at the score, and its
+bounds rounded outward to whole numbers from 0 (`centred`): shifted, bounds of a count that hardly varies would not hold it.
 
 What varies is the sample of utterances alone. Another training is another matter: see `comparison`.
 """
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +39,8 @@ GROUPS = 512
 
 PERCENTILES = 2.5, 97.5
 _DIGITS = "%.8g"
+_TINY = 1e-6
+"""What sums of whole numbers are rounded by at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,11 +124,17 @@ class Replicates:
     def add(
         self, name: Sequence[str], score: float | None, replicates: np.ndarray | None, *, centred: bool = False
     ) -> None:
-        """A score (task, split, condition, score) with its replicates (R,); nothing where there is none of either."""
+        """A score (task, split, condition, score) with its replicates (R,); nothing where there is none of either.
+
+        A count that the bootstrap biases is `centred`.
+        """
         if score is None or replicates is None or np.isnan(replicates).all():
             return
         self.columns[key(*name)] = replicates
-        self.intervals[key(*name)] = list(interval(replicates, score if centred else None))
+        low, high = interval(replicates, score if centred else None)
+        if centred:
+            low, high = float(max(math.floor(low + _TINY), 0)), float(math.ceil(high - _TINY))
+        self.intervals[key(*name)] = [low, high]
 
     def write(self, score_file: Path) -> None:
         """Writes the table beside a score file: a row a replicate, a column a score; an empty file without scores."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
+from itertools import chain, combinations, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from resdavenet_vq.encode.features import LOGMEL, is_quantized
 from resdavenet_vq.evaluation import bootstrap, score_files, summary
 from resdavenet_vq.evaluation.summary import DIFFERENCE_COLUMNS, SPREAD_COLUMNS, SPREAD_KEYS
 from resdavenet_vq.files import together
@@ -115,19 +116,24 @@ def compare(scores: pd.DataFrame, replicates: Replicates) -> pd.DataFrame:
 def differences(scores: pd.DataFrame, replicates: Replicates) -> pd.DataFrame:
     """The differences of every two systems in each of the HEADLINES: columns DIFFERENCE_COLUMNS.
 
-    Of two systems the one that comes later among the scores is the first: a model, less a baseline.
+    Of two systems the one that comes later among the scores is the first: a model, less a baseline. ABX errors of
+    layers without codes are also compared with those of the log-mel features, as differences of the system's layer.
     """
-    rows = []
     keys = [name for name in SPREAD_KEYS if name != "lineage"]
-    for key, group in scores[_are_headlines(scores)].groupby(keys, sort=False):
-        estimates = {
-            lineage: _estimate(of_system, replicates) for lineage, of_system in group.groupby("lineage", sort=False)
-        }
-        for second, first in combinations(estimates, 2):
-            difference = estimates[first] - estimates[second]
+    every = {
+        key: {system: _estimate(some, replicates) for system, some in group.groupby("lineage", sort=False)}
+        for key, group in scores[_are_headlines(scores)].groupby(keys, sort=False)
+    }
+    rows = []
+    for (corpus, task, layer, *rest), systems in every.items():
+        plain = {} if layer == LOGMEL or is_quantized(str(layer)) else every.get((corpus, task, LOGMEL, *rest), {})
+        for (second, other), (first, own) in chain(
+            combinations(systems.items(), 2), product(plain.items(), systems.items())
+        ):
+            difference = own - other
             low, high = difference.interval()
             if low is not None:
-                rows.append((*key, first, second, difference.mean, low, high))
+                rows.append((corpus, task, layer, *rest, first, second, difference.mean, low, high))
     return pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS))
 
 

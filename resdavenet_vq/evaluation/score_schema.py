@@ -34,6 +34,13 @@ def _direction(scores: dict[str, Any]) -> dict[str, Any]:
     return scores
 
 
+def _same_recalls(value: dict[str, Any]) -> dict[str, Any]:
+    names = [{name for name in value[key] if "recall_at_" in name} for key in ("image_to_speech", "speech_to_image")]
+    if names[0] != names[1]:
+        raise ValueError("has other recalls of captions than of images")
+    return value
+
+
 def _with_chance(scores: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(scores.get("chance", 0), dict | None):
         raise ValueError("has no scores by chance")  # noqa: TRY004 - what pydantic reports
@@ -165,8 +172,8 @@ class _Words(TypedDict):
 
 _KINDS: Mapping[str, TypeAdapter] = {
     "not_available": TypeAdapter(_NoRetrieval),
-    "matchmap": TypeAdapter(_Matchmap),
-    "image_to_speech": TypeAdapter(_Retrieval),
+    "matchmap": TypeAdapter(Annotated[_Matchmap, AfterValidator(_same_recalls)]),
+    "image_to_speech": TypeAdapter(Annotated[_Retrieval, AfterValidator(_same_recalls)]),
     "within_error": TypeAdapter(_Abx),
     "": TypeAdapter(_Words),
 }

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -212,7 +212,7 @@ class Description:
         self._boundaries = {tier: Boundaries() for tier in self._tables}
         n_groups = resamples.n_groups if resamples else 0
         self._boundaries_of_groups = {tier: np.zeros((3, n_groups), np.int64) for tier in self._tables}
-        self._sums = {tier: np.zeros((len(_SURPRISES), n_groups)) for tier in self._tables}
+        self._sums = {tier: np.zeros((5, n_groups)) for tier in self._tables}
 
     def add(self, block: Block) -> None:
         """Counts a block: its words, and its phones and syllables where it has some."""
@@ -231,9 +231,8 @@ class Description:
         for tier, spoken in self._tiers(block):
             label, aligned = self._labels(block, spoken)
             group = np.repeat(self._resamples.group[block.numbers], np.diff(block.offsets))[aligned]
-            at = label[aligned], block.codes[aligned]
-            sums = [np.bincount(group, x[at], minlength=self._resamples.n_groups) for x in self._surprises[tier]]
-            self._sums[tier] += sums
+            values = self._surprises[tier].of(label[aligned], block.codes[aligned])
+            self._sums[tier] += [np.bincount(group, x, minlength=self._resamples.n_groups) for x in values]
 
     @staticmethod
     def _tiers(block: Block) -> Iterator[tuple[str, Tokens]]:
@@ -247,9 +246,9 @@ class Description:
         return label, np.repeat(_has_tokens(block, spoken), np.diff(block.offsets))
 
     @cached_property
-    def _surprises(self) -> dict[str, tuple[np.ndarray, ...]]:
-        """What a frame adds to the sums `_SURPRISES`, tables (labels, codes) of each tier."""
-        return {tier: _surprises(table) for tier, table in self._tables.items() if table.any()}
+    def _surprises(self) -> dict[str, _Surprises]:
+        """What frames add to the sums, of each tier."""
+        return {tier: _Surprises.by(table) for tier, table in self._tables.items() if table.any()}
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values: perplexity and codes used; of aligned words, phones and syllables also agreement and boundaries."""
@@ -282,18 +281,30 @@ class Description:
 
 
 _BOUNDARY_SCORES = ("precision", "recall", "f1", "over_segmentation", "r_value")
-_SURPRISES = ("frames", "hits", "code", "label", "joint")
 
 
-def _surprises(table: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Of a frame with each label and code: 1, whether it is the code's most frequent label, and three surprises in nats.
+class _Surprises(NamedTuple):
+    """What a frame adds to the sums over groups, by a table (labels, codes) of counts."""
 
-    They are those of its code, of its label and of both. `table` has counts (labels, codes); so have the results.
-    """
-    with np.errstate(divide="ignore"):
-        code, label, joint = (-np.log(counts / table.sum()) for counts in (table.sum(axis=0), table.sum(axis=1), table))
-    most = np.zeros(table.shape, bool)
-    most[table.argmax(axis=0), np.arange(table.shape[1])] = 1
-    return tuple(
-        np.broadcast_to(x, table.shape) for x in (np.ones(1), most, code, label[:, None], joint.astype(np.float32))
-    )
+    table: np.ndarray
+    most: np.ndarray
+    """(K,) each code's most frequent label."""
+    code: np.ndarray
+    """(K,) surprises in nats."""
+    label: np.ndarray
+    """(L,) surprises in nats."""
+
+    @classmethod
+    def by(cls, table: np.ndarray) -> _Surprises:
+        """Those of a table that has counts."""
+        with np.errstate(divide="ignore"):
+            code, label = (-np.log(table.sum(axis=axis) / table.sum()) for axis in (0, 1))
+        return cls(table, table.argmax(axis=0), code, label)
+
+    def of(self, label: np.ndarray, code: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Of frames with these labels and codes, which are in the table, five arrays (F,).
+
+        1, whether the label is the code's most frequent one, and the surprises of the code, of the label and of both.
+        """
+        joint = np.log(self.table.sum()) - np.log(self.table[label, code])
+        return np.ones(len(code)), self.most[code] == label, self.code[code], self.label[label], joint

@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 
 from resdavenet_vq import config
-from resdavenet_vq.evaluation.bootstrap import PERCENTILES, REPLICATES, Replicates, Resamples, ratio
-from resdavenet_vq.evaluation.word_counts import Block, Spans, Vocabulary, f1
+from resdavenet_vq.evaluation.bootstrap import PERCENTILES, REPLICATES, Replicates, Resamples
+from resdavenet_vq.evaluation.word_counts import Block, Spans, Vocabulary
 
 WORDS_AT_ONCE = 1024
-"""Words whose replicates are in memory together: 8 MB an array."""
+"""Words whose replicates are in memory together: 4 MB an array."""
 
 
 class DetectorCounts:
@@ -34,9 +34,9 @@ class DetectorCounts:
         self._vocabulary, self._resamples = vocabulary, resamples
         self._place_of_label = np.zeros(0, np.int64)
         self._tokens, self._hits, self._touched = (
-            np.zeros((resamples.n_groups, len(detectors)), np.int32) for _ in range(3)
+            np.zeros((len(detectors), resamples.n_groups), np.int32) for _ in range(3)
         )
-        self._frames = np.zeros((resamples.n_groups, codebook_size), np.int32)
+        self._frames = np.zeros((codebook_size, resamples.n_groups), np.int32)
 
     def add(self, block: Block, met: Spans) -> None:
         """Adds a block, of which `met` says where words meet frames."""
@@ -45,14 +45,14 @@ class DetectorCounts:
             self._place_of_label = np.append(self._place_of_label, new).astype(np.int64)
         group_of = self._resamples.group[block.numbers]
         group = np.repeat(group_of, np.diff(block.offsets))
-        np.add.at(self._frames, (group, block.codes), 1)
+        _count(self._frames, block.codes, group)
         place = self._place_of_label[block.words.label]
         known = place >= 0
-        np.add.at(self._tokens, (group_of[block.words.utterance[known]], place[known]), 1)
+        _count(self._tokens, place[known], group_of[block.words.utterance[known]])
         for sums, at, label in ((self._hits, met.within, met.of), (self._touched, met.touched, met.touching)):
             place = self._place_of_label[label]
             right = (place >= 0) & (block.codes[at] == self._codes[place])
-            np.add.at(sums, (group[at[right]], place[right]), 1)
+            _count(sums, place[right], group[at[right]])
 
     def sample(self, scores: pd.Series, settings: config.Words, *, without_precision: Collection[str]) -> Sample:
         """Replicates of words' F1: of those in `scores`, which has the F1 on all utterances, the best word first.
@@ -64,22 +64,31 @@ class DetectorCounts:
         for i in range(0, len(scores), WORDS_AT_ONCE):
             some = scores.iloc[i : i + WORDS_AT_ONCE]
             replicates = self._f1([str(word) for word in some.index], some.to_numpy(), without_precision)
-            above += (replicates >= settings.f1_threshold).sum(axis=1)
-            mean += replicates[:, : max(best - i, 0)].sum(axis=1) / max(best, 1)
-            bounds.append(np.percentile(replicates, PERCENTILES, axis=0))
+            above += (replicates >= settings.f1_threshold).sum(axis=0)
+            mean += replicates[: max(best - i, 0)].sum(axis=0, dtype=np.float64) / max(best, 1)
+            bounds.append(np.percentile(replicates, PERCENTILES, axis=1))
         return Sample(above, mean, np.concatenate(bounds, axis=1))
 
     def _f1(self, words: Sequence[str], scores: np.ndarray, without_precision: Collection[str]) -> np.ndarray:
-        """Replicates (REPLICATES, n) of the F1 of some words."""
+        """Replicates (n, REPLICATES) of the F1 of some words, in float32: sums of counts are exact below 2^24."""
         places = np.array([self._place[word] for word in words], np.int64)
         has_precision = np.array([word not in without_precision for word in words])
+        weights = self._resamples.weights.T.astype(np.float32)
         codes, code_of = np.unique(self._codes[places], return_inverse=True)
-        frames = self._resamples.total(self._frames[:, codes])[:, code_of]
+        frames = (self._frames[codes].astype(np.float32) @ weights)[code_of]
         tokens, hits, touched = (
-            self._resamples.total(sums[:, places]) for sums in (self._tokens, self._hits, self._touched)
+            sums[places].astype(np.float32) @ weights for sums in (self._tokens, self._hits, self._touched)
         )
-        replicates = f1(ratio(touched, frames) * has_precision, ratio(hits, tokens))
-        return np.where(tokens > 0, replicates, scores)
+        # the harmonic mean of touched / frames and hits / tokens, by one division
+        both = touched * tokens + hits * frames
+        replicates: np.ndarray = np.divide(2 * touched * hits, both, out=np.zeros_like(both), where=both > 0)
+        replicates[~has_precision] = 0
+        return np.where(tokens > 0, replicates, scores[:, None].astype(np.float32))
+
+
+def _count(sums: np.ndarray, row: np.ndarray, group: np.ndarray) -> None:
+    """Adds 1 at each row and group; of one index NumPy counts several times as fast as of two."""
+    np.add.at(sums.reshape(-1), row * sums.shape[1] + group, np.int32(1))
 
 
 @dataclass(frozen=True, eq=False)

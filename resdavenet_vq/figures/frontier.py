@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from resdavenet_vq.encode.features import FEATURES, LOGMEL
+from resdavenet_vq.encode.features import FEATURES, LOGMEL, source
 from resdavenet_vq.evaluation.summary import HELD_OUT, PUBLISHED
 from resdavenet_vq.figures.registry import Request
 from resdavenet_vq.figures.style import DASHES, LINES, MARKERS, Drawing, legend_below, readable_log, styled
-from resdavenet_vq.results import Layer, Results, Score, named, with_arrows
+from resdavenet_vq.results import Layer, Results, Score, is_untrained, named, with_arrows
 from resdavenet_vq.system import Reference, System
 
 GREYS = ("#000000", "#666666", "#999999")
@@ -70,13 +70,23 @@ def bitrate_words(request: Request) -> Drawing | None:
 
 
 def verdict(request: Request) -> Drawing | None:
-    """Bitrate against the ABX error across speakers on the first and the last split, and against words held out."""
+    """Bitrate against the ABX error across speakers on the first and the last split, and against words held out.
+
+    Codes themselves, without further representations of them, and nothing untrained.
+    """
     splits = request.results.splits("abx")
     panels = [
         _abx(request.results, split, "across", f"ABX across speakers, {split}")
         for split in dict.fromkeys(splits[:1] + splits[-1:])
     ]
-    return _draw(request, [*panels, _words(request.results, HELD_OUT, "Words held out")], "Against bitrate")
+    panels.append(_words(request.results, HELD_OUT, "Words held out"))
+    return _draw(request, [_without_variants(panel) for panel in panels], "Against bitrate")
+
+
+def _without_variants(panel: Panel) -> Panel:
+    """A panel without further representations of a layer's codes, and without what is untrained."""
+    chosen = {at: s for at, s in panel.scores.items() if source(at[1]) == at[1] and not is_untrained(at[0])}
+    return panel._replace(scores=chosen)
 
 
 def word_scores(results: Results, condition: str) -> tuple[str, dict[Layer, Score]]:

@@ -39,19 +39,21 @@ TEXTS = {
         "lower is better, 50 is chance. Within: all by one speaker. Across: the third by another. The rows of the "
         "log-mel features say what is possible without learning anything. A quantizer gives up detail, and units that "
         "have become words no longer tell phones apart: an error above that of the raw features is a finding, not a "
-        "fault. Items are triphones unless a column names others."
+        "fault. Items are triphones unless a column names others. The interval below an error says how far it would "
+        "move with other speakers and other neighbouring sounds; of few speakers it is too narrow."
     ),
     "Bitrate": (
         "Bits a second that it takes to tell which code comes when, from the entropy of what occurs; lower is more "
         "compact. Plain counts every frame. The others count runs of equal codes: run length with their durations, "
-        "factored with durations apart, segment without them; units a second are runs a second. Read it together with the ABX error: either alone is "
-        "easily made good."
+        "factored with durations apart, segment without them. Units a second are such runs a second: English has "
+        "about 12 phones and 3 words in one. Read it together with the ABX error: either alone is easily made good."
     ),
     "Words": (
         "For each word, the one code that detects it best: its F1 from the share of the code's frames at the word "
         "(precision) and the share of the word's tokens that have the code (recall). Detected are the words whose F1 "
-        "reaches the threshold; expected is their mean number over draws of utterances, which is no leap of one word at the "
-        "threshold. Scored on the split on which the codes were chosen it is a little optimistic, held out "
+        "reaches the threshold. Expected is their mean number over many draws of as many utterances: a word just above "
+        "or below the threshold counts in part, so that one utterance more or less changes little. The interval below "
+        "a number says how far it would move with other utterances. Scored on the split on which the codes were chosen it is a little optimistic, held out "
         "it is not; chance is what the codes of another utterance reach. That codes go with words does not by itself "
         "show that images taught them: with few words and few voices, clusters of plain acoustic features do it as "
         "well."
@@ -84,7 +86,7 @@ _RETRIEVAL = {
 _WORDS = {
     "words": ("words", _COUNT, False),
     "words_above_f1": ("detected", _COUNT, True),
-    "expected_words_above_f1": ("detected, expected", "tenth", False),
+    "expected_words_above_f1": ("detected, expected", "tenth", True),
     "mean_f1": ("mean F1 (%)", _SHARE, False),
     "words_above_precision": ("words above precision", _COUNT, False),
     "chance_words": ("chance words", _COUNT, False),
@@ -100,7 +102,7 @@ _AGREEMENT_SHARES = (
 """Scores of units that compare them with words, phones or syllables."""
 
 ABX_ITEMS = {
-    "phoneme": "phonemes",
+    "phoneme": "phonemes in context",
     "phoneme_any": "phonemes in any context",
     "word": "words",
     "syllable": "syllables",
@@ -131,7 +133,7 @@ _COLUMNS = {
     ("bitrate", "run_length", "bits_per_second"): ("{split}, run length (bit/s)", _COUNT, "Bitrate", False),
     ("bitrate", "factored", "bits_per_second"): ("{split}, factored (bit/s)", _COUNT, "Bitrate", False),
     ("bitrate", "segment", "bits_per_second"): ("{split}, segment (bit/s)", _COUNT, "Bitrate", False),
-    ("bitrate", "segment", "units_per_second"): ("{split}, units (1/s)", "tenth", "Bitrate", False),
+    ("bitrate", "segment", "units_per_second"): ("{split}, units a second", "tenth", "Bitrate", True),
     ("units", "", "perplexity"): ("perplexity", _COUNT, "Units", True),
     ("units", "", "codes_used"): ("codes used", _COUNT, "Units", False),
     ("units", "", "top_share"): ("top share (%)", _SHARE, "Units", False),
@@ -203,7 +205,9 @@ def history_column(name: str) -> Column:
 
 
 _WORD_SHARES = {
-    f"{prefix}{score}" for prefix in ("", "held_out_", "chance_", "highest_") for score in ("f1", "precision", "recall")
+    f"{prefix}{score}"
+    for prefix in ("", "held_out_", "chance_", "highest_")
+    for score in ("f1", "f1_low", "f1_high", "precision", "recall")
 }
 
 
@@ -221,15 +225,18 @@ def is_number(value: Any) -> bool:
 
 
 def rounded(value: Any, style: str) -> str:
-    """A number for reading: `share` in percent with one decimal, `tenth`, `count` whole, `plain` with three digits."""
+    """A number for reading: `share` in percent with one decimal, `tenth`, `count` whole, `plain` with three digits.
+
+    What is rounded to 0 has no sign.
+    """
     number = float(value)
     if not math.isfinite(number):
         return str(value)
     match style:
         case "share":
-            return f"{100 * number:.1f}"
+            return f"{round(100 * number, 1) + 0.0:.1f}"
         case "tenth":
-            return f"{number:.1f}"
+            return f"{round(number, 1) + 0.0:.1f}"
         case "count":
             return _grouped(number)
     if number == round(number):
@@ -244,4 +251,4 @@ def exact(value: Any) -> str:
 
 def _grouped(number: float) -> str:
     """A whole number, thousands set apart by narrow spaces."""
-    return f"{number:,.0f}".replace(",", "\u202f")
+    return f"{round(number) + 0.0:,.0f}".replace(",", "\u202f")

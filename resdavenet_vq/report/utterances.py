@@ -24,6 +24,7 @@ from resdavenet_vq.data.audio import read_wav
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import SplitCodes
 from resdavenet_vq.encode.units import FrameTime
+from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.report.assets import Folder, Picture, pieces
 from resdavenet_vq.results import Model, Results
 
@@ -112,8 +113,10 @@ def write(split: Split, folder: Folder) -> None:
 
 
 def about(split: Split) -> dict[str, Any]:
-    """The split and its layers, for the scripts of the pages with utterances."""
+    """The split and its layers, for the scripts of the pages with utterances; `first` is the last layer of a model."""
+    layers = [x for x in split.layers if isinstance(x.model.system, Lineage)] or split.layers
     return {
+        "first": layers[-1].number if layers else None,
         "split": split.name,
         "utterances": len(split),
         "withAudio": len(split.with_audio),

@@ -1,28 +1,37 @@
 """The verdict: what the numbers say in one figure, one short table, and sentences that each follow from an interval.
 
-Rows of the table are the baselines and models, means over seeds, and what was made elsewhere; clusters of further
-codebook sizes, and what enters the quantizers of a model that has some, are in the long tables alone. Sentences are about
-the last model with quantizers: its words and its phones beside clusters of the same rate and codebook size, its retrieval
-beside that of the model it began with, and what enters its quantizers beside normalized log-mel features.
+Rows of the table are baselines and models, means over seeds, and what was made elsewhere: of all models the quantizers,
+of the last one also what enters them. What is untrained, clusters of further codebook sizes, and further representations
+of codes are in the long tables alone. Sentences are about the last model with quantizers: its words and its phones beside
+clusters of the same rate and codebook size, its retrieval beside that of the model it began with, and what enters its
+quantizers beside normalized log-mel features. Each names the intervals of the differences that it rests on.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from resdavenet_vq.encode.features import LOGMEL
 from resdavenet_vq.evaluation.summary import HELD_OUT, MEAN, PUBLISHED
 from resdavenet_vq.figures import frontier, paper, registry
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.report.assets import Folder
-from resdavenet_vq.results import Layer, Results, Score, is_of_sweep, named, with_arrows
+from resdavenet_vq.results import Layer, Results, Score, is_of_sweep, is_untrained, named, with_arrows
 from resdavenet_vq.system import NORMALIZED, Reference
 
 EXPECTED = "expected_words_above_f1", "words_above_f1"
 """Scores of words: the first that was scored is told."""
+
+KINDS = "baseline", "model", "external"
+"""Of rows, in their order."""
+
+UNCLEAR = "cannot be told from"
+"""What an interval with 0 in it says."""
+
+ALIKE = "with the same rate and codebook size"
+"""Which clusters a quantizer is compared with."""
 
 
 class Column(NamedTuple):
@@ -40,7 +49,7 @@ class Row(NamedTuple):
     system: str
     layer: str
     kind: str
-    """`baseline`, `model` or `external`."""
+    """One of KINDS."""
     scores: list[Score | None]
 
 
@@ -92,18 +101,17 @@ def _splits(results: Results) -> list[str]:
 
 
 def _rows(results: Results, columns: list[Column]) -> list[Row]:
-    """The layers that are shown, system by system."""
+    """The layers that are shown, system by system: baselines, models, and what was made elsewhere."""
     table = results.comparison
-    every = dict.fromkeys(zip(table["lineage"], table["layer"], strict=True))
     layers: dict[str, list[str]] = {}
-    for system, layer in every:
-        if not is_of_sweep(system):
-            layers.setdefault(system, []).append(layer)
+    for system, layer in dict.fromkeys(zip(table["lineage"], table["layer"], strict=True)):
+        layers.setdefault(system, []).append(layer)
+    last = _last(results)
     rows = []
-    for system, names in layers.items():
-        chosen = [name for name in names if name and _is_short(system, name)] or [""]
-        for layer in chosen:
-            whole = [column.scores.get((system, "")) if layer == chosen[0] else None for column in columns]
+    for system in sorted(filter(_is_short, layers), key=lambda system: KINDS.index(_kind(system))):
+        chosen = [name for name in layers[system] if name and _is_shown(system, name, last)] or [""]
+        for layer in sorted(chosen):
+            whole = [column.scores.get((system, "")) if layer == min(chosen) else None for column in columns]
             own = [column.scores.get((system, layer)) for column in columns]
             scores = [one or other for one, other in zip(own, whole, strict=True)]
             if any(scores):
@@ -111,10 +119,23 @@ def _rows(results: Results, columns: list[Column]) -> list[Row]:
     return rows
 
 
-def _is_short(system: str, layer: str) -> bool:
-    """Whether the short table has this layer: of a model with quantizers, only these."""
+def _is_short(notation: str) -> bool:
+    """Whether the short table has a system: none that is untrained, and no clusters of further codebook sizes."""
+    return not is_of_sweep(notation) and not is_untrained(notation)
+
+
+def _is_shown(system: str, layer: str, last: Lineage | None) -> bool:
+    """Whether the short table has a layer: of a model its quantizers, of the last one also what enters them."""
     found = named(system)
-    return not isinstance(found, Lineage) or not found.quantizers or layer in found.quantized_layers
+    if not isinstance(found, Lineage):
+        return True
+    return layer in found.quantized_layers or (found == last and layer.startswith("conv"))
+
+
+def _last(results: Results) -> Lineage | None:
+    """The model that sentences are about: the last one with quantizers, or without any the last."""
+    models = [found for name in results.comparison["lineage"].unique() if isinstance(found := named(name), Lineage)]
+    return next(iter([model for model in models if model.quantizers][-1:] or models[-1:]), None)
 
 
 def _kind(system: str) -> str:
@@ -129,74 +150,66 @@ def _kind(system: str) -> str:
 
 def sentences(results: Results) -> Iterator[tuple[str, list[str]]]:
     """Sentences by what they are about; without paired differences there are none."""
-    models = [found for name in results.comparison["lineage"].unique() if isinstance(found := named(name), Lineage)]
-    quantized = [model for model in models if model.quantizers]
-    last = (quantized or models)[-1:]
+    if (model := _last(results)) is None:
+        return
     for title, some in (
-        ("Words", [text for model in last for text in _words(results, model)]),
-        ("Phones", [text for model in last for text in _phones(results, model)]),
-        ("Retrieval", [text for model in last for text in _stages(results, model)]),
-        ("Grounding", [text for model in last for text in _grounding(results, model)]),
+        ("Words", _words(results, model)),
+        ("Phones", _phones(results, model)),
+        ("Retrieval", _stages(results, model)),
+        ("Grounding", _grounding(results, model)),
     ):
-        if some:
-            yield title, some
+        if texts := list(some):
+            yield title, texts
 
 
 def _words(results: Results, model: Lineage) -> Iterator[str]:
     """Words that quantizers detect, beside clusters: held out where that was compared."""
-    second = str(Reference.kmeans())
-    for layer in model.quantized_layers:
-        for condition, where in ((HELD_OUT, "held out"), (PUBLISHED, "where codes were chosen")):
-            split, _ = frontier.word_scores(results, condition)
-            found = (_difference(results, ("words", layer, split, condition, s), str(model), second) for s in EXPECTED)
-            if (d := next(filter(None, found), None)) is None:
-                continue
-            name, clusters = f"{layer} of {with_arrows(str(model))}", f"{second} at its rate and codebook size"
-            if d.is_clear:
-                more = "more" if d.value > 0 else "fewer"
-                yield f"{name} detects {more} words ({where}) than {clusters}: {_signed(d)}."
-            else:
-                yield f"{name} cannot be told from {clusters} by words ({where}): {_signed(d)} contains 0."
-            break
+    clusters, name = str(Reference.kmeans()), with_arrows(str(model))
+    for condition, where in ((HELD_OUT, "Held out"), (PUBLISHED, "Where codes were chosen")):
+        split, _ = frontier.word_scores(results, condition)
+        found: dict[str, Difference | None] = {}
+        for layer in model.quantized_layers:
+            some = (_difference(results, ("words", layer, split, condition, s), str(model), clusters) for s in EXPECTED)
+            found[layer] = next(filter(None, some), None)
+        clauses, of, beside = list[str](), f" of {name}", f"{clusters} {ALIKE}"
+        for outcome, claims in _by_outcome(found, "more words than", "fewer words than"):
+            verb = "" if outcome == UNCLEAR else "detects " if len(claims) == 1 else "detect "
+            numbers = ", ".join(map(_signed, claims.values()))
+            clauses.append(f"{' and '.join(claims)}{of} {verb}{outcome} {beside} ({numbers})")
+            of, beside = "", "them"
+        if clauses:
+            yield f"{where}, {'; '.join(clauses)}."
+            return
 
 
 def _phones(results: Results, model: Lineage) -> Iterator[str]:
-    """The ABX error of quantizers beside that of clusters."""
-    second = str(Reference.kmeans())
-    for layer in model.quantized_layers:
-        yield from _errors(results, model, layer, second)
+    """The ABX errors of quantizers beside those of clusters."""
+    return _errors(results, model, model.quantized_layers, str(Reference.kmeans()), f" {ALIKE}")
 
 
 def _grounding(results: Results, model: Lineage) -> Iterator[str]:
-    """The ABX error of what enters the quantizers, beside that of normalized features."""
+    """The ABX errors of what enters the quantizers, beside those of normalized features."""
     every = results.comparison[["lineage", "layer"]].itertuples(index=False, name=None)
-    for layer in dict.fromkeys(layer for lineage, layer in every if lineage == str(model) and layer.startswith("conv")):
-        yield from _errors(results, model, layer, str(Reference(NORMALIZED)))
+    layers = sorted({layer for lineage, layer in every if lineage == str(model) and layer.startswith("conv")})
+    return _errors(results, model, layers, str(Reference(NORMALIZED)))
 
 
-def _errors(results: Results, model: Lineage, layer: str, second: str) -> Iterator[str]:
-    """One sentence about ABX errors across speakers on the first and the last split, where they were scored."""
-    parts = []
-    for split in _splits(results):
-        d = _difference(results, ("abx", layer, split, "across", "error"), str(model), second)
-        errors = results.means("abx", split, "across", "error")
-        own, other = errors.get((str(model), layer)), errors.get((second, LOGMEL))
-        if d and d.is_clear:
-            parts.append(f"is {'better' if d.value < 0 else 'worse'} than {second} on {split} ({_signed(d)} points)")
-        elif d:
-            parts.append(f"cannot be told from {second} on {split} ({_signed(d)} contains 0)")
-        elif own and other and own.bounds and other.bounds:
-            parts.append(_apart(own, other, second, split))
-    if parts:
-        yield f"In ABX across speakers, {layer} of {with_arrows(str(model))} {' and '.join(parts)}."
-
-
-def _apart(own: Score, other: Score, second: str, split: str) -> str:
-    """What two intervals say where nothing was paired: if they overlap, nothing."""
-    numbers = " against ".join(f"{s.value:.1f} [{s.low:.1f}, {s.high:.1f}]" for s in (own, other))
-    if own.high < other.low or other.high < own.low:
-        return f"is {'better' if own.value < other.value else 'worse'} than {second} on {split} ({numbers})"
-    return f"is as {second} on {split} as far as intervals tell ({numbers}: they overlap)"
+def _errors(results: Results, model: Lineage, layers: Iterable[str], second: str, which: str = "") -> Iterator[str]:
+    """A sentence about the ABX errors of each layer, within and across speakers, on the first and the last split."""
+    places = list(itertools.product(_splits(results), ("within", "across")))
+    for layer in layers:
+        keys = {(split, speakers): ("abx", layer, split, speakers, "error") for split, speakers in places}
+        found = {place: _difference(results, key, str(model), second) for place, key in keys.items()}
+        clauses, beside = list[str](), f"{second}{which}"
+        for outcome, claims in _by_outcome(found, "is worse than", "is better than"):
+            parts = []
+            for split, some in itertools.groupby(claims.items(), lambda claim: claim[0][0]):
+                numbers = [f"{speakers} speakers {_signed(d)}" for (_, speakers), d in some]
+                parts.append(f"on {split} ({', '.join(numbers)})")
+            clauses.append(f"{outcome} {beside} {' and '.join(parts)}")
+            beside = "them"
+        if clauses:
+            yield f"In ABX error, in points, {layer} of {with_arrows(str(model))} {', and '.join(clauses)}."
 
 
 def _stages(results: Results, model: Lineage) -> Iterator[str]:
@@ -204,17 +217,26 @@ def _stages(results: Results, model: Lineage) -> Iterator[str]:
     chain = [model]
     while chain[0].parent:
         chain.insert(0, chain[0].parent)
-    for parent, child in itertools.pairwise(chain):
-        for split in results.splits("retrieval"):
-            key = ("retrieval", "", split, MEAN, "recall_at_10")
-            if (d := _difference(results, key, str(child), str(parent), 100)) is None:
-                continue
-            name, other = with_arrows(str(child)), with_arrows(str(parent))
-            if d.is_clear:
-                better = "better" if d.value > 0 else "worse"
-                yield f"In R@10 on {split}, {name} is {better} than {other} ({_signed(d)} points)."
-            else:
-                yield f"In R@10 on {split}, {name} cannot be told from {other} ({_signed(d)} contains 0)."
+    for split in results.splits("retrieval"):
+        key, clauses = ("retrieval", "", split, MEAN, "recall_at_10"), list[str]()
+        for parent, child in itertools.pairwise(map(str, chain)):
+            found = {child: _difference(results, key, child, parent, 100)}
+            clauses += [
+                f"{with_arrows(child)} {outcome} {with_arrows(parent)} ({_signed(claims[child])})"
+                for outcome, claims in _by_outcome(found, "is better than", "is worse than")
+            ]
+        if clauses:
+            yield f"In R@10 on {split}, in points, {', and '.join(clauses)}."
+
+
+def _by_outcome[Place](
+    found: Mapping[Place, Difference | None], more: str, less: str
+) -> Iterator[tuple[str, dict[Place, Difference]]]:
+    """Differences that say the same, and what: `more` or `less` where the interval has no 0."""
+    claims = {at: d for at, d in found.items() if d}
+    outcomes = {at: (more if d.value > 0 else less) if d.is_clear else UNCLEAR for at, d in claims.items()}
+    for outcome in dict.fromkeys(outcomes.values()):
+        yield outcome, {at: d for at, d in claims.items() if outcomes[at] == outcome}
 
 
 def _difference(
@@ -235,6 +257,7 @@ def _difference(
 
 
 def _signed(d: Difference) -> str:
-    """A difference and its interval, with a proper minus: `+4.1 [+0.3, +8.0]`; no bound is rounded to 0."""
-    digits = 1 if min(abs(d.low), abs(d.high)) >= 0.05 else 2
-    return f"{d.value:+.{digits}f} [{d.low:+.{digits}f}, {d.high:+.{digits}f}]".replace("-", "\N{MINUS SIGN}")
+    """A difference and its interval, with a proper minus: `+4.1 [+0.3, +8.0]`; no bound without 0 is rounded to it."""
+    digits = next((n for n in (1, 2, 3) if not d.is_clear or min(abs(round(x, n)) for x in d[1:]) > 0), 4)
+    value, low, high = (f"{round(x, digits) + 0.0:+.{digits}f}" for x in d)
+    return f"{value} [{low}, {high}]".replace("-", "\N{MINUS SIGN}")

@@ -121,18 +121,18 @@ RECALL, NOISE = 0.6, 0.3
 TRUE_F1 = 2 * RECALL / (1 + RECALL + NOISE)
 
 
-def spoken(rng, n):
-    """Utterances of ten words of one frame each, word i with code i in RECALL of its tokens, and ten frames of silence.
+def spoken(rng, n, recall=RECALL):
+    """Utterances of ten words of one frame each, word i with code i in `recall` of its tokens, and ten frames of silence.
 
     In those, code i comes NOISE times as often as word i.
     """
     label = rng.integers(10, size=(n, 10))
-    heard = np.where(rng.random((n, 10)) < RECALL, label, 10)
+    heard = np.where(rng.random((n, 10)) < np.broadcast_to(recall, 10)[label], label, 10)
     silent = np.where(rng.random((n, 10)) < NOISE, rng.integers(10, size=(n, 10)), 10)
     codes = np.stack([heard, silent], axis=2).reshape(-1)
     start = np.tile(np.arange(10) * 0.08 + 0.01, n)
     words = Tokens(np.repeat(np.arange(n), 10), start, start + 0.02, label.reshape(-1))
-    return Block(codes, np.arange(n + 1) * 20, words, words, np.arange(n))
+    return Block(codes, np.arange(n + 1) * 20, words, words, numbers=np.arange(n))
 
 
 @cache
@@ -172,6 +172,31 @@ def test_the_expected_number_of_words_counts_how_sure_each_is():
     assert ((sample.bounds[0] < scores) & (scores < sample.bounds[1])).all()
     assert sample_of(block, threshold=0.01)[1].above.tolist() == [10] * REPLICATES
     assert sample_of(block, best=2)[1].mean.mean() == pytest.approx(scores[:2].mean(), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("recall", "n_true"),
+    [
+        (np.linspace(0.2, 0.7, 10), 5),  # F1 from 0.27 to 0.7
+        (np.linspace(0.38, 0.5, 10), 6),  # from 0.45 to 0.56, all near the threshold of 0.5
+        (np.repeat([0.2, 0.75], 5), 5),  # none near
+    ],
+)
+def test_numbers_of_words_are_covered(recall, n_true):
+    """By intervals that are wider than need be, for the number varies in a resample of a sample more than in samples."""
+    assert (2 * recall / (1 + recall + NOISE) >= 0.5).sum() == n_true
+    rng, expected, counts = np.random.default_rng(8), [], []
+    for _ in range(60):
+        scores, sample = sample_of(spoken(rng, 100, recall))
+        head = {"words_above_f1": (scores >= 0.5).sum(), "expected_words_above_f1": sample.above.mean(), "mean_f1": 0.0}
+        found = Replicates()
+        sample.replicate(found, head, "a", "b")
+        expected.append(found.intervals["words|a|b|expected_words_above_f1"])
+        counts.append(found.intervals["words|a|b|words_above_f1"])
+        assert counts[-1][0] <= head["words_above_f1"] <= counts[-1][1]
+    for intervals in (expected, counts):
+        assert covered(intervals, n_true)[0] >= RIGHT[0]
+    assert covered(expected, n_true + 4)[0] < 0.85  # this test can fail
 
 
 def test_words_are_those_of_the_utterances_drawn():

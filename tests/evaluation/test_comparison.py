@@ -91,6 +91,25 @@ def test_a_difference_is_of_the_same_utterances(compared):
     assert set(spread[spread["task"] == "bitrate"]["score"]) == {"bits_per_second", "units_per_second"}
 
 
+def test_layers_without_codes_are_compared_with_the_features_that_they_are_made_of(compared):
+    files = {
+        "baseline/abx/test/logmel.json": abx("raw log-mel", "logmel", within=9.0),
+        "baseline-normalized/abx/test/logmel.json": abx("normalized log-mel", "logmel", within=7.0),
+        "2/abx/test/conv2.json": abx("{2}", "conv2", within=4.0),
+        "2/abx/test/quant2.json": abx("{2}", "quant2", within=6.0),
+        "2/abx/test/onehot2.json": abx("{2}", "onehot2", within=6.0),
+    }
+    within, shared = ("abx", "test", "within", "error"), noise()
+    _, found = compared(files, {name: {within: i * 0.1 + shared} for i, name in enumerate(files)})
+    assert list(found[["layer", "first", "second"]].itertuples(index=False, name=None)) == [
+        ("logmel", "normalized log-mel", "raw log-mel"),
+        ("conv2", "{2}", "raw log-mel"),
+        ("conv2", "{2}", "normalized log-mel"),
+    ]
+    first = row(found, within, first="{2}", second="normalized log-mel")
+    assert [first["value"], first["low"], first["high"]] == pytest.approx([-3, -3, -3]), "the same was drawn for both"
+
+
 def test_only_headline_scores_have_differences(compared):
     files = {f"{name}/words.json": words(f"{{{name}}}", "quant2") for name in "23"}
     more = ("words", "train", "published", "mean_f1"), ("units", "train", "words", "purity")

@@ -144,8 +144,16 @@ def test_abx_in_other_conditions_has_rows_of_its_own(tables):
         prefix = "" if kind == "triphone" else f"{kind}_"
         for task, value in ((f"{prefix}within", error), (f"{prefix}across", error + 1)):
             assert number(scores, "{}->{2}", "quant2", "test", "abx", task, "error") == (value, n)
-    assert (scores["task"] == "bitrate").sum() == 4  # of each kind one
+    assert (scores["task"] == "bitrate").sum() == 5  # of each kind one, and units a second
     assert len(wide) == 1
+
+
+@pytest.mark.parametrize("direction", ["image_to_speech", "speech_to_image"])
+def test_a_recall_of_one_direction_alone_is_no_score(tables, direction):
+    value = retrieval("{2}")
+    del value[direction]["recall_at_1"]
+    with pytest.raises(InputError, match=r"a\.json: is no score of this software .*other recalls of captions"):
+        tables({"a.json": value})
 
 
 def test_another_condition_of_abx_is_no_score(tables):

@@ -229,7 +229,7 @@ def test_replicates_to_first_order_spread_as_those_of_resampled_utterances():
         vocabulary, offsets = Vocabulary({"A": 0, "B": 1, "C": 2}), np.arange(len(some) + 1) * 24
         words = tokens([spoken for _, spoken in some], vocabulary)
         codes = np.concatenate([codes for codes, _ in some])
-        block = Block(codes, offsets, words, words, np.arange(len(some)))
+        block = Block(codes, offsets, words, words, numbers=np.arange(len(some)))
         description = units.Description(4, 0.04, resamples=resamples)
         description.add(block)
         if resamples:

@@ -96,8 +96,9 @@ def test_the_verdict_comes_first_with_intervals_and_all_else_is_folded(report, r
     assert "figures/verdict.svg" in first
     small = re.findall(r'<small class="interval">(.*?)</small>', first)
     assert "[9.0, 11.0]" in small, "the normalized log-mel features, within: 10"
-    assert first.count("<tr") == 2 + 9, "two of heads, and of 7 systems the layers of units, or else all"
-    assert "detects more words (held out) than k-means of log-mel" in first
+    assert first.count("<tr") == 2 + 10, "two of heads, and of 7 systems the layers of units, and what enters the last"
+    assert "Held out, quant2 of {} → {2} → {2,3} cannot be told from k-means of log-mel with the same rate" in first
+    assert "quant3 detects more words than them (+24.1 [+19.2, +29.0])" in first
     for heading in ("All models and layers", "Compared in figures", "What does not carry over", "Every number"):
         assert heading not in first
         assert heading in folded
@@ -118,7 +119,7 @@ def test_abx_of_other_items_has_a_table_of_its_own(folder, tmp_path):
         file.parent.mkdir(exist_ok=True)
         file.write_text(json.dumps(score | {"intervals": bounds}))
     text = (write_small(folder, tmp_path / "report", made_up.SYSTEMS) / "abx.html").read_text()
-    triphones, phonemes = text.split("Split test, phonemes</h2>")
+    triphones, phonemes = text.split("Split test, phonemes in context</h2>")
     assert phonemes.count('<small class="interval">[1.2, 3.5]</small>') == 1
     assert "[7.2, 8.5]" in triphones
     assert all(name in triphones for name in ("normalized log-mel", "k-means of log-mel, 64 codes", "hubert"))

@@ -87,6 +87,7 @@ def test_words_have_their_codes_in_every_layer_and_their_places(results, report,
     titles = ["{} → {2} quant2", "{} → {2} → {2,3} quant2", "{} → {2} → {2,3} quant3"]
     titles += ["k-means of log-mel quant2", "k-means of log-mel quant3", "hubert quant2"]  # no other codebook sizes
     assert [layer["title"] for layer in about["layers"]] == titles
+    assert about["layers"][2]["number"] == about["first"], "of the last model"
     spoken = dict(data["vocabulary"])
     everything = utterances(results, *LAYERS[0][:2])
     assert spoken == Counter(word for _, words, _, _ in everything for *_, word in words)

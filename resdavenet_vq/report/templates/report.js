@@ -158,7 +158,7 @@ const report = (() => {
       ...chart.layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: narrow.matches ? false : chart.layout.dragmode ?? "zoom",
       font: { family: getComputedStyle(document.body).fontFamily, size: narrow.matches ? 12 : 13, color: color("--text") },
       hoverlabel: { bgcolor: color("--card"), bordercolor: color("--quiet"), font: { color: color("--text") } },
-      legend: { orientation: "h", yanchor: "top", y: -56 / Math.max(150, height - 120), x: 0, ...chart.layout.legend },
+      legend: { orientation: "h", yanchor: "top", y: -64 / Math.max(150, height - 120), x: 0, ...chart.layout.legend },
       margin: { l: 56, r: 12, t: 12, b: 48, ...chart.layout.margin },
       xaxis: { ...axis, ...chart.layout.xaxis }, yaxis: { ...axis, ...chart.layout.yaxis },
     };

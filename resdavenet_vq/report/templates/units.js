@@ -46,7 +46,7 @@
   async function show() {
     const turn = ++latest;
     const values = state.read();
-    const layer = layerOf(values.layer) ? Number(values.layer) : about.layers[about.layers.length - 1].number;
+    const layer = layerOf(values.layer) ? Number(values.layer) : about.first;
     const mode = modeOf(values);
     report.player.stop();
     current = { ...values, layer };
