@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from workflow import planner
 from workflow.running import REPO, snakemake
 from workflow.staleness import World
@@ -117,9 +118,12 @@ def test_a_run_that_fails_says_which_log_to_read_and_advice(tmp_path):
 
 def test_clusters_are_fitted_on_the_training_split_alone(tmp_path):
     """Whatever it is called; no other split is even an input."""
-    places = ["corpus={pairs: {learn: 40, val: 20, test: 20}}", "training={split: learn}", "words={split: learn}"]
+    values = yaml.safe_load((REPO / "config.yaml").read_text())
+    values["corpus"]["pairs"] = {"learn": 40, "val": 20, "test": 20}
+    values["training"]["split"] = values["words"]["split"] = "learn"
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(values))
     targets = [f"results/spoken_scenes/{folder}/kmeans.h5" for folder in ("kmeans", "kmeans-of-untrained")]
-    output = snakemake(tmp_path, "-n", "-p", *targets, "--config", *places)
+    output = snakemake(tmp_path, "-n", "-p", *targets, configfiles=[tmp_path / "mine.yaml"])
     stores = [
         re.findall(r"\S*/data/\w+\.h5", block) for block in output.split("rule ")[1:] if block.startswith("fit_kmeans")
     ]
