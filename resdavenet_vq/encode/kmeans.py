@@ -4,8 +4,8 @@ What is clustered comes from a `Frames`: windows of normalized log-mel features 
 quantizers of a network (`activations`). The clusters of the layer `quantN` have the rate of quantizer N. They start by
 k-means++ on a random sample, are refined by scikit-learn's MiniBatchKMeans while random utterances pass in random order,
 and end by two iterations of k-means over all of them: within two percent of the inertia that k-means reaches with all
-frames in memory. In memory are the sample and a batch, never a split. One thread computes, so that the result does not
-depend on how many there are.
+frames in memory. In memory are the sample, a batch, and as many frames as `KEPT_BYTES` hold, never more of a split. One
+thread computes, so that the result does not depend on how many there are.
 
 Layout of `kmeans.h5`: for every `quantN` a group with `centers` (K, C) float32 and the attributes `frame_period` in
 seconds, `frames`, their number in a pass, and `inertia`, the mean squared distance of frames from the nearest center
@@ -45,6 +45,9 @@ SAMPLE_FRAMES = 10
 BATCH_FRAMES = 8
 """Frames for each cluster in a batch, at least."""
 
+KEPT_BYTES = 1 << 28
+"""Of frames that later passes find again instead of making them again."""
+
 ROWS = 4096
 """Frames that are compared with the centers at once."""
 
@@ -83,6 +86,7 @@ def fit(frames: Frames, sizes: Mapping[str, int], out: Path, *, utterances: int,
     from threadpoolctl import threadpool_limits
 
     data, rng = frames.data, np.random.default_rng(seed)
+    frames = _Kept(frames)
     chosen = rng.permutation(len(data))[:utterances]
     n_frames = {layer: int(n_layer_frames(data.n_frames[chosen], layer).sum()) for layer in sizes}
     with threadpool_limits(1):
@@ -103,6 +107,25 @@ def fit(frames: Frames, sizes: Mapping[str, int], out: Path, *, utterances: int,
             group = file.create_group(layer)
             group["centers"] = fitted.centers
             group.attrs.update(frame_period=frame_period(layer), frames=n_frames[layer], inertia=fitted.inertia)
+
+
+class _Kept:
+    """Frames that are made once, those that are asked for first, as far as `KEPT_BYTES` reach."""
+
+    def __init__(self, frames: Frames) -> None:
+        self.data, self.model, self._make = frames.data, frames.model, frames.of
+        self._kept: dict[int, Mapping[str, np.ndarray]] = {}
+        self._left = KEPT_BYTES
+
+    def of(self, number: int) -> Mapping[str, np.ndarray]:
+        if number in self._kept:
+            return self._kept[number]
+        made = self._make(number)
+        size = sum(some.nbytes for some in made.values())
+        if size <= self._left:
+            self._kept[number] = made
+            self._left -= size
+        return made
 
 
 def _sample(

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tracemalloc
 from functools import partial
 
 import numpy as np
@@ -176,21 +177,76 @@ def test_no_more_utterances_are_read_than_asked_for(folder, tmp_path):
     assert read != other, "random ones"
 
 
-def test_no_array_is_larger_than_a_batch(tmp_path, monkeypatch):
-    """With ten times the utterances the largest array is no larger."""
-    from sklearn.cluster import MiniBatchKMeans
+def test_no_array_is_larger_than_the_sample_or_a_batch(tmp_path, monkeypatch):
+    """With ten times the utterances no array that is sampled, fitted or compared is larger."""
+    import sklearn.cluster
 
-    sizes = {}
-    partial_fit = MiniBatchKMeans.partial_fit
-    monkeypatch.setattr(
-        MiniBatchKMeans, "partial_fit", lambda self, x, **_: (batches.append(len(x)), partial_fit(self, x))[1]
+    start, partial_fit, nearest = (
+        sklearn.cluster.kmeans_plusplus,
+        sklearn.cluster.MiniBatchKMeans.partial_fit,
+        kmeans.nearest,
     )
+    lengths = {}
+
+    def watch(kind, rows):
+        lengths[kind] = max(lengths.get(kind, 0), len(rows))
+        return rows
+
+    monkeypatch.setattr(sklearn.cluster, "kmeans_plusplus", lambda x, *k, **seed: start(watch("sample", x), *k, **seed))
+    monkeypatch.setattr(
+        sklearn.cluster.MiniBatchKMeans, "partial_fit", lambda self, x: partial_fit(self, watch("batch", x))
+    )
+    monkeypatch.setattr(kmeans, "nearest", lambda x, table: nearest(watch("compared", x), table))
     for n in (30, 300):
-        batches = []
+        lengths.clear()
         frames = LogMelWindows(Store(write_store(tmp_path / f"{n}.h5", n, 0)), ["quant2"])
         kmeans.fit(frames, {"quant2": 7}, tmp_path / "k.h5", utterances=n, seed=0, lineage="k-means of log-mel")
-        sizes[n] = max(batches)
-    assert sizes[300] <= kmeans.BATCH_FRAMES * 7 + 70 // 2
+        assert sorted(lengths) == ["batch", "compared", "sample"]
+        assert lengths["sample"] <= 1.5 * kmeans.SAMPLE_FRAMES * 7
+        assert max(lengths["batch"], lengths["compared"]) <= kmeans.BATCH_FRAMES * 7 + 70 // 2
+
+
+def test_memory_has_a_bound_that_the_number_of_utterances_does_not_move(tmp_path, monkeypatch):
+    """The sample, a batch and what is kept: all that is allocated at a time, for six times the utterances."""
+    frames = {n: LogMelWindows(Store(write_store(tmp_path / f"{n}.h5", n, 0)), ["quant2"]) for n in (20, 120)}
+
+    def peak(n, kept):
+        monkeypatch.setattr(kmeans, "KEPT_BYTES", kept)
+        tracemalloc.start()
+        try:
+            kmeans.fit(frames[n], {"quant2": 7}, tmp_path / "k.h5", utterances=n, seed=0, lineage="k-means of log-mel")
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(20, 0)  # modules are imported
+    nothing, kept, all_of_them = peak(120, 0), peak(120, 1_000_000), peak(120, 1 << 28)
+    assert nothing < peak(20, 0) + 100_000
+    assert nothing < kept < nothing + 1_100_000
+    assert all_of_them > nothing + 1_500_000, "or else nothing would be seen here"
+
+
+def test_frames_that_are_kept_change_nothing(folder, tmp_path, monkeypatch):
+    made, of = [], LogMelWindows.of
+    monkeypatch.setattr(LogMelWindows, "of", lambda self, number: (made.append(number), of(self, number))[1])
+    files = {}
+    for kept in (0, 60_000, 1 << 28):
+        made.clear()
+        monkeypatch.setattr(kmeans, "KEPT_BYTES", kept)
+        files[kept] = fit(folder, tmp_path / "k.h5").read_bytes(), len(made)
+    assert len({content for content, _ in files.values()}) == 1
+    assert files[0][1] > files[60_000][1] > files[1 << 28][1] == 20
+
+
+def test_clusters_are_of_the_split_that_is_given_and_say_so(folder, tmp_path):
+    """Nothing of another split moves a center: with the other splits gone, the file is the same."""
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "alone/train.h5").write_bytes((folder / "train.h5").read_bytes())
+    assert fit(tmp_path / "alone", "kmeans.h5").read_bytes() == (folder / "kmeans.h5").read_bytes()
+    assert fit(folder, tmp_path / "other.h5", store="other").read_bytes() != (folder / "kmeans.h5").read_bytes()
+    for name in ("kmeans.h5", "of.h5"):
+        with kmeans.Clusters(folder / name) as file:
+            assert (file.origin.split, file.origin.data) == ("train", Store(folder / "train.h5").sha256)
 
 
 def test_where_there_are_fewer_frames_than_clusters_each_frame_is_one(folder, tmp_path):

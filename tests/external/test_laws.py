@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from resdavenet_vq import config
 from resdavenet_vq.config.references import External
+from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import CodesFile, SplitCodes, add_codes, create_codes
 from resdavenet_vq.encode.exports import export_units
@@ -92,6 +93,9 @@ def test_segments_survive_export_and_import(split, tmp_path, named):
     gap = "(gap)" if named else 4
     assert line["units"] == [*map(label, (3, 3)), gap, *map(label, (3, 1)), gap]
     assert line["frames"][:5] == [10, 10, 5, 15, 5]
+    export_units(first.codes, [], "textgrid", tmp_path / "grids")
+    tier = textgrid.read(tmp_path / f"grids/{line['id']}.TextGrid")["units"]
+    assert [interval.label for interval in tier] == list(map(str, line["units"]))
     (tmp_path / "again").mkdir()
     size = {} if named else {"codebook_size": 5}
     again = imported(split, tmp_path / "again", tmp_path / "out.jsonl", format="jsonl", **size)

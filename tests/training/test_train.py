@@ -217,7 +217,7 @@ def test_shortest_and_longest_audio_from_files_to_codes(tmp_path, names):
         for layer, stride in (("quant1", 1), ("quant5", 16)):
             assert np.diff(f[layer]["offsets"]).tolist() == [max(1, n // stride) for n in frames]
     with pytest.raises(InputError, match=r"val.h5: .*align"):
-        items.make(tmp_path / "val.h5", config.Items(), tmp_path / "a.item", tmp_path / "a.json")
+        items.make(tmp_path / "val.h5", "triphone", config.Items(), tmp_path / "a.item", tmp_path / "a.json")
     settings = config.Words(split="val", held_out_split="val")
     with pytest.raises(InputError, match=r"codes.h5: .*aligned words"):
         words.score(

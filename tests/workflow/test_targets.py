@@ -1,8 +1,10 @@
 """What each target asks for, where, and that corpora in one folder leave each other alone."""
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 from workflow import planner
 from workflow.running import REPO, snakemake
 from workflow.staleness import World
@@ -112,3 +114,18 @@ def test_a_run_that_fails_says_which_log_to_read_and_advice(tmp_path):
     target, files = "results/mine/data/val.h5", ["places.yaml", "mine.yaml"]
     output = snakemake(tmp_path, target, configfiles=files, succeeds=False)
     assert "prepare: results/mine/logs/prepare/val.log\nFix what they name" in output
+
+
+def test_clusters_are_fitted_on_the_training_split_alone(tmp_path):
+    """Whatever it is called; no other split is even an input."""
+    values = yaml.safe_load((REPO / "config.yaml").read_text())
+    values["corpus"]["pairs"] = {"learn": 40, "val": 20, "test": 20}
+    values["training"]["split"] = values["words"]["split"] = "learn"
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(values))
+    targets = [f"results/spoken_scenes/{folder}/kmeans.h5" for folder in ("kmeans", "kmeans-of-untrained")]
+    output = snakemake(tmp_path, "-n", "-p", *targets, configfiles=[tmp_path / "mine.yaml"])
+    stores = [
+        re.findall(r"\S*/data/\w+\.h5", block) for block in output.split("rule ")[1:] if block.startswith("fit_kmeans")
+    ]
+    assert len(stores) == 2
+    assert {Path(store).name for found in stores for store in found} == {"learn.h5"}
