@@ -35,7 +35,10 @@ rule score_abx:
     output:
         score=plan.root / "{folder}/abx/{split}/{condition}{layer}.json",
         tables=multiext(
-            str(plan.root / "{folder}/abx/{split}/{condition}{layer}"), ".phones.csv", ".speakers.csv", ".bootstrap.csv"
+            str(plan.root / "{folder}/abx/{split}/{condition}{layer}"),
+            ".phones.csv",
+            ".speakers.csv",
+            ".bootstrap.csv",
         ),
     log:
         plan.root / "logs/score_abx/{folder}/{split}/{condition}{layer}.log",

@@ -16,7 +16,7 @@ rule make_untrained:
     conda:
         "../envs/resdavenet-vq.yaml"
     params:
-        data=plan.splits.store(settings.training.split),
+        data=lambda wildcards: plan.splits.store(settings.training.split),
         audio=as_json(settings.model.audio),
         seed=settings.baselines.seed,
         code=fingerprint("encode.untrained"),
@@ -46,7 +46,7 @@ rule fit_kmeans:
     resources:
         gpu=lambda wildcards: min(1, settings.training.gpus) if plan.clustered_model(wildcards.baseline) else 0,
     params:
-        data=plan.splits.store(settings.training.split),
+        data=lambda wildcards: plan.splits.store(settings.training.split),
         model=lambda wildcards: plan.clustered_option(wildcards.baseline),
         layers=lambda wildcards: plan.cluster_sizes(wildcards.baseline),
         utterances=settings.baselines.utterances,

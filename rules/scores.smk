@@ -36,7 +36,7 @@ rule summarize:
 rule compare:
     input:
         scores=rules.summarize.output.scores,
-        files=[*plan.retrieval, *plan.matchmaps, *plan.abx, *plan.words],
+        files=rules.summarize.input,
         replicates=plan.replicates,
     output:
         comparison=report(

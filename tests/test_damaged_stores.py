@@ -32,6 +32,9 @@ AT_ONCE = ("ids", "image_index")
 MODEL_OPTIONS = ["--model", "{folder}/model", "--data", "{store}"]
 TRAIN = ["train", "--lineage", "23", "--model", MODEL.model_dump_json(), "--out", "{out}/model"]
 TRAIN += ["--state", "{out}/state", "--training", TRAINING.model_dump_json()]
+CLUSTERS = '{"quant2": 4}'
+UNITS = '{"files": {"store": "{folder}/units.jsonl"}, "format": "jsonl", "frame_period": 0.02}'
+IMPORT = ["import-units", "--name", "a", "--split", "store", "--settings", UNITS]
 COMMANDS = {
     "train": ([*TRAIN, "--data", "{store}", "--validation", "{folder}/sound.h5"], ("logmel", "image")),
     "train, validation": ([*TRAIN, "--data", "{folder}/sound.h5", "--validation", "{store}"], ("logmel", "image")),
@@ -40,6 +43,22 @@ COMMANDS = {
     "encode-maps": (["encode-maps", *MODEL_OPTIONS, "--out", "{out}/a.h5"], ("logmel", "image")),
     "encode-features": (["encode-features", *MODEL_OPTIONS, "--out", "{out}/a.h5", "--layers", "conv2"], ("logmel",)),
     "encode-logmel": (["encode-logmel", "--data", "{store}", "--out", "{out}/a.h5"], ("logmel",)),
+    "make-untrained": (
+        ["make-untrained", "--audio", MODEL.audio.model_dump_json(), "--data", "{store}", "--out", "{out}/model"],
+        ("logmel",),
+    ),
+    "fit-kmeans": (
+        ["fit-kmeans", "--system", "kmeans", "--layers", CLUSTERS, "--data", "{store}", "--out", "{out}/a.h5"],
+        ("logmel",),
+    ),
+    "encode-kmeans": (
+        ["encode-kmeans", "--clusters", "{folder}/kmeans.h5", "--data", "{store}", "--codes", "{out}/a.h5"],
+        ("logmel", "manifest"),
+    ),
+    "import-units": (
+        [*IMPORT, "--data", "{store}", "--codes", "{out}/a.h5", "--report", "{out}/b"],
+        ("manifest",),
+    ),
     "make-items": (
         [
             "make-items",
@@ -62,11 +81,16 @@ COMMANDS = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A store and a model."""
+    """A store, a model, clusters, and units made elsewhere."""
     folder = tmp_path_factory.mktemp("sound")
     prepared(make_manifest(folder / "corpus", 12), folder, "sound")
     torch.manual_seed(0)
     checkpoint.save(folder / "model", DualEncoder(MODEL, (2, 3)), {})
+    store = Store(folder / "sound.h5")
+    clusters = ["fit-kmeans", "--system", "kmeans", "--layers", CLUSTERS, "--data", store.path]
+    app([*map(str, clusters), "--out", str(folder / "kmeans.h5")], standalone_mode=False)
+    units = [{"id": i, "units": [1] * (n // 2)} for i, n in zip(store.ids, store.n_frames.tolist(), strict=True)]
+    (folder / "units.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in units))
     return folder
 
 

@@ -49,6 +49,7 @@ def commands(i, o):
     places = json.dumps({"layout": "places", "name": "scenes", "metadata": {"train": str(manifest)}})
     abx, words = section(config.AbxScoring()), section(config.Words(split="train", held_out_split="train"))
     noise = section(config.AddedNoise(kind="white", snr_db=10, seed=1))
+    units = json.dumps({"files": {"train": str(i / "c.h5")}, "format": "hdf5", "frame_period": 0.02})
     stage = {"model": section(MODEL), "training": section(TRAINING.model_copy(update={"epochs": 1}))}
     scores = [i / "retrieval.json", i / "abx.json"]
     results = i / "results/made_up"
@@ -72,6 +73,20 @@ def commands(i, o):
         "encode-codes": (options(model=model, data=store, out=o / "c.h5"), ["c.h5"]),
         "encode-features": (options(model=model, data=store, layers="conv2,quant2", out=o / "f.h5"), ["f.h5"]),
         "encode-logmel": (options(data=store, out=o / "l.h5"), ["l.h5"]),
+        "make-untrained": (
+            options(audio=section(MODEL.audio), data=store, out=o / "untrained"),
+            ["untrained/model.safetensors", "untrained/model.json"],
+        ),
+        "fit-kmeans": (options(data=store, layers='{"quant2": 64}', system="kmeans", out=o / "k.h5"), ["k.h5"]),
+        "encode-kmeans": (
+            options(clusters=i / "k.h5", data=store, codes=o / "kc.h5", features=o / "kf.h5"),
+            ["kc.h5", "kf.h5"],
+        ),
+        "import-units": (
+            options(name="made", data=store, split="train", settings=units, report=o / "u.json")
+            + options(codes=o / "uc.h5", features=o / "uf.h5"),
+            ["uc.h5", "uf.h5", "u.json"],
+        ),
         "encode": ([wav, *options(model=model, out=o / "units")], ["units"]),
         "encode textgrid": ([wav, *options(model=model, format="textgrid", out=o / "units")], ["units"]),
         "encode npy": ([wav, *options(model=model, format="npy", out=o / "units")], ["units"]),

@@ -180,7 +180,7 @@ def test_the_workflow_from_the_corpus_to_the_table(cluster, tmp_path):
     os.kill(victim, signal.SIGKILL)
     run.end()
 
-    assert {"{}", "raw log-mel"} == set(pd.read_csv(tmp_path / TABLE)["lineage"])
+    assert {"{}", "raw log-mel", "normalized log-mel"} == set(pd.read_csv(tmp_path / TABLE)["lineage"])
     assert seen["CUDA_VISIBLE_DEVICES"] == "0"
     jobs = by_rule(cluster.jobs()[before:])
     (training,) = jobs["train"]

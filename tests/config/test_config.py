@@ -40,12 +40,13 @@ def fault(*changes):
     return str(caught.value)
 
 
-def test_shipped_configurations_are_valid_and_say_published():
+def test_shipped_configurations_are_valid_and_say_published_but_for_one_switch_of_the_demo():
     for file in [REPO / "config.yaml", *(REPO / "configs").glob("*.yaml")]:
         values = yaml.safe_load(file.read_text())
         if file.name != "small_corpus.yaml":
             config.read(values)
-            assert values["recipe"] == "published", file
+            departs = {"config.yaml": {"base": "published", "new_codebooks": "parent_activations"}}
+            assert values["recipe"] == departs.get(file.name, "published"), file
 
 
 def test_the_settings_of_small_corpora_need_a_corpus_alone():

@@ -13,6 +13,7 @@ import pytest
 from encoded import ORIGIN
 from workflow import planner
 
+from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.encode.codes import add_codes, create_codes
 
 REPO = Path(__file__).resolve().parents[2]
@@ -92,15 +93,20 @@ def test_its_target_is_planned_and_its_command_scores(extended, tmp_path):
     copy, folder = extended[0], tmp_path / "run"
     folder.mkdir()
     plan = {"do": "jobs", "folder": folder, "config": {"lineages": ["{2}"]}, "targets": ["run_length"]}
-    (job,) = [job for job in planner.ask(copy, [plan])[0] if job["rule"] == "score_run_length"]
+    jobs = [job for job in planner.ask(copy, [plan])[0] if job["rule"] == "score_run_length"]
+    scored = {Path(job["output"][0]).parents[2].name for job in jobs}
+    assert scored >= {"2", "kmeans", "kmeans-of-untrained"}
+    (job,) = [job for job in jobs if "/2/run_length/" in job["output"][0]]
     codes = folder / job["input"][0]
     codes.parent.mkdir(parents=True)
-    with create_codes(codes, ["a"], [{}], ORIGIN) as file:
+    manifest = [Utterance("a", "a.wav", None, None, None, None, None, None).to_dict()]
+    with create_codes(codes, ["a"], manifest, ORIGIN) as file:
         add_codes(file, "quant2", np.zeros((8, 4), np.float32), np.array([4]), 0.02).write(0, np.array([1, 1, 1, 2]))
     for made in (job["output"][0], job["log"][0]):
         (folder / made).parent.mkdir(parents=True)
     environment = os.environ | {"PYTHONPATH": str(copy), "PATH": f"{SCRIPTS}:{os.environ['PATH']}"}
     subprocess.run(["bash", "-c", job["shellcmd"]], cwd=folder, env=environment, check=True)
+    assert all((folder / made).exists() for made in job["output"])
     score = json.loads((folder / job["output"][0]).read_text())
     assert score["mean_seconds"] == pytest.approx(0.04)
     assert (score["lineage"], score["layer"], score["settings"]) == ("{2}", "quant2", {"min_frames": 1})

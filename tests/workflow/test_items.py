@@ -47,5 +47,6 @@ def test_a_touched_item_file_re_runs_nothing_and_a_changed_one_its_scores(tmp_pa
     write(b"y")
     scores = {score for score in plan.abx if "/abx/test/" in score}
     assert scores
-    tables = {score.replace(".json", suffix) for score in scores for suffix in (".phones.csv", ".speakers.csv")}
+    suffixes = (".phones.csv", ".speakers.csv", ".bootstrap.csv")
+    tables = {score.replace(".json", suffix) for score in scores for suffix in suffixes}
     assert stale() == scores | tables

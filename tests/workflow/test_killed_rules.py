@@ -4,9 +4,11 @@ Commands run with the package of a copy of the checkout, in which Python reads a
 there, for ever, and leaves a mark. Nothing in the package knows of it.
 """
 
+import json
 import shutil
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -16,6 +18,7 @@ from workflow.plans import values_of
 from workflow.running import ENVIRONMENT, REPO, TINY, command
 
 from resdavenet_vq.config import SpokenScenes
+from resdavenet_vq.data.store import Store
 from resdavenet_vq.demo import corpus as spoken_scenes
 
 STOP = """
@@ -161,6 +164,25 @@ def imported(stopping, tmp_path_factory):
     return Runs(stopping, folder, values, ["all"])
 
 
+@pytest.fixture(scope="module")
+def external(stopping, tmp_path_factory):
+    """Units made elsewhere of a corpus that is made here: every utterance is one."""
+    folder = tmp_path_factory.mktemp("external")
+    values = yaml.safe_load(TINY[0].read_text())
+    few = {"corpus": DEMO["corpus"], "lineages": ["{}"], "abx": {"splits": ["test"], "convolutional_layers": []}}
+    for changes in (yaml.safe_load(TINY[1].read_text()), few):
+        values = merged(values, changes)
+    root = Path("results", values["corpus"]["name"])
+    stores = [str(root / f"data/{split}.h5") for split in ("train", "test")]
+    Runs(stopping, folder, values, stores).end(*stores)
+    for file in map(Path, stores):
+        rows = [json.dumps({"id": name, "segments": [[0.0, 0.1, 0]]}) for name in Store(folder / file).ids]
+        (folder / f"{file.stem}.jsonl").write_text("\n".join(rows))
+    files = {file.stem: f"{file.stem}.jsonl" for file in map(Path, stores)}
+    values["external"] = {"a": {"files": files, "format": "segments"}}
+    return Runs(stopping, folder, values, ["all"])
+
+
 def merged(old, new):
     """A configuration with another laid over it."""
     if not isinstance(old, dict) or not isinstance(new, dict):
@@ -173,13 +195,15 @@ def test_nothing_unfinished_has_a_name_and_the_same_line_goes_on(demo):
 
 
 @pytest.mark.thorough
-def test_in_every_rule(demo, imported):
-    assert demo.jobs.keys() | imported.jobs.keys() == demo.rules
-    faults = []
-    for runs, rules in ((demo, demo.jobs), (imported, imported.jobs.keys() - demo.jobs.keys())):
+def test_in_every_rule(demo, imported, external):
+    faults, tried = [], set()
+    for runs in (demo, imported, external):
+        rules = [rule for rule in runs.jobs if rule not in tried]
+        tried.update(rules)
         for rule in rules:
             try:
                 runs.kill(rule, 2)
             except AssertionError as e:
                 faults.append(str(e))
     assert faults == []
+    assert tried == demo.rules

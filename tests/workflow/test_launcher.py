@@ -134,4 +134,4 @@ def test_profiles_name_rules_that_there_are():
     assert wide == profile["set-threads"].keys()
     on_gpus = {block.partition(":")[0] for block in blocks if "gpu=" in block}
     on_gpus |= {name for base, name in re.findall(r"^use rule (\w+) as (\w+)", files, re.MULTILINE) if base in on_gpus}
-    assert on_gpus == {"train", *(rule for rule in profile["set-resources"] if rule.startswith("encode_"))}
+    assert on_gpus == {"train", *(rule for rule in profile["set-resources"] if rule.startswith(("encode_", "fit_")))}

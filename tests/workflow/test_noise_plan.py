@@ -37,7 +37,9 @@ def test_a_copy_is_scored_where_splits_are_and_as_its_split():
             *(f"{folder}/words/{layer}/{{split}}/summary.json" for folder, layer in LAYERS[1:]),
         )
     }
-    assert set(plan.retrieval + plan.words) <= set(noise.scores), "clean scores are used, not made again"
+    assert set(plan.retrieval + plan.words_of(plan.lineages)) <= set(noise.scores), (
+        "clean scores are used, not made again"
+    )
     assert set(json.loads(noise.conditions)) == {"test", "test.white_0dB"}
     assert plan.splits.items("test.white_0dB") == plan.splits.items("test")
     for settings, key in ((plan.retrieval_settings, "split"), (plan.words_settings, "held_out_split")):

@@ -60,6 +60,14 @@ def demo(text):
         },
         words={"held_out_split": "te_st.h5"},
         noise={"kinds": ["white", "st.reet-1"], "files": {"st.reet-1": f"{text}.txt"}, "snr_db": [10.0]},
+        external={
+            "a.b-c_d": {
+                "files": {"train": f"{text}.units", "te_st.h5": f"{text}.h5"},
+                "format": "hdf5",
+                "frame_period": 0.02,
+                "codebook": f"{text}.npy",
+            }
+        },
         report={"noise": True},
         figures={
             "keywords": [free, f"-{text}"],
@@ -69,7 +77,8 @@ def demo(text):
     )
     texts = {free, f"of {free}", f"from {free}", f"--word={free}", f"--word=-{text}"}
     texts |= {f"--utterance=u{free}", f"--utterance=--{text}"}
-    return values, texts, {f"{text}.zip", f"{text}.pth", f"{text}.txt"}, []
+    paths = {f"{text}.{suffix}" for suffix in ("zip", "pth", "txt", "units", "h5", "npy")}
+    return values, texts, paths, []
 
 
 def imported(text):
@@ -192,6 +201,11 @@ def test_every_rule_with_a_command_is_tried(planned):
         ("figures", {"utterances": ["a\0"]}, r"figures.utterances: 'a\\x00' has a line break or another control"),
         ("released", {"{}": "a\nb.zip"}, r"released.{}: 'a\\nb.zip' has a line break"),
         ("released", {"{}": "a{x}.zip"}, r"released.{}: 'a{x}.zip' has braces.* give the file or a link"),
+        (
+            "external",
+            {"a": {"files": {"test": "{x}"}, "format": "segments"}},
+            r"external.a.files.test: '{x}' has braces",
+        ),
         ("noise", {"files": {"street": "{x}"}}, r"noise.files.street: '{x}' has braces"),
         ("model", {"image": THIN | {"weights": "{x}.pth"}}, r"model.image.weights: '{x}.pth' has braces"),
     ],

@@ -106,7 +106,7 @@ def plan_models(folder, *arguments, **settings):
 def test_a_run_refuses_them_until_they_are_forced(results):
     lineages = ("--config", 'lineages=["{}->{2}"]')
     output = plan_models(results, *lineages, succeeds=False)
-    assert "none-2/model/model.json: training.epochs was 2, requested is 6" in output
+    assert "none-2/model/model.json: training.epochs was 2, requested is 8" in output
     assert "rule train:" in plan_models(results, "--forcerun", "prepare", "train", *lineages)
     shutil.rmtree(results / "results")
     plan_models(results, *lineages)
