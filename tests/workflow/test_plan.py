@@ -52,7 +52,7 @@ def test_what_an_imported_model_is_made_of(tmp_path, monkeypatch):
 
 
 def seeded(*seeds, **changes):
-    return plan_of(lineages=["{}", "{}->{2}"], seeds=list(seeds), **changes)
+    return plan_of(lineages=["{}", "{}->{2}"], seeds=list(seeds), baselines={"codebook_sizes": []}, **changes)
 
 
 def test_every_lineage_has_every_seed_and_the_configured_one_has_the_plain_folder():
@@ -201,18 +201,20 @@ def baselines(plan):
 
 def test_baselines_by_default_and_each_turned_off():
     default = ["baseline", "baseline-normalized", "untrained", "kmeans", "kmeans-of-untrained", "kmeans-of-none"]
-    assert baselines(plan_of()) == default
-    assert baselines(plan_of(lineages=["{}"])) == default[:3], (
+    assert baselines(plan_of(baselines={"codebook_sizes": []})) == default
+    assert baselines(plan_of(baselines={"codebook_sizes": []}, lineages=["{}"])) == default[:3], (
         "without quantizers there is nothing to compare codes with"
     )
-    assert baselines(plan_of(lineages=["{2}"])) == default[:5], "a first stage with a quantizer is not clustered"
+    assert baselines(plan_of(baselines={"codebook_sizes": []}, lineages=["{2}"])) == default[:5], (
+        "a first stage with a quantizer is not clustered"
+    )
     for key, gone in {
         "normalized_logmel": {"baseline-normalized"},
         "kmeans": {"kmeans"},
         "untrained": {"untrained", "kmeans-of-untrained"},
     }.items():
         assert set(default) - set(baselines(plan_of(baselines={key: False}))) == gone
-    assert baselines(plan_of(baselines={"kmeans_of": []})) == default[:5]
+    assert baselines(plan_of(baselines={"kmeans_of": [], "codebook_sizes": []})) == default[:5]
     more = plan_of(baselines={"kmeans_of": ["{} -> {2}"], "codebook_sizes": [64, 8]})
     assert baselines(more) == [*default[:5], "kmeans-of-none-2", "kmeans-k64", "kmeans-k8"]
 

@@ -19,7 +19,7 @@ ROOT = Path("results/spoken_scenes")
 
 def plan_of(**changes):
     """The plan of the model {}->{2} in CARD, with these changes of its sections."""
-    values = yaml.safe_load((REPO / "config.yaml").read_text()) | {"lineages": ["{}->{2}"]}
+    values = yaml.safe_load((REPO / "config.yaml").read_text()) | {"lineages": ["{}->{2}"], "recipe": "published"}
     values |= {"model": config.Model.from_card(CARD["model"]).model_dump(mode="json"), "training": CARD["training"]}
     for section, keys in changes.items():
         values[section] = keys if isinstance(keys, list) else values.get(section, {}) | keys

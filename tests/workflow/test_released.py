@@ -19,7 +19,7 @@ TINY = {
     "abx": {"splits": ["test"], "convolutional_layers": []},
     "words": {"split": "test", "held_out_split": "test", "min_occurrences": 1},
     "report": {"utterances": 1},
-    "baselines": {"kmeans": False, "untrained": False},  # which read the training split
+    "baselines": {"kmeans": False, "untrained": False, "codebook_sizes": []},  # which read the training split
 }
 
 
