@@ -22,7 +22,7 @@ def test_every_figure_is_planned_with_what_it_reads():
     assert figures.keys() - of_scores == others | examples
     assert len(figures["training"].inputs) == 4
     shown, models = ("kmeans", "none-2"), ("none-2", "none-2-seed1")
-    every = ("kmeans", "kmeans-of-untrained", "kmeans-of-none", "kmeans-k64", "kmeans-k256", *models)
+    every = ("kmeans", "kmeans-of-untrained", "kmeans-of-none", "kmeans-k256", *models)
     assert figures["words-above"].inputs == [f"{ROOT}/{folder}/words/quant2/test/summary.json" for folder in shown]
     words = [f"{ROOT}/{folder}/words/quant2/test/summary.json" for folder in every]
     assert figures["words"].inputs == [*scores, *words]
