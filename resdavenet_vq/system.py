@@ -30,7 +30,8 @@ RAW, NORMALIZED, UNTRAINED, KMEANS = "baseline", "baseline-normalized", "untrain
 
 _KMEANS = re.compile(r"kmeans(?:-of-(?P<source>.+?))?(?:-k(?P<n_codes>[1-9][0-9]*))?")
 _EXTERNAL = re.compile(r"external-(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)")
-_NOTATIONS = {RAW: "raw log-mel", NORMALIZED: "normalized log-mel", UNTRAINED: "untrained"}
+NOTATIONS = {RAW: "raw log-mel", NORMALIZED: "normalized log-mel", UNTRAINED: "untrained"}
+"""How tables write the baselines that are no clusters."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class Reference:
     @property
     def notation(self) -> str:
         """How tables write it."""
-        if self.folder in _NOTATIONS:
-            return _NOTATIONS[self.folder]
+        if self.folder in NOTATIONS:
+            return NOTATIONS[self.folder]
         if match := _EXTERNAL.fullmatch(self.folder):
             return match["name"]
         if not (match := _KMEANS.fullmatch(self.folder)):
@@ -118,7 +119,7 @@ def notation(folder: str) -> str:
 
 def parse(text: str) -> System:
     """The system, without a seed, that tables write so. Raises ValueError for a notation that none has."""
-    for folder, written in _NOTATIONS.items():
+    for folder, written in NOTATIONS.items():
         if written == text:
             return Reference(folder)
     if match := re.fullmatch(r"k-means of (?P<source>.+?)(?:, (?P<n_codes>[1-9][0-9]*) codes)?", text):
@@ -132,6 +133,26 @@ def parse(text: str) -> System:
         return Reference.external(text)
     except ValueError:
         raise fault from None
+
+
+def named(notation: str) -> System | None:
+    """The system that a table means; None for a name that none has."""
+    try:
+        return parse(notation)
+    except ValueError:
+        return None
+
+
+def is_of_sweep(notation: str) -> bool:
+    """Whether it is clusters of another codebook size than the models', which are for comparisons at equal bitrate."""
+    found = named(notation)
+    return isinstance(found, Reference) and found.n_codes is not None
+
+
+def is_untrained(notation: str) -> bool:
+    """Whether it is the network before training, or clusters of its layers."""
+    found = named(notation)
+    return isinstance(found, Reference) and UNTRAINED in {found.folder, found.source}
 
 
 def has_shown_codes(system: System) -> bool:

@@ -1,6 +1,6 @@
 # Baselines beside log-mel features (encode.smk): clusters of frames, and the network before training. See docs/baselines.md.
 
-clusters = [baseline.folder for baseline in plan.baselines if baseline.is_kmeans]
+clusters = [baseline.folder for baseline in plan.references.baselines if baseline.is_kmeans]
 encoded = [*settings.corpus.splits, *plan.splits.copies]
 
 
@@ -30,8 +30,8 @@ rule fit_kmeans:
     input:
         data=ancient(plan.splits.stores(settings.training.split)),
         data_digest=plan.splits.store_digests(settings.training.split),
-        model=lambda wildcards: plan.clustered_model(wildcards.baseline)[:1],
-        weights=lambda wildcards: ancient(plan.clustered_model(wildcards.baseline)[1:]),
+        model=lambda wildcards: plan.references.clustered_model(wildcards.baseline)[:1],
+        weights=lambda wildcards: ancient(plan.references.clustered_model(wildcards.baseline)[1:]),
     output:
         clusters=plan.root / "{baseline}/kmeans.h5",
         digest=plan.root / "{baseline}/kmeans.h5.sha256",
@@ -44,11 +44,13 @@ rule fit_kmeans:
     conda:
         "../envs/resdavenet-vq.yaml"
     resources:
-        gpu=lambda wildcards: min(1, settings.training.gpus) if plan.clustered_model(wildcards.baseline) else 0,
+        gpu=lambda wildcards: (
+            min(1, settings.training.gpus) if plan.references.clustered_model(wildcards.baseline) else 0
+        ),
     params:
         data=lambda wildcards: plan.splits.store(settings.training.split),
-        model=lambda wildcards: plan.clustered_option(wildcards.baseline),
-        layers=lambda wildcards: plan.cluster_sizes(wildcards.baseline),
+        model=lambda wildcards: plan.references.clustered_option(wildcards.baseline),
+        layers=lambda wildcards: plan.references.cluster_sizes(wildcards.baseline),
         utterances=settings.baselines.utterances,
         seed=settings.baselines.seed,
         code=" ".join(map(fingerprint, ("encode.kmeans", "encode.logmel", "encode.activations"))),
@@ -63,7 +65,7 @@ rule encode_kmeans:
     input:
         clusters=plan.root / "{baseline}/kmeans.h5.sha256",
         file=ancient(plan.root / "{baseline}/kmeans.h5"),
-        weights=lambda wildcards: ancient(plan.clustered_model(wildcards.baseline)),
+        weights=lambda wildcards: ancient(plan.references.clustered_model(wildcards.baseline)),
         data=lambda wildcards: ancient(plan.splits.stores(wildcards.split)),
         data_digest=lambda wildcards: plan.splits.store_digests(wildcards.split),
     output:
@@ -81,10 +83,12 @@ rule encode_kmeans:
     conda:
         "../envs/resdavenet-vq.yaml"
     resources:
-        gpu=lambda wildcards: min(1, settings.training.gpus) if plan.clustered_model(wildcards.baseline) else 0,
+        gpu=lambda wildcards: (
+            min(1, settings.training.gpus) if plan.references.clustered_model(wildcards.baseline) else 0
+        ),
     params:
         data=lambda wildcards: plan.splits.store(wildcards.split),
-        model=lambda wildcards: plan.clustered_option(wildcards.baseline),
+        model=lambda wildcards: plan.references.clustered_option(wildcards.baseline),
         features=lambda wildcards: ["--features", plan.root / wildcards.baseline / f"features/{wildcards.split}.h5"],
         limit=lambda wildcards: plan.code_limit(wildcards.split),
         code=" ".join(map(fingerprint, ("encode.kmeans", "encode.logmel", "encode.activations"))),

@@ -3,7 +3,7 @@
 
 rule import_units:
     input:
-        files=lambda wildcards: ancient(plan.external_files(wildcards.folder)),
+        files=lambda wildcards: ancient(plan.references.external_files(wildcards.folder)),
         data=lambda wildcards: ancient(plan.splits.stores(wildcards.split)),
         data_digest=lambda wildcards: plan.splits.store_digests(wildcards.split),
     output:
@@ -13,15 +13,15 @@ rule import_units:
     log:
         plan.root / "logs/import_units/{folder}/{split}.log",
     wildcard_constraints:
-        folder=any_of(system.folder for system in plan.external),
+        folder=any_of(system.folder for system in plan.references.external),
     conda:
         "../envs/resdavenet-vq.yaml"
     params:
         to="--codes",
-        name=lambda wildcards: plan.external_name(wildcards.folder),
+        name=lambda wildcards: str(system(wildcards.folder)),
         data=lambda wildcards: plan.splits.store(wildcards.split),
-        settings=lambda wildcards: plan.external_settings(wildcards.folder),
-        contents=lambda wildcards: plan.external_contents(wildcards.folder),
+        settings=lambda wildcards: plan.references.external_settings(wildcards.folder),
+        contents=lambda wildcards: plan.references.external_contents(wildcards.folder),
         limit=lambda wildcards: plan.code_limit(wildcards.split),
         code=fingerprint("external.importing"),
     shell:

@@ -48,6 +48,7 @@ from resdavenet_vq.config.section import Layer, LineageText, Name, Section, Seed
 from resdavenet_vq.config.training import UNCUT, Compute, Preparation, Training, TrainingOverride
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import Lineage, layer_position
+from resdavenet_vq.system import NOTATIONS
 
 __all__ = [
     "IMAGENET",
@@ -146,7 +147,7 @@ class Config(Evaluations, Models):  # pydantic lists the fields of the last clas
         return self
 
     def _reference_faults(self) -> list[str]:
-        """Clustered models that are none of the lineages or their ancestors, and splits that the corpus does not have."""
+        """Clustered models that are no lineage's stage, external names that baselines have, splits that there are not."""
         stages = [Lineage.parse(text) for text in self.lineages if not _lineage_faults("", [text])]
         for stage in stages:
             stages += [stage.parent] if stage.parent and stage.parent not in stages else []
@@ -158,6 +159,11 @@ class Config(Evaluations, Models):  # pydantic lists the fields of the last clas
                 for text in self.baselines.kmeans_of or ()
                 if str(Lineage.parse(text)) not in names
             ]
+        faults += [
+            f"external.{name}: is what tables call a baseline; choose another name"
+            for name in self.external
+            if name in NOTATIONS.values()
+        ]
         return faults + [
             f"external.{name}.files: the corpus has no split {split!r}; {nearest(split, self.corpus.splits)}"
             for name, units in self.external.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -86,9 +87,9 @@ class ImportedCorpus(Section):
     )
 
     @property
+    @abstractmethod
     def splits(self) -> tuple[str, ...]:
         """Names of all splits."""
-        raise NotImplementedError
 
     def item_file(self, split: str, of: str) -> Path | None:
         """The file of a split's items of triphones, phonemes, words or syllables, if the corpus has one."""

@@ -16,8 +16,9 @@ from pathlib import Path
 from resdavenet_vq import config as schema
 from resdavenet_vq.config import Config
 from resdavenet_vq.config.section import as_json
-from resdavenet_vq.lineage import N_POSITIONS, Lineage
-from resdavenet_vq.system import NORMALIZED, RAW, UNTRAINED, Reference, System, has_shown_codes
+from resdavenet_vq.lineage import Lineage
+from resdavenet_vq.system import UNTRAINED, System, has_shown_codes
+from resdavenet_vq.workflow.references import References
 from resdavenet_vq.workflow.splits import Splits
 
 EDITION_PATTERN = r"|\.zerospeech20(?:20|21)"
@@ -157,100 +158,32 @@ class Plan:
     # -- systems ------------------------------------------------------------------------------------------
 
     @cached_property
-    def baselines(self) -> tuple[Reference, ...]:
-        """The baselines: features first, then clusters."""
-        settings = self.config.baselines
-        baselines = [Reference(RAW)] + [Reference(NORMALIZED)] * settings.normalized_logmel
-        baselines += [Reference(UNTRAINED)] * settings.untrained
-        if not self.quantizers:
-            return tuple(baselines)
-        baselines += [Reference.kmeans()] * settings.kmeans
-        baselines += [Reference.kmeans(source) for source in [UNTRAINED] * settings.untrained + self._clustered]
-        return (*baselines, *(Reference.kmeans(n_codes=n) for n in settings.codebook_sizes))
-
-    @property
-    def _clustered(self) -> list[str]:
-        """The folders of the models whose layers are clustered: one seed of each."""
-        stages: dict[str, Lineage] = {}
-        for lineage in self.examples:
-            stage: Lineage | None = lineage
-            while stage:
-                stages.setdefault(str(stage), stage)
-                stage = self.parent(stage.folder)
-        if (texts := self.config.baselines.kmeans_of) is not None:
-            return [stages[str(Lineage.parse(text))].folder for text in texts]
-        return [stage.folder for stage in stages.values() if not (stage.parent or stage.quantizers)]
-
-    def clustered_model(self, folder: str) -> list[str]:
-        """The card and the weights of the network whose layers a baseline clusters; none for log-mel windows."""
-        source = Reference(folder).source
-        return [str(self.root / source / f"model/model.{suffix}") for suffix in ("json", "safetensors") if source]
-
-    def clustered_option(self, folder: str) -> list[str]:
-        """The option that names the network whose layers a baseline clusters; none for log-mel windows."""
-        source = Reference(folder).source
-        return ["--model", str(self.root / source / "model")] if source else []
-
-    def cluster_sizes(self, folder: str) -> str:
-        """The number of clusters of each layer of a baseline, as JSON: as many as the quantizer has codes, if not given."""
-        sizes, given = self.config.model.quantizer.codebook_size, Reference(folder).n_codes
-        of_each = sizes if isinstance(sizes, tuple) else (sizes,) * N_POSITIONS
-        return json.dumps({f"quant{n}": given or of_each[n - 1] for n in self.quantizers})
-
-    @cached_property
-    def external(self) -> tuple[Reference, ...]:
-        """Units and features made elsewhere."""
-        return tuple(map(Reference.external, self.config.external))
+    def references(self) -> References:
+        """Baselines, and what was made elsewhere."""
+        return References(self.config, self.root, self.examples, self.parent, self.splits.digests)
 
     @cached_property
     def systems(self) -> tuple[System, ...]:
         """Everything that is evaluated: baselines, models, then what was made elsewhere."""
-        return (*self.baselines, *self.lineages, *self.external)
+        return (*self.references.baselines, *self.lineages, *self.references.external)
 
     @cached_property
     def shown(self) -> tuple[System, ...]:
         """The systems that the report shows examples of: each lineage with one seed."""
-        return (*self.baselines, *self.examples, *self.external)
+        return (*self.references.baselines, *self.examples, *self.references.external)
 
     @cached_property
     def folders(self) -> tuple[str, ...]:
         """The folders of systems."""
         return tuple(system.folder for system in self.systems)
 
-    @cached_property
-    def quantizers(self) -> tuple[int, ...]:
-        """The numbers of the quantizers that some lineage's last stage has."""
-        return tuple(sorted({n for lineage in self.lineages for n in lineage.quantizers}))
-
     def unit_layers(self, system: System) -> tuple[str, ...]:
         """The layers whose codes are words' detectors."""
         if isinstance(system, Lineage):
             return system.quantized_layers
         if system.is_external:
-            return () if self.is_continuous(system) else ("units",)
-        return tuple(f"quant{n}" for n in self.quantizers) if system.is_kmeans else ()
-
-    def is_continuous(self, external: Reference) -> bool:
-        """Whether what was made elsewhere is features, not units."""
-        return self.config.external[str(external)].is_continuous
-
-    def external_name(self, folder: str) -> str:
-        """What tables call the units in a folder, which were made elsewhere."""
-        return str(Reference(folder))
-
-    def external_files(self, folder: str) -> list[str]:
-        """What units made elsewhere are read from, for all splits, since these share one numbering of the codes."""
-        units = self.config.external[self.external_name(folder)]
-        manifests = [path.with_suffix(".tsv") for path in units.files.values() if units.format == "km"]
-        return list(map(str, [*units.files.values(), *manifests, *([units.codebook] if units.codebook else [])]))
-
-    def external_contents(self, folder: str) -> str:
-        """The digests of these files and folders: a touched one re-runs nothing."""
-        return self.splits.digests.of(self.external_files(folder))
-
-    def external_settings(self, folder: str) -> str:
-        """How they are read."""
-        return as_json(self.config.external[self.external_name(folder)])
+            return () if self.references.is_continuous(system) else ("units",)
+        return tuple(f"quant{n}" for n in self.references.quantizers) if system.is_kmeans else ()
 
     # -- evaluations --------------------------------------------------------------------------------------
 
@@ -259,7 +192,7 @@ class Plan:
         if isinstance(system, Lineage) or system.folder == UNTRAINED:
             return (*self.config.abx.convolutional_layers, *self.unit_layers(system))
         if system.is_external:
-            return ("features",) if self.is_continuous(system) else ("units",)
+            return ("features",) if self.references.is_continuous(system) else ("units",)
         return self.unit_layers(system) or ("logmel",)
 
     @staticmethod
@@ -352,7 +285,7 @@ class Plan:
     def systems_on(self, *splits: str) -> Iterator[System]:
         """The systems that have results on some splits: what was made elsewhere, only where its files are given."""
         for system in self.systems:
-            given = self.config.external[str(system)].files if system in self.external else splits
+            given = self.config.external[str(system)].files if system in self.references.external else splits
             if set(splits) <= set(given):
                 yield system
 

@@ -296,8 +296,8 @@ def test_every_field_is_described():
 
 
 ARITHMETIC = (ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.LShift, ast.RShift, ast.MatMult)
-IMPORTS = {"__future__", "collections", "difflib", "json", "pathlib", "pydantic", "resdavenet_vq", "typing"}
-ROOMS = {"config", "errors", "lineage"}
+IMPORTS = {"__future__", "abc", "collections", "difflib", "json", "pathlib", "pydantic", "resdavenet_vq", "typing"}
+ROOMS = {"config", "errors", "lineage", "system"}
 READING = re.compile(
     r"open|read_\w+|write_\w+|exists|is_file|is_dir|stat|iterdir|r?glob|resolve|absolute|cwd|home|mkdir"
 )

@@ -53,10 +53,10 @@ def test_what_is_scored_where_files_are_given():
         "external-b/abx/test/features.json",
         "external-a/words/units/test/summary.json",
     ]
-    assert plan.external_files("external-c") == ["t.km", "t.tsv", "c.npy"]
-    assert plan.external_files("external-a") == ["t", "u"]
-    assert External.from_json(plan.external_settings("external-b")).is_continuous
-    assert json.loads(plan.external_settings("external-a"))["files"] == {"train": "t", "test": "u"}
+    assert plan.references.external_files("external-c") == ["t.km", "t.tsv", "c.npy"]
+    assert plan.references.external_files("external-a") == ["t", "u"]
+    assert External.from_json(plan.references.external_settings("external-b")).is_continuous
+    assert json.loads(plan.references.external_settings("external-a"))["files"] == {"train": "t", "test": "u"}
 
 
 def test_folders_and_names():
@@ -65,3 +65,8 @@ def test_folders_and_names():
         "cpc",
     )
     assert Path(Reference.external("a.b").folder).name == "external-a.b"
+
+
+def test_no_external_set_is_called_as_a_baseline():
+    with pytest.raises(InputError, match=r"external\.untrained: is what tables call a baseline"):
+        plan_of(external={"untrained": units()})

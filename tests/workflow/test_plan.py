@@ -196,7 +196,7 @@ def test_only_splits_of_abx_alone_are_never_cut():
 
 
 def baselines(plan):
-    return [baseline.folder for baseline in plan.baselines]
+    return [baseline.folder for baseline in plan.references.baselines]
 
 
 def test_baselines_by_default_and_each_turned_off():
@@ -224,18 +224,21 @@ def test_the_network_that_is_clustered_is_one_that_there_is():
     assert baselines(seeded(3, own))[-1] == "kmeans-of-none"
     some = seeded(3, 4)
     assert baselines(some)[-1] == "kmeans-of-none-seed3"
-    assert str(some.baselines[-1]) == "k-means of {}"
+    assert str(some.references.baselines[-1]) == "k-means of {}"
     root = "results/spoken_scenes/none-seed3/model"
-    assert some.clustered_model("kmeans-of-none-seed3") == [f"{root}/model.json", f"{root}/model.safetensors"]
-    assert some.clustered_option("kmeans-of-none-seed3") == ["--model", root]
-    assert some.clustered_model("kmeans") == some.clustered_option("kmeans") == []
+    assert some.references.clustered_model("kmeans-of-none-seed3") == [
+        f"{root}/model.json",
+        f"{root}/model.safetensors",
+    ]
+    assert some.references.clustered_option("kmeans-of-none-seed3") == ["--model", root]
+    assert some.references.clustered_model("kmeans") == some.references.clustered_option("kmeans") == []
     assert baselines(seeded(3, 4, released={"{}": "a.tar"}))[-1] == "kmeans-of-none"
 
 
 def test_there_are_as_many_clusters_as_codes():
     def sizes(folder="kmeans", **model):
         some = plan_of(model={"quantizer": model})
-        return json.loads(some.cluster_sizes(folder))
+        return json.loads(some.references.cluster_sizes(folder))
 
     assert sizes() == {"quant2": 1024, "quant3": 1024}
     assert sizes(codebook_size=[1, 20, 30, 4, 5]) == sizes("kmeans-of-none", codebook_size=[1, 20, 30, 4, 5])
