@@ -13,7 +13,7 @@ the groups are resampled: the standard error is the same but for chance (3 % of 
 
 Scores that the bootstrap biases, such as the number of words above a threshold, which varies with each resample and so
 counts words on both sides of it, have their interval shifted so that the replicates' mean lies at the score, and its
-bounds rounded outward to whole numbers from 0 (`centred`): shifted, bounds of a count that hardly varies would not hold it.
+bounds rounded outward to whole numbers that such a count can be: shifted, those of one that hardly varies would not hold it.
 
 What varies is the sample of utterances alone. Another training is another matter: see `comparison`.
 """
@@ -122,18 +122,18 @@ class Replicates:
     intervals: dict[str, list[float]] = field(default_factory=dict)
 
     def add(
-        self, name: Sequence[str], score: float | None, replicates: np.ndarray | None, *, centred: bool = False
+        self, name: Sequence[str], score: float | None, replicates: np.ndarray | None, *, count_of: float | None = None
     ) -> None:
         """A score (task, split, condition, score) with its replicates (R,); nothing where there is none of either.
 
-        A count that the bootstrap biases is `centred`.
+        A count that the bootstrap biases is a `count_of` so many things, and its interval is shifted.
         """
         if score is None or replicates is None or np.isnan(replicates).all():
             return
         self.columns[key(*name)] = replicates
-        low, high = interval(replicates, score if centred else None)
-        if centred:
-            low, high = float(max(math.floor(low + _TINY), 0)), float(math.ceil(high - _TINY))
+        low, high = interval(replicates, None if count_of is None else score)
+        if count_of is not None:
+            low, high = float(max(math.floor(low + _TINY), 0)), float(min(math.ceil(high - _TINY), count_of))
         self.intervals[key(*name)] = [low, high]
 
     def write(self, score_file: Path) -> None:

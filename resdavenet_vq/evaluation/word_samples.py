@@ -104,9 +104,9 @@ class Sample:
 
     def replicate(self, into: Replicates, head: Mapping[str, float], split: str, condition: str) -> None:
         """Adds the scores in `head` to a file's replicates."""
-        for name, values, centred in (
-            ("words_above_f1", self.above, True),
-            ("expected_words_above_f1", self.above, False),
-            ("mean_f1", self.mean, False),
+        for name, values, count_of in (
+            ("words_above_f1", self.above, head["words"]),
+            ("expected_words_above_f1", self.above, None),
+            ("mean_f1", self.mean, None),
         ):
-            into.add(("words", split, condition, name), head[name], values, centred=centred)
+            into.add(("words", split, condition, name), head[name], values, count_of=count_of)

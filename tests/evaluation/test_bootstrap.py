@@ -76,6 +76,16 @@ def test_an_interval_is_between_percentiles_and_may_be_centred():
     np.testing.assert_allclose(bootstrap.interval(np.append(values, np.nan)), expected)
 
 
+def test_the_interval_of_a_count_holds_numbers_that_it_can_be():
+    replicates = bootstrap.Replicates()
+    values = np.random.default_rng(1).integers(5, 11, REPLICATES).astype(float)
+    for count, name in ((9, "high"), (1, "low")):
+        replicates.add(("words", "test", "held_out", name), count, values, count_of=10)
+    low, high = replicates.intervals["words|test|held_out|high"]
+    assert (low, high) == (6, 10), "of ten words no more than ten are detected"
+    assert replicates.intervals["words|test|held_out|low"][0] == 0
+
+
 def hits_of(rng, n, share, other, n_sets):
     """Hits (n, sets) of two systems that mostly hit the same."""
     ease = rng.random((n, n_sets))
@@ -188,7 +198,8 @@ def test_numbers_of_words_are_covered(recall, n_true):
     rng, expected, counts = np.random.default_rng(8), [], []
     for _ in range(60):
         scores, sample = sample_of(spoken(rng, 100, recall))
-        head = {"words_above_f1": (scores >= 0.5).sum(), "expected_words_above_f1": sample.above.mean(), "mean_f1": 0.0}
+        head = {"words": 10, "words_above_f1": (scores >= 0.5).sum(), "mean_f1": 0.0}
+        head["expected_words_above_f1"] = sample.above.mean()
         found = Replicates()
         sample.replicate(found, head, "a", "b")
         expected.append(found.intervals["words|a|b|expected_words_above_f1"])
