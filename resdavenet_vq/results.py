@@ -25,7 +25,7 @@ from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import score_files, summary
 from resdavenet_vq.evaluation.score_schema import LARGEST
 from resdavenet_vq.files import open_regular
-from resdavenet_vq.system import UNTRAINED, Reference, System, has_shown_codes, parse, system
+from resdavenet_vq.system import Reference, System, has_shown_codes, system
 
 type Task = Literal["retrieval", "abx", "words"]
 
@@ -35,9 +35,6 @@ PATTERNS: dict[Task, str] = {
     "words": "words/*/{}/summary.json",
 }
 """Where a system's scores of a split are."""
-
-DIFFERENCE_KEYS = ("corpus", "task", "layer", "split", "condition", "score", "first", "second")
-"""What a difference is of: a score of the system `first` less that of `second`, both in notation."""
 
 BEST = "mean_recall_at_10"
 """The column of a history by which the epoch was chosen."""
@@ -189,9 +186,7 @@ class Results:
     @cached_property
     def comparison(self) -> pd.DataFrame:
         """The mean of all scores over seeds, with its 95 % interval where there is one (`low`, `high`), and spread."""
-        table = summary.read_comparison(self.root / "comparison.csv")
-        bounds = {name: pd.to_numeric(table[name]) if name in table else math.nan for name in ("low", "high")}
-        return table.assign(**bounds)
+        return summary.read_comparison(self.root / "comparison.csv")
 
     def means(self, task: str, split: str, condition: str, score: str) -> dict[Layer, Score]:
         """A score of every system and layer that has it, in the order of the table."""
@@ -204,13 +199,11 @@ class Results:
 
     @cached_property
     def differences(self) -> pd.DataFrame:
-        """Paired differences of systems, with their 95 % intervals: columns DIFFERENCE_KEYS, value, low and high."""
-        file, numbers = self.root / "differences.csv", ("value", "low", "high")
-        if not file.is_file():
-            return pd.DataFrame(columns=[*DIFFERENCE_KEYS, *numbers])
-        table = _table(file)
-        _check(file, table, (*DIFFERENCE_KEYS, *numbers), numbers=numbers, remedy="compare the scores again")
-        return table.astype(dict.fromkeys(DIFFERENCE_KEYS, "string")).fillna(dict.fromkeys(DIFFERENCE_KEYS, ""))
+        """Paired differences of systems, with their 95 % intervals, as of `summary.read_differences`; none without the file."""
+        file = self.root / "differences.csv"
+        return (
+            summary.read_differences(file) if file.is_file() else pd.DataFrame(columns=list(summary.DIFFERENCE_COLUMNS))
+        )
 
     @cached_property
     def with_codes(self) -> tuple[Model, ...]:
@@ -272,26 +265,6 @@ def find(folder: Path, systems: Sequence[str], noise: Path | None = None) -> Res
     except ValueError as e:
         raise InputError(f"system {e}") from None
     return Results(folder, models, noise or folder / "noise.csv")
-
-
-def named(notation: str) -> System | None:
-    """The system that a table means; None for a name that none has."""
-    try:
-        return parse(notation)
-    except ValueError:
-        return None
-
-
-def is_of_sweep(notation: str) -> bool:
-    """Whether it is clusters of another codebook size than the models', which are for comparisons at equal bitrate."""
-    found = named(notation)
-    return isinstance(found, Reference) and found.n_codes is not None
-
-
-def is_untrained(notation: str) -> bool:
-    """Whether it is the network before training, or clusters of its layers."""
-    found = named(notation)
-    return isinstance(found, Reference) and UNTRAINED in {found.folder, found.source}
 
 
 def with_arrows(lineage: str) -> str:

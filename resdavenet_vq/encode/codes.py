@@ -189,12 +189,6 @@ class SplitCodes(EncodedFile):
         begins = None if of_all.begins is None else of_all.begins[rows]
         return code_runs(of_all.codes[rows], of_all.frame_period, frame_time_of(layer, frame_time), begins)
 
-    def read_all(self, utterance_id: str) -> Iterator[tuple[str, np.ndarray, float]]:
-        """Layer, codes (T,) and frame period of one utterance; nothing if it was not encoded."""
-        for layer in self.layers:
-            if codes := self.read(layer, utterance_id):
-                yield layer, *codes
-
     def read(self, layer: str, utterance_id: str) -> tuple[np.ndarray, float] | None:
         """Codes (T,) and frame period of one utterance in one layer; None if it was not encoded."""
         if (number := self._numbers.get(utterance_id)) is None:

@@ -21,6 +21,7 @@ from resdavenet_vq.config.section import as_json
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import add_codes, create_codes
 from resdavenet_vq.encode.features import FEATURES, UNITS, add_features, create_features
+from resdavenet_vq.encode.frames import split_name
 from resdavenet_vq.encode.hdf5 import Rows
 from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.errors import InputError
@@ -74,7 +75,7 @@ def import_units(
     origin = Origin(
         _digest(name, settings),
         str(Reference.external(name)),
-        store.name if store.is_dir() else store.stem,
+        split_name(data),
         data.sha256,
         {},
     )

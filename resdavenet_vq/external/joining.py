@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from resdavenet_vq.data.features import HOP_LENGTH, SAMPLE_RATE
+from resdavenet_vq.data.features import SAMPLE_RATE
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.audio_files import SUFFIXES
+from resdavenet_vq.encode.frames import durations
 from resdavenet_vq.errors import InputError, listed, printable, shortened
 from resdavenet_vq.external.records import Faults, Record
 from resdavenet_vq.progress import track
@@ -45,7 +46,7 @@ class Joined:
     def __init__(self, store: Store, ids: Ids, n: int) -> None:
         self.ids, self._mode = store.ids[:n], ids
         self.seconds = store.n_samples[:n] / SAMPLE_RATE
-        self.kept = np.minimum(self.seconds, store.n_frames[:n] * HOP_LENGTH / SAMPLE_RATE)
+        self.kept = durations(store)[:n]
         self.n_frames = np.zeros(n, np.int64)
         self._place = _places([key(name, ids) for name in self.ids])
         names = (str(store.utterance(i).wav) for i in track(range(n), f"names {store.path.stem}", unit="utterances"))

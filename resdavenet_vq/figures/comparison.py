@@ -20,7 +20,8 @@ from matplotlib.ticker import MaxNLocator
 from resdavenet_vq.evaluation.summary import HELD_OUT, IMAGE_TO_SPEECH, MEAN, PUBLISHED, SPEECH_TO_IMAGE
 from resdavenet_vq.figures.registry import Request
 from resdavenet_vq.figures.style import LINES, Drawing, legend_below, marker, styled
-from resdavenet_vq.results import Layer, is_of_sweep, with_arrows
+from resdavenet_vq.results import Layer, with_arrows
+from resdavenet_vq.system import is_of_sweep
 
 
 class Spread(NamedTuple):

@@ -18,8 +18,8 @@ from resdavenet_vq.encode.features import FEATURES, LOGMEL, source
 from resdavenet_vq.evaluation.summary import HELD_OUT, PUBLISHED
 from resdavenet_vq.figures.registry import Request
 from resdavenet_vq.figures.style import DASHES, LINES, MARKERS, Drawing, legend_below, readable_log, styled
-from resdavenet_vq.results import Layer, Results, Score, is_untrained, named, with_arrows
-from resdavenet_vq.system import Reference, System
+from resdavenet_vq.results import Layer, Results, Score, with_arrows
+from resdavenet_vq.system import Reference, System, is_untrained, named
 
 GREYS = ("#000000", "#666666", "#999999")
 """Colors of baselines; the others have those of LINES, but for black."""

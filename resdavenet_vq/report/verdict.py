@@ -18,8 +18,8 @@ from resdavenet_vq.evaluation.summary import HELD_OUT, MEAN, PUBLISHED
 from resdavenet_vq.figures import frontier, paper, registry
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.report.assets import Folder
-from resdavenet_vq.results import Layer, Results, Score, is_of_sweep, is_untrained, named, with_arrows
-from resdavenet_vq.system import NORMALIZED, Reference
+from resdavenet_vq.results import Layer, Results, Score, with_arrows
+from resdavenet_vq.system import NORMALIZED, Reference, is_of_sweep, is_untrained, named
 
 EXPECTED = "expected_words_above_f1", "words_above_f1"
 """Scores of words: the first that was scored is told."""

@@ -37,7 +37,7 @@ def read_codes(path, out):
         export_units(path, [], form, out / form)
     with SplitCodes(path) as file:
         for utterance in file.utterances:
-            list(file.read_all(utterance.id))
+            list(file.tiers(utterance.id, "published"))
     with CodesFile(path, "quant3") as file:
         file.codes(0, len(file))
 

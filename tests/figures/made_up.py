@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from resdavenet_vq.evaluation.summary import COLUMNS, SPREAD_KEYS
-from resdavenet_vq.results import DIFFERENCE_KEYS, Results
+from resdavenet_vq.evaluation.summary import COLUMNS, DIFFERENCE_COLUMNS, SPREAD_KEYS
+from resdavenet_vq.results import Results
 
 LOW, HIGH = 0.9, 1.25
 """Of intervals, as shares of the mean."""
@@ -42,7 +42,7 @@ def made_up_results(scores, thresholds=(), bounded=(), differences=()):
     has = means["lineage"].isin(list(bounded))
     comparison = means.assign(low=(LOW * means["mean"]).where(has), high=(HIGH * means["mean"]).where(has))
     results = Results(Path("nowhere"), (), Path("nowhere"))
-    columns = [*DIFFERENCE_KEYS, "value", "low", "high"]
+    columns = list(DIFFERENCE_COLUMNS)
     tables = {"scores": scores, "comparison": comparison, "differences": pd.DataFrame(differences, columns=columns)}
     results.__dict__.update(
         tables | {"conditions": lambda _: [{"f1_threshold": threshold} for threshold in thresholds]}
