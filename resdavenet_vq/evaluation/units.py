@@ -7,33 +7,21 @@ Agreement of codes and labels is counted over frames, by the label at the frame'
 phone-normalized mutual information of HuBERT), *completeness* I/H(code) and their harmonic mean, the *V-measure*
 (Rosenberg and Hirschberg 2007); *NMI* is I over the geometric mean of both entropies. Entropies are in nats.
 
-Boundaries of units are where the code changes. One matches a reference boundary at most `tolerance` away, 20 ms and
-for syllables 50 ms, each at most once, in order of time; the utterance's own two ends count on neither side. Over-segmentation is
-found / reference - 1; with the hit rate it gives the *R-value* (Räsänen, Laine and Altosaar 2009), which
-cannot be raised by placing more boundaries.
+Boundaries of units are matched with those of words, phones and syllables in `boundaries`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from resdavenet_vq.encode.units import FrameTime, frame_centers, frame_edges, runs
+from resdavenet_vq.encode.units import FrameTime, frame_centers
 from resdavenet_vq.evaluation.bootstrap import Replicates, Resamples, ratio
+from resdavenet_vq.evaluation.boundaries import SCORES, TOLERANCES, Boundaries, boundaries_of_each, has_tokens
 from resdavenet_vq.evaluation.word_counts import Block, Tokens, grown, ranges
-
-TOLERANCE = 0.02
-"""Seconds between a boundary and the one it matches."""
-
-SYLLABLE_TOLERANCE = 0.05
-"""Likewise for syllables, whose boundaries are less sharp: what studies of syllable-like units use."""
-
-TOLERANCES = {"words": TOLERANCE, "phones": TOLERANCE, "syllables": SYLLABLE_TOLERANCE}
-"""By the tiers of a block."""
 
 _EPSILON = 1e-6
 
@@ -92,104 +80,6 @@ def _entropy(p: np.ndarray) -> float:
     return float(-(positive * np.log(positive)).sum())
 
 
-type _Count = int | np.ndarray
-
-
-@dataclass(frozen=True, slots=True)
-class Boundaries:
-    """Counts of boundaries, numbers or arrays of one shape, and the scores that follow; scores of nothing are 0."""
-
-    found: _Count = 0
-    reference: _Count = 0
-    matched: _Count = 0
-
-    def __add__(self, other: Boundaries) -> Boundaries:
-        return Boundaries(self.found + other.found, self.reference + other.reference, self.matched + other.matched)
-
-    @property
-    def precision(self) -> np.ndarray:
-        """The share of the units' boundaries that match."""
-        return ratio(self.matched, self.found)
-
-    @property
-    def recall(self) -> np.ndarray:
-        """The share of the reference that is matched, the hit rate."""
-        return ratio(self.matched, self.reference)
-
-    @property
-    def f1(self) -> np.ndarray:
-        """Harmonic mean of precision and recall."""
-        return ratio(2 * self.matched, self.found + self.reference)
-
-    @property
-    def over_segmentation(self) -> np.ndarray:
-        """Boundaries too many, per boundary of the reference."""
-        return np.where(np.equal(self.reference, 0), 0.0, ratio(self.found, self.reference) - 1)
-
-    @property
-    def r_value(self) -> np.ndarray:
-        """1 where all are hit and none is too many."""
-        r1 = np.hypot(1 - self.recall, self.over_segmentation)
-        r2 = (self.recall - 1 - self.over_segmentation) / np.sqrt(2)
-        return np.where(np.equal(self.reference, 0), 0.0, 1 - (abs(r1) + abs(r2)) / 2)
-
-
-def match_boundaries(found: np.ndarray, reference: np.ndarray, tolerance: float = TOLERANCE) -> Boundaries:
-    """Matches two sorted lists of boundaries, in seconds, the earliest free pair first: no other way matches more."""
-    return Boundaries(len(found), len(reference), len(_matches(found, reference, tolerance)))
-
-
-def _matches(found: np.ndarray, reference: np.ndarray, tolerance: float) -> list[int]:
-    """The places in `found` that match."""
-    found_at, reference_at = found.tolist(), reference.tolist()
-    i = j = 0
-    matched = []
-    while i < len(found_at) and j < len(reference_at):
-        distance = found_at[i] - reference_at[j]
-        if distance < -tolerance - _EPSILON:
-            i += 1
-        elif distance > tolerance + _EPSILON:
-            j += 1
-        else:
-            matched.append(i)
-            i, j = i + 1, j + 1
-    return matched
-
-
-def boundaries(
-    block: Block,
-    spoken: Tokens,
-    frame_period: float,
-    frame_time: FrameTime = "published",
-    tolerance: float = TOLERANCE,
-) -> Boundaries:
-    """Boundaries of a block's units against those of one of its tiers, over the utterances that have any of it."""
-    of_each = _boundaries_of_each(block, spoken, frame_period, frame_time, tolerance)
-    return Boundaries(*of_each.sum(axis=1).tolist())
-
-
-def _boundaries_of_each(
-    block: Block, spoken: Tokens, frame_period: float, frame_time: FrameTime, tolerance: float
-) -> np.ndarray:
-    """Numbers (3, n) of boundaries that are found, in the reference, and matched, of each utterance of a block."""
-    duration = np.diff(block.offsets) * frame_period
-    apart = duration.max(initial=0) + 1 + 2 * tolerance  # all utterances on one time line, too far apart to match
-    units = runs(block.codes, block.offsets, block.begins)
-    inner = (units.start > 0) & _has_tokens(block, spoken)[units.utterance]
-    found_in = units.utterance[inner]
-    at = found_in * apart + frame_edges(units.start[inner], frame_period, frame_time)
-    edge, utterance = np.concatenate([spoken.start, spoken.end]), np.tile(spoken.utterance, 2)
-    inner = (edge > 0) & (edge < duration[utterance])
-    edges, first = np.unique(np.round(utterance[inner] * apart + edge[inner], 6), return_index=True)
-    places = found_in, utterance[inner][first], found_in[_matches(at, edges, tolerance)]
-    return np.stack([np.bincount(place, minlength=len(duration)) for place in places])
-
-
-def _has_tokens(block: Block, spoken: Tokens) -> np.ndarray:
-    """Which utterances (n,) of a block have any token."""
-    return np.bincount(spoken.utterance, minlength=len(block.offsets) - 1) > 0
-
-
 class Description:
     """Usage of a layer's codes, and their agreement with words, phones and syllables, added up block by block.
 
@@ -220,7 +110,7 @@ class Description:
             label, aligned = self._labels(block, spoken)
             table = self._tables[tier] = grown(self._tables[tier], int(label.max(initial=0)) + 1)
             np.add.at(table.reshape(-1), (label * table.shape[1] + block.codes)[aligned], 1)
-            of_each = _boundaries_of_each(block, spoken, self._period, self._frame_time, TOLERANCES[tier])
+            of_each = boundaries_of_each(block, spoken, self._period, self._frame_time, TOLERANCES[tier])
             self._boundaries[tier] += Boundaries(*of_each.sum(axis=1).tolist())
             if self._resamples:
                 np.add.at(self._boundaries_of_groups[tier].T, self._resamples.group[block.numbers], of_each.T)
@@ -243,7 +133,7 @@ class Description:
     def _labels(self, block: Block, spoken: Tokens) -> tuple[np.ndarray, np.ndarray]:
         """The row of the table of each frame (F,), and whether it is of an utterance that has tokens."""
         label = frame_labels(block.offsets, spoken, self._period, self._frame_time) + 1
-        return label, np.repeat(_has_tokens(block, spoken), np.diff(block.offsets))
+        return label, np.repeat(has_tokens(block, spoken), np.diff(block.offsets))
 
     @cached_property
     def _surprises(self) -> dict[str, _Surprises]:
@@ -257,7 +147,7 @@ class Description:
             if table.any():
                 edges = self._boundaries[tier]
                 counts = {"found": edges.found, "reference": edges.reference}
-                scores = {name: float(getattr(edges, name)) for name in _BOUNDARY_SCORES}
+                scores = {name: float(getattr(edges, name)) for name in SCORES}
                 result[tier] = agreement(table.T) | {"boundaries": counts | scores}
         return result
 
@@ -275,12 +165,9 @@ class Description:
             for name, scores in _agreement(hits, code, label, joint).items():
                 into.add(("units", split, tier, name), described[tier][name], scores)
             edges = Boundaries(*self._resamples.total(self._boundaries_of_groups[tier].T).T)
-            for name in _BOUNDARY_SCORES:
+            for name in SCORES:
                 known = described[tier]["boundaries"][name]
                 into.add(("units", split, tier, f"boundaries_{name}"), known, getattr(edges, name))
-
-
-_BOUNDARY_SCORES = ("precision", "recall", "f1", "over_segmentation", "r_value")
 
 
 class _Surprises(NamedTuple):

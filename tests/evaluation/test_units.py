@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from resdavenet_vq.corpus.manifest import Interval
 from resdavenet_vq.corpus.tokens import triphones
 from resdavenet_vq.encode.codes import CodesFile
-from resdavenet_vq.evaluation import units
+from resdavenet_vq.evaluation import boundaries, units
 from resdavenet_vq.evaluation.bootstrap import Replicates, Resamples
 from resdavenet_vq.evaluation.word_counts import Block, Counts, Vocabulary, blocks, tokens
 
@@ -65,20 +65,22 @@ def test_agreement_is_bounded_and_blind_to_names(table):
 @given(st.lists(st.integers(0, 40), max_size=5, unique=True), st.lists(st.integers(0, 40), max_size=5, unique=True))
 def test_matching_is_the_largest_one_to_one(found, reference):
     a, b = np.array(sorted(found)) / 100, np.array(sorted(reference)) / 100
-    scores = units.match_boundaries(a, b)
+    scores = boundaries.match_boundaries(a, b)
     assert scores.matched == oracle.most_matches(a.tolist(), b.tolist(), 0.02)
     assert 0 <= scores.f1 <= 1
     assert scores.r_value <= 1 + 1e-12
 
 
 def test_r_value_of_perfect_of_missing_and_of_too_many():
-    assert units.Boundaries(10, 10, 10).r_value == 1
-    assert units.Boundaries(10, 10, 10).f1 == 1
-    assert units.Boundaries(0, 10, 0).r_value == pytest.approx(1 - (np.sqrt(2) + 0) / 2)
-    many = units.Boundaries(30, 10, 10)  # hit rate 1, over-segmentation 2: r1 = 2, r2 = -2 / sqrt 2
+    assert boundaries.Boundaries(10, 10, 10).r_value == 1
+    assert boundaries.Boundaries(10, 10, 10).f1 == 1
+    assert boundaries.Boundaries(0, 10, 0).r_value == pytest.approx(1 - (np.sqrt(2) + 0) / 2)
+    many = boundaries.Boundaries(30, 10, 10)  # hit rate 1, over-segmentation 2: r1 = 2, r2 = -2 / sqrt 2
     assert (many.recall, many.over_segmentation) == (1, 2)
     assert many.r_value == pytest.approx(1 - (2 + 2 / np.sqrt(2)) / 2)
-    assert units.Boundaries(3, 0, 0).r_value == units.Boundaries().f1 == units.Boundaries().precision == 0
+    assert (
+        boundaries.Boundaries(3, 0, 0).r_value == boundaries.Boundaries().f1 == boundaries.Boundaries().precision == 0
+    )
 
 
 def block(*rows, vocabulary=None):
@@ -95,17 +97,17 @@ def test_boundaries_of_a_block_are_the_sum_over_its_utterances(data):
     codes = st.lists(st.integers(0, 2), min_size=1, max_size=12)
     rows = data.draw(st.lists(st.tuples(codes, alignments()), min_size=1, max_size=4))
 
-    def boundaries(rows):
+    def of_rows(rows):
         b = block(*rows)
-        return units.boundaries(b, b.words, 0.04)
+        return boundaries.boundaries(b, b.words, 0.04)
 
-    assert boundaries(rows) == sum((boundaries([row]) for row in rows), units.Boundaries())
+    assert of_rows(rows) == sum((of_rows([row]) for row in rows), boundaries.Boundaries())
 
 
 def test_boundaries_by_hand():
     # frames of 40 ms: units change at 0.08 and 0.20; words 0.09-0.14 and 0.14-0.24, the utterance ends at 0.24
     b = block(([0, 0, 1, 1, 1, 2], [(0.09, 0.14, "A"), (0.14, 0.24, "B")]))
-    assert units.boundaries(b, b.words, 0.04) == units.Boundaries(found=2, reference=2, matched=1)
+    assert boundaries.boundaries(b, b.words, 0.04) == boundaries.Boundaries(found=2, reference=2, matched=1)
 
 
 def test_description_gathers_all_blocks():
@@ -142,7 +144,9 @@ def test_syllables_have_50_ms_of_tolerance_words_and_phones_20():
 )
 def test_matching_with_a_tolerance_is_the_largest_one_to_one(found, reference, tolerance):
     a, b = np.array(sorted(found)) / 100, np.array(sorted(reference)) / 100
-    assert units.match_boundaries(a, b, tolerance).matched == oracle.most_matches(a.tolist(), b.tolist(), tolerance)
+    assert boundaries.match_boundaries(a, b, tolerance).matched == oracle.most_matches(
+        a.tolist(), b.tolist(), tolerance
+    )
 
 
 def test_syllables_of_a_codes_file(tmp_path):

@@ -19,7 +19,7 @@ from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import CodesFile, SplitCodes, add_codes, create_codes
 from resdavenet_vq.encode.exports import export_units
 from resdavenet_vq.encode.origin import Origin
-from resdavenet_vq.evaluation import bitrate, units, words
+from resdavenet_vq.evaluation import bitrate, boundaries, words
 from resdavenet_vq.evaluation.word_counts import Vocabulary, blocks
 from resdavenet_vq.external import laying
 from resdavenet_vq.external.records import Record, as_labels
@@ -120,7 +120,7 @@ def test_boundaries_between_equal_neighbours_are_found(split, tmp_path):
     with CodesFile(made.codes, "units") as file:
         for shift in (0, 1, 3):
             (block,) = blocks(file, Vocabulary(), shift=shift)
-            found = units.boundaries(block, block.words, file.frame_period)
+            found = boundaries.boundaries(block, block.words, file.frame_period)
             assert (found.matched, found.reference) == (2, 4)
             assert len(block.begins) == len(block.codes)
 
