@@ -196,10 +196,10 @@ class Config(Evaluations, Models):  # pydantic lists the fields of the last clas
         uses = {
             "training.split": (self.training.split,),
             "training.validation_split": (self.training.validation_split,),
-            "retrieval.split": (self.retrieval.split,),
+            "retrieval.split": (self.retrieval.split,) if self.retrieval else (),
             "abx.splits": self.abx.splits,
-            "words.split": (self.words.split,),
-            "words.held_out_split": (self.words.held_out_split,),
+            "words.split": (self.words.split,) if self.words else (),
+            "words.held_out_split": (self.words.held_out_split,) if self.words else (),
         }
         names = uses | {"preparation.parts": tuple(self.preparation.parts)}
         if isinstance(self.corpus, ImportedCorpus):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from resdavenet_vq.config.section import Count, Layer, Level, Name, Positive, Probability, Section, Seed, repeated
 
@@ -304,11 +304,16 @@ class Figures(Section):
 
 
 class Evaluations(Section):
-    """What is computed from the models, in the order of `config.yaml`: a section for each evaluation."""
+    """What is computed from the models, in the order of `config.yaml`: a section for each evaluation.
 
-    retrieval: Retrieval
-    abx: Abx = Abx()
-    words: Words
+    An evaluation whose section is missing or null is not made.
+    """
+
+    retrieval: Retrieval | None = None
+    abx: Annotated[
+        Abx, BeforeValidator(lambda value: {} if value is None else value, json_schema_input_type=Abx | None)
+    ] = Abx()
+    words: Words | None = None
     noise: Noise = Noise()
-    report: Report = Report()
+    report: Report | None = Report()
     figures: Figures = Figures()
