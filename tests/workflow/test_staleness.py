@@ -207,7 +207,7 @@ def test_each_rule_watches_the_modules_that_its_command_loads(checkout, made, im
             less = imported[command] - hashes.keys() - out.get(rule, set()) - empty
             if more or less:
                 differences[name, rule] = {"watched, not loaded": sorted(more), "loaded, not watched": sorted(less)}
-    assert not differences
+    assert not differences, "\n".join(f"{of}: {difference}" for of, difference in differences.items())
 
 
 def test_a_changed_module_or_template_re_runs_the_rules_that_watch_it_alone(checkout, made, tmp_path):
