@@ -21,7 +21,7 @@ from typing import override
 
 import numpy as np
 
-from resdavenet_vq import files
+from resdavenet_vq import files, folders
 from resdavenet_vq.config import AddedNoise, Preparation
 from resdavenet_vq.corpus.manifest import Manifest, Utterance
 from resdavenet_vq.data import preparation
@@ -54,7 +54,7 @@ def recordings(path: Path) -> list[Path]:
     Raises InputError if there are none, or with all that cannot be opened or are empty.
     """
     if path.is_dir():
-        paths = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+        paths = [file for file in folders.members(path) if file.suffix.lower() in SUFFIXES]
     elif path.is_file():
         try:
             with files.reading(path):

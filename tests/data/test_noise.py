@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import soundfile
+from clutter import litter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.data import assert_same_store, make_manifest, prepared
@@ -131,6 +132,12 @@ def test_recordings_of_a_folder_or_a_list(folder):
     a, b = folder / "cafe/a.wav", folder / "cafe/more/b.flac"
     assert recordings(folder / "cafe") == [a, b]
     assert recordings(folder / "list.txt") == [b, a]
+
+
+def test_what_systems_keep_in_a_folder_is_no_noise(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.ones(100), 16000)
+    litter(tmp_path, "a.wav")
+    assert recordings(tmp_path) == [tmp_path / "a.wav"]
 
 
 def test_a_recording_goes_round_from_a_random_place(manifest, folder):
