@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -47,7 +48,7 @@ def encode_recordings(
     if faults and not skip_bad:
         raise InputError(f"{faults}\nNothing is encoded; --skip-bad encodes the others.")
     with together():
-        for recording in track(recordings, "encode", unit="files") if len(files) > 1 else recordings:
+        for recording in recordings if _is_in_sight(files, out) else track(recordings, "encode", unit="files"):
             units = encoder.encode_layers(recording, layers, frame_time=frame_time)
             if out is None:
                 show(recording_text(recording.path, units, form))
@@ -70,6 +71,11 @@ def check_recordings(files: Sequence[Path], *, distinct: bool) -> None:
             )
     if faults:
         raise InputError(listed(faults))
+
+
+def _is_in_sight(files: Sequence[Path], out: Path | None) -> bool:
+    """Whether a person sees without a bar how far it is: a single file, or text that appears on the terminal."""
+    return len(files) == 1 or (out is None and sys.stdout.isatty())
 
 
 def _fault(file: Path) -> str:
