@@ -8,33 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from resdavenet_vq.data.audio_names import SUFFIXES, UNREAD_SUFFIXES
 from resdavenet_vq.encode.file_names import is_utf8
 from resdavenet_vq.errors import InputError, listed, printable
 from resdavenet_vq.folders import members
-
-SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".sph"})
-"""Of audio files, in lower or upper case."""
-
-UNREAD_SUFFIXES = frozenset(
-    {
-        ".m4a",
-        ".m4b",
-        ".mp4",
-        ".aac",
-        ".wma",
-        ".amr",
-        ".awb",
-        ".3gp",
-        ".webm",
-        ".mka",
-        ".wv",
-        ".ape",
-        ".ra",
-        ".raw",
-        ".pcm",
-    }
-)
-"""Of audio in formats that are not read, phones' and recorders' among them."""
 
 type Ids = Literal["path", "name"]
 """The id of an audio file: its path below the folder, or the last part of it, in both cases without suffix."""

@@ -72,7 +72,7 @@ class Contents:
             yield cast("BinaryIO", io.BufferedReader(cast("io.RawIOBase", file), BUFFER))
 
     def _walk(self) -> None:
-        for folder, folders, files in os.walk(self._path):
+        for folder, folders, files in os.walk(self._path, onerror=_raise):
             for file in (*files, *(f for f in folders if Path(folder, f).is_symlink())):
                 path = Path(folder, file)
                 name = path.relative_to(self._path).as_posix()
@@ -99,6 +99,10 @@ class Contents:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def shown(name: str) -> str:

@@ -5,6 +5,7 @@ import pytest
 import soundfile
 from clutter import litter
 
+from resdavenet_vq.data.audio import read_wav
 from resdavenet_vq.encode.audio_files import audio_files
 from resdavenet_vq.errors import InputError
 
@@ -43,6 +44,42 @@ def test_audio_in_formats_that_are_not_read_is_counted_and_the_remedy_named(tmp_
     write(tmp_path, "a.wav")
     audio = audio_files(tmp_path)
     assert ([*audio.files], audio.passed_over) == (["a"], said)
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        *[
+            ("a.wav", "WAV"),
+            ("a.bwf", "WAV"),
+            ("a.rf64", "RF64"),
+            ("a.w64", "W64"),
+            ("a.flac", "FLAC"),
+            ("a.ogg", "OGG"),
+        ],
+        *[
+            ("a.oga", "OGG"),
+            ("a.opus", "OGG"),
+            ("a.mp3", "MP3"),
+            ("a.caf", "CAF"),
+            ("a.AIFF", "AIFF"),
+            ("a.aif", "AIFF"),
+        ],
+        *[
+            ("a.aifc", "AIFF"),
+            ("a.au", "AU"),
+            ("a.snd", "AU"),
+            ("a.SPH", "NIST"),
+            ("a.nist", "NIST"),
+            ("a.wv1", "NIST"),
+        ],
+        ("a.wv2", "NIST"),
+    ],
+)
+def test_every_suffix_of_a_format_that_is_read(tmp_path, name, form):
+    soundfile.write(tmp_path / name, np.sin(np.arange(4000)), 16000, format=form)
+    assert audio_files(tmp_path).files == {"a": tmp_path / name}
+    assert len(read_wav(tmp_path / name)) == 4000
 
 
 def test_the_first_of_two_files_has_an_id_that_both_would_have(tmp_path):

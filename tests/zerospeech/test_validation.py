@@ -3,6 +3,7 @@ reason."""
 
 import os
 import random
+import re
 import stat
 import struct
 import subprocess
@@ -320,6 +321,19 @@ def test_links_encryption_duplicates_and_other_packing(tmp_path):
         "english/test/l.txt: is a link or no plain file",
         "english/test/z.txt: is packed in a way other than deflate",
     ]
+
+
+def test_a_folder_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path, monkeypatch):
+    folder, scandir = in_folder(tmp_path / "s", GOOD[2019]), os.scandir
+
+    def refusing(path):  # in place of a mode, which root may read
+        if str(path).endswith("english"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    (problem,) = validate(folder).problems
+    assert re.search(r"can be read .*Permission denied.*/s/english", problem)
 
 
 def test_links_in_a_folder_are_not_followed(tmp_path):
