@@ -29,8 +29,11 @@ def is_clutter(path: PurePath | str) -> bool:
 
     So is what is hidden (`._a.wav`, `.DS_Store`, `.snapshot/a.wav`), and what macOS, Windows and file servers keep.
     """
-    parts = PurePath(path).parts
-    return any((part.startswith(".") and part != "..") or part.lower() in _CLUTTER for part in parts)
+    return any(_is_clutter(part) for part in PurePath(path).parts)
+
+
+def _is_clutter(name: str) -> bool:
+    return (name.startswith(".") and name != "..") or name.lower() in _CLUTTER
 
 
 def members(folder: Path) -> list[Path]:
@@ -49,7 +52,7 @@ def members(folder: Path) -> list[Path]:
                 continue
             with os.scandir(path) as entries:
                 for entry in entries:
-                    if is_clutter(entry.name):
+                    if _is_clutter(entry.name):
                         continue
                     # a link by pathlib, for which one that leads to itself is no folder
                     if Path(entry).is_dir() if entry.is_symlink() else entry.is_dir():

@@ -141,7 +141,7 @@ def encode_folder(
         typer.Option(help="What recordings are called: their path below the folder, or its last part."),
     ] = "path",
     bad_rows: Annotated[
-        Literal["stop", "skip"], typer.Option(help="Whether unreadable files stop everything or are left out.")
+        Literal["stop", "skip"], typer.Option(help="Whether files that cannot be used stop everything or are left out.")
     ] = "stop",
     precision: PrecisionOption = None,
     overwrite: OverwriteOption = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,11 +47,11 @@ def audio_files(folder: Path, ids: Ids = "path") -> AudioFiles:
     refused: list[tuple[Path, str]] = []
     unread: list[Path] = []
     for path in members(folder):
-        suffix = path.suffix.lower()
-        name = path.stem if ids == "name" else path.relative_to(folder).with_suffix("").as_posix()
-        if suffix not in SUFFIXES:
+        if (suffix := path.suffix.lower()) not in SUFFIXES:
             unread += [path] if suffix in UNREAD_SUFFIXES else []
-        elif not is_utf8(name):
+            continue
+        name = path.stem if ids == "name" else path.relative_to(folder).with_suffix("").as_posix()
+        if not is_utf8(name):
             refused.append((path, "its name is not UTF-8; rename it"))
         elif name in files:
             other = ", or let ids be paths" if ids == "name" else ""
@@ -69,5 +70,5 @@ def _passed_over(folder: Path, unread: Sequence[Path]) -> str:
     if not unread:
         return ""
     kinds = ", ".join(f"{n} {suffix}" for suffix, n in sorted(Counter(path.suffix.lower() for path in unread).items()))
-    example = printable(f"ffmpeg -i {unread[0]} {unread[0].with_suffix('.flac')}")
+    example = printable(shlex.join(["ffmpeg", "-i", str(unread[0]), str(unread[0].with_suffix(".flac"))]))
     return f"{folder}: audio in formats that are not read is passed over ({kinds}); convert it: {example}"

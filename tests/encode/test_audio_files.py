@@ -35,9 +35,9 @@ def test_a_folder_of_clutter_alone_holds_no_audio(tmp_path):
 
 
 def test_audio_in_formats_that_are_not_read_is_counted_and_the_remedy_named(tmp_path):
-    write(tmp_path, "b.m4a", "c.M4A", "sub/d.wma", "e.txt")
+    write(tmp_path, "b 1.m4a", "c.M4A", "sub/d.wma", "e.txt")
     said = f"{tmp_path}: audio in formats that are not read is passed over (2 .m4a, 1 .wma); convert it: "
-    said += f"ffmpeg -i {tmp_path}/b.m4a {tmp_path}/b.flac"
+    said += f"ffmpeg -i '{tmp_path}/b 1.m4a' '{tmp_path}/b 1.flac'"
     with pytest.raises(InputError) as caught:
         audio_files(tmp_path)
     assert str(caught.value) == said
