@@ -21,6 +21,7 @@ FOLDERS = {"corpus", "units", "report"}
 """Outputs that hold several files, to which an earlier one is added or which are exchanged."""
 PAGE = 4096
 NO_SPACE = r"cannot be written \(No space left on device\); free some space|bytes are missing, but the disk has space for \d+ only"
+OVERWRITE = ["--overwrite"]  # of commands for people, which otherwise keep what is there
 READERS = {"verify", "validate-submission"}
 """Commands that write no file."""
 
@@ -91,11 +92,15 @@ def commands(i, o):
         "encode textgrid": ([wav, *options(model=model, format="textgrid", out=o / "units")], ["units"]),
         "encode npy": ([wav, *options(model=model, format="npy", out=o / "units")], ["units"]),
         "encode-folder": (
-            options(model=model, wavs=wavs, layers="conv2", out=o / "ff.h5", codes=o / "fc.h5", text=o / "text"),
+            options(model=model, wavs=wavs, layers="conv2", out=o / "ff.h5", codes=o / "fc.h5", text=o / "text")
+            + OVERWRITE,
             ["ff.h5", "fc.h5"],
         ),
         "export-units": (options(codes=i / "c.h5", format="textgrid", out=o / "textgrids"), []),
-        "export-units jsonl": (options(codes=i / "c.h5", format="jsonl", out=o / "u.jsonl"), ["u.jsonl"]),
+        "export-units jsonl": (
+            options(codes=i / "c.h5", format="jsonl", out=o / "u.jsonl") + OVERWRITE,
+            ["u.jsonl"],
+        ),
         "export-units npy": (options(codes=i / "c.h5", format="npy", out=o / "arrays"), []),
         "export-units segmentation": (
             options(codes=i / "c.h5", format="segmentation", layers="quant2", features=i / "f.h5", out=o / "segments"),

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from clutter import litter
 from oracles.data import prepared, utterance
 from PIL import Image
 from typer.testing import CliRunner
@@ -125,6 +126,15 @@ def test_archives_give_what_the_folder_gives(folder, tmp_path, suffix, monkeypat
     monkeypatch.setitem(released._LINEAGES, md5, "{3}->{3}")
     with pytest.raises(InputError, match=r"has the quantizers \(2, 3\), but this archive's model is \{3\}->\{3\}"):
         import_released(path, tmp_path / "out", allow_unknown=False)
+
+
+@pytest.mark.parametrize("suffix", ["zip", "tar.gz"])
+def test_what_systems_keep_beside_an_experiment_is_none(folder, tmp_path, suffix):
+    """A snapshot holds the experiment a second time."""
+    litter(folder, "args.pkl")
+    assert (folder / ".snapshot/args.pkl").is_file()
+    import_released(archive(folder, tmp_path / f"a.{suffix}"), tmp_path / "out", allow_unknown=True)
+    assert (tmp_path / "out/model.safetensors").is_file()
 
 
 def test_an_unknown_archive_is_not_even_opened(folder, tmp_path, monkeypatch):
