@@ -30,7 +30,7 @@ from oracles.data import (
     repeated_scans,
     utterance,
 )
-from PIL import Image
+from PIL import ExifTags, Image
 
 from resdavenet_vq.config import Preparation
 from resdavenet_vq.corpus.manifest import Manifest, Refusal
@@ -424,6 +424,20 @@ def test_kill_9_leaves_nothing_and_the_next_run_is_as_if_it_had_not_been(tmp_pat
     prepared(manifest, out.parent, workers=2)
     assert out.read_bytes() == expected
     assert names(out.parent) == ["a.h5", "a.h5.sha256", "a.json"]
+
+
+def test_an_image_that_its_exif_data_would_turn_is_counted_by_name(tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 8000), 16000)
+    rows = []
+    for name, how in (("upright", {}), ("turned", {"exif": exif})):
+        (tmp_path / f"{name}.jpg").write_bytes(encoded(noise(40, 30), **how))
+        rows.append(utterance(name, tmp_path / "a.wav", tmp_path / f"{name}.jpg"))
+    prepared(Manifest(rows), tmp_path / "out")
+    report = json.loads((tmp_path / "out/a.json").read_text())
+    what = "image that its Exif data would turn"
+    assert (report["counted"], report["noticed"], report["refused"]) == ({what: 1}, {what: ["turned"]}, [])
 
 
 def test_two_at_once(manifest, tmp_path, monkeypatch):
