@@ -21,6 +21,7 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from resdavenet_vq import files
 from resdavenet_vq.config import ImageModel
+from resdavenet_vq.data import file_kind
 from resdavenet_vq.errors import InputError
 
 FORMATS = ("JPEG", "PNG")
@@ -126,6 +127,14 @@ def _open(data: bytes) -> ImageFile.ImageFile:
     return image
 
 
+def _no_image(head: bytes) -> str:
+    """What is wrong with a file that begins with these bytes and that the decoders do not take for theirs."""
+    for kind, magic in (("JPEG", b"\xff\xd8\xff"), ("PNG", b"\x89PNG\r\n\x1a\n")):
+        if head.startswith(magic):
+            return f"is a {kind} image whose header cannot be read: damaged, or of a rare kind; save it again"
+    return file_kind.fault(head, "image", Path()) or f"is no JPEG or PNG image; it begins with {head[:12]!r}"
+
+
 def _load(image: ImageFile.ImageFile) -> None:
     """Loads the pixels, and makes the transparent color of a PNG one of those that Pillow makes of its samples."""
     samples = image.tile[0].args if image.format == "PNG" and image.tile else None
@@ -176,7 +185,7 @@ def _decoding(data: bytes) -> Iterator[None]:
             warnings.simplefilter("ignore")  # the size is checked here
             yield
     except UnidentifiedImageError:
-        raise InputError(f"is no JPEG or PNG image; it begins with {data[:12]!r}") from None
+        raise InputError(_no_image(data[: file_kind.HEAD])) from None
     except Image.DecompressionBombError:
         raise InputError(f"has more than {MAX_PIXELS} pixels: a decompression bomb") from None
     except InputError:

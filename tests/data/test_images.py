@@ -245,12 +245,35 @@ def test_what_is_no_image_is_not_displayed():
             images.displayed(data)
 
 
+REFUSED = [("GIF", "GIF"), ("WEBP", "WebP"), ("TIFF", "TIFF"), ("BMP", "BMP"), ("AVIF", "HEIF or AVIF")]
+REFUSED += [("JPEG2000", "JPEG 2000")]
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
         (b"", "is empty"),
-        (b"<!DOCTYPE html><html>", "is no JPEG or PNG image; it begins with b'<!DOCTYPE ht'"),
-        (encoded(noise(9, 9), "GIF"), "is no JPEG or PNG"),
+        (
+            b"<!DOCTYPE html><html>",
+            "is not an image but a web page (HTML), as a download leaves that failed; download it",
+        ),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
+            "is not an image but a pointer of Git LFS instead",
+        ),
+        (b"\0\0\0\x1cftypisom\0\0\2\0", "is not an image but an MPEG-4 or QuickTime file"),
+        (bytes(range(128, 160)), r"is no JPEG or PNG image; it begins with b'\x80\x81"),
+        (b"\0\0\0\x1cftypheic\0\0\0\0", "is a HEIF or AVIF image, which is not read; convert it to PNG or JPEG"),
+        *(
+            (encoded(noise(9, 9), kind), f"is a {name} image, which is not read; convert it to PNG or")
+            for kind, name in REFUSED
+        ),
+        (
+            encoded(noise(9, 9)).replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c"),
+            "is a JPEG image whose header cannot",
+        ),
+        (encoded(noise(90, 90), progressive=True)[:3000], "cannot be decoded (image file is truncated"),
+        (encoded(noise(90, 90), "PNG", interlace=1)[:9000], "cannot be decoded (image file is truncated"),
         (encoded(noise(90, 90))[:1000], "cannot be decoded"),
         (encoded(noise(90, 90), "PNG")[:1000], "cannot be decoded"),
         (png_header(9500, 9500), "has 9500 x 9500 pixels, more than 89478485: a decompression bomb"),
@@ -259,9 +282,10 @@ def test_what_is_no_image_is_not_displayed():
     ],
 )
 def test_what_is_no_image_is_refused(data, reason):
-    with pytest.raises(InputError) as caught:
-        images.decode(data)
-    assert reason in str(caught.value)
+    for read in (images.decode, images.check):
+        with pytest.raises(InputError) as caught:
+            read(data)
+        assert reason in str(caught.value)
 
 
 def verdict(function, data):

@@ -137,7 +137,7 @@ def bad_media(tmp_path):
     not_finite[7] = np.nan
 
     promised = "truncated, its header promises 8000 bytes of audio and {} are there"
-    html = "is no JPEG or PNG image; it begins with b'<!DOCTYPE ht'"
+    html = "is not an image but a web page (HTML), as a download leaves that failed; download it again"
     row("good")
     row("empty", wav=b"", bad=("wav", "is empty (0 bytes)"))
     row("header-only", wav=whole[:44], bad=("wav", promised.format(0)))
@@ -264,7 +264,7 @@ def test_the_common_fault_of_all_rows_comes_first(tmp_path):
         ("there/{}.wav", None, f"No file at all is where it should be below {tmp_path}/there:"),
         ("{}-good.wav", "images/{}.jpg", f"No file at all lies below {tmp_path}/images:"),
         ("{}.wav", None, "All 2 have one fault: silent."),
-        ("{}-good.wav", "{}.gif", "All 2 have one fault: is no JPEG or PNG image."),
+        ("{}-good.wav", "{}.gif", "All 2 have one fault: is a GIF image."),
     ):
         rows = [utterance(n, tmp_path / wav.format(n), image and tmp_path / image.format(n)) for n in "ab"]
         for bad_rows in ("stop", "skip"):
