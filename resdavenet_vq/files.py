@@ -65,11 +65,11 @@ def lock(path: Path, activity: str, output: Path | None = None) -> Iterator[None
     `activity` is like "a.h5: is being prepared". Where the lock cannot be written, neither can the `output` that it is
     for, which the error names.
     """
-    probe, output = temporary(path, "tmp"), output or path
-    with naming([(output, path), (output, probe)]):
+    output = output or path
+    with naming([(output, path)]):
         path.parent.mkdir(parents=True, exist_ok=True)
         remedy = "wait until it ends, or stop it"
-        if has_locks := _has_locks(probe):
+        if has_locks := _has_locks(path.parent / temporary(output, "tmp").name):
             kind: type[BaseFileLock] = FileLock
         else:
             kind = SoftFileLock
