@@ -204,6 +204,15 @@ def test_legacy_weights(folder, tmp_path):
     assert legacy == new
 
 
+def test_weights_beside_the_rest_of_a_training(folder, tmp_path):
+    models = []
+    for name, value in (("alone", audio()), ("beside", {"epoch": 3, "state_dict": audio(), "optimizer": {"state": {}}})):
+        torch.save(value, folder / "models/best_audio_model.pth")
+        import_released(folder, tmp_path / name, allow_unknown=False)
+        models.append((tmp_path / name / "model.safetensors").read_bytes())
+    assert models[0] == models[1]
+
+
 def test_from_the_command_line_to_encoded_vectors(folder, tmp_path):
     path, options = archive(folder, tmp_path / "a.tar.gz"), ["--lineage", "23", "--allow-unknown"]
     run = CliRunner().invoke(app, ["import-released", str(path), "--out", str(tmp_path / "model"), *options])
