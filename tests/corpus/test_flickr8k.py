@@ -70,15 +70,15 @@ def test_windows_line_ends_and_a_byte_order_mark(read):
 
 
 def test_rows_that_cannot_be_used(read):
-    rows = ["x.wav a.jpg", "../x.wav a.jpg #1", "x.wav /a.jpg #1", "x.wav a.jpg 1", "a_0.wav a.jpg #7"]
+    rows = ["x.wav a.jpg", "../x.wav a.jpg #1", "x.wav /a.jpg #1", "x.wav a.jpg one", "a_0.wav a.jpg #7"]
     manifest = read("train", wav2capt=[*rows, "y.wav b.jpg #4", "c_0.wav c.jpg #9"])
     assert len(manifest.utterances) == 10
     assert [r.row for r in manifest.refused] == list(range(10, 16))
     assert [r.reason.split(": ", 1)[1] for r in manifest.refused] == [
         "2 fields instead of wav, image and #number: 'x.wav a.jpg'",
-        "wav: '../x.wav' leads upwards with '..'; it must stand below the base path",
-        "image: '/a.jpg' is absolute; it must stand below the base path",
-        "'1' is no caption's number such as #0",
+        "wav: '../x.wav' leads upwards with '..'; it must be below the base path",
+        "image: '/a.jpg' is absolute; it must be below the base path",
+        "'one' is no caption's number such as #0",
         "the utterance 'a_0' is on line 1 already",
         "the caption 'b.jpg#4' is on line 10 already",
     ]
@@ -135,7 +135,7 @@ def test_an_image_in_two_splits_or_outside_is_an_error_that_names_all(read):
     assert [line.split(".testImages.txt ")[1] for line in lines] == [
         "line 2: 'a.jpg' is in Flickr_8k.trainImages.txt too",
         "line 3: 'c.jpg' is in Flickr_8k.devImages.txt too",
-        "line 4: '../e.jpg' leads upwards with '..'; it must stand below the base path",
+        "line 4: '../e.jpg' leads upwards with '..'; it must be below the base path",
     ]
 
 

@@ -80,7 +80,7 @@ def test_a_caption_with_a_wav_alone(read):
 
 
 def test_every_fault_is_refused_where_it_stands(read):
-    captions = [3, caption("a", wav=None), caption("b", wav="/b.wav"), caption("good-0"), caption("c", text=1)]
+    captions = [3, caption("a", wav=None), caption("b", wav="../b.wav"), caption("good-0"), caption("c", text=1)]
     images = [
         image("x", image="../x.jpg"),
         {"image": "y.jpg", "captions": {}},
@@ -90,13 +90,23 @@ def test_every_fault_is_refused_where_it_stands(read):
     assert [u.id for u in manifest.utterances] == ["good-0", "last-0"]
     assert reasons(manifest) == [
         (1, "", "", "data[1]: not an object but a list"),
-        (2, "", "", "data[2]: image: missing"),
-        (3, "", "../x.jpg", "data[3]: image: '../x.jpg' leads upwards with '..'; it must stand below the base path"),
+        (2, "", "", "data[2]: image: missing; the keys of the row are 'captions'"),
+        (3, "", "../x.jpg", "data[3]: image: '../x.jpg' leads upwards with '..'; it must be below the base path"),
         (4, "", "y.jpg", "data[4]: captions: not a list but an object"),
         (5, "", "", "data[5].captions[0]: not an object but a number"),
-        (6, "a", "", "data[5].captions[1]: wav: missing"),
-        (7, "b", "/b.wav", "data[5].captions[2]: wav: '/b.wav' is absolute; it must stand below the base path"),
-        (8, "good-0", "wavs/good-0.wav", "data[5].captions[3]: id: data[0].captions[0] has the same"),
+        (6, "a", "", "data[5].captions[1]: wav: missing; the keys of the row are 'text', 'speaker', 'uttid'"),
+        (
+            7,
+            "b",
+            "../b.wav",
+            "data[5].captions[2]: wav: '../b.wav' leads upwards with '..'; it must be below the base path",
+        ),
+        (
+            8,
+            "good-0",
+            "wavs/good-0.wav",
+            "data[5].captions[3]: id: data[0].captions[0] has the same, 'good-0'; give each its own",
+        ),
         (9, "c", "wavs/c.wav", "data[5].captions[4]: text: not text but a number"),
     ]
 
@@ -117,7 +127,8 @@ def test_only_the_first_are_named(read):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[]", "not in the layout of SpokenCOCO"),
+        ("[]", "no rows; its list is empty"),
+        ("5", 'not in the layout of SpokenCOCO; it must be an object with a list "data", a list, or'),
         ('{"data": 3}', "not in the layout"),
         ('{"data": []}', "no rows"),
         ("{", "malformed JSON"),
