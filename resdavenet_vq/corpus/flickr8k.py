@@ -35,11 +35,11 @@ _CSV_HEADER = "image,caption"
 
 
 def files_of(corpus: Flickr8k) -> tuple[Path, ...]:
-    """The files that any split is read from: captions, speakers, the images of every split, in order, and texts."""
+    """The files that any split is read from: captions, speakers, texts, and the images of every split, in order."""
     audio, text = corpus.audio_folder, corpus.text_folder
     lists = [text / f"Flickr_8k.{split}Images.txt" for split in corpus.splits]
     texts = [] if corpus.text_file is None else [text / corpus.text_file]
-    return (audio / "wav2capt.txt", audio / "wav2spk.txt", *lists, *texts)
+    return (audio / "wav2capt.txt", audio / "wav2spk.txt", *texts, *lists)
 
 
 def read(corpus: Flickr8k, split: str) -> Manifest:
@@ -53,7 +53,7 @@ def read(corpus: Flickr8k, split: str) -> Manifest:
     Raises InputError for an unreadable file, an image in two splits, and a split without any caption.
     """
     wav2capt, wav2spk, *lists = files_of(corpus)
-    text_file = lists.pop() if corpus.text_file else None
+    text_file = lists.pop(0) if corpus.text_file else None
     manifest = Manifest(counted={NO_ALIGNMENT: 0}, lists=(wav2capt,))
     image_lists = dict(zip(corpus.splits, lists, strict=True))
     split_of = _splits(image_lists, split, manifest)

@@ -1,3 +1,4 @@
+import gzip
 import json
 from pathlib import Path
 
@@ -178,6 +179,70 @@ def test_missing_files_and_folders(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be read"):
         places.read(tmp_path / "file" / "split.json")
+
+
+def test_whole_numbers_are_texts_of_ids_and_speakers(write):
+    manifest = read_rows(
+        write,
+        {"wav": "1.wav", "uttid": 12, "speaker": 0},
+        {"wav": "2.wav", "uttid": "12"},
+        {"wav": "3.wav", "uttid": 7.5},
+    )
+    assert [(u.id, u.speaker) for u in manifest.utterances] == [("12", "0")]
+    assert [r.reason for r in manifest.refused] == [
+        "data[1]: id: data[0] has the same, '12'; give each its own",
+        "data[2]: uttid: 7.5 is no whole number; write it as text",
+    ]
+
+
+def test_nan_null_and_empty_are_missing(write):
+    row = b'{"wav": "%s.wav", "uttid": %s, "image": %s, "speaker": %s, "asr_text": %s, "text_alignment": %s}'
+    rows = [row % (b"%d" % n, *[value] * 5) for n, value in enumerate((b"NaN", b"null"))]
+    empty = b'{"wav": "2.wav", "speaker": "", "asr_text": "", "text_alignment": ""}'
+    manifest = places.read(write(b'{"data": [' + b", ".join([*rows, empty]) + b"]}"))
+    assert [u.id for u in manifest.utterances] == ["0", "1", "2"]
+    for u in manifest.utterances:
+        assert (u.image, u.image_id, u.speaker, u.text, u.words) == (None,) * 5
+    assert manifest.refused == []
+    assert manifest.counted == {"bad alignment tokens": 0, "no alignment": 3}
+
+
+def test_a_repeated_key_is_named(write):
+    manifest = places.read(write(b'[{"wav": "a.wav", "x": 1, "wav": "b.wav"}, {"wav": "c.wav"}]'))
+    assert [u.id for u in manifest.utterances] == ["c"]
+    assert [r.reason for r in manifest.refused] == ["[0]: the key 'wav' is listed twice; keep one"]
+
+
+def test_a_wav_with_two_ids_is_counted_and_named(write):
+    manifest = read_rows(write, {"wav": "a.wav", "uttid": "1"}, GOOD, {"wav": "./a.wav", "uttid": "2"})
+    assert [u.id for u in manifest.utterances] == ["1", "u1", "2"]
+    assert manifest.noticed == {"wavs listed twice": ["a.wav in data[0] and data[2]"]}
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_rows_of_json_lines_are_named_by_their_lines(tmp_path, name):
+    rows = [{"wav": "a.wav"}, {"wav": "a.wav"}, {"wav": "b.wav", "speaker": []}]
+    (tmp_path / name).write_text("\n\n".join(map(json.dumps, rows)))
+    manifest = places.read(tmp_path / name)
+    assert [u.wav for u in manifest.utterances] == [tmp_path / "a.wav"]
+    assert [r.reason for r in manifest.refused] == [
+        "line 3: id: line 1 has the same, 'a'; give each its own",
+        "line 5: speaker: not text but a list",
+    ]
+
+
+def test_a_packed_list_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(b"\xef\xbb\xbf" + json.dumps({"data": [GOOD]}).encode()))
+    assert places.read(tmp_path / "a.json.gz").utterances[0].wav == tmp_path / "wavs/1.wav"
+
+
+@pytest.mark.parametrize("key", ["caption", "captions"])
+def test_files_of_spoken_coco_are_named(write, key):
+    caption = {"wav": "a.wav", "text": "a dog"}
+    (refusal,) = read_rows(write, {"image": "a.jpg", key: caption if key == "caption" else [caption]}).refused
+    assert (
+        f"has `{key}` as files of SpokenCOCO have and needs corpus.layout spoken_coco; wav: missing" in refusal.reason
+    )
 
 
 paths = st.one_of(st.sampled_from(["1.wav", "a/2.wav", "../3", "/4", ".", "", "a/..", "\0", "\ud800"]), json_values)

@@ -1,6 +1,8 @@
 """Every layout all the way: a section of the configuration, the corpus's own files, a manifest, a store."""
 
+import gzip
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,6 +81,26 @@ def section(request, tmp_path):
     return json.dumps(values | {"alignments": {"train": tmp_path / "aligned.txt"}}, default=str)
 
 
+@pytest.mark.parametrize("form", ["gz", "jsonl", "utf-8-sig"])
+def test_forms_of_lists_all_the_way(section, tmp_path, form):
+    """The store of a list that is packed, a row a line, or begins with a byte order mark, is that of the plain list."""
+    values = json.loads(section)
+    if values["layout"] == "flickr8k":
+        path = tmp_path / LISTS["flickr8k"]
+        if form == "jsonl":
+            pytest.skip("no list of this layout is JSON")
+    else:
+        path = Path(values["metadata"]["train"])
+    rows = path.read_text()
+    assert prepare(tmp_path, "--corpus", section, "--split", "train").exit_code == 0
+    plain = (tmp_path / "a.h5").read_bytes()
+    (tmp_path / "a.h5").unlink()
+    text = "\n".join(map(json.dumps, json.loads(rows)["data"])) if form == "jsonl" else rows
+    path.write_bytes(gzip.compress(text.encode()) if form == "gz" else text.encode(form if "utf" in form else "utf-8"))
+    assert prepare(tmp_path, "--corpus", section, "--split", "train").exit_code == 0
+    assert (tmp_path / "a.h5").read_bytes() == plain
+
+
 def prepare(folder, *arguments):
     paths = ["--out", str(folder / "a.h5"), "--report", str(folder / "a.json")]
     return CliRunner().invoke(app, ["prepare", *paths, *arguments])
@@ -101,6 +123,22 @@ def test_from_a_section_to_a_store(section, tmp_path):
     assert (report["utterances"], report["images"], report["refused"]) == (6, 2, [])
     assert report["counted"]["no alignment"] == 1
     assert report["noticed"] == {"no alignment": ["x_0"]}
+
+
+LISTS = {"places": "split.json", "spoken_coco": "SpokenCOCO_train.json", "flickr8k": "audio/wav2capt.txt"}
+
+
+def test_the_message_of_bad_rows_names_the_list_and_what_all_have_in_common(section, tmp_path):
+    name = LISTS[json.loads(section)["layout"]]
+    for wav in tmp_path.rglob("*.wav"):
+        wav.unlink()
+    fault = prepare(tmp_path, "--corpus", section, "--split", "train").exception
+    assert isinstance(fault, InputError)
+    common, header, first = str(fault).splitlines()[:3]
+    assert common.startswith(f"No file at all is where it should be below {tmp_path}/")
+    assert common.endswith("x_0.wav.")
+    assert header == f"6 of 6 rows of {tmp_path / name} cannot be used:"
+    assert first.startswith("row 0 (x_0): ")
 
 
 @pytest.mark.parametrize(
