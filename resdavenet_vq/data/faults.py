@@ -38,7 +38,8 @@ def common_fault(faults: Sequence[tuple[str, str]]) -> str:
     missing = next(path for path in [*reversed(folder.parents), folder] if not path.is_dir())
     return (
         f"No file at all lies below {folder}: there is no folder {missing};"
-        f" are audio_base_path and image_base_path right? The first is {first}."
+        " are the base paths right (audio_base_path and image_base_path; of Flickr8k audio_folder and image_folder)?"
+        f" The first is {first}."
     )
 
 

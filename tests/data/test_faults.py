@@ -41,7 +41,7 @@ def test_a_common_fault_of_relative_and_absolute_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = common_fault([("gone/a.wav", "no such file"), (f"{tmp_path}/gone/b.wav", "no such file")])
     assert text.startswith(f"No file at all lies below {tmp_path}/gone: there is no folder {tmp_path}/gone;")
-    assert text.endswith("are audio_base_path and image_base_path right? The first is gone/a.wav.")
+    assert text.endswith("of Flickr8k audio_folder and image_folder)? The first is gone/a.wav.")
 
 
 def test_a_list_of_another_layout_has_one_fault(tmp_path):
