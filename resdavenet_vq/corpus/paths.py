@@ -104,8 +104,8 @@ def _foreign(text: str) -> str | None:
     if _URL.match(text):
         return f"{text!r} is a URL; download the file and write its path"
     if "\\" in text or _DRIVE.match(text):
-        what = "has a backslash: a Windows path" if "\\" in text else "begins with a drive: a Windows path"
-        return f"{text!r} {what}; write the path on this system, with /"
+        what = "a backslash" if "\\" in text else "a drive"
+        return f"{text!r} is a Windows path with {what}; write the path on this system, with /"
     if text.startswith("~") and (text == "~" or "/" in text):
         return f"{text!r} begins with '~', which only a shell replaces; write the whole path"
     return None

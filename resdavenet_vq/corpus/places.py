@@ -35,8 +35,12 @@ def read(json_path: Path, audio_base_path: Path | None = None, image_base_path: 
         if not isinstance(row, dict):
             manifest.refuse("", "", f"{place}: not an object but {kind(row)}")
             continue
+        if "wav" not in row and isinstance(row.get("captions", row.get("caption")), list | dict):
+            key = "captions" if "captions" in row else "caption"
+            manifest.refuse(
+                "", "", f"{place}: has `{key}` as files of SpokenCOCO have and needs corpus.layout spoken_coco"
+            )
+            continue
         fields = Fields(row)
-        for key in {"caption", "captions"} & row.keys():
-            fields.faults.append(f"has `{key}` as files of SpokenCOCO have and needs corpus.layout spoken_coco")
         captions.add(fields, place, audio, fields.media("image", image))
     return manifest

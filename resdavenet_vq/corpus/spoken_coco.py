@@ -127,7 +127,7 @@ def _image(entry: _Entry) -> _Image | str:
     elif isinstance(captions, list):
         places = [(f"{entry.place}.captions[{number}]", caption) for number, caption in enumerate(captions)]
     elif captions is None and "wav" in content:
-        fields.faults.append("captions: missing; `wav` is beside the image, as in files of the layout places")
+        fields.faults.append("captions: missing beside `wav` as in files that need corpus.layout places")
     else:
         fields.faults.append(f"captions: not a list but {kind(captions)}")
     return "; ".join(fields.faults) if fields.faults or image is None else _Image(image, places, is_unrolled)

@@ -91,9 +91,9 @@ def test_links_are_followed(folder, tmp_path):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("wavs\\a.wav", "has a backslash: a Windows path; write the path on this system, with /"),
-        ("C:\\wavs\\a.wav", "has a backslash: a Windows path"),
-        ("C:/wavs/a.wav", "begins with a drive: a Windows path"),
+        ("wavs\\a.wav", "is a Windows path with a backslash; write the path on this system, with /"),
+        ("C:\\wavs\\a.wav", "is a Windows path with a backslash;"),
+        ("C:/wavs/a.wav", "is a Windows path with a drive;"),
         ("file:///data/my%20wavs/a.wav", "is a URL; write the path, '/data/my wavs/a.wav'"),
         ("https://example.org/a.wav", "is a URL; download the file and write its path"),
         ("s3://bucket/a.wav", "is a URL; download"),

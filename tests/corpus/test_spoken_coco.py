@@ -189,7 +189,7 @@ def test_unrolled_files_with_a_file_of_karpathys_splits(karpathy):
 
 def test_files_of_places_are_named(read):
     assert reasons(read({"image": "a.jpg", "wav": "a.wav"})) == [
-        (0, "", "a.jpg", "data[0]: captions: missing; `wav` is beside the image, as in files of the layout places")
+        (0, "", "a.jpg", "data[0]: captions: missing beside `wav` as in files that need corpus.layout places")
     ]
 
 

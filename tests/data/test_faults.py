@@ -15,10 +15,10 @@ from resdavenet_vq.data.faults import common_fault
         (["wav: missing", "image: missing"], ""),
         (
             [
-                "data[0]: wav: 'a\\\\b.wav' has a backslash: a Windows path",
-                'data[1]: wav: "it\'s\\\\c.wav" has a backslash: a',
+                "data[0]: wav: 'a\\\\b.wav' is a Windows path with a backslash; write",
+                'data[1]: wav: "it\'s\\\\c.wav" is a Windows path with a backslash; write',
             ],
-            "All 2 have one fault: wav: has a backslash.",
+            "All 2 have one fault: wav: is a Windows path with a backslash.",
         ),
         (
             [
