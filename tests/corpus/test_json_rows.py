@@ -219,9 +219,17 @@ def test_utf_16_is_named(tmp_path, encoding, pack):
         list(rows.read_lines(tmp_path / "a.txt"))
 
 
-@pytest.mark.parametrize("text", ["[1, 2", '{"wav": 1}\n{"wav"', '{"wav": 1}\n5 x', "[1] 2"])
-def test_malformed_lists_and_lines_are_refused_with_their_place(tmp_path, text):
-    with pytest.raises(InputError, match=r"malformed JSON at line \d, column \d"):
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("[1, 2", "line 1, column 6: Expecting ',' or Expecting ']'"),
+        ("[1] 2", "line 1, column 5: Extra data"),
+        ('{"wav": 1}\n{"wav"', "line 2, column 7: Expecting ':' delimiter"),
+        ('{"wav": 1}\n5 x', "line 2, column 3: Expecting value"),
+    ],
+)
+def test_malformed_lists_and_lines_are_refused_with_their_place(tmp_path, text, place):
+    with pytest.raises(InputError, match=f"malformed JSON at {place}$"):
         read(tmp_path / "a.json", text)
 
 
