@@ -129,7 +129,7 @@ def prepare_from(
                     left_out = f"{len(refused)} of {manifest.rows} rows left out, which {report} lists"
                     print(printable(f"{out}: {left_out}"), file=sys.stderr)
                 return
-    text = refusals(refused, manifest.rows)
+    text = refusals(refused, manifest.rows, manifest.lists)
     if not content["frames"] and (cause := common_fault([r[2:] for r in refused])):
         text = f"{cause}\n{text}"
     raise InputError(f"{text}\n{write_refused(refused_path, content['refused'])}")

@@ -271,6 +271,9 @@ def test_the_common_fault_of_all_rows_comes_first(tmp_path):
             with pytest.raises(InputError) as caught:
                 prepared(Manifest(rows), tmp_path, bad_rows=bad_rows)
             assert str(caught.value).startswith(message)
+            if "No file" in message:
+                first = (tmp_path / (image or wav).format("a")).as_posix()
+                assert str(caught.value).splitlines()[0].endswith(f" The first is {first}.")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
