@@ -19,6 +19,9 @@ from resdavenet_vq.corpus.manifest import Interval
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import atomic_write, open_regular, reading
 
+SUFFIX = ".textgrid"
+"""In lower case."""
+
 MAX_BYTES = 1 << 24
 """Largest file that is read: the words and phones of several hours of speech."""
 
