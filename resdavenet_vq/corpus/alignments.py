@@ -16,8 +16,10 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -59,6 +61,9 @@ _UNREAD: Mapping[str, str] = {
 }
 """Files of alignments that are not read from a folder, and what to do."""
 
+_MOST_LABELS = 1 << 14
+"""Spellings that are remembered: most rows have a word that was there before."""
+
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
 
@@ -88,7 +93,9 @@ def join(manifest: Manifest, path: Path, tiers: Mapping[Kind, Sequence[str]] | N
         aligned = reading.files(path, paths_of)
     elif path.suffix.lower() in word_rows.SUFFIXES:
         rows, unmatched_ids = word_rows.read(path, ids, lambda row: manifest.notice(BAD_ROWS, row))
-        aligned = {utterance_id: Aligned(reading.words(intervals, path)) for utterance_id, intervals in rows.items()}
+        aligned = {
+            utterance_id: Aligned(reading.tier(intervals, _word, path)) for utterance_id, intervals in rows.items()
+        }
     else:
         raise InputError(f"{path}: {_why_not(path)}")
     if ids and not any(map(any, aligned.values())):
@@ -136,20 +143,21 @@ class _Reading:
             raise InputError(f"{utterance_id}: which is the right one, {' or '.join(map(str, paths))}?")
         (path,) = paths
         tiers = mfa.read(path) if path.suffix.lower() in mfa.SUFFIXES else textgrid.read(path)
-        words, phones, syllables = (self._tier(path, tiers, kind) for kind in TIERS)
+        words, phones, syllables = (self._intervals(path, tiers, kind) for kind in TIERS)
         names = ", ".join(map(repr, tiers)) or "none"
         if words is None and phones is None and syllables is None:
             raise InputError(f"{path}: no tier of words, phones or syllables, but {names}; name them in corpus.tiers")
         if words is None and self.tiers.get("words", True):
             self.manifest.notice(WITHOUT_WORDS, encodable(f"{path}: has {names}; corpus.tiers.words may name another"))
-        labelled = (phone._replace(label=_phone(phone.label)) for phone in phones or ())
         return Aligned(
-            self.words(words or (), path),
-            self._in_order(labelled, path),
-            self._in_order(self._spoken(syllables or ()), path),
+            self.tier(words or (), _word, path),
+            self.tier(phones or (), _phone, path),
+            self.tier(syllables or (), _syllable, path),
         )
 
-    def _tier(self, path: Path, tiers: Mapping[str, tuple[Interval, ...]], kind: Kind) -> tuple[Interval, ...] | None:
+    def _intervals(
+        self, path: Path, tiers: Mapping[str, tuple[Interval, ...]], kind: Kind
+    ) -> tuple[Interval, ...] | None:
         """The one tier of a kind, by its name."""
         if (own := self.tiers.get(kind)) is None:
             names = [tier for tier in tiers if any(_is_called(tier, name) for name in TIERS[kind])]
@@ -162,27 +170,23 @@ class _Reading:
             )
         return tiers[names[0]] if names else None
 
-    def words(self, labelled: Iterable[Interval], path: Path) -> tuple[Interval, ...] | None:
-        """The words among some labels, in upper case."""
-        spoken = self._spoken(labelled)  # before they are upper case: `SP` may be a word
-        return self._in_order((word._replace(label=word.label.upper()) for word in spoken), path)
+    def tier(
+        self, labelled: Iterable[Interval], spelling: Callable[[str], str], path: Path
+    ) -> tuple[Interval, ...] | None:
+        """Intervals in order of time, with their labels spelled; None for none at all.
 
-    def _spoken(self, labelled: Iterable[Interval]) -> Iterator[Interval]:
-        for interval in labelled:
-            if is_word(label := interval.label.strip()):
-                yield interval._replace(label=label)
-            elif label:
-                self.no_words[label] += 1
-
-    def _in_order(self, intervals: Iterable[Interval], path: Path) -> tuple[Interval, ...] | None:
-        """By time, those with finite times 0 <= start <= end; None for none at all. Others are noticed."""
+        Counted are those whose spelling is empty, and noticed those without finite times 0 <= start <= end.
+        """
         sound = []
-        for start, end, label in intervals:
-            if 0 <= start <= end < math.inf:
-                sound.append(Interval(start, end, sys.intern(label)))
+        for start, end, label in labelled:
+            if not (text := spelling(label)):
+                if label := label.strip():
+                    self.no_words[label] += 1
+            elif 0 <= start <= end < math.inf:
+                sound.append(Interval(start, end, text))
             else:
-                self.manifest.notice(BAD_INTERVALS, encodable(f"{path}: {label!r} from {start} to {end} s"))
-        return tuple(sorted(sound, key=lambda interval: interval[:2])) or None
+                self.manifest.notice(BAD_INTERVALS, encodable(f"{path}: {text!r} from {start} to {end} s"))
+        return tuple(sorted(sound, key=itemgetter(0, 1))) or None
 
 
 def _find(folder: Path, ids: set[str]) -> tuple[dict[str, list[Path]], set[str], Counter[str]]:
@@ -227,7 +231,20 @@ def _is_called(tier: str, name: str) -> bool:
     return name.strip().lower() in (whole, whole.rsplit(" - ", 1)[-1])
 
 
+@lru_cache(_MOST_LABELS)
+def _word(label: str) -> str:
+    """In upper case; empty for what is no word. Judged as written, since `SP` may be a word."""
+    return sys.intern(label.strip().upper()) if is_word(label) else ""
+
+
+@lru_cache(_MOST_LABELS)
 def _phone(label: str) -> str:
     """As written, since the case of phones means something; pauses and noises in one spelling."""
     text = label.strip()
-    return "SIL" if text.lower() in PAUSES else text if is_word(text) else "SPN"
+    return "SIL" if text.lower() in PAUSES else sys.intern(text) if is_word(text) else "SPN"
+
+
+@lru_cache(_MOST_LABELS)
+def _syllable(label: str) -> str:
+    """As written; empty for what is none."""
+    return sys.intern(label.strip()) if is_word(label) else ""

@@ -55,8 +55,8 @@ def _ctm(fields: list[str], channels: dict[str, str], utterance_id: str) -> Inte
     """Raises ValueError for a row that cannot be used, and InputError for one that makes others doubtful."""
     if len(fields) < 4:
         raise ValueError(f"{len(fields) + 1} fields, not `{_CTM}`")
-    channel, start, duration, label = fields[:4]
-    if label.lower() in _ALTERNATIVES:
+    channel, start, duration, label, *_ = fields
+    if label.startswith("<") and label.lower() in _ALTERNATIVES:
         raise InputError(f"lists alternatives ({label}), of which only one was spoken; keep one of each")
     if channels.setdefault(utterance_id, channel) != channel:
         raise ValueError(f"channel {channel}, but the utterance begins in channel {channels[utterance_id]}")
