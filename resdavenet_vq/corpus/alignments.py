@@ -104,6 +104,7 @@ def join(manifest: Manifest, path: Path, tiers: Mapping[Kind, Sequence[str]] | N
         faults += [
             f"it holds {n} {suffix} files, which are not read; {_UNREAD[suffix]}" for suffix, n in others.items()
         ]
+        faults += [f"labels such as {label!r} are no words" for label, _ in reading.no_words.most_common(1)]
         utterances = f"any of the {len(ids)} utterances, whose ids are like {min(ids)!r}"
         raise InputError(f"{path}: aligns no word or phone of {utterances}; {[*faults, 'it has none at all'][0]}")
     for unmatched_id in sorted(unmatched_ids):

@@ -218,6 +218,8 @@ def test_ids_of_another_kind_are_an_error_that_shows_both(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="it has none at all"):
         joined(tmp_path / "empty", "u")
+    with pytest.raises(InputError, match=r"of any of the 1 utterances, .*; labels such as '<b>' are no words"):
+        joined(write(tmp_path, "d.txt", "u 1 2 <b>"), "u")
     with pytest.raises(InputError, match=r"c\.txt:1: 3 fields, not `id start end word`: u 1 2"):
         joined(write(tmp_path, "c.txt", "u 1 2"), "u")
 
