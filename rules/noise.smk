@@ -18,7 +18,7 @@ rule prepare_noisy:
     benchmark:
         plan.root / "benchmarks/prepare_noisy/{split}.tsv"
     wildcard_constraints:
-        split="|".join(map(re.escape, plan.splits.copies)),
+        split=any_of(plan.splits.copies),
     conda:
         "../envs/resdavenet-vq.yaml"
     threads: all_cores

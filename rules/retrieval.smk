@@ -45,6 +45,5 @@ rule score_matchmap:
 
 rule retrieval:
     input:
-        plan.retrieval,
-        plan.matchmaps,
+        lambda wildcards: target("retrieval", [*plan.retrieval, *plan.matchmaps]),
     localrule: True

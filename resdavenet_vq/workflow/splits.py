@@ -159,18 +159,19 @@ class Splits:
         return ("demo.corpus",) if self._is_made_here else ()
 
     def preparation(self, split: str) -> str:
-        """How a split is prepared. Only training, retrieval and words cut utterances; ABX alone keeps them whole."""
-        settings, training, words = self.config.preparation, self.config.training, self.config.words
-        cut = {
-            training.split,
-            training.validation_split,
-            self.config.retrieval.split,
-            words.split,
-            words.held_out_split,
-        }
-        if split not in cut:
+        """How a split is prepared."""
+        settings = self.config.preparation
+        if not self.is_cut(split):
             settings = settings.model_copy(update={"max_frames": schema.UNCUT})
         return as_json(settings, exclude=("rows_per_part", "parts"))
+
+    def is_cut(self, split: str) -> bool:
+        """Whether long utterances of a split are cut: for training, retrieval and words; ABX alone keeps them whole."""
+        training, retrieval, words = self.config.training, self.config.retrieval, self.config.words
+        cut = {training.split, training.validation_split}
+        cut |= {retrieval.split} if retrieval else set()
+        cut |= {words.split, words.held_out_split} if words else set()
+        return (self.copies[split].split if split in self.copies else split) in cut
 
     @cached_property
     def copies(self) -> dict[str, Copy]:
@@ -186,7 +187,10 @@ class Splits:
         return {copy.name: copy for copy in copies}
 
     def splits_of(self, score: str) -> tuple[str, ...]:
-        """The splits on which retrieval, abx or words are scored."""
-        config = self.config
-        splits = {"retrieval": (config.retrieval.split,), "words": (config.words.held_out_split,)}
-        return splits.get(score, config.abx.splits)
+        """The splits on which retrieval, abx or words are scored; none where it is off."""
+        retrieval, words = self.config.retrieval, self.config.words
+        splits = {
+            "retrieval": (retrieval.split,) if retrieval else (),
+            "words": (words.held_out_split,) if words else (),
+        }
+        return splits.get(score, self.config.abx.splits)
