@@ -19,7 +19,7 @@ from resdavenet_vq.processes import STARTER
 from resdavenet_vq.system import NORMALIZED, RAW, UNTRAINED, system
 from resdavenet_vq.workflow import records
 from resdavenet_vq.workflow.jobs import advice, check_names, launcher
-from resdavenet_vq.workflow.plan import CONDITION_PATTERN, EDITION_PATTERN, ITEMS_PATTERN, Plan, any_of, required
+from resdavenet_vq.workflow.plan import CONDITION_PATTERN, EDITION_PATTERN, ITEMS_PATTERN, Plan, any_of
 
 # Snakemake would lose the word `corrected` under a mapping of switches that is laid over it.
 recipe = schema.overlay(layer.get("recipe") for layer in layers)
@@ -45,12 +45,6 @@ shell.prefix("set -euo pipefail; " + "".join(f"export {k}={shlex.quote(v)}; " fo
 all_cores = workflow.resource_settings.cores or 8
 
 no_record_contradicts = records.once(plan, workflow)
-
-
-def target(section, files):
-    """The files of a target that is called as its section, which must be there."""
-    required(getattr(settings, section), section)
-    return files
 
 
 wildcard_constraints:

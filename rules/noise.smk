@@ -39,7 +39,7 @@ rule prepare_noisy:
 
 rule summarize_noise:
     input:
-        noise.scores,
+        lambda wildcards: noise.target,
     output:
         report(plan.root / "noise.csv", caption="captions/noise.rst", category="Scores", labels={"table": "with noise"}),
     log:

@@ -3,7 +3,7 @@
 from resdavenet_vq.workflow.figures import planned_figures
 
 drawings = planned_figures(plan)
-with_noise = settings.report is not None and settings.report.noise
+with_noise = bool(settings.report and settings.report.noise and noise.scores)
 
 
 rule write_report:
@@ -100,7 +100,7 @@ rule write_table:
 rule report:
     input:
         rules.summarize.output,
-        lambda wildcards: target("report", rules.write_report.output),
+        lambda wildcards: plan.report_settings() and rules.write_report.output,
     localrule: True
 
 

@@ -45,5 +45,5 @@ rule score_matchmap:
 
 rule retrieval:
     input:
-        lambda wildcards: target("retrieval", [*plan.retrieval, *plan.matchmaps]),
+        lambda wildcards: plan.target("retrieval"),
     localrule: True

@@ -33,5 +33,5 @@ rule detect_words:
 
 rule words:
     input:
-        lambda wildcards: target("words", plan.words),
+        lambda wildcards: plan.target("words"),
     localrule: True

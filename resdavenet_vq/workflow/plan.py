@@ -250,6 +250,21 @@ class Plan:
 
     # -- targets ------------------------------------------------------------------------------------------
 
+    def target(self, name: str) -> list[str]:
+        """The files of the target `models`, `retrieval`, `abx` or `words`. Raises InputError where there are none."""
+        if name in {"retrieval", "words"}:
+            required(getattr(self.config, name), name)
+        targets = {
+            "models": (self.models, "lineages: there are none, so there is no model to make"),
+            "retrieval": ([*self.retrieval, *self.matchmaps], "lineages: there are none, and retrieval needs a model"),
+            "abx": ([*self.abx, *self.submissions], "abx.splits: names no split to score"),
+            "words": (self.words, "words: no system of the configuration has units on both of its splits"),
+        }
+        files, why_none = targets[name]
+        if not files:
+            raise InputError(why_none)
+        return files
+
     @cached_property
     def models(self) -> list[str]:
         """The model of every lineage."""

@@ -98,6 +98,12 @@ class Splits:
         """The digest beside an item file that is made here."""
         return [] if self._own_items(split, condition) else [f"{self.items(split, condition)}.sha256"]
 
+    def item_report(self, split: str, condition: str = "triphone") -> list[str]:
+        """The report of an item file that is made of alignments; it says why where there are no items."""
+        path = Path(self.items(split, condition))
+        is_made_of_alignments = path.parent == self.root / "items" and not self._own_items(split, condition)
+        return [str(path.with_suffix(".report.json"))] if is_made_of_alignments else []
+
     def item_contents(self, split: str, condition: str = "triphone") -> str:
         """The digest of an item file of the corpus's own: a touched one re-runs nothing."""
         return self.digests.of(filter(None, [self._own_items(split, condition)]))
