@@ -163,17 +163,6 @@ def test_words_without_context(tmp_path):
     ("utterances", "values", "message"),
     [
         (
-            [("u", "s", tier("WORD"), None)],
-            {},
-            r"none of 1 utterances has aligned phones, .*TextGrids with a tier of phones",
-        ),
-        (
-            [("u", "s", None, tier("A", "B", "C"))],
-            {"of": "syllable"},
-            r"has aligned syllables, .* in corpus\.alignments, or leave syllable out of abx\.conditions",
-        ),
-        ([("u", None, None, tier("A", "B", "C"))], {}, "no aligned utterance names its speaker"),
-        (
             [("u", "s", None, tier("A", "SIL", "B"))],
             {},
             "no aligned token of 1 utterances lasts 0.07 s without a pause",
@@ -183,11 +172,50 @@ def test_words_without_context(tmp_path):
         ([("u", "s s", None, tier("A", "B", "C"))], {}, "'s s' has a space"),
     ],
 )
-def test_what_gives_no_items_is_refused(tmp_path, utterances, values, message):
+def test_settings_and_names_that_give_no_items_are_refused(tmp_path, utterances, values, message):
     data = store(tmp_path, *utterances)
     with pytest.raises(InputError, match=message):
         made(data, **values)
     assert not data.with_suffix(".item").exists()
+
+
+PHONES = tier("A", "B", "C")
+
+
+@pytest.mark.parametrize(
+    ("utterances", "of", "reason", "remedy"),
+    [
+        (
+            [("u", "s", tier("WORD"), None)],
+            "triphone",
+            "no aligned phones",
+            "corpus.items, or TextGrids with a tier of phones",
+        ),
+        ([("u", None, tier("WORD"), None)], "phoneme", "no aligned phones", "or leave phoneme out of abx.conditions"),
+        ([("u", "s", None, PHONES)], "word", "no aligned words", "TextGrids with a tier of words in corpus.alignments"),
+        ([("u", "s", None, PHONES)], "syllable", "no aligned syllables", "or leave syllable out of abx.conditions"),
+        ([("u", None, None, PHONES), ("v", "s", None, None)], "triphone", "no speakers", "add `speaker`"),
+    ],
+)
+def test_a_split_that_lacks_what_items_are_made_of_has_none_and_says_why(tmp_path, utterances, of, reason, remedy):
+    data = store(tmp_path, *utterances)
+    out, report = data.with_suffix(".item"), data.with_suffix(".items.json")
+    abx_items.make(data, of, Items(), out, report)
+    assert out.read_text() == HEADER
+    assert out.with_name(f"{out.name}.sha256").is_file()
+    content = json.loads(report.read_text())
+    assert (content["not_available"], content["items"]) == (f"the split has {reason}", 0)
+    assert remedy in content["remedy"]
+    assert abx_items.why_none(report) == f"the split has {reason}"
+
+
+def test_a_report_of_items_has_no_reason(tmp_path):
+    data = store(tmp_path, ("u", "s", None, tier("A", "B", "C")))
+    assert "not_available" not in made(data)[1]
+    assert abx_items.why_none(data.with_suffix(".items.json")) == ""
+    (tmp_path / "x.json").write_text('{"not_available": 3}')
+    with pytest.raises(InputError, match=r"x\.json: is no report of make-items"):
+        abx_items.why_none(tmp_path / "x.json")
 
 
 @settings(max_examples=12)
