@@ -444,7 +444,8 @@ JSON = {
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("s1/u.csv", CSV), ("u.CSV", CSV.replace("\n", "\r\n")), ("s1/u.json", json.dumps(JSON))]
+    ("name", "text"),
+    [("s1/u.csv", CSV), ("u.CSV", "\ufeff" + CSV.replace("\n", "\r\n")), ("s1/u.json", json.dumps(JSON))],
 )
 def test_csv_and_json_of_the_montreal_aligner(tmp_path, name, text):
     write(tmp_path, name, text)
