@@ -55,7 +55,8 @@ rule all:
     default_target: True
     input:
         plan.submissions,
-        rules.report.input,
+        rules.summarize.output,
+        rules.write_report.output if settings.report else [],
         rules.compare.output,
     localrule: True
 

@@ -32,6 +32,7 @@ rule score_abx:
         features_digest=plan.root / "{folder}/features/{split}.h5.sha256",
         item=lambda wildcards: ancient(plan.splits.items(wildcards.split, plan.condition(wildcards.condition))),
         item_digest=lambda wildcards: plan.splits.item_digests(wildcards.split, plan.condition(wildcards.condition)),
+        item_report=lambda wildcards: plan.splits.item_report(wildcards.split, plan.condition(wildcards.condition)),
     output:
         score=plan.root / "{folder}/abx/{split}/{condition}{layer}.json",
         tables=multiext(
@@ -52,11 +53,12 @@ rule score_abx:
         "../envs/resdavenet-vq.yaml"
     params:
         condition=lambda wildcards: plan.condition(wildcards.condition),
+        report=lambda wildcards, input: ["--items-report", *input.item_report] if input.item_report else [],
         contents=lambda wildcards: plan.splits.item_contents(wildcards.split, plan.condition(wildcards.condition)),
         settings=as_json(settings.abx.scoring),
         code=fingerprint("evaluation.abx.score"),
     shell:
-        "python -m resdavenet_vq score-abx --features {input.features:q} --items {input.item:q}"
+        "python -m resdavenet_vq score-abx --features {input.features:q} --items {input.item:q} {params.report:q}"
         " --layer {wildcards.layer:q} --condition {params.condition:q} --lineage {wildcards.folder:q}"
         " --split {wildcards.split:q} --settings {params.settings:q} --out {output.score:q} 2> {log:q}"
 
@@ -85,6 +87,5 @@ rule pack_submission:
 
 rule abx:
     input:
-        plan.abx,
-        plan.submissions,
+        lambda wildcards: plan.target("abx"),
     localrule: True

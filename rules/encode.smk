@@ -21,7 +21,7 @@ rule encode_embeddings:
     params:
         command="encode-embeddings",
         data=lambda wildcards: plan.splits.store(wildcards.split),
-        options=["--recipe", plan.encoding_recipe()],
+        options=lambda wildcards: ["--recipe", plan.encoding_recipe(wildcards.split)],
         code=fingerprint("encode.split"),
     shell:
         'python -m resdavenet_vq {params.command:q} --model "$(dirname {input.model:q})" --data {params.data:q}'
@@ -50,7 +50,10 @@ use rule encode_embeddings as encode_codes with:
         plan.root / "benchmarks/encode_codes/{lineage}/{split}.tsv"
     params:
         command="encode-codes",
-        options=lambda wildcards: ["--limit", plan.code_limit(wildcards.split), "--recipe", plan.encoding_recipe()],
+        options=lambda wildcards: [
+            *("--limit", plan.code_limit(wildcards.split)),
+            *("--recipe", plan.encoding_recipe(wildcards.split)),
+        ],
 
 
 use rule encode_embeddings as encode_features with:

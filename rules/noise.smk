@@ -18,7 +18,7 @@ rule prepare_noisy:
     benchmark:
         plan.root / "benchmarks/prepare_noisy/{split}.tsv"
     wildcard_constraints:
-        split="|".join(map(re.escape, plan.splits.copies)),
+        split=any_of(plan.splits.copies),
     conda:
         "../envs/resdavenet-vq.yaml"
     threads: all_cores
@@ -39,7 +39,7 @@ rule prepare_noisy:
 
 rule summarize_noise:
     input:
-        noise.scores,
+        lambda wildcards: noise.target,
     output:
         report(plan.root / "noise.csv", caption="captions/noise.rst", category="Scores", labels={"table": "with noise"}),
     log:

@@ -3,6 +3,7 @@
 from resdavenet_vq.workflow.figures import planned_figures
 
 drawings = planned_figures(plan)
+with_noise = bool(settings.report and settings.report.noise and noise.scores)
 
 
 rule write_report:
@@ -16,7 +17,7 @@ rule write_report:
         maps=ancient(plan.shown_maps),
         maps_digests=[f"{file}.sha256" for file in plan.shown_maps],
         phones=plan.phone_tables,
-        noise=rules.summarize_noise.output if settings.report.noise else [],
+        noise=rules.summarize_noise.output if with_noise else [],
         data=ancient([file for split in plan.shown_splits for file in plan.splits.stores(split)]),
         data_digests=[file for split in plan.shown_splits for file in plan.splits.store_digests(split)],
     output:
@@ -28,16 +29,16 @@ rule write_report:
     conda:
         "../envs/resdavenet-vq.yaml"
     params:
-        settings=as_json(settings.report, exclude=("noise",)),
+        settings=lambda wildcards: plan.report_settings(),
         systems=",".join(system.folder for system in plan.shown),
-        split=settings.words.held_out_split,
+        split=["--split", plan.shown_split] if plan.shown_split else [],
         recipe=as_json(settings.recipe, "frame_time"),
-        noise=["--noise"] if settings.report.noise else [],
+        noise=["--noise"] if with_noise else [],
         code=fingerprint("report.page"),
         templates=content("report/templates"),
     shell:
         'python -m resdavenet_vq write-report --results "$(dirname {output:q})" --systems {params.systems:q}'
-        " --split {params.split:q} --settings {params.settings:q} --recipe {params.recipe:q}"
+        " {params.split:q} --settings {params.settings:q} --recipe {params.recipe:q}"
         " {params.noise:q} {input.noise:q} --out {output:q} 2> {log:q}"
 
 
@@ -99,7 +100,7 @@ rule write_table:
 rule report:
     input:
         rules.summarize.output,
-        rules.write_report.output,
+        lambda wildcards: plan.report_settings() and rules.write_report.output,
     localrule: True
 
 

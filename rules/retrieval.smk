@@ -45,6 +45,5 @@ rule score_matchmap:
 
 rule retrieval:
     input:
-        plan.retrieval,
-        plan.matchmaps,
+        lambda wildcards: plan.target("retrieval"),
     localrule: True

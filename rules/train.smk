@@ -48,5 +48,5 @@ rule train:
 
 rule models:
     input:
-        plan.models,
+        lambda wildcards: plan.target("models"),
     localrule: True

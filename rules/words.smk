@@ -3,8 +3,8 @@
 
 rule detect_words:
     input:
-        codes=ancient(plan.root / f"{{lineage}}/codes/{settings.words.split}.h5"),
-        codes_digest=plan.root / f"{{lineage}}/codes/{settings.words.split}.h5.sha256",
+        codes=lambda wildcards: ancient(plan.root / wildcards.lineage / f"codes/{plan.words_split}.h5"),
+        codes_digest=lambda wildcards: plan.root / wildcards.lineage / f"codes/{plan.words_split}.h5.sha256",
         held_out=ancient(plan.root / "{lineage}/codes/{split}.h5"),
         held_out_digest=plan.root / "{lineage}/codes/{split}.h5.sha256",
     output:
@@ -33,5 +33,5 @@ rule detect_words:
 
 rule words:
     input:
-        plan.words,
+        lambda wildcards: plan.target("words"),
     localrule: True

@@ -73,12 +73,17 @@ def score_abx(
         Literal["triphone", "phoneme", "phoneme_any", "word", "syllable"],
         typer.Option(help="What the items are, and with `phoneme` and `phoneme_any` in which context."),
     ] = "triphone",
+    items_report: Annotated[
+        Path | None,
+        typer.Option(help="The report of make-items, which says why the file has no items, if it has none."),
+    ] = None,
 ) -> None:
     """Score ABX error, within and across speakers, and bitrate of one layer."""
     from resdavenet_vq.evaluation.abx import score as abx
 
     scoring = config.AbxScoring.from_json(settings)
-    abx.score(features, items, layer, scoring, out, lineage=_notation(lineage), split=split, condition=condition)
+    what = {"lineage": _notation(lineage), "split": split}
+    abx.score(features, items, layer, scoring, out, **what, condition=condition, items_report=items_report)
 
 
 @app.command()
@@ -122,16 +127,18 @@ Seeds = Annotated[str, typer.Option(help="JSON: the seed of each trained lineage
 
 @app.command()
 def summarize(
-    scores: Annotated[list[Path], typer.Argument(help="Score files of retrieval, the matchmap, ABX and words.")],
     corpus: Corpus,
     out: Annotated[Path, typer.Option(help="Where the table goes, one score a row.")],
     summary: Annotated[Path, typer.Option(help="Where its pivot for people goes, one lineage and layer a row.")],
+    scores: Annotated[
+        list[Path] | None, typer.Argument(help="Score files of retrieval, the matchmap, ABX and words.")
+    ] = None,
     seeds: Seeds = "{}",
 ) -> None:
     """Gather all scores into one table, and into a wide one for people."""
     from resdavenet_vq.evaluation import score_files
 
-    score_files.summarize(scores, corpus, json.loads(seeds), out, summary)
+    score_files.summarize(scores or [], corpus, json.loads(seeds), out, summary)
 
 
 @app.command()

@@ -24,7 +24,7 @@ from resdavenet_vq import config
 from resdavenet_vq.encode.maps import MapsFile
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import retrieval
-from resdavenet_vq.evaluation.bootstrap import Replicates
+from resdavenet_vq.evaluation.retrieval_files import write_why_not
 from resdavenet_vq.evaluation.retrieval_samples import replicate
 from resdavenet_vq.files import together, write_json
 
@@ -111,11 +111,8 @@ def score(
     with MapsFile(maps) as file:
         file.origin.check(maps, lineage=lineage, split=settings.split)
         value = {"lineage": lineage, "origin": file.origin.to_dict(), "matchmap": similarity}
-        if not file.image_branch:
-            not_available = {"not_available": retrieval.NO_IMAGE_BRANCH, "conditions": {"split": settings.split}}
-            with together():
-                Replicates().write(out)
-                write_json(out, value | not_available)
+        if not (file.image_branch and file.image_ids):
+            write_why_not(out, value, file.image_branch, settings)
             return None
         scores, pairs, ranks = evaluate(file, similarity, settings.recall_at)
         image_ids = [file.image_ids[i] for i in pairs.images]

@@ -23,7 +23,6 @@ import numpy as np
 
 from resdavenet_vq.errors import InputError
 
-NO_IMAGE_BRANCH = "the model has no image branch"
 NO_PAIR = "there is no pair of image and caption to retrieve"
 RANK = "wrong items before the best right one, 0 is the first place; ties in the order of the file"
 

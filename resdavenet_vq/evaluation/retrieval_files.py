@@ -6,7 +6,7 @@ formats.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from resdavenet_vq import config
 from resdavenet_vq.encode.embeddings import EmbeddingsFile
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import retrieval
+from resdavenet_vq.evaluation.availability import NO_IMAGE_BRANCH, NO_IMAGES
 from resdavenet_vq.evaluation.bootstrap import Replicates
 from resdavenet_vq.evaluation.retrieval_samples import replicate
 from resdavenet_vq.files import together, write_json
@@ -27,18 +28,16 @@ EXAMPLES, ANSWERS = 8, 5
 def score(embeddings: Path, settings: config.Retrieval, out: Path, *, lineage: str) -> retrieval.RetrievalScores | None:
     """Scores an embeddings file and writes `out` (JSON), and the replicates of its scores beside it.
 
-    Captions without an image are left out and counted. For a model without an image branch `out` says why there are no
-    scores. Raises InputError naming the file if it is missing, incomplete, of another lineage or split, or without pairs.
+    Captions without an image are left out and counted. For a model without an image branch, and of a split without
+    images, `out` says why there are no scores. Raises InputError naming the file if it is missing, incomplete, of another
+    lineage or split, or if its images have no captions.
     """
     with EmbeddingsFile(embeddings) as file:
         file.origin.check(embeddings, lineage=lineage, split=settings.split)
         head = {"lineage": lineage, "origin": file.origin.to_dict()}
         (ids, image_ids, image_index, image_branch), speech, image = file.pairs, file.speech, file.image
-    if not image_branch:
-        not_available = {"not_available": retrieval.NO_IMAGE_BRANCH, "conditions": {"split": settings.split}}
-        with together():
-            Replicates().write(out)
-            write_json(out, head | not_available)
+    if not (image_branch and image_ids):
+        write_why_not(out, head, image_branch, settings)
         return None
     pairs = retrieval.pair(image_index, len(image_ids))
     image_of = pairs.image_of
@@ -68,6 +67,14 @@ def score(embeddings: Path, settings: config.Retrieval, out: Path, *, lineage: s
         replicates.write(out)
         write_json(out, head | value)
     return scores
+
+
+def write_why_not(out: Path, head: Mapping[str, Any], image_branch: bool, settings: config.Retrieval) -> None:
+    """Writes the files of a model or split without images: the reason, and no replicates."""
+    reason = NO_IMAGES if image_branch else NO_IMAGE_BRANCH
+    with together():
+        Replicates().write(out)
+        write_json(out, {**head, "not_available": reason, "conditions": {"split": settings.split}})
 
 
 class _Side(NamedTuple):

@@ -84,12 +84,16 @@ def words_rows(value: Mapping[str, Any]) -> Iterator[Row]:
         (PUBLISHED, value["split"], value["utterances"]),
         (HELD_OUT, value["held_out_split"], value["held_out_utterances"]),
     ):
+        if value[condition] is None:
+            continue
         for name, number in _flat(value[condition] | {"chance": value[condition]["chance"] or {}}):
             yield Row("words", split, condition, name, number, n)
+    is_of_all = value[PUBLISHED] is None
+    n = value.get("utterances_without_alignment") if is_of_all else value["utterances"]
     tiers = {tier: value["units"].get(tier, {}) for tier in ("words", "phones", "syllables")}
     for tier, scores in ({"": {name: x for name, x in value["units"].items() if name not in tiers}} | tiers).items():
         for name, number in _flat(scores):
-            yield Row("units", value["split"], tier, name, number, value["utterances"])
+            yield Row("units", value["split"], tier, name, number, n)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -103,9 +107,9 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 def _rows(value: Mapping[str, Any]) -> Iterator[Row]:
     """The scores of any score file."""
-    if {IMAGE_TO_SPEECH, "not_available"} & value.keys():
-        return retrieval_rows(value)
-    return abx_rows(value) if "within_error" in value else words_rows(value)
+    if "within_error" in value:
+        return abx_rows(value)
+    return words_rows(value) if PUBLISHED in value else retrieval_rows(value)
 
 
 def collect(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
@@ -45,6 +45,19 @@ def _with_chance(scores: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(scores.get("chance", 0), dict | None):
         raise ValueError("has no scores by chance")  # noqa: TRY004 - what pydantic reports
     return scores
+
+
+def _scores_or_reason(value: dict[str, Any]) -> dict[str, Any]:
+    if "not_available" in value and not value["within_error"] is value["across_error"] is None:
+        raise ValueError("has errors that are not available")
+    return value
+
+
+def _detections_or_reasons(value: dict[str, Any]) -> dict[str, Any]:
+    for name in ("published", "held_out"):
+        if (value[name] is None) != (name in value.get("not_available", {})):
+            raise ValueError(f"{name} has neither scores nor a reason, or both")
+    return value
 
 
 def _units(scores: dict[str, Any]) -> dict[str, Any]:
@@ -151,6 +164,7 @@ class _Abx(TypedDict):
     items_dropped: dict[str, _Count]
     intervals: _Intervals
     bitrate: _Bitrate | None
+    not_available: NotRequired[str]
 
 
 class _Words(TypedDict):
@@ -161,20 +175,23 @@ class _Words(TypedDict):
     split: str
     held_out_split: str
     utterances: _Count
+    utterances_without_alignment: NotRequired[_Count]
     held_out_utterances: _Count
     best: _Count
     f1_threshold: _Number
-    published: _Detection
-    held_out: _Detection
+    published: _Detection | None
+    held_out: _Detection | None
+    not_available: NotRequired[dict[Literal["published", "held_out"], str]]
     intervals: _Intervals
     units: Annotated[_Numbers, AfterValidator(_units)]
 
 
 _KINDS: Mapping[str, TypeAdapter] = {
+    "within_error": TypeAdapter(Annotated[_Abx, AfterValidator(_scores_or_reason)]),
+    "published": TypeAdapter(Annotated[_Words, AfterValidator(_detections_or_reasons)]),
     "not_available": TypeAdapter(_NoRetrieval),
     "matchmap": TypeAdapter(Annotated[_Matchmap, AfterValidator(_same_recalls)]),
     "image_to_speech": TypeAdapter(Annotated[_Retrieval, AfterValidator(_same_recalls)]),
-    "within_error": TypeAdapter(_Abx),
     "": TypeAdapter(_Words),
 }
 """By a key that this kind has, and none below it."""

@@ -83,6 +83,8 @@ def _entropy(p: np.ndarray) -> float:
 class Description:
     """Usage of a layer's codes, and their agreement with words, phones and syllables, added up block by block.
 
+    Usage is over the utterances that have words; without any in all blocks, over every utterance.
+
     With `resamples` of the file's utterances, also replicates of the scores, for which the same blocks are given again
     to `add_sample`. They are those of the scores' first-order expansion in the counts (Efron and Tibshirani 1993,
     chapter 22): each frame counts with the surprise of its code and label, and whether its label is its code's most
@@ -99,13 +101,17 @@ class Description:
     ) -> None:
         self._period, self._frame_time, self._resamples = frame_period, frame_time, resamples
         self._tables = {tier: np.zeros((1, codebook_size), np.int64) for tier in TOLERANCES}  # row 0: silence
+        self._frames = np.zeros(codebook_size, np.int64)  # of blocks without words
         self._boundaries = {tier: Boundaries() for tier in self._tables}
         n_groups = resamples.n_groups if resamples else 0
         self._boundaries_of_groups = {tier: np.zeros((3, n_groups), np.int64) for tier in self._tables}
         self._sums = {tier: np.zeros((5, n_groups)) for tier in self._tables}
+        self._surprise_of_groups, self._frames_of_groups = np.zeros(n_groups), np.zeros(n_groups)  # without words
 
     def add(self, block: Block) -> None:
         """Counts a block: its words, and its phones and syllables where it has some."""
+        if not len(block.words.label):
+            self._frames += np.bincount(block.codes, minlength=len(self._frames))
         for tier, spoken in self._tiers(block):
             label, aligned = self._labels(block, spoken)
             table = self._tables[tier] = grown(self._tables[tier], int(label.max(initial=0)) + 1)
@@ -118,6 +124,10 @@ class Description:
     def add_sample(self, block: Block) -> None:
         """Adds a block to the sums of groups, after all blocks were counted."""
         assert self._resamples
+        if not (len(block.words.label) or self._tables["words"].any()):
+            group = np.repeat(self._resamples.group[block.numbers], np.diff(block.offsets))
+            self._surprise_of_groups += np.bincount(group, self._surprise[block.codes], self._resamples.n_groups)
+            self._frames_of_groups += np.bincount(group, minlength=self._resamples.n_groups)
         for tier, spoken in self._tiers(block):
             label, aligned = self._labels(block, spoken)
             group = np.repeat(self._resamples.group[block.numbers], np.diff(block.offsets))[aligned]
@@ -140,9 +150,21 @@ class Description:
         """What frames add to the sums, of each tier."""
         return {tier: _Surprises.by(table) for tier, table in self._tables.items() if table.any()}
 
+    @cached_property
+    def _surprise(self) -> np.ndarray:
+        """The surprise (K,) of each code among all frames in nats; 0 of one that does not occur."""
+        share = self.frames / max(int(self.frames.sum()), 1)
+        return -np.log(share, out=np.zeros(len(share)), where=share > 0)
+
+    @property
+    def frames(self) -> np.ndarray:
+        """The frames (K,) with each code that usage is about."""
+        of_words: np.ndarray = self._tables["words"].sum(axis=0)
+        return of_words if of_words.any() else self._frames
+
     def to_dict(self) -> dict[str, Any]:
         """JSON values: perplexity and codes used; of aligned words, phones and syllables also agreement and boundaries."""
-        result: dict[str, Any] = usage(self._tables["words"].sum(axis=0))
+        result: dict[str, Any] = usage(self.frames)
         for tier, table in self._tables.items():
             if table.any():
                 edges = self._boundaries[tier]
@@ -155,6 +177,9 @@ class Description:
         """Adds the scores of `to_dict` to a file's replicates."""
         assert self._resamples
         described = self.to_dict()
+        if self._frames_of_groups.any():
+            surprise = self._resamples.share(self._surprise_of_groups, self._frames_of_groups)
+            into.add(("units", split, "", "perplexity"), described["perplexity"], np.exp(surprise))
         for tier, sums in self._sums.items():
             if not sums.any():
                 continue

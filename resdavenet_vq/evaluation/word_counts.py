@@ -34,7 +34,7 @@ NO_TOKENS = Tokens(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), np.zeros(0, 
 
 
 class Block(NamedTuple):
-    """Aligned utterances: codes end to end, utterance i at offsets[i]:offsets[i + 1], and what is spoken in them."""
+    """Aligned utterances, or all: codes end to end, utterance i at offsets[i]:offsets[i + 1], and what is spoken in them."""
 
     codes: np.ndarray  # (F,) int
     offsets: np.ndarray  # (n + 1,) int64
@@ -75,21 +75,33 @@ def tokens(utterances: list[Intervals], vocabulary: Vocabulary) -> Tokens:
 
 
 def blocks(
-    file: CodesFile, words: Vocabulary, phones: Vocabulary | None = None, *, shift: int = 0, size: int = 500
+    file: CodesFile,
+    words: Vocabulary,
+    phones: Vocabulary | None = None,
+    *,
+    shift: int = 0,
+    size: int = 500,
+    every: bool = False,
 ) -> Iterator[Block]:
     """Blocks of the utterances of a codes file that have aligned words, in order; new labels are added to both.
 
-    Syllables are numbered as they come, alike in all blocks.
+    With `every`, also of those without. Syllables are numbered as they come, alike in all blocks.
 
     With `shift`, utterance i gets the codes of utterance i + shift, after the last the first: a chance level.
     Raises InputError naming the file for manifest rows without intervals.
     """
-    for (block,) in shifted_blocks(file, words, phones, shifts=(shift,), size=size):
+    for (block,) in shifted_blocks(file, words, phones, shifts=(shift,), size=size, every=every):
         yield block
 
 
 def shifted_blocks(
-    file: CodesFile, words: Vocabulary, phones: Vocabulary | None = None, *, shifts: Sequence[int], size: int = 500
+    file: CodesFile,
+    words: Vocabulary,
+    phones: Vocabulary | None = None,
+    *,
+    shifts: Sequence[int],
+    size: int = 500,
+    every: bool = False,
 ) -> Iterator[tuple[Block, ...]]:
     """`blocks` for several shifts at once: what is spoken is read once."""
     n, phones, syllables = len(file), Vocabulary() if phones is None else phones, Vocabulary()
@@ -97,8 +109,8 @@ def shifted_blocks(
         stop = min(start + size, n)
         rows = file.manifest(start, stop)
         with faults_of(file.path, AGAIN):
-            aligned = [i for i, row in enumerate(rows) if row["words"]]
-            spoken = tokens([rows[i]["words"] for i in aligned], words)
+            aligned = [i for i, row in enumerate(rows) if every or row["words"]]
+            spoken = tokens([rows[i]["words"] or [] for i in aligned], words)
             spoken_phones = tokens([rows[i]["phones"] or [] for i in aligned], phones)
             spoken_syllables = tokens([rows[i].get("syllables") or [] for i in aligned], syllables)
         some = []

@@ -29,7 +29,7 @@ class DetectorCounts:
         self, detectors: Mapping[str, int], vocabulary: Vocabulary, codebook_size: int, resamples: Resamples
     ) -> None:
         """`detectors` are the code of each word; `vocabulary` numbers the words of the blocks, and may grow."""
-        self._codes = np.fromiter(detectors.values(), np.int64, len(detectors))
+        self._codes = np.array([*detectors.values(), -1], np.int64)  # the last of words without a detector
         self._place = {word: i for i, word in enumerate(detectors)}
         self._vocabulary, self._resamples = vocabulary, resamples
         self._place_of_label = np.zeros(0, np.int64)
@@ -51,7 +51,7 @@ class DetectorCounts:
         _count(self._tokens, place[known], group_of[block.words.utterance[known]])
         for sums, at, label in ((self._hits, met.within, met.of), (self._touched, met.touched, met.touching)):
             place = self._place_of_label[label]
-            right = (place >= 0) & (block.codes[at] == self._codes[place])
+            right = block.codes[at] == self._codes[place]
             _count(sums, place[right], group[at[right]])
 
     def sample(self, scores: pd.Series, settings: config.Words, *, without_precision: Collection[str]) -> Sample:

@@ -31,8 +31,9 @@ from resdavenet_vq.encode.origin import check_same_encoding
 from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import units
+from resdavenet_vq.evaluation.availability import NO_WORDS
 from resdavenet_vq.evaluation.bootstrap import Replicates, Resamples
-from resdavenet_vq.evaluation.word_counts import SILENCE, Counts, blocks, f1, ordered, shifted_blocks
+from resdavenet_vq.evaluation.word_counts import SILENCE, Counts, Vocabulary, blocks, f1, ordered, shifted_blocks
 from resdavenet_vq.evaluation.word_samples import DetectorCounts
 from resdavenet_vq.files import atomic_write, together, write_json
 
@@ -168,8 +169,9 @@ def score(
     """Scores a layer of two codes files; returns the summary.
 
     Writes words.csv, codes.csv, summary.json and the replicates of its scores (bootstrap.csv) into `out`. Utterances
-    without alignment are left out and counted. Raises InputError naming the file that is missing, broken, without the
-    layer, of another model, or without a single aligned utterance.
+    without alignment are left out and counted. Where no utterance of a split has aligned words, the summary says so
+    instead of its scores (`not_available`), and units are described over all utterances. Raises InputError naming the
+    file that is missing, broken, without the layer, or of another model.
     """
     frame_time = frame_time_of(layer, frame_time)
     with CodesFile(codes, layer) as file, CodesFile(held_out, layer) as other:
@@ -178,12 +180,7 @@ def score(
         check_same_encoding(codes, file.origin, held_out, other.origin)
         if (file.codebook_size, file.frame_period) != (other.codebook_size, other.frame_period):
             raise InputError(f"{held_out}: its {layer} is not that of {codes}: encode both splits with the same model")
-        described = units.Description(file.codebook_size, file.frame_period, frame_time, Resamples.of(file.ids))
-        counts = _counts(file, settings, frame_time)
-        for block in blocks(file, counts.vocabulary):
-            counts.add(block)
-            described.add(block)
-        _check_words(file, counts)
+        counts, described = _described(file, settings, frame_time)
         detected = detections(counts)
         words = words_table(counts, detected, precisions(counts), settings.min_occurrences)
         by_code = codes_table(counts, detected, words)
@@ -193,11 +190,16 @@ def score(
         del detected  # the largest table
 
         sums = _sums(detectors, file, counts)
-        rotated = _rotated(file, _counts(file, settings, frame_time), counts, sums, described)
+        rotated = _counts(file, settings, frame_time)
+        if counts.vocabulary:
+            _rotated(file, rotated, counts, sums, described)
+        else:
+            by_code["silence"] = np.nan
         held_counts = _counts(other, settings, frame_time)
         held_sums = _sums(detectors, other, held_counts)
         held_rotated = _rotated(other, _counts(other, settings, frame_time), held_counts, held_sums)
-        _check_words(other, held_counts)
+        not_available = dict.fromkeys(["published", "held_out"], NO_WORDS) if not counts.vocabulary else {}
+        not_available |= {"held_out": NO_WORDS} if not held_counts.vocabulary else {}
 
         held = transfer(detectors, held_counts)
         chance_head = held_chance_head = None
@@ -216,7 +218,9 @@ def score(
         ):
             sample = of_groups.sample(table["f1"], settings, without_precision=STOP_WORDS)
             head["expected_words_above_f1"] = float(sample.above.mean())
-            sample.replicate(replicates, head, settings.split if head is published else settings.held_out_split, name)
+            if name not in not_available:
+                split = settings.split if head is published else settings.held_out_split
+                sample.replicate(replicates, head, split, name)
             table["f1_low"], table["f1_high"] = sample.bounds
         words = words.join(spoken[["f1_low", "f1_high"]], on="word")
         words = words.join(held.add_prefix("held_out_").astype({"held_out_occurrences": "Int64"}), on="word")
@@ -239,22 +243,51 @@ def score(
             "word_types": len(counts.vocabulary),
             "published": published | {"words_above_precision": precise, "chance": chance_head},
             "held_out": held_head | {"chance": held_chance_head},
+            **dict.fromkeys(not_available),
+            **({"not_available": not_available} if not_available else {}),
             "units": described.to_dict(),
             "intervals": replicates.intervals,
         }
+    _write(out, summary, words, by_code, replicates)
+    return summary
+
+
+def _write(
+    out: Path, summary: dict[str, Any], words: pd.DataFrame, by_code: pd.DataFrame, replicates: Replicates
+) -> None:
     with together():
         for name, table in (("words.csv", words), ("codes.csv", by_code)):
             with atomic_write(out / name) as tmp:
                 table.to_csv(tmp, index=False, lineterminator="\n")
         replicates.write(out / "summary.json")
         write_json(out / "summary.json", summary)
-    return summary
+
+
+def _described(file: CodesFile, settings: config.Words, frame_time: FrameTime) -> tuple[Counts, units.Description]:
+    """Words and units of the aligned utterances of a file; where none has words, units alone, of all utterances."""
+    counts, described = _counts(file, settings, frame_time), _description(file, frame_time)
+    for block in blocks(file, counts.vocabulary):
+        counts.add(block)
+        described.add(block)
+    if counts.vocabulary:
+        return counts, described
+    counts, described = _counts(file, settings, frame_time), _description(file, frame_time)
+    for add in (described.add, described.add_sample):
+        for block in blocks(file, Vocabulary(), every=True):
+            add(block)
+    counts.frames += described.frames
+    return counts, described
 
 
 def _counts(file: CodesFile, settings: config.Words, frame_time: FrameTime) -> Counts:
     """Counts of a file, without any yet."""
     period, window = file.frame_period, settings.half_window
     return Counts(file.codebook_size, frame_period=period, half_window=window, frame_time=frame_time)
+
+
+def _description(file: CodesFile, frame_time: FrameTime) -> units.Description:
+    """A description of a file's units, without any yet."""
+    return units.Description(file.codebook_size, file.frame_period, frame_time, Resamples.of(file.ids))
 
 
 def _sums(detectors: pd.Series, file: CodesFile, counts: Counts) -> DetectorCounts:
@@ -278,8 +311,3 @@ def _rotated(
         if described:
             described.add_sample(own)
     return rotated
-
-
-def _check_words(file: CodesFile, counts: Counts) -> None:
-    if not counts.vocabulary:
-        raise InputError(f"{file.path}: none of {len(file)} utterances has aligned words, which word detection needs")

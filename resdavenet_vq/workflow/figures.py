@@ -27,7 +27,7 @@ def planned_figures(plan: Plan) -> dict[str, PlannedFigure]:
     Comparisons and trainings are of all seeds; words and utterances of systems whose codes are shown. A name has the number of an
     utterance or keyword in the configuration, since either may hold any character.
     """
-    settings, split = plan.config.figures, plan.config.words.held_out_split
+    settings, split = plan.config.figures, plan.shown_split or ""
     every, examples = (
         ["--systems", ",".join(system.folder for system in systems)] for systems in (plan.lineages, plan.with_codes)
     )

@@ -13,6 +13,7 @@ from functools import cached_property
 
 from resdavenet_vq.config import AddedNoise, Preparation
 from resdavenet_vq.config.section import as_json
+from resdavenet_vq.errors import InputError
 from resdavenet_vq.system import RAW
 from resdavenet_vq.workflow.plan import Plan
 
@@ -68,6 +69,14 @@ class NoisePlan:
     def scores(self) -> list[str]:
         """Every score in the table: those without noise, then those with it."""
         return [path for score in self.plan.config.noise.scores for path in self._scores(score)]
+
+    @property
+    def target(self) -> list[str]:
+        """Every score in the table. Raises InputError if there is none."""
+        if not self.scores:
+            wanted = ", ".join(self.plan.config.noise.scores)
+            raise InputError(f"noise.scores: {wanted}: the configuration scores nothing of it on a split")
+        return self.scores
 
     def _scores(self, score: str) -> Iterator[str]:
         """The paths of one kind of score, for ABX those of quantizers and of the raw log-mel features in one condition."""

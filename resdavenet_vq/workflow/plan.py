@@ -16,6 +16,7 @@ from pathlib import Path
 from resdavenet_vq import config as schema
 from resdavenet_vq.config import Config
 from resdavenet_vq.config.section import as_json
+from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.system import UNTRAINED, System, has_shown_codes
 from resdavenet_vq.workflow.references import References
@@ -150,9 +151,14 @@ class Plan:
         unused = {"dead_codes": not lineage.quantizers, "new_codebooks": not new}
         return as_json(self.config.recipe, *(switch for switch in schema.TRAINING_SWITCHES if not unused.get(switch)))
 
-    def encoding_recipe(self) -> str:
-        """The switches that matter to codes and embeddings: the value of padding only where there is some."""
+    def encoding_recipe(self, split: str) -> str:
+        """The switches that matter to codes and embeddings of a split: the value of padding only where there is some.
+
+        A split that is not cut has no length to pad to, and its codes are those that ABX scores.
+        """
         recipe = self.config.recipe
+        if not self.splits.is_cut(split):
+            recipe = recipe.model_copy(update={"context": "cropped"})
         return as_json(recipe, "context", *(["pad_value"] if recipe.context == "padded" else []))
 
     # -- systems ------------------------------------------------------------------------------------------
@@ -210,17 +216,28 @@ class Plan:
         return as_json(self.config.abx.items, *schema.ITEM_KEYS[self.items_of(suffix)])
 
     def retrieval_settings(self, split: str) -> str:
-        """How retrieval is scored on a split."""
-        return as_json(self.config.retrieval.model_copy(update={"split": split}), "split", "recall_at")
+        """How retrieval is scored on a split. Raises InputError where it is off."""
+        settings = required(self.config.retrieval, "retrieval").model_copy(update={"split": split})
+        return as_json(settings, "split", "recall_at")
 
     def words_settings(self, held_out_split: str) -> str:
-        """How words are detected, and scored again on a held-out split."""
-        settings = self.config.words.model_copy(update={"held_out_split": held_out_split})
+        """How words are detected, and scored again on a held-out split. Raises InputError where they are not."""
+        settings = required(self.config.words, "words").model_copy(update={"held_out_split": held_out_split})
         return as_json(settings, exclude=("max_utterances",))
+
+    @property
+    def words_split(self) -> str:
+        """The split on which words' codes are chosen. Raises InputError where none are."""
+        return required(self.config.words, "words").split
+
+    def report_settings(self) -> str:
+        """What the pages show. Raises InputError where there are none."""
+        return as_json(required(self.config.report, "report"), exclude=("noise",))
 
     def code_limit(self, split: str) -> int:
         """How many utterances of a split are encoded to codes; 0 for all."""
-        return self.config.words.max_utterances or 0 if split == self.config.words.split else 0
+        words = self.config.words
+        return words.max_utterances or 0 if words and split == words.split else 0
 
     @staticmethod
     def edition(suffix: str) -> int:
@@ -233,6 +250,21 @@ class Plan:
 
     # -- targets ------------------------------------------------------------------------------------------
 
+    def target(self, name: str) -> list[str]:
+        """The files of the target `models`, `retrieval`, `abx` or `words`. Raises InputError where there are none."""
+        if name in {"retrieval", "words"}:
+            required(getattr(self.config, name), name)
+        targets = {
+            "models": (self.models, "lineages: there are none, so there is no model to make"),
+            "retrieval": ([*self.retrieval, *self.matchmaps], "lineages: there are none, and retrieval needs a model"),
+            "abx": ([*self.abx, *self.submissions], "abx.splits: names no split to score"),
+            "words": (self.words, "words: no system of the configuration has units on both of its splits"),
+        }
+        files, why_none = targets[name]
+        if not files:
+            raise InputError(why_none)
+        return files
+
     @cached_property
     def models(self) -> list[str]:
         """The model of every lineage."""
@@ -240,8 +272,8 @@ class Plan:
 
     @cached_property
     def retrieval(self) -> list[str]:
-        """Every retrieval score."""
-        return self.retrieval_on(self.config.retrieval.split)
+        """Every retrieval score; none where the section is off."""
+        return self.retrieval_on(self.config.retrieval.split) if self.config.retrieval else []
 
     def retrieval_on(self, split: str) -> list[str]:
         """The retrieval scores of all lineages on a split."""
@@ -249,12 +281,13 @@ class Plan:
 
     @cached_property
     def matchmaps(self) -> list[str]:
-        """Every retrieval score of the matchmap."""
-        split = self.config.retrieval.split
+        """Every retrieval score of the matchmap; none where the section is off."""
+        if not (retrieval := self.config.retrieval):
+            return []
         return [
-            self.path(lineage, f"matchmap/{split}/{similarity}.json")
+            self.path(lineage, f"matchmap/{retrieval.split}/{similarity}.json")
             for lineage in self.lineages
-            for similarity in self.config.retrieval.matchmaps
+            for similarity in retrieval.matchmaps
         ]
 
     @cached_property
@@ -303,14 +336,19 @@ class Plan:
 
     @cached_property
     def words(self) -> list[str]:
-        """The summary of every word detection."""
-        return self.words_of(self.systems_on(self.config.words.split, self.config.words.held_out_split))
+        """The summary of every word detection; none where the section is off."""
+        words = self.config.words
+        return self.words_of(self.systems_on(words.split, words.held_out_split)) if words else []
 
     def words_of(self, systems: Iterable[System], held_out_split: str | None = None) -> list[str]:
-        """The summary of every word detection of some systems; on `words.held_out_split`, if no other is given."""
-        split = held_out_split or self.config.words.held_out_split
+        """The summary of every word detection of some systems; on `words.held_out_split`, if no other is given.
+
+        None where the section is off.
+        """
+        if not (words := self.config.words):
+            return []
         return [
-            self.path(system, f"words/{layer}/{split}/summary.json")
+            self.path(system, f"words/{layer}/{held_out_split or words.held_out_split}/summary.json")
             for system in systems
             for layer in self.unit_layers(system)
         ]
@@ -334,28 +372,50 @@ class Plan:
         ]
         return beside + [str(Path(score).with_name("bootstrap.csv")) for score in self.words]
 
+    @property
+    def shown_split(self) -> str | None:
+        """The split that the report and the figures show utterances of: the first one on which codes are scored."""
+        words, retrieval = self.config.words, self.config.retrieval
+        scored = [words.held_out_split] if words else []
+        scored += [retrieval.split] if retrieval else []
+        return next(iter((*scored, *self.config.abx.splits)), None)
+
     @cached_property
     def shown_maps(self) -> list[str]:
         """Maps of images and captions that the report draws."""
-        lineages = self.examples if self.config.report.matchmaps else ()
-        return [self.path(lineage, f"maps/{self.config.retrieval.split}.h5") for lineage in lineages]
+        retrieval, report = self.config.retrieval, self.config.report
+        if not (retrieval and report and report.matchmaps):
+            return []
+        return [self.path(lineage, f"maps/{retrieval.split}.h5") for lineage in self.examples]
 
     @property
     def shown_splits(self) -> list[str]:
         """The splits that the report has utterances and pairs of."""
-        return list(dict.fromkeys((self.config.words.held_out_split, self.config.retrieval.split)))
+        retrieval = self.config.retrieval
+        splits = (self.shown_split, retrieval.split if retrieval else None)
+        return list(dict.fromkeys(split for split in splits if split))
 
     @cached_property
     def shown_codes(self) -> list[str]:
         """Codes that the report draws above its utterances."""
-        split = self.config.words.held_out_split
+        split = self.shown_split
         return [self.path(system, f"codes/{split}.h5") for system in self.with_codes if self.unit_layers(system)]
 
     @cached_property
     def with_codes(self) -> tuple[System, ...]:
         """The systems whose codes the report shows with words and utterances, where they have some."""
-        given = set(self.systems_on(self.config.words.split, self.config.words.held_out_split))
+        words, split = self.config.words, self.shown_split
+        if split is None:
+            return ()
+        given = set(self.systems_on(*([words.split] if words else []), split))
         return tuple(system for system in self.shown if has_shown_codes(system) and system in given)
+
+
+def required[S](section: S | None, name: str) -> S:
+    """A section of the configuration. Raises InputError if it is missing or null."""
+    if section is None:
+        raise InputError(f"{name}: the configuration has no section `{name}`; add it to make what it describes")
+    return section
 
 
 def training_of(training: schema.Training, lineage: Lineage) -> schema.Training:

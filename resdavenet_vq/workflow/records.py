@@ -83,14 +83,13 @@ def results(plan: Plan) -> Iterator[Result]:
             yield Result(Path(store), rule, json.loads(plan.splits.preparation(split)), _store)
     for lineage in plan.trained.values():
         yield Result(Path(plan.model(lineage)), "train", _training(plan, lineage), _card)
-    words = {
-        **config.words.model_dump(exclude={"max_utterances", "held_out_split"}),
-        "frame_time": config.recipe.frame_time,
-    }
+    words = config.words.model_dump(exclude={"max_utterances", "held_out_split"}) if config.words else {}
+    words["frame_time"] = config.recipe.frame_time
+    recalls = {"recall_at": config.retrieval.recall_at} if config.retrieval else {}
     abx = {"settings": config.abx.scoring.model_dump()}
     scores: dict[str, tuple[str, dict[str, Any], Callable[[Path], Any]]] = {
-        "retrieval": ("score_retrieval", {"recall_at": config.retrieval.recall_at}, _retrieval),
-        "matchmap": ("score_matchmap", {"recall_at": config.retrieval.recall_at}, _retrieval),
+        "retrieval": ("score_retrieval", recalls, _retrieval),
+        "matchmap": ("score_matchmap", recalls, _retrieval),
         "abx": ("score_abx", abx, _json),
         "words": ("detect_words", words, _json),
     }

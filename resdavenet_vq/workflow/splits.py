@@ -98,6 +98,12 @@ class Splits:
         """The digest beside an item file that is made here."""
         return [] if self._own_items(split, condition) else [f"{self.items(split, condition)}.sha256"]
 
+    def item_report(self, split: str, condition: str = "triphone") -> list[str]:
+        """The report of an item file that is made of alignments; it says why where there are no items."""
+        path = Path(self.items(split, condition))
+        is_made_of_alignments = path.parent == self.root / "items" and not self._own_items(split, condition)
+        return [str(path.with_suffix(".report.json"))] if is_made_of_alignments else []
+
     def item_contents(self, split: str, condition: str = "triphone") -> str:
         """The digest of an item file of the corpus's own: a touched one re-runs nothing."""
         return self.digests.of(filter(None, [self._own_items(split, condition)]))
@@ -159,18 +165,19 @@ class Splits:
         return ("demo.corpus",) if self._is_made_here else ()
 
     def preparation(self, split: str) -> str:
-        """How a split is prepared. Only training, retrieval and words cut utterances; ABX alone keeps them whole."""
-        settings, training, words = self.config.preparation, self.config.training, self.config.words
-        cut = {
-            training.split,
-            training.validation_split,
-            self.config.retrieval.split,
-            words.split,
-            words.held_out_split,
-        }
-        if split not in cut:
+        """How a split is prepared."""
+        settings = self.config.preparation
+        if not self.is_cut(split):
             settings = settings.model_copy(update={"max_frames": schema.UNCUT})
         return as_json(settings, exclude=("rows_per_part", "parts"))
+
+    def is_cut(self, split: str) -> bool:
+        """Whether long utterances of a split are cut: for training, retrieval and words; ABX alone keeps them whole."""
+        training, retrieval, words = self.config.training, self.config.retrieval, self.config.words
+        cut = {training.split, training.validation_split}
+        cut |= {retrieval.split} if retrieval else set()
+        cut |= {words.split, words.held_out_split} if words else set()
+        return (self.copies[split].split if split in self.copies else split) in cut
 
     @cached_property
     def copies(self) -> dict[str, Copy]:
@@ -186,7 +193,10 @@ class Splits:
         return {copy.name: copy for copy in copies}
 
     def splits_of(self, score: str) -> tuple[str, ...]:
-        """The splits on which retrieval, abx or words are scored."""
-        config = self.config
-        splits = {"retrieval": (config.retrieval.split,), "words": (config.words.held_out_split,)}
-        return splits.get(score, config.abx.splits)
+        """The splits on which retrieval, abx or words are scored; none where it is off."""
+        retrieval, words = self.config.retrieval, self.config.words
+        splits = {
+            "retrieval": (retrieval.split,) if retrieval else (),
+            "words": (words.held_out_split,) if words else (),
+        }
+        return splits.get(score, self.config.abx.splits)

@@ -167,10 +167,13 @@ def test_score_writes_scores_and_conditions(tmp_path):
     assert value["conditions"] | expected | {"frame_period": 0.16} == value["conditions"]
 
 
-def test_a_model_without_images_has_no_scores_and_says_why(tmp_path):
-    path = maps_file(tmp_path / "a.h5", np.zeros((0, 0, 0, 2)), [np.ones((1, 2))], [-1], image_branch=False)
+@pytest.mark.parametrize(
+    ("image_branch", "reason"), [(False, "the model has no image branch"), (True, "the split has no images")]
+)
+def test_without_images_there_are_no_scores_and_a_reason(tmp_path, image_branch, reason):
+    path = maps_file(tmp_path / "a.h5", np.zeros((0, 0, 0, 2)), [np.ones((1, 2))], [-1], image_branch=image_branch)
     assert matchmap.score(path, "sima", config.Retrieval(split="test"), tmp_path / "sima.json", lineage="{}") is None
-    assert json.loads((tmp_path / "sima.json").read_text())["not_available"] == "the model has no image branch"
+    assert json.loads((tmp_path / "sima.json").read_text())["not_available"] == reason
     assert bootstrap.read(tmp_path / "sima.json") == {}
 
 

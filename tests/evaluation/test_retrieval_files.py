@@ -7,7 +7,7 @@ from encoded import ORIGIN
 from resdavenet_vq import config
 from resdavenet_vq.encode.embeddings import Pairs, create_embeddings
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation import bootstrap, retrieval_files
+from resdavenet_vq.evaluation import bootstrap, retrieval_files, score_files
 
 
 def embeddings_file(path, image, speech, image_index):
@@ -57,7 +57,7 @@ def test_score_shows_misses(tmp_path):
 @pytest.mark.parametrize(
     ("image", "speech", "image_index", "message"),
     [
-        (np.zeros((0, 2)), np.ones((2, 2)), [-1, -1], "there is no pair"),
+        (np.eye(2), np.ones((2, 2)), [-1, -1], "there is no pair"),
         (np.eye(2), np.eye(2), [0, 7], ".* do not fit together"),
         (np.eye(2), np.eye(2), [0], "image_index has the shape"),
     ],
@@ -67,6 +67,14 @@ def test_files_that_do_not_fit_or_are_empty_of_pairs_are_named(tmp_path, image, 
     with pytest.raises(InputError, match=rf"a\.h5: {message}"):
         score(file, tmp_path / "test.json")
     assert not (tmp_path / "test.json").exists()
+
+
+def test_a_split_without_images_has_no_scores_and_says_why(tmp_path):
+    path = embeddings_file(tmp_path / "a.h5", np.zeros((0, 2)), np.ones((2, 2)), [-1, -1])
+    assert score(path, tmp_path / "test.json") is None
+    value = score_files.read(tmp_path / "test.json")
+    assert (value["not_available"], value["split"]) == ("the split has no images", "test")
+    assert bootstrap.read(tmp_path / "test.json") == {}
 
 
 def test_files_that_are_missing_or_broken_are_named(tmp_path):

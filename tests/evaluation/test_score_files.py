@@ -10,9 +10,9 @@ import pytest
 from encoded import ORIGIN
 
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation import score_files
+from resdavenet_vq.evaluation import comparison, score_files
 from resdavenet_vq.evaluation.comparison import compare
-from resdavenet_vq.evaluation.summary import COLUMNS, KEYS, read_noise, read_scores
+from resdavenet_vq.evaluation.summary import COLUMNS, KEYS, read_comparison, read_differences, read_noise, read_scores
 
 NOISE = {
     "test": {"of": "test", "kind": "clean", "snr_db": None},
@@ -222,6 +222,51 @@ def test_models_that_differ_in_their_seed_have_their_own_rows(tables):
 def test_no_scores_no_rows(tables):
     scores, wide = tables([origin("{}") | {"not_available": "no images", "conditions": {"split": "test"}}])
     assert (len(scores), len(wide), len(compare(scores, {}))) == (0, 0, 0)
+
+
+REASON = "the split has no aligned words"
+
+
+def test_what_is_not_available_has_no_rows_and_the_rest_has(tables):
+    none = abx("{2}", "quant2", within=None, items=0, items_used=0, not_available="the split has no aligned phones")
+    held_out = words("{2}", "quant2", held_out=None, not_available={"held_out": REASON})
+    both = dict.fromkeys(["published", "held_out"])
+    bare = words("{}", "quant2", **both, not_available=dict.fromkeys(both, REASON))
+    bare |= {"utterances": 0, "utterances_without_alignment": 300}
+    bare["units"].pop("words")
+    scores, wide = tables([none, held_out, bare])
+    of_task = {name: rows["task"].value_counts().to_dict() for name, rows in scores.groupby("lineage")}
+    assert of_task == {"{}": {"layer": 1, "units": 1}, "{2}": {"layer": 1, "bitrate": 5, "words": 7, "units": 3}}
+    assert set(scores.query("task == 'words'")["condition"]) == {"published"}
+    assert number(scores, "{}", "quant2", "train", "units", "", "perplexity") == (30.5, 300)
+    assert wide[["lineage", "layer"]].to_numpy().tolist() == [["{2}", "quant2"], ["{}", "quant2"]]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        words("{2}", "quant2", published=None),
+        words("{2}", "quant2", held_out=None, not_available={"published": REASON, "held_out": REASON}),
+        words("{2}", "quant2", not_available={"held_out": REASON}),
+        words("{2}", "quant2", held_out=None, not_available="no words"),
+        abx("{2}", "quant2", not_available="the split has no aligned phones"),
+    ],
+)
+def test_what_is_not_available_has_a_reason_and_no_scores(tmp_path, value):
+    (tmp_path / "a.json").write_text(json.dumps(value))
+    with pytest.raises(InputError, match=r"a\.json: is no score of this software"):
+        score_files.read(tmp_path / "a.json")
+
+
+def test_nothing_evaluated_makes_tables_of_a_header_each(tmp_path):
+    names = ("scores", "summary", "comparison", "differences")
+    scores, pivot, spread, differences = (tmp_path / f"{name}.csv" for name in names)
+    score_files.summarize([], "places", {}, scores, pivot)
+    comparison.write(scores, [], {}, spread, differences)
+    assert read_scores(scores).empty
+    assert read_comparison(spread).empty
+    assert read_differences(differences).empty
+    assert pivot.read_text() == "lineage,seed,layer\n"
 
 
 def test_one_number_may_be_in_two_files(tables):

@@ -15,7 +15,7 @@ from resdavenet_vq.corpus.manifest import parse_alignment
 from resdavenet_vq.encode.codes import CodesFile
 from resdavenet_vq.encode.units import runs
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation import bootstrap, word_counts
+from resdavenet_vq.evaluation import bootstrap, score_files, word_counts
 from resdavenet_vq.evaluation import words as word_detection
 from resdavenet_vq.evaluation.word_counts import Block, blocks, tokens
 
@@ -276,18 +276,79 @@ def test_one_utterance_has_no_chance_level(tmp_path):
     assert summary["held_out"]["chance"] is None
 
 
-def test_nothing_aligned_is_refused_and_nothing_written(tmp_path):
-    bare = codes_file(tmp_path / "bare.h5", [([1, 2], None), ([1], [])])
+def test_another_model_is_refused_and_nothing_written(tmp_path):
     good = codes_file(tmp_path / "good.h5", learnt(3))
     other = codes_file(tmp_path / "other.h5", learnt(3), period=0.08)
-    for train, test, message in (
-        (bare, good, r"bare\.h5: none of 2 utterances has aligned words"),
-        (good, bare, r"bare\.h5: none of 2"),
-        (good, other, r"other\.h5: its quant3 is not that of .*good\.h5"),
-    ):
-        with pytest.raises(InputError, match=message):
-            score(train, test, tmp_path / "out")
+    with pytest.raises(InputError, match=r"other\.h5: its quant3 is not that of .*good\.h5"):
+        score(good, other, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+BARE = [([1, 2, 2, 2], None), ([1, 1], []), ([3, 3], [(0.0, 0.1, "SIL")])]
+
+
+def scored(folder, train, test):
+    """The summary and the tables of two splits, all of which a reader of score files takes."""
+    summary = score(codes_file(folder / "a.h5", train), codes_file(folder / "b.h5", test), folder / "out")
+    assert score_files.read(folder / "out/summary.json") == summary
+    return summary, *(pd.read_csv(folder / f"out/{name}.csv") for name in ("words", "codes"))
+
+
+@pytest.mark.parametrize("held_out", [BARE, None])
+def test_without_words_there_is_the_usage_of_codes_over_all_utterances(tmp_path, held_out):
+    for folder in ("bare", "whole"):
+        (tmp_path / folder).mkdir()
+    summary, words, codes = scored(tmp_path / "bare", BARE, held_out or learnt(3))
+    _, words_of_whole, codes_of_whole = scored(tmp_path / "whole", learnt(3), learnt(3))
+    assert (summary["published"], summary["held_out"]) == (None, None)
+    reason = "the split has no aligned words"
+    assert summary["not_available"] == {"published": reason, "held_out": reason}
+    shares = np.array([3, 3, 2]) / 8
+    usage = {"perplexity": np.exp(-(shares * np.log(shares)).sum()), "codes_used": 3, "top_share": 3 / 8}
+    assert summary["units"] == pytest.approx(usage)
+    low, high = summary["intervals"]["units|test||perplexity"]
+    assert low < usage["perplexity"] < high
+    assert bootstrap.read(tmp_path / "bare/out/summary.json").keys() == summary["intervals"].keys()
+    assert list(words) == list(words_of_whole)
+    assert words.empty
+    assert list(codes) == list(codes_of_whole)
+    assert codes.set_index("code")["frames"].to_dict() == {1: 3, 2: 3, 3: 2}
+    assert codes["share"].tolist() == pytest.approx(shares)
+    assert codes[["silence", "word", "f1"]].isna().all(axis=None)
+
+
+def test_without_words_held_out_everything_published_is_there(tmp_path):
+    for folder in ("bare", "whole"):
+        (tmp_path / folder).mkdir()
+    summary, words, codes = scored(tmp_path / "bare", learnt(20), BARE)
+    whole, words_of_whole, codes_of_whole = scored(tmp_path / "whole", learnt(20), learnt(20))
+    assert summary["held_out"] is None
+    assert summary["not_available"] == {"held_out": "the split has no aligned words"}
+    assert summary["published"] == whole["published"]
+    assert summary["units"] == whole["units"]
+    assert summary["intervals"] == {
+        name: bounds for name, bounds in whole["intervals"].items() if "|held_out|" not in name
+    }
+    held = [name for name in words_of_whole if name.startswith("held_out_")]
+    pd.testing.assert_frame_equal(words.drop(columns=held), words_of_whole.drop(columns=held))
+    assert words[held].isna().all(axis=None)
+    pd.testing.assert_frame_equal(codes, codes_of_whole)
+
+
+def test_without_words_codes_still_agree_with_phones(tmp_path):
+    phones = [(0.0, 0.08, "A"), (0.08, 0.16, "B")]
+    path = codes_file(tmp_path / "a.h5", [([1, 1, 2, 2], None, phones)] * 3)
+    summary = score(path, path, tmp_path / "out")
+    assert summary["units"]["phones"]["purity"] == summary["units"]["phones"]["nmi"] == 1
+    assert summary["units"]["codes_used"] == 2
+    assert "units|test|phones|nmi" in summary["intervals"]
+
+
+def test_no_word_may_be_frequent_enough(tmp_path):
+    path = codes_file(tmp_path / "a.h5", learnt(3))
+    summary = score(path, path, tmp_path / "out", min_occurrences=1000)
+    assert summary["published"]["words"] == summary["held_out"]["words"] == 0
+    assert "not_available" not in summary
 
 
 def test_times_beyond_all_frames_are_cut_to_them():

@@ -1,9 +1,12 @@
 """Which noisy copies and scores a configuration asks for, and what each depends on."""
 
 import json
+from pathlib import Path
 
+import pytest
 from workflow.plans import plan_of
 
+from resdavenet_vq.errors import InputError
 from resdavenet_vq.workflow.noise import NoisePlan
 
 LAYERS = [("baseline", "logmel"), ("none-2", "quant2"), ("none-2-23", "quant2"), ("none-2-23", "quant3")]
@@ -44,6 +47,16 @@ def test_a_copy_is_scored_where_splits_are_and_as_its_split():
     assert plan.splits.items("test.white_0dB") == plan.splits.items("test")
     for settings, key in ((plan.retrieval_settings, "split"), (plan.words_settings, "held_out_split")):
         assert json.loads(settings("test.white_0dB")) == json.loads(settings("test")) | {key: "test.white_0dB"}
+
+
+def test_what_is_off_has_no_noisy_copies_and_no_scores():
+    plan = plan_of(noise=WHITE, words=None, retrieval={"split": "val"}, abx={"splits": ["abx"]})
+    assert list(plan.splits.copies) == ["val.white_0dB", "abx.white_0dB"]
+    assert {Path(path).relative_to(plan.root).parts[1] for path in NoisePlan(plan).scores} == {"retrieval", "abx"}
+    nothing = NoisePlan(plan_of(noise=WHITE, words=None, retrieval=None, abx=None))
+    assert (nothing.scores, nothing.plan.splits.copies) == ([], {})
+    with pytest.raises(InputError, match=r"noise\.scores: retrieval, abx, words: the configuration scores nothing"):
+        _ = nothing.target
 
 
 def test_recordings_are_inputs(tmp_path):

@@ -102,11 +102,85 @@ def test_a_training_gets_the_switches_that_matter_to_it():
 
 def test_encoding_gets_the_context_and_the_padding_only_where_there_is_some():
     def recipe(**switches):
-        return plan_of(recipe=switches).encoding_recipe()
+        return plan_of(recipe=switches).encoding_recipe("test")
 
     assert recipe(pad_value="floor") == recipe() == '{"context": "cropped"}'
     assert recipe(pad_value="floor", context="padded") == '{"pad_value": "floor", "context": "padded"}'
     assert recipe(context="padded") != recipe(pad_value="floor", context="padded")
+
+
+def test_a_split_of_abx_alone_is_whole_and_has_no_length_to_pad_to():
+    some = plan_of(recipe={"context": "padded"}, abx={"splits": ["abx"]})
+    noisy = "abx.white_0dB"
+    for split, context in {"test": "padded", "train": "padded", "abx": "cropped", noisy: "cropped"}.items():
+        assert json.loads(some.encoding_recipe(split))["context"] == context
+    assert noisy in some.splits.copies
+
+
+def off(*sections, **changes):
+    """A plan without some evaluations."""
+    return plan_of(**changes | dict.fromkeys(sections))
+
+
+def test_what_is_off_asks_for_nothing():
+    whole, some = plan_of(), off("retrieval", "words")
+    assert whole.retrieval
+    assert whole.matchmaps
+    assert whole.words
+    assert some.retrieval == some.matchmaps == some.words == some.shown_maps == []
+    assert some.abx == whole.abx
+    assert some.tables == ["abx", "differences"]
+    assert off("retrieval").words == whole.words
+    assert off("words").retrieval == whole.retrieval
+    assert off("abx").abx == off("abx").submissions == []
+    assert off("report").shown_maps == []
+    assert some.code_limit("train") == 0 < whole.code_limit("train")
+
+
+def test_the_shown_split_is_the_first_that_is_scored():
+    splits = {"retrieval": {"split": "val"}, "abx": {"splits": ["abx", "test"]}}
+    assert plan_of(**splits).shown_split == "test"
+    assert plan_of(**splits).shown_splits == ["test", "val"]
+    assert off("words", retrieval={"split": "val"}).shown_splits == ["val"]
+    without = off("words", "retrieval", abx={"splits": ["abx", "test"]})
+    assert (without.shown_split, without.shown_splits) == ("abx", ["abx"])
+    assert {Path(file).name for file in without.shown_codes} == {"abx.h5"}
+    none = off("words", "retrieval", "abx")
+    assert (none.shown_split, none.shown_splits, none.shown_codes) == (None, [], [])
+
+
+def test_splits_that_only_words_or_retrieval_cut_are_whole_without_them():
+    def cut(plan):
+        return {split for split in ("train", "val", "test", "abx") if plan.splits.is_cut(split)}
+
+    assert cut(plan_of()) == {"train", "val", "test"}
+    assert cut(off("words")) == cut(off("retrieval")) == {"train", "val", "test"}
+    assert cut(off("words", "retrieval")) == {"train", "val"}
+
+
+@pytest.mark.parametrize("section", ["retrieval", "words"])
+def test_the_target_of_what_is_off_says_so(section):
+    with pytest.raises(InputError, match=f"{section}: the configuration has no section `{section}`"):
+        off(section).target(section)
+    assert plan_of().target(section)
+
+
+UNITS = {"files": {"train": "a.csv", "test": "b.csv"}, "format": "segments"}
+
+
+def test_without_lineages_there_are_references_alone():
+    some = plan_of(lineages=[], training={"overrides": {}}, external={"mine": UNITS})
+    assert [str(system) for system in some.systems] == ["raw log-mel", "normalized log-mel", "untrained", "mine"]
+    assert some.models == some.retrieval == some.submissions == []
+    assert (some.trained, some.seeds) == ({}, "{}")
+    assert some.words == ["results/spoken_scenes/external-mine/words/units/test/summary.json"]
+    for target, message in (("models", "there is no model"), ("retrieval", "retrieval needs a model")):
+        with pytest.raises(InputError, match=f"lineages: there are none, .*{message}"):
+            some.target(target)
+    with pytest.raises(InputError, match=r"abx\.splits: names no split"):
+        off("abx").target("abx")
+    with pytest.raises(InputError, match=r"words: no system .* has units on both"):
+        plan_of(lineages=[], training={"overrides": {}}).target("words")
 
 
 def test_splits_of_spoken_coco():

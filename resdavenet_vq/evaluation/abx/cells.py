@@ -41,6 +41,11 @@ PHONES = ("#phone", "#phone_b")
 TASKS: Mapping[str, tuple[list[str], list[str]]] = {"within": (["speaker"], []), "across": ([], ["speaker"])}
 """What all three of a triple share besides their context, and in what X differs from A and B."""
 
+NO_CELLS = pl.DataFrame(
+    schema=dict.fromkeys((*PHONES, "speaker"), pl.String) | dict.fromkeys(("error", "weight"), pl.Float64)
+)
+"""The columns of cells that tables of them are made of."""
+
 NORMALIZED_AT_ONCE = 256 << 20  # bytes of a layer that are copied to normalize it: faster than at every gathering
 
 
@@ -183,7 +188,7 @@ def by_phones(cells: dict[str, pl.DataFrame]) -> pl.DataFrame:
     Columns `phone_ax`, `phone_b`, `within_error`, `within_cells`, `across_error`, `across_cells`; errors are in
     percent, and empty where the task has no cell of the pair.
     """
-    empty = next(iter(cells.values())).clear()
+    empty = next(iter(cells.values()), NO_CELLS).clear()
     within, across = (
         _grouped(cells.get(task, empty), *PHONES)
         .drop("weight")
@@ -201,7 +206,8 @@ def by_speakers(cells: dict[str, pl.DataFrame]) -> pl.DataFrame:
     Columns `speaker_ab`, `speaker_x`, `error` in percent, `weight` and `cells`. Weights sum to 1 over the rows of
     one speaker, and to 1 over those of two: the mean of the errors by their weights is the error within, or across.
     """
-    tables = (t if "speaker_x" in t.columns else t.with_columns(speaker_x="speaker") for t in cells.values())
+    own = cells.values() or [NO_CELLS]
+    tables = (t if "speaker_x" in t.columns else t.with_columns(speaker_x="speaker") for t in own)
     return (
         pl.concat(_grouped(table, "speaker", "speaker_x") for table in tables)
         .rename({"speaker": "speaker_ab"})

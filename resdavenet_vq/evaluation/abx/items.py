@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -24,7 +24,8 @@ from resdavenet_vq.corpus.rows import MAX_LINES, read_lines
 from resdavenet_vq.corpus.tokens import Token
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.errors import InputError, listed
-from resdavenet_vq.files import atomic_write, together, write_digest, write_json
+from resdavenet_vq.evaluation.availability import NO_PHONES, NO_SPEAKERS, NO_SYLLABLES, NO_WORDS
+from resdavenet_vq.files import atomic_write, read_json, together, write_digest, write_json
 from resdavenet_vq.progress import track
 
 HEADER = tuple(tokens.HEADER.split())
@@ -43,6 +44,11 @@ UNWRITABLE = "labels with a space"
 TIERS: dict[Of, str] = {"triphone": "phones", "phoneme": "phones", "word": "words", "syllable": "syllables"}
 """The aligned tier that items are made of."""
 
+_COMMENT = re.compile(r";;|#(?=\s)")
+
+NO_TOKENS: Mapping[str, str] = {"words": NO_WORDS, "phones": NO_PHONES, "syllables": NO_SYLLABLES}
+"""Why there are no items of a tier that is not there."""
+
 _STRESSED = re.compile(r"([A-Z]{2})[0-2]")
 
 
@@ -59,16 +65,22 @@ class Item(NamedTuple):
 
 
 def read_items(path: Path) -> list[Item]:
-    """The tokens of an item file. Raises InputError that lists the bad rows."""
-    lines = read_lines(path, MAX_LINES)
-    if tuple(next(lines, (0, ""))[1].split()) != HEADER:
-        raise InputError(f"{path}: the first line must be '{' '.join(HEADER)}'")
+    """The tokens of an item file, whose header names its columns; others than those of an item are not read.
+
+    Blank lines, comments (`;;`, or `#` and a space) and the header again, as where files were put together, are no
+    tokens. Raises InputError that lists the bad rows.
+    """
+    lines = ((number, line.split()) for number, line in read_lines(path, MAX_LINES) if not _COMMENT.match(line))
+    number, header = next(lines, (1, []))
+    columns = _columns(path, number, header)
     items, faults = [], []
-    for number, line in lines:
+    for number, fields in lines:
+        if fields == header:
+            continue
         try:
-            items.append(_item(line.split()))
+            items.append(_item(fields, len(header), columns))
         except InputError as e:
-            faults.append(f"line {number}: {e}")
+            faults.append(f"{path.name}:{number}: {e}")
             if len(faults) == MOST_FAULTS:
                 break
     if faults:
@@ -79,11 +91,25 @@ def read_items(path: Path) -> list[Item]:
     return items
 
 
-def _item(fields: list[str]) -> Item:
-    if len(fields) != len(HEADER):
-        raise InputError(f"{len(fields)} fields, not {len(HEADER)}")
+def _columns(path: Path, number: int, header: list[str]) -> list[int]:
+    """Where each column of an item is in a header: in any order and case, with or without `#`, `_` as `-`."""
+    names = [name.removeprefix("#").lower().replace("_", "-") for name in header]
+    wanted = [name.removeprefix("#") for name in HEADER]
+    if faults := [f"{name!r} {names.count(name)} times" for name in wanted if names.count(name) != 1]:
+        raise InputError(
+            f"{path}:{number}: the first line must name the columns '{' '.join(HEADER)}', each once, with spaces or tabs "
+            f"between; it has {', '.join(faults)}"
+        )
+    return [names.index(name) for name in wanted]
+
+
+def _item(row: list[str], n: int, columns: list[int]) -> Item:
+    """An item of a row that must have n fields; `columns` are those of HEADER, in its order."""
+    if len(row) != n:
+        raise InputError(f"{len(row)} fields, not {n}")
+    fields = [row[i] for i in columns]
     try:
-        onset, offset = Decimal(fields[1]), Decimal(fields[2])
+        onset, offset = _seconds(fields[1]), _seconds(fields[2])
     except InvalidOperation:
         raise InputError(f"onset {fields[1]!r} and offset {fields[2]!r} must be numbers") from None
     if not (onset.is_finite() and offset.is_finite() and 0 <= onset < offset < 1_000_000):
@@ -91,10 +117,24 @@ def _item(fields: list[str]) -> Item:
     return Item(fields[0], onset, offset, *fields[3:])
 
 
+def _seconds(text: str) -> Decimal:
+    """The number as written; Python's own 1_000 and non-ASCII digits are none."""
+    return Decimal(text if "_" not in text and text.isascii() else "none")
+
+
+def why_none(report: Path) -> str:
+    """Why the item file of a report has no items; "" if it has some. Raises InputError for what is no such report."""
+    content = read_json(report)
+    if not isinstance(content, dict) or not isinstance(reason := content.get("not_available", ""), str):
+        raise InputError(f"{report}: is no report of make-items; make the items again")
+    return reason
+
+
 def make(store: Path, of: Of, settings: Items, out: Path, report: Path) -> None:
     """Writes the items of a prepared split, their digest and a report of what was counted (JSON), all or none.
 
-    Raises InputError if no utterance has what items are made of, and for ids that an item file cannot hold.
+    Where no utterance has the tier that items are made of, or a speaker, the item file has no items, and the report says
+    why (`not_available`). Raises InputError if all tokens are too short, and for ids that an item file cannot hold.
     """
     data = Store(store)
     making = _Making(of, settings, None if TIERS[of] == "phones" else _most_frequent(data, TIERS[of], settings))
@@ -108,9 +148,12 @@ def make(store: Path, of: Of, settings: Items, out: Path, report: Path) -> None:
                 counts[WITH_ITEMS] += bool(lines)
                 counts["items"] += len(lines)
                 f.writelines(f"{text}\n" for text in lines)
+        content: dict[str, object] = {"of": of} | making.settings | dict(counts) | {"left out": dict(left_out)}
         if not counts["items"]:
-            raise InputError(f"{store}: {making.why_none()}")
-        write_json(report, {"of": of} | making.settings | dict(counts) | {"left out": dict(left_out)})
+            if not (reason := making.reason):
+                raise InputError(f"{store}: {making.none_lasts}")
+            content |= {"not_available": reason, "remedy": making.remedy}
+        write_json(report, content)
         write_digest(out)
 
 
@@ -161,24 +204,29 @@ class _Making:
         self.left_out[AT_A_PAUSE] += sum(not is_silence(phone.label) for phone in phones) - len(inner)
         return inner
 
-    def why_none(self) -> str:
-        """Why no item was made, and what to do."""
-        total = self.counts["utterances"]
-        if self.counts[self._without] == total:
-            condition = "" if self._of == "triphone" else f", or leave {self._of} out of abx.conditions"
-            return (
-                f"none of {total} utterances has aligned {self._tier}, which ABX items of {self._of}s are made of; name "
-                f"an item file in corpus.items, or TextGrids with tiers words and {self._tier} in corpus.alignments"
-                f"{condition}"
-            )
-        if self.counts[NO_SPEAKER]:
-            return (
-                "no aligned utterance names its speaker, and ABX compares within and across speakers; "
-                "add `speaker` to the corpus's rows"
-            )
+    @property
+    def reason(self) -> str:
+        """Why no item was made, where the split lacks what items are made of; "" where it has it."""
+        if self.counts[self._without] == self.counts["utterances"]:
+            return NO_TOKENS[self._tier]
+        is_without = self.counts[self._without] + self.counts[NO_SPEAKER] == self.counts["utterances"]
+        return NO_SPEAKERS if is_without else ""
+
+    @property
+    def remedy(self) -> str:
+        """What to do where the split lacks it."""
+        if self.reason == NO_SPEAKERS:
+            return "ABX compares within and across speakers; add `speaker` to the corpus's rows"
+        condition = "" if self._of == "triphone" else f", or leave {self._of} out of abx.conditions"
+        return f"name an item file in corpus.items, or TextGrids with a tier of {self._tier} in corpus.alignments{condition}"
+
+    @property
+    def none_lasts(self) -> str:
+        """What is wrong where every token was left out."""
         key = "shortest_phoneme" if self._of == "phoneme" else "shortest"
         return (
-            f"no aligned token of {total} utterances lasts {self._shortest:g} s without a pause; lower abx.items.{key}"
+            f"no aligned token of {self.counts['utterances']} utterances lasts {self._shortest:g} s without a pause; "
+            f"lower abx.items.{key}"
         )
 
 

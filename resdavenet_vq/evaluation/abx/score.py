@@ -38,7 +38,7 @@ from resdavenet_vq.encode.units import runs
 from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.evaluation import bitrate
 from resdavenet_vq.evaluation.abx.frames import gather, usable
-from resdavenet_vq.evaluation.abx.items import Item, read_items
+from resdavenet_vq.evaluation.abx.items import Item, read_items, why_none
 from resdavenet_vq.evaluation.bootstrap import Replicates
 from resdavenet_vq.files import atomic_write, together, write_json
 from resdavenet_vq.lineage import frame_stride
@@ -94,16 +94,19 @@ def score(
     lineage: str,
     split: str,
     condition: Condition = "triphone",
+    items_report: Path | None = None,
 ) -> None:
     """Scores one layer of a features file on an item file of a condition; writes `out` (JSON) together with its tables.
 
     In `out` the errors, means over `within_cells` and `across_cells`, are null where no speaker, or pair of speakers,
-    has a triple. The frame period of segments is that of their codes, their bitrate that of segments.
+    has a triple. The frame period of segments is that of their codes, their bitrate that of segments. Where the report
+    of the item file says why it has no items, so does `out`: the tables have no rows, and the bitrate is there alone.
     """
     segmented = layer.startswith("segment")
+    not_available = why_none(items_report) if items_report else ""
     with LayerFeatures(features, source(layer)) as frames:
         frames.origin.check(features, lineage=lineage, split=split)
-        tokens = read_items(items)
+        tokens = [] if not_available else read_items(items)
         validate(tokens, frames, settings)
         distance = "identical" if layer.startswith("onehot") or has_no_vectors(frames) else settings.distance
         from resdavenet_vq.evaluation.abx import cells as abx_cells  # torch takes seconds, which bad input spares
@@ -112,12 +115,15 @@ def score(
         slowest_period = round(FRAME_PERIOD * frame_stride(settings.slowest_layer), 9)
         durations = dict(zip(frames.ids, frames.durations.tolist(), strict=True))
         used, dropped = usable(tokens, durations, slowest_period)
-        if not used:
+        if not (used or not_available):
             raise InputError(f"{split}: no item is left to score ({dropped}); is it the item file of this split?")
-        sequences = gather(frames, used, segmented=segmented)
         in_context = condition in IN_CONTEXT
-        cells = abx_cells.score_cells(sequences, used, distance, settings, in_context=in_context)
-        if not cells:
+        cells, borrowed = {}, 0
+        if used:
+            sequences = gather(frames, used, segmented=segmented)
+            cells = abx_cells.score_cells(sequences, used, distance, settings, in_context=in_context)
+            borrowed = sequences.borrowed
+        if not (cells or not_available):
             raise InputError(
                 f"{split}: {condition}: no three of {len(used)} items can be compared, two alike and one that differs "
                 "in its phone alone; ABX needs more utterances"
@@ -154,12 +160,13 @@ def score(
         "items": len(tokens),
         "items_used": len(used),
         "items_dropped": dropped,
-        "items_without_own_frame": sequences.borrowed,
+        "items_without_own_frame": borrowed,
         "bitrate": bits,
         "speakers": len(sample.speakers.group),
         "contexts": len(sample.contexts.group),
         "intervals": replicates.intervals,
         "settings": settings.model_dump(mode="json", exclude={"slowest_layer"}),
+        **({"not_available": not_available} if not_available else {}),
     }
     with together():
         for name, table in (("phones", abx_cells.by_phones(cells)), ("speakers", abx_cells.by_speakers(cells))):

@@ -47,9 +47,10 @@ def random_task(rng, tmp_path, *, layer="conv2", utterances=6, items=8, period=0
     return write_features(tmp_path / "split.h5", layer, vectors, period), item, vectors, rows
 
 
-def score(features, item, layer, settings=ALL, slowest_layer="quant2", condition="triphone"):
+def score(features, item, layer, settings=ALL, slowest_layer="quant2", condition="triphone", report=None):
     out, settings = item.parent / "result.json", settings.model_copy(update={"slowest_layer": slowest_layer})
-    abx.score(features, item, layer, settings, out, lineage="{2}", split="split", condition=condition)
+    what = {"lineage": "{2}", "split": "split", "condition": condition}
+    abx.score(features, item, layer, settings, out, **what, items_report=report)
     return json.loads(out.read_text())
 
 

@@ -7,6 +7,7 @@ from evaluation.abx.synthetic import ALL, HEADER, both, by_hand, random_task, sc
 
 from resdavenet_vq.config import AbxScoring
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation import bootstrap, score_files
 from resdavenet_vq.evaluation.abx import frames as abx_frames
 from resdavenet_vq.evaluation.abx.items import read_items
 
@@ -59,6 +60,34 @@ def test_the_seed_decides_the_subsample(tmp_path):
     assert all(other == first for other in others[:2])
     assert others[2]["across_error"] != first["across_error"]
     assert first["across_cells"] < score(features, item, "conv2")["across_cells"]
+
+
+@pytest.mark.parametrize(("layer", "codes"), [("conv2", None), ("quant2", np.eye(3, dtype=np.float32))])
+def test_without_items_there_is_a_reason_and_the_bitrate_alone(tmp_path, layer, codes):
+    tables = ("phones", "speakers")
+    features, item, *_ = random_task(np.random.default_rng(1), tmp_path, layer=layer, codes=codes)
+    whole = score(features, item, layer)
+    headers = [(tmp_path / f"result.{name}.csv").read_text().splitlines()[0] for name in tables]
+    write_items(item, [])
+    report = tmp_path / "split.report.json"
+    report.write_text('{"items": 0, "not_available": "the split has no aligned phones"}')
+    score(features, item, layer, report=report)
+    result = score_files.read(tmp_path / "result.json")
+    assert result["not_available"] == "the split has no aligned phones"
+    assert both(result) == (None, None)
+    assert [result[name] for name in ("items", "items_used", "within_cells", "speakers")] == [0] * 4
+    assert result["bitrate"] == whole["bitrate"]
+    of_bitrate = {name: bounds for name, bounds in whole["intervals"].items() if name.startswith("bitrate")}
+    assert result["intervals"] == of_bitrate
+    assert list(bootstrap.read(tmp_path / "result.json")) == list(of_bitrate)
+    assert [(tmp_path / f"result.{name}.csv").read_text() for name in tables] == [f"{line}\n" for line in headers]
+
+
+def test_an_item_file_without_items_is_refused_where_nothing_says_why(tmp_path):
+    features, item, *_ = random_task(np.random.default_rng(1), tmp_path)
+    write_items(item, [])
+    with pytest.raises(InputError, match="holds no item"):
+        score(features, item, "conv2")
 
 
 def test_items_are_dropped_alike_for_all_layers_and_counted(tmp_path):
