@@ -20,6 +20,7 @@ from resdavenet_vq.system import NORMALIZED, RAW, UNTRAINED, system
 from resdavenet_vq.workflow import records
 from resdavenet_vq.workflow.jobs import advice, check_names, launcher
 from resdavenet_vq.workflow.plan import CONDITION_PATTERN, EDITION_PATTERN, ITEMS_PATTERN, Plan, any_of
+from resdavenet_vq.workflow.preflight import Preflight
 
 # Snakemake lays files over each other key by key; the schema knows better for recipes, corpora and lengths of training.
 # A workflow that uses this one as a module may give it another configuration than its own files.
@@ -49,6 +50,7 @@ shell.prefix("set -euo pipefail; " + "".join(f"export {k}={shlex.quote(v)}; " fo
 all_cores = workflow.resource_settings.cores or 8
 
 no_record_contradicts = records.once(plan, workflow)
+preflight = Preflight(plan)
 
 
 wildcard_constraints:

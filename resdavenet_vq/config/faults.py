@@ -106,7 +106,7 @@ def _layout_fault(corpus: Any, alternatives: Sections) -> str:
     options = f"{', '.join(layouts)} or {last}"
     if "layout" in corpus:
         layout = corpus["layout"]
-        return f"must be {options}, not {_yaml(layout)}; {nearest(layout, [*layouts, last])}"
+        return f"must be {options}, not {_yaml(layout)}{_similar(layout, [*layouts, last])}"
     return (
         f"missing. A corpus is given whole, with its `layout` ({options}) and all of its keys (docs/add_a_corpus.md); a file "
         "that changes keys of another file's corpus is named after that one: --configfile OTHER.yaml THIS.yaml"
@@ -166,7 +166,11 @@ def _write_option(value: Any, options: str) -> str:
     words = options.replace(" or ", ", ").split(", ")
     if str(value) in words:  # numbers
         return UNQUOTED
-    near = difflib.get_close_matches(str(value), [word.strip("'") for word in words], n=1)
+    return _similar(value, [word.strip("'") for word in words])
+
+
+def _similar(word: object, options: list[str]) -> str:
+    near = difflib.get_close_matches(str(word), options, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
