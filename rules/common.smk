@@ -34,7 +34,12 @@ config = schema.overlay([*below, *(layers if merged == config else [config])])
 try:
     settings = schema.read(config)
 except InputError as e:
-    raise WorkflowError(f"{e}\nWhat your configuration does not give is from {base}." if base else str(e)) from None
+    below_it = (
+        f"What it does not give is from {base}."
+        if base
+        else "It has a corpus, lineages, model and training, so it stands alone."
+    )
+    raise WorkflowError(f"{e}\n{below_it}") from None
 
 plan = Plan(settings)
 

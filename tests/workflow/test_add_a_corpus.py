@@ -41,7 +41,9 @@ def test_everything_is_planned_as_the_page_says(folder):
     plan, _, everything = (line.split()[1:] for line in COMMANDS)
     place = ["--snakefile", str(REPO / "Snakefile"), "-q", "rules"]
     small = ["--configfile", str(REPO / "configs/small_corpus.yaml"), "mine.yaml", "--cores", "2"]
-    answers = dry_runs(folder, [[*place, *line] for line in (plan, everything, small, [*everything, "--config", "lineages=[]"])])
+    answers = dry_runs(
+        folder, [[*place, *line] for line in (plan, everything, small, [*everything, "--config", "lineages=[]"])]
+    )
     assert [status for status, _ in answers] == [0, 0, 0, 0], answers
     first, second, third, without = (jobs_in(output) for _, output in answers)
     assert first == second == third, "the settings of small corpora, whether they are named or not"
