@@ -39,7 +39,7 @@ def nearest(word: object, names: Iterable[object]) -> str:
     """The name most like a word, or all names."""
     options = list(map(str, names))
     near = difflib.get_close_matches(str(word), options, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(options)}"
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(options) or 'none'}"
 
 
 def faults_of(schema: type[BaseModel], error: ValidationError, values: Any) -> list[str]:

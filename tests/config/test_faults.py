@@ -83,6 +83,7 @@ def faults(text, **below):
         # what nothing uses
         ('training: {split: train, validation_split: val, overrides: {"{}->{2}": {epochs: 3}}}',
          "training.overrides.{}->{2}: is none of the lineages, nor an ancestor; did you mean '{}->{2,3}'?"),
+        ("corpus: {layout: places, name: x, metadata: {}}", "training.split: the corpus has no split 'train'; known are none"),
         ("training: {split: trian, validation_split: val}", "training.split: the corpus has no split 'trian'; did you mean 'train'?"),
     ],
 )  # fmt: skip
