@@ -9,7 +9,7 @@ commands as parameters, so that no result depends on their code.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -41,13 +41,14 @@ from resdavenet_vq.config.evaluations import (
     Submission,
     Words,
 )
-from resdavenet_vq.config.faults import faults_of, keys_that_are_no_text, nearest
+from resdavenet_vq.config.faults import faults_of, nearest
 from resdavenet_vq.config.layers import base_of, overlay
 from resdavenet_vq.config.model import IMAGENET, RANDOM, AudioModel, ImageModel, Model, QuantizerModel
 from resdavenet_vq.config.recipe import RECIPES, TRAINING_SWITCHES, Recipe
 from resdavenet_vq.config.references import Baselines, External
 from resdavenet_vq.config.section import Layer, LineageText, Name, Section, Seed, repeated
 from resdavenet_vq.config.training import UNCUT, Compute, Preparation, Training, TrainingOverride
+from resdavenet_vq.config.values import control_characters, keys_that_are_no_text, leaves
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import Lineage, layer_position
 from resdavenet_vq.system import NOTATIONS
@@ -198,7 +199,7 @@ class Config(Evaluations, Models):  # pydantic lists the fields of the last clas
 
     def _path_faults(self) -> list[str]:
         """Paths that Snakemake, to which `{x}` is a wildcard, cannot have as inputs."""
-        paths = {**dict(_leaves(self.model_dump())), "model.image.weights": self.model.image.weights_file}
+        paths = {**dict(leaves(self.model_dump())), "model.image.weights": self.model.image.weights_file}
         return [
             f"{key}: {str(path)!r} has braces, which Snakemake takes for a wildcard; give the file or a link to it another name"
             for key, path in paths.items()
@@ -273,30 +274,9 @@ def _lineage_faults(key: str, notations: Iterable[str], *, unique: bool = False)
     return [*faults, *(f"{key}: {lineage} is listed twice" for lineage in repeated(lineages) if unique)]
 
 
-def _leaves(values: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value that contains no others, with its dotted name."""
-    if isinstance(values, Mapping):
-        for key, value in values.items():
-            yield from _leaves(value, f"{name}.{key}" if name else str(key))
-    elif isinstance(values, list | tuple):
-        for value in values:
-            yield from _leaves(value, name)
-    else:
-        yield name, values
-
-
-def _control_characters(values: Mapping[str, Any]) -> list[str]:
-    """Texts that no command line, log or list of files can have whole, such as two lines."""
-    return [
-        f"{name}: {value!r} has a line break or another control character"
-        for name, value in _leaves(values)
-        if isinstance(value, str) and any(letter < " " or "\x7f" <= letter <= "\x9f" for letter in value)
-    ]
-
-
 def read(values: Mapping[str, Any]) -> Config:
     """The checked configuration. Raises InputError with one line for every fault."""
-    if faults := [*keys_that_are_no_text(values), *_control_characters(values)]:
+    if faults := [*keys_that_are_no_text(values), *control_characters(values)]:
         raise InputError("The configuration has faults.\n" + "\n".join(faults))
     values = {key: value for key, value in values.items() if (key, value) != ("abx", None)}  # no splits are scored
     try:

@@ -9,6 +9,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from resdavenet_vq.config.values import as_yaml, is_set
+
 type Sections = list[type[BaseModel]]
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
@@ -30,9 +32,6 @@ TYPES = {
 
 BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 SIZES = {"min_length": "at least", "max_length": "at most"}
-
-LONGEST_VALUE = 100
-"""Characters of a value in a fault."""
 
 
 def nearest(word: object, names: Iterable[object]) -> str:
@@ -56,20 +55,6 @@ def faults_of(schema: type[BaseModel], error: ValidationError, values: Any) -> l
     return list(dict.fromkeys(lines))
 
 
-def keys_that_are_no_text(values: Any, name: str = "") -> list[str]:
-    """Keys that YAML reads as numbers or truth values, and perhaps as others than are written: 007 is 7, `no` is false."""
-    lines = []
-    if isinstance(values, Mapping):
-        for key, value in values.items():
-            dotted = f"{name}.{key}" if name else str(key)
-            if not isinstance(key, str) and not _is_set(values):
-                lines.append(f"{dotted}: YAML reads this key as {_yaml(key)}, not as text; write it in quotes")
-            lines += keys_that_are_no_text(value, dotted)
-    elif isinstance(values, list | tuple):
-        lines = [line for n, value in enumerate(values) for line in keys_that_are_no_text(value, f"{name}.{n}")]
-    return lines
-
-
 def _lines(schema: type[BaseModel], fault: Any, values: Any) -> list[str]:
     name, sections, alternatives = _resolve(schema, fault["loc"], values)
     value, context = fault["input"], fault.get("ctx", {})
@@ -80,7 +65,7 @@ def _lines(schema: type[BaseModel], fault: Any, values: Any) -> list[str]:
         case "missing" if isinstance(fault["loc"][-1], int):  # of a list with a fixed number of entries
             key = str(fault["loc"][-2])
             types = next(section.model_fields[key].annotation for section in sections if key in section.model_fields)
-            return [f"{name.rpartition('.')[0]}: must have {len(get_args(types))} entries, not {_yaml(value)}"]
+            return [f"{name.rpartition('.')[0]}: must have {len(get_args(types))} entries, not {as_yaml(value)}"]
         case "union_tag_not_found" | "union_tag_invalid":
             return [f"{name}.layout: {_layout_fault(value, alternatives)}"]
         case "extra_forbidden" | "missing" as kind:
@@ -106,7 +91,7 @@ def _layout_fault(corpus: Any, alternatives: Sections) -> str:
     options = f"{', '.join(layouts)} or {last}"
     if "layout" in corpus:
         layout = corpus["layout"]
-        return f"must be {options}, not {_yaml(layout)}{_similar(layout, [*layouts, last])}"
+        return f"must be {options}, not {as_yaml(layout)}{_similar(layout, [*layouts, last])}"
     return (
         f"missing. A corpus is given whole, with its `layout` ({options}) and all of its keys (docs/add_a_corpus.md); a file "
         "that changes keys of another file's corpus is named after that one: --configfile OTHER.yaml THIS.yaml"
@@ -127,22 +112,22 @@ def _value_fault(kind: str, message: str, context: Mapping[str, Any], value: Any
     bounds = [f"{words} {context[bound]}" for bound, words in BOUNDS.items() if bound in context]
     must = TYPES.get(kind) or context.get("expected") or next(iter(bounds), "")
     if not must:
-        return f"{message[0].lower()}{message[1:]}, not {_yaml(value)}"
+        return f"{message[0].lower()}{message[1:]}, not {as_yaml(value)}"
     remedy = REMEDIES[kind](value, must) if kind in REMEDIES else ""
-    return f"must be {must}, not {_yaml(value)}{remedy}"
+    return f"must be {must}, not {as_yaml(value)}{remedy}"
 
 
 def _write_text(value: Any, _: str) -> str:
     if isinstance(value, bool):
         return YES_AND_NO
-    if isinstance(value, Mapping) and _is_set(value):
+    if isinstance(value, Mapping) and is_set(value):
         return f"; YAML reads {{...}} as a mapping: write it in quotes, {_quoted_set(value)}"
     return f'; write it in quotes: "{value}"' if isinstance(value, int | float) else ""
 
 
 def _write_list(value: Any, _: str) -> str:
     if isinstance(value, Mapping):
-        return f"; YAML reads {{...}} as a mapping: write [{_quoted_set(value)}]" if _is_set(value) else ""
+        return f"; YAML reads {{...}} as a mapping: write [{_quoted_set(value)}]" if is_set(value) else ""
     return f"; write [{value if str(value).isalnum() else json.dumps(value)}]"
 
 
@@ -204,22 +189,8 @@ def _layout(section: type[BaseModel]) -> str:
     return str(get_args(field.annotation)[0]) if field else ""
 
 
-def _is_set(value: Mapping[Any, Any]) -> bool:
-    """Whether a mapping is what YAML makes of `{}`, `{2}` or `{2,3}` without quotes."""
-    return all(str(key).isdigit() and entry in (None, "") for key, entry in value.items())
-
-
 def _quoted_set(value: Mapping[Any, Any]) -> str:
     return f'"{{{",".join(map(str, value))}}}"'
-
-
-def _yaml(value: Any) -> str:
-    """A value as YAML has it, shortened: true and null, not True and None."""
-    try:
-        text = repr(value) if isinstance(value, str | float) else json.dumps(value)
-    except (TypeError, ValueError):
-        text = repr(value)
-    return text[:LONGEST_VALUE]
 
 
 def _resolve(schema: type[BaseModel], location: Iterable[int | str], value: Any) -> tuple[str, Sections, Sections]:
