@@ -14,6 +14,8 @@ DEMO, SMALL_CORPUS = "config.yaml", "configs/small_corpus.yaml"
 OF_TRAINING = ("lineages", "model", "training")
 """What a configuration that stands alone has, besides `corpus`."""
 
+type Stages = tuple[tuple[int, ...], ...]
+
 LENGTHS = {"epochs": "steps", "steps": "epochs"}
 """The two keys that say how long a training is; each with the other."""
 
@@ -47,36 +49,48 @@ def overlay(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _laid_over(below: dict[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
     below = dict(below)
-    match layer:
-        case {"corpus": {"layout": _}}:
-            below.pop("corpus", None)
-    match below:
-        case {"training": {"overrides": Mapping() as overrides} as training} if "lineages" in layer:
-            chains = [chain for text in _list(layer["lineages"]) if (chain := _stages(text))]
-            trained = {chain[:n] for chain in chains for n in range(1, len(chain) + 1)}
-            kept = {text: value for text, value in overrides.items() if _stages(text) in {None, *trained}}
-            below["training"] = {**training, "overrides": kept}
+    if "layout" in _mapping(layer.get("corpus")):
+        below.pop("corpus", None)
+    if training := _mapping(below.get("training")):
+        above = _mapping(layer.get("training"))
+        below["training"] = training = _without_other_length(training, above)
+        if isinstance(overrides := training.get("overrides"), Mapping):
+            new = _mapping(above.get("overrides"))
+            if "lineages" in layer:
+                trained = {None, *_stages_and_ancestors(layer["lineages"])}
+                overrides = {text: values for text, values in overrides.items() if _stages(text) in trained}
+            kept = {text: _without_other_length(values, new.get(text)) for text, values in overrides.items()}
+            below["training"] = training | {"overrides": kept}
     return _merged(below, layer)
+
+
+def _without_other_length(below: Any, above: Any) -> Any:
+    """A training's settings without the length that another one replaces."""
+    above = _mapping(above)
+    replaced = {other for key, other in LENGTHS.items() if above.get(key) is not None and other not in above}
+    return {key: value for key, value in below.items() if key not in replaced} if isinstance(below, Mapping) else below
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Mappings laid over each other key by key; anything else is replaced."""
     values = dict(below)
-    for key, other in LENGTHS.items():
-        if above.get(key) is not None and other not in above:
-            values.pop(other, None)
     for key, value in above.items():
-        under = values.get(key)
-        is_mapping = isinstance(value, Mapping)
-        values[key] = _merged(under if isinstance(under, Mapping) else {}, value) if is_mapping else value
+        values[key] = _merged(_mapping(below.get(key)), value) if isinstance(value, Mapping) else value
     return values
 
 
-def _list(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else []
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """A section; empty for what is none, which the schema reports."""
+    return value if isinstance(value, Mapping) else {}
 
 
-def _stages(text: Any) -> tuple[tuple[int, ...], ...] | None:
+def _stages_and_ancestors(lineages: Any) -> set[Stages]:
+    texts = lineages if isinstance(lineages, list | tuple) else ()
+    chains = [chain for text in texts if (chain := _stages(text))]
+    return {chain[:n] for chain in chains for n in range(1, len(chain) + 1)}
+
+
+def _stages(text: Any) -> Stages | None:
     """The stages of a lineage; None for what is no lineage, which the schema reports."""
     try:
         return Lineage.parse(text).stages if isinstance(text, str) else None

@@ -68,6 +68,18 @@ def test_a_length_in_one_measure_replaces_that_in_the_other(training, length):
     assert override == {"training": {"overrides": {"{}": {"epochs": 2}}}}  # fmt: skip
 
 
+@pytest.mark.parametrize("training", [[1], "x", {"overrides": [1]}, {"overrides": {"{}": [1], "{9}": {"epochs": 2}}}])
+def test_what_is_wrong_below_stays_for_the_schema_to_report(training):
+    above = {"lineages": ["{}"], "training": {"steps": 3}} if isinstance(training, dict) else {"lineages": ["{}"]}
+    values = config.overlay([{"training": training}, above])["training"]
+    assert values == (training | {"steps": 3} if isinstance(training, dict) else training)
+
+
+def test_only_a_training_has_a_length():
+    units = {"external": {"epochs": {"format": "npy"}}}
+    assert config.overlay([units, {"external": {"steps": {"format": "txt"}}}])["external"].keys() == {"epochs", "steps"}
+
+
 def test_other_lineages_take_away_what_was_set_for_those_below():
     values = config.overlay([DEFAULT, {"lineages": ["{} -> {2}"]}])
     assert values["training"]["overrides"] == {"{}": DEFAULT["training"]["overrides"]["{}"]}
