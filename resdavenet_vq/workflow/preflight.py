@@ -52,7 +52,7 @@ class Preflight:
         for key in ("split", "validation_split"):
             split = getattr(config.training, key)
             rows = list(_first_rows(config.corpus.metadata[split]))
-            if rows and not any(isinstance(row, dict) and row.get("image") for row in rows):
+            if rows and not any(row.get("image") for row in rows):
                 faults.append(
                     f"training.{key}: {split!r} has no images (the first {len(rows)} rows of {config.corpus.metadata[split]} "
                     "name none)"
@@ -78,18 +78,22 @@ def _key(corpus: Corpus, file: Path) -> str:
     return "corpus"
 
 
-def _first_rows(file: Path) -> Iterator[object]:
-    """The first rows of a JSON file's list `data`, as far as its beginning has them; none where it is of another form."""
+def _first_rows(file: Path) -> Iterator[dict[str, object]]:
+    """The rows at the beginning of a JSON file that name a recording.
+
+    They are of its list `data`, of a list alone, or of an object a line; none where the file is of another form.
+    """
     try:
         with file.open("rb") as f:
             text = f.read(BEGINNING).decode("utf-8-sig", errors="ignore")
     except OSError:  # preparation reports it
         return
-    start = re.search(r'"data"\s*:\s*\[', text)
-    at = start.end() if start else len(text)
+    at = match.end() if (match := re.search(r'"data"\s*:\s*\[|^\s*\[', text)) else 0
     for _ in range(MOST_ROWS):
+        at += len(text[at:]) - len(text[at:].lstrip(" \t\r\n,"))
         try:
-            row, at = json.JSONDecoder().raw_decode(text, re.compile(r"[\s,]*").match(text, at).end())  # type: ignore[union-attr]
-        except ValueError:  # the end of the list, or of what was read
+            row, at = json.JSONDecoder().raw_decode(text, at)
+        except (ValueError, RecursionError):  # the end of the list, or of what was read
             return
-        yield row
+        if isinstance(row, dict) and "wav" in row:
+            yield row

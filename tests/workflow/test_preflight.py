@@ -102,9 +102,18 @@ def test_a_split_without_images_trains_nothing(row, encoding):
         preflight().pairs()
 
 
+@pytest.mark.parametrize("text", ['[{"wav": "a"}, {"wav": "b"}]', '{"wav": "a"}\n{"wav": "b"}\n'])
+def test_the_forms_of_a_list(text):
+    for split in SPLITS:
+        Path(f"{split}.json").write_text(text)
+    with pytest.raises(InputError, match=r"'train' has no images \(the first 2 rows of train.json"):
+        preflight().pairs()
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        '{"data": [{"image": "a.png", "captions": [{"wav": "a"}]}]}',
         '{"data": [{"wav": "a"}, {"wav": "b", "image": "b.png"}]}',
         '{"data": [' + '{"wav": "a", "image": "' + "x" * 100_000 + '"}]}',
         '{"data": []}',

@@ -110,6 +110,10 @@ def test_a_changed_key_re_runs_what_depends_on_it_alone(world, entry, key, made,
             )
     first = {o for job in jobs for o in job["output"] if any(part in o for part in entry.remade.get(job["rule"], ()))}
     assert stale == behind(first, jobs) & set(plan["asked"])
+    for output in first & stale:
+        reasons = plan["stale"][output]["reasons"]
+        assert reasons, f"{output}: `resdavenet-vq plan` names no key, module or file"
+        assert "other parameters" not in reasons
 
 
 if UNLISTED:  # evaluations that were added without entries
