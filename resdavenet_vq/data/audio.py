@@ -6,15 +6,17 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 import soxr
 
 from resdavenet_vq import files
-from resdavenet_vq.data import audio_header
+from resdavenet_vq.data import audio_header, file_kind
 from resdavenet_vq.data.features import RESAMPLER, SAMPLE_RATE, decibels, frame_count, log_mel, mel_power
 from resdavenet_vq.data.features import check as check_features
+from resdavenet_vq.data.layout import EditedFile, Layout
 from resdavenet_vq.errors import InputError
 
 WHOLE = 1 << 23  # longest recording, in samples, that is read at once: almost nine minutes
@@ -70,59 +72,84 @@ def check_level(low: float, high: float) -> None:
 
 
 @contextmanager
-def open_audio(path: Path, seconds: float) -> Iterator[soundfile.SoundFile]:
-    """An audio file of at most this length, opened to read blocks of `block_length` samples.
+def open_audio(path: Path, seconds: float) -> Iterator[Audio]:
+    """An audio file of at most this length, opened to read it block by block.
 
     One that does not state its length is decoded twice, first to count its samples.
 
     Raises InputError naming the file, even later: no regular file, unreadable, shorter than its header promises, or of
     an unlikely sample rate or length.
     """
-    try:
-        with files.open_regular(path) as file:
-            audio_header.parse(path, file)
-            descriptor = file.fileno()
-            os.lseek(descriptor, 0, os.SEEK_SET)  # libsndfile begins where the file is
-            with files.reading(path), ExitStack() as stack:
-                audio = stack.enter_context(soundfile.SoundFile(descriptor, closefd=False))
+    with files.open_regular(path) as file, files.reading(path):
+        try:
+            layout = audio_header.parse(path, file)
+            with ExitStack() as stack:
+                audio = stack.enter_context(Audio(file, layout))
                 most = _most_samples(path, audio, seconds)
                 if audio.format == "FLAC" and audio.frames == _UNKNOWN:
-                    audio = stack.enter_context(_Unstated(descriptor, most))
+                    audio = stack.enter_context(_Unstated(file, layout, most))
                 if not 0 <= audio.frames <= most:
                     what = "has at least" if isinstance(audio, _Unstated) else "declares"
                     what += f" {audio.frames} samples in {audio.channels} channels at {audio.samplerate} Hz"
                     raise InputError(f"{path}: {what}, more than the {most} that are read; cut it into pieces")
                 yield audio
-    except soundfile.LibsndfileError as e:
-        raise InputError(f"{path}: cannot be read as audio ({e.error_string.rstrip('.')})") from None
+        except soundfile.LibsndfileError as e:
+            file.seek(0)
+            if not layout.formats and (fault := file_kind.fault(file.read(file_kind.HEAD), "audio", path)):
+                raise InputError(f"{path}: {fault}") from None
+            why = e.error_string.rstrip(".")
+            raise InputError(f"{path}: cannot be read as audio ({why}); {file_kind.ffmpeg(path)}") from None
 
 
-class _Unstated(soundfile.SoundFile):
+class Audio(soundfile.SoundFile):
+    """An open audio file, read from its beginning to its end.
+
+    soundfile would seek after each reading, which some formats cannot, and after which the next samples of an MP3 are
+    wrong by up to a fifth of full scale.
+    """
+
+    def __init__(self, file: BinaryIO, layout: Layout) -> None:
+        self.layout, self._n_read = layout, 0
+        self._edited = EditedFile(file, layout.edits) if layout.edits else None
+        if self._edited:
+            super().__init__(self._edited)
+            return
+        descriptor = file.fileno()
+        os.lseek(descriptor, 0, os.SEEK_SET)  # libsndfile begins where the file is
+        super().__init__(descriptor, closefd=False)
+
+    def seekable(self) -> bool:
+        """No, as far as soundfile knows."""
+        return False
+
+    def read_block(self, dtype: str) -> np.ndarray:
+        """The next samples (n, channels), at most `block_length`; none at the end."""
+        n = min(block_length(self), self.frames - self._n_read)
+        block: np.ndarray = self.read(n, dtype=dtype, always_2d=True)
+        if self._edited and self._edited.fault:
+            raise self._edited.fault
+        self._n_read += len(block)
+        return block
+
+
+class _Unstated(Audio):
     """A FLAC file without its length, as if written to a pipe: `frames` is counted, until it is more than `most`."""
 
     frames = 0
 
-    def __init__(self, descriptor: int, most: int) -> None:
-        self._start(descriptor)
+    def __init__(self, file: BinaryIO, layout: Layout, most: int) -> None:
+        super().__init__(file, layout)
         while self.frames <= most and (n := len(self.read(block_length(self), "int16", always_2d=True))):
             self.frames += n
         self.close()
-        self._start(descriptor)
-
-    def _start(self, descriptor: int) -> None:
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        super().__init__(descriptor, closefd=False)
-
-    def seekable(self) -> bool:
-        """No: soundfile would seek after each reading, and libsndfile cannot."""
-        return False
+        super().__init__(file, layout)
 
 
-def _most_samples(path: Path, audio: soundfile.SoundFile, seconds: float) -> int:
+def _most_samples(path: Path, audio: Audio, seconds: float) -> int:
     """The longest that the file may be, in its own samples. Raises InputError by what its header says."""
-    if audio.format not in audio_header.FORMATS:
-        remedy = "convert it, for example to FLAC"
-        raise InputError(f"{path}: is in the format {audio.format}, of which damage cannot be told; {remedy}")
+    if audio.format not in audio.layout.formats:
+        what = f"is in the format {audio.format}, of which damage cannot be told"
+        raise InputError(f"{path}: {what}; {file_kind.ffmpeg(path)}")
     if audio.samplerate not in _SAMPLE_RATES:
         limits = f"{_SAMPLE_RATES[0]} to {_SAMPLE_RATES[-1]}"
         raise InputError(f"{path}: a sample rate of {audio.samplerate} Hz is not that of speech ({limits})")
@@ -134,13 +161,13 @@ def block_length(audio: soundfile.SoundFile) -> int:
     return max(1, BLOCK // int(audio.channels))
 
 
-def _read_mono(audio: soundfile.SoundFile) -> np.ndarray:
+def _read_mono(audio: Audio) -> np.ndarray:
     """The next samples of a file as float32 (samples,) at its own rate: channels averaged."""
     dtype = "int16" if audio.subtype == "PCM_16" else "float32"  # libsndfile makes the same floats, three times slower
-    return _mono(audio.read(block_length(audio), dtype=dtype, always_2d=True))
+    return _mono(audio.read_block(dtype))
 
 
-def _read_all(audio: soundfile.SoundFile) -> np.ndarray:
+def _read_all(audio: Audio) -> np.ndarray:
     """All samples of a file as `_read_mono` gives them; fewer than promised if it is truncated."""
     if audio.frames <= block_length(audio):
         return _read_mono(audio)
@@ -160,7 +187,7 @@ def _read_blocks(path: Path) -> Iterator[np.ndarray]:
 def read_channels(path: Path, dtype: str) -> Iterator[np.ndarray]:
     """The samples (n, channels) of a file of at most an hour as they are, block by block."""
     with open_audio(path, MAX_SECONDS) as audio:
-        while len(block := audio.read(block_length(audio), dtype=dtype, always_2d=True)):
+        while len(block := audio.read_block(dtype)):
             yield block
 
 
@@ -295,7 +322,7 @@ def _read_plain(path: Path) -> tuple[int, np.ndarray] | None:
     """
     try:
         with files.open_regular(path) as file:
-            plain = audio_header.parse(path, file)
+            plain = audio_header.parse(path, file).plain
             size = os.fstat(file.fileno()).st_size
             if plain is None or size > 2 * WHOLE:
                 return None
