@@ -35,6 +35,10 @@ MAX_LEVEL = 2.0**32
 _SAMPLE_RATES = range(4_000, 384_001)  # a rate of 1 Hz would grow 16,000-fold
 _UNKNOWN = 2**63 - 1  # libsndfile's length of a FLAC file that does not state it
 
+_DOUBTFUL = frozenset(
+    {"G721_32", "G723_24", "G723_40", "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32"}
+)  # libsndfile gives noise for G.721 and G.723 of ffmpeg, and nothing else reads NMS
+
 _FULL_RATE, _FULL_CHANNELS = 48_000, 2  # at higher rates and with more channels, audio must be shorter
 
 
@@ -46,12 +50,12 @@ def read_wav(path: Path, *, allow_silent: bool = True) -> np.ndarray:
     """
     plain = _read_plain(path)
     if plain is not None and plain[0] in _SAMPLE_RATES:
-        rate, n_promised, samples = plain[0], len(plain[1]), _mono(plain[1])
+        rate, samples = plain[0], _mono(plain[1])
     else:
         with open_audio(path, MAX_SECONDS) as audio:
-            rate, n_promised, samples = audio.samplerate, audio.frames, _read_all(audio)
+            rate, samples = audio.samplerate, _read_all(audio)
     low, high = (samples.min(), samples.max()) if len(samples) else (0, 0)
-    _check_samples(path, len(samples), n_promised, low, high, allow_silent=allow_silent)
+    _check_samples(path, len(samples), low, high, allow_silent=allow_silent)
     if rate != SAMPLE_RATE and len(samples):  # finite, as its level is bounded
         samples = soxr.resample(samples, rate, SAMPLE_RATE, quality=RESAMPLER)
     return samples
@@ -84,10 +88,10 @@ def open_audio(path: Path, seconds: float) -> Iterator[Audio]:
         try:
             layout = audio_header.parse(path, file)
             with ExitStack() as stack:
-                audio = stack.enter_context(Audio(file, layout))
+                audio = stack.enter_context(Audio(path, file, layout))
                 most = _most_samples(path, audio, seconds)
                 if audio.format == "FLAC" and audio.frames == _UNKNOWN:
-                    audio = stack.enter_context(_Unstated(file, layout, most))
+                    audio = stack.enter_context(_Unstated(path, file, layout, most))
                 if not 0 <= audio.frames <= most:
                     what = "has at least" if isinstance(audio, _Unstated) else "declares"
                     what += f" {audio.frames} samples in {audio.channels} channels at {audio.samplerate} Hz"
@@ -108,8 +112,8 @@ class Audio(soundfile.SoundFile):
     wrong by up to a fifth of full scale.
     """
 
-    def __init__(self, file: BinaryIO, layout: Layout) -> None:
-        self.layout, self._n_read = layout, 0
+    def __init__(self, path: Path, file: BinaryIO, layout: Layout) -> None:
+        self.layout, self._path, self._n_read = layout, path, 0
         self._edited = EditedFile(file, layout.edits) if layout.edits else None
         if self._edited:
             super().__init__(self._edited)
@@ -123,12 +127,17 @@ class Audio(soundfile.SoundFile):
         return False
 
     def read_block(self, dtype: str) -> np.ndarray:
-        """The next samples (n, channels), at most `block_length`; none at the end."""
+        """The next samples (n, channels), at most `block_length`; none at the end.
+
+        Raises InputError where there are fewer than the header promises.
+        """
         n = min(block_length(self), self.frames - self._n_read)
         block: np.ndarray = self.read(n, dtype=dtype, always_2d=True)
         if self._edited and self._edited.fault:
             raise self._edited.fault
         self._n_read += len(block)
+        if len(block) < n:
+            raise InputError(f"{self._path}: truncated, {self._n_read} of {self.frames} samples could be read")
         return block
 
 
@@ -137,12 +146,12 @@ class _Unstated(Audio):
 
     frames = 0
 
-    def __init__(self, file: BinaryIO, layout: Layout, most: int) -> None:
-        super().__init__(file, layout)
+    def __init__(self, path: Path, file: BinaryIO, layout: Layout, most: int) -> None:
+        super().__init__(path, file, layout)
         while self.frames <= most and (n := len(self.read(block_length(self), "int16", always_2d=True))):
             self.frames += n
         self.close()
-        super().__init__(file, layout)
+        super().__init__(path, file, layout)
 
 
 def _most_samples(path: Path, audio: Audio, seconds: float) -> int:
@@ -150,6 +159,9 @@ def _most_samples(path: Path, audio: Audio, seconds: float) -> int:
     if audio.format not in audio.layout.formats:
         what = f"is in the format {audio.format}, of which damage cannot be told"
         raise InputError(f"{path}: {what}; {file_kind.ffmpeg(path)}")
+    if audio.subtype in _DOUBTFUL:
+        what = f"is {audio.format} with {audio.subtype}, which decoders do not agree about"
+        raise InputError(f"{path}: {what}; convert it with the program that wrote it")
     if audio.samplerate not in _SAMPLE_RATES:
         limits = f"{_SAMPLE_RATES[0]} to {_SAMPLE_RATES[-1]}"
         raise InputError(f"{path}: a sample rate of {audio.samplerate} Hz is not that of speech ({limits})")
@@ -168,14 +180,14 @@ def _read_mono(audio: Audio) -> np.ndarray:
 
 
 def _read_all(audio: Audio) -> np.ndarray:
-    """All samples of a file as `_read_mono` gives them; fewer than promised if it is truncated."""
+    """All samples of a file as `_read_mono` gives them."""
     if audio.frames <= block_length(audio):
         return _read_mono(audio)
     samples, n = np.empty(audio.frames, np.float32), 0
-    while n < len(samples) and len(block := _read_mono(audio)):
+    while len(block := _read_mono(audio)):
         samples[n : n + len(block)] = block
         n += len(block)
-    return samples[:n]
+    return samples
 
 
 def _read_blocks(path: Path) -> Iterator[np.ndarray]:
@@ -202,12 +214,12 @@ class Recording:
     def __init__(self, path: Path, *, allow_silent: bool = False, whole: int = WHOLE) -> None:
         self.path, self._whole = path, whole
         with open_audio(path, MAX_RECORDING_SECONDS) as audio:
-            self._rate, n_promised = audio.samplerate, audio.frames
+            self._rate = audio.samplerate
         self._version = _version(path)
         n, low, high = 0, np.inf, -np.inf
         for block in _read_blocks(path):
             n, low, high = n + len(block), np.minimum(low, block.min()), np.maximum(high, block.max())
-        _check_samples(path, n, n_promised, low, high, allow_silent=allow_silent)
+        _check_samples(path, n, low, high, allow_silent=allow_silent)
         self.n_samples = int(n * SAMPLE_RATE / self._rate + 0.5)
         self.n_frames = frame_count(self.n_samples)
         self.duration = self.n_samples / SAMPLE_RATE
@@ -300,10 +312,8 @@ def _mono(channels: np.ndarray) -> np.ndarray:
     return mono
 
 
-def _check_samples(path: Path, n: int, n_promised: int, low: float, high: float, *, allow_silent: bool) -> None:
-    """Raises InputError for audio that no utterance may have, of which `n` samples from low to high could be read."""
-    if n != n_promised:
-        raise InputError(f"{path}: truncated, {n} of {n_promised} samples could be read")
+def _check_samples(path: Path, n: int, low: float, high: float, *, allow_silent: bool) -> None:
+    """Raises InputError for audio that no utterance may have: `n` samples from low to high."""
     try:
         check_level(*((low, high) if n else (0, 0)))
     except InputError as e:
