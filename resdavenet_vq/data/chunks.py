@@ -25,6 +25,7 @@ ffmpeg, mpg123 and libsndfile write the first; arecord 0x7FFFFF00; Oboe and LAME
 _LONG_PLACEHOLDERS = (2**64 - 1, 2**63 - 1)  # where lengths have 64 bits
 
 _PCM, _BITS = 1, 16
+_CHUNK_HEADER = 8  # bytes, the shortest; fewer after the last chunk are none
 _ID3V1 = 128  # bytes of a tag
 _MOST_ZEROS = 4096  # bytes that may fill a file up: more would be audio
 _NAMES = frozenset(
@@ -60,7 +61,7 @@ class _Container(NamedTuple):
     includes_header: bool
     """Whether the size does."""
     even: int
-    """What the beginning of every chunk is a multiple of."""
+    """What chunks are padded to a multiple of."""
     audio: bytes
     """The name of the chunk of samples."""
 
@@ -138,10 +139,8 @@ def _chunks(path: Path, file: BinaryIO, container: _Container) -> Iterator[tuple
         if (chunk := _chunk(path, file, container, position)) is None:
             return
         yield chunk, edit
-        end, edit = chunk.start + chunk.length, None
-        position = -(-end // container.even) * container.even
-        if position > end and container.even == 2 and _is_unpadded(file, end):
-            position, edit = end, Edit(end, end, b"\0")
+        position, is_unpadded = _end(file, container, chunk.start, chunk.length)
+        edit = Edit(position, position, b"\0") if is_unpadded else None
         if position >= 1 << 62:  # no file has this byte
             return
     raise InputError(f"{path}: is damaged, its header has more than {MAX_CHUNKS} chunks before any audio")
@@ -161,11 +160,16 @@ def _chunk(path: Path, file: BinaryIO, container: _Container, position: int) -> 
     return _Chunk(name, length, position + header_length)
 
 
-def _is_unpadded(file: BinaryIO, end: int) -> bool:
-    """Whether the next chunk begins at once at this odd position instead of after a byte of padding."""
-    file.seek(end)
-    following = file.read(5)
-    return following[:4] in _NAMES and following[1:] not in _NAMES
+def _end(file: BinaryIO, container: _Container, start: int, length: int) -> tuple[int, bool]:
+    """The byte at which the next chunk begins, and whether a byte of padding is missing before it."""
+    end = start + length
+    padding = -length % container.even
+    if padding and container.even == 2 and end < 1 << 62:
+        file.seek(end)
+        following = file.read(5)
+        if following[:4] in _NAMES and following[1:] not in _NAMES:
+            return end, True
+    return end + padding, False
 
 
 def _described(file: BinaryIO, before: _Description, chunk: _Chunk) -> _Description:
@@ -195,7 +199,7 @@ def _length(
     placeholders = PLACEHOLDERS if form[1] == "I" else _LONG_PLACEHOLDERS
     is_unknown = length > present and any(abs(length - placeholder) <= audio.start for placeholder in placeholders)
     if length == 0 and present and container.even == 2:  # a recorder that died; chunks may follow a length of 0 as well
-        is_unknown = not _is_chunks(file, magic, audio.start, size)
+        is_unknown = present < _CHUNK_HEADER or not _is_chunks(file, magic, audio._replace(length=0), size)
     if not is_unknown:
         if length < header:
             raise InputError(f"{path}: is damaged, the chunk of its audio has a negative length")
@@ -208,7 +212,7 @@ def _length(
 def _check_rest(path: Path, file: BinaryIO, magic: bytes, audio: _Chunk, described: _Description, size: int) -> None:
     """What follows the audio must be chunks, or too little to be audio."""
     end = audio.start + audio.length
-    if not _is_chunks(file, magic, end, size):
+    if not _is_chunks(file, magic, audio, size):
         what = f"its header promises {audio.length} bytes of audio, and {size - end} follow that are something else"
         raise InputError(f"{path}: is damaged, {what}, perhaps more audio; {ffmpeg(path)}")
     if described.is_packed:
@@ -217,17 +221,15 @@ def _check_rest(path: Path, file: BinaryIO, magic: bytes, audio: _Chunk, describ
             raise InputError(f"{path}: truncated, it ends before the table of its packets")
 
 
-def _is_chunks(file: BinaryIO, magic: bytes, end: int, size: int) -> bool:
-    """Whether chunks follow until the end of the file, the last of them perhaps cut, or at most a few other bytes."""
+def _is_chunks(file: BinaryIO, magic: bytes, chunk: _Chunk, size: int) -> bool:
+    """Whether more chunks follow until the end of the file, the last of them perhaps cut, or at most a few bytes."""
     container = CONTAINERS[magic]
     header_length = struct.calcsize(container.header)
     for _ in range(MAX_CHUNKS):
-        position = -(-end // container.even) * container.even
-        if position > end and container.even == 2 and _is_unpadded(file, end):
-            position = end
+        position, _ = _end(file, container, chunk.start, chunk.length)
         file.seek(position)
         header = file.read(header_length)
-        if len(header) < 8 or (header[:3] == b"TAG" and size - position == _ID3V1):
+        if len(header) < _CHUNK_HEADER or (header[:3] == b"TAG" and size - position == _ID3V1):
             return True
         name = header[:4]
         if magic != b"riff" and not all(0x20 <= byte < 0x7F for byte in name):
@@ -235,13 +237,10 @@ def _is_chunks(file: BinaryIO, magic: bytes, end: int, size: int) -> bool:
             return size - position <= _MOST_ZEROS and not file.read().strip(b"\0")
         if len(header) < header_length:
             return True
-        end = position + struct.unpack(container.header, header)[1]
-        if not container.includes_header:
-            end += header_length
-        if end > size:
+        length = struct.unpack(container.header, header)[1] - (header_length if container.includes_header else 0)
+        if length < 0 or position + header_length + length > size:
             return name in _NAMES
-        if end < position + header_length:
-            return False
+        chunk = _Chunk(name, length, position + header_length)
     return False
 
 

@@ -160,7 +160,7 @@ def _parse(header: bytes) -> _Frame | None:
 
 
 def _begin(file: BinaryIO, start: int, end: int) -> int | None:
-    """The byte at which the first frame begins that another follows, or the end; None if there is none."""
+    """The byte at which the first frame begins: after the tags, or where another one follows; None if there is none."""
     file.seek(start)
     data = file.read(min(_SEARCHED, end - start))
     position = 0
@@ -169,14 +169,8 @@ def _begin(file: BinaryIO, start: int, end: int) -> int | None:
             following = start + position + frame.length
             file.seek(following)
             next_frame = _parse(file.read(min(4, max(0, end - following))))
-            if (
-                (next_frame and next_frame.stream == frame.stream)
-                or following == end
-                or _length_of_tag(file, following)
-            ):
+            if position == 0 or following == end or (next_frame and next_frame.stream == frame.stream):
                 return start + position
-            if position == 0 and following > end:  # its only frame is cut
-                return start
         position += 1
     return None
 
