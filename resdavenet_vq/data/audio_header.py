@@ -18,6 +18,7 @@ from resdavenet_vq.data import chunks, mpeg, ogg
 from resdavenet_vq.data.layout import Edit, Layout, check_length
 from resdavenet_vq.errors import InputError
 
+_HEAD = 512  # bytes
 _SHORTEST = 12  # bytes, of which no format has fewer
 _AU_UNKNOWN = 0xFFFFFFFF
 _NIST_HEADER = 1024
@@ -36,12 +37,14 @@ def parse(path: Path, file: BinaryIO) -> Layout:
     size = os.fstat(file.fileno()).st_size
     if size == 0:
         raise InputError(f"{path}: is empty (0 bytes)")
-    head = file.read(_SHORTEST)
+    head = file.read(_HEAD)
+    if layout := chunks.plain_layout(head, size):
+        return layout
     if len(head) < _SHORTEST:
         raise InputError(f"{path}: truncated, its {size} bytes are less than any header of audio")
     magic = head[:4]
     layout = _ANY
-    if magic in chunks.CONTAINERS and (magic != b"RIFF" or head[8:] == b"WAVE"):
+    if magic in chunks.CONTAINERS and (magic != b"RIFF" or head[8:12] == b"WAVE"):
         layout = chunks.layout(path, file, magic)
     elif magic == b"OggS":
         layout = ogg.layout(path, file)
@@ -58,7 +61,7 @@ def parse(path: Path, file: BinaryIO) -> Layout:
 
 def _au(path: Path, head: bytes, size: int) -> Layout:
     order = ">" if head[:4] == b".snd" else "<"
-    start, promised = struct.unpack(order + "II", head[4:])
+    start, promised = struct.unpack(order + "II", head[4:12])
     present = size - start
     formats = frozenset({"AU"})
     if promised == _AU_UNKNOWN:

@@ -102,6 +102,22 @@ class _Description(NamedTuple):
     """Whether a CAF file cannot be read without a table of its packets."""
 
 
+def plain_layout(head: bytes, size: int) -> Layout | None:
+    """The layout of a wav file of 16-bit PCM that ends with its audio, as most do; None where its head does not say so."""
+    if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
+        return None
+    form, position = b"", 12
+    while len(header := head[position : position + 8]) == 8:
+        length, start = int.from_bytes(header[4:], "little"), position + 8
+        if header.startswith(b"data"):
+            plain = _plain(form, start, length) if length == size - start else None
+            return plain and Layout(_WAV, plain)
+        if header.startswith(b"fmt ") and length >= 16:
+            form = head[start : start + 16]
+        position = start + length + length % 2
+    return None
+
+
 def layout(path: Path, file: BinaryIO, magic: bytes) -> Layout:
     """The layout of a file that begins with one of CONTAINERS.
 
@@ -174,8 +190,7 @@ def _end(file: BinaryIO, container: _Container, start: int, length: int) -> tupl
 
 def _described(file: BinaryIO, before: _Description, chunk: _Chunk) -> _Description:
     """What is known after one more chunk."""
-    file.seek(chunk.start)
-    content = file.read(min(chunk.length, 28))
+    content = file.read(min(chunk.length, 28))  # its header has just been read
     if chunk.name == b"fmt " and len(content) >= 16:
         return before._replace(form=content[:16])
     if chunk.name == b"ds64" and len(content) >= 16:

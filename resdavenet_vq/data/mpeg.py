@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -74,7 +75,7 @@ def layout(path: Path, file: BinaryIO, start: int) -> Layout | None:
         return None
     file.seek(begin)
     first = file.read(1 << 12)
-    frame = _parse(first)
+    frame = _parse(first[:4])
     if frame is None:
         raise InputError(f"{path}: changed while it was read")
     if frame.stream[1] != 3:
@@ -92,6 +93,8 @@ def layout(path: Path, file: BinaryIO, start: int) -> Layout | None:
         what = f"its header promises {promise.n_bytes} bytes of MPEG frames and {stop - begin} are there"
         raise InputError(f"{path}: truncated, {what}")
     is_complete = promise.has_delay and promise.n_frames == n
+    if is_complete and begin == start and stop == size:
+        return Layout(FORMATS)
     edits = [Edit(0, begin, b"")] if is_complete else [Edit(0, after, _lead(first[:4], frame, n))]
     if not is_complete:
         edits += _muted(file, after, stop)
@@ -139,8 +142,9 @@ def _end(file: BinaryIO, start: int, size: int) -> int:
         end -= length
 
 
+@lru_cache(4096)  # a file has few
 def _parse(header: bytes) -> _Frame | None:
-    """The frame whose header the bytes begin with; None if they are none, or of a bitrate that is not in the table."""
+    """The frame with this header of 4 bytes; None if they are none, or of a bitrate that is not in the table."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return None
     version = {3: 10, 2: 20, 0: 25}.get(header[1] >> 3 & 3)  # ten times MPEG 1, 2 and 2.5
@@ -245,7 +249,7 @@ def _muted(file: BinaryIO, position: int, stop: int) -> Iterator[Edit]:
     while position < stop and n_frames < _MOST_MUTED:
         file.seek(position)
         data = file.read(_CHECKSUM_END + 2)
-        if (frame := _parse(data)) is None:
+        if (frame := _parse(data[:4])) is None:
             return
         start = 4 if data[1] & 1 else _CHECKSUM_END
         n_bits = 9 if frame.stream[0] == 10 else 8
