@@ -25,6 +25,8 @@ _NIST_HEADER = 1024
 _NIST_FIELD = re.compile(rb"(sample_count|channel_count|sample_n_bytes) -i (\d{1,18})\s")
 _NIST_CODING = re.compile(rb"sample_coding -s\d+ (\S+)")
 
+_MAGIC = (*chunks.CONTAINERS, b"OggS", b"fLaC", b"ID3", b".snd", b"dns.", b"NIST")
+
 _FLAC = Layout(frozenset({"FLAC"}))
 _ANY = Layout(frozenset())
 
@@ -40,10 +42,11 @@ def parse(path: Path, file: BinaryIO) -> Layout:
     head = file.read(_HEAD)
     if layout := chunks.plain_layout(head, size):
         return layout
+    magic, layout = head[:4], _ANY
     if len(head) < _SHORTEST:
-        raise InputError(f"{path}: truncated, its {size} bytes are less than any header of audio")
-    magic = head[:4]
-    layout = _ANY
+        if any(known.startswith(magic) for known in _MAGIC):
+            raise InputError(f"{path}: truncated, its {size} bytes are less than any header of audio")
+        return layout
     if magic in chunks.CONTAINERS and (magic != b"RIFF" or head[8:12] == b"WAVE"):
         layout = chunks.layout(path, file, magic)
     elif magic == b"OggS":

@@ -14,6 +14,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resdavenet_vq.data import audio
 from resdavenet_vq.data.audio import Recording, length_of_wav, open_audio, read_channels, read_wav
 from resdavenet_vq.errors import InputError
 
@@ -155,6 +156,15 @@ def everything_or_refusal(path):
 
 def name_of(case):
     return f"{case.container}-{case.subtype}-{case.rate}-{case.maker}".replace(" ", "_")
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.maker == "libsndfile"], ids=name_of)
+def test_every_format_is_the_same_at_once_and_in_blocks(tmp_path, case, monkeypatch):
+    path, _ = make(case, tmp_path)
+    samples = everything(path)
+    monkeypatch.setattr(audio, "BLOCK", 2500)
+    np.testing.assert_array_equal(everything(path), samples)
+    check_that_all_ways_agree(path, samples, case.rate)
 
 
 @programs
