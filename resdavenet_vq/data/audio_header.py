@@ -15,19 +15,22 @@ from pathlib import Path
 from typing import BinaryIO
 
 from resdavenet_vq.data import chunks, mpeg, ogg
+from resdavenet_vq.data.file_kind import ffmpeg
 from resdavenet_vq.data.layout import Edit, Layout, check_length
 from resdavenet_vq.errors import InputError
 
 _HEAD = 512  # bytes
+_BLOCK = 1 << 20  # bytes that are searched at a time
 _SHORTEST = 12  # bytes, of which no format has fewer
 _AU_UNKNOWN = 0xFFFFFFFF
+_MOST_REST = 64  # bytes after the audio that are none
 _NIST_HEADER = 1024
 _NIST_FIELD = re.compile(rb"(sample_count|channel_count|sample_n_bytes) -i (\d{1,18})\s")
+_FLAC_BEGINS = re.compile(rb"fLaC[\0\x80]\0\0\x22")  # and its first block, which is of 34 bytes
 _NIST_CODING = re.compile(rb"sample_coding -s\d+ (\S+)")
 
 _MAGIC = (*chunks.CONTAINERS, b"OggS", b"fLaC", b"ID3", b".snd", b"dns.", b"NIST")
 
-_FLAC = Layout(frozenset({"FLAC"}))
 _ANY = Layout(frozenset())
 
 
@@ -58,8 +61,20 @@ def parse(path: Path, file: BinaryIO) -> Layout:
     elif magic == b"fLaC" or head[:3] == b"ID3" or head[:1] in (b"\xff", b"\0"):
         start = mpeg.end_of_tags(file)
         file.seek(start)
-        layout = _FLAC if file.read(4) == b"fLaC" else mpeg.layout(path, file, start) or _ANY  # libsndfile skips tags
+        is_flac = file.read(4) == b"fLaC"  # libsndfile skips tags
+        layout = _flac(path, file) if is_flac else mpeg.layout(path, file, start) or _ANY
     return layout
+
+
+def _flac(path: Path, file: BinaryIO) -> Layout:
+    """Of a FLAC file, in which no second one may begin: libsndfile would read the first alone."""
+    before = b""
+    while block := file.read(_BLOCK):
+        if _FLAC_BEGINS.search(before + block):
+            what = "holds more than one FLAC stream, of which only the first would be read"
+            raise InputError(f"{path}: {what}; {ffmpeg(path)}")
+        before = block[-7:]
+    return Layout(frozenset({"FLAC"}))
 
 
 def _au(path: Path, head: bytes, size: int) -> Layout:
@@ -72,6 +87,9 @@ def _au(path: Path, head: bytes, size: int) -> Layout:
     if promised == 0 and present > 0:  # a recorder that died
         return Layout(formats, edits=(Edit(8, 12, struct.pack(order + "I", _AU_UNKNOWN)),))
     check_length(path, promised, present)
+    if present - promised > _MOST_REST:
+        what = f"its header promises {promised} bytes of audio and {present} are there"
+        raise InputError(f"{path}: is damaged, {what}; {ffmpeg(path)}")
     return Layout(formats)
 
 

@@ -247,6 +247,8 @@ def _is_chunks(file: BinaryIO, magic: bytes, chunk: _Chunk, size: int) -> bool:
         if len(header) < _CHUNK_HEADER or (header[:3] == b"TAG" and size - position == _ID3V1):
             return True
         name = header[:4]
+        if name in CONTAINERS:  # another file was joined to this one
+            return False
         if magic != b"riff" and not all(0x20 <= byte < 0x7F for byte in name):
             file.seek(position)
             return size - position <= _MOST_ZEROS and not file.read().strip(b"\0")

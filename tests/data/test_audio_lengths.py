@@ -424,6 +424,15 @@ def test_several_streams_in_one_ogg_file_are_refused(tmp_path):
     assert refusal(path).startswith("holds more than one Ogg stream, of which only the first would be read; convert")
 
 
+@pytest.mark.parametrize("name", ["a.wav", "a.aiff", "a.w64", "a.caf", "a.au", "a.flac"])
+def test_files_that_were_joined_are_not_read_in_part(tmp_path, name):
+    path = tmp_path / name
+    soundfile.write(path, SAMPLES, 16000)
+    data = path.read_bytes()
+    path.write_bytes(data + data)
+    assert refusal(path).startswith(("is damaged, its header promises ", "holds more than one FLAC stream"))
+
+
 def test_an_ogg_file_that_lacks_a_page_is_refused(tmp_path):
     rng = np.random.default_rng(0)
     soundfile.write(tmp_path / "a.ogg", rng.normal(size=100_000) * 0.1, 16000)
