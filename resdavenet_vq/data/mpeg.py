@@ -69,6 +69,8 @@ def layout(path: Path, file: BinaryIO, start: int) -> Layout | None:
     Raises InputError naming the file if it is truncated or damaged, as far as that can be told.
     """
     size = os.fstat(file.fileno()).st_size
+    if start >= size:
+        raise InputError(f"{path}: truncated, its ID3 tags end at byte {start} and it has {size}")
     end = _end(file, start, size)
     begin = _begin(file, start, end)
     if begin is None:

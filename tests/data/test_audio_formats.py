@@ -229,6 +229,31 @@ CUT = [
 
 
 @pytest.mark.parametrize("case", CUT, ids=name_of)
+def test_a_damaged_file_is_read_or_refused(tmp_path, case):
+    path, _ = make(case, tmp_path)
+    data = path.read_bytes()
+    place = st.one_of(st.integers(0, len(data) - 1), st.integers(0, min(200, len(data) - 1)))
+
+    @given(st.lists(st.tuples(place, st.integers(0, 255)), min_size=1, max_size=5))
+    @settings(max_examples=25)
+    def check(changes):
+        damaged = bytearray(data)
+        for i, byte in changes:
+            damaged[i] = byte
+        path.write_bytes(damaged)
+        try:
+            length = len(read_wav(path))
+        except InputError as e:
+            refused = str(e)
+        else:
+            assert length_of_wav(path) == length
+            return
+        assert refused.startswith(f"{path}: ")
+
+    check()
+
+
+@pytest.mark.parametrize("case", CUT, ids=name_of)
 def test_a_cut_file_is_refused_or_read_whole(tmp_path, case):
     path, _ = make(case, tmp_path)
     whole, data = everything(path), path.read_bytes()

@@ -358,6 +358,13 @@ def test_a_cut_mp3_is_refused_unless_it_is_cut_between_frames_that_nothing_count
         np.testing.assert_array_equal(samples, whole[: len(samples)])
 
 
+def test_an_mp3_that_is_cut_within_its_tags_is_truncated(tmp_path):
+    path = tmp_path / "a.mp3"
+    for size in (210, 209, 100, 12):
+        path.write_bytes(ID3V2[:size])
+        assert refusal(path) == f"truncated, its ID3 tags end at byte 210 and it has {size}"
+
+
 def vbri(frames, n_frames, n_bytes):
     """A frame with Fraunhofer's header before others."""
     frame = bytearray(frames[0])
