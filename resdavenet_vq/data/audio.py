@@ -6,15 +6,17 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 import soxr
 
 from resdavenet_vq import files
-from resdavenet_vq.data import audio_header
+from resdavenet_vq.data import audio_header, file_kind
 from resdavenet_vq.data.features import RESAMPLER, SAMPLE_RATE, decibels, frame_count, log_mel, mel_power
 from resdavenet_vq.data.features import check as check_features
+from resdavenet_vq.data.layout import EditedFile, Layout
 from resdavenet_vq.errors import InputError
 
 WHOLE = 1 << 23  # longest recording, in samples, that is read at once: almost nine minutes
@@ -33,6 +35,10 @@ MAX_LEVEL = 2.0**32
 _SAMPLE_RATES = range(4_000, 384_001)  # a rate of 1 Hz would grow 16,000-fold
 _UNKNOWN = 2**63 - 1  # libsndfile's length of a FLAC file that does not state it
 
+_DOUBTFUL = frozenset(
+    {"G721_32", "G723_24", "G723_40", "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32"}
+)  # libsndfile gives noise for G.721 and G.723 of ffmpeg, and nothing else reads NMS
+
 _FULL_RATE, _FULL_CHANNELS = 48_000, 2  # at higher rates and with more channels, audio must be shorter
 
 
@@ -44,12 +50,12 @@ def read_wav(path: Path, *, allow_silent: bool = True) -> np.ndarray:
     """
     plain = _read_plain(path)
     if plain is not None and plain[0] in _SAMPLE_RATES:
-        rate, n_promised, samples = plain[0], len(plain[1]), _mono(plain[1])
+        rate, samples = plain[0], _mono(plain[1])
     else:
         with open_audio(path, MAX_SECONDS) as audio:
-            rate, n_promised, samples = audio.samplerate, audio.frames, _read_all(audio)
+            rate, samples = audio.samplerate, _read_all(audio)
     low, high = (samples.min(), samples.max()) if len(samples) else (0, 0)
-    _check_samples(path, len(samples), n_promised, low, high, allow_silent=allow_silent)
+    _check_samples(path, len(samples), low, high, allow_silent=allow_silent)
     if rate != SAMPLE_RATE and len(samples):  # finite, as its level is bounded
         samples = soxr.resample(samples, rate, SAMPLE_RATE, quality=RESAMPLER)
     return samples
@@ -70,59 +76,92 @@ def check_level(low: float, high: float) -> None:
 
 
 @contextmanager
-def open_audio(path: Path, seconds: float) -> Iterator[soundfile.SoundFile]:
-    """An audio file of at most this length, opened to read blocks of `block_length` samples.
+def open_audio(path: Path, seconds: float) -> Iterator[Audio]:
+    """An audio file of at most this length, opened to read it block by block.
 
     One that does not state its length is decoded twice, first to count its samples.
 
     Raises InputError naming the file, even later: no regular file, unreadable, shorter than its header promises, or of
     an unlikely sample rate or length.
     """
-    try:
-        with files.open_regular(path) as file:
-            audio_header.parse(path, file)
-            descriptor = file.fileno()
-            os.lseek(descriptor, 0, os.SEEK_SET)  # libsndfile begins where the file is
-            with files.reading(path), ExitStack() as stack:
-                audio = stack.enter_context(soundfile.SoundFile(descriptor, closefd=False))
+    with files.open_regular(path) as file, files.reading(path):
+        try:
+            layout = audio_header.parse(path, file)
+            with ExitStack() as stack:
+                audio = stack.enter_context(Audio(path, file, layout))
                 most = _most_samples(path, audio, seconds)
                 if audio.format == "FLAC" and audio.frames == _UNKNOWN:
-                    audio = stack.enter_context(_Unstated(descriptor, most))
+                    audio = stack.enter_context(_Unstated(path, file, layout, most))
                 if not 0 <= audio.frames <= most:
                     what = "has at least" if isinstance(audio, _Unstated) else "declares"
                     what += f" {audio.frames} samples in {audio.channels} channels at {audio.samplerate} Hz"
                     raise InputError(f"{path}: {what}, more than the {most} that are read; cut it into pieces")
                 yield audio
-    except soundfile.LibsndfileError as e:
-        raise InputError(f"{path}: cannot be read as audio ({e.error_string.rstrip('.')})") from None
+        except soundfile.LibsndfileError as e:
+            file.seek(0)
+            if not layout.formats and (fault := file_kind.fault(file.read(file_kind.HEAD), "audio", path)):
+                raise InputError(f"{path}: {fault}") from None
+            why = e.error_string.rstrip(".")
+            raise InputError(f"{path}: cannot be read as audio ({why}); {file_kind.ffmpeg(path)}") from None
 
 
-class _Unstated(soundfile.SoundFile):
+class Audio(soundfile.SoundFile):
+    """An open audio file, read from its beginning to its end.
+
+    soundfile would seek after each reading, which some formats cannot, and after which the next samples of an MP3 are
+    wrong by up to a fifth of full scale.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO, layout: Layout) -> None:
+        self.layout, self._path, self._n_read = layout, path, 0
+        self._edited = EditedFile(file, layout.edits) if layout.edits else None
+        if self._edited:
+            super().__init__(self._edited)
+            return
+        descriptor = file.fileno()
+        os.lseek(descriptor, 0, os.SEEK_SET)  # libsndfile begins where the file is
+        super().__init__(descriptor, closefd=False)
+
+    def seekable(self) -> bool:
+        """No, as far as soundfile knows."""
+        return False
+
+    def read_block(self, dtype: str) -> np.ndarray:
+        """The next samples (n, channels), at most `block_length`; none at the end.
+
+        Raises InputError where there are fewer than the header promises.
+        """
+        n = min(block_length(self), self.frames - self._n_read)
+        block: np.ndarray = self.read(n, dtype=dtype, always_2d=True)
+        if self._edited and self._edited.fault:
+            raise self._edited.fault
+        self._n_read += len(block)
+        if len(block) < n:
+            raise InputError(f"{self._path}: truncated, {self._n_read} of {self.frames} samples could be read")
+        return block
+
+
+class _Unstated(Audio):
     """A FLAC file without its length, as if written to a pipe: `frames` is counted, until it is more than `most`."""
 
     frames = 0
 
-    def __init__(self, descriptor: int, most: int) -> None:
-        self._start(descriptor)
+    def __init__(self, path: Path, file: BinaryIO, layout: Layout, most: int) -> None:
+        super().__init__(path, file, layout)
         while self.frames <= most and (n := len(self.read(block_length(self), "int16", always_2d=True))):
             self.frames += n
         self.close()
-        self._start(descriptor)
-
-    def _start(self, descriptor: int) -> None:
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        super().__init__(descriptor, closefd=False)
-
-    def seekable(self) -> bool:
-        """No: soundfile would seek after each reading, and libsndfile cannot."""
-        return False
+        super().__init__(path, file, layout)
 
 
-def _most_samples(path: Path, audio: soundfile.SoundFile, seconds: float) -> int:
+def _most_samples(path: Path, audio: Audio, seconds: float) -> int:
     """The longest that the file may be, in its own samples. Raises InputError by what its header says."""
-    if audio.format not in audio_header.FORMATS:
-        remedy = "convert it, for example to FLAC"
-        raise InputError(f"{path}: is in the format {audio.format}, of which damage cannot be told; {remedy}")
+    if audio.format not in audio.layout.formats:
+        what = f"is in the format {audio.format}, of which damage cannot be told"
+        raise InputError(f"{path}: {what}; {file_kind.ffmpeg(path)}")
+    if audio.subtype in _DOUBTFUL:
+        what = f"is {audio.format} with {audio.subtype}, which decoders do not agree about"
+        raise InputError(f"{path}: {what}; convert it with the program that wrote it")
     if audio.samplerate not in _SAMPLE_RATES:
         limits = f"{_SAMPLE_RATES[0]} to {_SAMPLE_RATES[-1]}"
         raise InputError(f"{path}: a sample rate of {audio.samplerate} Hz is not that of speech ({limits})")
@@ -134,21 +173,21 @@ def block_length(audio: soundfile.SoundFile) -> int:
     return max(1, BLOCK // int(audio.channels))
 
 
-def _read_mono(audio: soundfile.SoundFile) -> np.ndarray:
+def _read_mono(audio: Audio) -> np.ndarray:
     """The next samples of a file as float32 (samples,) at its own rate: channels averaged."""
     dtype = "int16" if audio.subtype == "PCM_16" else "float32"  # libsndfile makes the same floats, three times slower
-    return _mono(audio.read(block_length(audio), dtype=dtype, always_2d=True))
+    return _mono(audio.read_block(dtype))
 
 
-def _read_all(audio: soundfile.SoundFile) -> np.ndarray:
-    """All samples of a file as `_read_mono` gives them; fewer than promised if it is truncated."""
+def _read_all(audio: Audio) -> np.ndarray:
+    """All samples of a file as `_read_mono` gives them."""
     if audio.frames <= block_length(audio):
         return _read_mono(audio)
     samples, n = np.empty(audio.frames, np.float32), 0
-    while n < len(samples) and len(block := _read_mono(audio)):
+    while len(block := _read_mono(audio)):
         samples[n : n + len(block)] = block
         n += len(block)
-    return samples[:n]
+    return samples
 
 
 def _read_blocks(path: Path) -> Iterator[np.ndarray]:
@@ -160,7 +199,7 @@ def _read_blocks(path: Path) -> Iterator[np.ndarray]:
 def read_channels(path: Path, dtype: str) -> Iterator[np.ndarray]:
     """The samples (n, channels) of a file of at most an hour as they are, block by block."""
     with open_audio(path, MAX_SECONDS) as audio:
-        while len(block := audio.read(block_length(audio), dtype=dtype, always_2d=True)):
+        while len(block := audio.read_block(dtype)):
             yield block
 
 
@@ -175,12 +214,12 @@ class Recording:
     def __init__(self, path: Path, *, allow_silent: bool = False, whole: int = WHOLE) -> None:
         self.path, self._whole = path, whole
         with open_audio(path, MAX_RECORDING_SECONDS) as audio:
-            self._rate, n_promised = audio.samplerate, audio.frames
+            self._rate = audio.samplerate
         self._version = _version(path)
         n, low, high = 0, np.inf, -np.inf
         for block in _read_blocks(path):
             n, low, high = n + len(block), np.minimum(low, block.min()), np.maximum(high, block.max())
-        _check_samples(path, n, n_promised, low, high, allow_silent=allow_silent)
+        _check_samples(path, n, low, high, allow_silent=allow_silent)
         self.n_samples = int(n * SAMPLE_RATE / self._rate + 0.5)
         self.n_frames = frame_count(self.n_samples)
         self.duration = self.n_samples / SAMPLE_RATE
@@ -273,10 +312,8 @@ def _mono(channels: np.ndarray) -> np.ndarray:
     return mono
 
 
-def _check_samples(path: Path, n: int, n_promised: int, low: float, high: float, *, allow_silent: bool) -> None:
-    """Raises InputError for audio that no utterance may have, of which `n` samples from low to high could be read."""
-    if n != n_promised:
-        raise InputError(f"{path}: truncated, {n} of {n_promised} samples could be read")
+def _check_samples(path: Path, n: int, low: float, high: float, *, allow_silent: bool) -> None:
+    """Raises InputError for audio that no utterance may have: `n` samples from low to high."""
     try:
         check_level(*((low, high) if n else (0, 0)))
     except InputError as e:
@@ -295,7 +332,7 @@ def _read_plain(path: Path) -> tuple[int, np.ndarray] | None:
     """
     try:
         with files.open_regular(path) as file:
-            plain = audio_header.parse(path, file)
+            plain = audio_header.parse(path, file).plain
             size = os.fstat(file.fileno()).st_size
             if plain is None or size > 2 * WHOLE:
                 return None

@@ -1,8 +1,9 @@
 """What the header of an audio file promises, against what is there.
 
-libsndfile silently returns fewer samples for a truncated file in most containers: their headers are compared with the
-size of the file first, and the last page of an Ogg file must be its end. FLAC and MP3 mostly state the number of samples,
-which is compared after reading; a file that does not is read as far as it goes, FLAC only if that is the end of a frame.
+libsndfile silently returns fewer samples for a truncated file in most containers, and for files whose headers state no
+length, or a wrong one. So every container has its own check here: chunks (`chunks`), pages (`ogg`), frames (`mpeg`). Of
+FLAC, libsndfile notices a cut itself where the length is stated; it is compared after reading. What none of these knows
+is not read.
 """
 
 from __future__ import annotations
@@ -10,168 +11,101 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
+from resdavenet_vq.data import chunks, mpeg, ogg
+from resdavenet_vq.data.file_kind import ffmpeg
+from resdavenet_vq.data.layout import Edit, Layout, check_length
 from resdavenet_vq.errors import InputError
 
-FORMATS = frozenset({"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "NIST", "CAF", "FLAC", "OGG", "MP3"})
-"""Containers, as libsndfile names them, of which a truncated file can be told; others are refused."""
-
-MAX_CHUNKS = 10_000
-"""Largest number of chunks before the audio: files have about ten, and each that a hostile one claims costs time."""
-
-_UNKNOWN = 0xFFFFFFFF
-"""The length in a header that was written to a pipe: promises nothing."""
-
-_PCM, _BITS = 1, 16
-_OGG_PAGE = 27  # bytes of a page's header, before the sizes of at most 255 segments of at most 255 bytes
-_OGG_LAST = 4  # the flag of the last page
+_HEAD = 512  # bytes
+_BLOCK = 1 << 20  # bytes that are searched at a time
+_SHORTEST = 12  # bytes, of which no format has fewer
+_AU_UNKNOWN = 0xFFFFFFFF
+_MOST_REST = 64  # bytes after the audio that are none
 _NIST_HEADER = 1024
 _NIST_FIELD = re.compile(rb"(sample_count|channel_count|sample_n_bytes) -i (\d{1,18})\s")
+_FLAC_BEGINS = re.compile(rb"fLaC[\0\x80]\0\0\x22")  # and its first block, which is of 34 bytes
+_NIST_CODING = re.compile(rb"sample_coding -s\d+ (\S+)")
+
+_MAGIC = (*chunks.CONTAINERS, b"OggS", b"fLaC", b"ID3", b".snd", b"dns.", b"NIST")
+
+_ANY = Layout(frozenset())
 
 
-class Plain(NamedTuple):
-    """16-bit PCM from byte `start` to the end of a wav file."""
-
-    rate: int
-    channels: int
-    start: int
-
-
-class _Chunks(NamedTuple):
-    """How a container of chunks is laid out."""
-
-    first: int
-    """Byte at which the first chunk begins."""
-    header: str
-    """Of a chunk, for `struct`: its name and its size."""
-    includes_header: bool
-    """Whether the size does."""
-    even: int
-    """What the beginning of every chunk is a multiple of."""
-    audio: bytes
-    """The name of the chunk of samples."""
-
-
-_CONTAINERS = {
-    b"RIFF": _Chunks(12, "<4sI", False, 2, b"data"),
-    b"RIFX": _Chunks(12, ">4sI", False, 2, b"data"),
-    b"RF64": _Chunks(12, "<4sI", False, 2, b"data"),
-    b"FORM": _Chunks(12, ">4sI", False, 2, b"SSND"),
-    b"riff": _Chunks(40, "<4s12xQ", True, 8, b"data"),
-}
-
-
-def parse(path: Path, file: BinaryIO) -> Plain | None:
-    """Where the samples of a plain 16-bit PCM wav file are; None for any other file.
+def parse(path: Path, file: BinaryIO) -> Layout:
+    """The layout of an audio file, by its first bytes; without formats if they are not those of one that is read.
 
     Raises InputError naming the file where it is shorter than its header promises.
     """
     size = os.fstat(file.fileno()).st_size
     if size == 0:
         raise InputError(f"{path}: is empty (0 bytes)")
-    head = file.read(12)
-    magic = head[:4]
-    if magic in (b".snd", b"dns.") and len(head) == 12:
-        offset, promised = struct.unpack(">II" if magic == b".snd" else "<II", head[4:])
-        _check_length(path, promised, size - offset)
-    elif head[:7] == b"NIST_1A":
-        _check_nist(path, file, size)
+    head = file.read(_HEAD)
+    if layout := chunks.plain_layout(head, size):
+        return layout
+    magic, layout = head[:4], _ANY
+    if len(head) < _SHORTEST:
+        if any(known.startswith(magic) for known in _MAGIC):
+            raise InputError(f"{path}: truncated, its {size} bytes are less than any header of audio")
+        return layout
+    if magic in chunks.CONTAINERS and (magic != b"RIFF" or head[8:12] == b"WAVE"):
+        layout = chunks.layout(path, file, magic)
     elif magic == b"OggS":
-        _check_ogg(path, file, size)
-    elif magic in _CONTAINERS and (magic != b"RIFF" or head[8:] == b"WAVE"):
-        return _parse_chunks(path, file, magic, size)
-    return None
+        layout = ogg.layout(path, file)
+    elif magic in (b".snd", b"dns."):
+        layout = _au(path, head, size)
+    elif head[:7] == b"NIST_1A":
+        layout = _nist(path, file, size)
+    elif magic == b"fLaC" or head[:3] == b"ID3" or head[:1] in (b"\xff", b"\0"):
+        start = mpeg.end_of_tags(file)
+        file.seek(start)
+        is_flac = file.read(4) == b"fLaC"  # libsndfile skips tags
+        layout = _flac(path, file) if is_flac else mpeg.layout(path, file, start) or _ANY
+    return layout
 
 
-def _parse_chunks(path: Path, file: BinaryIO, magic: bytes, size: int) -> Plain | None:
-    form, length_of_audio = b"", _UNKNOWN
-    for name, length, start in _chunks(path, file, _CONTAINERS[magic]):
-        if name == _CONTAINERS[magic].audio:
-            promised = length_of_audio if magic == b"RF64" and length == _UNKNOWN else length
-            _check_length(path, promised, size - start)
-            return _plain(form, start, length) if magic == b"RIFF" and length == size - start else None
-        if name == b"fmt " and length >= 16:
-            form = file.read(16)
-        if name == b"ds64" and len(sizes := file.read(16)) == 16:
-            length_of_audio = struct.unpack("<8xQ", sizes)[0]
-    if magic == b"FORM":  # need not have any samples
-        return None
-    raise InputError(f"{path}: truncated, the header ends before any audio")
+def _flac(path: Path, file: BinaryIO) -> Layout:
+    """Of a FLAC file, in which no second one may begin: libsndfile would read the first alone."""
+    before = b""
+    while block := file.read(_BLOCK):
+        if _FLAC_BEGINS.search(before + block):
+            what = "holds more than one FLAC stream, of which only the first would be read"
+            raise InputError(f"{path}: {what}; {ffmpeg(path)}")
+        before = block[-7:]
+    return Layout(frozenset({"FLAC"}))
 
 
-def _chunks(path: Path, file: BinaryIO, layout: _Chunks) -> Iterator[tuple[bytes, int, int]]:
-    """The name and length of every chunk, and the byte at which its content begins."""
-    position, header_length = layout.first, struct.calcsize(layout.header)
-    for _ in range(MAX_CHUNKS):
-        file.seek(position)
-        header = file.read(header_length)
-        if len(header) < header_length:
-            return
-        name, length = struct.unpack(layout.header, header)
-        if layout.includes_header:
-            length -= header_length
-            if length < 0:
-                raise InputError(f"{path}: is damaged, a chunk of its header has a negative length")
-        start = position + header_length
-        yield name, length, start
-        position = -(-(start + length) // layout.even) * layout.even
-        if position >= 1 << 62:  # no file has this byte
-            return
-    raise InputError(f"{path}: is damaged, its header has more than {MAX_CHUNKS} chunks before any audio")
+def _au(path: Path, head: bytes, size: int) -> Layout:
+    order = ">" if head[:4] == b".snd" else "<"
+    start, promised = struct.unpack(order + "II", head[4:12])
+    present = size - start
+    formats = frozenset({"AU"})
+    if promised == _AU_UNKNOWN:
+        return Layout(formats)
+    if promised == 0 and present > 0:  # a recorder that died
+        return Layout(formats, edits=(Edit(8, 12, struct.pack(order + "I", _AU_UNKNOWN)),))
+    check_length(path, promised, present)
+    if present - promised > _MOST_REST:
+        what = f"its header promises {promised} bytes of audio and {present} are there"
+        raise InputError(f"{path}: is damaged, {what}; {ffmpeg(path)}")
+    return Layout(formats)
 
 
-def _check_nist(path: Path, file: BinaryIO, size: int) -> None:
+def _nist(path: Path, file: BinaryIO, size: int) -> Layout:
     file.seek(0)
-    fields = {name: int(value) for name, value in _NIST_FIELD.findall(file.read(_NIST_HEADER))}
-    if len(fields) == 3:
-        values = fields[b"sample_count"] * fields[b"channel_count"] * fields[b"sample_n_bytes"]
-        _check_length(path, values, size - _NIST_HEADER)
-
-
-def _check_ogg(path: Path, file: BinaryIO, size: int) -> None:
-    """The file must end with a whole page that says that it is the last."""
-    file.seek(max(0, size - _OGG_PAGE - 255 - 255 * 255))
-    end = file.read()
-    page = end[max(0, end.rfind(b"OggS")) :]
-    segments = page[26:27]
-    length = _OGG_PAGE + segments[0] + sum(page[_OGG_PAGE : _OGG_PAGE + segments[0]]) if segments else 0
-    is_whole = len(page) == length and _ogg_crc(page[:22] + bytes(4) + page[26:]) == page[22:26]
-    if not (is_whole and page[5] & _OGG_LAST):
-        raise InputError(f"{path}: truncated, it does not end with the last page of an Ogg stream")
-
-
-def _ogg_crc(data: bytes) -> bytes:
-    """The checksum of a page: zlib's polynomial with no bit reversed and nothing inverted."""
-    crc, table = 0, _crc_table()
-    for byte in data:
-        crc = (crc << 8 & 0xFFFFFFFF) ^ table[crc >> 24 ^ byte]
-    return crc.to_bytes(4, "little")
-
-
-@cache
-def _crc_table() -> list[int]:
-    table = []
-    for value in range(256):
-        crc = value << 24
-        for _ in range(8):
-            crc = crc << 1 ^ (0x104C11DB7 if crc >> 31 else 0)
-        table.append(crc)
-    return table
-
-
-def _check_length(path: Path, promised: int, present: int) -> None:
-    if promised > present and promised != _UNKNOWN:
-        what = f"its header promises {promised} bytes of audio and {max(present, 0)} are there"
-        raise InputError(f"{path}: truncated, {what}")
-
-
-def _plain(form: bytes, start: int, size: int) -> Plain | None:
-    if len(form) < 16:
-        return None
-    tag, channels, rate, _, width, bits = struct.unpack("<HHIIHH", form)
-    is_plain = tag == _PCM and bits == _BITS and channels and width == channels * _BITS // 8
-    return Plain(rate, channels, start) if is_plain and size and size % width == 0 else None
+    header = file.read(_NIST_HEADER)
+    coding = _NIST_CODING.search(header)
+    if coding and b"shorten" in coding[1]:
+        name = coding[1].decode("latin-1")
+        raise InputError(
+            f"{path}: is NIST SPHERE compressed with shorten ({name}); unpack it: sph2pipe -f wav {path.name}"
+        )
+    fields = {name: int(value) for name, value in _NIST_FIELD.findall(header)}
+    if coding and coding[1] in (b"ulaw", b"mu-law", b"alaw"):
+        fields.setdefault(b"sample_n_bytes", 1)
+    if b"sample_count" in fields:
+        width = fields.get(b"channel_count", 1) * fields.get(b"sample_n_bytes", 2)
+        check_length(path, fields[b"sample_count"] * width, size - _NIST_HEADER)
+    return Layout(frozenset({"NIST"}))

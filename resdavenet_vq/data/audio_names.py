@@ -2,7 +2,7 @@
 
 SUFFIXES = frozenset(
     {
-        *(".wav", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".caf"),
+        *(".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".caf"),
         *(".aiff", ".aif", ".aifc", ".au", ".snd", ".sph", ".nist", ".wv1", ".wv2"),  # the last two of the WSJ corpora
     }
 )
@@ -11,7 +11,7 @@ SUFFIXES = frozenset(
 UNREAD_SUFFIXES = frozenset(
     {
         *(".m4a", ".m4b", ".mp4", ".aac", ".wma", ".amr", ".awb", ".3gp", ".webm", ".mka", ".wv", ".ape", ".ra"),
-        *(".voc", ".dss", ".ds2", ".raw", ".pcm"),
+        *(".voc", ".mp2", ".shn", ".dss", ".ds2", ".raw", ".pcm"),
     }
 )
 """Of others, which phones and recorders write: such files are told, as they would be missed."""

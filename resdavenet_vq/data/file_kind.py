@@ -22,6 +22,9 @@ class Kind(NamedTuple):
     """What it holds, in a format that must be converted."""
 
 
+APPLE_DOUBLE = b"\0\5\x16\7"
+"""How files begin that macOS leaves beside others, with `._` before their names, where its own file systems are not."""
+
 _AGAIN = "download it again"
 _UNPACK = "unpack it"
 
@@ -40,7 +43,7 @@ _TEXT = Kind("a text file")
 _ZEROS = Kind("only zeros where a header should be, as an interrupted download or copy leaves", "copy it again")
 
 _MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
-    (0, b"\0\5\x16\7", Kind("an AppleDouble file, which macOS leaves beside the real one", "remove it")),
+    (0, APPLE_DOUBLE, Kind("an AppleDouble file, which macOS leaves beside the real one", "remove it")),
     (0, b"version https://git-lfs", _LFS),
     (0, b"\x1a\x45\xdf\xa3", Kind("a Matroska or WebM file (mkv, webm)", media=_AUDIO)),
     (8, b"AVI ", Kind("a video (avi)", media=_AUDIO)),

@@ -107,8 +107,10 @@ def reasons_of(dag: Any, job: Any, config: dict[str, Any]) -> list[str]:
     inputs = set(map(str, job.input))
     for output in records.input_changed(job):
         before = set(records.input(output))
-        reasons += [f"new input {_several(inputs - before)}"] * bool(inputs - before)
-        reasons += [f"no longer input {_several(before - inputs)}"] * bool(before - inputs)
+        new, old = inputs - before, before - inputs
+        reasons += [
+            f"{what} {_several(files)}" for what, files in (("new input", new), ("no longer input", old)) if files
+        ]
     reasons = list(dict.fromkeys(reasons))
     return reasons + [f"file {file}" for file in sorted(map(str, reason.updated_input))]
 
