@@ -114,7 +114,8 @@ def test_speech_alone_has_the_scores_of_baselines_and_of_units_made_elsewhere(sp
 
 def test_training_on_speech_alone_fails_with_one_line(speech):
     folder, _ = speech
-    files = configuration(folder, corpus=corpus(folder, "image"), lineages=["{}"], abx=None, words=None, report=None)
+    off = dict.fromkeys(("retrieval", "abx", "words", "report"))
+    files = configuration(folder, corpus=corpus(folder, "image"), lineages=["{}"], **off)
     output = snakemake(folder, "models", configfiles=files, succeeds=False)
     assert "train: results/mine/logs/train/none.log" in output
     lines = (folder / "results/mine/logs/train/none.log").read_text().splitlines()
