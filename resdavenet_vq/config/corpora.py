@@ -117,11 +117,14 @@ class PlacesAudio(ImportedCorpus):
     layout: Literal["places"] = Field(description="The JSON layout of Places Audio.")
     metadata: dict[Name, Path] = Field(description="The JSON file of each split.")
     audio_base_path: Path | None = Field(
-        default=None, description="The folder that wav paths are relative to. The default is the one named in the JSON."
+        default=None,
+        description="The folder that wav paths are relative to. The default is the one named in the JSON, else the JSON's "
+        "own. See docs/corpus_files.md.",
     )
     image_base_path: Path | None = Field(
         default=None,
-        description="The folder that image paths are relative to. The default is the one named in the JSON.",
+        description="The folder that image paths are relative to. The default is the one named in the JSON, else the "
+        "JSON's own.",
     )
 
     @property
@@ -143,10 +146,14 @@ class SpokenCoco(ImportedCorpus):
         description="The JSON file of each split; with `karpathy_splits`, all files that list images, under any names.",
     )
     audio_base_path: Path | None = Field(
-        default=None, description="The folder that wav paths are relative to. The default is the folder of the JSON."
+        default=None,
+        description="The folder that wav paths are relative to. The default is the one named in the JSON, else the JSON's "
+        "own. See docs/corpus_files.md.",
     )
     image_base_path: Path | None = Field(
-        default=None, description="The folder that image paths are relative to. The default is the folder of the JSON."
+        default=None,
+        description="The folder that image paths are relative to. The default is the one named in the JSON, else the "
+        "JSON's own.",
     )
     karpathy_splits: Path | None = Field(
         default=None,
@@ -171,7 +178,12 @@ class Flickr8k(ImportedCorpus):
     layout: Literal["flickr8k"] = Field(description="The files of Flickr8k Audio.")
     audio_folder: Path = Field(description="The folder of wav2capt.txt, wav2spk.txt and wavs/.")
     text_folder: Path = Field(
-        description="The folder of Flickr8k.token.txt and Flickr_8k.trainImages.txt, devImages and testImages."
+        description="The folder of Flickr_8k.trainImages.txt, devImages and testImages, and of the texts."
+    )
+    text_file: Path | None = Field(
+        default=Path("Flickr8k.token.txt"),
+        description="The file of the texts, from `text_folder` on: Flickr8k.token.txt, or a CSV file `image,caption` such as "
+        "Kaggle's captions.txt, whose nth row of an image is its nth caption. With `null` there are no texts.",
     )
     image_folder: Path = Field(description="The folder of the images.")
 

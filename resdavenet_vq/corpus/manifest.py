@@ -107,6 +107,8 @@ class Manifest:
     """The first of them by name, where they have names."""
     first_row: int = 0
     """Of a part of a split: its first row."""
+    lists: tuple[Path, ...] = ()
+    """The corpus's files that the rows are from, for messages."""
 
     @property
     def rows(self) -> int:
@@ -139,6 +141,7 @@ class Manifest:
             [utterance for row, utterance in numbered if row in rows],
             [refusal for refusal in self.refused if refusal.row in rows],
             first_row=rows.start,
+            lists=self.lists,
         )
 
     def notice(self, what: str, which: str) -> None:
@@ -154,11 +157,12 @@ def too_many_rows(where: object, most: int = MAX_ROWS) -> InputError:
     return InputError(f"{where}: more than {most:,} rows, which memory should not have to hold; divide it into several")
 
 
-def refusals(refused: Sequence[Refusal], rows: int) -> str:
-    """A message that lists the first refused rows of `rows`, and counts the others."""
+def refusals(refused: Sequence[Refusal], rows: int, lists: Sequence[Path] = ()) -> str:
+    """A message that lists the first refused rows of `rows` in a corpus's files, and counts the others."""
     lines = listed([f"row {r.row} ({r.id or 'no id'}): {r.file or 'no file'}: {r.reason}" for r in refused])
     remedy = "Correct or remove them, or set preparation.bad_rows to skip to continue without them."
-    return f"{len(refused)} of {rows} rows cannot be used:\n{lines}\n{remedy}"
+    of_files = f" of {' and '.join(map(str, lists))}" if lists else ""
+    return f"{len(refused)} of {rows} rows{of_files} cannot be used:\n{lines}\n{remedy}"
 
 
 def parse_alignment(text: str) -> tuple[tuple[Interval, ...] | None, int]:

@@ -1,5 +1,6 @@
 """Every layout all the way: a section of the configuration, the corpus's own files, a manifest, a store."""
 
+import gzip
 import json
 
 import numpy as np
@@ -79,6 +80,22 @@ def section(request, tmp_path):
     return json.dumps(values | {"alignments": {"train": tmp_path / "aligned.txt"}}, default=str)
 
 
+def test_forms_of_lists_all_the_way(section, tmp_path):
+    """The store of a list that is packed, a row a line, or begins with a byte order mark, is that of the plain list."""
+    path = tmp_path / LISTS[json.loads(section)["layout"]]
+    plain = path.read_bytes()
+    forms = [gzip.compress(plain), b"\xef\xbb\xbf" + plain]
+    if path.suffix == ".json":
+        forms.append("\n".join(map(json.dumps, json.loads(plain)["data"])).encode())
+    stores = []
+    for content in (plain, *forms):
+        path.write_bytes(content)
+        assert prepare(tmp_path, "--corpus", section, "--split", "train").exit_code == 0
+        stores.append((tmp_path / "a.h5").read_bytes())
+        (tmp_path / "a.h5").unlink()
+    assert stores == [stores[0]] * len(stores)
+
+
 def prepare(folder, *arguments):
     paths = ["--out", str(folder / "a.h5"), "--report", str(folder / "a.json")]
     return CliRunner().invoke(app, ["prepare", *paths, *arguments])
@@ -101,6 +118,22 @@ def test_from_a_section_to_a_store(section, tmp_path):
     assert (report["utterances"], report["images"], report["refused"]) == (6, 2, [])
     assert report["counted"]["no alignment"] == 1
     assert report["noticed"] == {"no alignment": ["x_0"]}
+
+
+LISTS = {"places": "split.json", "spoken_coco": "SpokenCOCO_train.json", "flickr8k": "audio/wav2capt.txt"}
+
+
+def test_the_message_of_bad_rows_names_the_list_and_what_all_have_in_common(section, tmp_path):
+    name = LISTS[json.loads(section)["layout"]]
+    for wav in tmp_path.rglob("*.wav"):
+        wav.unlink()
+    fault = prepare(tmp_path, "--corpus", section, "--split", "train").exception
+    assert isinstance(fault, InputError)
+    common, header, first = str(fault).splitlines()[:3]
+    assert common.startswith(f"No file at all is where it should be below {tmp_path}/")
+    assert common.endswith("x_0.wav.")
+    assert header == f"6 of 6 rows of {tmp_path / name} cannot be used:"
+    assert first.startswith("row 0 (x_0): ")
 
 
 @pytest.mark.parametrize(

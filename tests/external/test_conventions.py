@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from clutter import litter
 from external.made_elsewhere import NAMES, frames_of, imported, split_of
 
 from resdavenet_vq.corpus import textgrid
@@ -252,3 +253,13 @@ def test_ids_are_joined_by_their_last_part_or_their_path(split, tmp_path):
     assert imported(split, tmp_path, tmp_path / "two", format="npy", frame_period=0.02, ids="path").report[
         "matched"
     ] == len(NAMES)
+
+
+def test_what_systems_keep_in_a_folder_holds_no_units(split, tmp_path):
+    (tmp_path / "units").mkdir()
+    write_npy(tmp_path / "units", frames_of(split, 0.02))
+    arguments = {"codes": True, "features": False, "format": "npy", "frame_period": 0.02}
+    clean = imported(split, tmp_path / "1", tmp_path / "units", **arguments).codes.read_bytes()
+    litter(tmp_path / "units", f"{NAMES[0]}.npy")
+    again = imported(split, tmp_path / "2", tmp_path / "units", **arguments).codes.read_bytes()
+    assert again == clean, "the digest of all files of the folder is in it"
