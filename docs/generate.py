@@ -101,6 +101,8 @@ def _type(field: dict[str, Any]) -> str:
         case {"type": "object", "patternProperties": {**values}}:
             (value,) = values.values()
             return "mapping" if "$ref" in value else f"mapping to {_type(value)}"
+        case {"type": "object", "additionalProperties": {"type": _} as value}:
+            return f"mapping to {_type(value)}"
         case {"type": kind}:
             return {
                 "integer": "integer",

@@ -78,7 +78,12 @@ class ImportedCorpus(Section):
     alignments: dict[Name, Path] = Field(
         default={},
         description="The aligned words of splits whose corpus files have none: a folder of TextGrids, a .ctm file, or "
-        "a .txt file with rows `id start end word`. They are joined by utterance id.",
+        "a .txt file with rows `id start end word`. They are joined by utterance id. See docs/alignments.md.",
+    )
+    tiers: dict[Literal["words", "phones", "syllables"], tuple[str, ...]] = Field(
+        default={},
+        description="What the tiers of words, phones and syllables are called in `alignments`, where it is nothing that "
+        "is known (docs/alignments.md): the first of the names that a file has.",
     )
     release_hdf5: dict[Name, Path] = Field(
         default={},
@@ -106,6 +111,7 @@ class ImportedCorpus(Section):
             update={
                 "items": {},
                 "alignments": {k: v for k, v in self.alignments.items() if k == split},
+                "tiers": self.tiers if split in self.alignments else {},
                 "release_hdf5": {k: v for k, v in self.release_hdf5.items() if k == split},
             }
         )

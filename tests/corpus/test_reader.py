@@ -151,6 +151,22 @@ def test_alignments_of_another_split_are_not_read(section):
     assert reader.read(corpus, "train").counted["no alignment"] == 6
 
 
+def test_the_section_names_tiers_of_its_own_for_splits_with_alignments(section, tmp_path):
+    grid = '"ooTextFile" "TextGrid" 0 1 <exists> 1 "IntervalTier" "mots" 0 1 1 0 1 "un"'
+    (tmp_path / "grids").mkdir()
+    (tmp_path / f"grids/{STEMS[1]}.TextGrid").write_text(grid)
+    values = json.loads(section) | {"alignments": {"train": str(tmp_path / "grids")}, "tiers": {"words": ["Mots"]}}
+    corpus = config.read_corpus(json.dumps(values))
+    utterances = {u.id.rpartition("/")[2]: u for u in reader.read(corpus, "train").utterances}
+    assert utterances[STEMS[1]].words == ((0, 1, "UN"),)
+    assert (corpus.for_split("train").tiers, corpus.model_copy(update={"alignments": {}}).for_split("train").tiers) == (
+        {"words": ("Mots",)},
+        {},
+    )
+    with pytest.raises(InputError, match=r"tiers\.mots"):
+        config.read_corpus(json.dumps(values | {"tiers": {"mots": ["a"]}}))
+
+
 def test_unknown_splits_and_the_demo_corpus():
     values = {"layout": "spoken_scenes", "name": "demo", "seed": 1, "pairs": {"train": 2}}
     corpus = config.read_corpus(json.dumps(values))

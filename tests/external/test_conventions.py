@@ -173,6 +173,18 @@ def write_textgrids(folder, segments):
     return folder, {}
 
 
+def write_old_short_textgrids(folder, segments):
+    """As the Penn aligner writes them, with one tier, and what stands between units as empty text."""
+    for name, rows in segments.items():
+        edges = [0, *(edge for a, b, _ in rows for edge in (a, b)), 100]
+        texts = [text for _, _, unit in rows for text in ("", unit)] + [""]
+        spans = [span for span in zip(edges[:-1], edges[1:], texts, strict=True) if span[0] < span[1]]
+        lines = ['File type = "ooTextFile short"', '"TextGrid"', "", 0, 1, "<exists>", 1, '"IntervalTier"', '"codes"']
+        lines += [0, 1, len(spans), *(f'{a / 100}\n{b / 100}\n"{text}"' for a, b, text in spans)]
+        (folder / f"{name}.TextGrid").write_bytes("\r\n".join(map(str, lines)).encode("utf-16"))
+    return folder, {}
+
+
 def write_segment_lines(folder, segments):
     lines = [
         json.dumps({"id": name, "segments": [[a / 100, b / 100, u] for a, b, u in rows]})
@@ -182,7 +194,14 @@ def write_segment_lines(folder, segments):
     return folder / "s.jsonl", {}
 
 
-SEGMENTS = [write_vqwordseg, write_csv, write_tsv_folder, write_textgrids, write_segment_lines]
+SEGMENTS = [
+    write_vqwordseg,
+    write_csv,
+    write_tsv_folder,
+    write_textgrids,
+    write_old_short_textgrids,
+    write_segment_lines,
+]
 
 
 @pytest.mark.parametrize("write", SEGMENTS)
