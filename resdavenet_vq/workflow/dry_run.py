@@ -107,8 +107,8 @@ def reasons_of(dag: Any, job: Any, config: dict[str, Any]) -> list[str]:
     inputs = set(map(str, job.input))
     for output in records.input_changed(job):
         before = set(records.input(output))
-        reasons += [f"new input {_several(inputs - before)}"] * bool(inputs - before)
-        reasons += [f"no longer input {_several(before - inputs)}"] * bool(before - inputs)
+        for what, files in (("new input", inputs - before), ("no longer input", before - inputs)):
+            reasons += [f"{what} {_several(files)}"] if files else []
     reasons = list(dict.fromkeys(reasons))
     return reasons + [f"file {file}" for file in sorted(map(str, reason.updated_input))]
 
