@@ -46,6 +46,10 @@ def _reference(schema: dict[str, Any]) -> str:
         "Generated from `resdavenet_vq/config/` by `python docs/generate.py`, in the order of `config.yaml`. Unknown or missing keys and",
         "wrong types stop even a dry run. Editors that know YAML schemas complete and check keys with `docs/config.schema.json`.",
         "",
+        "A configuration without a `corpus` is laid over `config.yaml`, the demo. One with a `corpus`, but not all of `lineages`, `model` and",
+        "`training`, is laid over `configs/small_corpus.yaml`, so that a corpus alone is enough. One with all of them stands alone, and then",
+        "what it does not have is as the column *default* says. More on this is in [workflow](workflow.md#which-configuration-which-folder).",
+        "",
     ]
     for key, field in schema["properties"].items():
         sections = _sections(field)

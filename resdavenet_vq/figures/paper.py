@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from resdavenet_vq.config.section import nearest
+from resdavenet_vq.config.faults import nearest
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.figures import charts, registry
 from resdavenet_vq.figures.comparison import abx, retrieval, words  # noqa: F401 - figures of the registry

@@ -185,7 +185,7 @@ def test_unknown_splits_and_the_demo_corpus():
         ),
         ({"layout": "spoken_coco", "name": "a", "metadata": {}}, "corpus.metadata"),
         ({"layout": "spoken_coco", "name": "a", "metadata": {"a": "a"}, "karpathy": "x"}, "mean 'karpathy_splits'"),
-        ({"layout": "coco"}, "'spoken_scenes', 'places', 'spoken_coco'"),
+        ({"layout": "coco"}, "corpus.layout: must be spoken_scenes, places, spoken_coco or flickr8k, not 'coco'"),
     ],
 )
 def test_faults_of_a_section_are_named(values, message):

@@ -206,7 +206,10 @@ def test_legacy_weights(folder, tmp_path):
 
 def test_weights_beside_the_rest_of_a_training(folder, tmp_path):
     models = []
-    for name, value in (("alone", audio()), ("beside", {"epoch": 3, "state_dict": audio(), "optimizer": {"state": {}}})):
+    for name, value in (
+        ("alone", audio()),
+        ("beside", {"epoch": 3, "state_dict": audio(), "optimizer": {"state": {}}}),
+    ):
         torch.save(value, folder / "models/best_audio_model.pth")
         import_released(folder, tmp_path / name, allow_unknown=False)
         models.append((tmp_path / name / "model.safetensors").read_bytes())
