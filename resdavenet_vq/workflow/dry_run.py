@@ -107,10 +107,8 @@ def reasons_of(dag: Any, job: Any, config: dict[str, Any]) -> list[str]:
     inputs = set(map(str, job.input))
     for output in records.input_changed(job):
         before = set(records.input(output))
-        new, old = inputs - before, before - inputs
-        reasons += [
-            f"{what} {_several(files)}" for what, files in (("new input", new), ("no longer input", old)) if files
-        ]
+        for what, files in (("new input", inputs - before), ("no longer input", before - inputs)):
+            reasons += [f"{what} {_several(files)}"] if files else []
     reasons = list(dict.fromkeys(reasons))
     return reasons + [f"file {file}" for file in sorted(map(str, reason.updated_input))]
 

@@ -12,7 +12,6 @@ from resdavenet_vq.data.store import Store
 from resdavenet_vq.demo import corpus as spoken_scenes
 from resdavenet_vq.evaluation.summary import read_comparison, read_scores
 
-TABLES = [f"results/mine/{name}.csv" for name in ("scores", "summary", "comparison")]
 NAMES = {split: f"{split}.json" for split in ("train", "val")}
 ALIGNED = ("text_alignment", "phone_alignment", "syllable_alignment", "asr_text", "text")
 
@@ -44,7 +43,7 @@ def configuration(folder, **sections):
 
 @pytest.fixture(scope="module")
 def without_alignments(tmp_path_factory):
-    """Scores of a corpus as Places Audio is distributed, and what the workflow planned for its target `all`."""
+    """The results of a corpus as Places Audio is distributed."""
     folder = tmp_path_factory.mktemp("without_alignments")
     sections = {
         "lineages": ["{2}"],
@@ -53,7 +52,7 @@ def without_alignments(tmp_path_factory):
         "words": {"split": "train", "held_out_split": "val"},
     }
     files = configuration(folder, corpus=corpus(folder, *ALIGNED), **sections)
-    snakemake(folder, *TABLES, configfiles=files)
+    snakemake(folder, configfiles=files)
     return folder / "results/mine"
 
 
@@ -79,6 +78,9 @@ def test_without_alignments_score_files_say_why(without_alignments):
         assert value["bitrate"]["plain"] > 0
     report = json.loads((without_alignments / "items/val.report.json").read_text())
     assert report["not_available"] == "the split has no aligned phones"
+    page = (without_alignments / "report/index.html").read_text()
+    assert "needs aligned words" in page
+    assert "needs aligned phones" in page
 
 
 @pytest.fixture(scope="module")
@@ -105,22 +107,24 @@ def speech(tmp_path_factory):
 
 def test_speech_alone_has_the_scores_of_baselines_and_of_units_made_elsewhere(speech):
     folder, files = speech
-    snakemake(folder, *TABLES, configfiles=files)
+    snakemake(folder, configfiles=files)
     assert not len(Store(folder / "results/mine/data/val.h5").image_ids)
     scores = read_scores(folder / "results/mine/scores.csv")
     tasks = {name: set(rows["task"]) for name, rows in scores.groupby("lineage")}
     assert tasks == {"raw log-mel": {"abx", "layer"}, "mine": {"abx", "layer", "bitrate", "words", "units"}}
+    pages = {file.name for file in (folder / "results/mine/report").glob("*.html")}
+    assert {"index.html", "words.html", "abx.html"} <= pages
+    assert "retrieval.html" not in pages
 
 
-def test_training_on_speech_alone_fails_with_one_line(speech):
+def test_training_on_speech_alone_is_refused_before_anything_is_prepared(speech):
     folder, _ = speech
-    files = configuration(folder, corpus=corpus(folder, "image"), lineages=["{}"], abx=None, words=None, report=None)
+    off = dict.fromkeys(("retrieval", "abx", "words", "report"))
+    own = {**corpus(folder, "image"), "name": "unpaired"}
+    files = configuration(folder, corpus=own, lineages=["{}"], **off)
     output = snakemake(folder, "models", configfiles=files, succeeds=False)
-    assert "train: results/mine/logs/train/none.log" in output
-    lines = (folder / "results/mine/logs/train/none.log").read_text().splitlines()
-    (line,) = (line for line in lines if "image" in line)
-    assert line.endswith("no utterance in this split has an image; training and validation need pairs")
-    assert "Traceback" not in "".join(lines)
+    assert "training.split: 'train' has no images (the first 16 rows of train.json name none)" in output
+    assert not (folder / "results/unpaired/data").exists()
 
 
 def test_targets_of_what_is_off_say_so_and_the_rest_is_made(tmp_path):
