@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 import yaml
-from workflow.running import REPO, snakemake
+from workflow.running import REPO, dry_runs, jobs_in, snakemake
 
 from resdavenet_vq.config import SpokenScenes
 from resdavenet_vq.data.store import Store
@@ -13,6 +13,7 @@ from resdavenet_vq.demo import corpus as spoken_scenes
 from resdavenet_vq.evaluation.summary import read_comparison, read_scores
 
 TABLES = [f"results/mine/{name}.csv" for name in ("scores", "summary", "comparison")]
+NAMES = {split: f"{split}.json" for split in ("train", "val")}
 ALIGNED = ("text_alignment", "phone_alignment", "syllable_alignment", "asr_text", "text")
 
 
@@ -25,7 +26,7 @@ def corpus(folder, *removed):
         values = json.loads(file.read_text())
         values["data"] = [{key: x for key, x in row.items() if key not in removed} for row in values["data"]]
         file.write_text(json.dumps(values))
-    return {"layout": "places", "name": "mine", "metadata": {split: f"{split}.json" for split in settings.pairs}}
+    return {"layout": "places", "name": "mine", "metadata": NAMES}
 
 
 def configuration(folder, **sections):
@@ -85,12 +86,12 @@ def speech(tmp_path_factory):
     """A corpus of speech alone, with units made elsewhere and no model."""
     folder = tmp_path_factory.mktemp("speech")
     own = corpus(folder, "image")
-    for split in own["metadata"]:
+    for split in NAMES:
         rows = json.loads((folder / f"{split}.json").read_text())["data"]
         segments = [[row["uttid"], i / 4, i / 4 + 0.25, i % 3] for row in rows for i in range(4)]
         table = pd.DataFrame(segments, columns=["utterance", "start", "end", "unit"])
         table.to_csv(folder / f"{split}.csv", index=False)
-    external = {"mine": {"files": {split: f"{split}.csv" for split in own["metadata"]}, "format": "segments"}}
+    external = {"mine": {"files": {split: f"{split}.csv" for split in NAMES}, "format": "segments"}}
     sections = {
         "lineages": [],
         "external": external,
@@ -120,3 +121,21 @@ def test_training_on_speech_alone_fails_with_one_line(speech):
     (line,) = (line for line in lines if "image" in line)
     assert line.endswith("no utterance in this split has an image; training and validation need pairs")
     assert "Traceback" not in "".join(lines)
+
+
+def test_targets_of_what_is_off_say_so_and_the_rest_is_made(tmp_path):
+    sections = dict.fromkeys(("words", "report")) | {"retrieval": {"split": "val"}, "abx": {"splits": ["val"]}}
+    (file,) = configuration(tmp_path, corpus={"layout": "places", "name": "mine", "metadata": NAMES}, **sections)
+    for name in NAMES.values():
+        (tmp_path / name).write_text("{}")
+    place = ["--snakefile", REPO / "Snakefile", "--cores", 2, "-q", "rules", "--configfile", file, "--"]
+    targets = ("words", "report", "results/mine/none-2/words/quant2/val/summary.json", "all", "retrieval")
+    answers = dry_runs(tmp_path, [[*place, target] for target in targets])
+    for (status, output), section in zip(answers[:3], ("words", "report", "words"), strict=True):
+        assert status == 1
+        assert f"{section}: the configuration has no section `{section}`" in output
+    (status, output), (of_retrieval, _) = answers[3:]
+    assert status == of_retrieval == 0
+    jobs = jobs_in(output)
+    assert jobs["compare"] == jobs["summarize"] == jobs["score_retrieval"] / 3 == 1
+    assert not {"detect_words", "encode_codes", "write_report"} & jobs.keys()
