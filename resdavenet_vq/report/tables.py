@@ -47,7 +47,7 @@ class Row(NamedTuple):
 
     names: tuple[str, ...]
     scores: dict[Key, Any]
-    needs: dict[Place, str] = {}  # noqa: RUF012 - never written to
+    needs: dict[Place, str]
     """What scores that are not available need."""
 
 
@@ -109,7 +109,7 @@ def differences(table: pd.DataFrame, form: Format) -> str:
         names = f"{column.group}: {column.label.lstrip(', ')}", split, row["layer"], row["first"], row["second"]
         value, low, high = (factor * float(row[name]) for name in ("value", "low", "high"))
         number = Difference(value, low, high)
-        rows.append(Row(tuple(map(str, names)), {DIFFERENCE.key: number}))
+        rows.append(Row(tuple(map(str, names)), {DIFFERENCE.key: number}, {}))
     about = ["the first less the second, the same utterances drawn for both", INTERVAL]
     content = Table(("Score", "Split", "Layer", "First", "Second"), 5, [DIFFERENCE], rows, about)
     return (_latex if form == "latex" else _markdown)(content)

@@ -10,9 +10,10 @@ from typer.testing import CliRunner
 
 from resdavenet_vq import config
 from resdavenet_vq.__main__ import app
-from resdavenet_vq.evaluation.availability import NO_IMAGE_BRANCH
+from resdavenet_vq.evaluation.availability import NO_IMAGE_BRANCH, NO_SYLLABLES, NO_WORDS
 from resdavenet_vq.files import read_json, write_json
 from resdavenet_vq.report import page
+from resdavenet_vq.report.gaps import lines
 from resdavenet_vq.results import find
 
 LACKS = {
@@ -226,6 +227,21 @@ def test_gaps_are_of_the_systems_and_splits_of_the_tables(folder):
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         write_json(folder / place, content)
     assert len(find(folder, []).gaps) == 3
+
+
+def test_items_of_abx_have_a_line_each(folder):
+    file = folder / "none-2/abx/test/quant2.json"
+    for items, reason in (("word", NO_WORDS), ("syllable", NO_SYLLABLES)):
+        gap = {"within_error": None, "across_error": None, "condition": items, "not_available": reason}
+        (file.parent / items).mkdir()
+        write_json(file.parent / items / file.name, read_json(file) | gap)
+    assert lines(find(folder, []), "abx") == [
+        "ABX of syllables on test: needs aligned syllables.",
+        "ABX of words on test: needs aligned words.",
+    ]
+    table = CliRunner().invoke(app, ["table", "abx", "--results", str(folder)]).output
+    assert "| test syllable within | test syllable across |" in table
+    assert table.count("needs aligned syllables") == table.count("needs aligned words") == 2
 
 
 def test_systems_without_any_score_have_gaps_alone(folder):
