@@ -24,12 +24,9 @@ min_version("9.27")
 # this file's folder, also for another workflow that uses this one as a module
 checkout = Path(str(workflow.current_basedir))
 
+# The files of --configfile, then --config. One without a `corpus` is laid over config.yaml; one with a `corpus` but without all
+# of `lineages`, `model` and `training` over configs/small_corpus.yaml; one with all of them stands alone (rules/common.smk).
 layers = [*map(load_configfile, workflow.config_settings.configfiles), workflow.config_settings.config]
-# A configuration without a corpus of its own is laid over the default one.
-if "corpus" not in config:
-    default = load_configfile(checkout / "config.yaml")
-    layers, overlay, config = [default, *layers], config, default
-    update_config(config, overlay)
 
 
 report: "rules/captions/workflow.rst"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import fcntl
 import hashlib
 import json
 import math
@@ -17,11 +19,11 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from resdavenet_vq.errors import InputError, printable, shortened
 from resdavenet_vq.outputs import as_written, atomic_files, atomic_folder, atomic_write, check_outputs, together
-from resdavenet_vq.writing import naming, writing
+from resdavenet_vq.writing import naming, temporary, writing
 
 __all__ = [
     "atomic_files",
@@ -43,6 +45,9 @@ __all__ = [
 LOCK_SECONDS = 0.1
 """How long to wait for a lock: enough where its holder is just removing it."""
 
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, 524})
+"""What file systems without locks answer; 524 is the kernel's own ENOTSUPP, which some of them let through."""
+
 MAX_JSON_BYTES = 1 << 28
 """Largest JSON file that is read whole: the report of a split of which a million rows are refused."""
 
@@ -53,32 +58,61 @@ def lock(path: Path, activity: str, output: Path | None = None) -> Iterator[None
 
     The lock ends with this process, so a file that a killed process left does not block. A process that this one
     forks, as a data worker, does not inherit it (filelock closes it there), so the worker may outlive this process.
+    On a file system without locks (some NFS, Lustre and FUSE mounts) the existence of the file is the lock: there the
+    file of a killed process may block, and the error says to remove it.
 
     Raises InputError at once if another process holds it: "`activity` by process 12 on HOST, since ...", where
     `activity` is like "a.h5: is being prepared". Where the lock cannot be written, neither can the `output` that it is
     for, which the error names.
     """
-    with naming([(output or path, path)]):
+    output = output or path
+    with naming([(output, path)]):
         path.parent.mkdir(parents=True, exist_ok=True)
-        holder = FileLock(
+        remedy = "wait until it ends, or stop it"
+        if has_locks := _has_locks(path.parent / temporary(output, "tmp").name):
+            kind: type[BaseFileLock] = FileLock
+        else:
+            kind = SoftFileLock
+            remedy += f"; this file system has no locks: if it has ended, remove {path}"
+        holder = kind(
             path, timeout=LOCK_SECONDS, poll_interval=LOCK_SECONDS / 4, thread_local=False, fallback_to_soft=False
         )
         try:
             holder.acquire()
         except Timeout:
-            try:
-                other = path.read_text(encoding="utf-8") or "another process"
-            except FileNotFoundError:  # it has just ended
-                other = "another process"
-            raise InputError(f"{activity} by {other}; wait until it ends, or stop it") from None
+            raise InputError(f"{activity} by {_holder_in(path)}; {remedy}") from None
     try:
-        since = time.strftime("%Y-%m-%d %H:%M:%S")
-        with suppress(OSError):  # on a full disk it locks without a name, and the output under it says what is wrong
-            path.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {since}", encoding="utf-8")
+        if has_locks:  # otherwise filelock has written the same
+            with suppress(OSError):  # on a full disk it locks without a name, and the output says what is wrong
+                path.write_text(f"{os.getpid()}\n{socket.gethostname()}\n", encoding="utf-8")
         yield
     finally:
         path.unlink(missing_ok=True)  # before the release, so that nobody locks a file that is about to go
         holder.release()
+
+
+def _has_locks(probe: Path) -> bool:
+    """Whether the file system has locks, tried on a file that is made for it and removed."""
+    with probe.open("wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as e:
+            if e.errno not in _NO_LOCKS:
+                raise
+            return False
+        finally:
+            probe.unlink(missing_ok=True)
+    return True
+
+
+def _holder_in(path: Path) -> str:
+    """The process that a lock's file names by its number and host, in lines of their own, as filelock writes them."""
+    try:
+        number, host, *_ = path.read_text(encoding="utf-8").split("\n")
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(path.stat().st_mtime))
+    except (FileNotFoundError, ValueError):  # it has just ended, or begun
+        return "another process"
+    return f"process {number} on {host}, since {since}"
 
 
 @contextmanager

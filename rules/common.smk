@@ -20,16 +20,26 @@ from resdavenet_vq.system import NORMALIZED, RAW, UNTRAINED, system
 from resdavenet_vq.workflow import records
 from resdavenet_vq.workflow.jobs import advice, check_names, launcher
 from resdavenet_vq.workflow.plan import CONDITION_PATTERN, EDITION_PATTERN, ITEMS_PATTERN, Plan, any_of
+from resdavenet_vq.workflow.preflight import Preflight
 
-# Snakemake would lose the word `corrected` under a mapping of switches that is laid over it.
-recipe = schema.overlay(layer.get("recipe") for layer in layers)
-if isinstance(recipe, dict) and dict(recipe, **config["recipe"]) == recipe:
-    config["recipe"] = recipe
+# Snakemake lays files over each other key by key; the schema knows better for recipes, corpora and lengths of training.
+# A workflow that uses this one as a module may give it another configuration than its own files.
+merged = {}
+for layer in layers:
+    update_config(merged, layer)
+base = schema.base_of(config)
+below = [load_configfile(checkout / base)] if base else []
+config = schema.overlay([*below, *(layers if merged == config else [config])])
 
 try:
     settings = schema.read(config)
 except InputError as e:
-    raise WorkflowError(str(e)) from None
+    below_it = (
+        f"What it does not give is from {base}."
+        if base
+        else "It has a corpus, lineages, model and training, so it stands alone."
+    )
+    raise WorkflowError(f"{e}\n{below_it}") from None
 
 plan = Plan(settings)
 
@@ -45,6 +55,7 @@ shell.prefix("set -euo pipefail; " + "".join(f"export {k}={shlex.quote(v)}; " fo
 all_cores = workflow.resource_settings.cores or 8
 
 no_record_contradicts = records.once(plan, workflow)
+preflight = Preflight(plan)
 
 
 wildcard_constraints:

@@ -4,6 +4,7 @@
 rule train:
     input:
         lambda wildcards: no_record_contradicts(),
+        lambda wildcards: preflight.pairs(),
         data=ancient(plan.splits.stores(settings.training.split)),
         data_digest=plan.splits.store_digests(settings.training.split),
         validation=ancient(plan.splits.stores(settings.training.validation_split)),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resdavenet_vq.corpus import rows
+from resdavenet_vq.corpus import paths
 from resdavenet_vq.corpus.manifest import Refusal, refusals
 from resdavenet_vq.errors import LONGEST_FAULT, MOST_LINES, InputError, listed, message, printable, shortened
 from resdavenet_vq.files import read_json
@@ -61,7 +61,7 @@ def test_refused_rows_are_listed_and_counted():
 
 @pytest.mark.parametrize("text", ["a\x85b", "a\u2028b", "a\x9b"])
 def test_ids_and_paths_have_no_control_characters(text):
-    assert rows.path_fault(text) == "contains a control character"
+    assert paths.path_fault(text) == "contains a control character"
 
 
 @pytest.mark.parametrize(

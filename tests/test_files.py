@@ -2,8 +2,10 @@
 
 import contextlib
 import errno
+import fcntl
 import itertools
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -21,6 +23,20 @@ def path(tmp_path):
     return tmp_path / "new" / "lock"
 
 
+@pytest.fixture(params=[None, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, 524], ids=lambda code: f"flock {code}")
+def file_system(request, monkeypatch):
+    """One with locks, and those without, which answer so; the remedy of a lock."""
+
+    def flock(_, operation):
+        if operation != fcntl.LOCK_UN:
+            raise OSError(request.param, os.strerror(request.param))
+
+    if request.param is None:
+        return "wait until it ends, or stop it"
+    monkeypatch.setattr(fcntl, "flock", flock)
+    return "wait until it ends, or stop it; this file system has no locks: if it has ended, remove PATH"
+
+
 def hold_and_die(path, fork):
     with lock(path, "a.h5: is being made"):
         if fork and os.fork() == 0:
@@ -29,7 +45,7 @@ def hold_and_die(path, fork):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_second_process_is_refused_at_once(path):
+def test_a_second_process_is_refused_at_once(path, file_system):
     def refused():
         start = time.monotonic()
         try:
@@ -37,7 +53,8 @@ def test_a_second_process_is_refused_at_once(path):
                 os._exit(1)
         except InputError as e:
             expected = f"a.h5: is being made by process {parent} on {os.uname().nodename}, since "
-            os._exit(0 if str(e).startswith(expected) and time.monotonic() - start < 2 else 2)
+            is_expected = str(e).startswith(expected) and str(e).endswith(f"; {file_system.replace('PATH', str(path))}")
+            os._exit(0 if is_expected and time.monotonic() - start < 2 else 2)
 
     parent = os.getpid()
     with lock(path, "a.h5: is being made"):
@@ -48,6 +65,7 @@ def test_a_second_process_is_refused_at_once(path):
 
 
 @pytest.mark.parametrize("outlived", [False, True], ids=["killed", "killed, outlived by a worker that it forked"])
+@pytest.mark.usefixtures("file_system")
 def test_a_killed_holder_leaves_no_lock(path, outlived):
     assert in_fork(lambda: hold_and_die(path, outlived)) == -signal.SIGKILL
     assert path.exists()
@@ -55,6 +73,7 @@ def test_a_killed_holder_leaves_no_lock(path, outlived):
         pass
 
 
+@pytest.mark.usefixtures("file_system")
 def test_contended_lock_admits_one_at_a_time(path):
     """Many processes that take and remove the same file: never two inside, whoever unlinks it meanwhile."""
 
@@ -78,6 +97,28 @@ def test_contended_lock_admits_one_at_a_time(path):
             work()
         children.append(pid)
     assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [0] * 4
+
+
+@pytest.mark.usefixtures("file_system")
+def test_a_lock_leaves_nothing_beside_it(path):
+    with lock(path, "x"):
+        assert [*path.parent.iterdir()] == [path]
+    assert not [*path.parent.iterdir()]
+
+
+def test_a_lock_that_another_host_left(path, file_system):
+    """Where there are locks it does not block; elsewhere nobody can know whether its process is at work."""
+    path.parent.mkdir()
+    path.write_text("12\nelsewhere\n")
+    if "no locks" not in file_system:
+        with lock(path, "x"):
+            return
+    message = rf"^x by process 12 on elsewhere, since .*; {re.escape(file_system.replace('PATH', str(path)))}$"
+    with pytest.raises(InputError, match=message), lock(path, "x"):
+        pytest.fail("two hold it")
+    path.unlink()
+    with lock(path, "x"):
+        pass
 
 
 def test_where_no_lock_can_be_written_the_output_is_named(tmp_path, monkeypatch):

@@ -1,11 +1,16 @@
-"""Every command that writes, on a full disk: one line says what is wrong, and everything is as it was before."""
+"""Every command that writes, on a full disk: one line says what is wrong, and everything is as it was before.
+
+And on a file system without locks: they work.
+"""
 
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -21,6 +26,7 @@ FOLDERS = {"corpus", "units", "report"}
 """Outputs that hold several files, to which an earlier one is added or which are exchanged."""
 PAGE = 4096
 NO_SPACE = r"cannot be written \(No space left on device\); free some space|bytes are missing, but the disk has space for \d+ only"
+OVERWRITE = ["--overwrite"]  # of commands for people, which otherwise keep what is there
 READERS = {"verify", "validate-submission"}
 """Commands that write no file."""
 
@@ -28,6 +34,13 @@ SCENES = config.SpokenScenes.model_validate(
     {"layout": "spoken_scenes", "name": "test", "seed": 3, "pairs": {"train": 8}, "image_size": 48}
     | {"word_lists": {"abx": 2}}
 )
+FLOCK = """
+#include <errno.h>
+#include <sys/file.h>
+int flock(int file, int operation) { errno = ENOLCK; return operation & LOCK_UN ? 0 : -1; }
+"""
+"""As file systems without locks answer: NFS without lockd, Lustre without `-o flock`, some of FUSE."""
+
 SPLIT, OPEN = config.Retrieval(split="train"), {"corpus": "scenes", "seeds": "{}"}
 CLEAN = '{"train": {"of": "train", "kind": "clean", "snr_db": null}}'
 RELEASED = {"data": [{"wav": "a.wav", "image": "a.jpg", "uttid": "a", "text_alignment": "0.0__A__0.1"}] * 400}
@@ -91,11 +104,15 @@ def commands(i, o):
         "encode textgrid": ([wav, *options(model=model, format="textgrid", out=o / "units")], ["units"]),
         "encode npy": ([wav, *options(model=model, format="npy", out=o / "units")], ["units"]),
         "encode-folder": (
-            options(model=model, wavs=wavs, layers="conv2", out=o / "ff.h5", codes=o / "fc.h5", text=o / "text"),
+            options(model=model, wavs=wavs, layers="conv2", out=o / "ff.h5", codes=o / "fc.h5", text=o / "text")
+            + OVERWRITE,
             ["ff.h5", "fc.h5"],
         ),
         "export-units": (options(codes=i / "c.h5", format="textgrid", out=o / "textgrids"), []),
-        "export-units jsonl": (options(codes=i / "c.h5", format="jsonl", out=o / "u.jsonl"), ["u.jsonl"]),
+        "export-units jsonl": (
+            options(codes=i / "c.h5", format="jsonl", out=o / "u.jsonl") + OVERWRITE,
+            ["u.jsonl"],
+        ),
         "export-units npy": (options(codes=i / "c.h5", format="npy", out=o / "arrays"), []),
         "export-units segmentation": (
             options(codes=i / "c.h5", format="segmentation", layers="quant2", features=i / "f.h5", out=o / "segments"),
@@ -181,12 +198,12 @@ class Answer(BaseHTTPRequestHandler):
 class Runner:
     """Runs commands in the process of `full_disk`."""
 
-    def __init__(self, folder, port):
+    def __init__(self, folder, port, preloaded):
         self.inputs, self.made = folder, {}
         self.environment = {"RESDAVENET_VQ_DOWNLOADS": f"http://127.0.0.1:{port}/"}
         self.process = subprocess.Popen(
             [sys.executable, TESTS / "full_disk.py"],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | preloaded,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -210,19 +227,36 @@ class Runner:
         return self.made[name]
 
 
-@pytest.fixture(scope="module")
-def runner(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("inputs")
-    made_up.build(folder / "results/made_up", made_up.utterances(tmp_path_factory.mktemp("corpus"), 4))
+@contextmanager
+def running(folders, preloaded):
+    folder = folders.mktemp("inputs")
+    made_up.build(folder / "results/made_up", made_up.utterances(folders.mktemp("corpus"), 4))
     with HTTPServer(("127.0.0.1", 0), Answer) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        runner = Runner(folder, server.server_port)
+        runner = Runner(folder, server.server_port, preloaded)
         yield runner
         runner.process.stdin.close()
         runner.process.wait()
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory):
+    with running(tmp_path_factory, {}) as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module")
+def without_locks(tmp_path_factory):
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("there is no C compiler to make a file system without locks of")
+    library = tmp_path_factory.mktemp("library") / "flock.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-x", "c", "-", "-o", library], input=FLOCK, text=True, check=True)
+    with running(tmp_path_factory, {"LD_PRELOAD": str(library)}) as runner:
+        yield runner
 
 
 def test_no_command_is_forgotten():
@@ -248,3 +282,9 @@ def test_a_full_disk(runner, tmp_path, name, share):
     if failed["disk"] == "tmpfs":
         assert not re.search("Traceback|Exception ignored", failed["text"])
     assert {file: text for file, text in failed["files"].items() if not file.endswith(".part")} == earlier
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_system_without_locks(without_locks, name):
+    without_locks.make(name)
+    assert not [*without_locks.inputs.rglob("*lock*")], "a lock is left"

@@ -96,7 +96,7 @@ def test_the_release_needs_its_files_named():
     with pytest.raises(InputError, match=r"corpus\.release_hdf5: the corpus has no split 'vall'; did you mean 'val'\?"):
         config.read(places("store", vall="a.json"))
     with pytest.raises(
-        InputError, match=r"preparation\.reader: input should be 'store', 'files' or 'release_2020', not 'hdf5'"
+        InputError, match=r"preparation\.reader: must be 'store', 'files' or 'release_2020', not 'hdf5'"
     ):
         config.read(places("hdf5"))
     demo = yaml.safe_load((REPO / "config.yaml").read_text()) | {"preparation": {"reader": "release_2020"}}

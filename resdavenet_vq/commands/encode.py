@@ -9,10 +9,14 @@ import typer
 
 from resdavenet_vq import config
 from resdavenet_vq.commands import Data, ModelFolder, Out, Recipe, app
-from resdavenet_vq.errors import InputError, message, printable
+from resdavenet_vq.errors import InputError, listed, message, printable
 
 FrameTimeOption = Annotated[
     Literal["published", "centred"], typer.Option(help="Where frames lie in time; see docs/published_and_corrected.md.")
+]
+OverwriteOption = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace files of results that are there; without it, they stop the command."),
 ]
 PrecisionOption = Annotated[
     Literal["float16", "float32"] | None,
@@ -93,23 +97,35 @@ def encode(
     ] = None,
     frame_time: FrameTimeOption = "published",
     precision: PrecisionOption = None,
+    skip_bad: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad", help="Encode the others where files cannot be used; the exit status is 1 all the same."
+        ),
+    ] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Turn recordings into units: codes with their times."""
-    from resdavenet_vq import load_model
-    from resdavenet_vq.encode import exports
-    from resdavenet_vq.files import together
+    from resdavenet_vq.encode.recordings import encode_recordings
 
     if out is None and format in ("textgrid", "npy"):
         raise InputError(f"--format {format} needs --out, a folder for the files")
-    exports.check_stems(files, distinct=out is not None)
-    encoder = load_model(model, precision=precision)
-    with together():
-        for file in files:
-            units = encoder.encode_layers(file, layer or (), frame_time=frame_time)
-            if out is None:
-                typer.echo(exports.recording_text(file, units, format))
-            else:
-                exports.write_recording(out, file, units, format)
+    written, faults = encode_recordings(
+        model,
+        files,
+        out,
+        format,
+        show=typer.echo,
+        layers=layer or (),
+        frame_time=frame_time,
+        precision=precision,
+        skip_bad=skip_bad,
+        overwrite=overwrite,
+    )
+    if written:
+        typer.echo(f"written:\n{listed([str(path) for path in written])}", err=True)
+    if faults:
+        raise InputError(faults)
 
 
 @app.command()
@@ -125,9 +141,10 @@ def encode_folder(
         typer.Option(help="What recordings are called: their path below the folder, or its last part."),
     ] = "path",
     bad_rows: Annotated[
-        Literal["stop", "skip"], typer.Option(help="Whether unreadable files stop everything or are left out.")
+        Literal["stop", "skip"], typer.Option(help="Whether files that cannot be used stop everything or are left out.")
     ] = "stop",
     precision: PrecisionOption = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Encode all recordings under a folder: any layers, no manifest, no images."""
     from resdavenet_vq.encode import folder
@@ -142,9 +159,11 @@ def encode_folder(
         ids=ids,
         bad_rows=bad_rows,
         precision=precision,
+        overwrite=overwrite,
     )
     if left_out:
         typer.echo(message(left_out), err=True)
+    typer.echo(f"written:\n{listed([str(path) for path in (out, codes, text) if path])}", err=True)
 
 
 @app.command()
@@ -164,12 +183,15 @@ def export_units(
         Literal["txt", "npy"], typer.Option(help="For segmentation: how indices and vectors are written.")
     ] = "txt",
     frame_time: FrameTimeOption = "published",
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Write the units of a split for other tools."""
     from resdavenet_vq.encode import exports
 
     chosen = [layer for layer in layers.split(",") if layer]
-    n = exports.export_units(codes, chosen, format, out, features=features, arrays=arrays, frame_time=frame_time)
+    n = exports.export_units(
+        codes, chosen, format, out, features=features, arrays=arrays, frame_time=frame_time, overwrite=overwrite
+    )
     typer.echo(printable(f"{out}: {n} utterances"), err=True)
 
 
@@ -197,7 +219,11 @@ def validate_submission(
     elif wavs:
         from resdavenet_vq.encode.audio_files import audio_files
 
-        expected = validation.Expected([*audio_files(wavs)], str(wavs))
+        audio = audio_files(wavs)
+        audio.check()
+        if audio.passed_over:
+            typer.echo(message(audio.passed_over), err=True)
+        expected = validation.Expected([*audio.files], str(wavs))
     verdict = validation.validate(submission, edition, expected)
     if not verdict.accepted:
         raise InputError(verdict.report(str(submission)))

@@ -37,7 +37,7 @@ def figure(
     recipe: Recipe = "{}",
 ) -> None:
     """Draw a figure for a paper: PDF, SVG or PNG, by the file's suffix."""
-    from resdavenet_vq.config.section import nearest
+    from resdavenet_vq.config.faults import nearest
     from resdavenet_vq.figures import paper, registry, utterances
     from resdavenet_vq.files import together
 

@@ -9,7 +9,7 @@ commands as parameters, so that no result depends on their code.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -41,11 +41,14 @@ from resdavenet_vq.config.evaluations import (
     Submission,
     Words,
 )
+from resdavenet_vq.config.faults import faults_of, nearest
+from resdavenet_vq.config.layers import base_of, overlay
 from resdavenet_vq.config.model import IMAGENET, RANDOM, AudioModel, ImageModel, Model, QuantizerModel
-from resdavenet_vq.config.recipe import RECIPES, TRAINING_SWITCHES, Recipe, overlay
+from resdavenet_vq.config.recipe import RECIPES, TRAINING_SWITCHES, Recipe
 from resdavenet_vq.config.references import Baselines, External
-from resdavenet_vq.config.section import Layer, LineageText, Name, Section, Seed, faults_of, nearest, repeated
+from resdavenet_vq.config.section import Layer, LineageText, Name, Section, Seed, repeated
 from resdavenet_vq.config.training import UNCUT, Compute, Preparation, Training, TrainingOverride
+from resdavenet_vq.config.values import control_characters, keys_that_are_no_text, leaves
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import Lineage, layer_position
 from resdavenet_vq.system import NOTATIONS
@@ -92,6 +95,7 @@ __all__ = [
     "Training",
     "TrainingOverride",
     "Words",
+    "base_of",
     "overlay",
     "read",
     "read_corpus",
@@ -103,8 +107,8 @@ class Models(Section):
 
     corpus: Corpus
     lineages: tuple[LineageText, ...] = Field(
-        min_length=1,
-        description="The models to train and evaluate, oldest stage first. Their parents are trained, too.",
+        description="The models to train and evaluate, oldest stage first. Their parents are trained, too. With `[]` there are "
+        "baselines and `external` units alone, and nothing is trained.",
     )
     released: dict[LineageText, Path] = Field(
         default={},
@@ -136,8 +140,9 @@ class Config(Evaluations, Models):  # pydantic lists the fields of the last clas
         faults = [
             *self._path_faults(),
             *self._split_faults(),
-            *_lineage_faults("lineages", (*self.lineages, *self.training.overrides)),
+            *_lineage_faults("lineages", self.lineages),
             *_lineage_faults("released", self.released, unique=True),
+            *self._override_faults(),
             *self._reference_faults(),
             *(f"seeds: {seed} is listed twice" for seed in sorted(repeated(self.seeds))),
         ]
@@ -146,12 +151,33 @@ class Config(Evaluations, Models):  # pydantic lists the fields of the last clas
             raise ValueError("\n".join(faults))
         return self
 
-    def _reference_faults(self) -> list[str]:
-        """Clustered models that are no lineage's stage, external names that baselines have, splits that there are not."""
+    @property
+    def _stages(self) -> list[str]:
+        """The lineages and their ancestors."""
         stages = [Lineage.parse(text) for text in self.lineages if not _lineage_faults("", [text])]
         for stage in stages:
             stages += [stage.parent] if stage.parent and stage.parent not in stages else []
-        names = [str(stage) for stage in stages]
+        return [str(stage) for stage in dict.fromkeys(stages)]
+
+    @property
+    def _is_trained(self) -> bool:
+        """Whether there is a lineage that is not imported."""
+        released = {str(Lineage.parse(text)) for text in self.released if not _lineage_faults("", [text])}
+        return not released.issuperset(self._stages[: len(self.lineages)])
+
+    def _override_faults(self) -> list[str]:
+        """Settings for single trainings that nothing asks for."""
+        if faults := _lineage_faults("training.overrides", self.training.overrides):
+            return faults
+        return [
+            f"training.overrides.{text}: is none of the lineages, nor an ancestor; {nearest(text, self._stages)}"
+            for text in self.training.overrides
+            if str(Lineage.parse(text)) not in self._stages and text not in self.released
+        ]
+
+    def _reference_faults(self) -> list[str]:
+        """Clustered models that are no lineage's stage, external names that baselines have, splits that there are not."""
+        names = self._stages
         faults = _lineage_faults("baselines.kmeans_of", self.baselines.kmeans_of or ())
         if not faults:
             faults = [
@@ -173,7 +199,7 @@ class Config(Evaluations, Models):  # pydantic lists the fields of the last clas
 
     def _path_faults(self) -> list[str]:
         """Paths that Snakemake, to which `{x}` is a wildcard, cannot have as inputs."""
-        paths = {**dict(_leaves(self.model_dump())), "model.image.weights": self.model.image.weights_file}
+        paths = {**dict(leaves(self.model_dump())), "model.image.weights": self.model.image.weights_file}
         return [
             f"{key}: {str(path)!r} has braces, which Snakemake takes for a wildcard; give the file or a link to it another name"
             for key, path in paths.items()
@@ -192,10 +218,12 @@ class Config(Evaluations, Models):  # pydantic lists the fields of the last clas
 
     def _split_faults(self) -> list[str]:
         """Splits that the corpus does not have, and those whose HDF5 files are missing for `release_2020`."""
-        splits = self.corpus.splits
+        splits, training, baselines = self.corpus.splits, self.training, self.baselines
+        is_trained = self._is_trained
+        is_read = is_trained or (baselines.kmeans and bool(self.lineages)) or baselines.untrained
         uses = {
-            "training.split": (self.training.split,),
-            "training.validation_split": (self.training.validation_split,),
+            "training.split": (training.split,) if is_read else (),
+            "training.validation_split": (training.validation_split,) if is_trained else (),
             "retrieval.split": (self.retrieval.split,) if self.retrieval else (),
             "abx.splits": self.abx.splits,
             "words.split": (self.words.split,) if self.words else (),
@@ -212,6 +240,13 @@ class Config(Evaluations, Models):  # pydantic lists the fields of the last clas
             for split in named
             if split not in splits
         ]
+        if is_trained and isinstance(self.corpus, SpokenScenes):
+            faults += [
+                f"{key}: {split!r} is a list of words without images, and models learn from pairs; {nearest('', self.corpus.pairs)}"
+                for key in ("training.split", "training.validation_split")
+                for split in uses[key]
+                if split in self.corpus.word_lists
+            ]
         faults += [
             f"abx.conditions: the items of {of}s of {split!r} are called as the split {name!r}; give that another name"
             for split in self.abx.splits
@@ -239,31 +274,11 @@ def _lineage_faults(key: str, notations: Iterable[str], *, unique: bool = False)
     return [*faults, *(f"{key}: {lineage} is listed twice" for lineage in repeated(lineages) if unique)]
 
 
-def _leaves(values: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value that contains no others, with its dotted name."""
-    if isinstance(values, Mapping):
-        for key, value in values.items():
-            yield from _leaves(value, f"{name}.{key}" if name else str(key))
-    elif isinstance(values, list | tuple):
-        for value in values:
-            yield from _leaves(value, name)
-    else:
-        yield name, values
-
-
-def _control_characters(values: Mapping[str, Any]) -> list[str]:
-    """Texts that no command line, log or list of files can have whole, such as two lines."""
-    return [
-        f"{name}: {value!r} has a line break or another control character"
-        for name, value in _leaves(values)
-        if isinstance(value, str) and any(letter < " " or "\x7f" <= letter <= "\x9f" for letter in value)
-    ]
-
-
 def read(values: Mapping[str, Any]) -> Config:
     """The checked configuration. Raises InputError with one line for every fault."""
-    if faults := _control_characters(values):
+    if faults := [*keys_that_are_no_text(values), *control_characters(values)]:
         raise InputError("The configuration has faults.\n" + "\n".join(faults))
+    values = {key: value for key, value in values.items() if (key, value) != ("abx", None)}  # no splits are scored
     try:
         text = json.dumps(values, default=str)
     except (ValueError, RecursionError):  # Python writes no number of thousands of digits

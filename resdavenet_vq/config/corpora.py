@@ -78,7 +78,12 @@ class ImportedCorpus(Section):
     alignments: dict[Name, Path] = Field(
         default={},
         description="The aligned words of splits whose corpus files have none: a folder of TextGrids, a .ctm file, or "
-        "a .txt file with rows `id start end word`. They are joined by utterance id.",
+        "a .txt file with rows `id start end word`. They are joined by utterance id. See docs/alignments.md.",
+    )
+    tiers: dict[Literal["words", "phones", "syllables"], tuple[str, ...]] = Field(
+        default={},
+        description="What the tiers of words, phones and syllables are called in `alignments`, where it is nothing that "
+        "is known (docs/alignments.md): the first of the names that a file has.",
     )
     release_hdf5: dict[Name, Path] = Field(
         default={},
@@ -106,6 +111,7 @@ class ImportedCorpus(Section):
             update={
                 "items": {},
                 "alignments": {k: v for k, v in self.alignments.items() if k == split},
+                "tiers": self.tiers if split in self.alignments else {},
                 "release_hdf5": {k: v for k, v in self.release_hdf5.items() if k == split},
             }
         )
@@ -117,11 +123,14 @@ class PlacesAudio(ImportedCorpus):
     layout: Literal["places"] = Field(description="The JSON layout of Places Audio.")
     metadata: dict[Name, Path] = Field(description="The JSON file of each split.")
     audio_base_path: Path | None = Field(
-        default=None, description="The folder that wav paths are relative to. The default is the one named in the JSON."
+        default=None,
+        description="The folder that wav paths are relative to. The default is the one named in the JSON, else the JSON's "
+        "own. See docs/corpus_files.md.",
     )
     image_base_path: Path | None = Field(
         default=None,
-        description="The folder that image paths are relative to. The default is the one named in the JSON.",
+        description="The folder that image paths are relative to. The default is the one named in the JSON, else the "
+        "JSON's own.",
     )
 
     @property
@@ -143,10 +152,14 @@ class SpokenCoco(ImportedCorpus):
         description="The JSON file of each split; with `karpathy_splits`, all files that list images, under any names.",
     )
     audio_base_path: Path | None = Field(
-        default=None, description="The folder that wav paths are relative to. The default is the folder of the JSON."
+        default=None,
+        description="The folder that wav paths are relative to. The default is the one named in the JSON, else the JSON's "
+        "own. See docs/corpus_files.md.",
     )
     image_base_path: Path | None = Field(
-        default=None, description="The folder that image paths are relative to. The default is the folder of the JSON."
+        default=None,
+        description="The folder that image paths are relative to. The default is the one named in the JSON, else the "
+        "JSON's own.",
     )
     karpathy_splits: Path | None = Field(
         default=None,
@@ -171,7 +184,12 @@ class Flickr8k(ImportedCorpus):
     layout: Literal["flickr8k"] = Field(description="The files of Flickr8k Audio.")
     audio_folder: Path = Field(description="The folder of wav2capt.txt, wav2spk.txt and wavs/.")
     text_folder: Path = Field(
-        description="The folder of Flickr8k.token.txt and Flickr_8k.trainImages.txt, devImages and testImages."
+        description="The folder of Flickr_8k.trainImages.txt, devImages and testImages, and of the texts."
+    )
+    text_file: Path | None = Field(
+        default=Path("Flickr8k.token.txt"),
+        description="The file of the texts, from `text_folder` on: Flickr8k.token.txt, or a CSV file `image,caption` such as "
+        "Kaggle's captions.txt, whose nth row of an image is its nth caption. With `null` there are no texts.",
     )
     image_folder: Path = Field(description="The folder of the images.")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from resdavenet_vq.config.section import Count, Layer, Level, Name, Positive, Probability, Section, Seed, repeated
 
@@ -303,6 +303,11 @@ class Figures(Section):
     places: Count = Field(default=8, description="The largest number of occurrences that is drawn per keyword.")
 
 
+def _or_null(schema: dict[str, Any]) -> None:
+    """Adds null, which `config.read` takes for no splits, to the JSON schema of a section."""
+    schema["anyOf"] = [{"$ref": schema.pop("$ref")}, {"type": "null"}]
+
+
 class Evaluations(Section):
     """What is computed from the models, in the order of `config.yaml`: a section for each evaluation.
 
@@ -310,9 +315,7 @@ class Evaluations(Section):
     """
 
     retrieval: Retrieval | None = None
-    abx: Annotated[
-        Abx, BeforeValidator(lambda value: {} if value is None else value, json_schema_input_type=Abx | None)
-    ] = Abx()
+    abx: Annotated[Abx, Field(json_schema_extra=_or_null)] = Abx()
     words: Words | None = None
     noise: Noise = Noise()
     report: Report | None = Report()

@@ -40,6 +40,10 @@ class AudioModel(Section):
     )
 
 
+WEIGHTS_SUFFIXES = frozenset({".pth", ".pt", ".tar", ".ckpt", ".bin", ".safetensors"})
+"""Of files of weights: a mistyped name of published weights has none of them."""
+
+
 class ImageModel(Section):
     """The image network, a ResNet without its classifier, and the preprocessing of its images."""
 
@@ -53,8 +57,8 @@ class ImageModel(Section):
     weights: str = Field(
         default=RANDOM,
         description="The initial weights of the network: `random`; `IMAGENET1K_V1`, torchvision's ImageNet weights as "
-        "published (resnet50 only; downloaded and verified); or the path of a .pth or .safetensors file with "
-        "torchvision's names.",
+        "published (resnet50 only; downloaded and verified); or the path of a file (.pth, .pt, .pth.tar, .ckpt, .bin or "
+        ".safetensors) with torchvision's names. See docs/released_models.md.",
     )
     train_embedder_only: bool = Field(
         default=False, description="Whether the ResNet stays fixed and only the 1x1 convolution after it is trained."
@@ -82,10 +86,10 @@ class ImageModel(Section):
             raise ValueError(f"crop ({self.crop}) is larger than resize ({self.resize})")
         if self.weights == IMAGENET and self.architecture != "resnet50":
             raise ValueError(f"model.image.weights: {IMAGENET} are weights of resnet50, not of {self.architecture}")
-        if self.weights_file and self.weights_file.suffix not in {".pth", ".pt", ".safetensors"}:
+        if self.weights_file and self.weights_file.suffix not in WEIGHTS_SUFFIXES:
             raise ValueError(
-                f"model.image.weights: must be {RANDOM}, {IMAGENET}, or the path of a .pth or .safetensors file, "
-                f"not {self.weights!r}"
+                f"model.image.weights: must be {RANDOM}, {IMAGENET}, or the path of a .pth or .safetensors file "
+                f"({', '.join(sorted(WEIGHTS_SUFFIXES))}), not {self.weights!r}"
             )
         return self
 

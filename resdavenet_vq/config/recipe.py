@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from resdavenet_vq.config.section import Section, nearest
+from resdavenet_vq.config.faults import nearest
+from resdavenet_vq.config.section import Section
 
 
 def _describe_base(schema: dict[str, Any]) -> None:

@@ -1,19 +1,23 @@
 """Flickr8k Audio: five spoken captions for each image of Flickr8k, from the corpus's own files.
 
-`wav2capt.txt` has rows `wav image #number`, `wav2spk.txt` rows `wav speaker`, `Flickr8k.token.txt` rows
-`image#number`, a tab and the text, and `Flickr_8k.trainImages.txt` (`dev`, `test`) an image a row. The captions of an
-image share its `image_id`. Preparation checks whether wavs and images exist.
+`wav2capt.txt` has rows `wav image #number`, `wav2spk.txt` rows `wav speaker`, and `Flickr_8k.trainImages.txt` (`dev`,
+`test`) an image a row. The texts are in `Flickr8k.token.txt`, with rows `image#number`, a tab and the text, or in
+`captions.txt` as Kaggle has it, a CSV file of `image,caption`; the configuration says in which, or that there are none.
+The captions of an image share its `image_id`. Preparation checks whether wavs and images exist.
 """
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from resdavenet_vq.config import Flickr8k
 from resdavenet_vq.corpus.manifest import NO_ALIGNMENT, Manifest, Utterance
-from resdavenet_vq.corpus.rows import path_fault, read_lines
+from resdavenet_vq.corpus.paths import path_fault
+from resdavenet_vq.corpus.rows import read_lines
 from resdavenet_vq.errors import InputError, listed
 
 NO_TEXT = "no text"
@@ -26,31 +30,34 @@ BAD_SPEAKER_ROWS = "malformed speaker rows"
 BAD_TEXT_ROWS = "malformed text rows"
 SEVERAL_TEXTS = "several texts"
 
-_CAPTION_NUMBER = re.compile(r"#[0-9]{1,9}")
+_CAPTION_NUMBER = re.compile(r"#?([0-9]{1,9})")
+_CSV_HEADER = "image,caption"
 
 
 def files_of(corpus: Flickr8k) -> tuple[Path, ...]:
     """The files that any split is read from: captions, speakers, texts, and the images of every split, in order."""
     audio, text = corpus.audio_folder, corpus.text_folder
     lists = [text / f"Flickr_8k.{split}Images.txt" for split in corpus.splits]
-    return (audio / "wav2capt.txt", audio / "wav2spk.txt", text / "Flickr8k.token.txt", *lists)
+    texts = [] if corpus.text_file is None else [text / corpus.text_file]
+    return (audio / "wav2capt.txt", audio / "wav2spk.txt", *texts, *lists)
 
 
 def read(corpus: Flickr8k, split: str) -> Manifest:
     """The utterances of one split, in the order of `wav2capt.txt`; their ids are the wavs' names without suffix.
 
-    A row of `wav2capt.txt` is refused if it has other than three fields, a number that is not like `#0`, a wav or
+    A row of `wav2capt.txt` is refused if it has other than three fields, a number that is not like `#0` or `0`, a wav or
     image that is no file name, a wav that an earlier row has, or a caption (image and number) that an earlier
     row has. A malformed row belongs to no split for certain and is refused in each.
     Counted are captions of images in no split (the corpus is known to have such), images of the split without
     captions, and utterances without a text, without a speaker or with several, which are kept without.
     Raises InputError for an unreadable file, an image in two splits, and a split without any caption.
     """
-    manifest = Manifest(counted={NO_ALIGNMENT: 0})
-    wav2capt, wav2spk, tokens, *lists = files_of(corpus)
+    wav2capt, wav2spk, *lists = files_of(corpus)
+    text_file = lists.pop(0) if corpus.text_file else None
+    manifest = Manifest(counted={NO_ALIGNMENT: 0}, lists=(wav2capt,))
     image_lists = dict(zip(corpus.splits, lists, strict=True))
     split_of = _splits(image_lists, split, manifest)
-    speakers, texts = _speakers(wav2spk, manifest), _texts(tokens, manifest)
+    speakers, texts = _speakers(wav2spk, manifest), _texts(text_file, manifest)
     spoken: set[str] = set()
     line_of: dict[tuple[str, str], int] = {}
     for line, row in read_lines(wav2capt):
@@ -63,7 +70,7 @@ def read(corpus: Flickr8k, split: str) -> Manifest:
             utterance_id = str(PurePosixPath(wav).with_suffix(""))
             faults = [
                 f"the {key[0]} {key[1]!r} is on line {line_of[key]} already"
-                for key in (("utterance", utterance_id), ("caption", image + number))
+                for key in (("utterance", utterance_id), ("caption", f"{image}#{number}"))
                 if line_of.setdefault(key, line) != line
             ]
         if faults:
@@ -72,7 +79,7 @@ def read(corpus: Flickr8k, split: str) -> Manifest:
         spoken.add(image)
         files = corpus.audio_folder / "wavs" / wav, corpus.image_folder / image
         speaker = _look_up(speakers, wav, NO_SPEAKER, SEVERAL_SPEAKERS, manifest)
-        text = _look_up(texts, image + number, NO_TEXT, SEVERAL_TEXTS, manifest)
+        text = _look_up(texts, f"{image}#{number}", NO_TEXT, SEVERAL_TEXTS, manifest)
         manifest.add(Utterance(utterance_id, *files, image, speaker, text, words=None, phones=None))
         manifest.counted[NO_ALIGNMENT] += 1
     images = [image for image, belongs in split_of.items() if belongs == split]
@@ -85,15 +92,16 @@ def read(corpus: Flickr8k, split: str) -> Manifest:
 
 
 def _caption(row: str) -> tuple[str, str, str, list[str]]:
-    """The wav, image and `#number` of a row, and what is wrong with it."""
+    """The wav, image and number of a row, and what is wrong with it."""
     fields = row.split()
     if len(fields) != 3:
         return "", "", "", [f"{len(fields)} fields instead of wav, image and #number: {row[:80]!r}"]
     wav, image, number = fields
     faults = [f"{name}: {fault}" for name, text in (("wav", wav), ("image", image)) if (fault := path_fault(text))]
-    if not _CAPTION_NUMBER.fullmatch(number):
+    match = _CAPTION_NUMBER.fullmatch(number)
+    if not match:
         faults.append(f"{number[:20]!r} is no caption's number such as #0")
-    return wav, image, number, faults
+    return wav, image, match[1] if match else "", faults
 
 
 def _splits(image_lists: Mapping[str, Path], split: str, manifest: Manifest) -> dict[str, str]:
@@ -129,17 +137,45 @@ def _speakers(path: Path, manifest: Manifest) -> dict[str, str | None]:
     return speakers
 
 
-def _texts(path: Path, manifest: Manifest) -> dict[str, str | None]:
-    """The text of every caption, by `image#number`; None where rows contradict each other."""
+def _texts(path: Path | None, manifest: Manifest) -> dict[str, str | None]:
+    """The text of every caption, by `image#number`; None where rows contradict each other. None at all without a file.
+
+    A row without a number is the next caption of its image, from 0 on.
+    """
     texts: dict[str, str | None] = {}
-    for line, row in read_lines(path):
-        caption, tab, text = row.partition("\t")
-        image, _, number = caption.rpartition("#")
-        if not tab or not image or not text.strip() or not _CAPTION_NUMBER.fullmatch(f"#{number}"):
+    if path is None:
+        return texts
+    if not path.exists():
+        remedy = "put it there, or set corpus.text_file to the file that you have, or to null to continue without texts"
+        raise InputError(f"{path}: no such file; {remedy}")
+    n_captions: Counter[str] = Counter()
+    for line, row, image, number, text in _text_rows(path):
+        n_captions[image] += 1
+        if image and text and (number is None or _CAPTION_NUMBER.fullmatch(f"#{number}")):
+            caption = f"{image}#{n_captions[image] - 1 if number is None else number}"
+            if texts.setdefault(caption, text) != text:
+                texts[caption] = None
+        else:
             manifest.notice(BAD_TEXT_ROWS, f"{path.name} line {line}: {row[:80]}")
-        elif texts.setdefault(caption, text.strip()) != text.strip():
-            texts[caption] = None
     return texts
+
+
+def _text_rows(path: Path) -> Iterator[tuple[int, str, str, str | None, str]]:
+    """The line, the whole row, and its image, caption number (None where rows have none) and text, unchecked."""
+    is_csv = False
+    for line, row in read_lines(path):
+        if line == 1 and row == _CSV_HEADER:
+            is_csv = True
+        elif is_csv:
+            try:
+                image, text = next(csv.reader([row]))
+            except (csv.Error, ValueError):  # a quoted text without end, or other than two fields
+                image, text = row.partition(",")[0], ""
+            yield line, row, image, None, text.strip()
+        else:
+            caption, _, text = row.partition("\t")
+            image, mark, number = caption.rpartition("#")
+            yield (line, row, image, number, text.strip()) if mark else (line, row, caption, None, text.strip())
 
 
 def _look_up(values: dict[str, str | None], key: str, missing: str, several: str, manifest: Manifest) -> str | None:

@@ -8,6 +8,7 @@ start of the audio.
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,16 +29,50 @@ MAX_ROWS = 2_000_000
 A manifest is held in memory, about 1 KB a row with its text, and more with alignments.
 """
 
-PAUSES = frozenset({"", "sil", "sp", "<sil>", "<eps>", "<p:>", "<p>", "[silence]"})
-NOISES = frozenset({"spn", "nsn", "<spn>", "[noise]", "<noise>", "<usb>"})
-FORMS = frozenset(form(label) for label in PAUSES | NOISES for form in (str.lower, str.upper, str.title))
-SILENCE_LABELS = FORMS - {"SP", "Sp"}
-"""Labels of pauses and noises: no words, no phones. None is a word that may be spoken, as NOISE or SP is."""
+PAUSES = frozenset(
+    {
+        "",
+        "sil",
+        "sp",
+        "!sil",
+        "{sl}",
+        "<b>",
+        "<blank>",
+        "<pad>",
+        "[pad]",
+        "<space>",
+        "<s>",
+        "</s>",
+        "<eps>",
+        "<p>",
+        "<p:>",
+    }
+    | {f"{left}{name}{right}" for left, right in ("<>", "[]") for name in ("sil", "sp", "silence", "pause")}
+)
+"""Labels of pauses, in lower case; what else is silence is a noise."""
+
+UNKNOWN_WORDS = frozenset({"<unk>", "<spoken_noise>"})
+"""Labels, in lower case, of something spoken that is in no dictionary. Places Audio counts them as words, and so do the
+published tables, in whose stop words is <SPOKEN_NOISE>; an alignment that is joined to a corpus has no words of them."""
+
+SILENCE = re.compile(
+    r"^(?:[sS][iI][lL]|sp|[sS][pP][nN]|[nN][sS][nN]|![sS][iI][lL]"
+    r"|<(?![uU][nN][kK]>|[sS][pP][oO][kK][eE][nN]_[nN][oO][iI][sS][eE]>)[^<>]+>"
+    r"|\[[^\[\]]+\]|\{[^{}]+\}|\(\(\s*\)\))?$"
+)
+"""Labels of pauses and noises: no words, no phones. They are the names that aligners give to silence, but for those
+that may be spoken, as SP, and whatever is wholly in brackets: <b>, [LAUGHTER], {breath}, (( )). JavaScript reads it alike.
+"""
 
 
 def is_silence(label: str) -> bool:
     """Whether a label is that of a pause or a noise."""
-    return label.strip() in SILENCE_LABELS
+    return SILENCE.search(label.strip()) is not None
+
+
+def is_word(label: str) -> bool:
+    """Whether a label of an alignment that is joined to a corpus is a word."""
+    return not is_silence(label) and label.strip().lower() not in UNKNOWN_WORDS
 
 
 class Interval(NamedTuple):
@@ -107,6 +142,8 @@ class Manifest:
     """The first of them by name, where they have names."""
     first_row: int = 0
     """Of a part of a split: its first row."""
+    lists: tuple[Path, ...] = ()
+    """The corpus's files that the rows are from, for messages."""
 
     @property
     def rows(self) -> int:
@@ -139,11 +176,12 @@ class Manifest:
             [utterance for row, utterance in numbered if row in rows],
             [refusal for refusal in self.refused if refusal.row in rows],
             first_row=rows.start,
+            lists=self.lists,
         )
 
-    def notice(self, what: str, which: str) -> None:
+    def notice(self, what: str, which: str, times: int = 1) -> None:
         """Counts a thing that refuses no row, and lists its name up to MOST_NAMED."""
-        self.counted[what] = self.counted.get(what, 0) + 1
+        self.counted[what] = self.counted.get(what, 0) + times
         names = self.noticed.setdefault(what, [])
         if len(names) < MOST_NAMED:
             names.append(shortened(which))
@@ -154,11 +192,12 @@ def too_many_rows(where: object, most: int = MAX_ROWS) -> InputError:
     return InputError(f"{where}: more than {most:,} rows, which memory should not have to hold; divide it into several")
 
 
-def refusals(refused: Sequence[Refusal], rows: int) -> str:
-    """A message that lists the first refused rows of `rows`, and counts the others."""
+def refusals(refused: Sequence[Refusal], rows: int, lists: Sequence[Path] = ()) -> str:
+    """A message that lists the first refused rows of `rows` in a corpus's files, and counts the others."""
     lines = listed([f"row {r.row} ({r.id or 'no id'}): {r.file or 'no file'}: {r.reason}" for r in refused])
     remedy = "Correct or remove them, or set preparation.bad_rows to skip to continue without them."
-    return f"{len(refused)} of {rows} rows cannot be used:\n{lines}\n{remedy}"
+    of_files = f" of {' and '.join(map(str, lists))}" if lists else ""
+    return f"{len(refused)} of {rows} rows{of_files} cannot be used:\n{lines}\n{remedy}"
 
 
 def parse_alignment(text: str) -> tuple[tuple[Interval, ...] | None, int]:

@@ -56,5 +56,5 @@ def read(corpus: Corpus, split: str) -> Manifest:
     if split in corpus.alignments:
         from resdavenet_vq.corpus import alignments
 
-        alignments.join(manifest, corpus.alignments[split])
+        alignments.join(manifest, corpus.alignments[split], corpus.tiers)
     return manifest

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from resdavenet_vq.corpus.json_rows import JsonRows
-from resdavenet_vq.corpus.manifest import MAX_ROWS, Interval, parse_alignment, too_many_rows
+from resdavenet_vq.corpus.json_rows import RepeatedKeys
+from resdavenet_vq.corpus.manifest import (
+    MAX_ROWS,
+    NO_ALIGNMENT,
+    Interval,
+    Manifest,
+    Utterance,
+    parse_alignment,
+    too_many_rows,
+)
+from resdavenet_vq.corpus.paths import Base, Media, is_unicode, path_fault
+from resdavenet_vq.corpus.text_files import not_utf_8, open_text
 from resdavenet_vq.errors import InputError, shortened
-from resdavenet_vq.files import open_regular, reading
+from resdavenet_vq.files import reading
+
+BAD_TOKENS = "bad alignment tokens"
+WAV_TWICE = "wavs listed twice"
+
+ALIGNMENTS = ("text_alignment", "phone_alignment", "syllable_alignment")
+"""Fields of aligned words, phones and syllables, in the notation that `parse_alignment` reads."""
 
 MAX_LINES = 20 * MAX_ROWS
 """Largest number of lines of a table that has one for each word or token of a split."""
 
 MAX_LINE_BYTES = 1 << 20
 """Longest line of a table of text; a caption has hundreds of characters."""
-
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Fields:
@@ -27,6 +40,8 @@ class Fields:
     def __init__(self, row: Mapping[str, Any]) -> None:
         self.row = row
         self.faults: list[str] = []
+        if isinstance(row, RepeatedKeys):
+            self.faults.append(f"the key {shortened(repr(row.key), 80)} is listed twice; keep one")
 
     def text(self, key: str) -> str | None:
         """A field that must be text."""
@@ -37,29 +52,95 @@ class Fields:
         self.faults.append(f"{key}: {fault}")
         return None
 
-    def path(self, key: str, *, required: bool = False) -> str | None:
-        """A field that must be a path below a base folder."""
-        if required and self.row.get(key) is None:
-            self.faults.append(f"{key}: missing")
+    def name(self, key: str) -> str | None:
+        """A field that must be text or a whole number, which is read as its digits."""
+        value = self.row.get(key)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        if isinstance(value, float):
+            self.faults.append(f"{key}: {value} is no whole number; write it as text")
+            return None
+        return self.text(key)
+
+    def file_name(self, key: str) -> str | None:
+        """A field that must be the path of a file below some folder."""
+        self._require(key)
         text = self.text(key)
         if text is not None and (fault := path_fault(text)):
             self.faults.append(f"{key}: {fault}")
             return None
         return text
 
-    def utterance_id(self, wav: str | None, place: str, place_of_id: dict[str, str]) -> str:
-        """The utterance's id, else its wav path without suffix; empty where neither is sound. It must be new."""
-        utterance_id = self.path("uttid") or ""
-        if wav is not None and self.row.get("uttid") is None:
-            utterance_id = str(PurePosixPath(wav).with_suffix(""))
-        if utterance_id and place_of_id.setdefault(utterance_id, place) != place:
-            self.faults.append(f"id: {place_of_id[utterance_id]} has the same")
-        return utterance_id
+    def media(self, key: str, base: Base, *, required: bool = False) -> Media | None:
+        """A wav or image file by its path, for which `paths` has the rule."""
+        if required:
+            self._require(key)
+        text = self.text(key)
+        try:
+            return None if text is None else base.locate(text)
+        except ValueError as e:
+            remedy = "" if required or text else "; leave it out where there is none"
+            self.faults.append(f"{key}: {e}{remedy}")
+            return None
 
     def alignment(self, key: str) -> tuple[tuple[Interval, ...] | None, int]:
         """The intervals in a field, and how many of its tokens were bad."""
         text = self.text(key)
         return (None, 0) if text is None else parse_alignment(text)
+
+    def utterance_id(self, wav: Media | None) -> str:
+        """The utterance's id, else its wav's name without suffix; empty where neither is sound."""
+        utterance_id = self.name("uttid")
+        if utterance_id is None:
+            is_missing = wav is not None and self.row.get("uttid") is None
+            return str(PurePosixPath(wav.name).with_suffix("")) if wav is not None and is_missing else ""
+        if fault := path_fault(utterance_id):
+            self.faults.append(f"uttid: {fault}")
+            return ""
+        return utterance_id
+
+    def _require(self, key: str) -> None:
+        if self.row.get(key) is None:
+            keys = ", ".join(shortened(repr(name), 40) for name in list(self.row)[:8] if name != key)
+            self.faults.append(f"{key}: missing" + (f"; the keys of the row are {keys}" if keys else ""))
+
+
+class Captions:
+    """Adds the captions of JSON files to a manifest: those that can be used, or why they cannot.
+
+    A caption is refused if it has no `wav`, a field of another type, a path that is not accepted, a repeated key, or an
+    id that an earlier one has. A wav that an earlier caption has, with another id, is counted.
+    """
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._place_of_id: dict[str, str] = {}
+        self._place_of_wav: dict[str, str] = {}
+
+    def add(self, fields: Fields, place: str, audio_base: Base, image: Media | None) -> None:
+        """Adds the next caption, whose place in its file faults name; `fields` may already have faults."""
+        manifest = self._manifest
+        wav = fields.media("wav", audio_base, required=True)
+        utterance_id = fields.utterance_id(wav)
+        if utterance_id and (first := self._place_of_id.setdefault(utterance_id, place)) != place:
+            fields.faults.append(f"id: {first} has the same, {shortened(repr(utterance_id), 80)}; give each its own")
+        asr_text, text, speaker = fields.text("asr_text"), fields.text("text"), fields.name("speaker")
+        words, bad_words = fields.alignment("text_alignment")
+        phones, bad_phones = fields.alignment("phone_alignment")
+        syllables, bad_syllables = fields.alignment("syllable_alignment")
+        if fields.faults or wav is None:
+            manifest.refuse(utterance_id, encodable(fields.row.get("wav")), f"{place}: {'; '.join(fields.faults)}")
+            return
+        if (first := self._place_of_wav.setdefault(wav.name, place)) != place:
+            manifest.notice(WAV_TWICE, f"{wav.name} in {first} and {place}")
+        if bad := bad_words + bad_phones + bad_syllables:
+            manifest.counted[BAD_TOKENS] = manifest.counted.get(BAD_TOKENS, 0) + bad
+        manifest.counted[NO_ALIGNMENT] = manifest.counted.get(NO_ALIGNMENT, 0) + (words is None)
+        shown, image_id = (None, None) if image is None else (image.file, image.name)
+        text = (text if asr_text is None else asr_text) or None
+        manifest.add(
+            Utterance(utterance_id, wav.file, shown, image_id, speaker or None, text, words, phones, syllables)
+        )
 
 
 def read_lines(path: Path, most: int = MAX_ROWS) -> Iterator[tuple[int, str]]:
@@ -68,7 +149,7 @@ def read_lines(path: Path, most: int = MAX_ROWS) -> Iterator[tuple[int, str]]:
     Raises InputError naming the file if it cannot be read, is no UTF-8, has more than `most` lines, or too long a one.
     """
     number, data = 0, b"\xef\xbb\xbf"  # of the first line alone
-    with open_regular(path) as file:
+    with open_text(path) as file:
         while True:
             with reading(path):
                 line = file.readline(MAX_LINE_BYTES + 1)
@@ -84,45 +165,10 @@ def read_lines(path: Path, most: int = MAX_ROWS) -> Iterator[tuple[int, str]]:
             try:
                 text = line.removeprefix(data).decode().strip()
             except UnicodeDecodeError:
-                raise InputError(f"{path}: not UTF-8 text (line {number})") from None
+                raise not_utf_8(path, f"line {number}") from None
             data = b""
             if text:
                 yield number, text
-
-
-def base_path(rows: JsonRows, key: str) -> Path:
-    """The folder that a corpus file names as a base, from its own folder on; that folder where it names none."""
-    base = rows.others.get(key)
-    if base is None:
-        return rows.path.parent
-    if not isinstance(base, str) or "\0" in base or not is_unicode(base):
-        raise InputError(f"{rows.path}: {key} must be the path of a folder, not {shortened(ascii(base))}")
-    return rows.path.parent / base
-
-
-def path_fault(text: str) -> str | None:
-    """What makes `text` no path below a base folder; ids are names of files to come, so the same holds for them."""
-    if not text.strip():
-        return "empty"
-    if _CONTROLS.search(text):
-        return "contains a control character"
-    path = PurePosixPath(text)
-    if path.is_absolute():
-        return f"{text!r} is absolute; it must stand below the base path"
-    if ".." in path.parts:
-        return f"{text!r} leads upwards with '..'; it must stand below the base path"
-    if not path.name:
-        return f"{text!r} names no file"
-    return None
-
-
-def is_unicode(text: str) -> bool:
-    """Whether the text can be written in UTF-8; JSON can escape halves of a character."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def encodable(value: object) -> str:

@@ -1,8 +1,11 @@
 """SpokenCOCO: about five spoken captions for each image of COCO.
 
 The corpus's own JSON files: `{"data": [{"image": ..., "captions": [{"text", "speaker", "uttid", "wav"}, ...]}, ...]}`,
-with paths below base folders as in Places Audio. The captions of an image share its `image_id`, so that
+with paths as in Places Audio. The captions of an image share its `image_id`, so that
 retrieval has several positives. Whether the files exist is found out by preparation.
+
+The unrolled files that circulate with Karpathy's splits have a row for each caption: `{"image": ..., "caption": {...}}`,
+with alignments, where they have some, beside the caption or in it.
 
 A split is one of these files; or, with a file of Karpathy's splits (`dataset_coco.json`: `{"images":
 [{"filename": ..., "split": "train" | "restval" | "val" | "test"}, ...]}`), those images of all files that it names,
@@ -17,8 +20,9 @@ from typing import Any, NamedTuple
 
 from resdavenet_vq.config import SpokenCoco
 from resdavenet_vq.corpus.json_rows import JsonRows
-from resdavenet_vq.corpus.manifest import NO_ALIGNMENT, Manifest, Utterance
-from resdavenet_vq.corpus.rows import Fields, base_path, encodable, kind
+from resdavenet_vq.corpus.manifest import NO_ALIGNMENT, Manifest
+from resdavenet_vq.corpus.paths import Base, Media
+from resdavenet_vq.corpus.rows import ALIGNMENTS, Captions, Fields, encodable, kind
 from resdavenet_vq.errors import InputError, listed
 
 RESTVAL = "restval"  # images of COCO's validation set that Karpathy's splits leave for training
@@ -34,8 +38,16 @@ class _Entry(NamedTuple):
 
     place: str
     content: object
-    audio_base: Path
-    image_base: Path
+    audio_base: Base
+    image_base: Base
+
+
+class _Image(NamedTuple):
+    """An image with its captions and where they are, or what is wrong with it."""
+
+    file: Media
+    captions: Sequence[tuple[str, object]]
+    is_unrolled: bool
 
 
 def read(corpus: SpokenCoco, split: str) -> Manifest:
@@ -44,76 +56,90 @@ def read(corpus: SpokenCoco, split: str) -> Manifest:
     Base paths of the configuration replace those of the files, as in `places.read`. Rows are captions, numbered
     from 0 within the split; the reason of a refusal names the place of the caption in its file.
 
-    A caption is refused if it is no object, has no `wav`, a field that is no text, a path that is absolute or
-    has a `..`, or an id that an earlier one has; an image, as one row, if it is no object, has no sound path
-    or no list of captions (and then in each of Karpathy's splits, as it belongs to none for certain).
-    Counted are images without captions, images listed twice, and images that only one of the corpus and
+    A caption is refused if it is no object, or for what refuses one (`rows.Captions`); an image, as one row, if it is
+    no object, has no sound path or no list of captions (and then in each of Karpathy's splits, as it belongs to none for
+    certain). Counted are images without captions, images listed twice, and images that only one of the corpus and
     Karpathy's file knows. Raises InputError if a file as a whole is unusable, or nothing of the split is found.
     """
-    manifest = Manifest(counted={NO_ALIGNMENT: 0})
+    manifest = Manifest(counted={NO_ALIGNMENT: 0}, lists=tuple(_lists(corpus, split)))
     split_of = None if corpus.karpathy_splits is None else _karpathy_splits(corpus.karpathy_splits, corpus)
     images: set[str] = set()
-    place_of_id: dict[str, str] = {}
+    spoken = Captions(manifest)
     for entry in _entries(corpus, split):
-        image, captions, fault = _image(entry.content)
-        name = PurePosixPath(image).name
-        if fault:
-            manifest.refuse("", image, f"{entry.place}: {fault}")
-        elif split_of is not None and name not in split_of:
-            manifest.notice(IN_NO_SPLIT, image)
+        image = _image(entry)
+        if isinstance(image, str):
+            path = entry.content.get("image") if isinstance(entry.content, dict) else ""
+            manifest.refuse("", encodable(path), f"{entry.place}: {image}")
+            continue
+        (path, _), captions, is_unrolled = image
+        name = PurePosixPath(path).name
+        if split_of is not None and name not in split_of:
+            manifest.notice(IN_NO_SPLIT, path)
         elif split_of is None or split_of[name] == split:
-            if image in images or not captions:
-                manifest.notice(LISTED_TWICE if image in images else NO_CAPTIONS, image)
-            images.add(image)
-            for number, caption in enumerate(captions):
-                _add(manifest, entry, f"{entry.place}.captions[{number}]", image, caption, place_of_id)
+            if not captions or (path in images and not is_unrolled):
+                manifest.notice(LISTED_TWICE if path in images else NO_CAPTIONS, path)
+            images.add(path)
+            for place, caption in captions:
+                if isinstance(caption, Mapping):
+                    spoken.add(Fields(caption), place, entry.audio_base, image.file)
+                else:
+                    manifest.refuse("", "", f"{place}: not an object but {kind(caption)}")
     if split_of is not None:
         names = [name for name, of_split in split_of.items() if of_split == split]
         _notice_absent(corpus, split, names, {PurePosixPath(image).name for image in images}, manifest)
     return manifest
 
 
+def _lists(corpus: SpokenCoco, split: str) -> Sequence[Path]:
+    """All files that may have some of the split's images."""
+    return list(corpus.metadata.values()) if corpus.karpathy_splits else [corpus.metadata[split]]
+
+
 def _entries(corpus: SpokenCoco, split: str) -> Iterator[_Entry]:
     """The images of all files that may have some of the split's."""
-    paths = list(corpus.metadata.values()) if corpus.karpathy_splits else [corpus.metadata[split]]
+    paths = _lists(corpus, split)
     for path in paths:
         entries = JsonRows(path, "data", "the layout of SpokenCOCO")
-        audio_base = corpus.audio_base_path or base_path(entries, "audio_base_path")
-        image_base = corpus.image_base_path or base_path(entries, "image_base_path")
+        audio_base, image_base = (
+            Base.choose(key, configured, entries.others.get(key), path)
+            for key, configured in (
+                ("audio_base_path", corpus.audio_base_path),
+                ("image_base_path", corpus.image_base_path),
+            )
+        )
         file = f"{path.name}: " if len(paths) > 1 else ""
-        for number, entry in enumerate(entries):
-            yield _Entry(f"{file}data[{number}]", entry, audio_base, image_base)
+        for place, entry in entries:
+            yield _Entry(f"{file}{place}", entry, audio_base, image_base)
 
 
-def _image(content: object) -> tuple[str, list[Any], str]:
-    """An entry's image path and captions, or what is wrong with it."""
+def _image(entry: _Entry) -> _Image | str:
+    """An entry's image and captions, or what is wrong with it."""
+    content = entry.content
     if not isinstance(content, dict):
-        return "", [], f"not an object but {kind(content)}"
+        return f"not an object but {kind(content)}"
     fields = Fields(content)
-    image = fields.path("image", required=True) or encodable(content.get("image"))
+    image = fields.media("image", entry.image_base, required=True)
     captions = content.get("captions")
-    if not isinstance(captions, list):
+    is_unrolled = captions is None and "caption" in content
+    places: Sequence[tuple[str, object]] = []
+    if is_unrolled:
+        places = [(f"{entry.place}.caption", _with_alignments(content["caption"], content))]
+    elif isinstance(captions, list):
+        places = [(f"{entry.place}.captions[{number}]", caption) for number, caption in enumerate(captions)]
+    elif captions is None and "wav" in content:
+        fields.faults.append("captions: missing beside `wav` as in files that need corpus.layout places")
+    else:
         fields.faults.append(f"captions: not a list but {kind(captions)}")
-    return image, captions if isinstance(captions, list) else [], "; ".join(fields.faults)
+    return "; ".join(fields.faults) if fields.faults or image is None else _Image(image, places, is_unrolled)
 
 
-def _add(
-    manifest: Manifest, entry: _Entry, place: str, image: str, caption: object, place_of_id: dict[str, str]
-) -> None:
-    """Adds a caption to the manifest, or to its refusals."""
-    if not isinstance(caption, Mapping):
-        manifest.refuse("", "", f"{place}: not an object but {kind(caption)}")
-        return
-    fields = Fields(caption)
-    wav = fields.path("wav", required=True)
-    utterance_id = fields.utterance_id(wav, place, place_of_id)
-    speaker, text = fields.text("speaker"), fields.text("text")
-    if fields.faults or wav is None:
-        manifest.refuse(utterance_id, encodable(caption.get("wav")), f"{place}: {'; '.join(fields.faults)}")
-        return
-    manifest.counted[NO_ALIGNMENT] += 1
-    files = entry.audio_base / wav, entry.image_base / image
-    manifest.add(Utterance(utterance_id, *files, image, speaker, text, words=None, phones=None))
+def _with_alignments(caption: object, row: Mapping[str, Any]) -> object:
+    """The caption of an unrolled row, with the alignments that the row has beside it."""
+    if isinstance(caption, dict):
+        for key in ALIGNMENTS:
+            if key in row:
+                caption.setdefault(key, row[key])
+    return caption
 
 
 def _karpathy_splits(path: Path, corpus: SpokenCoco) -> dict[str, str]:
@@ -122,17 +148,17 @@ def _karpathy_splits(path: Path, corpus: SpokenCoco) -> dict[str, str]:
     names = {name: name for name in corpus.splits} | {RESTVAL: "train"}
     split_of: dict[str, str] = {}
     faults = []
-    for number, row in enumerate(rows):
+    for place, row in rows:
         if not isinstance(row, dict):
-            faults.append(f"images[{number}]: not an object but {kind(row)}")
+            faults.append(f"{place}: not an object but {kind(row)}")
             continue
         fields = Fields(row)
-        name, split = fields.path("filename", required=True), fields.text("split")
+        name, split = fields.file_name("filename"), fields.text("split")
         if split not in names:
             fields.faults.append(f"split: {encodable(split)!r} is none of {', '.join(names)}")
         elif name is not None and split_of.setdefault(PurePosixPath(name).name, names[split]) != names[split]:
             fields.faults.append(f"{name!r} is in two splits")
-        faults += [f"images[{number}]: {fault}" for fault in fields.faults]
+        faults += [f"{place}: {fault}" for fault in fields.faults]
     if faults:
         raise InputError(f"{path}: {len(faults)} faults; correct or remove these rows:\n{listed(faults)}")
     return split_of

@@ -1,7 +1,8 @@
 """Image files to the square uint8 crops that the image network gets.
 
 The crops are bit for bit those of torchvision's PIL transforms; scaling and normalization
-happen in the model. Shapes: images are Pillow's, crops (3, crop, crop) uint8.
+happen in the model. Shapes: images are Pillow's, crops (3, crop, crop) uint8. What is read, and as which pixels:
+docs/images.md.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from resdavenet_vq import files
 from resdavenet_vq.config import ImageModel
+from resdavenet_vq.data import file_kind
 from resdavenet_vq.errors import InputError
 
 FORMATS = ("JPEG", "PNG")
@@ -34,6 +37,12 @@ MAX_ASPECT = 50  # largest ratio of the sides: a longer image would be a bomb on
 
 _START_OF_SCAN = b"\xff\xda"  # a marker of JPEG; within a scan FF is followed by 00 or by the number of a restart
 
+WHITE = (255, 255, 255)
+"""What lies behind transparent pixels, as behind a picture on a page."""
+
+NOT_TURNED = "image that its Exif data would turn"
+"""What is noticed of an image that a viewer shows turned or mirrored: the network sees the pixels as they are stored."""
+
 CROP_SCALE = (0.08, 1.0)
 CROP_RATIO = (3 / 4, 4 / 3)
 
@@ -47,30 +56,64 @@ def read(path: Path) -> bytes:
         return file.read(size)  # to ask for MAX_BYTES would cost as much time as decoding does
 
 
+class Displayed(NamedTuple):
+    """An image file for a page."""
+
+    data: bytes
+    suffix: str
+    """png or jpg."""
+    width: int
+    height: int
+
+
 def decode(data: bytes) -> Image.Image:
     """The RGB image in the bytes of a JPEG or PNG file, whatever its name; grey, palette and CMYK are converted.
 
-    Raises InputError with the fault alone: no image, truncated, a decompression bomb (by its bytes, pixels
-    or scans), or far too long and thin.
+    Samples of 16 bits give their upper 8, transparent pixels lie on white, and the orientation in Exif data and color
+    profiles are ignored, as the published pipeline does. Raises InputError with the fault alone: no image, truncated,
+    a decompression bomb (by its bytes, pixels or scans), or far too long and thin.
     """
     with _decoding(data):
         image = _open(data)
-        image.load()
-        return image if image.mode == "RGB" else image.convert("RGB")
+        _load(image)
+        return _as_rgb(image)
 
 
-def check(data: bytes) -> None:
-    """Raises InputError exactly where `decode` does, in half the time.
+def check(data: bytes) -> str:
+    """What is to be noticed of an image, NOT_TURNED or nothing. Raises InputError exactly where `decode` does.
 
-    A JPEG is decoded at an eighth of its size, for which all its coefficients are read but one of 64 pixels is computed.
+    It takes half the time: a JPEG is decoded at an eighth of its size, for which all its coefficients are read but one
+    of 64 pixels is computed.
     """
     with _decoding(data):
         image = _open(data)
         image.draft(None, (math.ceil(image.width / 8), math.ceil(image.height / 8)))
-        image.load()
+        _load(image)
+        return NOT_TURNED if _would_turn(image) else ""
 
 
-def _open(data: bytes) -> Image.Image:
+def displayed(data: bytes) -> Displayed:
+    """The file with which a browser shows what `decode` gives: these bytes, or a PNG where it would show them otherwise.
+
+    Color profiles apart, which browsers apply. Raises InputError as `decode` does; a JPEG that is shown as it is is
+    not decoded.
+    """
+    with _decoding(data):
+        image = _open(data)
+        width, height = image.size
+        if image.format != "PNG":
+            shown_so = image.mode in {"RGB", "L"}
+        else:
+            _load(image)  # transparency may be stated behind the pixels
+            shown_so = image.mode in {"RGB", "L", "P", "1"} and "transparency" not in image.info
+        if shown_so and not _would_turn(image) and not (image.format == "PNG" and getattr(image, "is_animated", False)):
+            return Displayed(data, "png" if image.format == "PNG" else "jpg", width, height)
+    png = io.BytesIO()
+    decode(data).save(png, "PNG")
+    return Displayed(png.getvalue(), "png", width, height)
+
+
+def _open(data: bytes) -> ImageFile.ImageFile:
     if len(data) > MAX_BYTES:
         raise InputError(f"has {len(data)} bytes, more than {MAX_BYTES}: a decompression bomb")
     image = Image.open(io.BytesIO(data), formats=FORMATS)
@@ -84,6 +127,55 @@ def _open(data: bytes) -> Image.Image:
     return image
 
 
+def _no_image(head: bytes) -> str:
+    """What is wrong with a file that begins with these bytes and that the decoders do not take for theirs."""
+    for kind, magic in (("JPEG", b"\xff\xd8\xff"), ("PNG", b"\x89PNG\r\n\x1a\n")):
+        if head.startswith(magic):
+            return f"is a {kind} image whose header cannot be read: damaged, or of a rare kind; save it again"
+    return file_kind.fault(head, "image", Path()) or f"is no JPEG or PNG image; it begins with {head[:12]!r}"
+
+
+def _load(image: ImageFile.ImageFile) -> None:
+    """Loads the pixels, and makes the transparent color of a PNG one of those that Pillow makes of its samples."""
+    samples = image.tile[0].args if image.format == "PNG" and image.tile else None
+    image.load()
+    color = image.info.get("transparency")
+    if isinstance(color, tuple) and samples == "RGB;16B":
+        raise InputError("has a transparent color of 16 bits a channel; save it with an alpha channel, or without")
+    if isinstance(color, tuple):
+        image.info["transparency"] = tuple(value % 256 for value in color)
+    elif image.mode == "L" and isinstance(color, int):
+        bits = int(samples[2:]) if samples in {"L;2", "L;4"} else 8
+        image.info["transparency"] = color % 2**bits * (255 // (2**bits - 1))
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """The image in RGB; where it is transparent, white lies behind it."""
+    color = image.info.get("transparency")
+    if image.mode == "I;16":
+        pixels = np.asarray(image)
+        rgb = Image.fromarray((pixels >> 8).astype(np.uint8)).convert("RGB")
+        if color is not None:
+            rgb.paste(WHITE, mask=Image.fromarray(pixels == color))
+        return rgb
+    if color is None and "A" not in image.getbands():
+        return image if image.mode == "RGB" else image.convert("RGB")
+    visible = image.convert("RGBA")
+    rgb = Image.new("RGB", image.size, WHITE)
+    rgb.paste(visible, mask=visible)
+    return rgb
+
+
+def _would_turn(image: Image.Image) -> bool:
+    """Whether a viewer turns or mirrors the image, as the camera was held."""
+    exif = Image.Exif()
+    try:
+        exif.load(image.info.get("exif", b""))
+        return exif.get(ExifTags.Base.Orientation, 1) in range(2, 9)
+    except Exception:  # noqa: BLE001 - a damaged note of the camera turns nothing and may raise anything
+        return False
+
+
 @contextmanager
 def _decoding(data: bytes) -> Iterator[None]:
     if not data:
@@ -93,7 +185,7 @@ def _decoding(data: bytes) -> Iterator[None]:
             warnings.simplefilter("ignore")  # the size is checked here
             yield
     except UnidentifiedImageError:
-        raise InputError(f"is no JPEG or PNG image; it begins with {data[:12]!r}") from None
+        raise InputError(_no_image(data[: file_kind.HEAD])) from None
     except Image.DecompressionBombError:
         raise InputError(f"has more than {MAX_PIXELS} pixels: a decompression bomb") from None
     except InputError:

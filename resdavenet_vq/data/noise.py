@@ -21,15 +21,14 @@ from typing import override
 
 import numpy as np
 
-from resdavenet_vq import files
+from resdavenet_vq import files, folders
 from resdavenet_vq.config import AddedNoise, Preparation
 from resdavenet_vq.corpus.manifest import Manifest, Utterance
 from resdavenet_vq.data import preparation
 from resdavenet_vq.data.audio import check_level, length_of_wav, read_wav
+from resdavenet_vq.data.audio_names import SUFFIXES, UNREAD_SUFFIXES
 from resdavenet_vq.data.sources import Media
 from resdavenet_vq.errors import InputError, listed
-
-SUFFIXES = frozenset({".wav", ".flac", ".ogg"})  # of recordings in a folder of noise
 
 KEPT_BYTES = 1 << 28
 """Of recordings of noise that a worker keeps in memory besides the one in use: a little more than an hour."""
@@ -51,10 +50,10 @@ def prepare(
 def recordings(path: Path) -> list[Path]:
     """The recordings in a folder, in order of their paths, or in a list, relative to its own folder.
 
-    Raises InputError if there are none, or with all that cannot be opened or are empty.
+    Raises InputError if there are none, or with all that cannot be opened, whose format is not read, or that are empty.
     """
     if path.is_dir():
-        paths = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+        paths = [file for file in folders.members(path) if file.suffix.lower() in SUFFIXES | UNREAD_SUFFIXES]
     elif path.is_file():
         try:
             with files.reading(path):

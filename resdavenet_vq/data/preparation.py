@@ -47,7 +47,8 @@ class _Row:
     audio_fault: str = ""
     image: bytes | Outside | None = None
     image_fault: str = ""
-    notice: str = ""
+    notices: tuple[str, ...] = ()
+    """What was noticed of the audio and the image, which refuses no row."""
 
 
 def prepare(
@@ -128,7 +129,7 @@ def prepare_from(
                     left_out = f"{len(refused)} of {manifest.rows} rows left out, which {report} lists"
                     print(printable(f"{out}: {left_out}"), file=sys.stderr)
                 return
-    text = refusals(refused, manifest.rows)
+    text = refusals(refused, manifest.rows, manifest.lists)
     if not content["frames"] and (cause := common_fault([r[2:] for r in refused])):
         text = f"{cause}\n{text}"
     raise InputError(f"{text}\n{write_refused(refused_path, content['refused'])}")
@@ -163,8 +164,8 @@ def _fill(
                 continue
             if features.frame_count(result.n_samples) > settings.max_frames:
                 cut.append(utterance.id)
-            if result.notice:
-                notices.notice(result.notice, utterance.id)
+            for notice in result.notices:
+                notices.notice(notice, utterance.id)
             n_frames += result.logmel.length if isinstance(result.logmel, Outside) else len(result.logmel)
             n_samples += result.n_samples
             writer.add(utterance, result.logmel, result.n_samples)
@@ -203,14 +204,16 @@ def _convert_one(settings: Preparation, source: Source, task: _Task) -> _Row:
     try:
         logmel, result.n_samples = source.logmel(task.wav, task.row)
         if settings.reader == "release_2020":
-            result.n_samples, result.notice = _length(task.wav, result.n_samples)
+            result.n_samples, notice = _length(task.wav, result.n_samples)
+            result.notices += (notice,) if notice else ()
         result.logmel = logmel if inside else Outside(len(logmel), source.audio_crc32(task.wav, task.row), task.row)
     except InputError as e:
         result.audio_fault = str(e).removeprefix(f"{source.audio_file(task.wav)}: ")
     if task.image is not None:
         try:
             image = source.image(task.image, task.row)
-            images.check(image)
+            notice = images.check(image)
+            result.notices += (notice,) if notice else ()
             result.image = image if inside else Outside(len(image), zlib.crc32(image))
         except InputError as e:
             result.image_fault = str(e).removeprefix(f"{source.image_file(task.image)}: ")

@@ -167,7 +167,7 @@ class StoreWriter:
                     if digest:
                         digest.update(block)
                 places[name] = header.Place(offsets[name], shape, dtype, digest.hexdigest() if digest else "")
-        with h5py.File(path, "r+") as file:
+        with h5py.File(path, "r+", locking=False) as file:
             file.attrs.modify("complete", np.True_)
         head = header.Header(path.stat().st_size, sha256_of_content(path), {**attributes, "complete": True}, places)
         with path.open("r+b") as out:
@@ -182,7 +182,7 @@ def _make_file(path: Path, datasets: header.Layout, attributes: Mapping[str, Any
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     offsets = {}
-    with h5py.File(path, "w", userblock_size=header.HEADER_LENGTH, libver="v110") as file:
+    with h5py.File(path, "w", userblock_size=header.HEADER_LENGTH, libver="v110", locking=False) as file:
         for name, (shape, dtype) in datasets.items():
             dataset = file.create_dataset(name, shape, dtype, dcpl=properties, track_times=False)
             offsets[name] = dataset.id.get_offset() if dataset.size else header.HEADER_LENGTH

@@ -1,7 +1,7 @@
 """The embeddings of a split, `embeddings/{split}.h5`: writing, opening, checking and reading them.
 
 Layout: `ids` (N,), `speech` (N, D) float32, `image_ids` (I,), `image` (I, D) float32, `image_index` (N,) int64, -1
-where a caption has no image; the attribute `image_branch` is false for a model without one, whose file has no images.
+where a caption has no image; the attribute `image_branch` is false for a model without one, whose file has no images, as that of a split without images has none.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
@@ -22,7 +22,7 @@ from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.corpus.manifest import Interval, Utterance
 from resdavenet_vq.encode.codes import CodesFile, SplitCodes, frame_time_of
 from resdavenet_vq.encode.features import LayerFeatures
-from resdavenet_vq.encode.file_names import check_ids, check_utf8, new_file
+from resdavenet_vq.encode.file_names import check_ids, check_new, new_file
 from resdavenet_vq.encode.origin import check_same_encoding
 from resdavenet_vq.encode.units import DECIMALS, FrameTime, Units
 from resdavenet_vq.errors import InputError
@@ -42,6 +42,7 @@ def export_units(
     features: Path | None = None,
     arrays: Literal["txt", "npy"] = "txt",
     frame_time: FrameTime = "published",
+    overwrite: bool = False,
 ) -> int:
     """Writes the units of a codes file, whole or not at all; returns the number of utterances.
 
@@ -52,9 +53,11 @@ def export_units(
     * `segmentation`: see above, of one layer. `split` is the name of the codes file; `features` is the features file of
       the same split with the layer that enters the quantizer; `arrays` is the form of `prequant` and `indices`.
 
-    Raises InputError for a layer that the file lacks, ids that cannot be file names, or features of other utterances or of
-    another model.
+    Raises InputError for a layer that the file lacks, ids that cannot be file names, features of other utterances or of
+    another model, a folder with files in it, or, unless `overwrite`, a file `out` that is there already.
     """
+    if not overwrite:
+        check_new(out)
     if bool(features) != (form == "segmentation"):
         raise InputError("segmentation needs --features, with the layer before the quantizer; other formats take none")
     with ExitStack() as stack:
@@ -148,13 +151,6 @@ def _write_segmentation(
             save(new_file(prequant, f"{stems[i]}.{arrays}"), before)
 
 
-def check_stems(files: Sequence[Path], *, distinct: bool) -> None:
-    """Raises InputError if a recording's name is not UTF-8, or if `distinct` and two have one without its suffix."""
-    check_utf8(files)
-    if distinct and (twice := [stem for stem, n in Counter(file.stem for file in files).items() if n > 1]):
-        raise InputError(f"several files are called {twice[0]} without their suffix, as results would be; rename them")
-
-
 def recording_text(file: Path, units: Mapping[str, Units], form: RecordingFormat) -> str:
     """The units of a recording, by layer, as one JSON object, or as a line of JSON per layer."""
     if form == "jsonl":
@@ -164,17 +160,25 @@ def recording_text(file: Path, units: Mapping[str, Units], form: RecordingFormat
     return json.dumps({"file": str(file), "duration": duration, "layers": layers}, ensure_ascii=False)
 
 
+def recording_paths(folder: Path, file: Path, layers: Iterable[str], form: RecordingFormat) -> list[Path]:
+    """Where `write_recording` writes: `NAME.json`, `.jsonl` or `.TextGrid`, or `NAME.LAYER.npy` of each layer."""
+    if form == "npy":
+        return [folder / f"{file.stem}.{layer}.npy" for layer in layers]
+    return [folder / f"{file.stem}.{'TextGrid' if form == 'textgrid' else form}"]
+
+
 def write_recording(folder: Path, file: Path, units: Mapping[str, Units], form: RecordingFormat) -> None:
-    """Writes `NAME.json`, `.jsonl` or `.TextGrid` of a recording, or `NAME.LAYER.npy` with its codes (F,) int32."""
+    """Writes the units of a recording, as arrays its codes (F,) int32."""
+    paths = recording_paths(folder, file, units, form)
     if form == "textgrid":
         duration = next(iter(units.values())).duration
-        textgrid.write(folder / f"{file.stem}.TextGrid", {layer: u.tier() for layer, u in units.items()}, duration)
+        textgrid.write(paths[0], {layer: u.tier() for layer, u in units.items()}, duration)
     elif form == "npy":
-        for layer, u in units.items():
-            with atomic_write(folder / f"{file.stem}.{layer}.npy") as tmp, tmp.open("wb") as f:
+        for path, u in zip(paths, units.values(), strict=True):
+            with atomic_write(path) as tmp, tmp.open("wb") as f:
                 np.save(f, u.codes)
     else:
-        with atomic_write(folder / f"{file.stem}.{form}") as tmp:
+        with atomic_write(paths[0]) as tmp:
             tmp.write_text(recording_text(file, units, form) + "\n", encoding="utf-8")
 
 

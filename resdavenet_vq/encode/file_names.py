@@ -41,10 +41,24 @@ def new_file(folder: Path, name: str) -> Path:
     return path
 
 
-def check_utf8(files: Iterable[Path]) -> None:
-    """Raises InputError naming the files whose names are not UTF-8: neither HDF5 nor JSON can hold them."""
-    if faults := [str(file) for file in files if not _is_utf8(str(file))]:
-        raise InputError(f"names of files that are not UTF-8; rename them\n{listed(faults)}")
+def check_new(*paths: Path) -> None:
+    """Raises InputError naming the files of results that are there already: a person may need them still.
+
+    A folder of results is refused where it is written. Rules replace their outputs, so their commands do not ask.
+    """
+    if taken := [str(path) for path in paths if path.is_file()]:
+        raise InputError(
+            f"results are there already; choose another place, or replace them with --overwrite\n{listed(taken)}"
+        )
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a name can be written in UTF-8; other ones neither HDF5 nor JSON can hold."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _fault(name: str, suffix: str) -> str:
@@ -52,16 +66,8 @@ def _fault(name: str, suffix: str) -> str:
     parts = f"{name}{suffix}".split("/")
     if not name or name.startswith("/") or {"", ".", ".."} & set(name.split("/")):
         return "no path below a folder"
-    if "\0" in name or not _is_utf8(name):
+    if "\0" in name or not is_utf8(name):
         return "no text in UTF-8"
     if max(len(os.fsencode(part)) for part in parts) > LONGEST:
         return f"longer than {LONGEST} bytes"
     return ""
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

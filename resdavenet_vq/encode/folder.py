@@ -6,7 +6,7 @@ folder without the suffix, `dev-clean/1272-128104-0000`, or the last part of tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from itertools import batched, groupby
 from pathlib import Path
@@ -18,13 +18,13 @@ from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.data.audio import Recording, read_through
 from resdavenet_vq.data.faults import common_fault, write_refused
 from resdavenet_vq.data.workers import in_parallel
-from resdavenet_vq.encode.audio_files import Ids, audio_files
+from resdavenet_vq.encode.audio_files import AudioFiles, Ids, audio_files
 from resdavenet_vq.encode.exports import frame_text
-from resdavenet_vq.encode.file_names import new_file
+from resdavenet_vq.encode.file_names import check_new, new_file
 from resdavenet_vq.encode.hdf5 import Rows
 from resdavenet_vq.encode.recording import Part, Precision, SpeechEncoder
 from resdavenet_vq.encode.split import FRAMES_AT_ONCE, check_layers, model_origin, start_codes, start_features
-from resdavenet_vq.errors import InputError, listed
+from resdavenet_vq.errors import InputError, listed, printable
 from resdavenet_vq.files import atomic_folder
 from resdavenet_vq.progress import track
 
@@ -45,6 +45,7 @@ def encode_folder(
     ids: Ids = "path",
     bad_rows: BadRows = "stop",
     precision: Precision | None = None,
+    overwrite: bool = False,
     frames_at_once: int = FRAMES_AT_ONCE,
 ) -> str:
     """Encodes every audio file below `wavs` with the model in a folder; the results appear whole or not at all.
@@ -54,19 +55,20 @@ def encode_folder(
     on. `frames_at_once`, log-mel frames in a batch or piece, changes speed and memory, not results.
 
     Returns what to say of the files left out: the first of them, and the path of a file with all, `NAME.refused.json`
-    beside the first result, which the next run replaces or removes; the empty text if there are none. With `bad_rows:
-    stop` that is the text of an InputError. Raises InputError also if a recording changes while it is encoded, if the
-    model has no such layer, or if there is nothing to write.
+    beside the first result, which the next run replaces or removes; and how many are in formats that are not read; the
+    empty text if there are none. Left out are files that cannot be used, and of two with one id the second. With
+    `bad_rows: stop` that is the text of an InputError. Raises InputError also if a recording changes while it is encoded,
+    if the model has no such layer, if there is nothing to write, or, unless `overwrite`, if a result is there already.
     """
-    if not (features or codes or text):
-        raise InputError("say where the result goes: a features file, a codes file, or a folder for text")
-    if bool(layers) != bool(features or text):
-        raise InputError("layers go together with a features file or a folder for text")
+    _check_request(layers, features, codes, text)
+    if not overwrite:
+        check_new(*(path for path in (features, codes) if path))
     encoder = SpeechEncoder(model, precision)
     layers = check_layers(model, encoder.network, layers)
     quantizers = encoder.check_quantizers(encoder.layers) if codes else []
     refused_path = next(path for path in (features, codes, text) if path).with_suffix(".refused.json")
-    recordings, left_out = _read_through(audio_files(wavs, ids), wavs, bad_rows, refused_path)
+    audio = audio_files(wavs, ids)
+    recordings, left_out = _read_through(audio, wavs, bad_rows, refused_path)
     names, n_frames = [*recordings], np.array([recording.n_frames for recording in recordings.values()])
     origin = model_origin(encoder.card, wavs.absolute().name, data="")
     with ExitStack() as stack:
@@ -93,15 +95,23 @@ def encode_folder(
                     path = new_file(folder / layer, f"{names[i]}.txt")
                 with path.open("a", encoding="ascii") as file:
                     file.write(frame_text(parts[layer].vectors))
-    return left_out
+    return "\n".join(text for text in (left_out, audio.passed_over) if text)
+
+
+def _check_request(layers: Sequence[str], features: Path | None, codes: Path | None, text: Path | None) -> None:
+    if not (features or codes or text):
+        raise InputError("say where the result goes: a features file, a codes file, or a folder for text")
+    if bool(layers) != bool(features or text):
+        raise InputError("layers go together with a features file or a folder for text")
 
 
 def _read_through(
-    files: Mapping[str, Path], wavs: Path, bad_rows: BadRows, refused_path: Path
+    audio: AudioFiles, wavs: Path, bad_rows: BadRows, refused_path: Path
 ) -> tuple[dict[str, Recording], str]:
     """Every recording by its id, read once from end to end, and what to say of those that cannot be used."""
     recordings: dict[str, Recording] = {}
-    refused: list[tuple[str, str]] = []
+    refused = [*audio.refused]
+    files, n_files = audio.files, len(audio.files) + len(audio.refused)
     with closing(
         in_parallel(files.values(), read_through, 1, Recording.__module__, lambda _, reason: reason, READING_SECONDS)
     ) as results:
@@ -110,18 +120,20 @@ def _read_through(
             if isinstance(result, Recording):
                 recordings[name] = result
             else:
-                refused.append((str(path), result))
+                refused.append((path, result))
     if not refused:
         refused_path.unlink(missing_ok=True)
         return recordings, ""
-    all_of_them = write_refused(refused_path, [{"file": file, "reason": reason} for file, reason in refused])
+    refused.sort()
+    rows = [{"file": printable(str(file)), "reason": printable(reason)} for file, reason in refused]
+    all_of_them = write_refused(refused_path, rows)
     lines = listed([f"{file}: {reason}" for file, reason in refused])
     if recordings and bad_rows == "skip":
-        return recordings, f"{len(refused)} of {len(files)} files are left out:\n{lines}\n{all_of_them}"
-    cause = "" if recordings else common_fault(refused)
+        return recordings, f"{len(refused)} of {n_files} files are left out:\n{lines}\n{all_of_them}"
+    cause = "" if recordings else common_fault([(str(file), reason) for file, reason in refused])
     cause += "\n" if cause else ""
     raise InputError(
-        f"{cause}{wavs}: {len(refused)} of {len(files)} files cannot be used:\n{lines}\n"
+        f"{cause}{wavs}: {len(refused)} of {n_files} files cannot be used:\n{lines}\n"
         f"Repair or remove them, or leave them out with bad_rows (--bad-rows) skip.\n{all_of_them}"
     )
 

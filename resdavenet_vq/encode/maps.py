@@ -2,7 +2,7 @@
 
 Layout: `ids` (N,), `frames` (total frames, D) float32 with `offsets` (N + 1,), the attribute `frame_period` in seconds;
 `image_ids` (I,), `cells` (I, H, W, D) float32; `image_index` (N,), -1 where a caption has no image; the attribute
-`image_branch` is false for a model without one, whose file has no images.
+`image_branch` is false for a model without one, whose file has no images, as that of a split without images has none.
 """
 
 from __future__ import annotations

@@ -69,17 +69,17 @@ class SpeechEncoder:
         return units
 
     def encode_layers(
-        self, path: str | Path, layers: Sequence[str] = (), *, frame_time: FrameTime = "published"
+        self, audio: str | Path | Recording, layers: Sequence[str] = (), *, frame_time: FrameTime = "published"
     ) -> dict[str, Units]:
         """The units of an audio file in some quantizers, by default in all that are on."""
         layers = self.check_quantizers(layers or self.layers)
-        recording = Recording(Path(path))
+        recording = audio if isinstance(audio, Recording) else Recording(Path(audio))
         parts = [{layer: part.codes for layer, part in piece.items()} for piece in self.parts(recording, layers)]
         units = {}
         for layer in layers:
             codes, size = np.concatenate([piece[layer] for piece in parts]), len(self.codebook(layer))
             units[layer] = Units(
-                Path(path), layer, frame_period(layer), recording.duration, codes, size, frame_time=frame_time
+                recording.path, layer, frame_period(layer), recording.duration, codes, size, frame_time=frame_time
             )
         return units
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from resdavenet_vq import files
+from resdavenet_vq import files, folders
 from resdavenet_vq.config.references import External
 from resdavenet_vq.config.section import as_json
 from resdavenet_vq.data.store import Store
@@ -209,7 +209,7 @@ def _digest(name: str, settings: External) -> str:
     """The SHA-256 of the name, the settings and all files: what made the units, as far as anyone knows."""
     digest = hashlib.sha256(f"{name} {as_json(settings, exclude=('files',))}".encode())
     for split, path in sorted(settings.files.items()):
-        members = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        members = [file for file in folders.members(path) if file.is_file()] if path.is_dir() else [path]
         members += [path.with_suffix(".tsv")] if settings.format == "km" else []
         for file in members:
             digest.update(f"{split} {file.relative_to(path.parent)} {files.sha256(file)}\n".encode())

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from resdavenet_vq.data.audio_names import SUFFIXES
 from resdavenet_vq.data.features import SAMPLE_RATE
 from resdavenet_vq.data.store import Store
-from resdavenet_vq.encode.audio_files import SUFFIXES
 from resdavenet_vq.encode.frames import durations
 from resdavenet_vq.errors import InputError, listed, printable, shortened
 from resdavenet_vq.external.records import Faults, Record

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from resdavenet_vq import folders
 from resdavenet_vq.errors import InputError, listed, printable, shortened
 from resdavenet_vq.files import open_regular, reading
 
@@ -90,7 +91,7 @@ def files_below(path: Path, suffixes: Sequence[str]) -> Iterator[tuple[str, Path
         if not path.is_dir():
             yield path.stem, path
             return
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file())
+        found = [file for file in folders.members(path) if file.suffix.lower() in suffixes and file.is_file()]
     if not found:
         raise InputError(f"{path}: holds no file with the suffix {' or '.join(suffixes)}; is it another format?")
     for file in found:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from resdavenet_vq.config.section import nearest
+from resdavenet_vq.config.faults import nearest
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation.availability import NO_WORDS, remedy
 from resdavenet_vq.evaluation.summary import PUBLISHED

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from resdavenet_vq.config.section import nearest
+from resdavenet_vq.config.faults import nearest
 from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.data.audio import read_wav
 from resdavenet_vq.data.features import SAMPLE_RATE, plot_spectrogram

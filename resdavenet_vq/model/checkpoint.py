@@ -8,9 +8,12 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+import re
+import sys
+import zipfile
+from contextlib import contextmanager, nullcontext
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import safetensors
 import safetensors.torch
@@ -26,7 +29,7 @@ from resdavenet_vq.lineage import N_POSITIONS
 from resdavenet_vq.model.dual_encoder import DualEncoder, NoImageEncoder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
@@ -36,6 +39,11 @@ LARGEST_HEADER = 1 << 24
 
 MOST_ENTRIES = 100_000
 """Number of files in a zip of torch.save, one for each tensor."""
+
+ENTRIES = ("state_dict", "model_state_dict", "model")
+"""Under which trainings write the tensors of a model beside other things, in the order of preference."""
+
+_REMEDY = "save its tensors alone: torch.save(model.state_dict(), FILE)"
 
 ZIP = b"PK\x03\x04"
 """The first bytes of a zip archive, and of a file of torch.save since 2020."""
@@ -121,24 +129,82 @@ def differences(expected: Mapping[str, Tensor], actual: Mapping[str, Tensor]) ->
 
 
 def read_tensors(file: Path | BinaryIO, name: str) -> dict[str, Tensor]:
-    """The tensors in a safetensors file or a file of torch.save, called `name` in errors.
+    """The tensors in a safetensors file or a file of torch.save, called `name` in errors; its suffix does not matter.
+
+    They may be in a dictionary under one of ENTRIES, as trainings write them beside an optimizer.
 
     Raises InputError for anything else. The file is not trusted: no code in it runs, and the tensors have no more bytes
     than the file.
     """
     try:
-        if name.endswith(".safetensors"):
-            return dict(safetensors.torch.load_file(cast("Path", file)))
-        state = load_pickle(file)
+        start = _first_bytes(file)
+        if isinstance(file, Path) and start[8:9] == b"{":
+            state: Any = safetensors.torch.load_file(file)
+        else:
+            state = load_pickle(file)
     except Exception as e:  # noqa: BLE001 (the parsers' errors are of many types)
-        raise InputError(f"{name}: not a file of tensors ({first_line(e)})") from None
+        raise InputError(f"{name}: not a file of tensors ({_fault_of(e, file)})") from None
+    for entry in ENTRIES:
+        if isinstance(state, dict) and isinstance(state.get(entry), dict):
+            state = state[entry]
+            break
     if not isinstance(state, dict) or not all(
         isinstance(key, str) and isinstance(x, Tensor) for key, x in state.items()
     ):
-        raise InputError(f"{name}: does not hold tensors by name only")
+        entries = " or ".join(map(repr, ENTRIES))
+        raise InputError(f"{name}: does not hold tensors by name only, or under {entries}; {_REMEDY}")
     if faults := [f"{name}: {key} is not a plain tensor" for key, x in state.items() if not _is_plain(x)]:
         raise InputError(listed(faults))
     return dict(state)
+
+
+def without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors without `module.`, which data parallelism puts before all their names."""
+    prefix = "module."
+    if not all(name.startswith(prefix) for name in state):
+        return dict(state)
+    return {name.removeprefix(prefix): x for name, x in state.items()}
+
+
+def _first_bytes(file: Path | BinaryIO) -> bytes:
+    with _opened(file) as stream:
+        start = stream.read(16)
+        stream.seek(0)
+        return start
+
+
+@contextmanager
+def _opened(file: Path | BinaryIO) -> Iterator[BinaryIO]:
+    with open_regular(file) if isinstance(file, Path) else nullcontext(file) as stream:
+        yield stream
+
+
+def _fault_of(error: Exception, file: Path | BinaryIO) -> str:
+    """Why a file of others is no file of tensors, by the error of a parser and by what else it is."""
+    if isinstance(error, InputError):  # it cannot be opened
+        return str(error)
+    text = first_line(error)
+    if found := re.search(r"GLOBAL (\S+) was not", text):
+        return f"it holds {found[1]}, an object of Python, which could run code; if you trust it, {_REMEDY}"
+    if "legacy .tar" in text:
+        return f"a tar archive, as PyTorch of 2016 wrote it, or of other files; unpack it, or {_REMEDY}"
+    start = _first_bytes(file)
+    if start.startswith(ZIP):
+        return _other_zip(file) or text
+    return text if start.startswith(b"\x80") or start[8:9] == b"{" else f"it begins with {start!r}"
+
+
+def _other_zip(file: Path | BinaryIO) -> str:
+    """What a zip archive is that torch.save did not write; empty if it did, or if nobody can tell."""
+    try:
+        with _opened(file) as stream:
+            names = open_zip(stream, largest=sys.maxsize, most=MOST_ENTRIES).namelist()
+    except (zipfile.BadZipFile, ValueError):  # damaged, which torch says
+        return ""
+    entries = {PurePosixPath(name).name for name in names}
+    if "constants.pkl" in entries:
+        return f"a TorchScript program; if you trust it, {_REMEDY}"
+    return "" if "data.pkl" in entries else f"a zip archive of other files: {', '.join(names[:2])}"
 
 
 def load_pickle(file: Path | BinaryIO) -> Any:
@@ -146,8 +212,7 @@ def load_pickle(file: Path | BinaryIO) -> Any:
 
     Raises errors of many types for anything else, and ValueError if the file would unpack to more bytes than it has.
     """
-    with ExitStack() as stack:
-        stream = stack.enter_context(open_regular(file)) if isinstance(file, Path) else file
+    with _opened(file) as stream:
         start = stream.read(len(ZIP))
         size = stream.seek(0, os.SEEK_END)
         stream.seek(0)
@@ -158,8 +223,11 @@ def load_pickle(file: Path | BinaryIO) -> Any:
 
 
 def first_line(error: Exception) -> str:
-    """The beginning of what a parser says, or the name of its error."""
-    return str(error).partition("\n")[0][:200] or type(error).__name__
+    """The beginning of what a parser says, or the name of its error; of torch.load what is wrong and not its advice."""
+    text = str(error)
+    if found := re.search(r"WeightsUnpickler error:\s*([^\n]+?)(\. Please|\n|$)", text):
+        text = found[1]
+    return text.partition("\n")[0][:200] or type(error).__name__
 
 
 def _is_plain(x: Tensor) -> bool:

@@ -26,6 +26,9 @@ URL: str = ResNet50_Weights.IMAGENET1K_V1.url
 LARGEST = 1 << 27
 """Bytes of the largest file that is downloaded: the published one has 98 MiB."""
 
+_HALVES = frozenset({torch.float16, torch.bfloat16})
+"""Types of which every number is one of float32, too."""
+
 
 def sha256_of(image: ImageModel) -> str | None:
     """The SHA-256 of the file with the weights, downloading it if necessary; None for random weights."""
@@ -35,7 +38,8 @@ def sha256_of(image: ImageModel) -> str | None:
 def load_trunk(model: DualEncoder) -> None:
     """Loads the pretrained weights that the model's settings name into the image network; random weights stay.
 
-    The file holds the tensors of the ResNet under torchvision's names; a classifier (`fc.`) is ignored. Raises
+    The file holds the tensors of the ResNet under torchvision's names, of 32 or 16 bits, as
+    `checkpoint.read_tensors` reads them; a classifier (`fc.`) is ignored. Raises
     InputError if the file is missing or damaged, or with a list of the tensors that are missing, unexpected, misshaped
     or not finite.
     """
@@ -44,7 +48,8 @@ def load_trunk(model: DualEncoder) -> None:
         return
     file = _file(image)
     expected = model.image.trunk.state_dict()
-    state = {name: x for name, x in checkpoint.read_tensors(file, str(file)).items() if not name.startswith("fc.")}
+    state = checkpoint.without_prefix(checkpoint.read_tensors(file, str(file)))
+    state = {name: x.float() if x.dtype in _HALVES else x for name, x in state.items() if not name.startswith("fc.")}
     for name, x in expected.items():
         if name.endswith(".num_batches_tracked"):  # files from before 2018 lack it, and nothing uses it
             state.setdefault(name, torch.zeros_like(x))

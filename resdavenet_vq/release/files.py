@@ -27,6 +27,7 @@ from torch import Tensor
 
 from resdavenet_vq.archive import SmallReads, fault, open_zip
 from resdavenet_vq.errors import InputError, listed
+from resdavenet_vq.folders import is_clutter
 from resdavenet_vq.model.checkpoint import ZIP, read_tensors
 from resdavenet_vq.release.archives import ARGUMENTS, AUDIO, IMAGE, PROGRESS
 
@@ -215,11 +216,14 @@ def _tar(path: Path) -> Iterator[_Members]:
 
 
 def _add(members: _Members, name: str, opener: Callable[[], IO[Any]] | None) -> None:
-    """Adds a member, None for a folder; raises ValueError if its name leads out of the archive or is a duplicate."""
+    """Adds a member, None for a folder, unless it is clutter.
+
+    Raises ValueError if its name leads out of the archive or is a duplicate.
+    """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"{name!r} leads out of the archive")
-    if opener is not None:
+    if opener is not None and not is_clutter(path):
         if str(path) in members:
             raise ValueError(f"{name!r} is in it twice")
         members[str(path)] = opener

@@ -77,7 +77,7 @@ def import_released(path: Path, out: Path, *, allow_unknown: bool, lineage: Line
         epochs = [*_epochs(read_progress(files[PROGRESS]))] if PROGRESS in files else []
         audio = read_weights(files[AUDIO], AUDIO)
         state = {f"audio.{name}": x for name, x in audio_state(audio).items()}
-        shape = _infer_shape(_without_prefix(audio))
+        shape = _infer_shape(checkpoint.without_prefix(audio))
         if IMAGE in files:
             state |= {f"image.{name}": x for name, x in image_state(read_weights(files[IMAGE], IMAGE)).items()}
         _check_agreement(arguments, shape, archive_lineage)
@@ -111,7 +111,7 @@ def audio_state(release: Mapping[str, Tensor]) -> dict[str, Tensor]:
     The first convolution of each stage and the numbers of blocks and quantizers define the network. Raises InputError
     listing all tensors that are missing, unexpected or misshaped for it.
     """
-    state = {name: x for name, x in _without_prefix(release).items() if not name.startswith("batchnorm1.")}
+    state = {name: x for name, x in checkpoint.without_prefix(release).items() if not name.startswith("batchnorm1.")}
     shape = _infer_shape(state)
     with torch.device("meta"):
         expected = AudioEncoder(shape.audio, _quantizer_model({}, shape.sizes), tuple(shape.sizes)).state_dict()
@@ -120,18 +120,13 @@ def audio_state(release: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def image_state(release: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a released image model under the names of ImageEncoder; strict like `audio_state`."""
-    state = _without_prefix(release)
+    state = checkpoint.without_prefix(release)
     bias = state.get("embedder.bias")
     if bias is None or bias.ndim != 1:
         raise InputError("the image model has no embedder.bias, which defines its width")
     with torch.device("meta"):
         expected = ImageEncoder(ImageModel(architecture="resnet50"), len(bias)).state_dict()
     return _renamed(expected, state, "image")
-
-
-def _without_prefix(release: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state without the prefix of data parallelism."""
-    return {name.removeprefix("module."): x for name, x in release.items()}
 
 
 def _renamed(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], which: str) -> dict[str, Tensor]:

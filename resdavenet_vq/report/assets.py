@@ -6,7 +6,6 @@ that hands one JSON value to `report.receive`. The text is safe inside a script 
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import shutil
@@ -17,11 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import soundfile
-from PIL import Image
 
 from resdavenet_vq import files
-from resdavenet_vq.data import audio
-from resdavenet_vq.data.images import FORMATS
+from resdavenet_vq.data import audio, images
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.figures.style import save
 from resdavenet_vq.files import atomic_folder
@@ -110,16 +107,15 @@ class Folder:
         return self._copied[source]
 
     def image(self, key: str, data: bytes) -> Picture:
-        """Writes the bytes of an encoded image. Raises InputError naming `key` where they are none."""
+        """Writes an encoded image as the network sees it. Raises InputError naming `key` where the bytes are none."""
         if key not in self._images:
             try:
-                with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                    suffix, (width, height) = "png" if image.format == "PNG" else "jpg", image.size
-            except (OSError, ValueError, Image.DecompressionBombError) as e:
-                raise InputError(f"image {key}: cannot be decoded ({e}); prepare the split again") from None
-            name = f"images/{len(self._images) + 1:04d}.{suffix}"
-            self.path(name).write_bytes(data)
-            self._images[key] = Picture(name, width, height)
+                shown = images.displayed(data)
+            except InputError as e:
+                raise InputError(f"image {key}: {e}; prepare the split again") from None
+            name = f"images/{len(self._images) + 1:04d}.{shown.suffix}"
+            self.path(name).write_bytes(shown.data)
+            self._images[key] = Picture(name, shown.width, shown.height)
         return self._images[key]
 
 

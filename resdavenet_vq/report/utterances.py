@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from resdavenet_vq import config
-from resdavenet_vq.corpus.manifest import SILENCE_LABELS, Interval, Utterance
+from resdavenet_vq.corpus.manifest import SILENCE, Interval, Utterance
 from resdavenet_vq.data import features
 from resdavenet_vq.data.audio import read_wav
 from resdavenet_vq.data.store import Store
@@ -142,7 +142,7 @@ def about(split: Split) -> dict[str, Any]:
         "textPieces": math.ceil(len(split) / TEXTS_PER_PIECE),
         "layers": [{"number": x.number, "title": x.title, "model": x.model.name, "name": x.name} for x in split.layers],
         "hop": features.FRAME_PERIOD,
-        "silence": sorted(SILENCE_LABELS),
+        "silence": SILENCE.pattern,
         "ticks": [[hz, round(_height(hz), 4)] for hz in TICKS],
     }
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from resdavenet_vq import files
+from resdavenet_vq import files, folders
 from resdavenet_vq.errors import InputError
 
 
@@ -59,7 +59,12 @@ class Digests:
 
 
 def _members(path: Path) -> list[tuple[Path, Path]]:
-    """The files of a folder with their relative paths, in order; a file alone."""
+    """The files of a folder with their relative paths, in order; a file alone.
+
+    Without what systems keep there: a folder that somebody looked into on a Mac has a `.DS_Store`, and is no other.
+    """
     if path.is_file():
         return [(Path(), path)]
-    return sorted((file.relative_to(path), file) for file in path.rglob("*") if file.is_file())
+    if not path.is_dir():  # a pipe
+        return []
+    return [(file.relative_to(path), file) for file in folders.members(path) if file.is_file()]

@@ -38,19 +38,38 @@ def check_names(names: Iterable[object]) -> None:
         )
 
 
+INTERRUPTIONS = ("Terminating processes on user request", "Will exit after finishing currently running jobs")
+"""What Snakemake (9.27) says when Ctrl-C, or SIGTERM, ends it."""
+
+
 def advice(log: str, root: Path) -> str:
-    """What to do after a failure: the logs to read, taken from Snakemake's own log. `root` is the folder of results."""
-    failed = dict.fromkeys(
+    """What to do after a run that did not finish: the logs of failed jobs, or that nothing has failed.
+
+    `log` is Snakemake's own log, and `root` the folder of results. Jobs that an interruption ended have not failed.
+    """
+    jobs = dict.fromkeys(
         re.findall(r"^Error in rule (\w+):(?:\n    .*)*?\n    log: (.+?)(?: \(check log file.*)?$", log, re.MULTILINE)
     )
-    named = [f"  {rule}: {file}" for rule, file in failed] or [
-        f"  {root}/logs/RULE/, where a job was started; else the message above"
-    ]
+    is_interrupted = any(text in log for text in INTERRUPTIONS)
+    failed = [f"  {rule}: {file}" for rule, file in jobs if not is_interrupted or _has_error(Path(file))]
+    if is_interrupted and not failed:
+        return (
+            "Interrupted; the same command goes on: finished results are kept, and an unfinished training resumes where\n"
+            "it stopped."
+        )
     return "\n".join(
         [
-            "Not finished. These logs of failed jobs say why:",
-            *named,
+            "Interrupted, after jobs had failed. These logs say why:"
+            if is_interrupted
+            else "Not finished. These logs of failed jobs say why:",
+            *(failed or [f"  {root}/logs/RULE/, where a job was started; else the message above"]),
             "Fix what they name, then run the same command again: finished results are kept, and an unfinished training",
             "resumes where it stopped.",
         ]
     )
+
+
+def _has_error(log: Path) -> bool:
+    """Whether a job's log has an error of its own; one that is interrupted says so or nothing."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    return any(line.startswith("error: ") and "stopped by SIG" not in line for line in text.splitlines())

@@ -14,11 +14,13 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import filterfalse
 from pathlib import Path
 from typing import BinaryIO, Self, cast
 
 from resdavenet_vq.archive import fault, open_zip
 from resdavenet_vq.errors import printable, shortened
+from resdavenet_vq.folders import is_clutter
 
 MOST_BYTES = 1 << 37
 """Of all files together, unpacked: 128 GiB, several times the largest challenge."""
@@ -38,8 +40,8 @@ FAULTS = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, Value
 class Contents:
     """A submission's files; a context manager.
 
-    `names` are the files that can be opened, sorted, with `/` between folders; `problems` is what is wrong with the
-    folder or zip itself.
+    `names` are the files that can be opened, sorted, with `/` between folders; `clutter` are those that systems put
+    beside them, such as the `__MACOSX/` of a zip from macOS; `problems` is what is wrong with the folder or zip itself.
     """
 
     def __init__(self, path: Path) -> None:
@@ -59,7 +61,8 @@ class Contents:
         except FAULTS as e:
             self.names = []
             self.problems = [f"{path}: is neither a folder nor a zip file that can be read ({e})"]
-        self.names.sort()
+        self.clutter = sorted(filter(is_clutter, self.names))
+        self.names = sorted(filterfalse(is_clutter, self.names))
 
     @contextmanager
     def open(self, name: str) -> Iterator[BinaryIO]:
@@ -69,7 +72,7 @@ class Contents:
             yield cast("BinaryIO", io.BufferedReader(cast("io.RawIOBase", file), BUFFER))
 
     def _walk(self) -> None:
-        for folder, folders, files in os.walk(self._path):
+        for folder, folders, files in os.walk(self._path, onerror=_raise):
             for file in (*files, *(f for f in folders if Path(folder, f).is_symlink())):
                 path = Path(folder, file)
                 name = path.relative_to(self._path).as_posix()
@@ -96,6 +99,10 @@ class Contents:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def shown(name: str) -> str:

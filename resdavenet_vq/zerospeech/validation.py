@@ -107,6 +107,7 @@ def validate(path: Path, edition: int | None = None, expected: Expected | None =
     with Contents(path) as contents:
         verdict.edition = edition or _edition(contents.names)
         verdict.problems += contents.problems
+        verdict.problems += _clutter_problems(contents.clutter, verdict.edition)
         if not contents.names:
             verdict.problems += [] if contents.problems else [f"{path}: holds no file"]
         elif verdict.edition is None:
@@ -116,6 +117,15 @@ def validate(path: Path, edition: int | None = None, expected: Expected | None =
             verdict.problems += _feature_problems(contents, verdict.edition, verdict)
             verdict.problems += _differences(contents.names, verdict.edition, expected) if expected else []
     return verdict
+
+
+def _clutter_problems(names: Sequence[str], edition: int | None) -> Iterator[str]:
+    """Files that no person put there, where an edition has only its own files."""
+    unchecked = LAYOUTS[edition].unchecked if edition else ""
+    if extra := [name for name in names if not re.fullmatch(unchecked, name)]:
+        examples = ", ".join(map(shown, extra[:3])) + (", ..." if len(extra) > 3 else "")
+        remedy = "remove them, from a zip by zip -d NAME.zip '__MACOSX/*' '*.DS_Store'"
+        yield f"{len(extra)} hidden files, which the organizers' tools may refuse ({examples}); {remedy}"
 
 
 def _edition(names: Sequence[str]) -> int | None:

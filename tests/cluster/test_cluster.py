@@ -291,7 +291,7 @@ def test_nothing_in_a_name_runs_on_the_way_to_a_job(cluster, tmp_path):
     hostile = 'two  words ü; "$(touch CANARY)" `touch CANARY`'
     checkout, folder = tmp_path / f"checkout {hostile}", tmp_path / f"run {hostile}"
     checkout.mkdir()
-    for name in ("Snakefile", "rules", "config.yaml", "profiles", "envs", "resdavenet_vq"):
+    for name in ("Snakefile", "rules", "config.yaml", "configs", "profiles", "envs", "resdavenet_vq"):
         (checkout / name).symlink_to(REPO / name)
     folder.mkdir()
     few = folder / f"few {hostile}.yaml"

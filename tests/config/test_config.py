@@ -21,7 +21,8 @@ PUBLISHED, CORRECTED = config.RECIPES.values()
 
 def changed(*changes):
     """The default configuration with (dotted key, value) pairs set; a value of None deletes the key."""
-    values = copy.deepcopy(DEFAULT)
+    lineages = {"lineages": dict(changes).get("lineages", DEFAULT["lineages"])}
+    values = config.overlay([copy.deepcopy(DEFAULT), lineages])
     for key, value in changes:
         *path, last = key.split(".")
         section = values
@@ -68,27 +69,27 @@ def test_the_settings_of_small_corpora_need_a_corpus_alone():
         ("corpus.seeed", 1, "corpus.seeed: no such key; did you mean 'seed'?"),
         ("model.audio.width", [1], "model.audio.width: no such key; did you mean 'widths'?"),
         ("training.overrides.{}.epoch", 3, "training.overrides.{}.epoch: no such key; did you mean 'epochs'?"),
-        ("training.epochs", "ten", "training.epochs: input should be a valid integer, not 'ten'"),
+        ("training.epochs", "ten", "training.epochs: must be a whole number, not 'ten'"),
         ("training.steps", 100, "training: has both `epochs` and `steps`, perhaps one from the file below; write null for the one"),
         ("training.overrides.{}.steps", 3, "training.overrides.{}: has both `epochs` and `steps`"),
-        ("training.patience", 0, "training.patience: input should be greater than or equal to 1, not 0"),
-        ("training.learning_rate_schedule", "cos", "training.learning_rate_schedule: input should be 'steps' or 'cosine', not 'cos'"),
+        ("training.patience", 0, "training.patience: must be at least 1, not 0"),
+        ("training.learning_rate_schedule", "cos", "training.learning_rate_schedule: must be 'steps' or 'cosine', not 'cos'"),
         ("training.learning_rate", "2e-4", "(YAML reads 1e-3 as text: write 1.0e-3)"),
-        ("training.batch_size", 0, "training.batch_size: input should be greater than or equal to 1, not 0"),
+        ("training.batch_size", 0, "training.batch_size: must be at least 1, not 0"),
         ("training.split", None, "training.split: missing; it must be given"),
         ("retrieval.split", "tset", "retrieval.split: the corpus has no split 'tset'; did you mean 'test'?"),
         ("retrieval.similarities", ["misa"], "retrieval: similarities: pooled must be in it, and nothing twice"),
-        ("retrieval.similarities", ["pooled", "mesa"], "retrieval.similarities.1: input should be 'pooled', 'sisa', 'misa' or 'sima'"),
+        ("retrieval.similarities", ["pooled", "mesa"], "retrieval.similarities.1: must be 'pooled', 'sisa', 'misa' or 'sima'"),
         ("abx.splits", ["abx", "vall"], "abx.splits: the corpus has no split 'vall'; did you mean 'val'?"),
         ("abx.conditions", [], "abx.conditions: "),
         ("abx.conditions", ["triphone", "word", "word"], "abx.conditions: word is listed twice"),
-        ("abx.conditions", ["triphone", "phone"], "abx.conditions.1: input should be 'triphone', 'phoneme', "),
+        ("abx.conditions", ["triphone", "phone"], "abx.conditions.1: must be 'triphone', 'phoneme', "),
         ("abx.items", {"of": "words"}, "abx.items.of: there is no such key any more; what is compared is listed in abx.conditions, such as [word]"),
         ("abx.items", {"of": "phones"}, "such as [triphone]"),
         ("abx.items", {"most_frequent_words": 5}, "abx.items.most_frequent_words: no such key; did you mean 'most_frequent'?"),
-        ("recipe", {"jitter": "centered"}, "recipe.jitter: input should be 'published' or 'centred', not 'centered'"),
+        ("recipe", {"jitter": "centered"}, "recipe.jitter: must be 'published' or 'centred', not 'centered'"),
         ("model.image.crop", 80, "crop (80) is larger than resize (72)"),
-        ("corpus.layout", "plces", "'spoken_scenes', 'places'"),
+        ("corpus.layout", "plces", "corpus.layout: must be spoken_scenes, places, spoken_coco or flickr8k, not 'plces'; did you mean 'places'?"),
         ("lineages", ["{2,2}"], "a quantizer is listed twice"),
         ("lineages", ["{6}"], "lineages.0:"),
         ("lineages", ["{2,4}"], "abx.scoring.slowest_layer: quant4 is compared and slower than quant3"),
@@ -103,14 +104,14 @@ def test_the_settings_of_small_corpora_need_a_corpus_alone():
         ("recipe", {"base": ["new"]}, "recipe.base: must be published or corrected, not ['new']"),
         ("recipe", {"base": "corrected", "jiter": "published"}, "recipe.jiter: no such key; did you mean 'jitter'?"),
         ("recipe", {"base": "corrected"} | PUBLISHED, "recipe.base: has no effect, because every switch is named beside it"),
-        ("recipe", 3, "recipe: input should be an object, not 3"),
+        ("recipe", 3, "recipe: must be a mapping, such as `key: value`, not 3"),
         ("noise", {"kinds": ["pink"]}, "noise.kinds: 'pink' is none of white, babble; name its recordings in noise.files"),
         ("noise", {"kinds": ["white", "white"]}, "noise.kinds: white is listed twice"),
         ("noise", {"snr_db": [0, 10, 0]}, "noise.snr_db: 0.0 is listed twice"),
         ("noise", {"files": {"babble": "x"}}, "noise.files.babble: is generated, not read"),
-        ("noise", {"snr_db": ["loud"]}, "noise.snr_db.0: input should be a valid number, not 'loud'"),
+        ("noise", {"snr_db": ["loud"]}, "noise.snr_db.0: must be a number, not 'loud'"),
         ("noise", {"snr": [0]}, "noise.snr: no such key; did you mean 'snr_db'?"),
-        ("noise", {"scores": ["words", "bitrate"]}, "noise.scores.1: input should be"),
+        ("noise", {"scores": ["words", "bitrate"]}, "noise.scores.1: must be"),
         ("preparation", {"parts": {"train": 2}}, "preparation.rows_per_part: missing; preparation.parts needs it"),
         ("preparation", {"rows_per_part": 5, "parts": {"trian": 2}}, "preparation.parts: the corpus has no split 'trian'"),
         ("preparation", {"rows_per_part": 0, "parts": {"train": 2}}, "preparation.rows_per_part: "),
@@ -123,12 +124,12 @@ def test_a_fault_is_named_with_its_dotted_key(key, value, message):
 
 def test_a_training_has_a_length_in_epochs_or_in_steps():
     """Laid over a file with the other one, null takes that away; an override of a lineage does so by itself."""
-    values = changed(("training.steps", 100), ("training.overrides", {"{}": {"epochs": 3}, "{2}": {"steps": 7}}))
+    values = changed(("training.steps", 100), ("training.overrides", {"{}": {"epochs": 3}, "{}->{2}": {"steps": 7}}))
     values["training"]["epochs"] = None
     training = config.read(values).training
     assert (training.epochs, training.steps) == (None, 100)
     lengths = [
-        (t.epochs, t.steps) for t in (training_of(training, Lineage.parse(text)) for text in ("{}", "{2}", "{3}"))
+        (t.epochs, t.steps) for t in (training_of(training, Lineage.parse(text)) for text in ("{}", "{}->{2}", "{3}"))
     ]
     assert lengths == [(3, None), (None, 7), (None, 100)]
     assert config.Training(split="t", validation_split="v").epochs == 150
@@ -236,7 +237,9 @@ def test_a_recipe_may_start_from_a_word():
     ],
 )  # fmt: skip
 def test_a_recipe_is_laid_over_another(layers, recipe):
-    assert config.read(changed(("recipe", config.overlay(layers)))).recipe.model_dump() == recipe
+    files = [{} if layer is None else {"recipe": layer} for layer in layers]
+    base = {key: value for key, value in DEFAULT.items() if key != "recipe"}
+    assert config.read(config.overlay([base, *files])).recipe.model_dump() == recipe
 
 
 def test_five_equal_codebook_sizes_are_one():

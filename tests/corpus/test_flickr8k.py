@@ -23,8 +23,8 @@ FILES = {
 }
 
 
-def section(folder):
-    values = {"layout": "flickr8k", "name": "flickr8k"} | {
+def section(folder, **more):
+    values = {"layout": "flickr8k", "name": "flickr8k", **more} | {
         f"{kind}_folder": str(folder / kind) for kind in ("audio", "text", "image")
     }
     return Flickr8k.model_validate_json(json.dumps(values))
@@ -70,15 +70,15 @@ def test_windows_line_ends_and_a_byte_order_mark(read):
 
 
 def test_rows_that_cannot_be_used(read):
-    rows = ["x.wav a.jpg", "../x.wav a.jpg #1", "x.wav /a.jpg #1", "x.wav a.jpg 1", "a_0.wav a.jpg #7"]
+    rows = ["x.wav a.jpg", "../x.wav a.jpg #1", "x.wav /a.jpg #1", "x.wav a.jpg one", "a_0.wav a.jpg #7"]
     manifest = read("train", wav2capt=[*rows, "y.wav b.jpg #4", "c_0.wav c.jpg #9"])
     assert len(manifest.utterances) == 10
     assert [r.row for r in manifest.refused] == list(range(10, 16))
     assert [r.reason.split(": ", 1)[1] for r in manifest.refused] == [
         "2 fields instead of wav, image and #number: 'x.wav a.jpg'",
-        "wav: '../x.wav' leads upwards with '..'; it must stand below the base path",
-        "image: '/a.jpg' is absolute; it must stand below the base path",
-        "'1' is no caption's number such as #0",
+        "wav: '../x.wav' leads upwards with '..'; it must be below the base path",
+        "image: '/a.jpg' is absolute; it must be below the base path",
+        "'one' is no caption's number such as #0",
         "the utterance 'a_0' is on line 1 already",
         "the caption 'b.jpg#4' is on line 10 already",
     ]
@@ -135,7 +135,7 @@ def test_an_image_in_two_splits_or_outside_is_an_error_that_names_all(read):
     assert [line.split(".testImages.txt ")[1] for line in lines] == [
         "line 2: 'a.jpg' is in Flickr_8k.trainImages.txt too",
         "line 3: 'c.jpg' is in Flickr_8k.devImages.txt too",
-        "line 4: '../e.jpg' leads upwards with '..'; it must stand below the base path",
+        "line 4: '../e.jpg' leads upwards with '..'; it must be below the base path",
     ]
 
 
@@ -156,8 +156,92 @@ def test_unusable_files(read, changes, message):
         read("train", **changes)
 
 
+KAGGLE = "image,caption\n" + "".join(
+    f"{image},{text}\n"
+    for image in SPLIT_OF
+    for text in ("A dog .", '"A dog , a cat , and ""others"" ."', "Third .", "Fourth .", "Fifth .")
+)
+
+
+def with_texts(folder, text_file, content=None):
+    write(folder, token=None)
+    if content is not None:
+        (folder / "text" / text_file).write_bytes(content.encode())
+    return flickr8k.read(section(folder, text_file=text_file), "train")
+
+
+@pytest.mark.parametrize("form", ["as it is", "Windows"])
+def test_texts_of_kaggles_captions(tmp_path, form):
+    content = KAGGLE if form == "as it is" else "\ufeff" + KAGGLE.replace("\n", "\r\n")
+    manifest = with_texts(tmp_path, "captions.txt", content)
+    texts = ["A dog .", 'A dog , a cat , and "others" .', "Third .", "Fourth .", "Fifth ."]
+    assert [u.text for u in manifest.utterances] == texts * 2
+    assert manifest.noticed == {}
+
+
+def test_bad_rows_of_kaggles_captions_do_not_shift_the_others(tmp_path):
+    rows = ['a.jpg,"no end', "a.jpg,one,two", "a.jpg,", "a.jpg,Fourth", "a.jpg", ",text"]
+    manifest = with_texts(tmp_path, "captions.txt", "image,caption\n" + "\n".join(rows))
+    assert [u.text for u in manifest.utterances[:5]] == ["no end", None, None, "Fourth", None]
+    bad = [f"captions.txt line {n}: {rows[n - 2]}" for n in (3, 4, 6, 7)]
+    assert manifest.noticed["malformed text rows"] == bad
+
+
+def test_tokens_without_numbers_are_numbered_in_order(tmp_path):
+    rows = [f"{image}\t{image} {k}" for k in range(5) for image in SPLIT_OF]
+    manifest = with_texts(tmp_path, "Flickr8k.token.txt", "\n".join(rows))
+    assert [u.text for u in manifest.utterances] == [f"{image} {k}" for image in ("a.jpg", "b.jpg") for k in range(5)]
+
+
+def test_without_texts(tmp_path):
+    manifest = with_texts(tmp_path, None)
+    assert [u.text for u in manifest.utterances] == [None] * 10
+    assert manifest.counted == {"no alignment": 10, "no text": 10}
+
+
+def test_a_missing_file_of_texts_has_a_remedy(tmp_path):
+    remedy = "put it there, or set corpus.text_file to the file that you have, or to null to continue without texts"
+    with pytest.raises(InputError, match=f"^{tmp_path}/text/Flickr8k.token.txt: no such file; {remedy}$"):
+        with_texts(tmp_path, "Flickr8k.token.txt")
+
+
+def test_the_file_of_texts_is_one_of_the_files(tmp_path):
+    def names(corpus):
+        return [path.relative_to(tmp_path).as_posix() for path in flickr8k.files_of(corpus)]
+
+    without = names(section(tmp_path, text_file=None))
+    assert set(without) == FILES.keys() - {"text/Flickr8k.token.txt"}
+    assert set(names(section(tmp_path))) == FILES.keys()
+    assert set(names(section(tmp_path, text_file="captions.txt"))) == {*without, "text/captions.txt"}
+    other = section(tmp_path, text_file=str(tmp_path / "kaggle/captions.txt"))
+    assert set(names(other)) == {*without, "kaggle/captions.txt"}
+
+
+def test_numbers_of_captions_without_a_mark(read):
+    manifest = read("train", wav2capt=WAV2CAPT.replace("#", ""))
+    assert [u.text for u in manifest.utterances] == [f"A caption , number {k} ." for k in range(5)] * 2
+
+
 words = st.sampled_from(
-    ["a.jpg", "b.jpg", "c.jpg", "a_0.wav", "x.wav", "#0", "#1", "a.jpg#0", "\t", " ", "/a", "..", "1", "\0"]
+    [
+        "a.jpg",
+        "b.jpg",
+        "c.jpg",
+        "a_0.wav",
+        "x.wav",
+        "#0",
+        "#1",
+        "a.jpg#0",
+        "\t",
+        " ",
+        ",",
+        '"',
+        "image,caption",
+        "/a",
+        "..",
+        "1",
+        "\0",
+    ]
 ) | st.text(max_size=4)
 texts = st.lists(
     st.lists(words, max_size=4).map(" ".join) | st.lists(words, max_size=3).map("\t".join), max_size=6

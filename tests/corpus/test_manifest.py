@@ -1,4 +1,7 @@
+import itertools
 import json
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from resdavenet_vq.corpus.manifest import Interval, Utterance, format_alignment, parse_alignment
+from resdavenet_vq.corpus.manifest import SILENCE, Interval, Utterance, format_alignment, is_silence, parse_alignment
 from resdavenet_vq.errors import InputError
 
 WORDS, PHONES = (Interval(0.0, 0.25, "A"), Interval(0.25, 0.5, "CAT")), (Interval(0.0, 0.25, "AH"),)
@@ -100,3 +103,33 @@ spans = st.tuples(times, times).map(sorted)
 def test_a_formatted_alignment_parses_back(rows):
     intervals = tuple(Interval(start, end, label) for (start, end), label in rows)
     assert parse_alignment(format_alignment(intervals)) == (intervals, 0)
+
+
+def test_the_scripts_of_the_report_take_the_same_labels_for_silence():
+    """Where there is Node.js; in Chromium the search of words skips them."""
+    if not (node := shutil.which("node")):
+        pytest.skip("there is no Node.js")
+    parts = [
+        "",
+        "sil",
+        "SP",
+        "spn",
+        "!SIL",
+        "<b>",
+        "<UNK>",
+        "<Spoken_Noise>",
+        "[x]",
+        "{x}",
+        "((",
+        " ",
+        "))",
+        "{",
+        "w[",
+        "]",
+    ]
+    labels = [a + b for a, b in itertools.product(parts, repeat=2)]
+    script = "const [p, l] = JSON.parse(process.argv[1]); console.log(JSON.stringify(l.map(x => new RegExp(p).test(x.trim()))))"
+    command = [node, "-e", script, json.dumps([SILENCE.pattern, labels])]
+    answers = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert answers == [is_silence(label) for label in labels]
+    assert 20 < sum(answers) < len(labels)

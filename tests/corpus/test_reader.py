@@ -1,5 +1,6 @@
 """Every layout all the way: a section of the configuration, the corpus's own files, a manifest, a store."""
 
+import gzip
 import json
 
 import numpy as np
@@ -79,6 +80,22 @@ def section(request, tmp_path):
     return json.dumps(values | {"alignments": {"train": tmp_path / "aligned.txt"}}, default=str)
 
 
+def test_forms_of_lists_all_the_way(section, tmp_path):
+    """The store of a list that is packed, a row a line, or begins with a byte order mark, is that of the plain list."""
+    path = tmp_path / LISTS[json.loads(section)["layout"]]
+    plain = path.read_bytes()
+    forms = [gzip.compress(plain), b"\xef\xbb\xbf" + plain]
+    if path.suffix == ".json":
+        forms.append("\n".join(map(json.dumps, json.loads(plain)["data"])).encode())
+    stores = []
+    for content in (plain, *forms):
+        path.write_bytes(content)
+        assert prepare(tmp_path, "--corpus", section, "--split", "train").exit_code == 0
+        stores.append((tmp_path / "a.h5").read_bytes())
+        (tmp_path / "a.h5").unlink()
+    assert stores == [stores[0]] * len(stores)
+
+
 def prepare(folder, *arguments):
     paths = ["--out", str(folder / "a.h5"), "--report", str(folder / "a.json")]
     return CliRunner().invoke(app, ["prepare", *paths, *arguments])
@@ -103,6 +120,22 @@ def test_from_a_section_to_a_store(section, tmp_path):
     assert report["noticed"] == {"no alignment": ["x_0"]}
 
 
+LISTS = {"places": "split.json", "spoken_coco": "SpokenCOCO_train.json", "flickr8k": "audio/wav2capt.txt"}
+
+
+def test_the_message_of_bad_rows_names_the_list_and_what_all_have_in_common(section, tmp_path):
+    name = LISTS[json.loads(section)["layout"]]
+    for wav in tmp_path.rglob("*.wav"):
+        wav.unlink()
+    fault = prepare(tmp_path, "--corpus", section, "--split", "train").exception
+    assert isinstance(fault, InputError)
+    common, header, first = str(fault).splitlines()[:3]
+    assert common.startswith(f"No file at all is where it should be below {tmp_path}/")
+    assert common.endswith("x_0.wav.")
+    assert header == f"6 of 6 rows of {tmp_path / name} cannot be used:"
+    assert first.startswith("row 0 (x_0): ")
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["--split", "train"], ["--manifest", "a.json", "--corpus", "{}", "--split", "a"]]
 )
@@ -116,6 +149,22 @@ def test_alignments_of_another_split_are_not_read(section):
     corpus = config.read_corpus(section)
     corpus = corpus.model_copy(update={"alignments": {"val": corpus.alignments["train"]}})
     assert reader.read(corpus, "train").counted["no alignment"] == 6
+
+
+def test_the_section_names_tiers_of_its_own_for_splits_with_alignments(section, tmp_path):
+    grid = '"ooTextFile" "TextGrid" 0 1 <exists> 1 "IntervalTier" "mots" 0 1 1 0 1 "un"'
+    (tmp_path / "grids").mkdir()
+    (tmp_path / f"grids/{STEMS[1]}.TextGrid").write_text(grid)
+    values = json.loads(section) | {"alignments": {"train": str(tmp_path / "grids")}, "tiers": {"words": ["Mots"]}}
+    corpus = config.read_corpus(json.dumps(values))
+    utterances = {u.id.rpartition("/")[2]: u for u in reader.read(corpus, "train").utterances}
+    assert utterances[STEMS[1]].words == ((0, 1, "UN"),)
+    assert (corpus.for_split("train").tiers, corpus.model_copy(update={"alignments": {}}).for_split("train").tiers) == (
+        {"words": ("Mots",)},
+        {},
+    )
+    with pytest.raises(InputError, match=r"tiers\.mots"):
+        config.read_corpus(json.dumps(values | {"tiers": {"mots": ["a"]}}))
 
 
 def test_unknown_splits_and_the_demo_corpus():
@@ -136,7 +185,7 @@ def test_unknown_splits_and_the_demo_corpus():
         ),
         ({"layout": "spoken_coco", "name": "a", "metadata": {}}, "corpus.metadata"),
         ({"layout": "spoken_coco", "name": "a", "metadata": {"a": "a"}, "karpathy": "x"}, "mean 'karpathy_splits'"),
-        ({"layout": "coco"}, "'spoken_scenes', 'places', 'spoken_coco'"),
+        ({"layout": "coco"}, "corpus.layout: must be spoken_scenes, places, spoken_coco or flickr8k, not 'coco'"),
     ],
 )
 def test_faults_of_a_section_are_named(values, message):

@@ -80,7 +80,7 @@ def test_a_caption_with_a_wav_alone(read):
 
 
 def test_every_fault_is_refused_where_it_stands(read):
-    captions = [3, caption("a", wav=None), caption("b", wav="/b.wav"), caption("good-0"), caption("c", text=1)]
+    captions = [3, caption("a", wav=None), caption("b", wav="../b.wav"), caption("good-0"), caption("c", text=1)]
     images = [
         image("x", image="../x.jpg"),
         {"image": "y.jpg", "captions": {}},
@@ -90,13 +90,23 @@ def test_every_fault_is_refused_where_it_stands(read):
     assert [u.id for u in manifest.utterances] == ["good-0", "last-0"]
     assert reasons(manifest) == [
         (1, "", "", "data[1]: not an object but a list"),
-        (2, "", "", "data[2]: image: missing"),
-        (3, "", "../x.jpg", "data[3]: image: '../x.jpg' leads upwards with '..'; it must stand below the base path"),
+        (2, "", "", "data[2]: image: missing; the keys of the row are 'captions'"),
+        (3, "", "../x.jpg", "data[3]: image: '../x.jpg' leads upwards with '..'; it must be below the base path"),
         (4, "", "y.jpg", "data[4]: captions: not a list but an object"),
         (5, "", "", "data[5].captions[0]: not an object but a number"),
-        (6, "a", "", "data[5].captions[1]: wav: missing"),
-        (7, "b", "/b.wav", "data[5].captions[2]: wav: '/b.wav' is absolute; it must stand below the base path"),
-        (8, "good-0", "wavs/good-0.wav", "data[5].captions[3]: id: data[0].captions[0] has the same"),
+        (6, "a", "", "data[5].captions[1]: wav: missing; the keys of the row are 'text', 'speaker', 'uttid'"),
+        (
+            7,
+            "b",
+            "../b.wav",
+            "data[5].captions[2]: wav: '../b.wav' leads upwards with '..'; it must be below the base path",
+        ),
+        (
+            8,
+            "good-0",
+            "wavs/good-0.wav",
+            "data[5].captions[3]: id: data[0].captions[0] has the same, 'good-0'; give each its own",
+        ),
         (9, "c", "wavs/c.wav", "data[5].captions[4]: text: not text but a number"),
     ]
 
@@ -117,7 +127,8 @@ def test_only_the_first_are_named(read):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[]", "not in the layout of SpokenCOCO"),
+        ("[]", "no rows; its list is empty"),
+        ("5", 'not in the layout of SpokenCOCO; it must be an object with a list "data", a list, or'),
         ('{"data": 3}', "not in the layout"),
         ('{"data": []}', "no rows"),
         ("{", "malformed JSON"),
@@ -128,6 +139,58 @@ def test_unusable_files(tmp_path, content, message):
     with pytest.raises(InputError, match=message) as caught:
         spoken_coco.read(section(tmp_path, "val.json"), "val")
     assert "val.json" in str(caught.value)
+
+
+# Unrolled files
+
+
+def unrolled(name, number, **more):
+    return {"image": f"val2014/{name}.jpg", "caption": caption(f"{name}-{number}")} | more
+
+
+def test_unrolled_captions_are_those_of_the_rolled_file(read):
+    rolled = read(image("x"), image("y", 2)).utterances
+    manifest = read(*(unrolled("x", k) for k in range(5)), *(unrolled("y", k) for k in range(2)))
+    assert manifest.utterances == rolled
+    assert manifest.refused == []
+    assert manifest.counted == {"no alignment": 7}
+
+
+def test_an_unrolled_file_without_an_object_around_it(tmp_path):
+    (tmp_path / "val.json").write_text(json.dumps([unrolled("x", k) for k in range(3)]))
+    assert [u.id for u in spoken_coco.read(section(tmp_path, "val.json"), "val").utterances] == ["x-0", "x-1", "x-2"]
+
+
+def test_alignments_beside_an_unrolled_caption_or_in_a_caption(read):
+    words, syllables = {"text_alignment": "0.1__A__0.2 bad"}, {"syllable_alignment": "0.1__a__0.2"}
+    manifest = read(
+        unrolled("x", 0, **words, **syllables), unrolled("x", 1), unrolled("y", 0, caption=caption("z") | words)
+    )
+    assert [u.words for u in manifest.utterances] == [((0.1, 0.2, "A"),), None, ((0.1, 0.2, "A"),)]
+    assert [u.syllables for u in manifest.utterances] == [((0.1, 0.2, "a"),), None, None]
+    assert manifest.counted == {"no alignment": 1, "bad alignment tokens": 2}
+
+
+def test_faults_of_unrolled_rows_name_their_place(read):
+    rows = [unrolled("x", 0), unrolled("x", 0), unrolled("y", 0, caption=[1]), unrolled("z", 0, caption=None)]
+    assert reasons(read(*rows, {"caption": caption("w"), "image": None})) == [
+        (1, "x-0", "wavs/x-0.wav", "data[1].caption: id: data[0].caption has the same, 'x-0'; give each its own"),
+        (2, "", "", "data[2].caption: not an object but a list"),
+        (3, "", "", "data[3].caption: not an object but null"),
+        (4, "", "", "data[4]: image: missing; the keys of the row are 'caption'"),
+    ]
+
+
+def test_unrolled_files_with_a_file_of_karpathys_splits(karpathy):
+    rows = [unrolled(name, k) for name in "tv" for k in range(2)]
+    manifest = karpathy("val", SPLITS, rows)
+    assert [u.id for u in manifest.utterances] == ["v-0", "v-1"]
+
+
+def test_files_of_places_are_named(read):
+    assert reasons(read({"image": "a.jpg", "wav": "a.wav"})) == [
+        (0, "", "a.jpg", "data[0]: captions: missing beside `wav` as in files that need corpus.layout places")
+    ]
 
 
 # Karpathy's splits
@@ -183,7 +246,7 @@ def test_a_faulty_file_of_splits_names_all_faults(karpathy):
 paths = st.one_of(st.sampled_from(["1.wav", "a/2.jpg", "x.jpg", "../3", "/4", ".", "", "\0", "\ud800"]), json_values)
 captions = json_values | st.fixed_dictionaries({}, optional=dict.fromkeys(("wav", "uttid", "speaker", "text"), paths))
 entries = json_values | st.fixed_dictionaries(
-    {"image": paths, "captions": json_values | st.lists(captions, max_size=4)}
+    {"image": paths}, optional={"captions": json_values | st.lists(captions, max_size=4), "caption": captions}
 )
 contents = json_values | st.fixed_dictionaries(
     {"data": st.lists(entries, max_size=4)}, optional={"audio_base_path": paths}

@@ -92,6 +92,104 @@ def test_other_files_are_refused(tmp_path, text):
         textgrid.read(tmp_path / "x.TextGrid")
 
 
+READ = {"word": (Interval(0, 0.5, "sp"), Interval(0.5, 1, 'SAY "É"'))}
+
+OLD_SHORT = """\
+File type = "ooTextFile short"
+"TextGrid"
+
+0
+1
+<exists>
+1
+"IntervalTier"
+"word"
+0
+1
+3
+0
+0.5
+"sp"
+0.5
+1
+"SAY ""É\"""
+1
+1.5
+""
+"""
+TODAY = OLD_SHORT.replace(" short", "").replace('"TextGrid"', 'Object class = "TextGrid"')
+COMMENTED = """\
+"ooTextFile" ! what it is, "
+"TextGrid"
+! from 0 to 9 s
+0 1 <exists> 2 tiers!
+"TextTier" "clicks" 0 1 2 ! of points
+  0.1 "a" 0.2 "b"
+"IntervalTier" "word" 0 1 3   0 0.5 "sp"   0.5 1 "SAY ""É\""" 1 1 ""
+"""
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1"])
+@pytest.mark.parametrize("text", [OLD_SHORT, TODAY, COMMENTED], ids=["old short", "short", "with comments"])
+def test_headers_encodings_line_ends_and_comments_of_all_times(tmp_path, text, encoding, line_end):
+    path = tmp_path / "a.TextGrid"
+    mark = {"utf-16-le": "\ufeff", "utf-16-be": "\ufeff"}.get(encoding, "")
+    path.write_bytes((mark + text.replace("\n", line_end)).encode(encoding))
+    assert textgrid.read(path) == READ
+
+
+def test_latin_1_with_french_quotes_and_a_grid_without_tiers(tmp_path):
+    path = tmp_path / "a.TextGrid"
+    path.write_bytes(TODAY.replace("É", "«\xa0Déjà là\xa0: été»").encode("latin-1"))
+    assert textgrid.read(path)["word"][1].label == 'SAY "«\xa0Déjà là\xa0: été»"'
+    path.write_text('"ooTextFile" "TextGrid" 0 1 <absent>')
+    assert textgrid.read(path) == {}
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    ("was", "broken", "line", "reason"),
+    [
+        ('"sp"', '"""', 15, r"a double quote within a text is written twice \(\"\"\): \"\"\"$"),
+        ('"sp"', '"say "sp""', 15, r"a double quote within a text is written twice \(\"\"\): \"say \"sp\"\"$"),
+        ('"sp"', '"sp', 15, "a double quote within a text is written twice"),
+        ('1.5\n""\n', '1.5\n"\n', 21, "a double quote within a text is written twice"),
+        ("0.5\n1\n", "0,5\n1\n", 16, "a number is missing; there is 0,5"),
+        ("\n3\n", "\n3.0\n", 12, "a whole number is missing; there is 3.0"),
+        ("\n3\n", "\n4\n", 21, "a number is missing; there is the end of the file"),
+        ('"word"\n', "word\n", 10, "a text in double quotes is missing; there is 0"),
+        ("<exists>\n", "", 6, "'<exists>' is missing; there is 1"),
+        ('"TextGrid"', '"PitchTier"', 2, "holds a PitchTier, not a TextGrid"),
+        ('"TextGrid"', '"Collection"', 2, "holds a Collection, not a TextGrid"),
+        ('"ooTextFile short"', '"Praat chronological TextGrid text file"', 1, "is no TextGrid in a text format"),
+    ],
+)
+def test_what_praat_cannot_read_is_refused_with_its_line(tmp_path, was, broken, line, reason, line_end):
+    path = tmp_path / "a.TextGrid"
+    assert OLD_SHORT.count(was) >= 1
+    path.write_bytes(OLD_SHORT.replace(was, broken, 1).replace("\n", line_end).encode())
+    with pytest.raises(InputError, match=rf"a\.TextGrid:{line}: .*{reason}") as refusal:
+        textgrid.read(path)
+    assert "save" not in str(refusal.value)  # for Praat cannot open it
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"ooBinaryFile\x08TextGrid" + bytes(20), r"a\.TextGrid: is in Praat's binary format; open it in Praat and"),
+        (TODAY.encode("mac-roman"), r"a\.TextGrid:18: .* convert it to UTF-8"),
+        (TODAY.replace("É", "don’t").encode("cp1252"), r"a\.TextGrid:18: .* convert it to UTF-8"),
+        (TODAY.replace("É", "Éa").encode().replace(b"a", b"\xa0", 1), r"a\.TextGrid:2: .* convert it to UTF-8"),
+        (TODAY.encode("utf-16")[:-1], r"a\.TextGrid:21: is not UTF-16 text"),
+    ],
+)
+def test_binary_grids_and_other_encodings_are_named_with_a_remedy(tmp_path, data, message):
+    (tmp_path / "a.TextGrid").write_bytes(data)
+    with pytest.raises(InputError, match=message):
+        textgrid.read(tmp_path / "a.TextGrid")
+
+
 def test_unknown_tiers_two_of_one_name_and_missing_files_are_refused(tmp_path):
     path = tmp_path / "x.TextGrid"
     with pytest.raises(InputError, match="no such file"):

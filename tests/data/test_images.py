@@ -1,3 +1,4 @@
+import io
 import os
 import struct
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from oracles.data import encoded, noise, png_header, repeated_scans
-from PIL import Image
+from PIL import ExifTags, Image
 from torchvision.transforms import v2
 
 from resdavenet_vq.config import ImageModel
@@ -72,21 +73,207 @@ def test_a_thin_image_gives_its_center(width, height, expected):
     assert images.random_part(width, height, np.random.default_rng(0)) == expected
 
 
-@pytest.mark.parametrize("mode", ["L", "CMYK", "P", "RGBA", "1", "LA", "I;16"])
-def test_other_modes_are_converted(mode):
-    image = noise(30, 20).convert("L" if mode == "I;16" else mode)
-    image = image.convert("I").convert("I;16") if mode == "I;16" else image
-    decoded = images.decode(encoded(image, "JPEG" if mode in ("L", "CMYK") else "PNG"))
-    assert decoded.mode == "RGB"
-    assert decoded.size == (30, 20)
+def chunk(name, data):
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def png_of(samples, bits, color, *before):
+    """A PNG file of samples (height, width, channels), made by hand; `color` is the PNG's color type."""
+    height, width, channels = samples.shape
+    digits = samples.reshape(height, width * channels, 1) >> np.arange(bits - 1, -1, -1) & 1
+    rows = np.packbits(digits.reshape(height, -1).astype(np.uint8), axis=1)
+    header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    chunks = (chunk(b"IHDR", header), *before, chunk(b"IDAT", data), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
+CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGB_ALPHA: 4}
+KINDS = [(GREY, bits) for bits in (1, 2, 4, 8, 16)] + [(PALETTE, bits) for bits in (1, 2, 4, 8)]
+KINDS += [(color, bits) for color in (RGB, GREY_ALPHA, RGB_ALPHA) for bits in (8, 16)]
+
+
+def png_and_its_meaning(color, bits, *, keyed=False):
+    """A PNG of random samples, and what it shows on white, (height, width, 3) by PNG's definition.
+
+    With `keyed` a color, or some of the palette, is transparent.
+    """
+    random = np.random.default_rng(bits)
+    samples = random.integers(0, 1 << bits, (9, 16, CHANNELS[color]))
+    samples[:, :8] &= -1 << bits - 1  # some of them twice
+    before, opacity = [], np.full((9, 16), 255.0)
+    if color == PALETTE:
+        palette = random.integers(0, 256, (1 << bits, 3))
+        before.append(chunk(b"PLTE", palette.astype(np.uint8).tobytes()))
+        values = palette[samples[:, :, 0]]
+        if keyed:
+            shares = np.array([0, 128])
+            before.append(chunk(b"tRNS", shares.astype(np.uint8).tobytes()))
+            opacity = np.append(shares, np.full(1 << bits, 255))[samples[:, :, 0]]
+    else:
+        eight = samples >> 8 if bits == 16 else samples * 255 // ((1 << bits) - 1)
+        values = eight[:, :, :3] if color in (RGB, RGB_ALPHA) else np.repeat(eight[:, :, :1], 3, axis=2)
+        if color in (GREY_ALPHA, RGB_ALPHA):
+            opacity = eight[:, :, -1]
+        if keyed:
+            before.append(chunk(b"tRNS", samples[0, 0].astype(">u2").tobytes()))
+            opacity = np.where((samples == samples[0, 0]).all(axis=2), 0, 255)
+    opacity = opacity[:, :, None] / 255
+    return png_of(samples, bits, color, *before), values * opacity + 255 * (1 - opacity)
+
+
+@pytest.mark.parametrize(("color", "bits"), KINDS)
+def test_every_png_has_the_values_of_its_definition(color, bits):
+    data, expected = png_and_its_meaning(color, bits)
+    assert images.check(data) == ""
+    actual = np.asarray(images.decode(data)).astype(float)
+    if color in (GREY_ALPHA, RGB_ALPHA):
+        np.testing.assert_allclose(actual, expected, atol=0.51)
+    else:
+        np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize(("color", "bits"), [kind for kind in KINDS if kind[0] in (GREY, RGB, PALETTE)])
+def test_white_lies_behind_what_is_transparent(color, bits):
+    data, expected = png_and_its_meaning(color, bits, keyed=True)
+    if (color, bits) == (RGB, 16):
+        for read in (images.check, images.decode):
+            with pytest.raises(InputError, match="transparent color of 16 bits a channel; save it with an alpha chan"):
+                read(data)
+        return
+    images.check(data)
+    np.testing.assert_allclose(np.asarray(images.decode(data)), expected, atol=0.51)
+
+
+def test_a_grey_ramp_of_16_bits_keeps_its_256_levels():
+    ramp = np.arange(1 << 12).reshape(64, 64, 1) << 4
+    actual = np.asarray(images.decode(png_of(ramp, 16, GREY)))
+    np.testing.assert_array_equal(actual, np.repeat(ramp >> 8, 3, axis=2))
+    assert len(np.unique(actual)) == 256
+
+
+def inks(width, height):
+    """Four smooth planes (height, width, 4), 0 to 255."""
+    x, y = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
+    return np.round(255 * np.stack([x, y, 1 - x, 1 - y * x / 2], axis=2)).astype(np.uint8)
+
+
+def jpeg_of(planes):
+    """A JPEG file of four planes as Adobe writes them: what it stores of an ink is 255 less its amount."""
+    return encoded(Image.fromarray(255 - planes, "CMYK"), quality=100)
+
+
+def test_inks_of_adobe():
+    """CMYK, and YCCK, whose first three planes are the luminance and chrominance of the inks."""
+    stored = inks(48, 32)
+    white = jpeg_of(np.full_like(stored, 255))
+    assert (np.asarray(images.decode(white)) == 255).all(), "no ink is white"
+    cmyk = jpeg_of(stored)
+    np.testing.assert_allclose(images.decode(cmyk), stored[:, :, :3] * (stored[:, :, 3:] / 255), atol=4)
+    adobe = cmyk.index(b"Adobe")
+    assert cmyk[adobe + 11] == 0, "its transform is none"
+    stored[:, :, 1:3] = stored[:, :, 1:3] // 4 + 96  # little chroma, so that no value is clipped
+    stored[:, :, 0] = stored[:, :, 0] // 2 + 64
+    cmyk = jpeg_of(stored)
+    ycck = cmyk[: adobe + 11] + b"\2" + cmyk[adobe + 12 :]
+    luminance, blue, red = (stored[:, :, i].astype(float) - (128 if i else 0) for i in range(3))
+    matrix = [luminance + 1.402 * red, luminance - 0.344136 * blue - 0.714136 * red, luminance + 1.772 * blue]
+    expected = (255 - np.stack(matrix, axis=2)) * (stored[:, :, 3:] / 255)
+    np.testing.assert_allclose(images.decode(ycck), expected, atol=4)
+    for data in (white, cmyk, ycck):
+        images.check(data)
+
+
+def with_exif(image, kind, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    return encoded(image, kind, exif=exif)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pixels_are_those_that_are_stored_however_the_camera_was_held(kind, orientation):
+    image = noise(30, 20)
+    data = with_exif(image, kind, orientation)
+    assert images.decode(data).tobytes() == images.decode(encoded(image, kind)).tobytes()
+    assert images.check(data) == (images.NOT_TURNED if orientation > 1 else "")
+
+
+def test_damaged_exif_data_turn_nothing():
+    image = noise(30, 20)
+    for exif in (b"Exif\0\0", b"Exif\0\0MM\0*\xff\xff\xff\xff", b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03"):
+        assert images.check(encoded(image, exif=exif)) == ""
+
+
+SHOWN_OTHERWISE = {
+    "CMYK": jpeg_of(inks(30, 20)),
+    "16 bits": png_and_its_meaning(GREY, 16)[0],
+    "grey and alpha": png_and_its_meaning(GREY_ALPHA, 8)[0],
+    "alpha": png_and_its_meaning(RGB_ALPHA, 8)[0],
+    "alpha of 16 bits": png_and_its_meaning(RGB_ALPHA, 16)[0],
+    "a transparent color": png_and_its_meaning(RGB, 8, keyed=True)[0],
+    "a transparent palette": png_and_its_meaning(PALETTE, 8, keyed=True)[0],
+    "turned JPEG": with_exif(noise(30, 20), "JPEG", 6),
+    "turned PNG": with_exif(noise(30, 20), "PNG", 3),
+    "animated": encoded(noise(40, 30), "PNG", save_all=True, append_images=[noise(40, 30, 1)]),
+}
+
+
+@pytest.mark.parametrize("data", SHOWN_OTHERWISE.values(), ids=SHOWN_OTHERWISE)
+def test_what_a_browser_shows_otherwise_becomes_a_plain_png(data):
+    shown = images.displayed(data)
+    assert shown.suffix == "png"
+    with Image.open(io.BytesIO(shown.data)) as image:
+        assert (image.format, image.mode, image.size) == ("PNG", "RGB", (shown.width, shown.height))
+        assert not image.info
+        assert image.tobytes() == images.decode(data).tobytes()
+
+
+def test_plain_images_are_displayed_as_they_are():
+    image = noise(30, 20)
+    several = encoded(image, "MPO", save_all=True, append_images=[image])
+    jpegs = [encoded(image), encoded(image.convert("L")), encoded(image, progressive=True), several]
+    pngs = [encoded(image.convert(mode), "PNG") for mode in ("RGB", "L", "P", "1")]
+    for suffix, data in [("jpg", data) for data in jpegs] + [("png", data) for data in pngs]:
+        assert images.displayed(data) == (data, suffix, 30, 20)
+
+
+def test_what_is_no_image_is_not_displayed():
+    for data in (b"", b"<html>", encoded(noise(90, 90), "PNG")[:1000], SHOWN_OTHERWISE["CMYK"][:500]):
+        with pytest.raises(InputError):
+            images.displayed(data)
+
+
+REFUSED = [("GIF", "GIF"), ("WEBP", "WebP"), ("TIFF", "TIFF"), ("BMP", "BMP"), ("AVIF", "HEIF or AVIF")]
+REFUSED += [("JPEG2000", "JPEG 2000")]
 
 
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
         (b"", "is empty"),
-        (b"<!DOCTYPE html><html>", "is no JPEG or PNG image; it begins with b'<!DOCTYPE ht'"),
-        (encoded(noise(9, 9), "GIF"), "is no JPEG or PNG"),
+        (
+            b"<!DOCTYPE html><html>",
+            "is not an image but a web page (HTML), as a download leaves that failed; download it",
+        ),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
+            "is not an image but a pointer of Git LFS instead",
+        ),
+        (b"\0\0\0\x1cftypisom\0\0\2\0", "is not an image but an MPEG-4 or QuickTime file"),
+        (bytes(range(128, 160)), r"is no JPEG or PNG image; it begins with b'\x80\x81"),
+        (b"\0\0\0\x1cftypheic\0\0\0\0", "is a HEIF or AVIF image, which is not read; convert it to PNG or JPEG"),
+        *(
+            (encoded(noise(9, 9), kind), f"is a {name} image, which is not read; convert it to PNG or")
+            for kind, name in REFUSED
+        ),
+        (
+            encoded(noise(9, 9)).replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c"),
+            "is a JPEG image whose header cannot",
+        ),
+        (encoded(noise(90, 90), progressive=True)[:3000], "cannot be decoded (image file is truncated"),
+        (encoded(noise(90, 90), "PNG", interlace=1)[:9000], "cannot be decoded (image file is truncated"),
         (encoded(noise(90, 90))[:1000], "cannot be decoded"),
         (encoded(noise(90, 90), "PNG")[:1000], "cannot be decoded"),
         (png_header(9500, 9500), "has 9500 x 9500 pixels, more than 89478485: a decompression bomb"),
@@ -95,9 +282,10 @@ def test_other_modes_are_converted(mode):
     ],
 )
 def test_what_is_no_image_is_refused(data, reason):
-    with pytest.raises(InputError) as caught:
-        images.decode(data)
-    assert reason in str(caught.value)
+    for read in (images.decode, images.check):
+        with pytest.raises(InputError) as caught:
+            read(data)
+        assert reason in str(caught.value)
 
 
 def verdict(function, data):
@@ -131,6 +319,10 @@ def test_the_quick_check_refuses_what_decoding_refuses_and_nothing_else():
         whole += [encoded(image.convert("P"), "PNG"), encoded(image, "PNG")]
         ways = [{"progressive": True}, {"subsampling": 0}, {"quality": 30}, {"restart_marker_rows": 1}]
         whole += [encoded(image, **way) for way in ways]
+        whole += [encoded(image.convert(mode), "PNG") for mode in ("LA", "RGBA", "1")]
+        whole.append(encoded(image, "MPO", save_all=True, append_images=[image]))
+        if size == (9, 70):
+            whole += SHOWN_OTHERWISE.values()
         for data in whole:
             assert verdict(images.check, data) == "sound"
             for _ in range(40):
@@ -151,10 +343,6 @@ def test_files_that_are_no_images_are_refused_before_they_are_read(tmp_path):
     for name, reason in (("pipe", "is no regular file"), ("device", "is no regular file"), ("huge", "too many for an")):
         with pytest.raises(InputError, match=reason):
             images.read(tmp_path / f"{name}.jpg")
-
-
-def chunk(name, data):
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
 def png(width, height, data, *before, interlaced=False):

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import soundfile
+from clutter import litter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.data import assert_same_store, make_manifest, prepared
@@ -131,6 +132,25 @@ def test_recordings_of_a_folder_or_a_list(folder):
     a, b = folder / "cafe/a.wav", folder / "cafe/more/b.flac"
     assert recordings(folder / "cafe") == [a, b]
     assert recordings(folder / "list.txt") == [b, a]
+
+
+def test_what_systems_keep_in_a_folder_is_no_noise(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.ones(100), 16000)
+    litter(tmp_path, "a.wav")
+    assert recordings(tmp_path) == [tmp_path / "a.wav"]
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [("mp3", "MP3"), ("caf", "CAF"), ("w64", "W64"), ("AIFC", "AIFF")])
+def test_every_format_that_is_read_is_noise(tmp_path, suffix, kind):
+    soundfile.write(tmp_path / f"a.{suffix}", np.sin(np.arange(4000)), 16000, format=kind)
+    assert recordings(tmp_path) == [tmp_path / f"a.{suffix}"]
+
+
+def test_noise_in_a_format_that_is_not_read_is_not_missed(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.ones(100), 16000)
+    (tmp_path / "b.m4a").write_bytes(b"\0\0\0\x18ftypM4A \0\0\0\0M4A mp42")
+    with pytest.raises(InputError, match=r"^1 recordings of noise cannot be used:\n\S+/b\.m4a: "):
+        recordings(tmp_path)
 
 
 def test_a_recording_goes_round_from_a_random_place(manifest, folder):

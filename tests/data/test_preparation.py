@@ -30,7 +30,7 @@ from oracles.data import (
     repeated_scans,
     utterance,
 )
-from PIL import Image
+from PIL import ExifTags, Image
 
 from resdavenet_vq.config import Preparation
 from resdavenet_vq.corpus.manifest import Manifest, Refusal
@@ -137,7 +137,7 @@ def bad_media(tmp_path):
     not_finite[7] = np.nan
 
     promised = "truncated, its header promises 8000 bytes of audio and {} are there"
-    html = "is no JPEG or PNG image; it begins with b'<!DOCTYPE ht'"
+    html = "is not an image but a web page (HTML), as a download leaves that failed; download it again"
     row("good")
     row("empty", wav=b"", bad=("wav", "is empty (0 bytes)"))
     row("header-only", wav=whole[:44], bad=("wav", promised.format(0)))
@@ -264,13 +264,16 @@ def test_the_common_fault_of_all_rows_comes_first(tmp_path):
         ("there/{}.wav", None, f"No file at all is where it should be below {tmp_path}/there:"),
         ("{}-good.wav", "images/{}.jpg", f"No file at all lies below {tmp_path}/images:"),
         ("{}.wav", None, "All 2 have one fault: silent."),
-        ("{}-good.wav", "{}.gif", "All 2 have one fault: is no JPEG or PNG image."),
+        ("{}-good.wav", "{}.gif", "All 2 have one fault: is a GIF image."),
     ):
         rows = [utterance(n, tmp_path / wav.format(n), image and tmp_path / image.format(n)) for n in "ab"]
         for bad_rows in ("stop", "skip"):
             with pytest.raises(InputError) as caught:
                 prepared(Manifest(rows), tmp_path, bad_rows=bad_rows)
             assert str(caught.value).startswith(message)
+            if "No file" in message:
+                first = (tmp_path / (image or wav).format("a")).as_posix()
+                assert str(caught.value).splitlines()[0].endswith(f" The first is {first}.")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -424,6 +427,20 @@ def test_kill_9_leaves_nothing_and_the_next_run_is_as_if_it_had_not_been(tmp_pat
     prepared(manifest, out.parent, workers=2)
     assert out.read_bytes() == expected
     assert names(out.parent) == ["a.h5", "a.h5.sha256", "a.json"]
+
+
+def test_an_image_that_its_exif_data_would_turn_is_counted_by_name(tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 8000), 16000)
+    rows = []
+    for name, how in (("upright", {}), ("turned", {"exif": exif})):
+        (tmp_path / f"{name}.jpg").write_bytes(encoded(noise(40, 30), **how))
+        rows.append(utterance(name, tmp_path / "a.wav", tmp_path / f"{name}.jpg"))
+    prepared(Manifest(rows), tmp_path / "out")
+    report = json.loads((tmp_path / "out/a.json").read_text())
+    what = "image that its Exif data would turn"
+    assert (report["counted"], report["noticed"], report["refused"]) == ({what: 1}, {what: ["turned"]}, [])
 
 
 def test_two_at_once(manifest, tmp_path, monkeypatch):

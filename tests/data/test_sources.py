@@ -284,7 +284,7 @@ IMAGES = [
     (created("image", (1 << 50,), VLEN, chunks=(2,)), "has the shape"),
     (created("image", (6,), VLEN), "was never written"),
     (replaced("image", chunked), "is not contiguous"),
-    (value("image", 1, np.frombuffer(b"<html>", np.uint8)), "is no JPEG or PNG image"),
+    (value("image", 1, np.frombuffer(b"<html>", np.uint8)), "is not an image but a web page"),
     (value("image", 1, np.zeros(0, np.uint8)), "is empty"),
 ]
 HOSTILE = [("audio.h5", *case) for case in AUDIO] + [("image.h5", *case) for case in IMAGES]

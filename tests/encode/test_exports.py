@@ -70,7 +70,10 @@ def test_jsonl(codes, tmp_path):
     units = {"units": [3, 1], "durations": [0.06, 0.04], "frames": [3, 2]}
     assert first == {"id": "a", "layer": "quant2", "frame_period": 0.02, **units}
     assert (second["id"], second["units"]) == ("sub/b", [2])
-    export_units(codes, [], "jsonl", tmp_path / "out.jsonl")
+    with pytest.raises(InputError, match=r"results are there already; .* --overwrite\n.*/out\.jsonl$"):
+        export_units(codes, [], "jsonl", tmp_path / "out.jsonl")
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
+    export_units(codes, [], "jsonl", tmp_path / "out.jsonl", overwrite=True)
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 4
 
 
@@ -143,11 +146,11 @@ def test_layers_and_files_that_are_not_there(codes, tmp_path):
     for file, layers, out, message in (
         (codes, ["quant4"], "out", r"holds no codes of 'quant4' \(layers: quant2, quant3\)"),
         (tmp_path / "none.h5", [], "out", "no such file"),
-        (codes, [], "mine", "mine: is there already"),
+        (codes, [], "mine", "mine: is there already"),  # a folder may hold other files, so it is never replaced
         (tmp_path / "empty.h5", [], "out", "no quantizer is on"),
     ):
         with pytest.raises(InputError, match=message):
-            export_units(file, layers, "npy", tmp_path / out)
+            export_units(file, layers, "npy", tmp_path / out, overwrite=True)
 
 
 def test_on_the_command_line(codes, tmp_path):

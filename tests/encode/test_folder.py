@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from clutter import litter
 from encode.recordings import LAYERS, LENGTHS, codes_of, run
 
 from resdavenet_vq.encode.features import LayerFeatures
@@ -86,7 +87,9 @@ def test_all_bad_rows_are_told_at_once(folder, tmp_path):
         assert found.ids == ["good"]
     for path in wavs.glob("bad*"):
         path.unlink()
-    assert encode_folder(folder / "model", wavs, layers=["quant2"], features=tmp_path / "f.h5") == ""
+    with pytest.raises(InputError, match=r"results are there already; .* --overwrite\n.*/f\.h5$"):
+        encode_folder(folder / "model", wavs, layers=["quant2"], features=tmp_path / "f.h5")
+    assert encode_folder(folder / "model", wavs, layers=["quant2"], features=tmp_path / "f.h5", overwrite=True) == ""
     assert not (tmp_path / "f.refused.json").exists()
 
 
@@ -99,6 +102,7 @@ def test_what_is_no_regular_file_is_left_out_at_once(folder, tmp_path):
     left_out = encode_folder(folder / "model", wavs, layers=["quant2"], features=tmp_path / "f.h5", bad_rows="skip")
     assert left_out.splitlines()[1:-1] == [f"{wavs / name}.wav: is no regular file" for name in ("device", "pipe")]
     (wavs / "good.wav").unlink()
+    (tmp_path / "f.h5").unlink()
     with pytest.raises(InputError, match=r"^All 2 have one fault: is no regular file\.\n"):
         encode_folder(folder / "model", wavs, layers=["quant2"], features=tmp_path / "f.h5", bad_rows="skip")
 
@@ -137,7 +141,7 @@ def test_ids_and_requests_that_do_not_fit(folder, tmp_path):
         (wavs / name).write_bytes((folder / "wavs/a.wav").read_bytes())
     model, layers = folder / "model", ["quant2"]
     for path, options, message in (
-        (wavs, {"layers": layers, **out}, "would have one id"),
+        (wavs, {"layers": layers, **out}, r"/a\.wav: has the id of .*/a\.WAV \(a\); rename or remove one\n"),
         (tmp_path / "none", {"layers": layers, **out}, "no such folder"),
         (model, {"layers": layers, **out}, "holds no audio"),
         (wavs, {"layers": layers}, "say where the result goes"),
@@ -149,7 +153,7 @@ def test_ids_and_requests_that_do_not_fit(folder, tmp_path):
         with pytest.raises(InputError, match=message):
             encode_folder(model, path, **options)
     (wavs / "a.WAV").unlink()
-    with pytest.raises(InputError, match="would have one id"):
+    with pytest.raises(InputError, match=r"x/a\.wav: has the id of \S+/wavs/a\.wav \(a\); .*, or let ids be paths\n"):
         encode_folder(model, wavs, layers=layers, ids="name", **out)
     encode_folder(model, wavs / "x", layers=layers, ids="name", **out)
     (tmp_path / "text").mkdir()
@@ -171,3 +175,53 @@ def test_on_the_command_line(folder, tmp_path):
     assert "1 of 2 files are left out:" in done.stderr
     assert f"All of them are in {tmp_path / 'f.refused.json'}." in done.stderr
     assert (tmp_path / "text/conv2/a.txt").is_file()
+
+
+def test_an_id_of_two_files_costs_the_second_alone(folder, tmp_path):
+    wavs, out = tmp_path / "wavs", {"codes": tmp_path / "c.h5"}
+    for name in ("a/x.wav", "b/x.wav", "b/y.wav"):
+        (wavs / name).parent.mkdir(parents=True, exist_ok=True)
+        (wavs / name).write_bytes((folder / "wavs/a.wav").read_bytes())
+    (wavs / "bad.wav").write_text("")
+    left_out = encode_folder(folder / "model", wavs, ids="name", bad_rows="skip", **out).splitlines()
+    assert left_out[0] == "2 of 4 files are left out:"
+    assert left_out[1].startswith(f"{wavs}/b/x.wav: has the id of {wavs}/a/x.wav (x); ")
+    assert left_out[2].startswith(f"{wavs}/bad.wav: ")
+    assert [Path(row["file"]).name for row in json.loads((tmp_path / "c.refused.json").read_text())] == [
+        "x.wav",
+        "bad.wav",
+    ]
+    assert sorted(codes_of(tmp_path / "c.h5", "quant2")) == ["x", "y"]
+
+
+def test_a_name_that_is_no_utf_8_costs_no_other_file(folder, tmp_path):
+    wavs = tmp_path / "wavs"
+    wavs.mkdir()
+    try:
+        (wavs / os.fsdecode(b"caf\xe9.wav")).touch()
+    except OSError:
+        pytest.skip("this disk has names in UTF-8 only")
+    (wavs / "a.wav").write_bytes((folder / "wavs/a.wav").read_bytes())
+    encode_folder(folder / "model", wavs, codes=tmp_path / "c.h5", bad_rows="skip")
+    assert json.loads((tmp_path / "c.refused.json").read_text()) == [
+        {"file": f"{wavs}/caf\\xe9.wav", "reason": "its name is not UTF-8; rename it"}
+    ]
+    assert [*codes_of(tmp_path / "c.h5", "quant2")] == ["a"]
+
+
+def test_a_folder_from_a_mac_and_a_phone(folder, tmp_path):
+    wavs = tmp_path / "wavs"
+    wavs.mkdir()
+    (wavs / "a.wav").write_bytes((folder / "wavs/a.wav").read_bytes())
+    (wavs / "memo.m4a").write_bytes(b"\0\0\0\x18ftypM4A ")
+    litter(wavs, "a.wav")
+    arguments = ["encode-folder", "--model", folder / "model", "--wavs", wavs, "--codes", tmp_path / "c.h5"]
+    done = run(*arguments)
+    assert done.exit_code == 0
+    assert f"{wavs}: audio in formats that are not read is passed over (1 .m4a); convert it: ffmpeg " in done.stderr
+    assert done.stderr.endswith(f"written:\n{tmp_path}/c.h5\n")
+    assert [*codes_of(tmp_path / "c.h5", "quant2")] == ["a"]
+    before = (tmp_path / "c.h5").read_bytes()
+    assert "results are there already" in str(run(*arguments).exception)
+    assert run(*arguments, "--overwrite").exit_code == 0
+    assert (tmp_path / "c.h5").read_bytes() == before

@@ -18,7 +18,7 @@ from encode.recordings import LAYERS, codes_of, model_of
 from oracles.data import prepared, utterance
 from PIL import Image
 
-from resdavenet_vq.config import UNCUT, Recipe
+from resdavenet_vq.config import UNCUT, Recipe, Retrieval
 from resdavenet_vq.corpus.manifest import Manifest, Utterance
 from resdavenet_vq.data import images, loader
 from resdavenet_vq.data.dataset import evaluation_images
@@ -28,7 +28,7 @@ from resdavenet_vq.encode.logmel import encode_logmel
 from resdavenet_vq.encode.maps import MapsFile
 from resdavenet_vq.encode.split import encode
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation import matchmap, retrieval
+from resdavenet_vq.evaluation import matchmap, retrieval, retrieval_files
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import AudioEncoder
 from resdavenet_vq.release.importing import import_released
@@ -301,7 +301,15 @@ def test_the_dump_of_the_release(tmp_path):
 def test_a_split_without_images_and_a_model_without_quantizers(folder, tmp_path):
     prepared(Manifest([utterance("a", folder / "u0.wav")]), tmp_path, "split")
     checkpoint.save(tmp_path / "model", model_of(()), {})
-    encode(tmp_path / "model", tmp_path / "split.h5", embeddings=tmp_path / "e.h5", codes=tmp_path / "c.h5")
+    files = {"embeddings": tmp_path / "e.h5", "maps": tmp_path / "m.h5", "codes": tmp_path / "c.h5"}
+    encode(tmp_path / "model", tmp_path / "split.h5", **files)
+    with MapsFile(files["maps"]) as maps:
+        assert (maps.image_ids, maps.image_branch, len(maps.frames(0)) > 0) == ([], True, True)
+    settings = Retrieval(split="split")
+    assert retrieval_files.score(files["embeddings"], settings, tmp_path / "e.json", lineage="") is None
+    assert matchmap.score(files["maps"], "misa", settings, tmp_path / "m.json", lineage="") is None
+    reasons = {json.loads((tmp_path / f"{name}.json").read_text())["not_available"] for name in "em"}
+    assert reasons == {"the split has no images"}
     with h5py.File(tmp_path / "e.h5") as f:
         assert (f["image"].shape, f["speech"].shape, f["image_index"][:].tolist()) == ((0, 10), (1, 10), [-1])
     with h5py.File(tmp_path / "c.h5") as f:

@@ -181,7 +181,33 @@ def test_utterances_without_phones_are_not_silence():
     assert described.to_dict()["phones"]["boundaries"]["found"] == 0
 
 
-@pytest.mark.parametrize("label", ["SIL", "<SIL>", "SPN", "spn", "NSN", "<eps>", "<EPS>", "sp", "sil", "[Noise]", ""])
+@pytest.mark.parametrize(
+    "label",
+    [
+        "SIL",
+        "<SIL>",
+        "SPN",
+        "spn",
+        "NSN",
+        "<eps>",
+        "<EPS>",
+        "sp",
+        "sil",
+        "[Noise]",
+        "",
+        "!SIL",
+        "<b>",
+        "<S>",
+        "</S>",
+        "<p:>",
+        "[LAUGHTER]",
+        "[BRACKETED]",
+        "<CUTOFF>",
+        "{LG}",
+        "(())",
+        " <b> ",
+    ],
+)
 def test_a_pause_or_noise_is_silence_to_items_purity_boundaries_and_words(label):
     tier = [(0.0, 0.08, "A"), (0.08, 0.16, "B"), (0.16, 0.28, label), (0.28, 0.36, "C"), (0.36, 0.44, "A")]
     spoken = [interval for interval in tier if interval[2] in "ABC" and interval[2]]
@@ -198,7 +224,9 @@ def test_a_pause_or_noise_is_silence_to_items_purity_boundaries_and_words(label)
     assert list(triphones(Interval(*interval) for interval in tier)) == []
 
 
-@pytest.mark.parametrize("word", ["SILENCE", "silence", "NOISE", "SP", "SPOKEN", "COUGH", "<UNK>", "<SPOKEN_NOISE>"])
+@pytest.mark.parametrize(
+    "word", ["SILENCE", "silence", "NOISE", "SP", "SPOKEN", "COUGH", "<UNK>", "<SPOKEN_NOISE>", "W[HAT]", "[HI]-", "{"]
+)
 def test_a_spoken_word_is_never_silence(word):
     counts = Counts(2, frame_period=0.04, half_window=0.0)
     words = tokens([[(0.0, 0.04, word), (0.04, 0.08, "SIL")]], counts.vocabulary)

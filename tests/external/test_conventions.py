@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from clutter import litter
 from external.made_elsewhere import NAMES, frames_of, imported, split_of
 
 from resdavenet_vq.corpus import textgrid
@@ -172,6 +173,18 @@ def write_textgrids(folder, segments):
     return folder, {}
 
 
+def write_old_short_textgrids(folder, segments):
+    """As the Penn aligner writes them, with one tier, and what stands between units as empty text."""
+    for name, rows in segments.items():
+        edges = [0, *(edge for a, b, _ in rows for edge in (a, b)), 100]
+        texts = [text for _, _, unit in rows for text in ("", unit)] + [""]
+        spans = [span for span in zip(edges[:-1], edges[1:], texts, strict=True) if span[0] < span[1]]
+        lines = ['File type = "ooTextFile short"', '"TextGrid"', "", 0, 1, "<exists>", 1, '"IntervalTier"', '"codes"']
+        lines += [0, 1, len(spans), *(f'{a / 100}\n{b / 100}\n"{text}"' for a, b, text in spans)]
+        (folder / f"{name}.TextGrid").write_bytes("\r\n".join(map(str, lines)).encode("utf-16"))
+    return folder, {}
+
+
 def write_segment_lines(folder, segments):
     lines = [
         json.dumps({"id": name, "segments": [[a / 100, b / 100, u] for a, b, u in rows]})
@@ -181,7 +194,14 @@ def write_segment_lines(folder, segments):
     return folder / "s.jsonl", {}
 
 
-SEGMENTS = [write_vqwordseg, write_csv, write_tsv_folder, write_textgrids, write_segment_lines]
+SEGMENTS = [
+    write_vqwordseg,
+    write_csv,
+    write_tsv_folder,
+    write_textgrids,
+    write_old_short_textgrids,
+    write_segment_lines,
+]
 
 
 @pytest.mark.parametrize("write", SEGMENTS)
@@ -252,3 +272,13 @@ def test_ids_are_joined_by_their_last_part_or_their_path(split, tmp_path):
     assert imported(split, tmp_path, tmp_path / "two", format="npy", frame_period=0.02, ids="path").report[
         "matched"
     ] == len(NAMES)
+
+
+def test_what_systems_keep_in_a_folder_holds_no_units(split, tmp_path):
+    (tmp_path / "units").mkdir()
+    write_npy(tmp_path / "units", frames_of(split, 0.02))
+    arguments = {"codes": True, "features": False, "format": "npy", "frame_period": 0.02}
+    clean = imported(split, tmp_path / "1", tmp_path / "units", **arguments).codes.read_bytes()
+    litter(tmp_path / "units", f"{NAMES[0]}.npy")
+    again = imported(split, tmp_path / "2", tmp_path / "units", **arguments).codes.read_bytes()
+    assert again == clean, "the digest of all files of the folder is in it"

@@ -20,7 +20,7 @@ def units(**changes):
     ("section", "message"),
     [
         ({"x": units(frame_period=None)}, "external.x: frame_period: must be given, as the format npy says nothing"),
-        ({"x": units(frame_period=0.0)}, "external.x.frame_period: input should be greater"),
+        ({"x": units(frame_period=0.0)}, "external.x.frame_period: must be at least"),
         ({"x": units(codebook="c.npy", codebook_size=5)}, "codebook_size: is that of the codebook"),
         ({"x": units(format="segments", codebook="c.npy")}, "codebook: the format segments takes none"),
         ({"x": units(format="features_npy", codebook="c.npy")}, "codebook: the format features_npy takes none"),

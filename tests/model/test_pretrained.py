@@ -2,11 +2,15 @@
 
 import hashlib
 import io
+import pickle
+import tarfile
 import threading
 import zipfile
+from argparse import Namespace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -61,6 +65,48 @@ def test_a_local_file(tmp_path, save, suffix):
     assert (model.image.trunk.bn1.num_batches_tracked == 0).all()
 
 
+def parallel(state):
+    return {f"module.{name}": x for name, x in state.items()}
+
+
+SGD = {"state": {0: {"momentum_buffer": torch.zeros(3)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
+TRAININGS = {
+    "state_dict": lambda state: {"epoch": 90, "arch": "resnet50", "state_dict": parallel(state), "optimizer": SGD},
+    "model_state_dict": lambda state: {"epoch": 90, "model_state_dict": state, "loss": 0.5},
+    "model": lambda state: {"model": state, "optimizer": SGD, "best": torch.tensor(76.1)},
+    "model and its average": lambda state: {"model": state, "model_ema": {name: x + 1 for name, x in state.items()}},
+    "parallel": parallel,
+    "parameters": lambda state: {name: torch.nn.Parameter(x, requires_grad=False) for name, x in state.items()},
+}
+
+
+@pytest.mark.parametrize("around", TRAININGS.values(), ids=TRAININGS)
+@pytest.mark.parametrize("new", [True, False], ids=["zip", "before 2020"])
+def test_what_trainings_write_around_the_tensors(tmp_path, around, new):
+    file = tmp_path / "checkpoint.pth.tar"
+    torch.save(around(thin_state()), file, _use_new_zipfile_serialization=new)
+    model = encoder(**THIN, weights=str(file))
+    pretrained.load_trunk(model)
+    assert_loaded(model, thin_state())
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_weights_of_16_bits(tmp_path, kind):
+    state = {name: x.to(kind) if x.is_floating_point() else x for name, x in thin_state().items()}
+    torch.save(state, tmp_path / "thin.pth")
+    model = encoder(**THIN, weights=str(tmp_path / "thin.pth"))
+    pretrained.load_trunk(model)
+    assert_loaded(model, {name: x.float() if x.is_floating_point() else x for name, x in state.items()})
+
+
+@pytest.mark.parametrize(("save", "name"), [(save_file, "pytorch_model.bin"), (torch.save, "thin.safetensors")])
+def test_a_suffix_says_nothing(tmp_path, save, name):
+    save(thin_state(), tmp_path / name)
+    model = encoder(**THIN, weights=str(tmp_path / name))
+    pretrained.load_trunk(model)
+    assert_loaded(model, thin_state())
+
+
 def test_random_weights_stay():
     model = encoder(**THIN)
     before = {name: x.clone() for name, x in model.state_dict().items()}
@@ -102,6 +148,55 @@ def test_files_of_something_else(content, suffix, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=rf"^w\.{suffix}: (not a file of tensors|does not hold tensors)"):
         pretrained.load_trunk(encoder(**THIN, weights=f"w.{suffix}"))
     assert not (tmp_path / "canary").exists()
+
+
+def tar_of(path):
+    with tarfile.open(path, "w") as tar:
+        for name in ("sys_info", "pickle", "tensors", "storages"):
+            (path.parent / name).write_bytes(pickle.dumps({"protocol_version": 1000}, 2))
+            tar.add(path.parent / name, name)
+
+
+OTHERS = {
+    "module": (lambda path: torch.save(torch.nn.Linear(2, 2), path), "holds torch.nn.modules.linear.Linear, an obj"),
+    "module before 2020": (
+        lambda path: torch.save(torch.nn.Linear(2, 2), path, _use_new_zipfile_serialization=False),
+        "holds torch.nn.modules.linear.Linear, an object of Python, which could run code; if you trust it, save its t",
+    ),
+    "namespace": (
+        lambda path: torch.save({"args": Namespace(), "model": {}}, path),
+        "holds argparse.Namespace, an obj",
+    ),
+    "numpy": (lambda path: torch.save({"model": {}, "best": np.float64(1)}, path), "holds numpy._core.multiarray.scal"),
+    "TorchScript": (
+        lambda path: torch.jit.trace(torch.relu, torch.ones(1)).save(str(path)),
+        "a TorchScript program; if you",
+    ),
+    "tar": (
+        tar_of,
+        "a tar archive, as PyTorch of 2016 wrote it, or of other files; unpack it, or save its tensors alone",
+    ),
+    "npz": (lambda path: np.savez(path.open("wb"), a=np.ones(2)), "a zip archive of other files: a.npy"),
+    "pointer": (
+        lambda path: path.write_bytes(b"version https://git-lfs.github.com"),
+        "begins with b'version https://'",
+    ),
+    "gzip": (lambda path: path.write_bytes(b"\x1f\x8b\x08\0"), r"it begins with b'\x1f\x8b\x08\x00'"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+@pytest.mark.parametrize(("write", "message"), OTHERS.values(), ids=OTHERS)
+def test_weights_of_another_kind_are_refused_by_name(tmp_path, write, message):
+    file = tmp_path / "weights.pth"
+    write(file)
+    with pytest.raises(InputError) as caught:
+        pretrained.load_trunk(encoder(**THIN, weights=str(file)))
+    text = str(caught.value)
+    assert text.startswith(f"{file}: not a file of tensors (")
+    assert message in text
+    assert "weights_only" not in text, "an advice to run its code"
+    assert "\n" not in text
 
 
 def test_a_corrupted_and_a_missing_file(tmp_path):

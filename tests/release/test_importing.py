@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from clutter import litter
 from oracles.data import prepared, utterance
 from PIL import Image
 from typer.testing import CliRunner
@@ -127,6 +128,15 @@ def test_archives_give_what_the_folder_gives(folder, tmp_path, suffix, monkeypat
         import_released(path, tmp_path / "out", allow_unknown=False)
 
 
+@pytest.mark.parametrize("suffix", ["zip", "tar.gz"])
+def test_what_systems_keep_beside_an_experiment_is_none(folder, tmp_path, suffix):
+    """A snapshot holds the experiment a second time."""
+    litter(folder, "args.pkl")
+    assert (folder / ".snapshot/args.pkl").is_file()
+    import_released(archive(folder, tmp_path / f"a.{suffix}"), tmp_path / "out", allow_unknown=True)
+    assert (tmp_path / "out/model.safetensors").is_file()
+
+
 def test_an_unknown_archive_is_not_even_opened(folder, tmp_path, monkeypatch):
     path = archive(folder, tmp_path / "a.zip")
     monkeypatch.setattr(released, "from_archive", lambda _: pytest.fail("opened"))
@@ -192,6 +202,18 @@ def test_legacy_weights(folder, tmp_path):
         import_released(folder, tmp_path / name, allow_unknown=False)
     legacy, new = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("legacy", "new"))
     assert legacy == new
+
+
+def test_weights_beside_the_rest_of_a_training(folder, tmp_path):
+    models = []
+    for name, value in (
+        ("alone", audio()),
+        ("beside", {"epoch": 3, "state_dict": audio(), "optimizer": {"state": {}}}),
+    ):
+        torch.save(value, folder / "models/best_audio_model.pth")
+        import_released(folder, tmp_path / name, allow_unknown=False)
+        models.append((tmp_path / name / "model.safetensors").read_bytes())
+    assert models[0] == models[1]
 
 
 def test_from_the_command_line_to_encoded_vectors(folder, tmp_path):

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 from oracles.data import encoded, noise
-from PIL import Image
+from PIL import ExifTags, Image
 
+from resdavenet_vq.data import images
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.report.assets import Folder
 
@@ -47,3 +48,15 @@ def test_a_jpeg_with_several_pictures_is_shown_as_jpeg(tmp_path):
     shown = Folder(tmp_path).image("a", picture)
     assert shown == ("images/0001.jpg", 40, 30, "")
     assert Image.open(tmp_path / shown.file, formats=["JPEG"]).size == (40, 30)
+
+
+def test_an_image_that_a_browser_would_turn_is_shown_as_the_network_sees_it(tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    picture = encoded(noise(40, 30), exif=exif)
+    shown = Folder(tmp_path).image("a", picture)
+    assert shown == ("images/0001.png", 40, 30, "")
+    with Image.open(tmp_path / shown.file) as image:
+        assert image.tobytes() == images.decode(picture).tobytes()
+    with pytest.raises(InputError, match=r"^image b: cannot be decoded \(.*truncated.*\); prepare the split again$"):
+        Folder(tmp_path).image("b", encoded(noise(90, 90), "PNG")[:1000])

@@ -65,12 +65,17 @@ def _dag(api, question):
 
 
 def plan(api, question):
-    """Which outputs are asked for, and of those that would be made again the rule and the reasons of their own."""
+    """Which outputs are asked for, and of those that would be made again the rule and the reasons of their own: Snakemake's
+    names of them, and `resdavenet-vq plan`'s."""
+    from resdavenet_vq.workflow.dry_run import reasons_of
+
     dag = _dag(api, question)
+    config = dag.workflow.globals["settings"].model_dump(mode="json")
     stale = {}
     for job in dag.needrun_jobs():
         why = sorted(name for name in REASONS if getattr(dag.reason(job), name, False))
-        stale |= {str(output): {"rule": job.rule.name, "why": why} for output in job.output}
+        entry = {"rule": job.rule.name, "why": why, "reasons": reasons_of(dag, job, config)}
+        stale |= {str(output): entry for output in job.output}
     return {"asked": [str(output) for job in dag.jobs for output in job.output], "stale": stale}
 
 

@@ -68,7 +68,7 @@ class World:
             entry = given if isinstance(given, Mapping) else {"first": given}
             about = entry.get("first", ""), entry.get("why", ""), entry.get("to", ...), entry.get("never", False)
             entries.append(Entry(tuple(keys.split()), *about))
-        values = merged(default, table["configuration"])
+        values = config.overlay([default, table["configuration"]])
         return cls(
             name, table["title"], values, table["targets"], table["files"], tuple(table.get("sections", ())), entries
         )
@@ -103,13 +103,6 @@ class World:
             except InputError:
                 continue
         raise AssertionError(f"{self.name}: no other value of {key} was found; give one with `to` in staleness.yaml")
-
-
-def merged(below: Any, above: Any) -> Any:
-    """Mappings laid over each other as Snakemake lays configurations; anything else is replaced."""
-    if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
-        return above
-    return {**below, **{key: merged(below.get(key), value) for key, value in above.items()}}
 
 
 def _with(values: Mapping[str, Any], steps: Steps, new: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@ import json
 import os
 
 import pytest
+from clutter import litter
 
 from resdavenet_vq import files
 from resdavenet_vq.workflow.digests import Digests
@@ -50,6 +51,12 @@ def test_a_new_name_in_a_folder_is_a_change(corpus, cache, tmp_path):
     before = Digests(cache).of(corpus)
     (tmp_path / "grids/2.TextGrid").rename(tmp_path / "grids/3.TextGrid")
     assert Digests(cache).of(corpus) != before
+
+
+def test_what_systems_keep_in_a_folder_is_no_change(corpus, cache, tmp_path):
+    before = Digests(cache).of(corpus)
+    litter(tmp_path / "grids", "1.TextGrid")
+    assert Digests(cache).of(corpus) == before
 
 
 @pytest.mark.parametrize("content", ["", "no JSON", "[]"])

@@ -25,7 +25,7 @@ def test_a_touched_item_file_re_runs_nothing_and_a_changed_one_its_scores(tmp_pa
     if maker != "make_corpus":
         changes = imported(tmp_path, {"test": str(own)} if maker == "their own" else {})
     values = yaml.safe_load((REPO / "config.yaml").read_text())
-    values |= {key: values[key] | new if key == "abx" else new for key, new in changes.items()}
+    values = config.overlay([values, changes])
     plan = Plan(config.read(values))
     item = tmp_path / plan.splits.items("test")
     item.parent.mkdir(parents=True, exist_ok=True)

@@ -22,9 +22,11 @@ from resdavenet_vq.processes import GRACE, STARTER
 EPOCHS = 8
 
 
-def start(folder, *arguments):
+def start(folder, *arguments, **settings):
     words = command(folder, *arguments, configfiles=[*TINY, folder / "longer.yaml"])
-    return subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **settings
+    )
 
 
 def test_a_killed_run_goes_on_by_the_documented_lines(tmp_path):
@@ -58,6 +60,31 @@ def test_a_killed_run_goes_on_by_the_documented_lines(tmp_path):
     assert "resumes at epoch" in log.read_text()
     assert pd.read_csv(root / "none/model/history.csv")["epoch"].to_list() == list(range(1, EPOCHS + 1))
     assert {p: p.stat().st_mtime_ns for p in (root / "data").glob("*.h5")} == stores, "finished work was done again"
+
+
+def test_ctrl_c_is_no_failure_and_the_same_command_goes_on(tmp_path):
+    """A terminal sends SIGINT to Snakemake and to its jobs."""
+    training = {"workers": 1, "overrides": {"{}": {"epochs": EPOCHS}}}
+    (tmp_path / "longer.yaml").write_text(yaml.safe_dump({"training": training}))
+    root = tmp_path / "results/spoken_scenes"
+    target = "results/spoken_scenes/none/model/model.json"
+    for name, text in (("make_corpus/val.log", ""), ("train/none.log", f"epoch 2/{EPOCHS}: loss")):
+        run, log = start(tmp_path, target, start_new_session=True), root / "logs" / name
+        wait_for(
+            lambda log=log, text=text, run=run: (log.exists() and text in log.read_text()) or run.poll() is not None,
+            200,
+            lambda: "not so far",
+        )
+        assert run.poll() is None, run.communicate()[0]
+        os.killpg(run.pid, signal.SIGINT)
+        output = run.communicate(timeout=60)[0]
+        assert run.returncode != 0
+        assert "Interrupted; the same command goes on" in output, output
+        assert "Fix what they name" not in output
+    last = start(tmp_path, target)
+    output = last.communicate(timeout=300)[0]
+    assert last.returncode == 0, output
+    assert "resumes at epoch" in log.read_text()
 
 
 class Started:

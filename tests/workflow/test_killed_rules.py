@@ -17,6 +17,7 @@ from workflow.living import assert_still
 from workflow.plans import values_of
 from workflow.running import ENVIRONMENT, REPO, TINY, command
 
+from resdavenet_vq import config
 from resdavenet_vq.config import SpokenScenes
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.demo import corpus as spoken_scenes
@@ -138,9 +139,7 @@ def stopping(checkout, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def demo(stopping, tmp_path_factory):
-    values = yaml.safe_load(TINY[0].read_text())
-    for changes in (yaml.safe_load(TINY[1].read_text()), DEMO):
-        values = merged(values, changes)
+    values = config.overlay([*(yaml.safe_load(file.read_text()) for file in TINY), DEMO])
     folder = tmp_path_factory.mktemp("demo")
     return Runs(stopping, folder, values, ["all", "noise", "figures", "tables"])
 
@@ -168,10 +167,8 @@ def imported(stopping, tmp_path_factory):
 def external(stopping, tmp_path_factory):
     """Units made elsewhere of a corpus that is made here: every utterance is one."""
     folder = tmp_path_factory.mktemp("external")
-    values = yaml.safe_load(TINY[0].read_text())
     few = {"corpus": DEMO["corpus"], "lineages": ["{}"], "abx": {"splits": ["test"], "convolutional_layers": []}}
-    for changes in (yaml.safe_load(TINY[1].read_text()), few):
-        values = merged(values, changes)
+    values = config.overlay([*(yaml.safe_load(file.read_text()) for file in TINY), few])
     root = Path("results", values["corpus"]["name"])
     stores = [str(root / f"data/{split}.h5") for split in ("train", "test")]
     Runs(stopping, folder, values, stores).end(*stores)
@@ -181,13 +178,6 @@ def external(stopping, tmp_path_factory):
     files = {file.stem: f"{file.stem}.jsonl" for file in map(Path, stores)}
     values["external"] = {"a": {"files": files, "format": "segments"}}
     return Runs(stopping, folder, values, ["all"])
-
-
-def merged(old, new):
-    """A configuration with another laid over it."""
-    if not isinstance(old, dict) or not isinstance(new, dict):
-        return new
-    return {**old, **{key: merged(old.get(key), value) for key, value in new.items()}}
 
 
 def test_nothing_unfinished_has_a_name_and_the_same_line_goes_on(demo):

@@ -74,3 +74,21 @@ def test_everything_is_planned_under_the_hosts_names(host):
 def test_without_a_configuration_of_its_own_it_is_the_demo(host):
     said = snakemake(host, "-n", "--", "vq_models")
     assert "results/spoken_scenes/none-2-23/model/model.json" in said
+
+
+CORPUS = "corpus: {layout: places, name: mine, metadata: {train: a.json, val: b.json, test: c.json}}"
+
+
+@pytest.mark.parametrize("below", [False, True], ids=["whole", "a section"])
+def test_a_corpus_alone_has_the_settings_of_small_corpora(host, below):
+    """Also where the host hands over a section of its own configuration."""
+    if below:
+        text = (host / "Snakefile").read_text()
+        (host / "Snakefile").write_text(text.replace("        config\n", '        config["speech"]\n'))
+    (host / "mine.yaml").write_text(f"speech: {{{CORPUS}, training: {{epochs: 3}}}}" if below else f"{CORPUS}\ntraining: {{epochs: 3}}")  # fmt: skip
+    for name in "abc":
+        (host / f"{name}.json").touch()
+    said = snakemake(host, "--configfile", "mine.yaml", "-n", "-p", "--", "vq_models")
+    assert "results/mine/none-23/model/model.json" in said
+    assert '"epochs": 3, "steps": null, "patience": 20' in said
+    assert '"new_codebooks": "parent_activations"' in said

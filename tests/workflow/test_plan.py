@@ -201,6 +201,10 @@ def test_splits_of_flickr8k():
     images = [f"Flickr_8k.{split}Images.txt" for split in flickr.config.corpus.splits]
     files = [Path(file).name for file in flickr.splits.corpus_files("test")]
     assert files == ["wav2capt.txt", "wav2spk.txt", "Flickr8k.token.txt", *images]
+    kaggle = plan_of("configs/flickr8k.yaml", corpus={"text_file": "captions.txt"})
+    assert "/data/Flickr8k_text/captions.txt" in kaggle.splits.corpus_files("test")
+    without = plan_of("configs/flickr8k.yaml", corpus={"text_file": None})
+    assert [Path(file).name for file in without.splits.corpus_files("test")] == ["wav2capt.txt", "wav2spk.txt", *images]
 
 
 @pytest.mark.parametrize("key", ["items", "alignments"])

@@ -110,6 +110,10 @@ def test_a_changed_key_re_runs_what_depends_on_it_alone(world, entry, key, made,
             )
     first = {o for job in jobs for o in job["output"] if any(part in o for part in entry.remade.get(job["rule"], ()))}
     assert stale == behind(first, jobs) & set(plan["asked"])
+    for output in first & stale:
+        reasons = plan["stale"][output]["reasons"]
+        assert reasons, f"{output}: `resdavenet-vq plan` names no key, module or file"
+        assert "other parameters" not in reasons
 
 
 if UNLISTED:  # evaluations that were added without entries
@@ -207,7 +211,7 @@ def test_each_rule_watches_the_modules_that_its_command_loads(checkout, made, im
             less = imported[command] - hashes.keys() - out.get(rule, set()) - empty
             if more or less:
                 differences[name, rule] = {"watched, not loaded": sorted(more), "loaded, not watched": sorted(less)}
-    assert not differences
+    assert not differences, "\n".join(f"{of}: {difference}" for of, difference in differences.items())
 
 
 def test_a_changed_module_or_template_re_runs_the_rules_that_watch_it_alone(checkout, made, tmp_path):

@@ -3,6 +3,7 @@ reason."""
 
 import os
 import random
+import re
 import stat
 import struct
 import subprocess
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
+from clutter import litter
 from typer.testing import CliRunner
 
 from resdavenet_vq.commands import app, encode  # noqa: F401 - adds its commands
@@ -250,6 +252,34 @@ def test_an_item_file_or_a_folder_lists_the_expected_files(tmp_path):
         ]
 
 
+def test_a_zip_of_macos_is_rejected_for_that_alone(tmp_path):
+    """The organizers' tools of 2020 refuse a folder beside those of the layout; those of 2021, any text besides."""
+    clutter = {"__MACOSX/._metadata.yaml": "\0", ".DS_Store": "\0", "english/test/._a.txt": "\0"}
+    for write in (zipped, in_folder):
+        verdict = validate(write(tmp_path / write.__name__, GOOD[2019] | clutter))
+        (problem,) = verdict.problems
+        assert problem == (
+            "3 hidden files, which the organizers' tools may refuse (.DS_Store, __MACOSX/._metadata.yaml, "
+            "english/test/._a.txt); remove them, from a zip by zip -d NAME.zip '__MACOSX/*' '*.DS_Store'"
+        )
+        assert verdict.files == 2
+    within = {f"my/{name}": text for name, text in GOOD[2019].items()} | {"__MACOSX/my/._metadata.yaml": "\0"}
+    problems = validate(zipped(tmp_path / "s.zip", within)).problems
+    assert problems[1:] == ["everything is in the folder my/; submit what is in it, not the folder"]
+    code = {"code/.gitignore": "x", "code/x.py": "x"}
+    assert validate(zipped(tmp_path / "s.zip", GOOD[2019] | code)).problems == []
+
+
+def test_clutter_beside_the_wavs_is_not_asked_for(tmp_path):
+    (tmp_path / "wavs").mkdir()
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(tmp_path / "wavs" / name, np.zeros(10), 16000)
+        litter(tmp_path / "wavs", name)
+    path = zipped(tmp_path / "s.zip", GOOD[2019])
+    done = CliRunner().invoke(app, ["validate-submission", str(path), "--wavs", str(tmp_path / "wavs")])
+    assert done.exit_code == 0, done.exception
+
+
 # Hostile and damaged ones
 
 
@@ -291,6 +321,19 @@ def test_links_encryption_duplicates_and_other_packing(tmp_path):
         "english/test/l.txt: is a link or no plain file",
         "english/test/z.txt: is packed in a way other than deflate",
     ]
+
+
+def test_a_folder_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path, monkeypatch):
+    folder, scandir = in_folder(tmp_path / "s", GOOD[2019]), os.scandir
+
+    def refusing(path):  # in place of a mode, which root may read
+        if str(path).endswith("english"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    (problem,) = validate(folder).problems
+    assert re.search(r"can be read .*Permission denied.*/s/english", problem)
 
 
 def test_links_in_a_folder_are_not_followed(tmp_path):

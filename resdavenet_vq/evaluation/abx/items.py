@@ -44,6 +44,8 @@ UNWRITABLE = "labels with a space"
 TIERS: dict[Of, str] = {"triphone": "phones", "phoneme": "phones", "word": "words", "syllable": "syllables"}
 """The aligned tier that items are made of."""
 
+_COMMENT = re.compile(r";;|#(?=\s)")
+
 NO_TOKENS: Mapping[str, str] = {"words": NO_WORDS, "phones": NO_PHONES, "syllables": NO_SYLLABLES}
 """Why there are no items of a tier that is not there."""
 
@@ -63,16 +65,22 @@ class Item(NamedTuple):
 
 
 def read_items(path: Path) -> list[Item]:
-    """The tokens of an item file. Raises InputError that lists the bad rows."""
-    lines = read_lines(path, MAX_LINES)
-    if tuple(next(lines, (0, ""))[1].split()) != HEADER:
-        raise InputError(f"{path}: the first line must be '{' '.join(HEADER)}'")
+    """The tokens of an item file, whose header names its columns; others than those of an item are not read.
+
+    Blank lines, comments (`;;`, or `#` and a space) and the header again, as where files were put together, are no
+    tokens. Raises InputError that lists the bad rows.
+    """
+    lines = ((number, line.split()) for number, line in read_lines(path, MAX_LINES) if not _COMMENT.match(line))
+    number, header = next(lines, (1, []))
+    columns = _columns(path, number, header)
     items, faults = [], []
-    for number, line in lines:
+    for number, fields in lines:
+        if fields == header:
+            continue
         try:
-            items.append(_item(line.split()))
+            items.append(_item(fields, len(header), columns))
         except InputError as e:
-            faults.append(f"line {number}: {e}")
+            faults.append(f"{path.name}:{number}: {e}")
             if len(faults) == MOST_FAULTS:
                 break
     if faults:
@@ -83,16 +91,35 @@ def read_items(path: Path) -> list[Item]:
     return items
 
 
-def _item(fields: list[str]) -> Item:
-    if len(fields) != len(HEADER):
-        raise InputError(f"{len(fields)} fields, not {len(HEADER)}")
+def _columns(path: Path, number: int, header: list[str]) -> list[int]:
+    """Where each column of an item is in a header: in any order and case, with or without `#`, `_` as `-`."""
+    names = [name.removeprefix("#").lower().replace("_", "-") for name in header]
+    wanted = [name.removeprefix("#") for name in HEADER]
+    if faults := [f"{name!r} {names.count(name)} times" for name in wanted if names.count(name) != 1]:
+        raise InputError(
+            f"{path}:{number}: the first line must name the columns '{' '.join(HEADER)}', each once, with spaces or tabs "
+            f"between; it has {', '.join(faults)}"
+        )
+    return [names.index(name) for name in wanted]
+
+
+def _item(row: list[str], n: int, columns: list[int]) -> Item:
+    """An item of a row that must have n fields; `columns` are those of HEADER, in its order."""
+    if len(row) != n:
+        raise InputError(f"{len(row)} fields, not {n}")
+    fields = [row[i] for i in columns]
     try:
-        onset, offset = Decimal(fields[1]), Decimal(fields[2])
+        onset, offset = _seconds(fields[1]), _seconds(fields[2])
     except InvalidOperation:
         raise InputError(f"onset {fields[1]!r} and offset {fields[2]!r} must be numbers") from None
     if not (onset.is_finite() and offset.is_finite() and 0 <= onset < offset < 1_000_000):
         raise InputError(f"0 <= onset < offset must hold, not {fields[1]} and {fields[2]}")
     return Item(fields[0], onset, offset, *fields[3:])
+
+
+def _seconds(text: str) -> Decimal:
+    """The number as written; Python's own 1_000 and non-ASCII digits are none."""
+    return Decimal(text if "_" not in text and text.isascii() else "none")
 
 
 def why_none(report: Path) -> str:
@@ -191,8 +218,7 @@ class _Making:
         if self.reason == NO_SPEAKERS:
             return "ABX compares within and across speakers; add `speaker` to the corpus's rows"
         condition = "" if self._of == "triphone" else f", or leave {self._of} out of abx.conditions"
-        tiers = "a tier words" if self._tier == "words" else f"tiers words and {self._tier}"
-        return f"name an item file in corpus.items, or TextGrids with {tiers} in corpus.alignments{condition}"
+        return f"name an item file in corpus.items, or TextGrids with a tier of {self._tier} in corpus.alignments{condition}"
 
     @property
     def none_lasts(self) -> str:

@@ -3,7 +3,7 @@
 // Utterances to look at and to listen to, and a search over all texts of the split.
 (async () => {
   const { make, need, several, grouped, state } = report;
-  const about = report.about();
+  const about = report.about(), silence = new RegExp(about.silence);
   const $ = (id) => document.getElementById(id);
   report.layerBoxes($("rows"));
   const withAudio = await need("with-audio");
@@ -79,7 +79,7 @@
     const places = [], unplaced = [];
     for (const hit of audible) {
       const u = await report.utterance(hit.number);
-      const words = (u.words || []).filter(([, , label]) => !about.silence.includes(label.trim()));
+      const words = (u.words || []).filter(([, , label]) => !silence.test(label.trim()));
       const firsts = starts(words.map(([, , label]) => label.toUpperCase()), sought);
       for (const i of firsts) places.push([hit.number, words[i][0], words[i + sought.length - 1][1]]);
       if (!firsts.length) unplaced.push(hit);

@@ -189,10 +189,10 @@ PHONES = tier("A", "B", "C")
             [("u", "s", tier("WORD"), None)],
             "triphone",
             "no aligned phones",
-            "corpus.items, or TextGrids with tiers words and phones",
+            "corpus.items, or TextGrids with a tier of phones",
         ),
         ([("u", None, tier("WORD"), None)], "phoneme", "no aligned phones", "or leave phoneme out of abx.conditions"),
-        ([("u", "s", None, PHONES)], "word", "no aligned words", "TextGrids with a tier words in corpus.alignments"),
+        ([("u", "s", None, PHONES)], "word", "no aligned words", "TextGrids with a tier of words in corpus.alignments"),
         ([("u", "s", None, PHONES)], "syllable", "no aligned syllables", "or leave syllable out of abx.conditions"),
         ([("u", None, None, PHONES), ("v", "s", None, None)], "triphone", "no speakers", "add `speaker`"),
     ],
@@ -267,6 +267,56 @@ def test_any_item_file_is_read_or_refused(tmp_path, content):
     else:
         assert items
         assert all(0 <= item.onset < item.offset < 1_000_000 for item in items)
+
+
+ITEMS = [("a", "0.1", "0.2", "AH", "K", "T", "s1"), ("b", "0.1", "0.2", "AH", "K", "T", "s1")]
+ROWS = "a 0.1 0.2 AH K T s1\nb 0.1 0.2 AH K T s1\n"
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["", "with a mark"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEADER + ROWS,
+        (HEADER + ROWS).replace("\n", "  \r\n\r\n"),
+        (HEADER + ROWS).replace(" ", "\t"),
+        "#file onset offset #phone prev_phone next_phone speaker\n" + ROWS,
+        "File Onset Offset Phone Prev-phone Next-phone Speaker\n" + ROWS,
+        HEADER + ROWS.replace("b ", HEADER + "b "),
+        f"# of the dev set\n;; made by hand\n{HEADER}# of a\n{ROWS};; of b\n",
+        "#word #phone #file onset offset speaker prev-phone next-phone\ncut AH a 0.1 0.2 s1 K T\nbut AH b 0.1 0.2 s1 K T\n",
+    ],
+    ids=["plain", "windows", "tabs", "underscores", "capitals", "put together", "comments", "more columns"],
+)
+def test_item_files_as_they_occur(tmp_path, text, mark):
+    path = tmp_path / "a.item"
+    path.write_bytes(mark + text.encode())
+    assert [(i.file, str(i.onset), str(i.offset), *i[3:]) for i in read_items(path)] == ITEMS
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "",
+            r"a\.item:1: the first line must name the columns '#file onset .*', each once, .* has 'file' 0 times, 'onset' 0",
+        ),
+        (
+            "\n#file onset offset #phone context talker\n" + ROWS,
+            r"a\.item:2: .* 'next-phone' 0 times, 'speaker' 0 times",
+        ),
+        (HEADER.replace("#file", "#file #file"), r"a\.item:1: .*; it has 'file' 2 times"),
+        (ROWS, r"a\.item:1: the first line must name"),
+        (HEADER + "# x\n" + ROWS + "c 0.1 0.2 AH K T\n", r"1 bad rows; .*\na\.item:5: 6 fields, not 7"),
+        (HEADER + "a 0,1 0,2 A K T s\n", r"a\.item:2: onset '0,1' and offset '0,2' must be numbers"),
+        (HEADER + "a 0_1 2 A K T s\na ٣ 4 A K T s\n", r"2 bad rows; .*\na\.item:2: .*\na\.item:3: onset"),
+        (HEADER + "# only this\n", r"a\.item: holds no item"),
+    ],
+)
+def test_what_is_no_item_file_is_refused_with_its_line(tmp_path, text, message):
+    (tmp_path / "a.item").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_items(tmp_path / "a.item")
 
 
 def test_bad_rows_are_not_kept_without_bound(tmp_path):
