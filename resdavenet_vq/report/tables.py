@@ -18,6 +18,7 @@ import pandas as pd
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.gaps import Gap, Place, Task
 from resdavenet_vq.report import columns as explained
+from resdavenet_vq.results import Layer
 
 Format = Literal["latex", "markdown", "csv"]
 
@@ -195,7 +196,7 @@ def _table(
     gaps: Sequence[Gap],
 ) -> Table:
     """The rows and columns that have a score or a gap; of a place where nothing is available there is one column."""
-    needs: dict[tuple[str, str], dict[Place, str]] = {}
+    needs: dict[Layer, dict[Place, str]] = {}
     for gap in gaps:
         needs.setdefault((gap.lineage, gap.layer), {})[gap.place] = gap.needs
     groups: dict[Any, pd.DataFrame] = dict(iter(comparison.groupby(["lineage", "layer"], sort=False)))
