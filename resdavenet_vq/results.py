@@ -11,30 +11,24 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+from resdavenet_vq import gaps
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import SplitCodes
 from resdavenet_vq.encode.maps import MapsFile
 from resdavenet_vq.encode.origin import Origin, check_same_model
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import score_files, summary
+from resdavenet_vq.evaluation.availability import remedy
 from resdavenet_vq.evaluation.score_schema import LARGEST
 from resdavenet_vq.files import open_regular
+from resdavenet_vq.gaps import PATTERNS, Gap, Place, Task
 from resdavenet_vq.system import Reference, System, has_shown_codes, system
-
-type Task = Literal["retrieval", "abx", "words"]
-
-PATTERNS: dict[Task, str] = {
-    "retrieval": "retrieval/{}.json",
-    "abx": "abx/{}/*.json",
-    "words": "words/*/{}/summary.json",
-}
-"""Where a system's scores of a split are."""
 
 BEST = "mean_recall_at_10"
 """The column of a history by which the epoch was chosen."""
@@ -75,6 +69,11 @@ class Words:
     layer: str
     summary: dict[str, Any]
     table: pd.DataFrame
+
+    @property
+    def needs(self) -> dict[str, str]:
+        """What scores that are missing need, by `published` and `held_out`: `needs aligned words`."""
+        return {condition: remedy(reason) for condition, reason in self.summary.get("not_available", {}).items()}
 
     @property
     def n_detected(self) -> int:
@@ -121,21 +120,17 @@ class Model:
         self._check(file, Origin.from_dict(value["origin"]), value["split"])
         return value
 
-    @property
-    def no_retrieval(self) -> str:
-        """Why the model has no scores of retrieval, if it has none."""
-        results = map(score_files.read, sorted(self.folder.glob("retrieval/*.json")))
-        return next((result["not_available"] for result in results if "not_available" in result), "")
-
     def words(self, split: str) -> list[Words]:
         """Word detection of every quantizer that was scored on a held-out split, lowest layer first."""
         layers = []
-        for scores in sorted(self.folder.glob(PATTERNS["words"].format(split))):
+        for scores in sorted(self.folder.glob(PATTERNS["words"][0].format(split))):
             file = scores.with_name("words.csv")
             totals, table = self.score(scores), _table(file)
             again = "score the words again"
             _check(file, table, ("word", *SHARES, *FLAGS), numbers=(*SHARES, *COUNTS), flags=FLAGS, remedy=again)
-            table = table.astype({"word": str}).sort_values("f1", ascending=False, kind="stable")
+            table = table.astype({"word": str} | dict.fromkeys(FLAGS, bool)).sort_values(
+                "f1", ascending=False, kind="stable"
+            )
             layers.append(Words(file, file.parents[1].name, totals, table))
         return layers
 
@@ -220,10 +215,32 @@ class Results:
         """The splits on which a task was scored, in the order of the scores."""
         return list(dict.fromkeys(self.scores["split"][self.scores["task"] == task]))
 
+    def evaluated(self, task: Task) -> list[str]:
+        """The splits on which a task was scored, and then those that have gaps alone."""
+        return list(dict.fromkeys([*self.splits(task), *(gap.split for gap in self.gaps if gap.task == task)]))
+
+    @property
+    def has_words(self) -> bool:
+        """Whether words are evaluated, with or without gaps: units are scored with them. Older files may lie about."""
+        return bool(self.splits("words") or self.splits("units"))
+
+    @cached_property
+    def gaps(self) -> list[Gap]:
+        """Scores that a split or a model has no data for, of all systems that are evaluated."""
+        return gaps.read(self.root, self.scores)
+
+    @cached_property
+    def needs(self) -> dict[Layer, dict[Place, str]]:
+        """What the scores that are missing need, by system and layer, and by task, split and condition."""
+        needs: dict[Layer, dict[Place, str]] = {}
+        for gap in self.gaps:
+            needs.setdefault((gap.lineage, gap.layer), {})[gap.place] = gap.needs
+        return needs
+
     def conditions(self, task: Task) -> list[dict[str, Any]]:
         """The conditions of a task's scores, which only its files have: one entry per file."""
         lineages = set(self.scores["lineage"])
-        patterns = (f"*/{PATTERNS[task].format(split)}" for split in self.splits(task))
+        patterns = (f"*/{pattern.format(split)}" for split in self.evaluated(task) for pattern in PATTERNS[task])
         values = (score_files.read(file) for pattern in patterns for file in sorted(self.root.glob(pattern)))
         return [value for value in values if value["lineage"] in lineages]
 
@@ -231,11 +248,11 @@ class Results:
     def abx(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
         """ABX results by split and by items (TRIPHONES, `phoneme` ...), by system, the lowest layer first.
 
-        Each also has `model`, the system's name, `phones`, its table of errors by phones, or None, and `bounds`, the 95 %
-        intervals that there are of errors `within` and `across`.
+        Each also has `model`, the system's name, `phones`, its table of errors by phones, or None, `bounds`, the 95 %
+        intervals that there are of errors `within` and `across`, and `needs`, what errors need if there are none.
         """
         results: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        for split in self.splits("abx"):
+        for split in self.evaluated("abx"):
             found = {(split, TRIPHONES): list[dict[str, Any]]()}
             for model, items in product(self.models, ("", "*/")):
                 files = model.folder.glob(f"abx/{split}/{items}*.json")
@@ -245,6 +262,7 @@ class Results:
                     prefix = f"abx|{split}|" + (f"{name}_" if items else "")
                     bounds = {task: intervals.get(f"{prefix}{task}|error") for task in ("within", "across")}
                     own = {"model": model.name, "phones": phones if phones.is_file() else None, "bounds": bounds}
+                    own["needs"] = remedy(result.get("not_available", ""))
                     found.setdefault((split, name), []).append(result | own)
             results |= {key: some for key, some in found.items() if some}
         return results

@@ -91,7 +91,7 @@ def table(
     if kind == "differences":
         text = tables.differences(scored.differences, form)
     else:
-        text = tables.text(scored.comparison, scored.conditions(kind), kind, form)
+        text = tables.text(scored.comparison, scored.conditions(kind), kind, form, scored.gaps)
     if out is None:
         typer.echo(text, nl=False)
         return
@@ -103,9 +103,11 @@ def table(
 def write_report(
     results: Results,
     systems: Systems,
-    split: Annotated[str, typer.Option(help="The split whose utterances are in the report.")],
     settings: Settings,
     out: Out,
+    split: Annotated[
+        str | None, typer.Option(help="The split whose utterances are in the report; by default there are none.")
+    ] = None,
     recipe: Recipe = "{}",
     noise: Annotated[Path | None, typer.Option(help="A noise.csv, for figures of scores under noise.")] = None,
 ) -> None:

@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 
 from resdavenet_vq.config.faults import nearest
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.evaluation.availability import NO_WORDS, remedy
+from resdavenet_vq.evaluation.summary import PUBLISHED
 from resdavenet_vq.figures import charts, registry
 from resdavenet_vq.figures.comparison import abx, retrieval, words  # noqa: F401 - figures of the registry
 from resdavenet_vq.figures.confusions import confusions  # noqa: F401
@@ -44,9 +46,23 @@ def draw_if_scored(name: str, request: Request) -> Drawing | None:
 
 def draw(name: str, request: Request) -> Drawing:
     """A figure of the registry; where nothing was scored, a figure that says so."""
-    split = f" on {request.split}" if request.split else ""
-    text = f"No model has scores of {registry.FIGURES[name].title}{split}."
-    return draw_if_scored(name, request) or _blank(text, request)
+    if drawing := draw_if_scored(name, request):
+        return drawing
+    figure, split = registry.FIGURES[name], f" on {request.split}" if request.split else ""
+    if needs := _needs(figure, request):
+        return _blank(f"{figure.title}{split}: {', '.join(needs)}.", request)
+    return _blank(f"No model has scores of {figure.title}{split}.", request)
+
+
+def _needs(figure: registry.Figure, request: Request) -> list[str]:
+    """What a figure of nothing needs, as the files that it reads say."""
+    if figure.reads == "codes":
+        return [remedy(NO_WORDS)]
+    if figure.reads == "words":
+        layers = word_layers(request.results, request.split).values()
+        return list(dict.fromkeys(layer.needs[PUBLISHED] for layer in layers if PUBLISHED in layer.needs))
+    gaps = [gap for gap in request.results.gaps if gap.task in figure.of and request.split in {"", gap.split}]
+    return list(dict.fromkeys(gap.needs for gap in gaps))
 
 
 def open_results(folder: Path, systems: Sequence[str] = (), *, models: bool = True) -> Results:
@@ -67,8 +83,8 @@ def open_results(folder: Path, systems: Sequence[str] = (), *, models: bool = Tr
             others += [path.name] if has_shown_codes(found) else []
         elif (path / "model/history.csv").is_file():
             trained[path.name] = found
-    if not trained:
-        raise InputError(f"{folder}: has no trained model; give the folder results/{{corpus}}")
+    if not trained and not others:
+        raise InputError(f"{folder}: has no trained model and no units; give the folder results/{{corpus}}")
     known = [*sorted(trained, key=lambda name: _order(trained[name])), *others]
     if missing := [name for name in systems if name not in known]:
         raise InputError("\n".join(f"{folder / n}: no such model; {nearest(n, sorted(known))}" for n in missing))
@@ -101,7 +117,7 @@ def _curves(request: Request, names: Sequence[str]) -> Drawing:
 
 def precision_recall(request: Request) -> Drawing | None:
     """Precision and recall of the best words of every model and layer."""
-    layers = word_layers(request.results, request.split)
+    layers = detecting(word_layers(request.results, request.split))
     if not layers:
         return None
     figure = charts.precision_recall(best_words(layers), request.width or COLUMN)
@@ -113,7 +129,7 @@ PRECISION_RECALL = "Precision against recall of each word's best code."
 
 def words_above(request: Request) -> Drawing | None:
     """The number of words with at least a given F1, of every model and layer."""
-    layers = word_layers(request.results, request.split)
+    layers = detecting(word_layers(request.results, request.split))
     if not layers:
         return None
     threshold = next(iter(layers.values())).summary["f1_threshold"]
@@ -125,6 +141,11 @@ def words_above(request: Request) -> Drawing | None:
 def word_layers(results: Results, split: str) -> dict[str, Words]:
     """The word detection of every model and layer, by its name in legends."""
     return {f"{model.name} {layer.layer}": layer for model in results.with_codes for layer in model.words(split)}
+
+
+def detecting(layers: dict[str, Words]) -> dict[str, Words]:
+    """Those whose split has aligned words."""
+    return {name: layer for name, layer in layers.items() if PUBLISHED not in layer.needs}
 
 
 def best_words(layers: dict[str, Words]) -> dict[str, pd.DataFrame]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from resdavenet_vq.gaps import Task
     from resdavenet_vq.results import Results
 
 COLUMN, PAGE = 3.3, 7.0
@@ -30,9 +31,9 @@ class Figure(NamedTuple):
     on_page: bool = False
     """Whether it is on the report's overview."""
     of_codes: bool = False
-    """Whether it needs a model with quantizers."""
-    of_bitrates: bool = False
-    """Whether it needs a split of ABX, of which bitrates are."""
+    """Whether it needs units: a model with quantizers, if it is of models, or codes of any system."""
+    of: tuple[Task, ...] = ()
+    """The evaluations that it needs, of which each is made or there is no figure; bitrates are of ABX."""
 
     @property
     def reads_models(self) -> bool:
@@ -50,10 +51,19 @@ _CODES = ("split", "systems", "layers", "recipe")
 FIGURES = {
     figure.name: figure
     for figure in (
-        Figure("retrieval", "Retrieval", "scores", on_page=True),
-        Figure("words", "Words detected", "scores", on_page=True, of_codes=True),
-        Figure("abx", "ABX error", "scores", ("split",), on_page=True),
-        Figure("bitrate-abx", "Bitrate and ABX error", "scores", ("split",), PAGE, on_page=True, of_codes=True),
+        Figure("retrieval", "Retrieval", "scores", on_page=True, of=("retrieval",)),
+        Figure("words", "Words detected", "scores", on_page=True, of_codes=True, of=("words",)),
+        Figure("abx", "ABX error", "scores", ("split",), on_page=True, of=("abx",)),
+        Figure(
+            "bitrate-abx",
+            "Bitrate and ABX error",
+            "scores",
+            ("split",),
+            PAGE,
+            on_page=True,
+            of_codes=True,
+            of=("abx",),
+        ),
         Figure(
             "bitrate-words",
             "Bitrate and words detected",
@@ -62,16 +72,18 @@ FIGURES = {
             PAGE,
             on_page=True,
             of_codes=True,
-            of_bitrates=True,
+            of=("abx", "words"),
         ),
-        Figure("verdict", "Units at equal bitrate", "scores", width=PAGE, of_codes=True, of_bitrates=True),
-        Figure("noise-retrieval", "Retrieval", "noise", on_page=True),
-        Figure("noise-abx", "ABX error", "noise", ("split",), on_page=True),
-        Figure("noise-words", "Words detected", "noise", on_page=True),
+        Figure("verdict", "Units at equal bitrate", "scores", width=PAGE, of_codes=True, of=("abx",)),
+        Figure("noise-retrieval", "Retrieval", "noise", on_page=True, of=("retrieval",)),
+        Figure("noise-abx", "ABX error", "noise", ("split",), on_page=True, of=("abx",)),
+        Figure("noise-words", "Words detected", "noise", on_page=True, of=("words",)),
         Figure("training", "Training", "histories", ("systems",)),
         Figure("codebooks", "Codebooks", "histories", ("systems",), of_codes=True),
-        Figure("precision-recall", "Precision and recall", "words", ("systems", "split"), of_codes=True),
-        Figure("words-above", "Words above each threshold", "words", ("systems", "split"), of_codes=True),
+        Figure("precision-recall", "Precision and recall", "words", ("systems", "split"), of_codes=True, of=("words",)),
+        Figure(
+            "words-above", "Words above each threshold", "words", ("systems", "split"), of_codes=True, of=("words",)
+        ),
         Figure("confusions", "Confusions of phones", "phones", ("split", "layers", "task", "title"), PAGE),
         Figure("utterance", "Utterance", "codes", (*_CODES, "utterance", "start", "end"), PAGE),
         Figure("keyword", "Keyword", "codes", (*_CODES, "word", "places", "sounds"), PAGE),

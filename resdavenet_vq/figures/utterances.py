@@ -94,9 +94,14 @@ class Place(NamedTuple):
     samples: np.ndarray
 
 
-def keyword(request: Request) -> Drawing:
-    """The first places of a split where a word is spoken, each as a segment with its codes."""
+def keyword(request: Request) -> Drawing | None:
+    """The first places of a split where a word is spoken, each as a segment with its codes.
+
+    None where the split has no aligned words.
+    """
     places, total = keyword_places(request)
+    if not places:
+        return None
     figure = spectrogram.contact_sheet([place.segment for place in places], request.width or PAGE)
     titles = "; ".join(place.segment.title for place in places)
     alt = f"{len(places)} of {total} places where {request.word} is spoken in the split {request.split}: {titles}."
@@ -106,12 +111,13 @@ def keyword(request: Request) -> Drawing:
 def keyword_places(request: Request) -> tuple[list[Place], int]:
     """The first places where a word is spoken, and the number of all. Upper and lower case are one.
 
-    Utterances that were not encoded by all models are left out where some were.
+    There are none where the split has no aligned words. Utterances that were not encoded by all models are left out
+    where some were.
     """
     split, word = request.split, request.word
     aligned = [u for u in _utterances(request) if u.words]
     if not aligned:
-        raise InputError(f"split {split}: no utterance has aligned words; give the corpus alignments")
+        return [], 0
     spoken = [(u, i) for u in aligned for i in u.words or () if i.label.casefold() == word.casefold()]
     if not spoken:
         vocabulary = sorted({i.label for u in aligned for i in u.words or ()})

@@ -35,8 +35,8 @@ def write(results: Results, folder: Folder, split: str) -> list[dict[str, Any]]:
     models = []
     for number, (model, opened) in enumerate(files):
         with opened as maps:
-            if store and maps.image_branch:
-                pairs = islice(np.flatnonzero(maps.image_index >= 0).tolist(), PAIRS)
+            pairs = list(islice(np.flatnonzero(maps.image_index >= 0).tolist(), PAIRS)) if maps.image_branch else []
+            if store and pairs:
                 folder.data(f"maps-{number}", [_pair(maps, store, folder, caption) for caption in pairs])
                 card = model.folder / "model/model.json"
                 image = PUBLISHED | (read_json(card)["model"]["image"] if card.is_file() else {})

@@ -8,11 +8,12 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from resdavenet_vq.figures import paper, registry
+from resdavenet_vq.gaps import Place, Task
 from resdavenet_vq.lineage import Lineage
-from resdavenet_vq.report import columns, published, verdict
+from resdavenet_vq.report import columns, gaps, published, verdict
 from resdavenet_vq.report.assets import Folder, Picture
 from resdavenet_vq.report.columns import Column
-from resdavenet_vq.results import Results, Task
+from resdavenet_vq.results import Layer, Results
 
 type Key = tuple[str, str, str, str]
 """Task, split, condition and score."""
@@ -39,6 +40,8 @@ class Row(NamedTuple):
     scores: dict[Key, Any]
     bounds: dict[Key, tuple[float, float]]
     """The 95 % intervals of those scores that have one."""
+    needs: dict[Place, str]
+    """What scores that are not available need."""
 
     @property
     def seeds(self) -> int:
@@ -48,7 +51,8 @@ class Row(NamedTuple):
 
 def content(results: Results, folder: Folder, *, with_noise: bool) -> dict[str, Any]:
     """The values for the overview: the headline scores of every lineage and layer, and all scores with their meaning."""
-    rows = _rows(results.scores)
+    rows = _rows(results.scores, results.needs)
+    measured = set(results.scores["task"])
     keys = _keys(rows)
     headline = [(key, c) for key, c in keys if c.headline]
     return {
@@ -61,26 +65,32 @@ def content(results: Results, folder: Folder, *, with_noise: bool) -> dict[str, 
             _group(results, title, [(key, c) for key, c in keys if c.group == title], rows)
             for title in dict.fromkeys(c.group for _, c in keys if c.group)
         ],
-        "without_retrieval": [(m.name, reason) for m in results.models if (reason := m.no_retrieval)],
+        "gaps": gaps.lines(results),
+        "measured": measured,
         "csv": folder.copy(results.root / "summary.csv", "tables/summary.csv"),
-        "published": published.GROUPS,
+        "published": [group for group in published.GROUPS if group.task in measured],
         "spread": _spread(results.comparison),
         "pictures": list(_pictures(results, folder, "scores")),
         "noise": list(_pictures(results, folder, "noise")) if with_noise else [],
     }
 
 
-def _rows(scores: pd.DataFrame) -> list[Row]:
+def _rows(scores: pd.DataFrame, needs: Mapping[Layer, Mapping[Place, str]]) -> list[Row]:
     """Every model and layer; a lineage of several seeds is named with the seed."""
     seeds = scores.groupby("lineage")["seed"].nunique(dropna=False)
-    entries = []
+    entries, lineages = [], dict[str, str]()
     for s in scores.to_dict("records"):
         name = f"{s['lineage']} (seed {s['seed']})" if seeds[s["lineage"]] > 1 else s["lineage"]
+        lineages[name] = s["lineage"]
         key = (s["task"], s["split"], s["condition"])
         entries.append((name, s["layer"], (*key, s["score"]), s["value"], _bounds(s)))
         if columns.has_n(s["task"], s["condition"]) and not pd.isna(s["n"]):
             entries.append((name, s["layer"], (*key, "n"), s["n"], None))
-    return _by_layer(entries)
+    rows = _by_layer(entries)
+    for row in rows:
+        for layer in ("", row.layer):
+            row.needs.update(needs.get((lineages[row.lineage], layer), {}))
+    return rows
 
 
 def _bounds(score: Mapping[Hashable, Any]) -> tuple[float, float] | None:
@@ -92,12 +102,12 @@ def _by_layer(entries: Iterable[tuple[str, str, Key, Any, tuple[float, float] | 
     """The scores of each lineage and layer, those of the whole model added to each layer."""
     models: dict[str, dict[str, Row]] = {}
     for name, layer, key, value, bounds in entries:
-        layers = models.setdefault(name, {"": Row(name, "", {}, {})})
-        row = layers.setdefault(layer, Row(name, layer, {}, {}))
+        layers = models.setdefault(name, {"": Row(name, "", {}, {}, {})})
+        row = layers.setdefault(layer, Row(name, layer, {}, {}, {}))
         row.scores[key] = value
         row.bounds.update({key: bounds} if bounds else {})
     return [
-        Row(name, layer, layers[""].scores | row.scores, layers[""].bounds | row.bounds)
+        Row(name, layer, layers[""].scores | row.scores, layers[""].bounds | row.bounds, {})
         for name, layers in models.items()
         for layer, row in layers.items()
         if layer or len(layers) == 1

@@ -1,7 +1,8 @@
 """The report: a folder of pages that opens from disk, without a server or a network.
 
 `write` draws the figures of a results folder, copies in sounds and images, and fills the templates beside this module.
-Text from the corpus is escaped; file names in the report are our own. Pages whose data were not computed are left out.
+Text from the corpus is escaped; file names in the report are our own. Pages whose data were not computed are left out;
+where a split or a model has not what an evaluation needs, its page says what that is.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from markupsafe import Markup
 import resdavenet_vq
 from resdavenet_vq import config
 from resdavenet_vq.encode.units import FrameTime
+from resdavenet_vq.evaluation.availability import NO_WORDS, remedy
+from resdavenet_vq.evaluation.summary import HELD_OUT, PUBLISHED
 from resdavenet_vq.figures import charts, confusions, interactive, paper, registry
-from resdavenet_vq.report import columns, maps, overview, units, utterances
+from resdavenet_vq.report import columns, gaps, maps, overview, units, utterances
 from resdavenet_vq.report.assets import Folder, as_script, replace_folder
 from resdavenet_vq.results import TRIPHONES, Results, Words, find, with_arrows
 
@@ -48,7 +51,7 @@ class Page:
 def write(
     results: Path,
     systems: Sequence[str],
-    split: str,
+    split: str | None,
     settings: config.Report,
     out: Path,
     frame_time: FrameTime = "published",
@@ -57,16 +60,17 @@ def write(
     """Writes the report of a results/{corpus} folder, whole or not at all; an earlier report is replaced.
 
     The pages are of the systems in the folders `systems`, in this order; the overview has the scores of all. `split` is
-    the held-out split of word detection, whose utterances and codes are on the pages, with codes at `frame_time`. The
-    scores of a table `noise` (noise.csv) are drawn too. Raises InputError naming a file that cannot be read.
+    the one whose utterances are on the pages, with codes at `frame_time`; where words are evaluated it is their held-out
+    split. Without one there are no pages of utterances and units. The scores of a table `noise` (noise.csv) are drawn
+    too. Raises InputError naming a file that cannot be read.
     """
     data = find(results, systems, noise)
     with replace_folder(out) as folder:
-        opened = utterances.open_split(data, split, settings, frame_time)
+        opened = utterances.open_split(data, split, settings, frame_time) if split else None
         candidates = (
             Page("index.html", "Overview", overview.content(data, folder, with_noise=noise is not None)),
             _training(data, folder),
-            _words(data, folder, split, opened),
+            _words(data, folder, split, opened) if split and data.has_words else None,
             _units(folder, opened),
             _utterances(folder, opened),
             _retrieval(data, folder, with_maps=settings.matchmaps),
@@ -142,30 +146,37 @@ def _best_epoch(history: pd.DataFrame) -> Any:
 
 def _words(results: Results, folder: Folder, split: str, opened: utterances.Split | None) -> Page | None:
     """Word detection: precision and recall, words above each threshold, and the table of words."""
-    scored = paper.word_layers(results, split)
-    if not scored:
+    layers = paper.word_layers(results, split)
+    if not layers:
         return None
     numbers = {layer.title: layer.number for layer in opened.layers} if opened else {}
+    detecting = paper.detecting(layers)
+    alt = f"{paper.PRECISION_RECALL} {paper.describe_words(detecting)}" if detecting else ""
     above = paper.draw_if_scored("words-above", registry.Request(results, split=split))
-    alt = f"{paper.PRECISION_RECALL} {paper.describe_words(scored)}"
     content = {
-        "threshold": next(iter(scored.values())).summary["f1_threshold"],
-        "scatter": interactive.precision_recall(paper.best_words(scored), numbers, alt),
+        "gaps": gaps.lines(results, "words"),
+        "threshold": next(iter(layers.values())).summary["f1_threshold"],
+        "scatter": interactive.precision_recall(paper.best_words(detecting), numbers, alt) if detecting else None,
         "above": folder.figure("words-above", above) if above else None,
         "layers": [
             _word_table(words, folder, number) | {"name": name, "number": numbers.get(name)}
-            for number, (name, words) in enumerate(scored.items(), 1)
+            for number, (name, words) in enumerate(layers.items(), 1)
         ],
     }
-    return Page("words.html", "Words", content, (PLOTLY,))
+    return Page("words.html", "Words", content, (PLOTLY,) if detecting else ())
 
 
 def _word_table(words: Words, folder: Folder, number: int) -> dict[str, Any]:
-    """The best words of one layer."""
+    """The best words of one layer; without columns of what is not available."""
     rows = words.table.head(words.summary["best"]).convert_dtypes().astype(object)
-    names = [name for name in map(str, rows) if name not in {"word", "is_stop_word", "is_silence"}]
+    unnamed = {"word", "is_stop_word", "is_silence"}
+    if HELD_OUT in words.needs:
+        unnamed |= {name for name in map(str, rows) if name.startswith(f"{HELD_OUT}_")}
+    names = [name for name in map(str, rows) if name not in unnamed]
+    conditions = {name: value for name, value in words.summary.items() if name != "not_available"}
     return {
-        "conditions": list(_flat(words.summary)),
+        "needs": words.needs.get(PUBLISHED, ""),
+        "conditions": list(_flat(conditions | words.needs)),
         "columns": [(name, columns.word_column(name)) for name in names],
         "rows": rows.where(rows.notna(), None).to_dict("records"),
         "n_words": len(words.table),
@@ -180,8 +191,10 @@ def _units(folder: Folder, opened: utterances.Split | None) -> Page | None:
     """Codes with their words, phones and occurrences, and words with their codes."""
     if not opened or not opened.layers:
         return None
-    about = utterances.about(opened) | units.write(opened, folder)
-    return Page("units.html", "Units", {"about": about}, ("viewer.js", "units.js"))
+    needs = "" if "words" in opened.has else remedy(NO_WORDS)
+    about = utterances.about(opened) | units.write(opened, folder) | {"needs": needs}
+    lines = [f"Words and phones of codes: {needs}."] if needs else []
+    return Page("units.html", "Units", {"about": about, "gaps": lines}, ("viewer.js", "units.js"))
 
 
 def _utterances(folder: Folder, opened: utterances.Split | None) -> Page | None:
@@ -190,15 +203,17 @@ def _utterances(folder: Folder, opened: utterances.Split | None) -> Page | None:
         return None
     utterances.write(opened, folder)
     about = utterances.about(opened)
-    return Page("utterances.html", "Utterances", {"about": about}, ("viewer.js", "utterances.js"))
+    lines = [] if "words" in opened.has else [f"Words above the spectrogram: {remedy(NO_WORDS)}."]
+    return Page("utterances.html", "Utterances", {"about": about, "gaps": lines}, ("viewer.js", "utterances.js"))
 
 
 def _retrieval(results: Results, folder: Folder, *, with_maps: bool) -> Page | None:
     """Scores of both directions, a few hits and misses of each lineage, and matchmaps where they were written."""
-    split = next(iter(results.splits("retrieval")), "")
+    split = next(iter(results.evaluated("retrieval")), "")
     scored = [(model, result) for model in results.models if (result := model.retrieval(split))]
     scored = [(model, result) for model, result in scored if "not_available" not in result]
-    if not scored:
+    lines = gaps.lines(results, "retrieval")
+    if not scored and not lines:
         return None
     models = []
     store = results.store(split)
@@ -209,8 +224,9 @@ def _retrieval(results: Results, folder: Folder, *, with_maps: bool) -> Page | N
         ]
         models.append({"name": model.name, "conditions": _flat(result["conditions"]), "directions": directions})
     recalls = {key for _, result in scored for key in result["image_to_speech"] if key.startswith("recall_at_")}
-    mapped = maps.write(results, folder, split) if with_maps else []
+    mapped = maps.write(results, folder, split) if with_maps and scored else []
     content = {
+        "gaps": lines,
         "models": models,
         "recalls": sorted(recalls, key=lambda key: (len(key), key)),
         "about": {"maps": mapped} if mapped else None,
@@ -235,7 +251,7 @@ def _abx(results: Results, folder: Folder) -> Page | None:
     ]
     for number, (title, table, task) in enumerate(tables):
         folder.data(f"phones-{number}", _phones(folder, title, table, task))
-    content = {"splits": splits, "phones": [title for title, _, _ in tables]}
+    content = {"splits": splits, "phones": [title for title, _, _ in tables], "gaps": gaps.lines(results, "abx")}
     return Page("abx.html", "ABX", content, (PLOTLY, "phones.js") if tables else ())
 
 

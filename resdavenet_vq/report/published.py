@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from resdavenet_vq.gaps import Task
+
 
 class Group(NamedTuple):
     """Numbers that were measured on the same, by the system that has them."""
 
     title: str
     where: str
+    task: Task
     numbers: dict[str, str]
 
 
@@ -17,6 +20,7 @@ GROUPS = (
     Group(  # the ten models released in 2020, as their authors give them
         "R@10, mean of both directions",
         "Places Audio, validation, 1,000 pairs",
+        "retrieval",
         {
             "ResDAVEnet-VQ {}": "73.5 %",
             "ResDAVEnet-VQ {} → {2}": "76.0 %",
@@ -33,6 +37,7 @@ GROUPS = (
     Group(
         "ABX error and bitrate",
         "ZeroSpeech 2019, English test, final embeddings",
+        "abx",
         {
             "best entry of the 2019 board by ABX": "20.25 % at 158.5 bit/s",
             "another entry of the 2019 board": "21.67 % at 413.2 bit/s",
@@ -43,6 +48,7 @@ GROUPS = (
     Group(  # of the paper, and counted from the outputs that were released with it
         "Words with F1 ≥ 0.5",
         "Places Audio, the first 20,000 training utterances",
+        "words",
         {
             "ResDAVEnet-VQ {3} → {2,3}, quant3": "279 (abstract of the paper)",
             "ResDAVEnet-VQ {2} → {2,3} → {2,3,4}, quant4": "254; mean F1 of the best 250 is 69.36 %",

@@ -1,22 +1,24 @@
 """Tables for a paper, as LaTeX, Markdown or CSV: retrieval, ABX and words from comparison.csv, and differences.csv.
 
 A cell is the score, or its mean over seeds, with its 95 % interval: `54.0 [50.1, 57.8]`; where there is no interval and a
-lineage was trained with several seeds, mean ± standard deviation. CSV has both. The conditions of the scores stand above
-a table (LaTeX: as comments). LaTeX needs the package booktabs, and nothing else.
+lineage was trained with several seeds, mean ± standard deviation. CSV has both. A score that is not available says what it
+needs: `needs aligned words`. The conditions of the scores stand above a table (LaTeX: as comments). LaTeX needs the
+package booktabs, and nothing else.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.gaps import Gap, Place, Task
 from resdavenet_vq.report import columns as explained
-from resdavenet_vq.results import Task
+from resdavenet_vq.results import Layer
 
 Format = Literal["latex", "markdown", "csv"]
 
@@ -35,12 +37,19 @@ class Column(NamedTuple):
     signed: bool = False
     """Whether a positive number has its sign."""
 
+    @property
+    def place(self) -> Place:
+        """What gaps of it are called."""
+        return self.key[:3]
+
 
 class Row(NamedTuple):
     """The cells that name a row (lineage, perhaps layer and frame in milliseconds), and its rows of comparison.csv."""
 
     names: tuple[str, ...]
     scores: dict[Key, Any]
+    needs: dict[Place, str]
+    """What scores that are not available need."""
 
 
 class Difference(NamedTuple):
@@ -72,12 +81,19 @@ LAYER = ("Model", "Layer", "Frame (ms)")
 INTERVAL = "in brackets the 95 % interval"
 
 
-def text(comparison: pd.DataFrame, conditions: Sequence[dict[str, Any]], kind: Task, form: Format) -> str:
-    """The text of a table of a comparison.csv; `conditions` are those of the score files.
+def text(
+    comparison: pd.DataFrame,
+    conditions: Sequence[dict[str, Any]],
+    kind: Task,
+    form: Format,
+    gaps: Collection[Gap] = (),
+) -> str:
+    """The text of a table of a comparison.csv; `conditions` are those of the score files, `gaps` what they lack.
 
-    Raises InputError where there are no such scores.
+    Raises InputError where there are neither such scores nor gaps.
     """
-    content = {"retrieval": _retrieval, "abx": _abx, "words": _words}[kind](comparison, conditions)
+    own = [gap for gap in gaps if gap.task == kind]
+    content = {"retrieval": _retrieval, "abx": _abx, "words": _words}[kind](comparison, conditions, own)
     if not content.rows:
         raise InputError(f"comparison.csv: has no scores of {kind}; run the target `{kind}`, and summarize again")
     return {"latex": _latex, "markdown": _markdown, "csv": _csv}[form](content)
@@ -94,7 +110,7 @@ def differences(table: pd.DataFrame, form: Format) -> str:
         names = f"{column.group}: {column.label.lstrip(', ')}", split, row["layer"], row["first"], row["second"]
         value, low, high = (factor * float(row[name]) for name in ("value", "low", "high"))
         number = Difference(value, low, high)
-        rows.append(Row(tuple(map(str, names)), {DIFFERENCE.key: number}))
+        rows.append(Row(tuple(map(str, names)), {DIFFERENCE.key: number}, {}))
     about = ["the first less the second, the same utterances drawn for both", INTERVAL]
     content = Table(("Score", "Split", "Layer", "First", "Second"), 5, [DIFFERENCE], rows, about)
     return (_latex if form == "latex" else _markdown)(content)
@@ -103,7 +119,7 @@ def differences(table: pd.DataFrame, form: Format) -> str:
 # -- what the tables show -------------------------------------------------------------------------------------
 
 
-def _retrieval(comparison: pd.DataFrame, conditions: Sequence[dict[str, Any]]) -> Table:
+def _retrieval(comparison: pd.DataFrame, conditions: Sequence[dict[str, Any]], gaps: Sequence[Gap]) -> Table:
     """A row for each lineage; R@k in percent."""
     rows = comparison[comparison["task"] == "retrieval"]
     names = sorted({s for s in rows["score"] if s.startswith("recall_at_")}, key=lambda name: (len(name), name))
@@ -111,32 +127,37 @@ def _retrieval(comparison: pd.DataFrame, conditions: Sequence[dict[str, Any]]) -
     cells += [("Speech → image", "speech_to_image", name) for name in names]
     columns = [
         Column(title, f"R@{name.removeprefix('recall_at_')}", ("retrieval", split, condition, name), 100)
-        for split in rows["split"].unique()
+        for split in _splits(rows, gaps)
         for title, condition, name in (*cells, ("Mean", "mean", "recall_at_10"))
     ]
     about = _texts(conditions, "{images} images and {captions} captions of the split {split}")
-    return _table(("Model",), columns, comparison, ["R@k in percent", *about])
+    return _table(("Model",), columns, comparison, ["R@k in percent", *about], gaps)
 
 
-def _abx(comparison: pd.DataFrame, conditions: Sequence[dict[str, Any]]) -> Table:
+def _abx(comparison: pd.DataFrame, conditions: Sequence[dict[str, Any]], gaps: Sequence[Gap]) -> Table:
     """A row for each system and layer, the log-mel features first; errors in percent, bitrates in bit/s."""
     rows = comparison[comparison["task"] == "abx"]
     columns = [
         column
-        for split in rows["split"].unique()
+        for split in _splits(rows, gaps)
         for column in (
             *(
                 Column(split, condition.replace("_", " "), ("abx", split, condition, "error"), 1, 2)
-                for condition in rows["condition"][(rows["split"] == split) & (rows["score"] == "error")].unique()
+                for condition in dict.fromkeys(
+                    [
+                        *rows["condition"][(rows["split"] == split) & (rows["score"] == "error")],
+                        *(gap.condition for gap in gaps if gap.split == split),
+                    ]
+                )
             ),
             Column(split, "bit/s", ("bitrate", split, "plain", "bits_per_second"), 1, 1),
             Column(split, "units/s", ("bitrate", split, "segment", "units_per_second"), 1, 1),
         )
     ]
-    return _table(LAYER, columns, comparison, ["ABX error in percent", *_texts(conditions, "{distance}")])
+    return _table(LAYER, columns, comparison, ["ABX error in percent", *_texts(conditions, "{distance}")], gaps)
 
 
-def _words(comparison: pd.DataFrame, conditions: Sequence[dict[str, Any]]) -> Table:
+def _words(comparison: pd.DataFrame, conditions: Sequence[dict[str, Any]], gaps: Sequence[Gap]) -> Table:
     """A row for each lineage and quantizer; counts of words, F1 in percent."""
     columns = [
         Column(group, name, (task, split, condition, score), factor, decimals)
@@ -152,28 +173,46 @@ def _words(comparison: pd.DataFrame, conditions: Sequence[dict[str, Any]]) -> Ta
             ("Codes", "used", "units", "", "codes_used", 1, 0),
             ("Codes", "perplexity", "units", "", "perplexity", 1, 0),
         )
-        for split in comparison["split"].unique()
+        for split in _splits(comparison, gaps)
     ]
     about = _texts(
         conditions,
         "detected: F1 of at least {f1_threshold}; mean F1 in percent over the best {best} words; "
         "split {split}, held out {held_out_split}",
     )
-    return _table(LAYER, columns, comparison, about)
+    return _table(LAYER, columns, comparison, about, gaps)
+
+
+def _splits(rows: pd.DataFrame, gaps: Sequence[Gap]) -> list[str]:
+    """The splits of some scores, and then those that have gaps alone."""
+    return list(dict.fromkeys([*rows["split"], *(gap.split for gap in gaps)]))
 
 
 def _table(
-    names: tuple[str, ...], candidates: Sequence[Column], comparison: pd.DataFrame, conditions: list[str]
+    names: tuple[str, ...],
+    candidates: Sequence[Column],
+    comparison: pd.DataFrame,
+    conditions: list[str],
+    gaps: Sequence[Gap],
 ) -> Table:
-    """The rows and columns that have a score."""
+    """The rows and columns that have a score or a gap; of a place where nothing is available there is one column."""
+    needs: dict[Layer, dict[Place, str]] = {}
+    for gap in gaps:
+        needs.setdefault((gap.lineage, gap.layer), {})[gap.place] = gap.needs
+    groups: dict[Any, pd.DataFrame] = dict(iter(comparison.groupby(["lineage", "layer"], sort=False)))
     rows = []
-    for (lineage, layer), group in comparison.groupby(["lineage", "layer"], sort=False):
+    for lineage, layer in dict.fromkeys([*groups, *needs]):
+        group = groups.get((lineage, layer), comparison[:0])
         scores: dict[Any, Any] = {(s.task, s.split, s.condition, s.score): s for s in group.itertuples()}
-        if any(column.key in scores for column in candidates):
+        missing = needs.get((lineage, layer), {})
+        if any(column.key in scores or column.place in missing for column in candidates):
             period = scores.get(("layer", "", "", "frame_period"))
             cells = (str(lineage), str(layer), f"{1000 * period.mean:g}" if period else "")
-            rows.append(Row(cells[: len(names)], scores))
-    columns = [column for column in candidates if any(column.key in row.scores for row in rows)]
+            rows.append(Row(cells[: len(names)], scores, missing))
+    scored = [column for column in candidates if any(column.key in row.scores for row in rows)]
+    empty = {gap.place for gap in gaps} - {column.place for column in scored}
+    first = {column.place: column for column in reversed(candidates) if column.place in empty}
+    columns = [column for column in candidates if column in scored or column in first.values()]
     seeds = sorted({row.scores[c.key].n for row in rows for c in columns if c.key in row.scores} - {1})
     unbounded = any(c.key in row.scores and not _bounds(row.scores[c.key]) for row in rows for c in columns)
     what = "mean ± standard deviation (n - 1)" if unbounded else "mean"
@@ -195,7 +234,7 @@ def _cell(column: Column, row: Row, plus_minus: str, missing: str) -> str:
     """A score as it is read."""
     score = row.scores.get(column.key)
     if score is None:
-        return missing
+        return row.needs.get(column.place, missing)
     bounds, several = _bounds(score), score.n > 1
     decimals = max(1, column.decimals) if several or bounds else column.decimals
     form = f"{'+' if column.signed else ''}.{decimals}f"
@@ -272,7 +311,9 @@ def _csv(table: Table) -> str:
     for row in table.rows:
         cells: list[object] = [*row.names]
         for column in table.columns:
-            score = row.scores.get(column.key)
-            cells += ["" if score is None or pd.isna(getattr(score, part)) else getattr(score, part) for part in parts]
+            if (score := row.scores.get(column.key)) is None:
+                cells += [row.needs.get(column.place, ""), *[""] * (len(parts) - 1)]
+            else:
+                cells += ["" if pd.isna(getattr(score, part)) else getattr(score, part) for part in parts]
         rows.append(cells)
     return pd.DataFrame(rows, columns=heads, dtype=object).to_csv(index=False, lineterminator="\n")

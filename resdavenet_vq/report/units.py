@@ -5,6 +5,7 @@ that touch the word (within the half window that word detection used; for phones
 *recall* the share of the word's tokens in whose span the code occurs. Pieces of data: `layer-L` (all codes of a layer,
 a row each: code, frames, occurrences, share of silence, best word and best phone with their F1), `layer-L-codes-N`
 (details of 64 codes), `vocabulary` (all words) and `words-N` (details of 200 words). An occurrence is a run of a code.
+The share of silence of a code that no aligned utterance has is null.
 """
 
 from __future__ import annotations
@@ -37,14 +38,13 @@ def write(split: Split, folder: Folder) -> dict[str, Any]:
     words: dict[str, int] = {}
     best_codes: dict[int, dict[str, list[list[Any]]]] = {}
     for layer in split.layers:
-        detection = next((words for words in layer.model.words(split.name) if words.layer == layer.name), None)
-        of_words, of_phones = _count(layer, split.frame_time, detection)
+        of_words, of_phones = _count(layer, split.frame_time)
         stats = _stats(of_words)
         spoken = _tokens(of_words)
         best_codes[layer.number] = {word: [] for word in spoken} | _best(stats, "label", "code")
         words |= {word: max(n, words.get(word, 0)) for word, n in spoken.items()}
         best = _best(stats, "code", "label"), _best(_stats(of_phones), "code", "label")
-        _write_layer(split, folder, layer, of_words, best, list(of_phones.vocabulary), _detects(detection))
+        _write_layer(split, folder, layer, of_words, best, list(of_phones.vocabulary), _detects(layer.words))
     _write_words(split, folder, dict(sorted(words.items(), key=lambda item: (-item[1], item[0]))), best_codes)
     return {
         "codesPerPiece": CODES_PER_PIECE,
@@ -55,10 +55,10 @@ def write(split: Split, folder: Folder) -> dict[str, Any]:
     }
 
 
-def _count(layer: Layer, frame_time: FrameTime, detection: Words | None) -> tuple[Counts, Counts]:
+def _count(layer: Layer, frame_time: FrameTime) -> tuple[Counts, Counts]:
     """Counts of words, and of phones, over the aligned utterances."""
     frame_time = frame_time_of(layer.name, frame_time)
-    half_window = float(detection.summary["half_window"]) if detection else HALF_WINDOW
+    half_window = float(layer.words.summary["half_window"]) if layer.words else HALF_WINDOW
     with CodesFile(layer.codes.path, layer.name) as file:
         words, phones = (
             Counts(file.codebook_size, frame_period=file.frame_period, half_window=window, frame_time=frame_time)
@@ -110,7 +110,7 @@ def _write_layer(
 ) -> None:
     """The pieces of one layer; `best` has the words and the phones of each code."""
     frames, occurrences, with_audio, places = _occurrences(split, layer)
-    silence = np.round(counts.silent / np.maximum(counts.frames, 1), 4).tolist()
+    silence = np.where(counts.frames > 0, counts.silent / np.maximum(counts.frames, 1), np.nan).round(4).tolist()
     rows = [
         [c, frames[c], occurrences[c], silence[c], *([of[c][0][0], of[c][0][3]] if c in of else None for of in best)]
         for c in range(len(frames))

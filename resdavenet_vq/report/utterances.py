@@ -26,7 +26,7 @@ from resdavenet_vq.encode.codes import SplitCodes
 from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.report.assets import Folder, Picture, pieces
-from resdavenet_vq.results import Model, Results
+from resdavenet_vq.results import Model, Results, Words
 
 UTTERANCES_PER_PIECE, TEXTS_PER_PIECE = 20, 5000
 """Of data."""
@@ -49,6 +49,8 @@ class Layer:
     model: Model
     name: str
     codes: SplitCodes
+    words: Words | None
+    """Its word detection, where words are evaluated on the split."""
 
     @property
     def title(self) -> str:
@@ -74,6 +76,17 @@ class Split:
         return self.store.utterance(number) if self.store else self.layers[0].codes.utterances[number]
 
     @cached_property
+    def has(self) -> frozenset[str]:
+        """Which of words, phones and text some utterance of the split has."""
+        has: set[str] = set()
+        for number in range(len(self)):
+            utterance = self.utterance(number)
+            has |= {name for name in ("words", "phones", "text") if getattr(utterance, name)}
+            if len(has) == 3:
+                break
+        return frozenset(has)
+
+    @cached_property
     def with_audio(self) -> list[Utterance]:
         """The utterances with sound and picture: drawn at random, if possible with aligned words.
 
@@ -88,7 +101,11 @@ class Split:
 def open_split(results: Results, split: str, settings: config.Report, frame_time: FrameTime) -> Split | None:
     """A split's store and codes; None without either."""
     models = ((model, codes) for model in results.with_codes if (codes := model.codes(split)))
-    layers = ((model, layer, codes) for model, codes in models for layer in codes.layers)
+    detecting = results.with_codes if results.has_words else ()
+    words = {(model.folder, words.layer): words for model in detecting for words in model.words(split)}
+    layers = (
+        (model, layer, codes, words.get((model.folder, layer))) for model, codes in models for layer in codes.layers
+    )
     numbered = tuple(Layer(number, *layer) for number, layer in enumerate(layers))
     opened = Split(split, results.store(split), numbered, settings, frame_time)
     return opened if len(opened) else None
@@ -116,6 +133,7 @@ def about(split: Split) -> dict[str, Any]:
     """The split and its layers, for the scripts of the pages with utterances; `first` is the last layer of a model."""
     layers = [x for x in split.layers if isinstance(x.model.system, Lineage)] or split.layers
     return {
+        "has": sorted(split.has),
         "first": layers[-1].number if layers else None,
         "split": split.name,
         "utterances": len(split),

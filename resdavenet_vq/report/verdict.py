@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from resdavenet_vq.evaluation.summary import HELD_OUT, MEAN, PUBLISHED
 from resdavenet_vq.figures import frontier, paper, registry
+from resdavenet_vq.gaps import Place
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.report.assets import Folder
 from resdavenet_vq.results import Layer, Results, Score, with_arrows
@@ -41,6 +42,8 @@ class Column(NamedTuple):
     name: str
     style: str
     scores: dict[Layer, Score]
+    place: Place
+    """What gaps of it are called."""
 
 
 class Row(NamedTuple):
@@ -51,6 +54,8 @@ class Row(NamedTuple):
     kind: str
     """One of KINDS."""
     scores: list[Score | None]
+    needs: list[str]
+    """Of each column, what a score needs that is not available; empty where nothing is known."""
 
 
 class Difference(NamedTuple):
@@ -74,6 +79,7 @@ def content(results: Results, folder: Folder) -> dict[str, Any]:
         "picture": folder.figure("verdict", drawing) if drawing else None,
         "columns": columns,
         "rows": _rows(results, columns),
+        "tasks": {column.place[0] for column in columns},
         "sentences": list(sentences(results)),
     }
 
@@ -82,16 +88,22 @@ def _columns(results: Results) -> Iterator[Column]:
     """Retrieval, ABX on the first and the last split, rates, and words."""
     for split in results.splits("retrieval"):
         recall = results.means("retrieval", split, MEAN, "recall_at_10")
-        yield Column("", "R@10 (%)", "tenth", {layer: score * 100 for layer, score in recall.items()})
+        percent = {layer: score * 100 for layer, score in recall.items()}
+        yield Column("", "R@10 (%)", "tenth", percent, ("retrieval", split, MEAN))
     for split in _splits(results):
         for speakers in ("within", "across"):
             errors = results.means("abx", split, speakers, "error")
-            yield Column(f"ABX error on {split} (%)", speakers, "tenth", errors)
-    for split in _splits(results)[:1]:
-        yield Column("Rate", "bit/s", "count", results.means("bitrate", split, "plain", "bits_per_second"))
-        yield Column("Rate", "units/s", "tenth", results.means("bitrate", split, "segment", "units_per_second"))
+            yield Column(f"ABX error on {split} (%)", speakers, "tenth", errors, ("abx", split, speakers))
+    for split in (_splits(results) or results.splits("bitrate"))[:1]:
+        for name, style, condition, score in (
+            ("bit/s", "count", "plain", "bits_per_second"),
+            ("units/s", "tenth", "segment", "units_per_second"),
+        ):
+            rates = results.means("bitrate", split, condition, score)
+            yield Column("Rate", name, style, rates, ("bitrate", split, condition))
     for condition, name in ((PUBLISHED, "where chosen"), (HELD_OUT, "held out")):
-        yield Column("Words detected", name, "tenth", frontier.word_scores(results, condition)[1])
+        split, scores = frontier.word_scores(results, condition)
+        yield Column("Words detected", name, "tenth", scores, ("words", split, condition))
 
 
 def _splits(results: Results) -> list[str]:
@@ -114,8 +126,12 @@ def _rows(results: Results, columns: list[Column]) -> list[Row]:
             whole = [column.scores.get((system, "")) if layer == min(chosen) else None for column in columns]
             own = [column.scores.get((system, layer)) for column in columns]
             scores = [one or other for one, other in zip(own, whole, strict=True)]
+            missing = results.needs.get((system, layer), {})
+            if layer == min(chosen):
+                missing = results.needs.get((system, ""), {}) | missing
             if any(scores):
-                rows.append(Row(system, layer, _kind(system), scores))
+                needs = [missing.get(column.place, "") for column in columns]
+                rows.append(Row(system, layer, _kind(system), scores, needs))
     return rows
 
 

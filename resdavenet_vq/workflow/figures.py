@@ -24,8 +24,9 @@ class PlannedFigure(NamedTuple):
 def planned_figures(plan: Plan) -> dict[str, PlannedFigure]:
     """The figures of a configuration, by the names of their files.
 
-    Comparisons and trainings are of all seeds; words and utterances of systems whose codes are shown. A name has the number of an
-    utterance or keyword in the configuration, since either may hold any character.
+    Figures of an evaluation are planned where that is made. Comparisons and trainings are of all seeds; words and
+    utterances of systems whose codes are shown. A name has the number of an utterance or keyword in the configuration,
+    since either may hold any character.
     """
     settings, split = plan.config.figures, plan.shown_split or ""
     every, examples = (
@@ -33,21 +34,23 @@ def planned_figures(plan: Plan) -> dict[str, PlannedFigure]:
     )
     words = [*examples, "--split", split]
     codes = [*words, "--recipe", as_json(plan.config.recipe, "frame_time")]
-    sources = {
-        "scores": PlannedFigure([], [str(plan.root / name) for name in ("scores.csv", "comparison.csv")], []),
-        "histories": PlannedFigure(every, plan.models, []),
-        "words": PlannedFigure(words, plan.words_of(plan.with_codes), []),
-        "codes": PlannedFigure(codes, [], [*plan.splits.stores(split), *plan.shown_codes]),
-    }
+    sources = {"scores": PlannedFigure([], [str(plan.root / name) for name in ("scores.csv", "comparison.csv")], [])}
+    if plan.lineages:
+        sources["histories"] = PlannedFigure(every, plan.models, [])
+    if plan.with_codes:
+        sources["words"] = PlannedFigure(words, plan.words_of(plan.with_codes), [])
+        sources["codes"] = PlannedFigure(codes, [], [*plan.splits.stores(split), *plan.shown_codes])
     numbered = {
         "utterance": [[f"--utterance={utterance_id}"] for utterance_id in settings.utterances] or [[]],
         "keyword": [[f"--word={word}", "--places", str(settings.places)] for word in settings.keywords],
     }
+    made = {"retrieval": plan.retrieval, "abx": plan.abx, "words": plan.words}
     quantized = any(lineage.quantizers for lineage in plan.lineages)
+    units = any(map(plan.unit_layers, plan.systems))
     planned = {}
     for figure in FIGURES.values():
-        missing = (figure.of_codes and not quantized) or (figure.of_bitrates and not plan.config.abx.splits)
-        if figure.reads not in sources or missing:
+        without_codes = figure.of_codes and not (quantized if figure.reads == "histories" else units)
+        if figure.reads not in sources or without_codes or not all(made[evaluation] for evaluation in figure.of):
             continue
         cases = {figure.name: list[str]()}
         if figure.per_split:

@@ -18,6 +18,7 @@ from resdavenet_vq.encode.codes import add_codes, create_codes
 from resdavenet_vq.encode.embeddings import Pairs, create_embeddings
 from resdavenet_vq.evaluation import comparison, retrieval_files, score_files, summary
 from resdavenet_vq.evaluation import words as word_detection
+from resdavenet_vq.evaluation.availability import NO_PHONES
 from resdavenet_vq.files import read_json, write_csv, write_json
 
 NASTY = '<script>alert("x")</script><img src=x onerror="window.canary = 1"> & "quotes"'
@@ -51,6 +52,12 @@ def utterances(folder, n):
         speaker, text = NASTY if i % 2 else "anna", f"{NASTY} red tree {i}"
         rows.append(Utterance(f"u{i}<i>", wav, image, f"image {i // 2}", speaker, text, words, phones))
     return rows
+
+
+def without(rows, *names):
+    """The utterances without some of `words`, `phones`, `text`, `speaker` and `image`."""
+    none = dict.fromkeys(names) | ({"image_id": None} if "image" in names else {})
+    return [replace(u, **none) for u in rows]
 
 
 def write_codes(path, rows, layers, origin=ORIGIN):
@@ -95,12 +102,16 @@ def origin_of(number, lineage):
 
 
 def build(results: Path, rows: list[Utterance]) -> None:
-    """Writes everything that the report reads, for three lineages, the first without a quantizer, and for references."""
+    """Writes everything that the report reads, for three lineages, the first without a quantizer, and for references.
+
+    What the utterances lack is lacking in the scores.
+    """
     rng = np.random.default_rng(3)
     data = results / "data"
     prepare(Manifest(rows), config.Preparation(), data / "test.h5", data / "test.report.json", workers=1)
-    image_ids = list(dict.fromkeys(u.image_id for u in rows))
-    index = np.array([image_ids.index(u.image_id) for u in rows])
+    image_ids = list(dict.fromkeys(u.image_id for u in rows if u.image_id))
+    index = np.array([image_ids.index(u.image_id) if u.image_id else -1 for u in rows])
+    has_phones = any(u.phones for u in rows)
     for number, (lineage, name) in enumerate(zip(LINEAGES, FOLDERS, strict=True)):
         folder, layers = results / name, {layer: period for of, layer, period in LAYERS if of == name}
         embeddings = folder / "embeddings/test.h5"
@@ -111,7 +122,7 @@ def build(results: Path, rows: list[Utterance]) -> None:
         with create_embeddings(embeddings, pairs, 16, origin) as file:
             file.write_images(range(len(image)), image)
             noise = (3 - number) * 0.4 * rng.standard_normal((len(rows), 16))
-            file.write_speech(range(len(rows)), image[index] + noise)
+            file.write_speech(range(len(rows)), noise + (image[index] if image_ids else 0))
         score = folder / "retrieval/test.json"
         retrieval_files.score(embeddings, config.Retrieval(split="test"), score, lineage=lineage)
         write_history(folder / "model/history.csv", number, layers)
@@ -121,18 +132,18 @@ def build(results: Path, rows: list[Utterance]) -> None:
         score_words(folder, layers, lineage)
         for layer in ("conv2", *layers):
             errors = list(phone_errors())
-            write_csv(folder / f"abx/test/{layer}.phones.csv", list(errors[0]), errors)
-            write_json(folder / f"abx/test/{layer}.json", abx(origin, layer, 9 - number, layer in layers))
+            write_csv(folder / f"abx/test/{layer}.phones.csv", list(errors[0]), errors if has_phones else [])
+            write_abx(folder, abx(origin, layer, 9 - number, layer in layers), has_phones=has_phones)
     for name, notation, error in (("baseline", "raw log-mel", 14), ("baseline-normalized", "normalized log-mel", 10)):
         origin = replace(ORIGIN, model="", lineage=notation)
-        write_json(results / name / "abx/test/logmel.json", abx(origin, "logmel", error, quantized=False))
+        write_abx(results / name, abx(origin, "logmel", error, quantized=False), has_phones=has_phones)
     for number, (name, notation, layers) in enumerate(REFERENCES, 4):
         origin = origin_of(number, notation)
         write_codes(results / name / "codes/test.h5", rows, layers, origin)
         score_words(results / name, layers, notation)
         for layer in layers:
             error = abx(origin, layer, 16 - number, quantized=True, bits=100.0 * number)
-            write_json(results / name / f"abx/test/{layer}.json", error)
+            write_abx(results / name, error, has_phones=has_phones)
     summarize(results)
 
 
@@ -206,6 +217,13 @@ def write_one_score(results, **score):
     for name in ("scores.csv", "summary.csv"):
         write_csv(results / name, list(row), [row])
     comparison.write(results / "scores.csv", [], {}, results / "comparison.csv", results / "differences.csv")
+
+
+def write_abx(folder, value, *, has_phones):
+    """A score of ABX, or why there is none."""
+    none = {"within_error": None, "across_error": None, "items": 0, "items_used": 0, "items_dropped": {}}
+    none |= {"intervals": {}, "not_available": NO_PHONES}
+    write_json(folder / f"abx/test/{value['layer']}.json", value if has_phones else value | none)
 
 
 def abx(origin, layer, within, quantized, bits=412.4):

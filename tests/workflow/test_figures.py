@@ -1,5 +1,6 @@
 """The figures that a configuration asks for."""
 
+import pytest
 from workflow.plans import plan_of
 
 from resdavenet_vq.figures.registry import FIGURES
@@ -35,3 +36,35 @@ def test_every_figure_is_planned_with_what_it_reads():
 def test_without_quantizers_and_abx_there_are_fewer():
     figures = planned(lineages=["{}"], abx={"splits": []})
     assert figures.keys() == {"retrieval", "training", "utterance-1"}
+
+
+@pytest.mark.parametrize(
+    ("off", "missing"),
+    [
+        (["retrieval"], {"retrieval"}),
+        (["words"], {"words", "bitrate-words", "precision-recall", "words-above"}),
+        (["abx"], {"abx-test", "abx-abx", "bitrate-abx-test", "bitrate-abx-abx", "bitrate-words", "verdict"}),
+    ],
+)
+def test_figures_of_an_evaluation_that_is_off_are_not_planned(off, missing):
+    assert planned().keys() - planned(**dict.fromkeys(off)).keys() == missing
+
+
+def test_without_evaluations_there_are_trainings_alone():
+    """Nothing says whose utterances are shown."""
+    assert planned(retrieval=None, words=None, abx=None).keys() == {"training", "codebooks"}
+
+
+def test_utterances_are_of_the_first_split_that_is_evaluated():
+    codes = [f"{ROOT}/{folder}/codes/abx.h5" for folder in ("kmeans", "none-2")]
+    utterance = planned(retrieval=None, words=None, abx={"splits": ["abx"]})["utterance-1"]
+    assert utterance.data == [f"{ROOT}/data/abx.h5", *codes]
+    assert utterance.arguments[utterance.arguments.index("--split") + 1] == "abx"
+
+
+def test_without_models_there_are_comparisons_alone():
+    units = {"files": dict.fromkeys(("train", "test", "abx"), "units.txt"), "format": "txt", "frame_period": 0.02}
+    figures = planned(lineages=[], seeds=[], retrieval=None, external={"hubert": units})
+    assert not {"retrieval", "training", "codebooks"} & figures.keys()
+    assert {"abx-test", "verdict", "words", "utterance-1"} <= figures.keys()
+    assert figures["utterance-1"].arguments[:3] == ["utterance", "--systems", "external-hubert"]

@@ -6,6 +6,7 @@
   const about = report.about();
   const $ = (id) => document.getElementById(id);
   const layerOf = (number) => about.layers.find((layer) => layer.number === Number(number));
+  const hasWords = about.has.includes("words");
   report.layerBoxes($("rows"));
 
   const select = $("layer");
@@ -27,9 +28,9 @@
     const by = $("order").value;
     const keys = { frames: ([, n]) => -n, number: ([code]) => code, word: ([, , , , word]) => (word ? -word[1] : 0), phone: ([, , , , , phone]) => (phone ? -phone[1] : 0) };
     const ordered = [...codes].sort((a, b) => keys[by](a) - keys[by](b) || b[1] - a[1] || a[0] - b[0]);
-    return ordered.map(([code, n, , silence, word, phone]) => {
+    return ordered.map(([code, n, occurrences, silence, word, phone]) => {
       const best = by === "phone" ? phone : word || phone;
-      const bestLabel = silence >= 0.5 ? "silence" : best ? `${best[0]} ${Math.round(100 * best[1])}` : "–";
+      const bestLabel = !hasWords ? `${grouped(occurrences)}×` : silence >= 0.5 ? "silence" : best ? `${best[0]} ${Math.round(100 * best[1])}` : "–";
       return { key: String(code), cells: [String(code), bestLabel, `${percent(n / frames)} %`], state: { layer, code }, text: `${code} ${bestLabel} ${word?.[0] ?? ""} ${phone?.[0] ?? ""}` };
     });
   }
@@ -60,7 +61,7 @@
     if (listed !== shape) { list.set(all); listed = shape; filtered(); }
     const key = mode === "words" ? values.word : values.code;
     if (key === undefined || !all.some((entry) => entry.key === key)) {
-      if (!all.length) { $("detail").replaceChildren(make("p", {}, "This layer has no codes here.")); return; }
+      if (!all.length) { $("detail").replaceChildren(make("p", { role: "status" }, mode === "words" ? about.needs : "This layer has no codes here.")); return; }
       if (key !== undefined) {
         list.mark(null);
         $("detail").replaceChildren(make("p", { role: "status" }, mode === "words" ? `The word ${key} is not spoken in the split ${about.split}.` : `Code ${key} does not occur in the split ${about.split}.`));
@@ -92,12 +93,12 @@
     const places = make("div");
     const built = [
       make("h2", {}, `Code ${number} of ${layerOf(layer).title}`),
-      make("p", {}, `${several(n, "frame", "frames")}, ${percent(n / frames)} % of the split ${about.split}, in ${several(occurrences, "occurrence", "occurrences")}; number ${rank} by frequency of ${codes.length} codes that occur. ${percent(detail.silence)} % of its frames touch no word.`),
+      make("p", {}, `${several(n, "frame", "frames")}, ${percent(n / frames)} % of the split ${about.split}, in ${several(occurrences, "occurrence", "occurrences")}; number ${rank} by frequency of ${codes.length} codes that occur.${detail.silence === null ? "" : ` ${percent(detail.silence)} % of its frames touch no word.`}`),
     ];
     if (detail.detects.length) {
       built.push(make("p", {}, "Chosen as the detector of ", ...detail.detects.flatMap(([w, f1, held], i) => [i ? ", " : "", wordLink(w, layer), ` (F1 ${percent(f1)} % where it was chosen${held === null ? "" : `, ${percent(held)} % held out`})`]), "."));
     }
-    built.push(make("div", { class: "pair" },
+    if (hasWords) built.push(make("div", { class: "pair" },
       detail.words.length ? table(`Words of code ${number}`, heads("Word"), rows(cut(detail.words), (w) => wordLink(w, layer))) : make("p", { class: "quiet" }, "It meets no aligned word."),
       detail.phones.length ? table(`Phones of code ${number}`, heads("Phone"), rows(cut(detail.phones), (p) => p)) : phones.length ? make("p", { class: "quiet" }, "It meets no aligned phone.") : null));
     built.push(make("h3", {}, "Occurrences"), make("p", { class: "quiet" }, occurrenceText(detail.places.length, detail.withAudio, occurrences)), places);
@@ -135,7 +136,7 @@
   }
   const follow = async () => {
     const values = state.read();
-    if (values.word === "") state.write({ layer: values.layer, word: (await need("vocabulary"))[0][0] }, { replace: true });
+    if (values.word === "" && hasWords) state.write({ layer: values.layer, word: (await need("vocabulary"))[0][0] }, { replace: true });
     await show();
   };
   go = (values) => { state.write(values); follow().catch(report.fail); };

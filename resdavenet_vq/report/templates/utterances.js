@@ -12,7 +12,7 @@
     show: (entry) => [make("span", { class: "cell-0" }, entry.key), make("span", { class: "cell-1" }, entry.text)],
     choose: (entry) => { state.write({ id: entry.key }); show().catch(report.fail); },
   });
-  list.set(withAudio.map(([id, text], number) => ({ key: id, text: text || "", number })));
+  list.set(withAudio.map(([id, text], number) => ({ key: id, text: text || "no text", number })));
 
   function save(name, text) {
     const link = make("a", { href: URL.createObjectURL(new Blob([text], { type: "text/plain" })), download: name });
@@ -24,7 +24,7 @@
   async function show() {
     const turn = ++latest;
     const values = state.read();
-    if (values.search !== undefined) {
+    if (values.search !== undefined && $("searching")) {
       $("search").value = values.search;
       await search(values.search);
       return;
@@ -40,7 +40,7 @@
       make("h2", { id: "utterance-title" }, `Utterance ${u.id}`),
       make("div", { class: "head" },
         u.image && make("img", { class: "photo", src: u.image.file, width: u.image.width, height: u.image.height, alt: `The image that this utterance describes${u.text ? `: ${u.text}` : ""}` }),
-        make("div", {}, u.text && make("blockquote", {}, u.text), make("p", { class: "quiet" }, facts, make("button", { type: "button", class: "link", onclick: () => save(`${u.id.replace(/[^\w.-]+/g, "_")}.TextGrid`, report.textGrid(u)) }, "Save as TextGrid for Praat")))),
+        make("div", {}, u.text ? make("blockquote", {}, u.text) : make("p", { class: "quiet" }, "no text"), make("p", { class: "quiet" }, facts, make("button", { type: "button", class: "link", onclick: () => save(`${u.id.replace(/[^\w.-]+/g, "_")}.TextGrid`, report.textGrid(u)) }, "Save as TextGrid for Praat")))),
       player);
     report.viewer(player, u, { time: Number(values.t) || 0 });
   }
@@ -95,7 +95,7 @@
     if (places.length) report.places(cards, places);
   }
 
-  $("searching").addEventListener("submit", (event) => {
+  $("searching")?.addEventListener("submit", (event) => {
     event.preventDefault();
     const query = $("search").value.trim();
     $("searched").textContent = "";

@@ -184,7 +184,7 @@
       const span = [Math.max(0, start - MARGIN), Math.min(Math.max(u.duration, end), end + MARGIN)];
       head.append(make("a", { href: `utterances.html${report.state.link({ id: u.id, t: start })}` }, u.id), make("span", { class: "quiet" }, `${start.toFixed(2)}–${end.toFixed(2)} s${title ? `, ${title}` : ""}`));
       button.setAttribute("aria-label", `Play ${u.id} from ${start.toFixed(2)} to ${end.toFixed(2)} seconds`);
-      text.textContent = u.text || "";
+      text.textContent = u.text || "no text";
       let move = () => {};
       const redraw = () => { move = draw(stage, u, { span, scale: (stage.parentElement.clientWidth - 1) / (span[1] - span[0]), marked: [start, end], focus, height: 88 }); };
       button.addEventListener("click", () => {
