@@ -23,10 +23,15 @@ from resdavenet_vq.hdf5 import INTEGERS, GuardedFile
 MAX_WIDTH = 1 << 16
 """Values in a frame of features."""
 
+CODEBOOK = "codebook"
+"""The name, without suffix, of the code vectors that `export-units` writes beside the units."""
+
 
 def read_npy(path: Path, faults: Faults) -> Iterator[Record]:
-    """Units (T,) of each utterance, one .npy file a piece; (T, 1) and (1, T) count as (T,)."""
+    """Units (T,) of each utterance, one .npy file a piece; (T, 1) and (1, T) count as (T,). `codebook.npy` is none of them."""
     for name, file in files_below(path, [".npy"]):
+        if name == CODEBOOK and file != path:
+            continue
         record = None
         with faults.of(file):
             values = load(file)

@@ -79,7 +79,7 @@ class Faults:
         """Raises InputError with all faults, if there are any."""
         if self._n:
             lines = [*self._first, *[""] * (self._n - len(self._first))]
-            raise InputError(f"{self._n} faults of units made elsewhere; {remedy}\n{listed(lines)}")
+            raise InputError(f"Faults of units made elsewhere ({self._n}); {remedy}\n{listed(lines)}")
 
 
 def files_below(path: Path, suffixes: Sequence[str]) -> Iterator[tuple[str, Path]]:

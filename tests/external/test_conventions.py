@@ -50,6 +50,14 @@ def write_npy(folder, codes):
     return folder
 
 
+def write_exported(folder, codes):
+    """As `export-units --format npy` writes them: folders of ids, and the code vectors beside them."""
+    (folder / "000").mkdir()
+    write_npy(folder / "000", codes)
+    np.save(folder / "codebook.npy", np.zeros((9, 4), np.float32))
+    return folder
+
+
 def write_savetxt(folder, codes):
     for name, units in codes.items():
         np.savetxt(folder / f"{name}.txt", np.array(units))
@@ -97,7 +105,7 @@ def write_hdf5(folder, codes):
 FRAMES = {
     "km": [write_km],
     "txt": [write_quantized, write_gslm, write_savetxt],
-    "npy": [write_npy],
+    "npy": [write_npy, write_exported],
     "jsonl": [write_jsonl, write_vocoder],
     "hdf5": [write_hdf5],
 }

@@ -80,7 +80,7 @@ def test_all_faults_in_one_message(split, tmp_path):
     with pytest.raises(InputError) as e:
         imported(split, tmp_path, tmp_path, format="npy", frame_period=0.02)
     first, *lines = str(e.value).splitlines()
-    assert first.startswith("3 faults of units made elsewhere")
+    assert first.startswith("Faults of units made elsewhere (3)")
     assert [re.search(r"utt-\d", line)[0] for line in lines] == ["utt-0", "utt-1", "utt-2"]
     assert "correct frame_period (is it 0.01" in lines[2]
 

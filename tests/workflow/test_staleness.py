@@ -112,7 +112,9 @@ def test_a_changed_key_re_runs_what_depends_on_it_alone(world, entry, key, made,
     assert stale == behind(first, jobs) & set(plan["asked"])
     for output in first & stale:
         reasons = plan["stale"][output]["reasons"]
-        assert reasons or not plan["stale"][output]["why"], f"{output}: `resdavenet-vq plan` names no key, module or file"
+        assert reasons or not plan["stale"][output]["why"], (
+            f"{output}: `resdavenet-vq plan` names no key, module or file"
+        )
         assert "other parameters" not in reasons
 
 
