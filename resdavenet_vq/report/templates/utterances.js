@@ -8,7 +8,7 @@
   report.layerBoxes($("rows"));
   const withAudio = await need("with-audio");
   const list = report.listbox($("list"), {
-    label: "Utterances with sound and picture",
+    label: "Utterances that can be heard and seen",
     show: (entry) => [make("span", { class: "cell-0" }, entry.key), make("span", { class: "cell-1" }, entry.text)],
     choose: (entry) => { state.write({ id: entry.key }); show().catch(report.fail); },
   });
