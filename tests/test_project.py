@@ -124,9 +124,13 @@ def test_skipped_tests_are_summed_up_and_fail_where_they_must_not_be(tmp_path, o
     assert said in run.stdout
 
 
+SKIPPED = "SLURM,chromium,ffmpeg"
+"""Words of the reasons of tests that need programs."""
+
+
 @pytest.mark.parametrize(
     ("installed", "allowed", "option"),
-    [(False, None, "SLURM,chromium"), (False, "x y", "x y,SLURM,chromium"), (True, None, ""), (True, "x y", "x y")],
+    [(False, None, SKIPPED), (False, "x y", f"x y,{SKIPPED}"), (True, None, ""), (True, "x y", "x y")],
 )
 def test_ci_expects_skips_of_what_it_may_not_install_alone_and_says_so(tmp_path, installed, allowed, option):
     """In a folder with a PATH that has no apt-get, and a `make` that prints what it is asked for."""
@@ -134,7 +138,10 @@ def test_ci_expects_skips_of_what_it_may_not_install_alone_and_says_so(tmp_path,
     (tmp_path / "ci/run").write_text((REPO / ".ci/run").read_text())
     for tool in ("bash", "dirname", "id"):
         (tmp_path / tool).symlink_to(shutil.which(tool))
-    for program in ("make", *(("chromium", "slurmctld", "slurmd", "sbatch", "munged") if installed else ())):
+    for program in (
+        "make",
+        *(("chromium", "slurmctld", "slurmd", "sbatch", "munged", "sox", "ffmpeg") if installed else ()),
+    ):
         (tmp_path / program).write_text('#!/bin/sh\necho make "$@"\n')
         (tmp_path / program).chmod(0o755)
     environment = {"PATH": str(tmp_path)} | ({"EXPECTED_SKIPS": allowed} if allowed else {})

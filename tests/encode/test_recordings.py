@@ -28,7 +28,7 @@ def test_bad_recordings_are_told_together_and_nothing_is_written(folder, wavs, t
         assert isinstance(done.exception, InputError)
         lines = str(done.exception).splitlines()
         assert lines[0] == "2 of 4 files cannot be used:"
-        assert lines[1].startswith(f"{wavs[1]}: cannot be read as audio")
+        assert lines[1].startswith(f"{wavs[1]}: is not audio but a text file")
         assert lines[2:] == [
             f"{wavs[2]}: no such file",
             "Nothing is encoded; --skip-bad encodes the others.",

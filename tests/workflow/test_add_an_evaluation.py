@@ -42,7 +42,7 @@ def contents(folder):
 def extended(tmp_path_factory):
     """A copy of the project with the new evaluation, and the names of the files that differ."""
     copy = tmp_path_factory.mktemp("extended")
-    for name in ("resdavenet_vq", "rules", "profiles", "envs", "tests/workflow", "tests/evaluation"):
+    for name in ("resdavenet_vq", "rules", "configs", "profiles", "envs", "tests/workflow", "tests/evaluation"):
         shutil.copytree(REPO / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Snakefile", "config.yaml", "pyproject.toml", "tests/encoded.py"):
         shutil.copy(REPO / name, copy / name)

@@ -108,12 +108,12 @@ def test_items_are_dropped_alike_for_all_layers_and_counted(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "first line must be"),
-        ("#file onset offset\n", "first line must be"),
+        ("", "first line must name the columns"),
+        ("#file onset offset\n", "first line must name the columns"),
         (HEADER, "holds no item"),
         (
             HEADER + "u 0 x p a b s\nu 0 0.1 p a b s\nu 0.2 0.1 p a b s\nu 0 1 p\nu NaN 1 p a b s\n",
-            r"(?s)4 bad rows.*line 2: .*'x'.*line 4: .*line 5: 4 fields.*line 6",
+            r"(?s)4 bad rows.*bad.item:2: .*'x'.*bad.item:4: .*bad.item:5: 4 fields.*bad.item:6",
         ),
     ],
 )
