@@ -70,7 +70,7 @@ def seconds(command: list[str]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", nargs="*", default=[], help="parts of names; without it, everything")
+    parser.add_argument("--only", action="append", default=[], help="part of a name; may be given several times")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         processes = {
