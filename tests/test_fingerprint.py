@@ -1,8 +1,14 @@
 """Fingerprints change with code that matters, and with nothing else."""
 
+import json
+import os
+
 import pytest
 
+from resdavenet_vq import fingerprint as fingerprints
 from resdavenet_vq.fingerprint import closure, content, fingerprint
+
+SUMMARIZED = fingerprints._summarized
 
 
 @pytest.fixture
@@ -74,3 +80,65 @@ def test_the_content_of_a_folder_of_templates(package):
     changed = content("templates", package)
     (package / "templates/a.html").rename(package / "templates/b.html")
     assert len({before, changed, content("templates", package)}) == 3
+
+
+# -- the summaries that are kept ----------------------------------------------------------------------------------------
+
+
+def fresh(package, parses=None):
+    """The fingerprint of room.a as a new process computes it; `parses` collects the texts that it parses."""
+    fingerprints._summary.cache_clear()
+    fingerprints._summaries.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        if parses is not None:
+            patch.setattr(fingerprints, "_summarized", lambda name, text: parses.append(text) or SUMMARIZED(name, text))
+        return fingerprint("room.a", package)
+
+
+def kept(package):
+    return next(package.rglob("fingerprint.*.json"))
+
+
+def test_a_second_process_parses_no_module_that_has_not_changed(package):
+    parses = []
+    first = fresh(package, parses)
+    assert len(parses) == 5
+    assert (fresh(package, parses), len(parses)) == (first, 5)
+    edit(package, "files", "X = 1", "X = 2")
+    assert fresh(package, parses) != first
+    assert parses[5:] == [b"X = 2\n"]
+
+
+def test_modules_of_the_same_size_and_time_are_distinguished_by_their_texts(package):
+    first, file = fresh(package), package / "files.py"
+    stat = file.stat()
+    file.write_text("X = 2\n")
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert fresh(package) != first
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"maker": 1}', '{"maker": "MAKER", "modules": {"files": ["x", [1]]}}']
+)
+def test_damaged_summaries_are_made_again(package, text):
+    first = fresh(package)
+    maker = json.loads(kept(package).read_text())["maker"]
+    kept(package).write_text(text.replace("MAKER", maker))
+    parses = []
+    assert (fresh(package, parses), len(parses)) == (first, 5)
+    assert json.loads(kept(package).read_text())["modules"].keys() == {"room.a", "room.b", "room", "files", "lazy"}
+
+
+def test_summaries_of_another_python_or_another_fingerprint_are_made_again(package):
+    first = fresh(package)
+    content = json.loads(kept(package).read_text())
+    kept(package).write_text(json.dumps(content | {"maker": "Python 3.1"}))
+    parses = []
+    assert (fresh(package, parses), len(parses)) == (first, 5)
+
+
+def test_a_package_where_nothing_can_be_written_has_the_same_fingerprint(package):
+    (package / "__pycache__").write_text("no folder")
+    without = fresh(package)
+    (package / "__pycache__").unlink()
+    assert fresh(package) == without

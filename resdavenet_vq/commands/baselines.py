@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from resdavenet_vq import config
 from resdavenet_vq.commands import Data, Out, app
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import layer_position
@@ -27,6 +26,7 @@ def make_untrained(
     seed: Seed = 0,
 ) -> None:
     """Make a model of random weights, the network before training; a split gives its batch normalization statistics."""
+    from resdavenet_vq import config
     from resdavenet_vq.encode import untrained
 
     untrained.make_untrained(config.AudioModel.from_json(audio), data, out, seed=seed)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resdavenet_vq import config
 from resdavenet_vq.commands import Out, Settings, Workers, app
 from resdavenet_vq.errors import InputError, listed, printable
 
@@ -22,6 +21,7 @@ ReportPath = Annotated[Path, typer.Option("--report", help="The report of refuse
 @app.command()
 def make_corpus(split: SplitName, settings: Settings, out: Out, workers: Workers = 1) -> None:
     """Make one split of the spoken-scenes demo corpus."""
+    from resdavenet_vq import config
     from resdavenet_vq.demo import corpus as spoken_scenes
 
     spoken_scenes.make(config.SpokenScenes.from_json(settings), split, out, workers)
@@ -40,6 +40,7 @@ def prepare(
     workers: Workers = 1,
 ) -> None:
     """Turn a split's wav and image files into one HDF5 store."""
+    from resdavenet_vq import config
     from resdavenet_vq.corpus import places
     from resdavenet_vq.data.preparation import prepare as run
 
@@ -62,6 +63,7 @@ def prepare_part(
     workers: Workers = 1,
 ) -> None:
     """Turn the wav and image files of one part of a split into a store, unless it is there already."""
+    from resdavenet_vq import config
     from resdavenet_vq.data import parts as splitting
 
     utterances, release = _read(corpus, split)
@@ -83,6 +85,7 @@ def prepare_noisy(
     workers: Workers = 1,
 ) -> None:
     """Turn a split's wav and image files into one HDF5 store, with noise added to the audio."""
+    from resdavenet_vq import config
     from resdavenet_vq.data.noise import prepare as run
 
     utterances, _ = _read(corpus, split)
@@ -91,6 +94,7 @@ def prepare_noisy(
 
 def _read(corpus: str, split: str) -> tuple[Manifest, Path | None]:
     """The utterances of a split, and the JSON file that names its HDF5 files of the 2020 release, if there is one."""
+    from resdavenet_vq import config
     from resdavenet_vq.corpus import reader
 
     section = config.read_corpus(corpus)

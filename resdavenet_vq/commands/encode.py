@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from resdavenet_vq import config
 from resdavenet_vq.commands import Data, ModelFolder, Out, Recipe, app
 from resdavenet_vq.errors import InputError, listed, message, printable
 
@@ -27,6 +26,7 @@ PrecisionOption = Annotated[
 @app.command()
 def encode_embeddings(model: ModelFolder, data: Data, out: Out, recipe: Recipe = "{}") -> None:
     """Write the embeddings of a split's images and captions."""
+    from resdavenet_vq import config
     from resdavenet_vq.encode.split import encode
 
     encode(model, data, embeddings=out, recipe=config.Recipe.from_json(recipe))
@@ -35,6 +35,7 @@ def encode_embeddings(model: ModelFolder, data: Data, out: Out, recipe: Recipe =
 @app.command()
 def encode_maps(model: ModelFolder, data: Data, out: Out, recipe: Recipe = "{}") -> None:
     """Write the cells of a split's images and the last frames of its captions; their products are the matchmap."""
+    from resdavenet_vq import config
     from resdavenet_vq.encode.split import encode
 
     encode(model, data, maps=out, recipe=config.Recipe.from_json(recipe))
@@ -49,6 +50,7 @@ def encode_codes(
     recipe: Recipe = "{}",
 ) -> None:
     """Write the codes of a split's utterances for every quantizer that is on."""
+    from resdavenet_vq import config
     from resdavenet_vq.encode.split import encode
 
     encode(model, data, codes=out, limit=limit, recipe=config.Recipe.from_json(recipe))

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from resdavenet_vq.commands import Data, Settings, app
-from resdavenet_vq.config.references import External
 from resdavenet_vq.errors import InputError
 
 
@@ -24,6 +23,7 @@ def import_units(
     limit: Annotated[int, typer.Option(min=0, help="Number of utterances, the first of the split; 0: all.")] = 0,
 ) -> None:
     """Join units, segments or features made elsewhere to a prepared split, as codes and features."""
+    from resdavenet_vq import config
     from resdavenet_vq.external.importing import import_units as run
     from resdavenet_vq.system import Reference
 
@@ -33,4 +33,4 @@ def import_units(
         Reference.external(name)
     except ValueError:
         raise InputError(f"--name: {name!r} can name no folder; use letters, digits, `.`, `_` and `-`") from None
-    run(name, data, split, External.from_json(settings), report, codes=codes, features=features, limit=limit)
+    run(name, data, split, config.External.from_json(settings), report, codes=codes, features=features, limit=limit)

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from resdavenet_vq import config
 from resdavenet_vq.commands import Out, Recipe, Settings, app
 from resdavenet_vq.errors import InputError
 
@@ -37,6 +36,7 @@ def figure(
     recipe: Recipe = "{}",
 ) -> None:
     """Draw a figure for a paper: PDF, SVG or PNG, by the file's suffix."""
+    from resdavenet_vq import config
     from resdavenet_vq.config.faults import nearest
     from resdavenet_vq.figures import paper, registry, utterances
     from resdavenet_vq.files import together
@@ -112,6 +112,7 @@ def write_report(
     noise: Annotated[Path | None, typer.Option(help="A noise.csv, for figures of scores under noise.")] = None,
 ) -> None:
     """Write the report, a folder of pages."""
+    from resdavenet_vq import config
     from resdavenet_vq.report import page
 
     page.write(

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from resdavenet_vq import config
 from resdavenet_vq.commands import Data, Out, Recipe, Settings, app
 from resdavenet_vq.errors import InputError
 
@@ -25,6 +24,7 @@ def score_retrieval(
     out: Out,
 ) -> None:
     """Score cross-modal retrieval in both directions."""
+    from resdavenet_vq import config
     from resdavenet_vq.evaluation import retrieval_files
 
     retrieval_files.score(embeddings, config.Retrieval.from_json(settings), out, lineage=_notation(lineage))
@@ -39,6 +39,7 @@ def score_matchmap(
     out: Out,
 ) -> None:
     """Score cross-modal retrieval by the matchmap, in both directions."""
+    from resdavenet_vq import config
     from resdavenet_vq.evaluation import matchmap
 
     matchmap.score(maps, similarity, config.Retrieval.from_json(settings), out, lineage=_notation(lineage))
@@ -55,6 +56,7 @@ def make_items(
     ] = "triphone",
 ) -> None:
     """Make an ABX item file from the alignments of a prepared split."""
+    from resdavenet_vq import config
     from resdavenet_vq.evaluation.abx import items
 
     items.make(data, of, config.Items.from_json(settings), out, report)
@@ -79,6 +81,7 @@ def score_abx(
     ] = None,
 ) -> None:
     """Score ABX error, within and across speakers, and bitrate of one layer."""
+    from resdavenet_vq import config
     from resdavenet_vq.evaluation.abx import score as abx
 
     scoring = config.AbxScoring.from_json(settings)
@@ -97,6 +100,7 @@ def pack_submission(
     split: Annotated[str, typer.Option(help="Folder of the files in the layout of 2021, like dev-clean.")] = "",
 ) -> None:
     """Pack one layer's features as a ZeroSpeech submission."""
+    from resdavenet_vq import config
     from resdavenet_vq.zerospeech import submission as packing
 
     submission = config.Submission.from_json(settings)
@@ -114,6 +118,7 @@ def detect_words(
     out: Out,
 ) -> None:
     """Find the words that single codes detect."""
+    from resdavenet_vq import config
     from resdavenet_vq.evaluation import words
 
     frame_time = config.Recipe.from_json(recipe).frame_time

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from resdavenet_vq import config
 from resdavenet_vq.commands import Data, Out, Recipe, app
 from resdavenet_vq.errors import InputError, printable
 from resdavenet_vq.lineage import Lineage
@@ -42,6 +41,7 @@ def train(
     """Train one stage of a lineage from its parent's best checkpoint."""
     import torch
 
+    from resdavenet_vq import config
     from resdavenet_vq.training import train as training_loop
 
     torch.set_num_threads(max(1, threads - workers))

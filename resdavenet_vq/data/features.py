@@ -12,14 +12,15 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.fft
-import scipy.sparse
 from numpy.lib.stride_tricks import sliding_window_view
 
 from resdavenet_vq.errors import InputError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 SAMPLE_RATE = 16_000
 N_FFT = 400
@@ -162,10 +163,12 @@ def _mel_power(frames: np.ndarray) -> np.ndarray:
 
 def _power(frames: np.ndarray, window: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Power spectra (at most _BLOCK frames, bins), each with the number of its first frame."""
+    from scipy import fft  # takes three times as long to import as NumPy, and what reads features does without
+
     windowed = np.empty((min(_BLOCK, len(frames)), len(window)), np.float32)
     for start in range(0, len(frames), _BLOCK):
         block = frames[start : start + _BLOCK]
-        spectrum = scipy.fft.rfft(np.multiply(block, window, out=windowed[: len(block)]), axis=1)
+        spectrum = fft.rfft(np.multiply(block, window, out=windowed[: len(block)]), axis=1)
         power = np.square(spectrum.real)
         power += np.square(spectrum.imag)
         yield start, power
@@ -179,14 +182,16 @@ def _window(length: int, n_fft: int) -> np.ndarray:
 
 
 @cache
-def _mel_bands() -> scipy.sparse.csr_array:
+def _mel_bands() -> csr_array:
     """Triangular filters (40, 201) on Slaney's mel scale, each of unit area; sparse: a bin feeds at most two bands."""
+    from scipy.sparse import csr_array
+
     edges = _mel_to_hz(np.linspace(hz_to_mel(MEL_FMIN), hz_to_mel(MEL_FMAX), N_MELS + 2))
     bins = np.fft.rfftfreq(N_FFT, 1 / SAMPLE_RATE)
     rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
     falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
     weights = np.maximum(0, np.minimum(rising, falling)) * (2 / (edges[2:] - edges[:-2]))[:, None]
-    return scipy.sparse.csr_array(weights.astype(np.float32))
+    return csr_array(weights.astype(np.float32))
 
 
 # Slaney's scale: linear up to 1 kHz (3 mel per 200 Hz), then 27 mel per factor of 6.4.

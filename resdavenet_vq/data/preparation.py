@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.fft
+import scipy.sparse  # noqa: F401 - both for features: workers are forked from a process that has imported this module
 
 from resdavenet_vq import files
 from resdavenet_vq.config import Preparation

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import frame_stride, layer_position
+from resdavenet_vq.model.initialization import initialize
 from resdavenet_vq.model.normalization import Statistics, normalized
 from resdavenet_vq.model.quantizer import Quantizer, codebook_size
 
@@ -124,9 +125,7 @@ class AudioEncoder(nn.Module):
                 for block in range(audio.blocks_per_stage)
             ]
             self.stages.append(nn.Sequential(*blocks))
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        initialize(self)
         self.quantizers = nn.ModuleDict()
         for n in sorted(quantizers):
             self.quantizers[f"quant{n}"] = Quantizer(audio.widths[n - 1], codebook_size(quantizer, n), quantizer)

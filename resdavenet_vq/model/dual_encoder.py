@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.model.audio import AudioEncoder, AudioOutput, frame_mask
+from resdavenet_vq.model.image import ImageEncoder
 
 if TYPE_CHECKING:
     from resdavenet_vq.config import Model
@@ -36,8 +37,6 @@ class DualEncoder(nn.Module):
         self.audio = AudioEncoder(model.audio, model.quantizer, self.quantizers, jitter, jitter_offsets)
         self.image: nn.Module = NoImageEncoder()
         if image_branch:
-            from resdavenet_vq.model.image import ImageEncoder  # torchvision takes two seconds to import
-
             self.image = ImageEncoder(model.image, model.audio.widths[-1])
 
     @staticmethod

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, resnet50
 
 from resdavenet_vq.model.audio import memory_format
+from resdavenet_vq.model.resnet import resnet50, thin_resnet
 
 if TYPE_CHECKING:
     from resdavenet_vq.config import ImageModel
@@ -32,7 +31,7 @@ class ImageEncoder(nn.Module):
 
     def __init__(self, image: ImageModel, embedding_dim: int) -> None:
         super().__init__()
-        self.trunk, width = _resnet50() if image.architecture == "resnet50" else _thin_resnet(image.widths)
+        self.trunk, width = resnet50() if image.architecture == "resnet50" else thin_resnet(image.widths)
         self.embedder = nn.Conv2d(width, embedding_dim, 1)
         self.train_embedder_only = image.train_embedder_only
         self.memory_format = torch.channels_last if image.architecture == "resnet50" else memory_format(image.widths)
@@ -53,33 +52,3 @@ class ImageEncoder(nn.Module):
         if self.train_embedder_only:
             self.trunk.eval()
         return self
-
-
-def _resnet50() -> tuple[nn.Sequential, int]:
-    """ResNet-50 up to its last stage, under torchvision's names, and its width."""
-    parts = dict(resnet50(weights=None).named_children())
-    del parts["avgpool"], parts["fc"]
-    return nn.Sequential(OrderedDict(parts)), 2048
-
-
-def _thin_resnet(widths: tuple[int, int, int, int]) -> tuple[nn.Sequential, int]:
-    """A 3 x 3 stem of stride 2 and four basic blocks; torchvision's ResNet has fixed widths and a 7 x 7 stem."""
-    parts: dict[str, nn.Module] = {
-        "conv1": nn.Conv2d(3, widths[0], 3, stride=2, padding=1, bias=False),
-        "bn1": nn.BatchNorm2d(widths[0]),
-        "relu": nn.ReLU(),
-    }
-    width_in = widths[0]
-    for stage, width in enumerate(widths, start=1):
-        stride = 1 if stage == 1 else 2
-        same = stride == 1 and width == width_in
-        shortcut = (
-            None if same else nn.Sequential(nn.Conv2d(width_in, width, 1, stride, bias=False), nn.BatchNorm2d(width))
-        )
-        parts[f"layer{stage}"] = nn.Sequential(BasicBlock(width_in, width, stride, shortcut))
-        width_in = width
-    trunk = nn.Sequential(OrderedDict(parts))
-    for module in trunk.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    return trunk, width_in

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torchvision.models import ResNet50_Weights
 
 from resdavenet_vq import download
 from resdavenet_vq.config import IMAGENET, RANDOM
@@ -20,14 +19,18 @@ if TYPE_CHECKING:
     from resdavenet_vq.config import ImageModel
     from resdavenet_vq.model.dual_encoder import DualEncoder
 
-URL: str = ResNet50_Weights.IMAGENET1K_V1.url
-"""The name of the file contains the first digits of its SHA-256."""
-
 LARGEST = 1 << 27
 """Bytes of the largest file that is downloaded: the published one has 98 MiB."""
 
 _HALVES = frozenset({torch.float16, torch.bfloat16})
 """Types of which every number is one of float32, too."""
+
+
+def imagenet_url() -> str:
+    """The address of torchvision's weights; the name of the file contains the first digits of its SHA-256."""
+    from torchvision.models import ResNet50_Weights  # as slow as PyTorch, and needed for this alone
+
+    return str(ResNet50_Weights.IMAGENET1K_V1.url)
 
 
 def sha256_of(image: ImageModel) -> str | None:
@@ -67,7 +70,8 @@ def _file(image: ImageModel) -> Path:
         if not file.is_file():
             raise InputError(f"model.image.weights: {file}: no such file")
         return file
-    name = URL.rsplit("/", 1)[1]
+    url = imagenet_url()
+    name = url.rsplit("/", 1)[1]
     file = Path(torch.hub.get_dir()) / "checkpoints" / name
     checksum = re.search(r"-([0-9a-f]{8,})\.", name)
     assert checksum, "torchvision puts a checksum into the names of its files"
@@ -77,9 +81,9 @@ def _file(image: ImageModel) -> Path:
             raise InputError(f"its SHA-256 begins with {digest[: len(checksum[1])]}, not {checksum[1]}")
 
     try:
-        return download.fetch(URL, file, check, LARGEST)
+        return download.fetch(url, file, check, LARGEST)
     except InputError as e:
         raise InputError(
-            f"model.image.weights: {IMAGENET} of torchvision: {e}. Without a network, download {URL} elsewhere and put "
+            f"model.image.weights: {IMAGENET} of torchvision: {e}. Without a network, download {url} elsewhere and put "
             f"it into {file.parent}, or set model.image.weights to its path; its SHA-256 begins with {checksum[1]}"
         ) from None

@@ -61,14 +61,16 @@ class Quantizer(nn.Module):
 
     def __init__(self, dim: int, size: int, settings: QuantizerModel) -> None:
         super().__init__()
-        codebook = torch.randn(size, dim) * settings.init_std
-        if settings.init_nonnegative:
-            codebook.clamp_(min=0)
         self.decay, self.epsilon, self.commitment_weight = settings.decay, settings.epsilon, settings.commitment_weight
         self.reduce_statistics: Callable[[Tensor], Tensor] | None = None
-        self.register_buffer("codebook", codebook)
+        self.register_buffer("codebook", torch.empty(size, dim))
         self.register_buffer("cluster_size", torch.full((size,), settings.init_mass))
-        self.register_buffer("embedding_sum", codebook * settings.init_mass)
+        self.register_buffer("embedding_sum", torch.empty(size, dim))
+        if not self.codebook.is_meta:  # shapes alone: see `initialize`
+            codebook = self.codebook.normal_().mul_(settings.init_std)
+            if settings.init_nonnegative:
+                codebook.clamp_(min=0)
+            torch.mul(codebook, settings.init_mass, out=self.embedding_sum)
 
     def forward(self, x: Tensor, mask: Tensor) -> Quantized:
         """Quantizes frames (B, C, T); the mask (B, T) is true for valid frames.

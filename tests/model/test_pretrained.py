@@ -225,7 +225,7 @@ def imagenet(tmp_path, monkeypatch, resnet):
     served = tmp_path / name
     served.write_bytes(data.getvalue())
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path)) as server:
-        monkeypatch.setattr(pretrained, "URL", f"http://127.0.0.1:{server.server_port}/{name}")
+        monkeypatch.setattr(pretrained, "imagenet_url", lambda: f"http://127.0.0.1:{server.server_port}/{name}")
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield (
@@ -279,7 +279,7 @@ def test_without_a_network_it_is_said_how_to_go_on(imagenet):
 
 
 def test_torchvision_s_address_has_the_checksum():
-    assert pretrained.URL.endswith("/resnet50-0676ba61.pth")
+    assert pretrained.imagenet_url().endswith("/resnet50-0676ba61.pth")
 
 
 def test_a_first_stage_starts_from_them_and_a_child_from_its_parent(tmp_path):
