@@ -14,7 +14,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from resdavenet_vq.encode.hdf5 import EncodedFile, check_written, create, write_texts
+from resdavenet_vq.encode.hdf5 import EncodedFile, RowWriter, create, write_texts
 from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.hdf5 import GuardedFile
 
@@ -55,8 +55,8 @@ class EmbeddingsToFill:
     """An embeddings file that is being written."""
 
     def __init__(self, file: h5py.File, pairs: Pairs, width: int) -> None:
-        self._speech = file.create_dataset("speech", (len(pairs.ids), width), np.float32)
-        self._image = file.create_dataset("image", (len(pairs.image_ids), width), np.float32)
+        self._speech = RowWriter(file.create_dataset("speech", (len(pairs.ids), width), np.float32))
+        self._image = RowWriter(file.create_dataset("image", (len(pairs.image_ids), width), np.float32))
 
     def write_speech(self, numbers: Sequence[int], vectors: np.ndarray) -> None:
         """Writes the vectors (b, D) of some captions, given by their numbers."""
@@ -67,10 +67,9 @@ class EmbeddingsToFill:
         _write_each(self._image, numbers, vectors)
 
 
-def _write_each(dataset: h5py.Dataset, numbers: Sequence[int], vectors: np.ndarray) -> None:
+def _write_each(rows: RowWriter, numbers: Sequence[int], vectors: np.ndarray) -> None:
     for number, vector in zip(numbers, vectors, strict=True):
-        dataset[number] = vector
-    check_written(dataset)
+        rows.write(number, vector[None])
 
 
 @contextmanager

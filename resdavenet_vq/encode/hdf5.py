@@ -191,14 +191,20 @@ class _Bytes(io.FileIO):
         return len(view)
 
 
+WAITING_BYTES = 1 << 25
+"""Of the rows of a dataset that wait until they are written with their neighbors."""
+
 _outputs: dict[h5py.File, _Bytes] = {}
 """What is behind each file that this process writes."""
+
+_waiting: dict[h5py.File, list[RowWriter]] = {}
+"""Those of each file that this process writes."""
 
 
 def check_written(part: h5py.Group | h5py.Dataset) -> None:
     """Raises the OSError of the first write to the file of this group or dataset that failed.
 
-    Called after each batch, so that a full disk is told soon and not when all is encoded.
+    Called after each writing, so that a full disk is told soon and not when all is encoded.
     """
     if error := _outputs[part.file].error:
         raise error
@@ -211,11 +217,13 @@ def create(path: Path, kind: str, origin: Origin) -> Iterator[h5py.File]:
         with atomic_write(path) as tmp:
             with _Bytes(tmp, "w+b") as out:
                 with h5py.File(out, "w", userblock_size=HEADER_LENGTH) as file:
-                    _outputs[file] = out
+                    _outputs[file], _waiting[file] = out, []
                     try:
                         yield file
+                        for writer in _waiting[file]:
+                            writer.flush()
                     finally:
-                        del _outputs[file]
+                        del _outputs[file], _waiting[file]
                 if out.error:
                     raise out.error
             write_header(tmp, kind, origin)
@@ -233,6 +241,44 @@ def write_texts(file: h5py.Group, name: str, values: Sequence[str]) -> None:
     file.create_dataset(name, (len(values),), h5py.string_dtype())[...] = np.array(values, dtype=object)
 
 
+class RowWriter:
+    """Rows on their way into a dataset of a file of `create`, in any order; neighbors are written together.
+
+    The first are written at once: HDF5 then places the datasets of a file in the order in which they were begun.
+    """
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self._dataset = dataset
+        self._parts: dict[int, np.ndarray] = {}
+        self._size = 0
+        self._is_begun = False
+        _waiting[dataset.file].append(self)
+
+    def write(self, first: int, rows: np.ndarray) -> None:
+        """Takes rows, of which the first is number `first` of the dataset; the array must not change any more."""
+        if len(rows):
+            self._parts[first] = rows
+            self._size += rows.nbytes
+        if self._size >= WAITING_BYTES or not self._is_begun:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what waits."""
+        run: list[np.ndarray] = []
+        start = stop = 0
+        for first in sorted(self._parts):
+            if run and first != stop:
+                self._dataset[start:stop] = np.concatenate(run)
+                run = []
+            start, stop = first if not run else start, first + len(self._parts[first])
+            run.append(self._parts[first])
+        if run:
+            self._dataset[start:stop] = np.concatenate(run)
+            self._is_begun = True
+        self._parts, self._size = {}, 0
+        check_written(self._dataset)
+
+
 class Rows:
     """The rows of all utterances, one utterance after another, on their way into a group of an HDF5 file.
 
@@ -247,7 +293,7 @@ class Rows:
         group["offsets"] = self._offsets
         total = self._offsets[-1]
         shape, dtype = ((total,), np.int32) if width is None else ((total, width), np.float32)
-        self._rows = group.create_dataset(name, shape, dtype)
+        self._rows = RowWriter(group.create_dataset(name, shape, dtype))
         self._begins = group.create_dataset("begins", (total,), np.uint8) if marked else None
 
     @property
@@ -265,8 +311,7 @@ class Rows:
         """Writes rows of utterance number i, of which the first is its row `start`."""
         first = self._offsets[i] + start
         assert first + len(rows) <= self._offsets[i + 1], "rows reach into the next utterance"
-        self._rows[first : first + len(rows)] = rows
-        check_written(self._rows)
+        self._rows.write(int(first), rows)
 
     def write_each(self, numbers: Sequence[int], rows: Iterable[np.ndarray]) -> None:
         """Writes all rows of some utterances, given by their numbers."""

@@ -14,8 +14,8 @@ Rows are symbols by being equal; of continuous features every row is its own sym
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,19 @@ from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation.bootstrap import Resamples, ratio
 from resdavenet_vq.evaluation.word_counts import grown
 
-_COUNTED_AT_ONCE = 256  # utterances whose runs are kept before they are counted
+VALUES_AT_ONCE = 1 << 18
+"""Of the rows that are numbered and counted together: about as many as the cache of a processor holds."""
+
+KEY_VALUES = 16
+"""Of a row, by which it is looked up."""
+
+RUNS_AT_ONCE = 1 << 16
+"""That wait until they are counted."""
+
+_LENGTH_BITS = 32
+"""Of the number in which unit and length of a run are counted together."""
+
+_MULTIPLIERS = np.random.default_rng(0).integers(1 << 63, size=KEY_VALUES, dtype=np.uint64) | 1
 
 
 @dataclass(frozen=True)
@@ -43,16 +55,67 @@ class Bitrate:
     duration: float  # seconds of audio
 
 
-def symbols(rows: np.ndarray, numbers: dict[bytes, int]) -> np.ndarray:
-    """Numbers (T,) of the rows of (T,) or (T, C) in the order of their first occurrence, -0.0 being equal to 0.0.
+class Symbols:
+    """Numbers of distinct rows (T,) or (T, C), in the order of their first occurrence, -0.0 being equal to 0.0.
 
-    `numbers` has those given so far and gains the new ones, so that equal rows of several utterances have equal numbers.
+    Equal rows of several calls have equal numbers. A row is looked up by a few of its values and compared in all of
+    them with the row that has these; one that is not known so is looked up by its bytes.
     """
-    of_rows = runs(rows)
-    heads = of_rows.code
-    distinct = np.ascontiguousarray(heads + heads.dtype.type(0))  # -0.0 + 0.0 is 0.0: bytes are equal where values are
-    number = (numbers.setdefault(row.tobytes(), len(numbers)) for row in distinct)
-    return np.repeat(np.fromiter(number, np.int64, len(distinct)), of_rows.length)
+
+    def __init__(self) -> None:
+        self._numbers: dict[bytes, int] = {}
+        self._rows = np.zeros((0, 0))
+        self._keys, self._key_numbers = np.zeros(0, np.uint64), np.zeros(0, np.int64)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The distinct rows (S, C), by number."""
+        return self._rows[: len(self._numbers)]
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """The numbers (T,) of rows of the type and width of the first call; new ones get the next numbers."""
+        rows = rows.reshape(len(rows), -1) if len(rows) else rows.reshape(0, math.prod(rows.shape[1:]))
+        if not self._numbers:
+            self._rows = np.zeros((0, rows.shape[1]), rows.dtype)
+        rows = np.ascontiguousarray(rows)
+        keys = _keys(rows)
+        numbers, is_known = np.zeros(len(rows), np.int64), np.zeros(len(rows), bool)
+        if len(self._keys):
+            at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+            numbers = self._key_numbers[at]
+            is_known = (self._keys[at] == keys) & (_words(self._rows)[numbers] == _words(rows)).all(axis=1)
+        if not is_known.all():
+            new = np.flatnonzero(~is_known)
+            numbers[new] = self._by_bytes(rows[new])
+        return numbers
+
+    def _by_bytes(self, rows: np.ndarray) -> np.ndarray:
+        """The numbers of rows, the new ones of which become known."""
+        n_before, of_rows = len(self._numbers), runs(rows)
+        heads = np.ascontiguousarray(of_rows.code + rows.dtype.type(0))  # -0.0 + 0.0 is 0.0: equal values, equal bytes
+        number = (self._numbers.setdefault(head.tobytes(), len(self._numbers)) for head in heads)
+        numbers = np.fromiter(number, np.int64, len(heads))
+        n = len(self._numbers)
+        if n > n_before:
+            self._rows = grown(self._rows, n)
+            is_new = numbers >= n_before
+            self._rows[numbers[is_new]] = heads[is_new]
+            self._keys, first = np.unique(_keys(self.rows), return_index=True)  # of equal keys the first row's
+            self._key_numbers = first
+        return np.repeat(numbers, of_rows.length)
+
+
+def _words(rows: np.ndarray) -> np.ndarray:
+    """The bytes of contiguous rows as whole numbers, of 64 bits where the width allows it: equal only for equal rows."""
+    return rows.view(np.uint64 if rows.shape[1] * rows.itemsize % 8 == 0 else f"u{rows.itemsize}")
+
+
+def _keys(rows: np.ndarray) -> np.ndarray:
+    """Numbers (T,) uint64, equal for equal rows (T, C) and mostly different for others, made of up to KEY_VALUES values."""
+    some = rows[:, :: max(1, rows.shape[1] // KEY_VALUES)][:, :KEY_VALUES]
+    some = np.ascontiguousarray(some + rows.dtype.type(0))
+    keys: np.ndarray = (some.view(f"u{some.itemsize}") * _MULTIPLIERS[: some.shape[1]]).sum(axis=1, dtype=np.uint64)
+    return keys
 
 
 type Utterance = tuple[str, np.ndarray] | tuple[str, np.ndarray, np.ndarray | None]
@@ -73,14 +136,17 @@ class Samples:
         self._seconds = self._resamples.sums(np.fromiter(durations.values(), np.float64, len(durations)))
         self._rows, self._runs = (np.zeros((0, self._resamples.n_groups), np.int64) for _ in range(2))  # by symbol
 
-    def add(self, name: str, of_units: Runs) -> None:
-        """Counts the runs of an utterance's symbols."""
-        if (group := self._group.get(name)) is None:
-            return
-        n = int(of_units.code.max(initial=-1)) + 1
-        self._rows, self._runs = grown(self._rows, n), grown(self._runs, n)
-        np.add.at(self._rows[:, group], of_units.code, of_units.length)
-        np.add.at(self._runs[:, group], of_units.code, 1)
+    def add(self, names: Sequence[str], of_units: Runs) -> None:
+        """Counts the runs of symbols of some utterances; those without a duration do not count."""
+        group = np.array([self._group.get(name, -1) for name in names], np.int64)[of_units.utterance]
+        counts = group >= 0
+        code, group, length = of_units.code[counts], group[counts], of_units.length[counts]
+        highest = np.full(len(names), -1)
+        np.maximum.at(highest, of_units.utterance[counts], code)
+        for n in (highest + 1).tolist():  # one by one: the number of rows shows in the last digit of sums over them
+            self._rows, self._runs = grown(self._rows, n), grown(self._runs, n)
+        np.add.at(self._rows, (code, group), length)
+        np.add.at(self._runs, (code, group), 1)
 
     def replicates(self) -> dict[tuple[str, str], np.ndarray]:
         """Replicates by condition and score: bits per second of rows and of runs, and runs per second."""
@@ -112,21 +178,21 @@ def measure(utterances: Iterable[Utterance], durations: Mapping[str, float], sam
     rows of an utterance that is not in it: a corpus that got smaller has another bitrate.
     """
     ids: set[str] = set()
-    numbers: dict[bytes, int] = {}
-    counts: Counter[tuple[int, int]] = Counter()  # of runs, by unit and length
-    pending: list[np.ndarray] = []
-    for name, rows, *begins in utterances:
-        if name in ids:
-            raise InputError(f"bitrate: utterance {name} is listed twice among the units; every utterance counts once")
-        ids.add(name)
-        of_units = runs(symbols(rows, numbers), marked=begins[0] if begins else None)
+    symbols = Symbols()
+    counts = _Counts()
+    for some in _parts(utterances):
+        for name, *_ in some:
+            if name in ids:
+                raise InputError(
+                    f"bitrate: utterance {name} is listed twice among the units; every utterance counts once"
+                )
+            ids.add(name)
+        rows = [of_one[1] for of_one in some]
+        offsets = np.cumsum([0, *map(len, rows)])
+        of_units = runs(symbols.of(np.concatenate(rows)), offsets, _marks(some, offsets))
         if samples:
-            samples.add(name, of_units)
-        pending.append(np.stack([of_units.code, of_units.length]))
-        if len(pending) == _COUNTED_AT_ONCE:
-            counts.update(_count(pending))
-            pending.clear()
-    counts.update(_count(pending))
+            samples.add([of_one[0] for of_one in some], of_units)
+        counts.add(of_units)
     faults = [
         f"bitrate: {len(names)} utterances {fault}: {', '.join(sorted(names)[:10])}; {remedy}"
         for names, fault, remedy in (
@@ -140,20 +206,61 @@ def measure(utterances: Iterable[Utterance], durations: Mapping[str, float], sam
     return _from_counts(counts, float(sum(durations.values())))
 
 
-def _count(parts: Sequence[np.ndarray]) -> dict[tuple[int, int], int]:
-    """How often each column (unit, length) occurs in (2, R) arrays."""
-    if not parts:
-        return {}
-    unit, length = np.concatenate(parts, axis=1)
-    base = int(length.max(initial=0)) + 1
-    both, times = np.unique(unit * base + length, return_counts=True)
-    columns = zip(*(part.tolist() for part in np.divmod(both, base)), strict=True)
-    return dict(zip(columns, times.tolist(), strict=True))
+def _parts(utterances: Iterable[Utterance]) -> Iterator[list[Utterance]]:
+    """The utterances in lists of about VALUES_AT_ONCE values."""
+    some: list[Utterance] = []
+    size = 0
+    for utterance in utterances:
+        some.append(utterance)
+        size += utterance[1].size
+        if size >= VALUES_AT_ONCE:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
-def _from_counts(counts: Counter[tuple[int, int]], duration: float) -> Bitrate:
+def _marks(utterances: Sequence[Utterance], offsets: np.ndarray) -> np.ndarray | None:
+    """Which of all rows begin a segment; None where no utterance says so."""
+    marks = [utterance[2] if len(utterance) == 3 else None for utterance in utterances]
+    if all(of_one is None for of_one in marks):
+        return None
+    marked = np.zeros(offsets[-1], bool)
+    for start, end, of_one in zip(offsets[:-1].tolist(), offsets[1:].tolist(), marks, strict=True):
+        marked[start:end] = False if of_one is None else of_one
+    return marked
+
+
+class _Counts:
+    """How often runs of each unit and length occur."""
+
+    def __init__(self) -> None:
+        self._keys, self._times = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        self._waiting: list[np.ndarray] = []
+
+    def add(self, of_units: Runs) -> None:
+        """Counts some runs."""
+        self._waiting.append(of_units.code << _LENGTH_BITS | of_units.length)
+        if sum(map(len, self._waiting)) >= RUNS_AT_ONCE:
+            self._count()
+
+    def _count(self) -> None:
+        keys, times = np.unique(np.concatenate([self._keys[:0], *self._waiting]), return_counts=True)
+        self._waiting = []
+        every, where = np.unique(np.concatenate([self._keys, keys]), return_inverse=True)
+        sums = np.zeros(len(every), np.int64)
+        np.add.at(sums, where, np.concatenate([self._times, times]))
+        self._keys, self._times = every, sums
+
+    def columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Units, lengths, and how often they occur together, ordered by unit and then by length."""
+        self._count()
+        return self._keys >> _LENGTH_BITS, self._keys & ((1 << _LENGTH_BITS) - 1), self._times
+
+
+def _from_counts(counts: _Counts, duration: float) -> Bitrate:
     """The bitrate of runs counted by unit and length."""
-    unit, length, times = np.array(sorted((*run, n) for run, n in counts.items()), np.int64).reshape(-1, 3).T
+    unit, length, times = counts.columns()
     n_rows, n_runs = int((length * times).sum()), int(times.sum())
     if not (duration > 0 and n_rows):
         raise InputError(f"bitrate: {n_rows} rows in {duration:g} s of audio have none; give at least one utterance")

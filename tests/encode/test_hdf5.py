@@ -5,13 +5,15 @@ import re
 import resource
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from encoded import ORIGIN
 
+from resdavenet_vq.encode import hdf5
 from resdavenet_vq.encode.embeddings import Pairs, create_embeddings
 from resdavenet_vq.encode.features import LayerFeatures, add_features, create_features
-from resdavenet_vq.encode.hdf5 import create
+from resdavenet_vq.encode.hdf5 import Rows, create
 from resdavenet_vq.encode.maps import create_maps
 from resdavenet_vq.errors import InputError
 
@@ -76,7 +78,8 @@ def fill_rows(path, n):
 
 
 @pytest.mark.parametrize("fill", [fill_rows, fill_embeddings, fill_cells])
-def test_a_file_that_takes_no_more_is_told_at_the_next_batch(tmp_path, fill):
+def test_a_file_that_takes_no_more_is_told_at_the_next_batch_that_is_written(tmp_path, monkeypatch, fill):
+    monkeypatch.setattr(hdf5, "WAITING_BYTES", 1 << 16)
     begun, written = [], fill(tmp_path / "f.h5", 50)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
@@ -87,3 +90,30 @@ def test_a_file_that_takes_no_more_is_told_at_the_next_batch(tmp_path, fill):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert len(begun) < 14
     assert list(tmp_path.iterdir()) == []
+
+
+def rows_of_utterances(folder, order, monkeypatch):
+    """The rows of six utterances that are given in an order, and how often HDF5 was called to write them."""
+    writes, original = [], h5py.Dataset.__setitem__
+    monkeypatch.setattr(
+        h5py.Dataset, "__setitem__", lambda self, rows, values: writes.append(rows) or original(self, rows, values)
+    )
+    n_rows = np.array([3, 1, 0, 4, 2, 5])
+    whole = np.arange(15 * 2, dtype=np.float32).reshape(15, 2)
+    offsets = np.concatenate([[0], np.cumsum(n_rows)])
+    with create(folder / "a.h5", "features", ORIGIN) as file:
+        rows = Rows(file.create_group("conv2"), "vectors", n_rows, 2)
+        for i in order:
+            rows.write(i, whole[offsets[i] : offsets[i + 1]])
+    with h5py.File(folder / "a.h5") as file:
+        np.testing.assert_array_equal(file["conv2/vectors"][:], whole)
+    return len(writes)
+
+
+def test_neighbors_are_written_together_in_whatever_order_they_come(tmp_path, monkeypatch):
+    assert rows_of_utterances(tmp_path, [3, 0, 5, 1, 4, 2], monkeypatch) == 3  # the first, those before, those behind
+
+
+def test_as_many_rows_wait_as_memory_is_meant_for_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(hdf5, "WAITING_BYTES", 4 * 2 * 4)  # four rows
+    assert rows_of_utterances(tmp_path, [0, 1, 2, 3, 4, 5], monkeypatch) == 3  # 0; 1 ... 3; 4 and 5

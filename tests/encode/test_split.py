@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from unittest import mock
 
@@ -155,6 +156,21 @@ def test_nothing_depends_on_batch_mates(run, encoded, tmp_path, frames_at_once):
                     np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)
                 else:
                     np.testing.assert_array_equal(x, y)
+
+
+OUTPUTS = ("embeddings", "maps", "codes", "features")
+
+
+def test_one_pass_writes_each_file_as_a_pass_of_its_own(run, tmp_path):
+    """Byte by byte, for any choice of files."""
+    layers = {"feature_layers": ("conv2", "quant3")}
+    for name in OUTPUTS:
+        run(**{name: tmp_path / f"{name}.h5"}, **layers)
+    for n in range(2, len(OUTPUTS) + 1):
+        for names in combinations(OUTPUTS, n):
+            run(**{name: tmp_path / f"{name}.{n}" for name in names}, **layers)
+            for name in names:
+                assert (tmp_path / f"{name}.{n}").read_bytes() == (tmp_path / f"{name}.h5").read_bytes(), (name, names)
 
 
 PADDED = Recipe(context="padded", pad_value="floor")

@@ -86,12 +86,12 @@ def gather(features: LayerFeatures, items: Sequence[Item], *, segmented: bool = 
             if not np.isfinite(data[start:end]).all():
                 features.rows(i)  # raises with the utterance, and what to do
     else:
-        numbers: dict[bytes, int] = {}
+        symbols = bitrate.Symbols()
         rows_of = map(features.rows, utterances)
-        parts = [bitrate.symbols(runs(rows).code if segmented else rows, numbers) for rows in rows_of]
+        parts = [symbols.of(runs(rows).code if segmented else rows) for rows in rows_of]
         bounds = dict(zip(utterances, pairwise(np.cumsum([0, *map(len, parts)]).tolist()), strict=True))
         data = np.concatenate(parts)
-        units = np.frombuffer(b"".join(numbers), np.float32).reshape(len(numbers), -1).copy()
+        units = symbols.rows.copy()
     period, audio = decimal(features.frame_period), [decimal(seconds) for seconds in features.durations.tolist()]
     ranges, borrowed = [], 0
     for item in items:
