@@ -127,6 +127,8 @@ class AudioEncoder(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        for stage in self.stages[1:]:  # weights in the order of the activations, or every pass would reorder them
+            stage.to(memory_format=self.memory_format)
         self.quantizers = nn.ModuleDict()
         for n in sorted(quantizers):
             self.quantizers[f"quant{n}"] = Quantizer(audio.widths[n - 1], codebook_size(quantizer, n), quantizer)
