@@ -5,8 +5,8 @@
 
 Every arm trains both branches with quantizers 2 and 3 on the same store of made-up pairs, read by data workers, in a
 fresh process each; rounds of the arms take turns and medians count. Arms: `2020`, float32, eager, one-hot matrices of
-frames by codes, pooling and losses in Python loops over the batch, images to float on the CPU, a number read back in
-every step, padded; `float32`, `bfloat16` and `compiled`, which is bfloat16 too, of this package. On a GPU one step of
+frames by codes, pooling and impostors in Python loops over the batch, features and images as normalized float32 from
+the workers, a number read back in every step, padded; `float32`, `bfloat16` and `compiled`, which is bfloat16 too, of this package. On a GPU one step of
 each of the package's arms runs where any wait for the GPU is an error.
 
 The roofline: a pair takes at least  3 · F / P + 16 · 2 · E / M  seconds, F being the multiply-adds, times two, of the
@@ -33,20 +33,25 @@ from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.data import Dataset
 
 from resdavenet_vq import config
 from resdavenet_vq.corpus.manifest import Utterance
+from resdavenet_vq.data import dataset
 from resdavenet_vq.data.dataset import Batch, training_batches
+from resdavenet_vq.data.loader import load
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.data.store_writer import StoreWriter
 from resdavenet_vq.model.audio import jittered_times
 from resdavenet_vq.model.dual_encoder import DualEncoder
+from resdavenet_vq.model.image import MEAN, STD
 from resdavenet_vq.training import compute
 from resdavenet_vq.training.state import Run
 from resdavenet_vq.training.step import generator, step_losses, update
@@ -95,6 +100,18 @@ class OneHot(nn.Module):
         return (frames + (vectors - frames).detach()).transpose(1, 2), loss
 
 
+class FloatBatches(Dataset[Batch]):
+    """The batches of another data set as float32, the images normalized: the work of the workers in 2020."""
+
+    def __init__(self, batches: Dataset[Batch]) -> None:
+        self.batches = batches
+
+    def __getitem__(self, step: int) -> Batch:
+        batch = self.batches[step]
+        mean, std = (torch.tensor(x)[:, None, None] for x in (MEAN, STD))
+        return batch._replace(logmel=batch.logmel.float(), images=(batch.images / 255 - mean) / std)
+
+
 class Plain:
     """The arm `2020`: the same layers in the plain memory order, and everything around them spelt out."""
 
@@ -105,13 +122,8 @@ class Plain:
         self.optimizer = torch.optim.Adam(model.parameters(), lr=2e-4, weight_decay=5e-7, foreach=False, fused=False)
 
     def to_device(self, batch: Batch) -> tuple[Tensor, Tensor, list[int]]:
-        """Features and images as float32, made on the CPU."""
-        mean, std = self.model.image.mean.cpu(), self.model.image.std.cpu()
-        return (
-            batch.logmel.float().to(self.device),
-            ((batch.images / 255 - mean) / std).to(self.device),
-            batch.n_frames.tolist(),
-        )
+        """Features and images as float32, as the workers have made them."""
+        return batch.logmel.to(self.device), batch.images.to(self.device), batch.n_frames.tolist()
 
     def step(self, batch: Any, number: int) -> None:
         """Forward, losses, gradients, update."""
@@ -128,15 +140,11 @@ class Plain:
                 x = x[..., times.to(self.device)]
         n = len(maps)
         pooled = [x[i, :, 0, : max(1, n_frames[i] // 16)].mean(dim=1) for i in range(n)]
-        rows = []
-        for i in range(n):
-            image = maps[i].mean(dim=(1, 2))
-            rows.append(torch.stack([torch.dot(image, speech) for speech in pooled]))
-        S = torch.stack(rows)
+        S = maps.mean(dim=(2, 3)) @ torch.stack(pooled).t()
         loss = torch.zeros((), device=self.device)
-        for i in range(n):
-            column, row = ((i + 1 + random.randrange(n - 1)) % n for _ in range(2))
-            loss = loss + (S[i, column] - S[i, i] + 1).clamp(min=0) / n + (S[row, i] - S[i, i] + 1).clamp(min=0) / n
+        for scores in (S, S.t()):
+            impostors = [(i + 1 + random.randrange(n - 1)) % n for i in range(n)]
+            loss = loss + (scores[range(n), impostors] - scores.diag() + 1).clamp(min=0).mean()
         for scores in (S, S.t()):
             true = scores.diag()
             hardest = (scores * (scores < true[:, None])).max(dim=1).values
@@ -195,20 +203,27 @@ def measure(arm: str, path: Path, options: argparse.Namespace) -> dict[str, floa
     with compute.arithmetic(training.compute, device):
         torch.manual_seed(0)
         trained = Plain(DualEncoder(model, QUANTIZERS), device) if arm == "2020" else Package(model, training, device)
-        store = Store(path)
-        batches = iter(
-            training_batches(
-                store,
-                model.image,
-                batch_size=options.batch,
-                pad_to="max_frames",
-                pad_value=0.0,
-                seed=1,
-                epoch=1,
-                workers=options.workers,
-                last_epoch=options.warm_up + options.steps + 1,
-            )
+        # loader.load is the package's; only what its workers make differs
+        loading = (
+            mock.patch.object(dataset, "load", lambda batches, *rest: load(FloatBatches(batches), *rest))
+            if arm == "2020"
+            else contextlib.nullcontext()
         )
+        store = Store(path)
+        with loading:
+            batches = iter(
+                training_batches(
+                    store,
+                    model.image,
+                    batch_size=options.batch,
+                    pad_to="max_frames",
+                    pad_value=0.0,
+                    seed=1,
+                    epoch=1,
+                    workers=options.workers,
+                    last_epoch=options.warm_up + options.steps + 1,
+                )
+            )
         for number in range(options.warm_up):
             trained.step(trained.to_device(next(batches)), number)
         if arm != "2020":

@@ -126,6 +126,8 @@ class AudioEncoder(nn.Module):
             ]
             self.stages.append(nn.Sequential(*blocks))
         initialize(self)
+        for stage in self.stages[1:]:  # weights in the order of the activations, or every pass would reorder them
+            stage.to(memory_format=self.memory_format)
         self.quantizers = nn.ModuleDict()
         for n in sorted(quantizers):
             self.quantizers[f"quant{n}"] = Quantizer(audio.widths[n - 1], codebook_size(quantizer, n), quantizer)

@@ -35,6 +35,7 @@ class ImageEncoder(nn.Module):
         self.embedder = nn.Conv2d(width, embedding_dim, 1)
         self.train_embedder_only = image.train_embedder_only
         self.memory_format = torch.channels_last if image.architecture == "resnet50" else memory_format(image.widths)
+        self.to(memory_format=self.memory_format)  # weights too, or every pass would reorder them
         self.trunk.requires_grad_(not image.train_embedder_only)
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(STD)[:, None, None], persistent=False)

@@ -37,7 +37,7 @@ class Statistics(NamedTuple):
         n = n_frames.clamp(min=1)[:, None]
         x = torch.where(valid, logmel, 0).double()
         mean = x.sum(dim=2) / n
-        squares = torch.where(valid, x - mean[:, :, None], 0).square().sum(dim=2)
+        squares = x.sub_(mean[:, :, None]).masked_fill_(~valid, 0).square_().sum(dim=2)  # x is our own: no new memory
         return cls(mean, (squares / n).sqrt().clamp(min=SMALLEST_DEVIATION))
 
     @classmethod
@@ -60,7 +60,7 @@ def normalized(logmel: Tensor, n_frames: Tensor, statistics: Statistics | None =
     `statistics` are those of the whole recordings where `logmel` has only pieces of them.
     """
     mean, deviation = (x.float()[:, :, None] for x in statistics or Statistics.of(logmel, n_frames))
-    return torch.where(_valid(logmel, n_frames), (logmel.float() - mean) / deviation, 0)
+    return (logmel.float() - mean).div_(deviation).masked_fill_(~_valid(logmel, n_frames), 0)
 
 
 def _valid(logmel: Tensor, n_frames: Tensor) -> Tensor:

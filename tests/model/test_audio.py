@@ -153,11 +153,15 @@ def test_jitter_is_of_training_alone_and_follows_its_generator():
 
 
 @pytest.mark.parametrize(("widths", "last"), [((16, 16, 16, 24, 32), True), ((16, 8, 16, 24, 32), False)])
-def test_activations_are_channels_last_where_that_is_safe(widths, last):
+def test_activations_and_weights_are_channels_last_where_that_is_safe(widths, last):
     audio = AudioModel(widths=widths, blocks_per_stage=1, kernel_size=3)
-    layers = AudioEncoder(audio, QuantizerModel(codebook_size=8), (2,)).eval()(logmel(), N_FRAMES).layers
+    model = AudioEncoder(audio, QuantizerModel(codebook_size=8), (2,)).eval()
+    layers = model(logmel(), N_FRAMES).layers
     for n in range(1, 6):
         assert (layers[f"conv{n}"].vectors.stride(1) == 1) == last
+    convolutions = [module for module in model.stages[1:].modules() if isinstance(module, torch.nn.Conv2d)]
+    assert len(convolutions) == 12
+    assert {(module.weight.stride(1) == 1) for module in convolutions if module.kernel_size != (1, 1)} == {last}
 
 
 @pytest.mark.parametrize(("kernel", "blocks"), [(9, 2), (9, 1), (3, 1), (5, 2)])

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from resdavenet_vq.config import QuantizerModel
 from resdavenet_vq.errors import InputError
@@ -42,6 +43,42 @@ def test_nearest_is_the_lowest_of_the_nearest(frames, codebook, at_once):
         patch.setitem(module.DISTANCES_AT_ONCE, "cpu", at_once)
         found = nearest(torch.from_numpy(frames), torch.from_numpy(codebook))
     np.testing.assert_array_equal(found, oracle.nearest(frames, codebook))
+
+
+class LargeResults(TorchDispatchMode):
+    """Lists the operations whose results are new and have at least so many numbers."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.size, self.operations = size, []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        is_new = "out" not in (kwargs or {}) and not func.is_view
+        if is_new and isinstance(result, torch.Tensor) and result.numel() >= self.size:
+            self.operations.append(func.__name__.split(".")[0])
+        return result
+
+
+def test_all_blocks_of_frames_share_one_buffer_of_distances(monkeypatch):
+    monkeypatch.setitem(module.DISTANCES_AT_ONCE, "cpu", 7 * K)
+    frames, codebook = torch.randn(70, C), torch.randn(K, C)
+    with LargeResults(7 * K) as new:
+        codes = nearest(frames, codebook)
+    assert new.operations == ["new_empty"]
+    assert codes.shape == (70,)
+
+
+def test_a_distance_that_is_not_a_number_is_the_lowest():
+    """As everywhere in torch; no codebook is updated from such a frame."""
+    codebook = torch.randn(K, C)
+    codebook[[4, 7]] = torch.nan
+    assert nearest(torch.randn(3, C), codebook).tolist() == [4, 4, 4]
+    assert nearest(torch.full((1, C), torch.nan), codebook).tolist() == [0]
+
+
+def test_no_frames_have_no_codes():
+    assert nearest(torch.randn(2, 0, C), torch.randn(K, C)).shape == (2, 0)
 
 
 @given(
