@@ -32,6 +32,12 @@ class Preparation(Section):
     precision: Literal["float16", "float32"] = Field(
         default="float16", description="The number format of the stored log-mel features."
     )
+    image_size: Annotated[int, Field(ge=16, le=16_384)] | None = Field(
+        default=None,
+        description="The shorter side in pixels at which larger images are stored, as JPEG files of quality 95: smaller "
+        "files and faster training crops, of slightly other pixels. Without it the files are stored as they are. Only "
+        "`reader: store` has it. See docs/images.md.",
+    )
     bad_rows: Literal["stop", "skip"] = Field(
         default="stop", description="Whether a refused row stops the preparation, or is left out and reported."
     )
@@ -49,6 +55,14 @@ class Preparation(Section):
     def _parts_have_a_size(self) -> Self:
         if self.parts and self.rows_per_part is None:
             raise ValueError("preparation.rows_per_part: missing; preparation.parts needs it")
+        return self
+
+    @model_validator(mode="after")
+    def _only_a_store_has_smaller_images(self) -> Self:
+        if self.image_size is not None and self.reader != "store":
+            raise ValueError(
+                f"preparation.image_size: reader {self.reader} reads images as they are; remove it, or set reader to store"
+            )
         return self
 
 

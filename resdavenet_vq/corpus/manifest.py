@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 
+from resdavenet_vq.corpus.disk import DiskList
 from resdavenet_vq.errors import InputError, listed, shortened
 
 NO_ALIGNMENT = "no alignment"  # the name under which utterances without aligned words are counted
@@ -26,7 +27,7 @@ MOST_NAMED = 100  # largest number of names listed of each kind of thing noticed
 MAX_ROWS = 2_000_000
 """Largest number of rows of a split, and of one file: three times the captions of SpokenCOCO, the largest corpus known.
 
-A manifest is held in memory, about 1 KB a row with its text, and more with alignments.
+A manifest is kept on the disk: 1 KB a row with its text and its words.
 """
 
 PAUSES = frozenset(
@@ -107,6 +108,12 @@ class Utterance:
             del values["syllables"]
         return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        files = str(self.wav), None if self.image is None else str(self.image)
+        tiers: list[Any] = [self.words, self.phones, self.syllables]
+        tiers = [tier and [tuple(interval) for interval in tier] for tier in tiers]
+        return _utterance, (self.id, *files, self.image_id, self.speaker, self.text, *tiers)
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Utterance:
         """The utterance that `to_dict` described. Raises InputError for anything else."""
@@ -116,6 +123,21 @@ class Utterance:
             fault = e.errors()[0]
             where = ".".join(map(str, fault["loc"]))
             raise InputError(f"not a manifest row ({where}: {fault['msg']}): {str(values)[:80]}") from None
+
+
+def _utterance(
+    utterance_id: str,
+    wav: str,
+    image: str | None,
+    image_id: str | None,
+    speaker: str | None,
+    text: str | None,
+    *tiers: Any,
+) -> Utterance:
+    """An utterance from plain values, which are pickled several times faster than paths and intervals are."""
+    words, phones, syllables = (intervals and tuple(map(Interval._make, intervals)) for intervals in tiers)
+    file = None if image is None else Path(image)
+    return Utterance(utterance_id, Path(wav), file, image_id, speaker, text, words, phones, syllables)
 
 
 _UTTERANCE = TypeAdapter(Utterance)
@@ -134,7 +156,7 @@ class Refusal(NamedTuple):
 class Manifest:
     """A split of a corpus, or a part of it, as read: what can be used, what was refused, what was counted."""
 
-    utterances: list[Utterance] = field(default_factory=list)
+    utterances: list[Utterance] | DiskList[Utterance] = field(default_factory=DiskList)
     refused: list[Refusal] = field(default_factory=list)
     counted: dict[str, int] = field(default_factory=dict)
     """Things noticed that refuse no row, such as "bad alignment tokens" or "no alignment"."""
@@ -164,16 +186,16 @@ class Manifest:
         if len(self.utterances) + len(self.refused) >= MAX_ROWS:
             raise too_many_rows("the split")
 
-    def row_numbers(self) -> list[int]:
+    def row_numbers(self) -> Iterator[int]:
         """The row of each utterance in the split: all rows but the refused ones."""
         refused = {refusal.row for refusal in self.refused}
-        return [row for row in range(self.first_row, self.first_row + self.rows) if row not in refused]
+        return (row for row in range(self.first_row, self.first_row + self.rows) if row not in refused)
 
     def part(self, rows: range) -> Manifest:
         """Only these consecutive rows, and nothing that was counted."""
         numbered = zip(self.row_numbers(), self.utterances, strict=True)
         return Manifest(
-            [utterance for row, utterance in numbered if row in rows],
+            DiskList(utterance for row, utterance in numbered if row in rows),
             [refusal for refusal in self.refused if refusal.row in rows],
             first_row=rows.start,
             lists=self.lists,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from resdavenet_vq.corpus.disk import DiskDict
 from resdavenet_vq.corpus.json_rows import RepeatedKeys
 from resdavenet_vq.corpus.manifest import (
     MAX_ROWS,
@@ -114,8 +115,7 @@ class Captions:
 
     def __init__(self, manifest: Manifest) -> None:
         self._manifest = manifest
-        self._place_of_id: dict[str, str] = {}
-        self._place_of_wav: dict[str, str] = {}
+        self._place_of_id, self._place_of_wav = DiskDict[str](), DiskDict[str]()
 
     def add(self, fields: Fields, place: str, audio_base: Base, image: Media | None) -> None:
         """Adds the next caption, whose place in its file faults name; `fields` may already have faults."""

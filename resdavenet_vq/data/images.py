@@ -14,15 +14,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from resdavenet_vq import files
-from resdavenet_vq.config import ImageModel
 from resdavenet_vq.data import file_kind
 from resdavenet_vq.errors import InputError
+
+if TYPE_CHECKING:
+    from resdavenet_vq.config import ImageModel
 
 FORMATS = ("JPEG", "PNG")
 MAX_PIXELS = 89_478_485  # larger images count as decompression bombs; Pillow's own limit, at which it only warns
@@ -42,6 +44,9 @@ WHITE = (255, 255, 255)
 
 NOT_TURNED = "image that its Exif data would turn"
 """What is noticed of an image that a viewer shows turned or mirrored: the network sees the pixels as they are stored."""
+
+JPEG_QUALITY = 95
+"""Of images that are stored smaller than they are."""
 
 CROP_SCALE = (0.08, 1.0)
 CROP_RATIO = (3 / 4, 4 / 3)
@@ -90,6 +95,19 @@ def check(data: bytes) -> str:
         image.draft(None, (math.ceil(image.width / 8), math.ceil(image.height / 8)))
         _load(image)
         return NOT_TURNED if _would_turn(image) else ""
+
+
+def reduced(data: bytes, side: int) -> bytes:
+    """A JPEG file of an image with its shorter side reduced to `side` pixels; the file itself where that is not larger.
+
+    Raises InputError as `decode` does.
+    """
+    with _decoding(data):
+        if min(_open(data).size) <= side:
+            return data
+    jpeg = io.BytesIO()
+    _resize_shorter_side(decode(data), side).save(jpeg, "JPEG", quality=JPEG_QUALITY)
+    return jpeg.getvalue()
 
 
 def displayed(data: bytes) -> Displayed:

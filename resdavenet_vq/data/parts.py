@@ -90,9 +90,12 @@ def _digest_of_first_row(manifest: Manifest) -> str:
 
 def _digest_of(rows: Manifest, others: list[object]) -> str:
     """The SHA-256 of everything that a part follows from, audio and images apart."""
-    utterances = [utterance.to_dict() for utterance in rows.utterances]
-    content = [rows.first_row, utterances, rows.refused, rows.counted, rows.noticed, *others]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(f"[{rows.first_row}, [".encode())
+    for number, utterance in enumerate(rows.utterances):
+        digest.update((", " * bool(number) + json.dumps(utterance.to_dict(), sort_keys=True)).encode())
+    content = [rows.refused, rows.counted, rows.noticed, *others]
+    digest.update(f"], {json.dumps(content, sort_keys=True)[1:]}".encode())
+    return digest.hexdigest()
 
 
 def _is_current(kept: Path, names: list[str], attribute: dict[str, object]) -> bool:

@@ -7,50 +7,25 @@ of workers, and equal input makes an equal file.
 from __future__ import annotations
 
 import sys
-import zlib
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass
 from functools import partial
+from itertools import tee
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-import scipy.fft
-import scipy.sparse  # noqa: F401 - both for features: workers are forked from a process that has imported this module
+from typing import Any
 
 from resdavenet_vq import files
 from resdavenet_vq.config import Preparation
-from resdavenet_vq.corpus.manifest import Manifest, Refusal, refusals
-from resdavenet_vq.data import audio, features, images, release_2020
+from resdavenet_vq.corpus.disk import DiskDict
+from resdavenet_vq.corpus.manifest import Manifest, Refusal, Utterance, refusals
+from resdavenet_vq.data import features, release_2020
+from resdavenet_vq.data.conversion import LOADED, ORDER, Converted, Task, convert
 from resdavenet_vq.data.faults import common_fault, write_refused
-from resdavenet_vq.data.sources import Media, Source
-from resdavenet_vq.data.store_writer import Outside, StoreWriter
+from resdavenet_vq.data.sources import Media, Outside, Source
+from resdavenet_vq.data.store_writer import StoreWriter
 from resdavenet_vq.data.workers import in_parallel
 from resdavenet_vq.errors import InputError, printable
 from resdavenet_vq.progress import track
-
-_ORDER = "are the rows in the corpus's order?"
-
-
-class _Task(NamedTuple):
-    row: int
-    wav: Path
-    image: Path | None
-    """With wav and image files, only of the first row that shows it."""
-
-
-@dataclass
-class _Row:
-    """The outcome of a task. Without a fault it has features; it has an image where the task has one."""
-
-    logmel: np.ndarray | Outside | None = None
-    n_samples: int = 0
-    audio_fault: str = ""
-    image: bytes | Outside | None = None
-    image_fault: str = ""
-    notices: tuple[str, ...] = ()
-    """What was noticed of the audio and the image, which refuses no row."""
 
 
 def prepare(
@@ -75,8 +50,9 @@ def prepare(
 
 
 def command_settings(settings: Preparation, *others: str) -> str:
-    """The settings as JSON, without how a split is divided, and without `others`."""
-    return settings.model_dump_json(exclude={"rows_per_part", "parts", *others})
+    """The settings as JSON, without how a split is divided, and without `others`; a size of images only if there is one."""
+    absent = {"image_size"} if settings.image_size is None else set()
+    return settings.model_dump_json(exclude={"rows_per_part", "parts", *absent, *others})
 
 
 def open_source(manifest: Manifest, settings: Preparation, release: Path | None) -> tuple[Source, dict[str, Any]]:
@@ -117,7 +93,7 @@ def prepare_from(
     files.check_outputs(out, report)
     with files.writing(out), one_at_a_time(out), files.together():
         refused_path.unlink(missing_ok=True)
-        with StoreWriter(out.parent, settings.precision, settings.reader, release) as writer:
+        with StoreWriter(out.parent, settings.precision, settings.reader, release, settings.image_size) as writer:
             content = _fill(writer, manifest, settings, source, f"preparing {out.stem}", workers)
             refused = [Refusal(**refusal) for refusal in content["refused"]]
             is_empty = not content["frames"] and part is None
@@ -147,15 +123,18 @@ def _fill(
     cut: list[str] = []
     n_frames = n_samples = 0
     image_faults: dict[str | None, str] = {}
-    tasks = _tasks(manifest, every_image=settings.reader == "release_2020")
+    rows, rows_again = tee(
+        zip(manifest.utterances, manifest.row_numbers(), strict=True)
+    )  # as many apart as are in work
+    tasks = _tasks(rows, every_image=settings.reader == "release_2020")
     with closing(_convert_all(tasks, settings, source, workers)) as results:
         tracked = track(results, label, len(manifest.utterances), "rows")
-        for result, utterance, row in zip(tracked, manifest.utterances, manifest.row_numbers(), strict=False):
+        for result, (utterance, row) in zip(tracked, rows_again, strict=True):
             if result.image_fault:
                 image_faults[utterance.image_id] = result.image_fault
             image_fault = "" if result.image else image_faults.get(utterance.image_id, "")
             if result.image and utterance.image_id and not writer.add_image(utterance.image_id, result.image):
-                image_fault = "differs from the image of an earlier row with the same name; " + _ORDER
+                image_fault = "differs from the image of an earlier row with the same name; " + ORDER
             image_file = utterance.image and source.image_file(utterance.image)
             if result.logmel is None:
                 reason = f"{result.audio_fault}; {image_file}: {image_fault}" if image_fault else result.audio_fault
@@ -183,61 +162,26 @@ def _fill(
     }
 
 
-def _tasks(manifest: Manifest, *, every_image: bool) -> Iterator[_Task]:
-    image_ids: set[str | None] = {None}
-    for utterance, row in zip(manifest.utterances, manifest.row_numbers(), strict=True):
-        yield _Task(row, utterance.wav, None if utterance.image_id in image_ids else utterance.image)
-        if not every_image:
-            image_ids.add(utterance.image_id)
+def _tasks(rows: Iterable[tuple[Utterance, int]], *, every_image: bool) -> Iterator[Task]:
+    first_row_of = DiskDict[int]()
+    for utterance, row in rows:
+        image_id = utterance.image_id
+        is_first = image_id is not None and (every_image or first_row_of.setdefault(image_id, row) == row)
+        yield Task(row, utterance.wav, utterance.image if is_first else None)
 
 
-def _convert_all(tasks: Iterable[_Task], settings: Preparation, source: Source, workers: int) -> Generator[_Row]:
+def _convert_all(tasks: Iterable[Task], settings: Preparation, source: Source, workers: int) -> Generator[Converted]:
     """The outcome of every row, in order; a row that its process did not survive has only a fault."""
-    return in_parallel(tasks, partial(_convert_one, settings, source), workers, __name__, _failed)
+    return in_parallel(tasks, partial(convert, settings.reader, settings.image_size, source), workers, LOADED, _failed)
 
 
-def _failed(task: _Task, reason: str) -> _Row:  # noqa: ARG001
-    return _Row(audio_fault=f"reading the row's audio and image {reason}")
-
-
-def _convert_one(settings: Preparation, source: Source, task: _Task) -> _Row:
-    """Reads, checks and converts what belongs to a row."""
-    result, inside = _Row(), settings.reader == "store"
-    try:
-        logmel, result.n_samples = source.logmel(task.wav, task.row)
-        if settings.reader == "release_2020":
-            result.n_samples, notice = _length(task.wav, result.n_samples)
-            result.notices += (notice,) if notice else ()
-        result.logmel = logmel if inside else Outside(len(logmel), source.audio_crc32(task.wav, task.row), task.row)
-    except InputError as e:
-        result.audio_fault = str(e).removeprefix(f"{source.audio_file(task.wav)}: ")
-    if task.image is not None:
-        try:
-            image = source.image(task.image, task.row)
-            notice = images.check(image)
-            result.notices += (notice,) if notice else ()
-            result.image = image if inside else Outside(len(image), zlib.crc32(image))
-        except InputError as e:
-            result.image_fault = str(e).removeprefix(f"{source.image_file(task.image)}: ")
-    return result
+def _failed(task: Task, reason: str) -> Converted:  # noqa: ARG001
+    return Converted(audio_fault=f"reading the row's audio and image {reason}")
 
 
 def any_usable(manifest: Manifest, rows: Collection[int], settings: Preparation, source: Source, workers: int) -> bool:
     """Whether the audio and the image of one of these rows can be read and pass all checks."""
     numbered = zip(manifest.row_numbers(), manifest.utterances, strict=True)
-    tasks = (_Task(row, utterance.wav, utterance.image) for row, utterance in numbered if row in rows)
+    tasks = (Task(row, utterance.wav, utterance.image) for row, utterance in numbered if row in rows)
     with closing(_convert_all(tasks, settings, source, workers)) as results:
         return any(not (result.audio_fault or result.image_fault) for result in results)
-
-
-def _length(wav: Path, least: int) -> tuple[int, str]:
-    """The length of audio whose features the release has, at least `least` samples, and what there is to notice."""
-    n_frames = features.frame_count(least)
-    if not wav.exists():
-        cut = ", perhaps of a longer one" if n_frames == release_2020.RELEASE_FRAMES else ""
-        return least, f"no wav file: the length is that of the frames{cut}"
-    n_samples = audio.length_of_wav(wav)
-    expected = min(features.frame_count(n_samples), release_2020.RELEASE_FRAMES)
-    if abs(n_frames - expected) > 1:  # another resampler may round otherwise
-        raise InputError(f"the row has {n_frames} frames where {wav} has {expected}; {_ORDER}")
-    return n_samples, ""

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,14 @@ from resdavenet_vq.data import audio, features, images
 from resdavenet_vq.data.release_2020 import Release2020
 
 _BLOCK = 1 << 20
+
+
+class Outside(NamedTuple):
+    """Features or an image that the store does not hold: frames or bytes, and the CRC32 and row of their source."""
+
+    length: int
+    crc32: int
+    row: int = -1
 
 
 @dataclass

@@ -16,11 +16,11 @@ import numpy as np
 
 from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.data.store_file import StoreFile, sha256_of_content
-from resdavenet_vq.data.store_format import PART, Header
+from resdavenet_vq.data.store_format import IMAGE_SIZE, PART, Header
 from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.files import reading
 
-_ALIKE = ("reader", "release", "precision", "features_hash", "max_frames", "command", "rows_per_part")
+_ALIKE = ("reader", "release", "precision", "features_hash", "max_frames", "command", "rows_per_part", IMAGE_SIZE)
 """Attributes that the parts of a split share."""
 
 

@@ -32,7 +32,7 @@ import json
 import os
 import weakref
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import pairwise
@@ -131,12 +131,19 @@ class StoreFile:
         except (ValueError, RecursionError, InputError):
             raise self._error(f"{self._name('manifest', number)} is no row of a manifest") from None
 
-    def damaged_items(self, names: Sequence[str] = WITH_CRC32) -> list[str]:
-        """One line for each damaged item of these datasets: it has changed, or cannot be read."""
+    def check_bytes(self) -> None:
+        """Raises InputError for the first item of this file that is not as it was prepared; none is taken apart."""
+        for name in WITH_CRC32:
+            if name in self._places:
+                for number in range(len(self.crc32[name])):
+                    self._item(name, number)
+
+    def damaged_items(self) -> list[str]:
+        """One line for each damaged item: it has changed, or cannot be read."""
         readers: dict[str, Callable[[int], object]]
         readers = {"logmel": self.logmel, "manifest": self.utterance, "image": self.image}
         faults: list[str] = []
-        for name in names:
+        for name in WITH_CRC32:
             for number in range(len(self.crc32[name])):
                 try:
                     readers[name](number)

@@ -21,6 +21,7 @@ _EARLIER = ("resdavenet-vq store 1",)
 HEADER_LENGTH = 8192
 _KEYS = {"reader", "release", "precision", "features", "features_hash", "max_frames", "command", "versions", "complete"}
 PART = "part"  # a further attribute of a part of a split, see `parts`
+IMAGE_SIZE = "image_size"  # likewise, of a store whose larger images were reduced: the shorter side in pixels
 
 BY_UTTERANCE = ("logmel", "manifest", "ids")
 BY_IMAGE = ("image", "image_ids")
@@ -101,8 +102,9 @@ class Header(NamedTuple):
             }
             attributes = dict(content["attributes"])
             header = cls(int(content["bytes"]), str(content["sha256"]), attributes, places)
-            sound = header.to_bytes() == head and attributes.keys() - {PART} == _KEYS
+            sound = header.to_bytes() == head and attributes.keys() - {PART, IMAGE_SIZE} == _KEYS
             sound &= isinstance(attributes["max_frames"], int) and isinstance(attributes["features"], dict)
+            sound &= isinstance(attributes.get(IMAGE_SIZE, 0), int)
             sound &= sources.are_sound(attributes) and isinstance(attributes.get(PART, {}), dict)
         except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, AssertionError):
             return None

@@ -51,7 +51,7 @@ def make(settings: SpokenScenes, split: str, folder: Path, workers: int) -> None
             for name in media.values():
                 for subfolder in {_subfolder(number) for number in range(n)}:
                     (tmp / name / subfolder).mkdir(parents=True, exist_ok=True)
-            results = in_parallel(range(n), partial(_make_one, settings, split, tmp), workers, __name__)
+            results = in_parallel(range(n), partial(_make_one, settings, split, tmp), workers, (__name__,))
             rows = list(track(results, f"making {split}", n, "utterances"))
         with files.atomic_write(folder / f"{split}.item") as tmp:
             lines = (

@@ -113,7 +113,7 @@ def _read_through(
     refused = [*audio.refused]
     files, n_files = audio.files, len(audio.files) + len(audio.refused)
     with closing(
-        in_parallel(files.values(), read_through, 1, Recording.__module__, lambda _, reason: reason, READING_SECONDS)
+        in_parallel(files.values(), read_through, 1, (Recording.__module__,), lambda _, reason: reason, READING_SECONDS)
     ) as results:
         tracked = track(results, f"read {wavs.name}", len(files), "files")
         for (name, path), result in zip(files.items(), tracked, strict=True):

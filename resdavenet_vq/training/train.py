@@ -47,6 +47,9 @@ TIMINGS = ("pairs_per_second", "data_wait", "seconds")
 SAVE, SAVE_AND_STOP = 1, 2
 """What a process may request between two steps; the highest request of all processes counts."""
 
+_DATA_SETTINGS = ("features_hash", "max_frames", "precision", "image_size")
+"""Attributes of the training store that a model's card names, where the store has them."""
+
 _RESUME = "the state is saved; run the same command again to resume"
 
 
@@ -91,7 +94,7 @@ def train(
             "parent": sha256(parent / checkpoint.WEIGHTS) if parent else None,
             "image_weights": None if parent else pretrained.sha256_of(model.image),
             "data": {"training": data.sha256, "validation": validation.sha256},
-            "features": {key: data.attributes[key] for key in ("features_hash", "max_frames", "precision")},
+            "features": {k: data.attributes[k] for k in _DATA_SETTINGS if k in data.attributes},
             "code": dict(part.rpartition(":")[::2] for part in code.split()),
         }
         folder = State(state, identity)

@@ -159,7 +159,7 @@ def _store(file: Path) -> dict[str, Any]:
         attributes = json.loads(f.read(HEADER_LENGTH).split(b"\n")[1])["attributes"]
     words = shlex.split(attributes["command"])
     options = json.loads(words[words.index("--settings") + 1]) if "--settings" in words else {}
-    return {**options, **attributes}
+    return {"image_size": None, **options, **attributes}
 
 
 def _retrieval(file: Path) -> dict[str, Any]:

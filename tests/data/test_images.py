@@ -433,3 +433,44 @@ def test_a_jpeg_of_so_many_scans_that_it_would_take_seconds_is_refused_in_millis
         with pytest.raises(InputError, match=r"^has 2000 scans, more than 100: a decompression bomb$"):
             read(data)
         assert time.process_time() - start < 0.05
+
+
+def test_a_larger_image_is_reduced_and_a_smaller_one_stays_as_it_is():
+    data = jpeg(gradients(640, 480))
+    smaller = images.reduced(data, 240)
+    assert images.decode(smaller).size == (320, 240)
+    assert images.reduced(data, 480) is data
+    assert images.reduced(smaller, 240) is smaller
+    png = io.BytesIO()
+    gradients(90, 60).save(png, "PNG")
+    assert Image.open(io.BytesIO(images.reduced(png.getvalue(), 30))).format == "JPEG"
+    with pytest.raises(InputError, match="is empty"):
+        images.reduced(b"", 30)
+
+
+def test_crops_of_a_reduced_image_differ_little():
+    """The largest difference and the mean, of 255, of the crop of evaluation and of one of a training."""
+    data = jpeg(gradients(640, 480))
+    whole, reduced = images.decode(data), images.decode(images.reduced(data, 256))
+    evaluation = [images.evaluation_crop(image, PUBLISHED).astype(int) for image in (whole, reduced)]
+    boxes = (80, 60, 400, 300), (43, 32, 213, 160)  # the same part of the picture, to a pixel
+    parts = [
+        image.crop((left, top, left + width, top + height)).resize((224, 224), Image.Resampling.BILINEAR)
+        for image, (left, top, width, height) in zip((whole, reduced), boxes, strict=True)
+    ]
+    training = [pixels(part).astype(int) for part in parts]
+    for crops, largest, mean in ((evaluation, 16, 2.0), (training, 24, 3.0)):
+        difference = abs(crops[0] - crops[1])
+        assert 0 < difference.max() <= largest
+        assert difference.mean() <= mean
+
+
+def gradients(width, height):
+    x, y = np.meshgrid(np.linspace(0, 6, width), np.linspace(0, 4, height))
+    return Image.fromarray(np.stack([120 + 100 * np.sin(x * (c + 1) + y) for c in range(3)], -1).astype(np.uint8))
+
+
+def jpeg(image):
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=90)
+    return out.getvalue()

@@ -34,6 +34,7 @@ from PIL import ExifTags, Image
 
 from resdavenet_vq.config import Preparation
 from resdavenet_vq.corpus.manifest import Manifest, Refusal
+from resdavenet_vq.data import images
 from resdavenet_vq.data.preparation import prepare_from
 from resdavenet_vq.data.store import Store, verify
 from resdavenet_vq.errors import InputError
@@ -82,6 +83,44 @@ def test_long_utterances_are_cut_and_counted(manifest, store, tmp_path):
     np.testing.assert_array_equal(cut.n_samples, store.n_samples)
     for i in range(len(store)):
         np.testing.assert_array_equal(cut.logmel(i), store.logmel(i)[:40])
+
+
+def test_larger_images_are_stored_at_their_size_where_one_is_set(manifest, store, tmp_path):
+    reduced = prepared(manifest, tmp_path, image_size=45, workers=2)
+    assert reduced.image_ids == store.image_ids
+    sizes = [images.decode(store.image(i)).size for i in range(len(store.image_ids))]
+    assert min(map(min, sizes)) <= 45 < max(map(min, sizes)), "the corpus has larger and smaller images"
+    for number, size in enumerate(sizes):
+        if min(size) <= 45:
+            assert reduced.image(number) == store.image(number)
+        else:
+            assert reduced.image(number) == images.reduced(store.image(number), 45)
+    for i in range(len(store)):
+        np.testing.assert_array_equal(reduced.logmel(i), store.logmel(i))
+    assert reduced.attributes["image_size"] == 45
+    assert "image_size" not in json.dumps(store.attributes)
+    assert reduced.sha256 != store.sha256
+    assert verify(reduced.path) == []
+
+
+@pytest.mark.parametrize("reader", ["files", "release_2020"])
+def test_only_stores_have_smaller_images(reader):
+    with pytest.raises(ValueError, match=rf"preparation.image_size: reader {reader} reads images as they are"):
+        Preparation(reader=reader, image_size=256)
+
+
+def test_commands_and_workers_load_only_what_they_need():
+    """The command computes no features, and its workers read no configuration: half the time of a small preparation."""
+
+    def loaded(module):
+        text = f"import sys, {module}; print(*sys.modules)"
+        return set(
+            subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout.split()
+        )
+
+    assert not {"scipy.fft", "scipy.sparse"} & loaded("resdavenet_vq.data.preparation")
+    of_worker = loaded("resdavenet_vq.data.conversion")
+    assert not {"pydantic", "resdavenet_vq.config", "resdavenet_vq.corpus"} & of_worker
 
 
 def hour_of_silence(channels):

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from data.hostile import {busy}
 from resdavenet_vq.data.workers import in_parallel
-list(in_parallel([Path(sys.argv[1])] * 20, {busy}, 2, "data.hostile"))
+list(in_parallel([Path(sys.argv[1])] * 20, {busy}, 2, ["data.hostile"]))
 """
 
 DATA_LOADER = """
@@ -74,7 +74,7 @@ def test_a_program_that_workers_cannot_import_is_told_what_to_do(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(
         "from operator import neg; from resdavenet_vq.data.workers import in_parallel\n"
-        "print(sum(in_parallel(range(20), neg, 2, 'operator', lambda *_: 0)))\n"
+        "print(sum(in_parallel(range(20), neg, 2, ['operator'], lambda *_: 0)))\n"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, program], env=environment, capture_output=True, text=True, check=False)
