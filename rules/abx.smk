@@ -28,6 +28,9 @@ rule make_items:
 
 rule score_abx:
     input:
+        lambda wildcards: preflight.items(
+            wildcards.folder, wildcards.split, wildcards.layer, plan.condition(wildcards.condition)
+        ),
         features=ancient(plan.root / "{folder}/features/{split}.h5"),
         features_digest=plan.root / "{folder}/features/{split}.h5.sha256",
         item=lambda wildcards: ancient(plan.splits.items(wildcards.split, plan.condition(wildcards.condition))),

@@ -5,6 +5,8 @@ import shlex
 import socket
 import sys
 
+from snakemake.logging import logger
+
 # Snakemake fills in what is in braces, and a colon ends a folder of PYTHONPATH.
 if unusable := sorted(set(str(checkout)) & {"{", "}", os.pathsep}):
     raise WorkflowError(f"The workflow cannot be in {checkout}: move it to a path without {' '.join(unusable)}")
@@ -21,6 +23,7 @@ from resdavenet_vq.workflow import records
 from resdavenet_vq.workflow.jobs import advice, check_names, launcher
 from resdavenet_vq.workflow.plan import CONDITION_PATTERN, EDITION_PATTERN, ITEMS_PATTERN, Plan, any_of
 from resdavenet_vq.workflow.preflight import Preflight
+from resdavenet_vq.workflow.refusals import show_message_alone
 
 # Snakemake lays files over each other key by key; the schema knows better for recipes, corpora and lengths of training.
 # A workflow that uses this one as a module may give it another configuration than its own files.
@@ -56,6 +59,7 @@ all_cores = workflow.resource_settings.cores or 8
 
 no_record_contradicts = records.once(plan, workflow)
 preflight = Preflight(plan)
+logger.addFilter(show_message_alone)
 
 
 wildcard_constraints:

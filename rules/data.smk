@@ -6,7 +6,7 @@ undivided = [split for split in settings.corpus.splits if not plan.splits.parts(
 
 rule prepare:
     input:
-        lambda wildcards: preflight.corpus_files(wildcards.split),
+        lambda wildcards: preflight.split(wildcards.split),
         files=lambda wildcards: ancient(plan.splits.corpus_files(wildcards.split)),
         digests=lambda wildcards: plan.splits.corpus_digests(wildcards.split),
     output:
@@ -39,7 +39,7 @@ rule prepare:
 # wav and image files counts as code: --code gets both texts as one word.
 rule prepare_part:
     input:
-        lambda wildcards: preflight.corpus_files(wildcards.split),
+        lambda wildcards: preflight.split(wildcards.split),
         files=lambda wildcards: ancient(plan.splits.corpus_files(wildcards.split)),
         digests=lambda wildcards: plan.splits.corpus_digests(wildcards.split),
     output:

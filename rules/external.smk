@@ -3,6 +3,7 @@
 
 rule import_units:
     input:
+        lambda wildcards: preflight.external(wildcards.folder, wildcards.split),
         files=lambda wildcards: ancient(plan.references.external_files(wildcards.folder)),
         data=lambda wildcards: ancient(plan.splits.stores(wildcards.split)),
         data_digest=lambda wildcards: plan.splits.store_digests(wildcards.split),

@@ -7,6 +7,7 @@ noise = NoisePlan(plan)
 
 rule prepare_noisy:
     input:
+        lambda wildcards: preflight.copy(wildcards.split),
         files=lambda wildcards: ancient(noise.files(wildcards.split)),
         digests=lambda wildcards: plan.splits.corpus_digests(plan.splits.copies[wildcards.split].split),
     output:

@@ -4,6 +4,7 @@
 rule import_released:
     input:
         lambda wildcards: no_record_contradicts(),
+        lambda wildcards: preflight.released(wildcards.lineage),
         lambda wildcards: ancient(str(plan.released[wildcards.lineage])),
     output:
         model=plan.root / "{lineage}/model/model.json",

@@ -4,7 +4,7 @@
 rule train:
     input:
         lambda wildcards: no_record_contradicts(),
-        lambda wildcards: preflight.pairs(),
+        lambda wildcards: preflight.training(wildcards.lineage),
         data=ancient(plan.splits.stores(settings.training.split)),
         data_digest=plan.splits.store_digests(settings.training.split),
         validation=ancient(plan.splits.stores(settings.training.validation_split)),

@@ -12,6 +12,7 @@ from typing import Any
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.workflow.changes import changes
+from resdavenet_vq.workflow.refusals import message_alone
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def dry_run(
                 jobs = tuple(_job(dag, job, config) for job in order if dag.needrun(job) and job.output)
                 return DryRun(jobs, sum(bool(job.output) for job in order))
         except (RuleException, WorkflowError) as e:
-            raise InputError(str(e)) from None
+            raise InputError(message_alone(str(e))) from None
         finally:
             logger.disabled = False
             os.chdir(before)

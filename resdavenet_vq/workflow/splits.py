@@ -92,27 +92,27 @@ class Splits:
             made = self.root / f"items/{split}.{of}.item"
         else:  # the demo corpus comes with them
             made = self.root / ("corpus" if self._is_made_here else "items") / f"{split}.item"
-        return self._own_items(split, condition) or str(made)
+        return (*self.own_items(split, condition), str(made))[0]
 
     def item_digests(self, split: str, condition: str = "triphone") -> list[str]:
         """The digest beside an item file that is made here."""
-        return [] if self._own_items(split, condition) else [f"{self.items(split, condition)}.sha256"]
+        return [] if self.own_items(split, condition) else [f"{self.items(split, condition)}.sha256"]
 
     def item_report(self, split: str, condition: str = "triphone") -> list[str]:
         """The report of an item file that is made of alignments; it says why where there are no items."""
         path = Path(self.items(split, condition))
-        is_made_of_alignments = path.parent == self.root / "items" and not self._own_items(split, condition)
+        is_made_of_alignments = path.parent == self.root / "items" and not self.own_items(split, condition)
         return [str(path.with_suffix(".report.json"))] if is_made_of_alignments else []
 
     def item_contents(self, split: str, condition: str = "triphone") -> str:
         """The digest of an item file of the corpus's own: a touched one re-runs nothing."""
-        return self.digests.of(filter(None, [self._own_items(split, condition)]))
+        return self.digests.of(self.own_items(split, condition))
 
-    def _own_items(self, split: str, condition: str) -> str:
+    def own_items(self, split: str, condition: str) -> list[str]:
+        """The item file of a split and condition that the corpus comes with, if there is one."""
         corpus, split = self.config.corpus, self.copies[split].split if split in self.copies else split
-        return (
-            "" if isinstance(corpus, SpokenScenes) else str(corpus.item_file(split, schema.ITEMS_OF[condition]) or "")
-        )
+        file = None if isinstance(corpus, SpokenScenes) else corpus.item_file(split, schema.ITEMS_OF[condition])
+        return [str(file)] if file else []
 
     def corpus_of(self, split: str) -> str:
         """What decides one split of the demo corpus: of other splits only which pairs come before it."""

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from workflow.forks import forks
 from workflow.staleness import REPO
 
 
@@ -17,3 +18,14 @@ def checkout(tmp_path_factory):
         else:
             shutil.copy(source, copy / name)
     return copy
+
+
+@pytest.fixture(scope="session")
+def forking(checkout, tmp_path_factory):
+    """Settings of `running.snakemake` with which commands import nothing: they run in forks of one process."""
+    from workflow.running import ENVIRONMENT  # which not every copy of these tests has
+
+    copy = tmp_path_factory.mktemp("forking") / "checkout"
+    shutil.copytree(checkout, copy)
+    with forks(copy, ENVIRONMENT) as environment:
+        yield {"checkout": copy, "environment": environment}

@@ -27,8 +27,16 @@ def callbacks():
     return {c.name or c.callback.__name__.replace("_", "-"): c.callback for c in app.registered_commands}
 
 
+def run_imports(callback):
+    """Executes the imports in a function's body."""
+    source = textwrap.dedent(inspect.getsource(callback))
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            exec(compile(ast.Module([node], []), callback.__name__, "exec"), {})
+
+
 def main():
-    sources = {name: textwrap.dedent(inspect.getsource(callback)) for name, callback in callbacks().items()}
+    commands = callbacks()
     started = loaded()
     found = {}
     for name in sys.argv[1:]:
@@ -36,9 +44,7 @@ def main():
             parent, _, child = f"{PACKAGE}.{module}".rpartition(".")
             delattr(sys.modules[parent], child)  # where `from PACKAGE import module` would find it
             del sys.modules[f"{PACKAGE}.{module}"]
-        for node in ast.walk(ast.parse(sources[name])):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                exec(compile(ast.Module([node], []), name, "exec"), {})
+        run_imports(commands[name])
         found[name] = sorted(loaded())
     print(json.dumps(found))
 

@@ -23,10 +23,11 @@ TINY = {
 }
 
 
-def run(folder, *arguments, **changes):
+def run(folder, *arguments, settings=None, **changes):
     """What Snakemake prints, with these changes of the configuration."""
     (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY | changes))
-    return snakemake(folder, *arguments, configfiles=[REPO / "config.yaml", folder / "tiny.yaml"])
+    files = [REPO / "config.yaml", folder / "tiny.yaml"]
+    return snakemake(folder, *arguments, configfiles=files, **(settings or {}))
 
 
 def jobs(folder, *arguments, **changes):
@@ -42,11 +43,11 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def finished(folder):
+def finished(folder, forking):
     planned = jobs(folder)
     assert planned["import_released"] == 1
     assert "train" not in planned
-    run(folder)
+    run(folder, settings=forking)
     return folder
 
 

@@ -9,7 +9,7 @@ import sys
 import pandas as pd
 import pytest
 import yaml
-from workflow.running import REPO, TINY, snakemake
+from workflow.running import REPO, TINY, dry_runs, snakemake
 
 from resdavenet_vq.evaluation.summary import read_comparison, read_noise, read_scores
 
@@ -19,30 +19,43 @@ FEATURES = {"raw log-mel", "normalized log-mel", "untrained"}
 CLUSTERS = {"k-means of log-mel", "k-means of log-mel, 8 codes", "k-means of untrained", "k-means of {}"}
 
 
-def laid_over_tiny(folder, changes):
-    """Configuration files."""
-    (folder / "changes.yaml").write_text(yaml.safe_dump(changes))
-    return [*TINY, folder / "changes.yaml"]
-
-
-def stale(folder, *, changes=None):
-    """The rules that a dry run would run, with these changes of the configuration."""
-    return {rule for _, rule in pending(folder, changes=changes)}
-
-
-def pending(folder, *, changes=None):
-    """Every file that a dry run would make, with its rule."""
-    output = snakemake(folder, "-n", "--summary", configfiles=laid_over_tiny(folder, changes or {}))
-    rows = [line.split("\t") for line in output.splitlines() if line.count("\t") >= 5]
-    assert rows[0][0] == "output_file", output
-    return {(row[0], row[2]) for row in rows[1:] if row[5] != "no update"}
+def pending(folder, *changes):
+    """Every file that a dry run would make, with its rule, for each of these changes of the configuration."""
+    lines = []
+    for number, change in enumerate(changes):
+        file = folder / f"changes.{number}.yaml"
+        file.write_text(yaml.safe_dump(change))
+        lines.append(["--summary", "--snakefile", REPO / "Snakefile", "--cores", 2, "--configfile", *TINY, file])
+    answers = []
+    for status, output in dry_runs(folder, lines):
+        assert status == 0, output
+        rows = [line.split("\t") for line in output.splitlines() if line.count("\t") >= 5]
+        assert rows[0][0] == "output_file", output
+        answers.append({(row[0], row[2]) for row in rows[1:] if row[5] != "no update"})
+    return answers
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(forking, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiny")
-    snakemake(folder, configfiles=TINY)
+    snakemake(folder, configfiles=TINY, **forking)
     return folder
+
+
+CHANGES = {
+    "none": ({}, set()),
+    "words": ({"words": {"min_occurrences": 3}}, {"detect_words", "summarize", "compare", "write_report"}),
+    "processes": ({"training": {"workers": 2, "gpus": 0}}, set()),
+}
+TWO_SEEDS = {"seeds": [8675309, 1]}
+
+
+@pytest.fixture(scope="module")
+def after(finished):
+    """Every file that a dry run would make after the run, with its rule, by what changed."""
+    changes = {name: change for name, (change, _) in CHANGES.items()}
+    changes |= {"seeds": TWO_SEEDS, "seeds in another order": {"seeds": [1, 8675309]}}
+    return dict(zip(changes, pending(finished, *changes.values()), strict=True))
 
 
 def test_a_complete_run_makes_every_result(finished):
@@ -67,41 +80,34 @@ def test_a_complete_run_makes_every_result(finished):
     assert all(math.isfinite(v) for v in history.select_dtypes("number").to_numpy().ravel())
 
 
-def test_nothing_is_left_to_do_after_a_run_nor_after_touching_files(finished):
-    assert stale(finished) == set()
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_changed_setting_re_runs_what_depends_on_it_alone(after, name):
+    assert {rule for _, rule in after[name]} == CHANGES[name][1]
+
+
+def test_nothing_is_left_to_do_after_touching_files(finished, after):
     for file in (finished / "results/spoken_scenes/corpus").glob("*.json"):
         file.touch()
-    assert stale(finished) == set()
+    assert pending(finished, {}) == [set()]
 
 
-@pytest.mark.parametrize(
-    ("changes", "rules"),
-    [
-        ({"words": {"min_occurrences": 3}}, {"detect_words", "summarize", "compare", "write_report"}),
-        ({"training": {"workers": 2, "gpus": 0}}, set()),
-    ],
-)
-def test_a_changed_setting_re_runs_what_depends_on_it_alone(finished, changes, rules):
-    assert stale(finished, changes=changes) == rules
-
-
-def test_another_seed_of_a_finished_project_trains_and_scores_that_seed_alone(finished, tmp_path):
-    two = {"seeds": [8675309, 1]}
-    made = pending(finished, changes=two)
+def test_another_seed_of_a_finished_project_trains_and_scores_that_seed_alone(finished, after, forking, tmp_path):
+    made = after["seeds"]
     of_both = {rule for file, rule in made if "-seed1/" not in file}
     assert of_both == {"summarize", "compare", "write_report"}
     trained = {file.split("/")[2] for file, rule in made if rule == "train"}
     assert trained == {f"{lineage}-seed1" for lineage in LINEAGES}
-    reordered = pending(finished, changes={"seeds": [1, 8675309]})
-    assert {file for file, _ in reordered} == {file for file, _ in made}
+    assert {file for file, _ in after["seeds in another order"]} == {file for file, _ in made}
 
     root = tmp_path / "results/spoken_scenes"
     for part in (".snakemake", "results"):
         shutil.copytree(finished / part, tmp_path / part)
-    changes = two | {"lineages": ["{}"], "figures": {"formats": ["svg"]}}
+    (tmp_path / "changes.yaml").write_text(
+        yaml.safe_dump(TWO_SEEDS | {"lineages": ["{}"], "figures": {"formats": ["svg"]}})
+    )
     names = ("comparison.csv", "figures/retrieval.svg", "tables/abx.tex")
     targets = [root.relative_to(tmp_path) / name for name in names]
-    snakemake(tmp_path, *targets, configfiles=laid_over_tiny(tmp_path, changes))
+    snakemake(tmp_path, *targets, configfiles=[*TINY, tmp_path / "changes.yaml"], **forking)
     weights = "results/spoken_scenes/none/model/model.safetensors"
     assert (tmp_path / weights).read_bytes() == (finished / weights).read_bytes()
     cards = [json.loads((root / folder / "model/model.json").read_text()) for folder in ("none", "none-seed1")]
@@ -117,7 +123,7 @@ def test_another_seed_of_a_finished_project_trains_and_scores_that_seed_alone(fi
     assert "(n = 2)" in (root / "figures/retrieval.svg").read_text()
 
 
-def test_scores_under_noise(finished, tmp_path):
+def test_scores_under_noise(finished, forking, tmp_path):
     """One lineage, kind and ratio, after a run without noise, of which everything is used as it is."""
     shutil.copytree(finished, tmp_path / "tiny")
     extra = tmp_path / "noise.yaml"
@@ -126,7 +132,7 @@ def test_scores_under_noise(finished, tmp_path):
     )
     root = tmp_path / "tiny/results/spoken_scenes"
     before = {file: file.stat().st_mtime_ns for file in root.rglob("*") if file.is_file() and "logs" not in file.parts}
-    snakemake(tmp_path / "tiny", "noise", configfiles=[*TINY, extra])
+    snakemake(tmp_path / "tiny", "noise", configfiles=[*TINY, extra], **forking)
     assert {file: file.stat().st_mtime_ns for file in before} == before, "nothing without noise is made again"
     table = read_noise(root / "noise.csv")
     kinds = table.groupby(["lineage", "layer", "task"])["kind"].agg(set).to_dict()
