@@ -25,9 +25,9 @@ STORES = f"{FILES} PIL soundfile soxr"
 COMMANDS = {
     "": ("", 215),  # the command line itself, and --help
     "plan": ("", 220),  # Snakemake is imported when it is called
-    "prepare": (f"{STORES} scipy", 860),
-    "prepare-part": (f"{STORES} scipy", 860),
-    "prepare-noisy": (f"{STORES} scipy", 860),
+    "prepare": (STORES, 600),
+    "prepare-part": (STORES, 600),
+    "prepare-noisy": (STORES, 600),
     "make-corpus": ("numpy PIL pydantic scipy soundfile soxr", 770),
     "verify": (STORES, 550),
     "train": (f"{STORES} requests tensorboard torch", 1950),
