@@ -256,7 +256,7 @@ class RowWriter:
 
     def write(self, first: int, rows: np.ndarray) -> None:
         """Takes rows, of which the first is number `first` of the dataset; the array must not change any more."""
-        if len(rows):
+        if len(rows := np.asarray(rows)):
             self._parts[first] = rows
             self._size += rows.nbytes
         if self._size >= WAITING_BYTES or not self._is_begun:

@@ -26,7 +26,7 @@ class NoisePlan:
 
     def files(self, copy: str) -> list[str]:
         """The inputs of a copy: the split's own files, and the folder or list of noise recordings."""
-        return [*self.plan.splits.corpus_files(self.plan.splits.copies[copy].split), *self._recordings(copy)]
+        return [*self.plan.splits.corpus_files(self.plan.splits.copies[copy].split), *self.recordings(copy)]
 
     def added(self, copy: str) -> str:
         """What is added to a copy: of the settings of other kinds, none."""
@@ -42,10 +42,10 @@ class NoisePlan:
 
     def contents(self, copy: str) -> str:
         """The digests of those files that are not made here."""
-        noise = self.plan.splits.digests.of(self._recordings(copy))
+        noise = self.plan.splits.digests.of(self.recordings(copy))
         return "\n".join(filter(None, [self.plan.splits.corpus_contents(self.plan.splits.copies[copy].split), noise]))
 
-    def _recordings(self, copy: str) -> list[str]:
+    def recordings(self, copy: str) -> list[str]:
         """The folder or the list of recordings that are added to a copy, if there are some."""
         path = self.plan.config.noise.files.get(self.plan.splits.copies[copy].kind)
         return [str(path)] if path else []

@@ -42,8 +42,7 @@ class Preflight:
     def copy(self, copy: str) -> list[str]:
         """That the files of a noisy copy are there: those of its split, and the recordings of noise."""
         clean = self._corpus_files(self.plan.splits.copies[copy].split)
-        recordings = set(NoisePlan(self.plan).files(copy)) - set(clean)
-        return self._files([*clean, *recordings], self.plan.splits.stores(copy))
+        return self._files([*clean, *NoisePlan(self.plan).recordings(copy)], self.plan.splits.stores(copy))
 
     def items(self, folder: str, split: str, layer: str, condition: str) -> list[str]:
         """That the item file of an ABX score is there, where the corpus has one of its own."""

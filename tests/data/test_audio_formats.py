@@ -3,6 +3,7 @@
 Other decoders are sox and ffmpeg, of Debian; tests that need them are skipped where they are not installed.
 """
 
+import contextlib
 import shutil
 import subprocess
 from pathlib import Path
@@ -246,7 +247,9 @@ def test_a_damaged_file_is_read_or_refused(tmp_path, case):
         except InputError as e:
             refused = str(e)
         else:
-            assert length_of_wav(path) == length
+            # libsndfile decides about some damaged SPHERE headers by memory that it has not set: it may refuse the next time
+            with contextlib.suppress(InputError) if case.container == "NIST" else contextlib.nullcontext():
+                assert length_of_wav(path) == length
             return
         assert refused.startswith(f"{path}: ")
 
