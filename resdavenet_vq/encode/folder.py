@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 
 from resdavenet_vq.corpus.manifest import Utterance
-from resdavenet_vq.data.audio import Recording, read_through
 from resdavenet_vq.data.faults import common_fault, write_refused
+from resdavenet_vq.data.recording import Recording, read_through
 from resdavenet_vq.data.workers import in_parallel
 from resdavenet_vq.encode.audio_files import AudioFiles, Ids, audio_files
 from resdavenet_vq.encode.exports import frame_text

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from resdavenet_vq.config import Preparation
-from resdavenet_vq.data.audio import Recording
 from resdavenet_vq.data.features import N_MELS
+from resdavenet_vq.data.recording import Recording
 from resdavenet_vq.encode.features import is_quantized
 from resdavenet_vq.encode.frames import frame_period
 from resdavenet_vq.encode.split import FRAMES_AT_ONCE, check_layers, codebook, deepest, run_audio

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from resdavenet_vq.data.audio import Recording
+from resdavenet_vq.data.recording import Recording
 from resdavenet_vq.encode.exports import RecordingFormat, recording_paths, recording_text, write_recording
 from resdavenet_vq.encode.file_names import check_new, is_utf8
 from resdavenet_vq.encode.recording import Precision, SpeechEncoder

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resdavenet_vq.data import audio, features
-from resdavenet_vq.data.audio import Recording, read_wav
+from resdavenet_vq.data.audio import read_wav
+from resdavenet_vq.data.recording import Recording
 from resdavenet_vq.errors import InputError
 
 WAVS = Path(__file__).parents[1] / "golden/features"

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resdavenet_vq.data import audio, mpeg
-from resdavenet_vq.data.audio import Recording, length_of_wav, open_audio, read_channels, read_wav
+from resdavenet_vq.data.audio import length_of_wav, open_audio, read_channels, read_wav
 from resdavenet_vq.data.layout import Edit, EditedFile
+from resdavenet_vq.data.recording import Recording
 from resdavenet_vq.errors import InputError
 
 N = 4000

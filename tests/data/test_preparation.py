@@ -368,7 +368,7 @@ def test_media_that_declare_too_much_take_no_memory(tmp_path):
         (tmp_path / name).write_bytes(data)
     code = (
         "import sys; from pathlib import Path; from data.hostile import most_memory\n"
-        "from resdavenet_vq.data.audio import Recording, read_wav; from resdavenet_vq.errors import InputError\n"
+        "from resdavenet_vq.data.audio import read_wav; from resdavenet_vq.data.recording import Recording; from resdavenet_vq.errors import InputError\n"
         "before = most_memory()\n"
         "for path in sys.argv[1:]:\n"
         "    for read in (read_wav, Recording):\n"

@@ -17,7 +17,8 @@ from resdavenet_vq import load_model
 from resdavenet_vq.config import Recipe
 from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.data import features
-from resdavenet_vq.data.audio import Recording, read_wav
+from resdavenet_vq.data.audio import read_wav
+from resdavenet_vq.data.recording import Recording
 from resdavenet_vq.encode import recording as recordings
 from resdavenet_vq.encode.split import encode
 from resdavenet_vq.errors import InputError
