@@ -10,15 +10,8 @@ import numpy as np
 import soxr
 
 from resdavenet_vq import files
-from resdavenet_vq.data.audio import (
-    BLOCK,
-    MAX_RECORDING_SECONDS,
-    WHOLE,
-    check_samples,
-    open_audio,
-    read_blocks,
-    read_wav,
-)
+from resdavenet_vq.data import audio
+from resdavenet_vq.data.audio import check_samples, open_audio, read_blocks, read_wav
 from resdavenet_vq.data.features import RESAMPLER, SAMPLE_RATE, decibels, frame_count, log_mel, mel_power
 from resdavenet_vq.data.features import check as check_features
 from resdavenet_vq.errors import InputError
@@ -27,15 +20,15 @@ from resdavenet_vq.errors import InputError
 class Recording:
     """One audio file of any length, read a block at a time: the memory needed does not grow with it.
 
-    Samples, features and refusals are those of `read_wav` and `log_mel`, bit for bit. A recording longer than `WHOLE`
+    Samples, features and refusals are those of `read_wav` and `log_mel`, bit for bit. A recording longer than `audio.WHOLE`
     is read three times: for its length, mean and faults; for its loudest moment, which its decibels refer to; and for
     its features. It has `n_samples` at 16 kHz, `n_frames` of features, and a `duration` in seconds.
     """
 
-    def __init__(self, path: Path, *, allow_silent: bool = False, whole: int = WHOLE) -> None:
+    def __init__(self, path: Path, *, allow_silent: bool = False, whole: int = audio.WHOLE) -> None:
         self.path, self._whole = path, whole
-        with open_audio(path, MAX_RECORDING_SECONDS) as audio:
-            self._rate = audio.samplerate
+        with open_audio(path, audio.MAX_RECORDING_SECONDS) as file:
+            self._rate = file.samplerate
         self._version = _version(path)
         n, low, high = 0, np.inf, -np.inf
         for block in read_blocks(path):
@@ -78,9 +71,9 @@ class Recording:
                 if n > self.n_samples:
                     break
                 buffer = np.concatenate([buffer, block])
-                while len(buffer) >= BLOCK:
-                    yield buffer[:BLOCK]
-                    buffer = buffer[BLOCK:]
+                while len(buffer) >= audio.BLOCK:
+                    yield buffer[: audio.BLOCK]
+                    buffer = buffer[audio.BLOCK :]
             self._check_end(n)
             if len(buffer):
                 yield buffer
