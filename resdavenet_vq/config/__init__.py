@@ -15,6 +15,16 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from resdavenet_vq.config.abx import (
+    ITEM_KEYS,
+    ITEMS_OF,
+    SUBMISSION_KEYS,
+    Abx,
+    AbxScoring,
+    Condition,
+    Items,
+    Submission,
+)
 from resdavenet_vq.config.corpora import (
     Corpus,
     Flickr8k,
@@ -24,23 +34,7 @@ from resdavenet_vq.config.corpora import (
     SpokenScenes,
     read_corpus,
 )
-from resdavenet_vq.config.evaluations import (
-    ITEM_KEYS,
-    ITEMS_OF,
-    SUBMISSION_KEYS,
-    Abx,
-    AbxScoring,
-    AddedNoise,
-    Condition,
-    Evaluations,
-    Figures,
-    Items,
-    Noise,
-    Report,
-    Retrieval,
-    Submission,
-    Words,
-)
+from resdavenet_vq.config.evaluations import AddedNoise, Evaluations, Figures, Noise, Report, Retrieval, Words
 from resdavenet_vq.config.faults import faults_of, nearest
 from resdavenet_vq.config.layers import base_of, overlay
 from resdavenet_vq.config.model import IMAGENET, RANDOM, AudioModel, ImageModel, Model, QuantizerModel
