@@ -1,7 +1,9 @@
 # What people look at: the report's pages, and figures and tables for a paper.
 
 from resdavenet_vq.workflow.figures import planned_figures
+from resdavenet_vq.workflow.pages import Pages
 
+pages = Pages(plan)
 drawings = planned_figures(plan)
 with_noise = bool(settings.report and settings.report.noise and noise.scores)
 
@@ -12,14 +14,14 @@ rule write_report:
         rules.summarize.input,
         rules.compare.output,
         models=plan.models,
-        codes=ancient(plan.shown_codes),
-        codes_digests=[f"{file}.sha256" for file in plan.shown_codes],
-        maps=ancient(plan.shown_maps),
-        maps_digests=[f"{file}.sha256" for file in plan.shown_maps],
-        phones=plan.phone_tables,
+        codes=ancient(pages.codes),
+        codes_digests=[f"{file}.sha256" for file in pages.codes],
+        maps=ancient(pages.maps),
+        maps_digests=[f"{file}.sha256" for file in pages.maps],
+        phones=pages.phone_tables,
         noise=rules.summarize_noise.output if with_noise else [],
-        data=ancient([file for split in plan.shown_splits for file in plan.splits.stores(split)]),
-        data_digests=[file for split in plan.shown_splits for file in plan.splits.store_digests(split)],
+        data=ancient([file for split in pages.splits for file in plan.splits.stores(split)]),
+        data_digests=[file for split in pages.splits for file in plan.splits.store_digests(split)],
     output:
         directory(plan.root / "report"),
     log:
@@ -29,9 +31,9 @@ rule write_report:
     conda:
         "../envs/resdavenet-vq.yaml"
     params:
-        settings=lambda wildcards: plan.report_settings(),
-        systems=",".join(system.folder for system in plan.shown),
-        split=["--split", plan.shown_split] if plan.shown_split else [],
+        settings=lambda wildcards: pages.settings(),
+        systems=",".join(system.folder for system in pages.systems),
+        split=["--split", pages.split] if pages.split else [],
         recipe=as_json(settings.recipe, "frame_time"),
         noise=["--noise"] if with_noise else [],
         code=fingerprint("report.page"),
@@ -100,7 +102,7 @@ rule write_table:
 rule report:
     input:
         rules.summarize.output,
-        lambda wildcards: plan.report_settings() and rules.write_report.output,
+        lambda wildcards: pages.settings() and rules.write_report.output,
     localrule: True
 
 
@@ -112,5 +114,5 @@ rule figures:
 
 rule tables:
     input:
-        expand(plan.root / "tables/{kind}.{suffix}", kind=plan.tables, suffix=("tex", "md", "csv")),
+        expand(plan.root / "tables/{kind}.{suffix}", kind=pages.tables, suffix=("tex", "md", "csv")),
     localrule: True

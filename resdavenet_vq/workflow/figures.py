@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from resdavenet_vq.config.section import as_json
 from resdavenet_vq.figures.registry import FIGURES
+from resdavenet_vq.workflow.pages import Pages
 from resdavenet_vq.workflow.plan import Plan
 
 
@@ -28,18 +29,19 @@ def planned_figures(plan: Plan) -> dict[str, PlannedFigure]:
     utterances of systems whose codes are shown. A name has the number of an utterance or keyword in the configuration,
     since either may hold any character.
     """
-    settings, split = plan.config.figures, plan.shown_split or ""
+    pages = Pages(plan)
+    settings, split = plan.config.figures, pages.split or ""
     every, examples = (
-        ["--systems", ",".join(system.folder for system in systems)] for systems in (plan.lineages, plan.with_codes)
+        ["--systems", ",".join(system.folder for system in systems)] for systems in (plan.lineages, pages.with_codes)
     )
     words = [*examples, "--split", split]
     codes = [*words, "--recipe", as_json(plan.config.recipe, "frame_time")]
     sources = {"scores": PlannedFigure([], [str(plan.root / name) for name in ("scores.csv", "comparison.csv")], [])}
     if plan.lineages:
         sources["histories"] = PlannedFigure(every, plan.models, [])
-    if plan.with_codes:
-        sources["words"] = PlannedFigure(words, plan.words_of(plan.with_codes), [])
-        sources["codes"] = PlannedFigure(codes, [], [*plan.splits.stores(split), *plan.shown_codes])
+    if pages.with_codes:
+        sources["words"] = PlannedFigure(words, plan.words_of(pages.with_codes), [])
+        sources["codes"] = PlannedFigure(codes, [], [*plan.splits.stores(split), *pages.codes])
     numbered = {
         "utterance": [[f"--utterance={utterance_id}"] for utterance_id in settings.utterances] or [[]],
         "keyword": [[f"--word={word}", "--places", str(settings.places)] for word in settings.keywords],

@@ -18,7 +18,7 @@ from resdavenet_vq.config import Config
 from resdavenet_vq.config.section import as_json
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import Lineage
-from resdavenet_vq.system import UNTRAINED, System, has_shown_codes
+from resdavenet_vq.system import UNTRAINED, System
 from resdavenet_vq.workflow.references import References
 from resdavenet_vq.workflow.splits import Splits
 
@@ -174,11 +174,6 @@ class Plan:
         return (*self.references.baselines, *self.lineages, *self.references.external)
 
     @cached_property
-    def shown(self) -> tuple[System, ...]:
-        """The systems that the report shows examples of: each lineage with one seed."""
-        return (*self.references.baselines, *self.examples, *self.references.external)
-
-    @cached_property
     def folders(self) -> tuple[str, ...]:
         """The folders of systems."""
         return tuple(system.folder for system in self.systems)
@@ -229,10 +224,6 @@ class Plan:
     def words_split(self) -> str:
         """The split on which words' codes are chosen. Raises InputError where none are."""
         return required(self.config.words, "words").split
-
-    def report_settings(self) -> str:
-        """What the pages show. Raises InputError where there are none."""
-        return as_json(required(self.config.report, "report"), exclude=("noise",))
 
     def code_limit(self, split: str) -> int:
         """How many utterances of a split are encoded to codes; 0 for all."""
@@ -354,61 +345,12 @@ class Plan:
         ]
 
     @cached_property
-    def tables(self) -> list[str]:
-        """The kinds of scores that there are tables of, and that of differences."""
-        scores = {"retrieval": self.retrieval, "abx": self.triphone_splits, "words": self.words}
-        return [*(kind for kind, some in scores.items() if some), "differences"]
-
-    @cached_property
-    def phone_tables(self) -> list[str]:
-        """The ABX errors by pairs of phones that stand beside the scores."""
-        return [score.removesuffix(".json") + ".phones.csv" for score in self.abx]
-
-    @cached_property
     def replicates(self) -> list[str]:
         """The tables of replicates that stand beside the scores."""
         beside = [
             score.removesuffix(".json") + ".bootstrap.csv" for score in (*self.retrieval, *self.matchmaps, *self.abx)
         ]
         return beside + [str(Path(score).with_name("bootstrap.csv")) for score in self.words]
-
-    @property
-    def shown_split(self) -> str | None:
-        """The split that the report and the figures show utterances of: the first one on which codes are scored."""
-        words, retrieval = self.config.words, self.config.retrieval
-        scored = [words.held_out_split] if words else []
-        scored += [retrieval.split] if retrieval else []
-        return next(iter((*scored, *self.config.abx.splits)), None)
-
-    @cached_property
-    def shown_maps(self) -> list[str]:
-        """Maps of images and captions that the report draws."""
-        retrieval, report = self.config.retrieval, self.config.report
-        if not (retrieval and report and report.matchmaps):
-            return []
-        return [self.path(lineage, f"maps/{retrieval.split}.h5") for lineage in self.examples]
-
-    @property
-    def shown_splits(self) -> list[str]:
-        """The splits that the report has utterances and pairs of."""
-        retrieval = self.config.retrieval
-        splits = (self.shown_split, retrieval.split if retrieval else None)
-        return list(dict.fromkeys(split for split in splits if split))
-
-    @cached_property
-    def shown_codes(self) -> list[str]:
-        """Codes that the report draws above its utterances."""
-        split = self.shown_split
-        return [self.path(system, f"codes/{split}.h5") for system in self.with_codes if self.unit_layers(system)]
-
-    @cached_property
-    def with_codes(self) -> tuple[System, ...]:
-        """The systems whose codes the report shows with words and utterances, where they have some."""
-        words, split = self.config.words, self.shown_split
-        if split is None:
-            return ()
-        given = set(self.systems_on(*([words.split] if words else []), split))
-        return tuple(system for system in self.shown if has_shown_codes(system) and system in given)
 
 
 def required[S](section: S | None, name: str) -> S:

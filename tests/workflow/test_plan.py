@@ -10,6 +10,7 @@ from resdavenet_vq import config
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.workflow.figures import planned_figures
 from resdavenet_vq.workflow.noise import NoisePlan
+from resdavenet_vq.workflow.pages import Pages
 from resdavenet_vq.workflow.plan import Plan
 
 PAIRS = {"train": 2000, "val": 200, "test": 200}
@@ -127,26 +128,26 @@ def test_what_is_off_asks_for_nothing():
     assert whole.retrieval
     assert whole.matchmaps
     assert whole.words
-    assert some.retrieval == some.matchmaps == some.words == some.shown_maps == []
+    assert some.retrieval == some.matchmaps == some.words == Pages(some).maps == []
     assert some.abx == whole.abx
-    assert some.tables == ["abx", "differences"]
+    assert Pages(some).tables == ["abx", "differences"]
     assert off("retrieval").words == whole.words
     assert off("words").retrieval == whole.retrieval
     assert off("abx").abx == off("abx").submissions == []
-    assert off("report").shown_maps == []
+    assert Pages(off("report")).maps == []
     assert some.code_limit("train") == 0 < whole.code_limit("train")
 
 
 def test_the_shown_split_is_the_first_that_is_scored():
     splits = {"retrieval": {"split": "val"}, "abx": {"splits": ["abx", "test"]}}
-    assert plan_of(**splits).shown_split == "test"
-    assert plan_of(**splits).shown_splits == ["test", "val"]
-    assert off("words", retrieval={"split": "val"}).shown_splits == ["val"]
-    without = off("words", "retrieval", abx={"splits": ["abx", "test"]})
-    assert (without.shown_split, without.shown_splits) == ("abx", ["abx"])
-    assert {Path(file).name for file in without.shown_codes} == {"abx.h5"}
-    none = off("words", "retrieval", "abx")
-    assert (none.shown_split, none.shown_splits, none.shown_codes) == (None, [], [])
+    assert Pages(plan_of(**splits)).split == "test"
+    assert Pages(plan_of(**splits)).splits == ["test", "val"]
+    assert Pages(off("words", retrieval={"split": "val"})).splits == ["val"]
+    without = Pages(off("words", "retrieval", abx={"splits": ["abx", "test"]}))
+    assert (without.split, without.splits) == ("abx", ["abx"])
+    assert {Path(file).name for file in without.codes} == {"abx.h5"}
+    none = Pages(off("words", "retrieval", "abx"))
+    assert (none.split, none.splits, none.codes) == (None, [], [])
 
 
 def test_splits_that_only_words_or_retrieval_cut_are_whole_without_them():
@@ -229,7 +230,7 @@ def test_abx_scores_every_condition_and_phonemes_share_their_items():
 def test_a_corpus_with_words_alone_is_scored_by_words_alone():
     plan = plan_of(lineages=["{2}"], abx={"splits": ["test"], "conditions": ["word"]})
     assert all("/abx/test/word/" in score for score in plan.abx)
-    assert "abx" not in plan.tables  # which show triphones
+    assert "abx" not in Pages(plan).tables  # which show triphones
     assert not [name for name in planned_figures(plan) if "abx" in name]
     noisy = [score for score in NoisePlan(plan).scores if "/abx/" in score]
     assert noisy
