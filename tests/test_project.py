@@ -124,7 +124,7 @@ def test_skipped_tests_are_summed_up_and_fail_where_they_must_not_be(tmp_path, o
     assert said in run.stdout
 
 
-SKIPPED = "SLURM,chromium,ffmpeg"
+SKIPPED = "SLURM,chromium,ffmpeg,Node.js,C compiler"
 """Words of the reasons of tests that need programs."""
 
 
@@ -140,7 +140,7 @@ def test_ci_expects_skips_of_what_it_may_not_install_alone_and_says_so(tmp_path,
         (tmp_path / tool).symlink_to(shutil.which(tool))
     for program in (
         "make",
-        *(("chromium", "slurmctld", "slurmd", "sbatch", "munged", "sox", "ffmpeg") if installed else ()),
+        *(("chromium", "slurmctld", "slurmd", "sbatch", "munged", "sox", "ffmpeg", "node", "cc") if installed else ()),
     ):
         (tmp_path / program).write_text('#!/bin/sh\necho make "$@"\n')
         (tmp_path / program).chmod(0o755)
