@@ -3,12 +3,12 @@
 #   results/{corpus}/corpus/{split}.json|.item         the demo corpus, if it is used (rules/corpus.smk)
 #   results/{corpus}/data/{split}.h5|.report.json      prepared features and images (rules/data.smk); noisy copies (noise.smk)
 #   results/{corpus}/{lineage}/model/                  a model; the folder none-2-23 is {}->{2}->{2,3} (train.smk, released.smk)
-#   results/{corpus}/{lineage}/embeddings|maps|codes|features/{split}.h5     what a model makes of a split (encode.smk)
-#   results/{corpus}/baseline|kmeans|untrained|.../     what models are compared with: folders like theirs (encode.smk, baselines.smk)
+#   results/{corpus}/{lineage}/embeddings|maps|codes|features/{split}.h5     what a model makes of a split (batches.smk)
+#   results/{corpus}/baseline|kmeans|untrained|.../     what models are compared with: folders like theirs (batches.smk)
 #   results/{corpus}/external-{name}/codes|features/{split}.h5              units made elsewhere (external.smk)
-#   results/{corpus}/{lineage}/retrieval/{split}.json  matchmap/{split}/     (retrieval.smk)
-#   results/{corpus}/{lineage}/abx/{split}/{layer}.json|.zip                 (abx.smk)
-#   results/{corpus}/{lineage}/words/{layer}/{split}/                        (words.smk)
+#   results/{corpus}/{lineage}/retrieval/{split}.json  matchmap/{split}/     (batches.smk)
+#   results/{corpus}/{lineage}/abx/{split}/{layer}.json|.zip                 (batches.smk)
+#   results/{corpus}/{lineage}/words/{layer}/{split}/                        (batches.smk)
 #   results/{corpus}/scores.csv summary.csv comparison.csv noise.csv         every score, and over seeds (report.smk, noise.smk)
 #   results/{corpus}/report/index.html figures/ tables/                      what people look at (report.smk)
 #
@@ -37,12 +37,8 @@ include: "rules/corpus.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/released.smk"
-include: "rules/encode.smk"
-include: "rules/baselines.smk"
 include: "rules/external.smk"
-include: "rules/retrieval.smk"
-include: "rules/abx.smk"
-include: "rules/words.smk"
+include: "rules/batches.smk"
 include: "rules/noise.smk"
 include: "rules/scores.smk"
 include: "rules/report.smk"
@@ -59,6 +55,8 @@ rule all:
 
 
 onstart:
+    if any([workflow.dag_settings.forceall, workflow.dag_settings.forcetargets, workflow.dag_settings.forcerun]):
+        kept.forget()
     if not workflow.local_exec:
         given = [*workflow.overwrite_configfiles, *(workflow.config_settings.config_args or [])]
         try:
@@ -68,6 +66,7 @@ onstart:
 
 
 onsuccess:
+    kept.prune()
     print(
         f"Results: {plan.root}",
         *(f"Report: {page}" for page in [plan.root / "report/index.html"] if page.exists()),

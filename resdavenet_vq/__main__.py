@@ -11,7 +11,7 @@ import signal
 import sys
 from contextlib import suppress
 
-from resdavenet_vq.commands import app, baselines, data, encode, external, figures, plan, score, train  # noqa: F401 - each adds its commands
+from resdavenet_vq.commands import app, baselines, batch, data, encode, external, figures, plan, score, train  # noqa: F401 - each adds its commands
 from resdavenet_vq.errors import InputError, message
 from resdavenet_vq.processes import end_with_starter
 

@@ -1,4 +1,5 @@
 # What every rule file uses: the checked configuration, the plan of paths, and how commands are started.
+import json
 import os
 import re
 import shlex
@@ -17,11 +18,12 @@ from resdavenet_vq import config as schema
 from resdavenet_vq.config.section import as_json
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.fingerprint import content, fingerprint
+from resdavenet_vq.kept import Kept
 from resdavenet_vq.processes import STARTER
 from resdavenet_vq.system import NORMALIZED, RAW, UNTRAINED, system
 from resdavenet_vq.workflow import records
 from resdavenet_vq.workflow.jobs import advice, check_names, launcher
-from resdavenet_vq.workflow.plan import CONDITION_PATTERN, EDITION_PATTERN, ITEMS_PATTERN, Plan, any_of
+from resdavenet_vq.workflow.plan import ITEMS_PATTERN, Plan, any_of
 from resdavenet_vq.workflow.preflight import Preflight
 from resdavenet_vq.workflow.refusals import show_message_alone
 
@@ -45,6 +47,7 @@ except InputError as e:
     raise WorkflowError(f"{e}\n{below_it}") from None
 
 plan = Plan(settings)
+kept = Kept(plan.root)
 
 # Jobs run the package of this checkout with this Python, wherever Snakemake was started;
 # with --sdm conda the environment's own Python comes first on PATH again.

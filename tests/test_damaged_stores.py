@@ -38,10 +38,10 @@ IMPORT = ["import-units", "--name", "a", "--split", "store", "--settings", UNITS
 COMMANDS = {
     "train": ([*TRAIN, "--data", "{store}", "--validation", "{folder}/sound.h5"], ("logmel", "image")),
     "train, validation": ([*TRAIN, "--data", "{folder}/sound.h5", "--validation", "{store}"], ("logmel", "image")),
-    "encode-codes": (["encode-codes", *MODEL_OPTIONS, "--out", "{out}/a.h5"], ("logmel", "manifest")),
-    "encode-embeddings": (["encode-embeddings", *MODEL_OPTIONS, "--out", "{out}/a.h5"], ("logmel", "image")),
-    "encode-maps": (["encode-maps", *MODEL_OPTIONS, "--out", "{out}/a.h5"], ("logmel", "image")),
-    "encode-features": (["encode-features", *MODEL_OPTIONS, "--out", "{out}/a.h5", "--layers", "conv2"], ("logmel",)),
+    "codes": (["encode-split", *MODEL_OPTIONS, "--codes", "{out}/a.h5"], ("logmel", "manifest")),
+    "embeddings": (["encode-split", *MODEL_OPTIONS, "--embeddings", "{out}/a.h5"], ("logmel", "image")),
+    "maps": (["encode-split", *MODEL_OPTIONS, "--maps", "{out}/a.h5"], ("logmel", "image")),
+    "features": (["encode-split", *MODEL_OPTIONS, "--features", "{out}/a.h5", "--layers", "conv2"], ("logmel",)),
     "encode-logmel": (["encode-logmel", "--data", "{store}", "--out", "{out}/a.h5"], ("logmel",)),
     "make-untrained": (
         ["make-untrained", "--audio", MODEL.audio.model_dump_json(), "--data", "{store}", "--out", "{out}/model"],

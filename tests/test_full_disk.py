@@ -81,10 +81,18 @@ def commands(i, o):
             options(lineage="2", data=store, validation=store, **stage, out=o / "model", state=i / f"state-{o.name}"),
             ["model/history.csv", "model/model.safetensors", "model/model.json"],
         ),
-        "encode-embeddings": (options(model=model, data=store, out=o / "e.h5"), ["e.h5"]),
-        "encode-maps": (options(model=model, data=store, out=o / "m.h5"), ["m.h5"]),
-        "encode-codes": (options(model=model, data=store, out=o / "c.h5"), ["c.h5"]),
-        "encode-features": (options(model=model, data=store, layers="conv2,quant2", out=o / "f.h5"), ["f.h5"]),
+        "encode-split": (
+            options(
+                model=model,
+                data=store,
+                embeddings=o / "e.h5",
+                maps=o / "m.h5",
+                codes=o / "c.h5",
+                features=o / "f.h5",
+                layers="conv2,quant2",
+            ),
+            ["e.h5", "m.h5", "c.h5", "f.h5"],
+        ),
         "encode-logmel": (options(data=store, out=o / "l.h5"), ["l.h5"]),
         "make-untrained": (
             options(audio=section(MODEL.audio), data=store, out=o / "untrained"),

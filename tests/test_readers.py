@@ -21,6 +21,7 @@ from resdavenet_vq.workflow.plan import Plan
 
 REPO = Path(__file__).resolve().parents[1]
 READERS = ("store", "files", "release_2020")
+RESULTS = ("codes", "embeddings", "logmel")
 
 
 def run(*arguments):
@@ -57,26 +58,26 @@ def results(tmp_path_factory):
         options = ["--corpus", json.dumps(corpus), "--split", "all", "--settings", json.dumps({"reader": reader})]
         run("prepare", *options, "--out", store, "--report", store.with_name("report.json"))
         run("verify", store)
-        for command in ("encode-codes", "encode-embeddings"):
-            run(command, "--model", folder / "model", "--data", store, "--out", folder / reader / f"{command}.h5")
-        run("encode-logmel", "--data", store, "--out", folder / reader / "encode-logmel.h5")
+        files = [word for name in RESULTS[:2] for word in (f"--{name}", folder / reader / f"{name}.h5")]
+        run("encode-split", "--model", folder / "model", "--data", store, *files)
+        run("encode-logmel", "--data", store, "--out", folder / reader / "logmel.h5")
     return folder
 
 
 @pytest.mark.parametrize("reader", READERS[1:])
-@pytest.mark.parametrize("command", ["encode-codes", "encode-embeddings", "encode-logmel"])
-def test_each_reader_encodes_to_the_same(results, reader, command):
+@pytest.mark.parametrize("name", RESULTS)
+def test_each_reader_encodes_to_the_same(results, reader, name):
     def content(reader):
-        with h5py.File(results / reader / f"{command}.h5") as f:
+        with h5py.File(results / reader / f"{name}.h5") as f:
             found = {}
-            f.visititems(lambda name, item: found.update({name: item[()]} if isinstance(item, h5py.Dataset) else {}))
+            f.visititems(lambda path, item: found.update({path: item[()]} if isinstance(item, h5py.Dataset) else {}))
             return found
 
     expected, found = content("store"), content(reader)
     assert expected.keys() == found.keys()
     assert len(expected) >= 4
-    for name, values in expected.items():
-        np.testing.assert_array_equal(found[name], values)
+    for path, values in expected.items():
+        np.testing.assert_array_equal(found[path], values)
 
 
 PLACES = yaml.safe_load((REPO / "configs/places.yaml").read_text())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -24,49 +24,54 @@ PrecisionOption = Annotated[
 
 
 @app.command()
-def encode_embeddings(model: ModelFolder, data: Data, out: Out, recipe: Recipe = "{}") -> None:
-    """Write the embeddings of a split's images and captions."""
-    from resdavenet_vq import config
-    from resdavenet_vq.encode.split import encode
-
-    encode(model, data, embeddings=out, recipe=config.Recipe.from_json(recipe))
-
-
-@app.command()
-def encode_maps(model: ModelFolder, data: Data, out: Out, recipe: Recipe = "{}") -> None:
-    """Write the cells of a split's images and the last frames of its captions; their products are the matchmap."""
-    from resdavenet_vq import config
-    from resdavenet_vq.encode.split import encode
-
-    encode(model, data, maps=out, recipe=config.Recipe.from_json(recipe))
-
-
-@app.command()
-def encode_codes(
+def encode_split(
     model: ModelFolder,
     data: Data,
-    out: Out,
-    limit: Annotated[int, typer.Option(min=0, help="Number of utterances, the first of the split; 0: all.")] = 0,
+    embeddings: Annotated[Path | None, typer.Option(help="Where the embeddings of images and captions go.")] = None,
+    maps: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the cells of images and the last frames of captions go: their products are the matchmap."
+        ),
+    ] = None,
+    codes: Annotated[Path | None, typer.Option(help="Where the codes of every quantizer that is on go.")] = None,
+    features: Annotated[Path | None, typer.Option(help="Where the features of `layers` go.")] = None,
+    layers: Annotated[str, typer.Option(help="Of the features, comma-separated: conv2,quant2.")] = "",
+    limit: Annotated[
+        int, typer.Option(min=0, help="Number of utterances with codes, the first of the split; 0: all.")
+    ] = 0,
     recipe: Recipe = "{}",
 ) -> None:
-    """Write the codes of a split's utterances for every quantizer that is on."""
+    """Write what a model makes of a split: embeddings, maps, codes, features of layers, or several of them in one pass."""
     from resdavenet_vq import config
-    from resdavenet_vq.encode.split import encode
+    from resdavenet_vq.encode import split
+    from resdavenet_vq.files import together
 
-    encode(model, data, codes=out, limit=limit, recipe=config.Recipe.from_json(recipe))
-
-
-@app.command()
-def encode_features(
-    model: ModelFolder,
-    data: Data,
-    layers: Annotated[str, typer.Option(help="Comma-separated: conv2,quant2.")],
-    out: Out,
-) -> None:
-    """Write the features of chosen layers for a split's utterances."""
-    from resdavenet_vq.encode.split import encode
-
-    encode(model, data, features=out, feature_layers=tuple(layers.split(",")))
+    if not (embeddings or maps or codes or features):
+        raise InputError("encode-split needs --embeddings, --maps, --codes or --features, a file for the result")
+    if bool(features) != bool(layers):
+        raise InputError("encode-split needs --features and --layers together")
+    context = config.Recipe.from_json(recipe)
+    passes: dict[tuple[int, bool], dict[str, Any]] = {}
+    is_padded = context.context == "padded"
+    for name, path, of in (
+        ("embeddings", embeddings, (0, is_padded)),
+        ("maps", maps, (0, is_padded)),
+        ("codes", codes, (limit, is_padded)),
+        ("features", features, (0, False)),  # of each utterance alone, as ABX compares them
+    ):
+        if path:
+            passes.setdefault(of, {})[name] = path
+    with together():
+        for (n, padded), outputs in passes.items():
+            split.encode(
+                model,
+                data,
+                **outputs,
+                feature_layers=tuple(layers.split(",")) if "features" in outputs else (),
+                limit=n,
+                recipe=context if padded else split.CROPPED,
+            )
 
 
 @app.command()
@@ -170,7 +175,7 @@ def encode_folder(
 
 @app.command()
 def export_units(
-    codes: Annotated[Path, typer.Option(help="A codes file, of encode-codes or encode-folder.")],
+    codes: Annotated[Path, typer.Option(help="A codes file, of encode-split or encode-folder.")],
     format: Annotated[  # noqa: A002 - its name
         Literal["textgrid", "jsonl", "npy", "segmentation"], typer.Option(help="Of the units.")
     ],

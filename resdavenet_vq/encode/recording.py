@@ -3,7 +3,7 @@
 A long recording goes through the network in pieces. Each piece has, on both sides, the frames that its own frames
 depend on (`model.audio.receptive_field`), and these are cut away again: the codes are those of one pass, and only one
 piece is in memory. The features are rounded as those of the store that the model was trained from (float16 unless
-prepared otherwise; float32 for the models of 2020), so that the codes are also those of `encode-codes`. A model of
+prepared otherwise; float32 for the models of 2020), so that the codes are also those of `encode-split`. A model of
 normalised features needs the statistics of the whole recording, so a long one is read twice.
 """
 

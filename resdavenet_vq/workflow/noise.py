@@ -14,7 +14,7 @@ from functools import cached_property
 from resdavenet_vq.config import AddedNoise, Preparation
 from resdavenet_vq.config.section import as_json
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.system import RAW
+from resdavenet_vq.system import RAW, Reference, System
 from resdavenet_vq.workflow.plan import Plan
 
 
@@ -87,9 +87,8 @@ class NoisePlan:
             elif score == "words":
                 yield from self.plan.words_of(self.plan.lineages, split)
             else:
-                layers = [
-                    (lineage.folder, layer) for lineage in self.plan.lineages for layer in lineage.quantized_layers
-                ]
                 condition = self.plan.config.abx.conditions[0]
-                for folder, layer in [(RAW, "logmel"), *layers]:
-                    yield self.plan.abx_score(folder, split, layer, condition)
+                systems: tuple[System, ...] = (Reference(RAW), *self.plan.lineages)
+                for system in systems:
+                    for layer in self.plan.noisy_layers(system):
+                        yield self.plan.abx_score(system.folder, split, layer, condition)

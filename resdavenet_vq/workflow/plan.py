@@ -18,15 +18,9 @@ from resdavenet_vq.config import Config
 from resdavenet_vq.config.section import as_json
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import Lineage
-from resdavenet_vq.system import UNTRAINED, System
+from resdavenet_vq.system import RAW, UNTRAINED, System
 from resdavenet_vq.workflow.references import References
 from resdavenet_vq.workflow.splits import Splits
-
-EDITION_PATTERN = r"|\.zerospeech20(?:20|21)"
-"""What is between the layer and `.zip` in the name of a submission: nothing for the edition of 2019."""
-
-CONDITION_PATTERN = r"|(?:phoneme|phoneme_any|word|syllable)/"
-"""What is before the layer in the path of an ABX score: nothing for triphones."""
 
 ITEMS_PATTERN = r"|\.(?:phoneme|word|syllable)"
 """What is between the split and `.item` in the name of an item file: nothing for triphones."""
@@ -197,11 +191,6 @@ class Plan:
         return self.unit_layers(system) or ("logmel",)
 
     @staticmethod
-    def condition(folder: str) -> str:
-        """The ABX condition of a score, from what stands before the layer in its path (`CONDITION_PATTERN`)."""
-        return folder.removesuffix("/") or "triphone"
-
-    @staticmethod
     def items_of(suffix: str) -> str:
         """What an item file holds, from what follows the split in its name (`ITEMS_PATTERN`)."""
         return suffix.removeprefix(".") or "triphone"
@@ -230,14 +219,9 @@ class Plan:
         words = self.config.words
         return words.max_utterances or 0 if words and split == words.split else 0
 
-    @staticmethod
-    def edition(suffix: str) -> int:
-        """The ZeroSpeech edition of a submission, from what stands between the layer and `.zip` in its name (`EDITION_PATTERN`)."""
-        return int(suffix[-4:] or 2019)
-
-    def submission(self, suffix: str) -> str:
+    def submission(self, edition: int) -> str:
         """What a submission says of itself, as far as its edition asks."""
-        return as_json(self.config.abx.submission, *schema.SUBMISSION_KEYS[self.edition(suffix)])
+        return as_json(self.config.abx.submission, *schema.SUBMISSION_KEYS[edition])
 
     # -- targets ------------------------------------------------------------------------------------------
 
@@ -306,12 +290,21 @@ class Plan:
         numbers = system.quantizers if isinstance(system, Lineage) else ()
         return tuple(f"{variant}{n}" for n in numbers for variant in self.config.abx.variants)
 
+    def noisy_layers(self, system: System) -> tuple[str, ...]:
+        """The layers that ABX scores under noise: quantizers of models, and the raw log-mel features."""
+        if isinstance(system, Lineage):
+            return system.quantized_layers
+        return ("logmel",) if system.folder == RAW else ()
+
+    def given_splits(self, system: System) -> tuple[str, ...]:
+        """The splits and noisy copies that a system can have results on: what was made elsewhere, where its files are given."""
+        if system in self.references.external:
+            return tuple(self.config.external[str(system)].files)
+        return (*self.config.corpus.splits, *self.splits.copies)
+
     def systems_on(self, *splits: str) -> Iterator[System]:
-        """The systems that have results on some splits: what was made elsewhere, only where its files are given."""
-        for system in self.systems:
-            given = self.config.external[str(system)].files if system in self.references.external else splits
-            if set(splits) <= set(given):
-                yield system
+        """The systems that have results on some splits."""
+        return (system for system in self.systems if set(splits) <= set(self.given_splits(system)))
 
     @cached_property
     def submissions(self) -> list[str]:

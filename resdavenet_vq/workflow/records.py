@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from resdavenet_vq.config import Model
 from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.lineage import Lineage
+from resdavenet_vq.workflow.batches import Batches
 from resdavenet_vq.workflow.noise import NoisePlan
 from resdavenet_vq.workflow.plan import Plan, training_of
 
@@ -87,17 +88,18 @@ def results(plan: Plan) -> Iterator[Result]:
     words["frame_time"] = config.recipe.frame_time
     recalls = {"recall_at": config.retrieval.recall_at} if config.retrieval else {}
     abx = {"settings": config.abx.scoring.model_dump()}
-    scores: dict[str, tuple[str, dict[str, Any], Callable[[Path], Any]]] = {
-        "retrieval": ("score_retrieval", recalls, _retrieval),
-        "matchmap": ("score_matchmap", recalls, _retrieval),
-        "abx": ("score_abx", abx, _json),
-        "words": ("detect_words", words, _json),
+    scores: dict[str, tuple[dict[str, Any], Callable[[Path], Any]]] = {
+        "retrieval": (recalls, _retrieval),
+        "matchmap": (recalls, _retrieval),
+        "abx": (abx, _json),
+        "words": (words, _json),
     }
+    makers = Batches(plan).makers
     files = (*plan.retrieval, *plan.matchmaps, *plan.abx, *plan.words, *NoisePlan(plan).scores)
     for file in map(Path, dict.fromkeys(files)):
         kind = file.relative_to(plan.root).parts[1].removesuffix(".json")
         if kind in scores:
-            yield Result(file, *scores[kind])
+            yield Result(file, makers[str(file)], *scores[kind])
 
 
 def _training(plan: Plan, lineage: Lineage) -> dict[str, Any]:

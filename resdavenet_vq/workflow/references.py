@@ -81,6 +81,11 @@ class References:
         """Units and features made elsewhere."""
         return tuple(map(Reference.external, self.config.external))
 
+    @property
+    def all(self) -> tuple[Reference, ...]:
+        """Both."""
+        return (*self.baselines, *self.external)
+
     def is_continuous(self, external: Reference) -> bool:
         """Whether what was made elsewhere is features, not units."""
         return self.config.external[str(external)].is_continuous

@@ -16,7 +16,10 @@ import yaml
 from cluster import slurm
 from workflow.running import write_stores
 
+from resdavenet_vq import config
 from resdavenet_vq.training.train import TIMINGS
+from resdavenet_vq.workflow.batches import Batches
+from resdavenet_vq.workflow.plan import Plan
 
 REPO = Path(__file__).resolve().parents[2]
 PROFILE = REPO / "profiles/slurm/config.yaml"
@@ -38,9 +41,10 @@ def cluster(tmp_path_factory):
     assert not running.processes()
 
 
-def rules():
-    """Rules that start a command, and the names of their files."""
-    names = {}
+def rules(*files):
+    """Rules that start a command, and the names of their files; those of a configuration's batches."""
+    values = config.overlay([yaml.safe_load(file.read_text()) for file in files])
+    names = {batch.name: "batches" for batch in Batches(Plan(config.read(values))).all}
     for file in (REPO / "rules").glob("*.smk"):
         for block in re.split(r"^(?=rule |use rule )", file.read_text(), flags=re.MULTILINE)[1:]:
             if "shell:" in block or block.startswith("use"):
@@ -161,13 +165,13 @@ def test_the_workflow_from_the_corpus_to_the_table(cluster, tmp_path):
     )
     files = ["--configfile", REPO / "config.yaml", REPO / "tests/workflow/tiny.yaml", tmp_path / "few.yaml"]
     gpu = documented("slurm_partition: gpu")
-    profile = write_profile(tmp_path / "profile", train=gpu, encode_embeddings=gpu)
-    alone = {"train", "encode_embeddings", "summarize"}
+    profile = write_profile(tmp_path / "profile", train=gpu, encode=gpu)
+    alone = {"train", "encode_embeddings_maps", "summarize"}
     grouped = [
         "--groups",
         *(
             f"{rule}={'data' if file in ('corpus', 'data') else 'scores'}"
-            for rule, file in rules().items()
+            for rule, file in rules(*files[1:]).items()
             if rule not in alone
         ),
     ]
@@ -175,7 +179,7 @@ def test_the_workflow_from_the_corpus_to_the_table(cluster, tmp_path):
     run = on_slurm(
         cluster, tmp_path, profile, *grouped, "--group-components", "data=9", "scores=9", *files, "--", TABLE
     )
-    (victim,) = wait_for(lambda: workers(cluster, "encode-embeddings"), run, 300)
+    (victim,) = wait_for(lambda: workers(cluster, "batch encode_embeddings_maps"), run, 300)
     seen = environment(victim)
     os.kill(victim, signal.SIGKILL)
     run.end()
@@ -187,14 +191,16 @@ def test_the_workflow_from_the_corpus_to_the_table(cluster, tmp_path):
     assert training["JobState"] == "COMPLETED"
     assert training["TresPerJob"] == "gres:gpu:1"
     assert asked(training) == (64000, "2-00:00:00", "gpu", "1")
-    first, second = jobs["encode_embeddings"]
+    first, second = jobs["encode_embeddings_maps"]
     assert (first["JobState"], second["JobState"]) == ("FAILED", "COMPLETED")
     assert asked(first) == (8000, "04:00:00", "gpu", "1")
     assert asked(second) == (16000, "08:00:00", "gpu", "1")
     (summary,) = jobs["summarize"]
     assert asked(summary) == (4000, "01:00:00", "main", "1")
     assert "TresPerJob" not in summary
-    assert all(job["JobState"] == "COMPLETED" for rule in jobs if rule != "encode_embeddings" for job in jobs[rule])
+    assert all(
+        job["JobState"] == "COMPLETED" for rule in jobs if rule != "encode_embeddings_maps" for job in jobs[rule]
+    )
     # neither cluster, tries nor GPUs make anything stale
     again = Snakemake(cluster, tmp_path, "--dry-run", "--cores", "1", *files, "--", TABLE)
     assert "Nothing to be done" in again.end()

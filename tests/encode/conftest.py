@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def workflows(folder):
-    """What `encode-codes` and `encode-features` write of the same recordings."""
+    """What `encode-split` writes of the same recordings."""
     split.encode(
         folder / "model", folder / "split.h5", codes=folder / "c.h5", features=folder / "f.h5", feature_layers=LAYERS
     )

@@ -8,6 +8,7 @@ the parameters, the code and the inputs that they would have been made with.
 """
 
 import contextlib
+import functools
 import gc
 import io
 import json
@@ -65,8 +66,8 @@ def _dag(api, question):
 
 
 def plan(api, question):
-    """Which outputs are asked for, and of those that would be made again the rule and the reasons of their own: Snakemake's
-    names of them, and `resdavenet-vq plan`'s."""
+    """Every job of a plan, as of `jobs`, and of each output that Snakemake would make again its rule and the reasons of its
+    own: Snakemake's names of them, and `resdavenet-vq plan`'s."""
     from resdavenet_vq.workflow.dry_run import reasons_of
 
     dag = _dag(api, question)
@@ -76,24 +77,42 @@ def plan(api, question):
         why = sorted(name for name in REASONS if getattr(dag.reason(job), name, False))
         entry = {"rule": job.rule.name, "why": why, "reasons": reasons_of(dag, job, config)}
         stale |= {str(output): entry for output in job.output}
-    return {"asked": [str(output) for job in dag.jobs for output in job.output], "stale": stale}
+    return {"jobs": _all_parts(dag), "stale": stale}
 
 
 def jobs(api, question):
-    """Every job: its rule, outputs, inputs, shell command, log and benchmark file."""
-    dag = _dag(api, question)
-    return [
-        {
-            "rule": job.rule.name,
-            "output": list(map(str, job.output)),
-            "input": list(map(str, job.input)),
-            "log": list(map(str, job.log)),
-            "benchmark": str(job.benchmark or ""),
-            "params": {name: str(value) for name, value in job.params.items()},
-            "shellcmd": str(job.shellcmd or ""),
-        }
-        for job in dag.jobs
-    ]
+    """Every job: its rule, outputs, inputs, shell command, log and benchmark file; of a batch, every result as if it had a
+    job of its own, with all that it depends on."""
+    return _all_parts(_dag(api, question))
+
+
+def _all_parts(dag):
+    from resdavenet_vq.fingerprint import fingerprint
+
+    fingerprint_of = functools.cache(fingerprint)  # the code may change until the next question
+    return [part for job in dag.jobs for part in _parts(dag, job, fingerprint_of)]
+
+
+def _parts(dag, job, fingerprint_of):
+    about = {
+        "job": job.rule.name,
+        "log": list(map(str, job.log)),
+        "benchmark": str(job.benchmark or ""),
+        "params": {name: str(value) for name, value in job.params.items()},
+    }
+    batch = next((batch for batch in dag.workflow.globals["batches"].all if batch.name == job.rule.name), None)
+    if batch is None:
+        files = {"output": list(map(str, job.output)), "input": list(map(str, job.input))}
+        return [{**about, **files, "rule": job.rule.name, "shellcmd": str(job.shellcmd or "")}]
+    parts = []
+    for task in batch.tasks(job.wildcards):
+        code = " ".join(fingerprint_of(module) for module in task.code)
+        for result in task.results:
+            kind = f"encode_{result.item.kind}" if task.command == "encode-split" else task.command.replace("-", "_")
+            files = {"output": list(result.files), "input": [*task.inputs, *task.data]}
+            parts.append({**about, **files, "rule": kind, "shellcmd": f"python -m resdavenet_vq {task.command}"})
+            parts[-1] |= {"params": {"code": code}, "depends": [*task.words([result]), task.contents, code]}
+    return parts
 
 
 PLACEHOLDER = re.compile(r"\{(\w+)(?:\.(\w+))?(:q)?\}")

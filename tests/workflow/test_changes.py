@@ -87,7 +87,7 @@ def test_a_plan_names_the_key_the_module_and_the_file_of_each_job(pretended, che
     assert lines[1].split(maxsplit=2) == ["1", "train", "training.margin 1.0 -> 0.9"]
     assert len(text) < 2000
     rows = {tuple(line.split(maxsplit=2)[1:]) for line in lines[1:]}
-    assert ("encode_codes", "after train") in rows or ("encode_features", "after train") in rows
+    assert ("encode_embeddings_maps_features", "after train") in rows
     assert not any("prepare" in row[0] for row in rows)
 
     (folder / "u/a.km").write_text("changed")
@@ -107,8 +107,8 @@ def test_a_plan_names_the_key_the_module_and_the_file_of_each_job(pretended, che
         module.write_text(before)
     assert code == 0
     rows = [line.split(maxsplit=2)[1:] for line in text.splitlines()[1:]]
-    assert rows[0] == ["detect_words", "module evaluation.words"]
-    assert {rule for rule, _ in rows} == {"detect_words", "summarize", "compare", "write_report"}
+    assert rows[0] == ["detect_words_units", "module evaluation.words"]
+    assert {rule for rule, _ in rows} == {"detect_words_units", "summarize", "compare", "write_report"}
 
 
 def test_a_plan_that_cannot_be_made_is_one_line(pretended, checkout):

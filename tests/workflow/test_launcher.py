@@ -5,14 +5,17 @@ import os
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import yaml
 from safetensors.torch import load_file
+from workflow.plans import plan_of
 from workflow.running import REPO, snakemake, write_stores
 
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.workflow.batches import Batches
 from resdavenet_vq.workflow.jobs import check_names, launcher
 
 MODEL = "results/spoken_scenes/23/model"
@@ -117,6 +120,8 @@ def test_several_nodes_follow_from_the_profile(prepared, number, processes):
 def test_profiles_name_rules_that_there_are():
     files = "\n".join(file.read_text() for file in (REPO / "rules").glob("*.smk"))
     rules = set(re.findall(r"^(?:use rule \w+ as|rule) (\w+)\b", files, re.MULTILINE))
+    batches = Batches(plan_of(training={"gpus": 1})).all
+    rules |= {name for batch in batches for name in (batch.family, batch.name)}
     profile = yaml.safe_load((REPO / "profiles/slurm/config.yaml").read_text())
     default = yaml.safe_load((REPO / "profiles/default/config.yaml").read_text())
     named = {*profile["set-resources"], *profile["set-threads"], *default["set-resources"]}
@@ -132,6 +137,13 @@ def test_profiles_name_rules_that_there_are():
     ]
     wide = {block.partition(":")[0] for block in blocks if "threads: all_cores" in block}
     assert wide == profile["set-threads"].keys()
-    on_gpus = {block.partition(":")[0] for block in blocks if "gpu=" in block}
-    on_gpus |= {name for base, name in re.findall(r"^use rule (\w+) as (\w+)", files, re.MULTILINE) if base in on_gpus}
-    assert on_gpus == {"train", *(rule for rule in profile["set-resources"] if rule.startswith(("encode_", "fit_")))}
+    on_gpus = {
+        batch.family
+        for batch in batches
+        for folder in batch.folders or ("",)
+        if batch.gpus(SimpleNamespace(folder=folder, split=(*batch.splits, "")[0]))
+    }
+    assert on_gpus == {"make_untrained", "encode", "fit_kmeans", "encode_kmeans"}
+    assert on_gpus | {"train"} <= profile["set-resources"].keys()
+    comment = " ".join(text.replace("#", " ").split())
+    assert "to train, encode, make_untrained, fit_kmeans and encode_kmeans" in comment

@@ -42,9 +42,10 @@ def finished(forking, tmp_path_factory):
     return folder
 
 
+WORDS = {"detect_words_clusters", "detect_words_quant2", "detect_words_quant2_quant3"}
 CHANGES = {
     "none": ({}, set()),
-    "words": ({"words": {"min_occurrences": 3}}, {"detect_words", "summarize", "compare", "write_report"}),
+    "words": ({"words": {"min_occurrences": 3}}, {*WORDS, "summarize", "compare", "write_report"}),
     "processes": ({"training": {"workers": 2, "gpus": 0}}, set()),
 }
 TWO_SEEDS = {"seeds": [8675309, 1]}
@@ -121,6 +122,47 @@ def test_another_seed_of_a_finished_project_trains_and_scores_that_seed_alone(fi
     assert row["std"] == pytest.approx(rows["value"].std())
     assert "in brackets the 95 % interval\n% mean over 2 seeds" in (root / "tables/abx.tex").read_text()
     assert "(n = 2)" in (root / "figures/retrieval.svg").read_text()
+
+
+def commands(root):
+    """Of every job that makes several results, the names of the commands that its last run needed; none if nothing had changed."""
+    logs = {log: log.read_text().splitlines() for log in (root / "logs").rglob("*.log")}
+    return {
+        str(log.relative_to(root / "logs")): {line.split()[2] for line in lines if line.startswith("$ ")}
+        for log, lines in logs.items()
+        if any(line.startswith(("$ ", "unchanged: ")) for line in lines)
+    }
+
+
+def test_a_job_with_several_results_makes_those_again_that_changed(finished, forking, tmp_path):
+    """A new layer of ABX, and a setting of words: features are encoded, words are detected, and the rest is left."""
+    shutil.copytree(finished, tmp_path / "tiny")
+    root = tmp_path / "tiny/results/spoken_scenes"
+    (tmp_path / "more.yaml").write_text(
+        yaml.safe_dump({"abx": {"convolutional_layers": ["conv2", "conv3"]}, "words": {"precision_threshold": 0.4}})
+    )
+    before = {
+        file: file.read_bytes() for kind in ("codes", "maps", "embeddings") for file in root.rglob(f"{kind}/*.h5")
+    }
+    snakemake(tmp_path / "tiny", configfiles=[*TINY, tmp_path / "more.yaml"], **forking)
+    assert {file: file.read_bytes() for file in before} == before
+    ran = commands(root)
+    encoded = {name: words for name, words in ran.items() if name.startswith("encode_embeddings")}
+    assert len(encoded) == 3
+    assert all(words == {"encode-split"} for words in encoded.values())
+    for name in encoded:
+        log = (root / "logs" / name).read_text()
+        assert "--features" in log
+        assert not {"--codes", "--maps", "--embeddings"} & set(log.split())
+    assert {name for name, words in ran.items() if words == {"detect-words"}} >= {"detect_words_clusters.log"}
+    retrieval = [words for name, words in ran.items() if name.startswith("score_retrieval")]
+    assert retrieval == [set()] * 3
+    scored = [line for log in root.glob("logs/score_abx_conv2_conv3*/*") for line in log.read_text().splitlines()]
+    layers = {line.split("--layer ")[1].split()[0] for line in scored if line.startswith("$ ") and "score-abx" in line}
+    assert layers == {"conv2", "conv3", "quant2", "quant3", "onehot2", "onehot3"}, "their features file is a new one"
+    unchanged = (root / "logs/score_abx_clusters.log").read_text()
+    assert "$ " not in unchanged
+    assert unchanged.count("unchanged: ") == 8
 
 
 def test_scores_under_noise(finished, forking, tmp_path):

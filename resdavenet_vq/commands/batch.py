@@ -1,0 +1,34 @@
+"""Several commands in one process, as rules run them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated
+
+import typer
+
+from resdavenet_vq.commands import app
+from resdavenet_vq.errors import printable
+
+
+@app.command()
+def batch(
+    rule: Annotated[str, typer.Argument(help="Of the workflow, like encode_codes.")],
+    config: Annotated[str, typer.Option(help="JSON of the configuration.")],
+    wildcards: Annotated[str, typer.Option(help='JSON: {"folder": "none-2", "split": "test"}.')] = "{}",
+) -> None:
+    """Make the results of a rule's job, each by its own command; results that are up to date stay."""
+    from resdavenet_vq.config import Config
+    from resdavenet_vq.workflow import batches
+    from resdavenet_vq.workflow.plan import Plan
+
+    plan = Plan(Config.from_json(config))
+    tasks = batches.Batches(plan).named(rule).tasks(SimpleNamespace(**json.loads(wildcards)))
+    batches.run(tasks, Path(plan.root), _call, lambda line: typer.echo(printable(line), err=True))
+
+
+def _call(words: list[str]) -> None:
+    """Runs a command line in this process."""
+    app(words, standalone_mode=False)
