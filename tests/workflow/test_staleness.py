@@ -160,11 +160,10 @@ def stale_results(jobs, plan):
             about = plan["stale"][results[0]["output"][0]]
             read = {file for job in results for file in job["input"]}
             for_nothing = about["reasons"] and not read & plan["stale"].keys()
-            assert not for_nothing or all(reason.startswith("no longer ") for reason in about["reasons"]), about
-    before = {output for job in jobs for output in job["output"]}
-    return remade, {
-        job["rule"] for job in plan["jobs"] if not before.issuperset(remade.intersection(job["output"][:1]))
-    }
+            fewer = all(reason.startswith(("no longer ", "other parameters")) for reason in about["reasons"])
+            assert fewer or not for_nothing, about
+    added = remade - {output for job in jobs for output in job["output"]}
+    return remade, {job["rule"] for job in plan["jobs"] if added.intersection(job["output"])}
 
 
 def behind(outputs, jobs):
