@@ -13,6 +13,7 @@ rule make_corpus:
         plan.root / "benchmarks/make_corpus/{split}.tsv"
     wildcard_constraints:
         split="|".join(map(re.escape, settings.corpus.splits)),
+    priority: 1
     conda:
         "../envs/resdavenet-vq.yaml"
     threads: all_cores

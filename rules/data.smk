@@ -19,6 +19,7 @@ rule prepare:
         plan.root / "benchmarks/prepare/{split}.tsv"
     wildcard_constraints:
         split="|".join(map(re.escape, undivided)) or "(?!)",
+    priority: 1
     conda:
         "../envs/resdavenet-vq.yaml"
     threads: all_cores
@@ -53,6 +54,7 @@ rule prepare_part:
     wildcard_constraints:
         split="|".join(map(re.escape, divided)) or "(?!)",
         part="[0-9]+",
+    priority: 1
     conda:
         "../envs/resdavenet-vq.yaml"
     params:

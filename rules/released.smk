@@ -14,6 +14,7 @@ rule import_released:
         plan.root / "logs/import_released/{lineage}.log",
     wildcard_constraints:
         lineage=any_of(plan.released),
+    priority: 1
     conda:
         "../envs/resdavenet-vq.yaml"
     params:

@@ -1,4 +1,5 @@
-# One stage of a lineage, from its parent's best checkpoint.
+# One stage of a lineage, from its parent's best checkpoint. The chain of stages is the longest of the run, so it and what it needs go
+# first (priority), and evaluations fill the other cores.
 
 
 rule train:
@@ -22,6 +23,7 @@ rule train:
         plan.root / "benchmarks/train/{lineage}.tsv"
     wildcard_constraints:
         lineage=any_of(plan.trained),
+    priority: 1
     conda:
         "../envs/resdavenet-vq.yaml"
     threads: settings.training.threads

@@ -65,7 +65,7 @@ def test_the_same_settings_are_no_difference(results):
         ("preparation", {"max_frames": 1024}, "data/test.h5: max_frames was 2048, requested is 1024", "prepare"),
         ("preparation", {"bad_rows": "skip"}, 'data/test.h5: bad_rows was "stop", requested is "skip"', "prepare"),
         ("retrieval", {"recall_at": [1, 10]}, "recall_at was [1, 5, 10], requested is [1, 10]", "score_retrieval"),
-        ("words", {"min_occurrences": 2}, "summary.json: min_occurrences was 5, requested is 2", "detect_words_quant2"),
+        ("words", {"min_occurrences": 2}, "summary.json: min_occurrences was 5, requested is 2", "detect_words_clusters"),
         ("abx", {"scoring": {"seed": 1}}, "settings.seed was 0, requested is 1", "score_abx_conv2_quant2"),
     ],
 )  # fmt: skip
