@@ -96,6 +96,7 @@ def _all_parts(dag):
 def _parts(dag, job, fingerprint_of):
     about = {
         "job": job.rule.name,
+        "template": str(job.rule.shellcmd or ""),
         "log": list(map(str, job.log)),
         "benchmark": str(job.benchmark or ""),
         "params": {name: str(value) for name, value in job.params.items()},
@@ -119,10 +120,10 @@ PLACEHOLDER = re.compile(r"\{(\w+)(?:\.(\w+))?(:q)?\}")
 
 
 def commands(api, question):
-    """The rules with a command, and of every job that has one: its rule, its command before and after Snakemake put
+    """The commands of all rules, and of every job that has one: its rule, its command before and after Snakemake put
     values into it, and the words of each placeholder."""
     dag = _dag(api, question)
-    rules = [rule.name for rule in dag.workflow.rules if rule.shellcmd]
+    templates = sorted({rule.shellcmd for rule in dag.workflow.rules if rule.shellcmd})
     answer = []
     for job in dag.jobs:
         if job.shellcmd:
@@ -134,7 +135,7 @@ def commands(api, question):
                 words[found[0]] = list(map(str, value)) if several else [str(value)]
             jobs = {"rule": job.rule.name, "log": list(map(str, job.log)), "words": words}
             answer.append(jobs | {"template": job.rule.shellcmd, "shellcmd": job.shellcmd})
-    return {"rules": rules, "jobs": answer}
+    return {"templates": templates, "jobs": answer}
 
 
 def place(api, question):

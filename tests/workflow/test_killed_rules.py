@@ -63,7 +63,7 @@ class Runs:
         self.root = folder / "results" / values["corpus"]["name"]
         question = {"folder": folder, "config": values, "targets": targets}
         jobs, answer = planner.ask(checkout, [{"do": "jobs", **question}, {"do": "commands", **question}])
-        self.rules = set(answer["rules"])
+        self.templates = set(answer["templates"])
         self.makers = {output: job for job in jobs for output in job["output"]}
         self.jobs = {}
         for job in sorted(jobs, key=self._depth):
@@ -186,14 +186,15 @@ def test_nothing_unfinished_has_a_name_and_the_same_line_goes_on(demo):
 
 @pytest.mark.thorough
 def test_in_every_rule(demo, imported, external):
-    faults, tried = [], set()
+    faults, tried, templates = [], set(), set()
     for runs in (demo, imported, external):
         rules = [rule for rule in runs.jobs if rule not in tried]
         tried.update(rules)
+        templates |= {runs.jobs[rule]["template"] for rule in rules}
         for rule in rules:
             try:
                 runs.kill(rule, 2)
             except AssertionError as e:
                 faults.append(str(e))
     assert faults == []
-    assert tried == demo.rules
+    assert templates == demo.templates

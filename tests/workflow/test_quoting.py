@@ -190,8 +190,8 @@ def test_each_command_gets_its_words_as_they_are(planned):
 
 
 def test_every_rule_with_a_command_is_tried(planned):
-    tried = {job["rule"] for *_, answer in planned for job in answer["jobs"]}
-    assert tried == set(planned[0][2]["rules"])
+    tried = {job["template"] for *_, answer in planned for job in answer["jobs"]}
+    assert tried == set(planned[0][2]["templates"])
 
 
 @pytest.mark.parametrize(
