@@ -15,6 +15,9 @@ sys.path.append(str(FOLDER))  # where scripts of this folder find each other
 
 aims, everything, measuring = (importlib.import_module(name) for name in ("aims", "all", "measuring"))
 
+LONG = {"jobs.py", "startup.py", "retrieval.py", "training.py", "checksums.py"}
+"""Those of more than about ten processor seconds, most of which start processes."""
+
 
 def small(script, results):
     """The output of a benchmark with the arguments with which it is tried."""
@@ -25,7 +28,10 @@ def small(script, results):
     return done.stdout
 
 
-@pytest.mark.parametrize("script", everything.BENCHMARKS)
+@pytest.mark.parametrize(
+    "script",
+    [pytest.param(name, marks=pytest.mark.thorough) if name in LONG else name for name in everything.BENCHMARKS],
+)
 def test_a_benchmark_runs_and_has_the_rows_that_the_aims_name(script, tmp_path):
     before = {path: path.read_bytes() for path in measuring.RESULTS.iterdir()}
     printed = small(script, tmp_path)
