@@ -21,7 +21,7 @@ LONG = {"jobs.py", "startup.py", "retrieval.py", "training.py", "checksums.py"}
 
 def small(script, results):
     """The output of a benchmark with the arguments with which it is tried."""
-    command = [sys.executable, FOLDER / script, *everything.BENCHMARKS[script].split()]
+    command = [sys.executable, FOLDER / script, *everything.BENCHMARKS[script][1].split()]
     environment = os.environ | {"PYTHONPATH": str(REPO), "BENCHMARK_RESULTS": str(results)}
     done = subprocess.run(command, env=environment, cwd=results, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
