@@ -6,9 +6,9 @@ Made up are utterances of some words from a small vocabulary, so that triphones 
 sides start from the same two files and give the errors within and across speakers with the same subsampling. The baseline is the work that
 nobody who scores with fastabx is spared: the items and frames as arrays, its tasks, its scores, its means. The package
 reads, checks and drops, keeps its order, writes tables of pairs, and of codes counts the bitrate; codes it looks up in a table of distances.
-Importing fastabx is in neither. Repeats are interleaved and their medians of CPU time compared.
+Importing fastabx is in neither. Repeats are interleaved and their medians compared.
 
-The bitrate's baseline counts rows and runs in loops of Python, a dictionary for each distribution.
+The bitrate's baseline is that of `release_2020/bitrate.py`: rows and runs counted in loops, a dictionary for each distribution.
 
 Memory: a layer of `--utterances` and one of `--many` are scored, and the most anonymous memory that each takes is compared with the size
 of its frames, which stay in their file. It is sampled every few milliseconds.
@@ -19,10 +19,8 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import math
 import tempfile
 import threading
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
@@ -32,7 +30,8 @@ import numpy as np
 import polars as pl
 import torch
 from fastabx import Dataset, InMemoryAccessor, Score, Subsampler, Task
-from measuring import measure, write
+from measuring import measure, row, write
+from release_2020.bitrate import bitrates
 
 from resdavenet_vq.config import AbxScoring
 from resdavenet_vq.corpus.tokens import HEADER
@@ -125,33 +124,6 @@ def baseline(folder: Path, layer: str) -> tuple[float, float]:
     return errors[0], errors[1]
 
 
-def loops(utterances: list[list[Any]], duration: float) -> tuple[float, ...]:
-    """The four bitrates, symbol by symbol."""
-    rows: Counter[Any] = Counter()
-    runs: Counter[Any] = Counter()
-    units: Counter[Any] = Counter()
-    lengths: Counter[Any] = Counter()
-    for utterance in utterances:
-        length = 0
-        for i, row in enumerate(utterance):
-            rows[row] += 1
-            length += 1
-            if i + 1 == len(utterance) or utterance[i + 1] != row:
-                runs[row, length] += 1
-                units[row] += 1
-                lengths[length] += 1
-                length = 0
-
-    def entropy(counts: Counter[Any]) -> float:
-        total = sum(counts.values())
-        return -sum(n / total * math.log2(n / total) for n in counts.values())
-
-    n_runs = sum(runs.values())
-    parts = ((sum(rows.values()), rows), (n_runs, runs), (n_runs, units))
-    plain, run_length, segment = (n / duration * entropy(counts) for n, counts in parts)
-    return plain, run_length, segment + n_runs / duration * entropy(lengths), segment
-
-
 class Memory(threading.Thread):
     """The most anonymous memory of this process, in MB, while the block runs, beyond what it had before."""
 
@@ -208,11 +180,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    result: dict[str, Any] = {
-        "utterances": arguments.utterances,
-        "abx": {},
-    }
-    print(f"{'':10}{'fastabx':>10}{'package':>10}{'added':>8}   errors within, across")
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         corpus(arguments.utterances, folder)
@@ -222,36 +190,28 @@ def main() -> None:
                 {"fastabx": lambda x=layer: baseline(folder, x), "package": lambda x=layer: ours(folder, x)},
                 arguments.repeats,
             )
-            added = seconds["package"] / seconds["fastabx"] - 1
-            result["abx"][layer] = {
-                "cpu_seconds": seconds,
-                "added": round(added, 3),
-                "errors": {"fastabx": [round(e, 2) for e in expected], "package": [round(e, 2) for e in found]},
-            }
-            said = "  ".join(f"{a:.2f} {b:.2f}" for a, b in (expected, found))
-            print(f"{layer:10}{seconds['fastabx']:10.3f}{seconds['package']:10.3f}{added:8.1%}   {said}")
+            by_side = seconds["cpu_seconds"]
+            added = round(by_side["package"] / by_side["fastabx"] - 1, 3)
+            errors = {"fastabx": [round(e, 2) for e in expected], "package": [round(e, 2) for e in found]}
+            rows.append(row(f"ABX, {layer}", seconds, added=added, errors=errors))
+    rows.append({"what": "ABX, the layer that adds most", "added": max(each["added"] for each in rows)})
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        corpus(arguments.utterances, folder, ("quant2",))
         with LayerFeatures(folder / "split.h5", "quant2") as features:
             utterances, durations = list(features), dict(zip(features.ids, features.durations.tolist(), strict=True))
-    as_symbols = [[row.tobytes() for row in rows] for _, rows in utterances]
-    by_loops, by_package = loops(as_symbols, sum(durations.values())), bitrate.measure(utterances, durations)
-    package = (by_package.plain, by_package.run_length, by_package.factored, by_package.segment)
-    seconds = measure(
-        {
-            "loops": lambda: loops(
-                [[row.tobytes() for row in rows] for _, rows in utterances], sum(durations.values())
-            ),
-            "package": lambda: bitrate.measure(utterances, durations),
-        },
-        arguments.repeats,
-    )
-    ratio = round(seconds["loops"] / seconds["package"], 1)
-    alike = bool(np.allclose(by_loops, package))
-    result["bitrate"] = {"frames": by_package.rows, "cpu_seconds": seconds, "ratio": ratio, "alike": alike}
-    print(f"bitrate of {by_package.rows} frames: {seconds}, {ratio} times, alike: {alike}")
+
+    def by_loops() -> tuple[float, ...]:
+        return bitrates(([frame.tobytes() for frame in frames] for _, frames in utterances), sum(durations.values()))
+
+    ours_ = bitrate.measure(utterances, durations)
+    np.testing.assert_allclose(by_loops(), (ours_.plain, ours_.run_length, ours_.factored, ours_.segment))
+    sides = {"2020": by_loops, "package": lambda: bitrate.measure(utterances, durations)}
+    rows.append(row("bitrate", measure(sides, arguments.repeats), frames=ours_.rows))
     abx_cells.NORMALIZED_AT_ONCE = 0  # as if the layer were large
-    result["memory"] = {layer: memory((arguments.utterances, arguments.many), layer) for layer in ("conv3", "quant3")}
-    print(f"memory: {result['memory']}")
-    write("abx", result)
+    taken = {layer: memory((arguments.utterances, arguments.many), layer) for layer in ("conv3", "quant3")}
+    print(f"memory: {taken}")
+    write("abx", {"utterances": arguments.utterances, "rows": rows, "memory": taken})
 
 
 if __name__ == "__main__":

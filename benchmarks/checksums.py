@@ -1,6 +1,6 @@
 """What it costs that a store is checked: every item's CRC32 as it is read, every column as the store is opened.
 
-    python benchmarks/checksums.py [--pairs 128] [--rounds 15]
+    python benchmarks/checksums.py [--pairs 128] [--rounds 15] [--many 500000]
 
 Both sides run in turns in one process with one thread, the other side first in every second round; a round gives a
 ratio of processor seconds, with checks to without, and the median of the rounds counts. Without checks is the same
@@ -9,7 +9,7 @@ for small networks` with the demo's, which leave the decoder less to do; `epoch`
 validation, in the demo's small networks, for which the share of reading is largest; `encoding`: codes of all
 utterances; `log-mel`: features copied into a features file, the least work that any command does with them. Utterances have the mean length of Places Audio, 8.4 s; images are 256 pixels.
 
-`opening` is of a store of 500,000 utterances that hold next to nothing, in wall and processor seconds, the file in the
+`opening` is of a store of `--many` utterances that hold next to nothing, in wall and processor seconds, the file in the
 page cache; its columns are read and compared with their SHA-256.
 """
 
@@ -20,15 +20,15 @@ import contextlib
 import io
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 import numpy as np
 import torch
-from measuring import write
+from measuring import Cost, cost, measure, medians, write
 from PIL import Image, ImageFilter
 
 from resdavenet_vq import config
@@ -46,7 +46,6 @@ from resdavenet_vq.model.dual_encoder import DualEncoder
 from resdavenet_vq.training.train import train
 
 MEAN_FRAMES = 840
-MANY = 500_000
 MODEL = config.Model(
     audio=config.AudioModel(widths=(32, 32, 64, 64, 128), blocks_per_stage=1),
     image=config.ImageModel(architecture="thin_resnet", crop=64, resize=72),
@@ -97,48 +96,37 @@ def without_checks() -> contextlib.AbstractContextManager[object]:
     return mock.patch.object(store_file, "zlib", SimpleNamespace(crc32=lambda _: same))
 
 
-def compare(work: Callable[[], object], rounds: int) -> dict[str, float]:
-    """The median ratio of processor seconds, its quartiles, and the median seconds with checks."""
-    ratios, seconds = [], []
+def compare(what: str, work: Callable[[], object], rounds: int) -> dict[str, Any]:
+    """A row: the median ratio of processor seconds, its quartiles, and the median seconds of both sides."""
+    costs: dict[str, list[Cost]] = {"without checks": [], "package": []}
     work()
     for number in range(rounds):
-        times = {}
-        for checked in (True, False) if number % 2 else (False, True):
-            with contextlib.nullcontext() if checked else without_checks():
-                start = time.process_time()
-                work()
-                times[checked] = time.process_time() - start
-        ratios.append(times[True] / times[False])
-        seconds.append(times[True])
+        for side in sorted(costs, reverse=number % 2 == 0):
+            with contextlib.nullcontext() if side == "package" else without_checks():
+                costs[side].append(cost(work))
+    ratios = [ours.cpu / bare.cpu for ours, bare in zip(costs["package"], costs["without checks"], strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4)
-    return {
-        "ratio": round(middle, 4),
-        "quartiles": [round(low, 4), round(high, 4)],
-        "cpu_s": round(statistics.median(seconds), 4),
-    }
+    print(f"{what:30} {middle:.4f} times the seconds without checks ({low:.4f} to {high:.4f})", flush=True)
+    return {"what": what, **medians(costs), "times": round(middle, 4), "quartiles": [round(low, 4), round(high, 4)]}
 
 
-def opening(path: Path, rounds: int) -> dict[str, float]:
-    wall, cpu = [], []
-    for _ in range(rounds):
-        start = time.perf_counter(), time.process_time()
-        store = Store(path)
-        wall.append(time.perf_counter() - start[0])
-        cpu.append(time.process_time() - start[1])
-    assert len(store) == MANY
+def opening(path: Path, n: int, rounds: int) -> dict[str, Any]:
+    """A row: what it costs to open a store."""
+
+    def once() -> None:
+        assert len(Store(path)) == n
+
+    seconds = measure({"package": once}, rounds)
     columns = [place for place in Header.read(path).places.values() if place.sha256]
-    return {
-        "utterances": MANY,
-        "column_bytes": sum(column.shape[0] * column.row_size for column in columns),
-        "wall_s": round(statistics.median(wall), 3),
-        "cpu_s": round(statistics.median(cpu), 3),
-    }
+    size = sum(column.shape[0] * column.row_size for column in columns)
+    return {"what": "opening", **seconds, "utterances": n, "column_bytes": size}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--many", type=int, default=500_000, help="utterances of the store that is opened")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name, contextlib.redirect_stderr(io.StringIO()):
@@ -172,21 +160,18 @@ def main() -> None:
                 code="",
             )
 
-        result = {
-            "pairs": options.pairs,
-            "rounds": options.rounds,
-            "bytes_of_store": path.stat().st_size,
-            "reading": compare(lambda: read(config.ImageModel(architecture="resnet50")), options.rounds),
-            "reading for small networks": compare(lambda: read(MODEL.image), options.rounds),
-            "epoch": compare(epoch, options.rounds),
-            "encoding": compare(lambda: encode(folder / "model", path, codes=folder / "codes.h5"), options.rounds),
-            "log-mel": compare(lambda: encode_logmel(path, folder / "logmel.h5"), options.rounds),
+        works: dict[str, Callable[[], object]] = {
+            "reading": lambda: read(config.ImageModel(architecture="resnet50")),
+            "reading for small networks": lambda: read(MODEL.image),
+            "epoch": epoch,
+            "encoding": lambda: encode(folder / "model", path, codes=folder / "codes.h5"),
+            "log-mel": lambda: encode_logmel(path, folder / "logmel.h5"),
         }
-        write_many(folder / "many.h5", MANY)
-        result["opening"] = opening(folder / "many.h5", 5)
-    write("checksums", result)
-    for what, figures in result.items():
-        print(what, figures)
+        rows = [compare(what, work, options.rounds) for what, work in works.items()]
+        write_many(folder / "many.h5", options.many)
+        rows.append(opening(folder / "many.h5", options.many, 5))
+        sizes = {"pairs": options.pairs, "rounds": options.rounds, "bytes_of_store": path.stat().st_size}
+    write("checksums", sizes | {"rows": rows})
 
 
 if __name__ == "__main__":

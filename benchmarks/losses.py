@@ -5,8 +5,7 @@
 The baseline is what the 2020 release does after its networks: the mean of each utterance's valid frames in a loop over
 the batch, one matrix product for all pairs, impostors drawn in a loop and read from S by index, a 0/1 mask for the
 semi-hard ones. `pairs` has a dot product for each pair instead, and a loop over anchors. All sides take the same
-outputs of the networks, and with the same impostors their losses and gradients agree. Times are medians of CPU
-seconds, in turn.
+outputs of the networks, and with the same impostors their losses and gradients agree. Times are medians, in turn.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import random
 from typing import TYPE_CHECKING
 
 import torch
-from measuring import measure, write
+from measuring import measure, row, write
 from torch import Tensor
 
 from resdavenet_vq.model.audio import AudioOutput
@@ -109,16 +108,13 @@ def main() -> None:
         return gradients(losses(maps, frames, n_frames, drawn))
 
     sides: dict[str, Callable[[], object]] = {
-        "pairs": lambda: with_draws(losses_by_pairs),
         "2020": lambda: with_draws(plain_losses),
+        "pairs": lambda: with_draws(losses_by_pairs),
         "package": package,
     }
-    seconds = measure(sides, options.rounds)
-    ratios = {side: round(value / seconds["package"], 2) for side, value in seconds.items() if side != "package"}
-    print(*(f"{side:8} {1000 * value:8.1f} CPU ms" for side, value in seconds.items()), sep="\n")
-    print(*(f"{ratio} times as fast as {side}" for side, ratio in ratios.items()), sep="\n")
+    rows = [row("pooling and losses", measure(sides, options.rounds))]
     sizes = {key: getattr(options, key) for key in ("batch", "frames", "dim", "rounds", "threads")}
-    write("losses", sizes | {"torch": torch.__version__, "cpu_seconds": seconds, "times_as_fast": ratios})
+    write("losses", sizes | {"torch": torch.__version__, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -5,23 +5,18 @@
 A step is forward, the update of the moving averages, and backward. The baseline is the textbook form that the 2020
 release has: distances to all codes, a one-hot matrix of frames by codes, and products with it for the code vectors and
 for the sums of frames. Both take the same frames and codebook, run in turn, and must assign the same codes. Times are
-medians of CPU seconds. Memory is the growth of the largest resident set over one step in a fresh process.
+medians. Memory is the growth of the largest resident set over one step in a fresh process.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
-import platform
 import resource
-import statistics
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
 
 import torch
+from measuring import measure, row, write
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -98,11 +93,10 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/quantizer.json")
     options = parser.parse_args()
     size = (options.frames, options.codes, options.width)
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        mebibytes = {which: pool.apply(memory, (which, *size, options.threads)) for which in ("one-hot", "package")}
+        mebibytes = {which: pool.apply(memory, (which, *size, options.threads)) for which in ("2020", "package")}
 
     torch.set_num_threads(options.threads)
     steps = {which: prepared(which, *size) for which in mebibytes}
@@ -111,33 +105,12 @@ def main() -> None:
     torch.testing.assert_close(gradient, gradient_here)
     for name in ("cluster_size", "embedding_sum", "codebook"):
         torch.testing.assert_close(*(getattr(module, name) for _, module in steps.values()), rtol=1e-4, atol=1e-4)
-    seconds: dict[str, list[float]] = {which: [] for which in steps}
-    for _ in range(options.rounds):
-        for which, (step, _) in steps.items():
-            start = time.process_time()
-            step()
-            seconds[which].append(time.process_time() - start)
-
-    medians = {which: statistics.median(values) for which, values in seconds.items()}
-    print(f"{'':10} {'CPU ms':>8} {'MiB':>8}")
-    for which, median in medians.items():
-        print(f"{which:10} {1000 * median:8.0f} {mebibytes[which]:8.0f}")
-    speed, saving = medians["one-hot"] / medians["package"], mebibytes["one-hot"] / mebibytes["package"]
-    print(f"{speed:.2f} times as fast, {saving:.2f} times less memory; {different} of {options.frames} codes differ")
-    result = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "device": f"{platform.machine()}, {options.threads} thread(s), torch {torch.__version__}",
-        "frames": options.frames,
-        "codes": options.codes,
-        "width": options.width,
-        "cpu_seconds": medians,
-        "mebibytes": mebibytes,
-        "times_as_fast": round(speed, 2),
-        "times_less_memory": round(saving, 2),
-        "codes_that_differ": different,
-    }
-    options.out.parent.mkdir(exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    seconds = measure({which: step for which, (step, _) in steps.items()}, options.rounds)
+    saving = round(mebibytes["2020"] / mebibytes["package"], 2)
+    rows = [row("quantizer step", seconds), {"what": "quantizer step, memory", "mebibytes": mebibytes, "ratio": saving}]
+    print(f"{saving} times less memory; {different} of {options.frames} codes differ")
+    sizes = {key: getattr(options, key) for key in ("frames", "codes", "width", "rounds", "threads")}
+    write("quantizer", sizes | {"torch": torch.__version__, "rows": rows, "codes_that_differ": different})
 
 
 if __name__ == "__main__":

@@ -5,29 +5,24 @@
 Measured are Python alone, `--help`, the imports of every command (those of its function, in a process that has the command line;
 commands with the same imports count once) and dry runs of config.yaml and configs/places.yaml, whose lists of utterances are empty
 files. Each is a process of its own, children included; repeats are interleaved, and the first round, which compiles and
-fills caches, does not count. The median and the range are printed.
+fills caches, does not count.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import resource
-import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from measuring import write
+from measuring import REPO, measure, run, write
 
 from resdavenet_vq import __main__  # noqa: F401 - adds the commands
 from resdavenet_vq.commands import app
 
-REPO = Path(__file__).resolve().parents[1]
 sys.path.append(str(REPO / "tests"))
 
-from started import imports_of  # noqa: E402 - beside the test that counts the same imports
+from started import imports_of
 
 LISTS = ("train_original_with_alignments.json", "val_original_with_alignments.json")
 
@@ -59,14 +54,6 @@ def starts(folder: Path) -> dict[str, list[str]]:
     return processes
 
 
-def seconds(command: list[str]) -> float:
-    """Processor seconds of a process and its children."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, cwd=REPO, env=os.environ | {"PYTHONPATH": str(REPO)}, capture_output=True, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
@@ -78,16 +65,16 @@ def main() -> None:
             for name, command in starts(Path(folder)).items()
             if not arguments.only or any(part in name for part in arguments.only)
         }
-        rounds = [{name: seconds(command) for name, command in processes.items()} for _ in range(arguments.repeats + 1)]
-    result = {}
-    for name in processes:
-        times = [times[name] for times in rounds[1:]]
-        result[name] = {
-            key: round(f(times), 2) for key, f in (("median", statistics.median), ("least", min), ("most", max))
-        }
-        print("{median:6.2f}  {least:6.2f} to {most:<6.2f}".format(**result[name]), name)
+        sides = {name: lambda command=command: run(command, threads=None) for name, command in processes.items()}
+        seconds = measure(sides, arguments.repeats, warm_up=1)
+    rows = [
+        {"what": name, **{unit: {"package": by_name[name]} for unit, by_name in seconds.items()}} for name in processes
+    ]
+    for each in rows:
+        cpu, wall = (each[unit]["package"] for unit in seconds)
+        print(f"{cpu:6.2f} CPU s {wall:6.2f} s", each["what"])
     if not arguments.only:
-        write("startup", {"repeats": arguments.repeats, "cpu_seconds": result})
+        write("startup", {"repeats": arguments.repeats, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
     python benchmarks/training.py --size full         # a GPU: the published networks, T = 2,048
 
 Every arm trains both branches with quantizers 2 and 3 on the same store of made-up pairs, read by data workers, in a
-fresh process each; rounds of the arms take turns and medians count. Arms: `2020`, float32, eager, one-hot matrices of
+fresh process each; rounds of the arms take turns and medians count: of processor seconds, the workers' included, or on a GPU of
+wall seconds. That `2020` reads the package's store instead of its HDF5 files is to its advantage. Arms: `2020`, float32, eager, one-hot matrices of
 frames by codes, pooling and impostors in Python loops over the batch, features and images as normalized float32 from
 the workers, a number read back in every step, padded; `float32`, `bfloat16` and `compiled`, which is bfloat16 too, of this package. On a GPU one step of
 each of the package's arms runs where any wait for the GPU is an error.
@@ -21,7 +22,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
 import multiprocessing
 import platform
 import random
@@ -30,13 +30,13 @@ import statistics
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import torch
+from measuring import Cost, cost, medians, row, write
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
@@ -188,8 +188,8 @@ def waiting_is_an_error(device: torch.device) -> Any:
         torch.cuda.set_sync_debug_mode("default")
 
 
-def measure(arm: str, path: Path, options: argparse.Namespace) -> dict[str, float]:
-    """One arm, in this process."""
+def measure(arm: str, path: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """One arm, in this process; its cost is that of a step."""
     torch.set_num_threads(options.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = "float32" if arm in {"2020", "float32"} else "bfloat16"
@@ -233,22 +233,26 @@ def measure(arm: str, path: Path, options: argparse.Namespace) -> dict[str, floa
         _finish(device)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        waited, start = 0.0, time.perf_counter()
-        for number in range(options.steps):
-            asked = time.perf_counter()
-            batch = next(batches)
-            waited += time.perf_counter() - asked
-            trained.step(trained.to_device(batch), number)
-        _finish(device)
-        seconds = time.perf_counter() - start
+        waits = []
+
+        def steps() -> None:
+            for number in range(options.steps):
+                start = time.perf_counter()
+                batch = next(batches)
+                waits.append(time.perf_counter() - start)
+                trained.step(trained.to_device(batch), number)
+            _finish(device)
+
+        taken = cost(steps)
     peak = (
         torch.cuda.max_memory_allocated() / 2**20
         if device.type == "cuda"
         else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     )
     return {
-        "pairs_per_second": options.steps * options.batch / seconds,
-        "data_wait": waited / seconds,
+        "cost": Cost(*(seconds / options.steps for seconds in taken)),
+        "pairs_per_second": options.steps * options.batch / taken.wall,
+        "data_wait": sum(waits) / taken.wall,
         "peak_mebibytes": peak,
     }
 
@@ -299,13 +303,12 @@ def main() -> None:
     parser.add_argument("--workers", type=int, help="12 of the full size, 1 of the small one")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), help="2020 is always among them")
-    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     for key, full, small in (("frames", 2048, 256), ("batch", 64, 8), ("steps", 40, 6), ("workers", 12, 1)):
         if getattr(options, key) is None:
             setattr(options, key, full if options.size == "full" else small)
     arms = [arm for arm in ARMS if arm == "2020" or arm in options.arms]
-    measured: dict[str, list[dict[str, float]]] = {arm: [] for arm in arms}
+    measured: dict[str, list[dict[str, Any]]] = {arm: [] for arm in arms}
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "train.h5"
@@ -314,8 +317,9 @@ def main() -> None:
             for arm in arms:
                 with ProcessPoolExecutor(1, mp_context=context) as fresh:
                     measured[arm].append(fresh.submit(measure, arm, path, options).result())
-    medians = {
-        arm: {key: statistics.median(r[key] for r in rounds) for key in rounds[0]} for arm, rounds in measured.items()
+    others = ("pairs_per_second", "data_wait", "peak_mebibytes")
+    by_arm = {
+        arm: {key: statistics.median(r[key] for r in rounds) for key in others} for arm, rounds in measured.items()
     }
     name = (
         torch.cuda.get_device_name()
@@ -326,30 +330,31 @@ def main() -> None:
     peak = next((peaks for gpu, peaks in PEAKS.items() if gpu in name), None)
     roof = 1 / (3 * flop / peak[0] + 32 * outputs / peak[1]) if peak else None
     print(f"{name}; {options.size}, T = {options.frames}, batch {options.batch}")
-    print(f"{'':10} {'pairs/s':>9} {'times':>6} {'data wait':>9} {'MiB':>7} {'of roof':>8}")
-    for arm, row in medians.items():
-        row["times_the_baseline"] = round(row["pairs_per_second"] / medians["2020"]["pairs_per_second"], 2)
-        share = f"{row['pairs_per_second'] / roof:8.1%}" if roof else f"{'':>8}"
+    rows = []
+    for arm in arms[1:]:
+        seconds = medians({side: [r["cost"] for r in measured[a]] for side, a in (("2020", "2020"), ("package", arm))})
+        by = "wall_seconds" if torch.cuda.is_available() else "cpu_seconds"
+        rows.append(row(f"training step, {arm}", seconds, by=by, **by_arm[arm]))
+    for arm, of_arm in by_arm.items():
+        share = f", {of_arm['pairs_per_second'] / roof:.1%} of the roofline" if roof else ""
         print(
-            f"{arm:10} {row['pairs_per_second']:9.1f} {row['times_the_baseline']:6.2f} {row['data_wait']:9.1%} "
-            f"{row['peak_mebibytes']:7.0f} {share}"
+            f"{arm:10} {of_arm['pairs_per_second']:9.1f} pairs/s, {of_arm['data_wait']:.1%} waiting for data, "
+            f"{of_arm['peak_mebibytes']:.0f} MiB{share}"
         )
     print(
         f"roofline: 1 / (3 · {flop:.4g} / P + 16 · 2 · {outputs:.4g} / M) pairs per second"
         + (f" = {roof:.0f}" if roof else "")
     )
+    device = name.split()[-1].lower() if torch.cuda.is_available() else "cpu"
     result = {
-        "date": datetime.now(UTC).date().isoformat(),
         "device": name,
         "torch": torch.__version__,
         **{key: getattr(options, key) for key in ("size", "frames", "batch", "steps", "rounds", "workers")},
-        "medians": medians,
+        "rows": rows,
+        "2020": by_arm["2020"],
         "roofline": {"audio_flop": flop, "image_outputs": outputs, "pairs_per_second": roof},
     }
-    device = name.split()[-1].lower() if torch.cuda.is_available() else "cpu"
-    out = options.out or Path(__file__).parent / f"results/training_{device}.json"
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
+    write(f"training_{device}", result)
 
 
 if __name__ == "__main__":

@@ -2,24 +2,23 @@
 
     python benchmarks/word_detection.py [--utterances 20000]
 
-The baseline is the method in loops, as the 2020 release counts: every frame of every utterance meets the words that its
+The baseline is that of `release_2020/words.py`, the method in loops: every frame of every utterance meets the words that its
 window touches, every token the set of its codes, in dictionaries of dictionaries. Both sides start from the same lists of
-(start, end, word) and arrays of codes, and both end with the same two tables, compared for equality. CPU time counts.
+(start, end, word) and arrays of codes, and both end with the same two tables, compared for equality.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import resource
-from collections import Counter, defaultdict
 
 import numpy as np
-from measuring import measure, write
+from measuring import measure, row, write
+from release_2020.words import detections
 
 from resdavenet_vq.evaluation import word_counts
 from resdavenet_vq.evaluation import words as word_detection
-from resdavenet_vq.evaluation.word_counts import SILENCE, Block, Tokens, tokens
+from resdavenet_vq.evaluation.word_counts import Block, Tokens, tokens
 
 PERIOD, HALF_WINDOW, CODES, WORDS = 0.04, 0.04, 1024, 9387
 NOTHING = Tokens(*(np.zeros(0, np.int64) for _ in range(4)))
@@ -47,49 +46,6 @@ def corpus(n_utterances: int) -> tuple[list[list[tuple[float, float, str]]], lis
             np.where(rng.random(frames) < 0.5, of_word[words[at]], rng.integers(CODES, size=frames)).astype(np.int32)
         )
     return spoken, codes
-
-
-def baseline(spoken: list[list[tuple[float, float, str]]], codes: list[np.ndarray]) -> tuple[dict, dict]:
-    """(word to code F1, code to word precision) tables, each list best first."""
-    frames: Counter = Counter()
-    touched: dict = defaultdict(Counter)
-    total: Counter = Counter()
-    hit: dict = defaultdict(Counter)
-    for words, units in zip(spoken, codes, strict=True):
-        passed = 0
-        for f, code in enumerate(units.tolist()):
-            center = (f + 0.5) * PERIOD
-            begin, end = center - HALF_WINDOW, center + HALF_WINDOW
-            while passed < len(words) and begin > words[passed][1]:
-                passed += 1
-            reached = passed
-            found = set()
-            while reached < len(words) and words[reached][0] < end:
-                found.add(words[reached][2])
-                reached += 1
-            frames[code] += 1
-            for word in found or (SILENCE,):
-                touched[code][word] += 1
-        for start, end, word in words:
-            total[word] += 1
-            for code in set(units[math.floor(start / PERIOD) : math.ceil(end / PERIOD)].tolist()):
-                hit[word][code] += 1
-    precision = {
-        code: sorted(
-            ((w, n / frames[code], n) for w, n in table.items() if w not in word_detection.STOP_WORDS),
-            key=lambda row: (-row[1], row[0]),
-        )
-        for code, table in touched.items()
-    }
-    value = {code: {w: p for w, p, _ in rows} for code, rows in precision.items()}
-    f1 = {}
-    for word, table in hit.items():
-        rows = []
-        for code, n in table.items():
-            p, r = value.get(code, {}).get(word, 0), n / total[word]
-            rows.append((code, 2 * p * r / (p + r) if p + r else 0, p, r, n))
-        f1[word] = sorted(rows, key=lambda row: (-row[1], -row[4], row[0]))
-    return f1, precision
 
 
 def ours(spoken: list[list[tuple[float, float, str]]], codes: list[np.ndarray], size: int = 500) -> tuple:
@@ -120,23 +76,19 @@ def main() -> None:
     arguments = parser.parse_args()
     spoken, codes = corpus(arguments.utterances)
     ours(spoken[:100], codes[:100])
-    sides = {"baseline": lambda: baseline(spoken, codes), "ours": lambda: ours(spoken, codes)}
-    seconds = measure(sides, arguments.repeats)
+    sides = {"2020": lambda: detections(spoken, codes, PERIOD), "package": lambda: ours(spoken, codes)}
+    rows = [row("word statistics", measure(sides, arguments.repeats))]
     tables = ours(spoken, codes)
+    if not equal(tables, detections(spoken, codes, PERIOD)):
+        raise AssertionError("the tables differ")
     result = {
         "utterances": len(codes),
         "frames": int(sum(map(len, codes))),
         "tokens": sum(map(len, spoken)),
-        "rows": [len(t) for t in tables],
-        "cpu_seconds": seconds,
-        "ratio": seconds["baseline"] / seconds["ours"],
-        "tables_equal": equal(tables, baseline(spoken, codes)),
+        "rows_of_tables": [len(t) for t in tables],
+        "rows": rows,
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
-    print(f"{'':12}{'seconds':>9}{'ratio':>8}")
-    for name, t in seconds.items():
-        print(f"{name:12}{t:9.2f}{seconds['baseline'] / t:8.1f}")
-    print(f"tables equal: {result['tables_equal']}")
     write("word_detection", result)
 
 
