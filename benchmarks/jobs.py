@@ -19,6 +19,7 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -44,6 +45,14 @@ LAYERS = [f"quant{n}" for n in network.QUANTIZERS]
 MEAN_SECONDS = 8.4
 WORDS = 3000
 SCRIPTS = Path(__file__).parent / "release_2020"
+
+SEVERAL = """
+import json, sys
+from resdavenet_vq.__main__ import app
+for words in json.loads(sys.argv[1]):
+    app(words, standalone_mode=False)
+"""
+"""Runs commands one after the other."""
 
 BITRATE = """
 import sys
@@ -128,6 +137,10 @@ class Jobs:
         """A command of the package."""
         return run([sys.executable, "-m", "resdavenet_vq", command, *arguments])
 
+    def package_job(self, *commands: Sequence[str | Path]) -> str:
+        """Several commands in one process, as a job of the workflow runs them."""
+        return run([sys.executable, "-c", SEVERAL, json.dumps([list(map(str, words)) for words in commands])])
+
     def path(self, name: str) -> Path:
         """A path of the folder."""
         return self.folder / name
@@ -153,15 +166,15 @@ class Jobs:
     def retrieval(self, recipe: str = "{}") -> None:
         """Embeddings, scores."""
         embeddings = self.path("embeddings.h5")
-        files = ("--model", self.path("model"), "--data", self.path("few.h5"), "--out", embeddings)
-        self.package("encode-embeddings", *files, "--recipe", recipe)
+        files = ("--model", self.path("model"), "--data", self.path("few.h5"), "--embeddings", embeddings)
+        self.package("encode-split", *files, "--recipe", recipe)
         scoring = ("--lineage", "23", "--settings", json.dumps({"split": "few"}), "--out", self.path("retrieval.json"))
         self.package("score-retrieval", "--embeddings", embeddings, *scoring)
 
     def codes(self, name: str) -> Path:
         """A file of codes."""
         out = self.path(f"codes/{name}.h5")
-        self.package("encode-codes", "--model", self.path("model"), "--data", self.path(f"{name}.h5"), "--out", out)
+        self.package("encode-split", "--model", self.path("model"), "--data", self.path(f"{name}.h5"), "--codes", out)
         return out
 
     def words_release(self) -> None:
@@ -172,10 +185,14 @@ class Jobs:
         """Codes, tables of words."""
         codes = self.codes("all")
         settings = {"split": "all", "held_out_split": "few", "min_occurrences": 1}
-        for layer in LAYERS:
-            files = ("--codes", codes, "--held-out", self.path("codes/few.h5"), "--out", self.path(f"words/{layer}"))
-            what = ("--layer", layer, "--lineage", "23", "--settings", json.dumps(settings), "--recipe", "{}")
-            self.package("detect-words", *files, *what)
+        files = ("--codes", codes, "--held-out", self.path("codes/few.h5"))
+        what = ("--lineage", "23", "--settings", json.dumps(settings), "--recipe", "{}")
+        self.package_job(
+            *(
+                ("detect-words", *files, *what, "--layer", layer, "--out", self.path(f"words/{layer}"))
+                for layer in LAYERS
+            )
+        )
 
     def features_release(self) -> None:
         """Text files."""

@@ -1,6 +1,6 @@
 """The start of commands: processor seconds before their work begins.
 
-    python benchmarks/startup.py [--repeats 5] [--only encode-codes ...]
+    python benchmarks/startup.py [--repeats 5] [--only encode-split ...]
 
 Measured are Python alone, `--help`, the imports of every command (those of its function, in a process that has the command line;
 commands with the same imports count once) and dry runs of config.yaml and configs/places.yaml, whose lists of utterances are empty
