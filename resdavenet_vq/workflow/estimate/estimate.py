@@ -119,13 +119,13 @@ class Estimate:
         if self.picture.reduced(self.config.preparation.image_size) != self.picture:
             picture += costs["reduce_megapixel_ms"] * pixels
         share = 1 / unit_costs()["corpora"][self.config.corpus.layout]["captions"]
-        return 1e-3 * (costs["pair_ms"] + costs["audio_second_ms"] * self.seconds + picture * share)
+        return float(1e-3 * (costs["pair_ms"] + costs["audio_second_ms"] * self.seconds + picture * share))
 
     def preparation_hours(self, split: str) -> float:
         """Core hours for a split: each of its jobs reads the whole list, then all its captions once."""
         jobs = self.config.preparation.parts.get(split, 1)
         listing = 1e-3 * unit_costs()["preparation"]["list_row_ms"] * jobs
-        return self.rows[split] * (listing + self.preparation_seconds) / 3600
+        return float(self.rows[split] * (listing + self.preparation_seconds) / 3600)
 
     def load_seconds(self, image_size: int | None) -> float:
         """Processor seconds of a data worker for a pair, with pictures stored at this size."""
@@ -180,7 +180,7 @@ class Estimate:
         pairs = self.rows[training.split]
         epochs = training.epochs or (training.steps or 0) / math.ceil(pairs / training.batch_size)
         starts = unit_costs()["gpu"]["compile_seconds"] * training.compute.compile * (self.machine.device != "cpu")
-        return epochs * self.epoch_seconds(lineage) + starts
+        return float(epochs * self.epoch_seconds(lineage) + starts)
 
     def checkpoint_bytes(self, lineage: Lineage) -> int:
         """Bytes of a checkpoint: the model, the best one so far, and two moments of every trained weight."""
@@ -239,7 +239,8 @@ def _schedule(seconds: Mapping[Lineage, float], parents: Mapping[Lineage, Lineag
     def way(lineage: Lineage) -> float:
         return seconds[lineage] + max(map(way, children.get(lineage, ())), default=0.0)
 
-    ready, running, now, number = [*children.get(None, ())], [], 0.0, 0
+    ready, now, number = [*children.get(None, ())], 0.0, 0
+    running: list[tuple[float, int, Lineage]] = []
     while ready or running:
         ready.sort(key=way)
         while ready and len(running) < at_once:

@@ -116,7 +116,7 @@ def step(work: Work, training: Training, machine: Machine, pair_bytes: float, lo
     optimizer = work.trained_parameters * costs["bytes_per_parameter"] / peaks["bandwidth"]
     computing = pairs * sum(pair_seconds(work, training, pair_bytes, machine.device).values()) + optimizer
     link = peaks["link"] if world <= machine.gpus else min(machine.network, peaks["link"])
-    exchanging = exchanged_bytes(work, world) / link
+    exchanging = float(exchanged_bytes(work, world) / link)
     return Step(computing, costs["launch_seconds"], exchanging, loading, training.workers > 0)
 
 
