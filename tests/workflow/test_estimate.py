@@ -267,6 +267,35 @@ def test_a_smaller_stored_picture_costs_preparation_and_saves_loading():
     assert plain.picture.reduced(500) == (640, 480)
 
 
+def test_the_page_says_what_the_estimate_says():
+    """Its tables are generated; these numbers are in its prose."""
+    page = (REPO / "docs/at_scale.md").read_text()
+    fast, slow = (
+        {line.quantity: line.value for _, section in lines.lines(e) for line in section}
+        for e in (estimate_of(), estimate_of(compute=config.Compute()))
+    )
+    one, two = (estimate_of(machine=Machine("h200", 1, n), gpus=n, compute=config.Compute()) for n in (1, 2))
+    lineage = Lineage.parse("{2}->{2,3}->{2,3,4}")
+    claims = {
+        r"A GPU needs ([\d.]+) GB": fast["a GPU"],
+        r"bfloat16 and ([\d.]+) GB in float32": slow["a GPU"],
+        r"process ([\d.]+) GB": fast["a training process"],
+        r"Stores take (\d+) GB": fast["stores"],
+        r"ten models ([\d.]+) GB": fast["models"],
+        r"a checkpoint ([\d.]+) GB": fast["a checkpoint"],
+        r"(\d+) MB/s come from its store": fast["reading the store"],
+        r"= ([\d,]+) pairs/s: F": fast["roofline"],
+        r"float32 ([\d.]+) times as fast": str(one.step(lineage).seconds / two.step(lineage).seconds),
+    }
+    for pattern, value in claims.items():
+        (number,) = re.findall(pattern, page)
+        expected = float(value.split()[0].replace(",", ""))
+        assert float(number.replace(",", "")) == pytest.approx(expected, rel=0.04), pattern
+    assert "four GPUs are done as soon as sixteen" in page
+    spans = [estimate_of(machine=Machine("h200", *shape)).training_hours()[1] for shape in ((4,), (8, 2))]
+    assert spans[0] == pytest.approx(spans[1])
+
+
 # -- unit costs ---------------------------------------------------------------------------------------------
 
 

@@ -84,12 +84,13 @@ class Estimate:
         """Frames that an utterance is padded to in training."""
         if self.config.training.pad_to == "max_frames":
             return self.config.preparation.max_frames
-        longest = min(unit_costs()["corpora"]["longest"] * self.frames, self.config.preparation.max_frames)
+        longest = min(float(unit_costs()["corpora"]["longest"] * self.frames), self.config.preparation.max_frames)
         return 16 * math.ceil(longest / 16)
 
     def images(self, split: str) -> int:
         """The number of pictures of a split."""
-        return math.ceil(self.rows[split] / unit_costs()["corpora"][self.config.corpus.layout]["captions"])
+        captions: int = unit_costs()["corpora"][self.config.corpus.layout]["captions"]
+        return math.ceil(self.rows[split] / captions)
 
     @cached_property
     def image_bytes(self) -> float:

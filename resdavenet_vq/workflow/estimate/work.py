@@ -158,9 +158,10 @@ def _image(model: Model) -> Iterator[Convolution]:
                 shapes = [(width_in, width, 9, side), (width, width, 9, side)]
             if halves or width_in != outer:
                 shapes.append((width_in, outer, 1, side))
-            for shape in shapes:
-                *sizes, length = shape
-                yield Convolution("image", *sizes, length**2, is_trained=is_trained, passes_gradient=is_trained)
+            for c_in, c_out, area, length in shapes:
+                yield Convolution(
+                    "image", c_in, c_out, area, length**2, is_trained=is_trained, passes_gradient=is_trained
+                )
             width_in = outer
     yield Convolution(
         "image", width_in, model.audio.widths[-1], 1, side**2, is_normalized=False, passes_gradient=is_trained
