@@ -13,8 +13,8 @@ each of the package's arms runs where any wait for the GPU is an error.
 The roofline: a pair takes at least  3 · F / P + 16 · 2 · E / M  seconds, F being the multiply-adds, times two, of the
 audio branch's convolutions (compute bound; forward and twice that backward), P the GPU's bfloat16 FLOP/s, E the outputs
 of the image branch's convolutions (memory bound: 2 bytes each, read or written 16 times by convolution, normalisation,
-ReLU and their gradients), M its memory's bytes/s. For an H200, 989e12 and 4.8e12, and the published networks: about
-7,500 pairs per second.
+ReLU and their gradients), M its memory's bytes/s. For an H200, 790e12 and 4.3e12 as measured, and the published
+networks: about 6,340 pairs per second.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ from resdavenet_vq.training.step import generator, step_losses, update
 
 ARMS = ("2020", "float32", "bfloat16", "compiled")
 QUANTIZERS = (2, 3)
-PEAKS = {"H200": (989e12, 4.8e12), "H100": (989e12, 3.35e12), "A100": (312e12, 2.0e12)}
-"""Dense bfloat16 FLOP/s and bytes/s of memory."""
+PEAKS = {"H200": (790e12, 4.3e12), "H100": (790e12, 3.0e12), "A100": (250e12, 1.8e12)}
+"""Dense bfloat16 FLOP/s and bytes/s of memory: measured on an H200 by others, else four fifths and nine tenths of the vendor's."""
 
 SIZES = {
     "full": config.Model(

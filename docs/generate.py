@@ -1,4 +1,4 @@
-"""Writes the pages that follow from the code: configuration.md, config.schema.json, commands.md and staleness.md.
+"""Writes what follows from the code: configuration.md, config.schema.json, commands.md, staleness.md, the tables of at_scale.md.
 
     python docs/generate.py
 
@@ -8,6 +8,7 @@ A test fails when they differ from what this would write.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,10 @@ import yaml
 
 from resdavenet_vq import __main__  # noqa: F401 - adds the commands
 from resdavenet_vq.commands import app
-from resdavenet_vq.config import Config
+from resdavenet_vq.config import Compute, Config
+from resdavenet_vq.workflow.estimate import estimate as numbers
+from resdavenet_vq.workflow.estimate.lines import duration, size
+from resdavenet_vq.workflow.estimate.speed import Machine, exchanged_bytes
 
 DOCS = Path(__file__).resolve().parent
 TABLES = DOCS.parent / "tests/workflow/staleness.yaml"
@@ -35,6 +39,7 @@ def pages() -> dict[str, str]:
         "config.schema.json": json.dumps(schema, indent=1, ensure_ascii=False) + "\n",
         "commands.md": _commands(),
         "staleness.md": _staleness(yaml.safe_load(TABLES.read_text(encoding="utf-8"))),
+        "at_scale.md": _at_scale((DOCS / "at_scale.md").read_text(encoding="utf-8")),
     }
 
 
@@ -200,6 +205,101 @@ def _rules(entry: dict[str, Any]) -> str:
     ]
     added = [f"`{rule}`" for rule in re.findall(r"(?<!\S)\+(\w+)", first)]
     return "; ".join(filter(None, [", ".join(again), f"new: {', '.join(added)}" if added else ""])) or "nothing"
+
+
+PLACES = {"train": 402_385, "val": 1000}
+"""Rows of Places Audio 400k."""
+
+FAST = Compute(precision="bfloat16", compile=True)
+MACHINES = {
+    "one GPU": (Machine("h200"), 1),
+    "four GPUs, four trainings at once": (Machine("h200", 4), 1),
+    "eight GPUs, eight trainings at once": (Machine("h200", 8), 1),
+    "eight GPUs for each training": (Machine("h200", 8), 8),
+    "two nodes of eight GPUs, all lineages at once": (Machine("h200", 8, 2), 1),
+    "two nodes of eight, sixteen GPUs for each training": (Machine("h200", 8, 2), 16),
+    "two nodes of one GPU, both for each training": (Machine("h200", 1, 2), 2),
+}
+"""Machines, and the GPUs of one training there."""
+
+
+def _estimate(
+    machine: Machine, gpus: int, compute: Compute, picture: tuple[int, int] | None = None
+) -> numbers.Estimate:
+    places = numbers.read_files([DOCS.parent / "configs/places.yaml"])
+    training = places.training.model_copy(update={"gpus": gpus, "compute": compute})
+    sizes = numbers.mean_sizes(places, None, picture)
+    return numbers.Estimate(places.model_copy(update={"training": training}), machine, PLACES, *sizes)
+
+
+def _at_scale(page: str) -> str:
+    """The page with its tables made anew: each is between `<!-- NAME -->` and `<!-- end -->`."""
+    tables = {
+        "trainings": [*_trainings(Compute()), "", *_trainings(FAST)],
+        "loader": _loader_table(),
+        "preparation": _preparation_table(),
+    }
+    for name, lines in tables.items():
+        mark, text = f"<!-- {name} -->\n", "\n".join(lines)
+        before, after = page.split(mark)
+        page = f"{before}{mark}\n{text}\n\n<!-- end -->{after.split('<!-- end -->', 1)[1]}"
+    return page
+
+
+def _trainings(compute: Compute) -> Iterator[str]:
+    what = f"`{compute.precision}`{', compiled' if compute.compile else ''}"
+    yield f"| {what} | pairs/s of a training | an epoch | longest training | GPU hours | first to last | exchanged in a step | checkpoints on disk | lost by a kill, at most |"
+    yield "| --- |" + " ---: |" * 8
+    for name, (machine, gpus) in MACHINES.items():
+        e = _estimate(machine, gpus, compute)
+        slowest = max(e.lineages, key=e.training_seconds)
+        hours, over = e.training_hours()
+        step, exchanged = e.step(slowest), exchanged_bytes(e.work(slowest), e.processes)
+        lost = e.lost_seconds(slowest) * e.processes / 3600
+        between = f"{size(exchanged)}, {1e3 * step.exchanging:.1f} ms" if gpus > 1 else "0"
+        yield (
+            f"| {name} | {e.config.training.batch_size / step.seconds:,.0f} | {duration(e.epoch_seconds(slowest))} | "
+            f"{duration(e.training_seconds(slowest))} | {hours:,.0f} | {duration(3600 * over)} | {between} | "
+            f"{size(e.checkpoint_bytes(slowest) * min(e.trainings_at_once, len(e.lineages)))} | {lost:.2f} GPU h |"
+        )
+
+
+PICTURES = ((256, 256), (500, 375), (640, 480), (1024, 768))
+
+
+def _loader_table() -> Iterator[str]:
+    e = _estimate(Machine("h200"), 1, FAST)
+    step = e.step(max(e.lineages, key=e.training_seconds))
+    speeds = [round(e.config.training.batch_size / max(step.computing, step.launching)), 2100, 3000]
+    heads = [f"cores at {speed:,} pairs/s" + (" (the estimate)" if i == 0 else "") for i, speed in enumerate(speeds)]
+    yield f"| pictures | stored as | ms a pair | {' | '.join(heads)} |"
+    yield "| --- | --- |" + " ---: |" * 4
+    for picture in PICTURES:
+        e = _estimate(Machine("h200"), 1, FAST, picture)
+        for image_size in (None, 256) if picture != PICTURES[0] else (None,):
+            seconds, stored = e.load_seconds(image_size), e.picture.reduced(image_size)
+            cores = " | ".join(str(math.ceil(speed * seconds)) for speed in speeds)
+            setting = "as they are" if image_size is None else f"`image_size: 256`, {stored.width} x {stored.height}"
+            yield f"| {picture[0]} x {picture[1]} | {setting} | {1e3 * seconds:.2f} | {cores} |"
+
+
+def _preparation_table() -> Iterator[str]:
+    yield "| pictures | stored as | core hours | on 16 cores | store | disk while it is made |"
+    yield "| --- | --- |" + " ---: |" * 4
+    for picture in PICTURES:
+        for image_size in (None, 256) if picture != PICTURES[0] else (None,):
+            e = _estimate(Machine("h200"), 1, FAST, picture)
+            preparation = e.config.preparation.model_copy(update={"image_size": image_size})
+            e = numbers.Estimate(
+                e.config.model_copy(update={"preparation": preparation}), e.machine, e.rows, e.seconds, e.picture
+            )
+            hours, store = sum(map(e.preparation_hours, e.rows)), sum(map(e.store_bytes, e.rows))
+            setting = "as they are" if image_size is None else "`image_size: 256`"
+            largest = max(map(e.store_bytes, e.rows))
+            yield (
+                f"| {picture[0]} x {picture[1]} | {setting} | {hours:.2f} | {duration(3600 * hours / 16)} | "
+                f"{size(store)} | {size(store + largest)} |"
+            )
 
 
 STALENESS = """\

@@ -25,6 +25,7 @@ STORES = f"{FILES} PIL soundfile soxr"
 COMMANDS = {
     "": ("", 215),  # the command line itself, and --help
     "plan": ("", 220),  # Snakemake is imported when it is called
+    "estimate": (f"{STORES} yaml", 570),
     "prepare": (STORES, 600),
     "prepare-part": (STORES, 600),
     "prepare-noisy": (STORES, 600),

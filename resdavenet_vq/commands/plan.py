@@ -1,15 +1,15 @@
-"""What a run of the workflow would do."""
+"""What a run of the workflow would do, and cost."""
 
 from __future__ import annotations
 
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from resdavenet_vq.commands import app
-from resdavenet_vq.errors import printable
+from resdavenet_vq.errors import InputError, printable
 
 
 @app.command()
@@ -43,3 +43,49 @@ def plan(
         typer.echo(printable(f"{len(outputs):5} {rule:{width}}  {why}"))
         for output in outputs if each else ():
             typer.echo(printable(f"{'':{width + 8}}{output}"))
+
+
+@app.command()
+def estimate(
+    configfile: Annotated[list[Path], typer.Option(help="As of snakemake; may be given several times.")],
+    gpus: Annotated[int, typer.Option(min=1, help="GPUs of each node.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Nodes.")] = 1,
+    cores: Annotated[int, typer.Option(min=1, help="Processor cores of each node.")] = 16,
+    device: Annotated[Literal["h200", "h100", "a100", "cpu"], typer.Option(help="What trains.")] = "h200",
+    network: Annotated[float, typer.Option(min=0.001, help="Gigabytes a second between two nodes.")] = 12.5,
+    rows: Annotated[
+        list[str] | None, typer.Option(help="SPLIT=N, the rows of a split whose list is not here; repeatable.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Mean length of a caption.")] = None,
+    picture: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, mean size of a picture in pixels.")] = None,
+) -> None:
+    """Say what a run will cost: hours, memory, disk, network, and what a failure loses, each with its formula."""
+    from resdavenet_vq.workflow.estimate import estimate as numbers
+    from resdavenet_vq.workflow.estimate.lines import lines
+    from resdavenet_vq.workflow.estimate.speed import Machine
+
+    config = numbers.read_files(configfile)
+    given = dict(_pair("--rows", text, "=") for text in rows or ())
+    size = _pair("--picture", picture, "x") if picture else None
+    sizes = numbers.mean_sizes(config, seconds, (_number("--picture", size[0]), size[1]) if size else None)
+    machine = Machine(device, gpus, nodes, cores, network * 1e9)
+    numbers_of_run = numbers.Estimate(config, machine, numbers.rows_of(config, given), *sizes)
+    typer.echo(f"{' '.join(map(str, configfile))} on {nodes} node(s) of {gpus} x {device} and {cores} cores")
+    for title, section in lines(numbers_of_run):
+        typer.echo(f"\n{title}")
+        for line in section:
+            text = f"  {line.quantity:24} {line.value:>18}  {line.basis:9}  {line.formula}"
+            typer.echo(printable(text.rstrip()))
+
+
+def _pair(option: str, text: str, mark: str) -> tuple[str, int]:
+    name, _, number = text.rpartition(mark)
+    if not name:
+        raise InputError(f"{option} {text}: expected NAME{mark}NUMBER")
+    return name, _number(option, number)
+
+
+def _number(option: str, text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise InputError(f"{option}: {text!r} is not a positive whole number")
+    return int(text)
