@@ -112,7 +112,7 @@ class LayerFeatures(EncodedFile):
         """The frames of utterance number i: (frames, width) float32, finite."""
         place = slice(self.offsets[i], self.offsets[i + 1])
         if self.codebook is not None:
-            return self.codebook[self._codes(place)]
+            return np.asarray(self.codebook[self._codes(place)])
         rows = self._frames[place]
         if not np.isfinite(rows).all():
             name = f"{self.layer} of utterance {self.ids[i]}"

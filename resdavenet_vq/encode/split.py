@@ -208,7 +208,8 @@ def _batches(data: Store, n: int, frames_at_once: int, recipe: Recipe) -> Iterat
     is_padded = recipe.context == "padded"
     value = PAD_VALUE[recipe.pad_value] if is_padded else 0.0
     for length, group in groupby(
-        order.tolist(), lambda i: int(data.attributes["max_frames"]) if is_padded else padded_length(data.n_frames[i])
+        order.tolist(),
+        lambda i: int(data.attributes["max_frames"]) if is_padded else padded_length(int(data.n_frames[i])),
     ):
         for numbers in batched(group, max(1, frames_at_once // length)):
             logmel = np.full((max(2, len(numbers)), N_MELS, length), value, np.float32)
@@ -220,8 +221,8 @@ def _batches(data: Store, n: int, frames_at_once: int, recipe: Recipe) -> Iterat
 
 def padded_length(n_frames: int) -> int:
     """The next of the few lengths to which utterances are padded: up to an eighth more, or SHORTEST_STEP."""
-    step = max(SHORTEST_STEP, (1 << (int(n_frames) - 1).bit_length() >> 1) // LENGTHS_IN_AN_OCTAVE)
-    return -(-int(n_frames) // step) * step
+    step = max(SHORTEST_STEP, (1 << (n_frames - 1).bit_length() >> 1) // LENGTHS_IN_AN_OCTAVE)
+    return -(-n_frames // step) * step
 
 
 def run_audio(

@@ -74,7 +74,7 @@ class CodeSymbols:
             self._number[new] = self._n + 1 + np.arange(len(new))
             self._n += len(new)
             numbers = self._number[codes]
-        return numbers - 1
+        return np.asarray(numbers - 1)
 
 
 class Symbols:

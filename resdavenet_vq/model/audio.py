@@ -181,7 +181,7 @@ class AudioEncoder(nn.Module):
                 x = stage(x).mul_(is_own)
             else:
                 is_own = is_own[..., ::2]  # of an odd number of frames the last has one, too
-                for block in stage:
+                for block in stage.children():
                     x = block(x, is_own)
             x = x.contiguous(memory_format=self.memory_format)  # (B, C, 1, T)
             valid = (n_frames // frame_stride(f"conv{position}")).clamp(min=1)
