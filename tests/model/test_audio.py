@@ -109,7 +109,7 @@ def test_in_an_isolated_batch_padding_and_batch_mates_change_nothing(quantizers,
     for name, layer in together.items():
         for i, n in enumerate(layer.n_frames.tolist()):
             expected = alone[i][name]
-            torch.testing.assert_close(layer.vectors[i, :, :n], expected.vectors[0, :, :n], rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(layer.vectors[i, :, :n], expected.vectors[0, :, :n], rtol=1e-4, atol=1e-5)
             if layer.codes is not None:
                 assert torch.equal(layer.codes[i, :n], expected.codes[0, :n])
     assert not torch.allclose(not_isolated.vectors[2, :, :2], alone[2]["conv5"].vectors[0, :, :2])
