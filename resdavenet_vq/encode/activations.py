@@ -33,6 +33,6 @@ class Activations:
         """The frames (n, C) float32 of an utterance that enter each quantizer."""
         logmel = torch.from_numpy(self.data.logmel(number).astype(np.float32)).T[None].contiguous()
         name = f"utterance {self.data.ids[number]}"
-        output = run_audio(self._folder, self._network, logmel, logmel.shape[2], self._until, name)
+        output = run_audio(self._folder, self._network, logmel, [logmel.shape[2]], self._until, name)
         found = {layer: output.layers[source] for layer, source in self._inputs.items()}
         return {layer: x.vectors[0, :, : x.n_frames[0]].T.cpu().numpy() for layer, x in found.items()}

@@ -20,6 +20,7 @@ from resdavenet_vq.data.recording import Recording, read_through
 from resdavenet_vq.data.workers import in_parallel
 from resdavenet_vq.encode.audio_files import AudioFiles, Ids, audio_files
 from resdavenet_vq.encode.exports import frame_text
+from resdavenet_vq.encode.features import is_quantized
 from resdavenet_vq.encode.file_names import check_new, new_file
 from resdavenet_vq.encode.hdf5 import Rows
 from resdavenet_vq.encode.recording import Part, Precision, SpeechEncoder
@@ -86,7 +87,8 @@ def encode_folder(
         encoded = _encode_all(encoder, [*recordings.values()], [*{*layers, *quantizers}], frames_at_once)
         for i, parts in track(encoded, f"encode {wavs.name}", unit="pieces"):
             for layer, rows in feature_rows.items():
-                rows.write(i, parts[layer].vectors, parts[layer].start)
+                part = parts[layer]
+                rows.write(i, part.codes if is_quantized(layer) else part.vectors, part.start)
             for layer, rows in code_rows.items():
                 rows.write(i, parts[layer].codes, parts[layer].start)
             for layer in layers if text else ():

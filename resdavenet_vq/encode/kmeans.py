@@ -24,7 +24,7 @@ from scipy.sparse import csr_array
 
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import add_codes, create_codes
-from resdavenet_vq.encode.features import add_features, create_features
+from resdavenet_vq.encode.features import add_quantized, create_features
 from resdavenet_vq.encode.frames import durations, frame_period, n_layer_frames, split_name
 from resdavenet_vq.encode.hdf5 import EncodedFile, create, layer_names
 from resdavenet_vq.encode.origin import Origin
@@ -225,7 +225,7 @@ def encode(
         for layer, table in centers.items():
             rates = n_layer_frames(data.n_frames, layer), frame_period(layer)
             of_codes = add_codes(codes_file, layer, table, rates[0][:n], rates[1]) if codes else None
-            of_features = add_features(features_file, layer, table.shape[1], *rates) if features else None
+            of_features = add_quantized(features_file, layer, table, *rates) if features else None
             layers.append((layer, table, of_codes, of_features))
         total = len(data) if features else n
         for i in track(range(total), f"k-means {data.path.stem}", unit="utterances"):
@@ -235,7 +235,7 @@ def encode(
                 if of_codes and i < n:
                     of_codes.write(i, units)
                 if of_features:
-                    of_features.write(i, table[units])
+                    of_features.write(i, units)
 
 
 def nearest(frames: np.ndarray, centers: np.ndarray) -> np.ndarray:

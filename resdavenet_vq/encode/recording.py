@@ -140,7 +140,9 @@ class SpeechEncoder:
     ) -> dict[str, Part]:
         """Vectors (B, n, C) and codes (B, n) of the layers, of features (T, M) of one length."""
         logmel = torch.from_numpy(np.stack([self.rounded(x).T for x in logmels]))
-        output = run_audio(self.folder, self.network, logmel, logmel.shape[2], deepest(layers), str(path), statistics)
+        output = run_audio(
+            self.folder, self.network, logmel, [logmel.shape[2]] * len(logmel), deepest(layers), str(path), statistics
+        )
         parts = {}
         for name in layers:
             layer = output.layers[name]

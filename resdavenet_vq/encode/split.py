@@ -1,7 +1,8 @@
 """A model over a split: embeddings, maps, codes and features of layers, in one pass.
 
-Every utterance is encoded by itself: batches hold utterances of equal length, without padding (or with padding to
-one length for all, `recipe.context: padded`), so that no result depends on batch mates. All arithmetic is true float32.
+Every utterance is encoded by itself: in a batch of utterances of like length padding is 0 before every convolution, as
+it is around an utterance encoded alone (`AudioEncoder`, `isolated`); or each is padded to one length for all
+(`recipe.context: padded`). So no result depends on batch mates. All arithmetic is true float32.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from itertools import batched, groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,13 @@ import numpy as np
 import torch
 
 from resdavenet_vq.config import UNCUT, Recipe
-from resdavenet_vq.data.dataset import equal_length_batches, evaluation_images
-from resdavenet_vq.data.features import PAD_VALUE
+from resdavenet_vq.data.dataset import evaluation_images
+from resdavenet_vq.data.features import N_MELS, PAD_VALUE
 from resdavenet_vq.data.loader import has_lost_worker, shielded
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import add_codes, create_codes
 from resdavenet_vq.encode.embeddings import EmbeddingsToFill, Pairs, create_embeddings
-from resdavenet_vq.encode.features import add_features, create_features, is_quantized
+from resdavenet_vq.encode.features import add_features, add_quantized, create_features, is_quantized
 from resdavenet_vq.encode.frames import durations, frame_period, n_layer_frames, split_name
 from resdavenet_vq.encode.hdf5 import Rows
 from resdavenet_vq.encode.maps import MapsToFill, create_maps
@@ -40,6 +42,12 @@ from resdavenet_vq.progress import track
 
 FRAMES_AT_ONCE = 1 << 14
 """Log-mel frames in a batch, unless one utterance has more."""
+
+LENGTHS_IN_AN_OCTAVE = 8
+"""To how many lengths utterances between n and 2 n frames are padded: a CPU prepares its convolutions for each anew."""
+
+SHORTEST_STEP = 16
+"""Log-mel frames between two such lengths at least: the audio network halves time four times."""
 
 IMAGES_AT_ONCE = 64
 
@@ -60,18 +68,21 @@ class _Files:
     features: dict[str, Rows] = field(default_factory=dict)
 
     def write(self, output: AudioOutput, numbers: Sequence[int]) -> None:
-        """Writes the model's output for utterances of equal length, given by their numbers."""
+        """Writes the model's output for utterances, given by their numbers; what comes after these is left out."""
+        n = len(numbers)
         if self.embeddings:
-            self.embeddings.write_speech(numbers, DualEncoder.embed_speech(output).cpu().numpy())
+            self.embeddings.write_speech(numbers, DualEncoder.embed_speech(output)[:n].cpu().numpy())
         if self.maps:
-            frames = output.frames.float()[:, :, : output.n_frames[0]]
-            self.maps.frames.write_each(numbers, frames.transpose(1, 2).cpu().numpy())
+            self.maps.frames.write_each(
+                numbers, _own_frames(output.frames[:n].float().transpose(1, 2), output.n_frames)
+            )
         for name, layer in output.layers.items():
-            if name in self.codes and layer.codes is not None:
-                self.codes[name].write_each(numbers, layer.codes[:, : layer.n_frames[0]].cpu().numpy())
+            vectors, codes = layer.vectors[:n].transpose(1, 2), None if layer.codes is None else layer.codes[:n].int()
+            if name in self.codes and codes is not None:
+                self.codes[name].write_each(numbers, _own_frames(codes, layer.n_frames))
             if name in self.features:
-                vectors = layer.vectors[:, :, : layer.n_frames[0]]
-                self.features[name].write_each(numbers, vectors.transpose(1, 2).cpu().numpy())
+                rows = vectors if codes is None else codes
+                self.features[name].write_each(numbers, _own_frames(rows, layer.n_frames))
 
     def write_images(self, image_maps: torch.Tensor, numbers: Sequence[int]) -> None:
         """Writes the maps (b, D, H, W) of images, given by their numbers."""
@@ -80,6 +91,11 @@ class _Files:
         if self.maps:
             for j, cells in zip(numbers, image_maps.float().permute(0, 2, 3, 1).cpu().numpy(), strict=True):
                 self.maps.write_cells(j, cells)
+
+
+def _own_frames(frames: torch.Tensor, n_frames: torch.Tensor) -> list[np.ndarray]:
+    """Of the frames (b, T) or (b, T, C) of the first utterances the valid ones, of which there are `n_frames` (B,)."""
+    return [rows[:n] for rows, n in zip(frames.cpu().numpy(), n_frames.tolist(), strict=False)]
 
 
 def encode(
@@ -137,8 +153,7 @@ def encode(
             files.features = start_features(stack, features, network, feature_layers, ids, seconds, n_frames, origin)
         if files != _Files():
             until = None if embeddings or maps else deepest([*files.codes, *files.features])
-            batches = _batches(data, n, frames_at_once, recipe)
-            numbers = _encode_speech(model, network, data, batches, until, files)
+            numbers = _encode_speech(model, network, data, n, frames_at_once, recipe, until, files)
             for _ in track(numbers, f"encode {store.stem}", total=n, unit="utterances"):
                 pass
 
@@ -153,14 +168,18 @@ def _encode_speech(
     model: Path,
     network: DualEncoder,
     data: Store,
-    batches: Iterable[tuple[torch.Tensor, list[int]]],
+    n: int,
+    frames_at_once: int,
+    recipe: Recipe,
     until: str | None,
     files: _Files,
 ) -> Iterator[int]:
-    """Encodes and writes every batch; yields the numbers of its utterances."""
-    for logmel, numbers in batches:
-        names = f"utterance {data.ids[numbers[0]]} or one of its length"
-        files.write(run_audio(model, network, logmel, int(data.n_frames[numbers[0]]), until, names), numbers)
+    """Encodes and writes the first n utterances, batch by batch; yields their numbers."""
+    isolated = recipe.context == "cropped"
+    for logmel, numbers in _batches(data, n, frames_at_once, recipe):
+        lengths = np.resize(data.n_frames[numbers], len(logmel))
+        names = f"utterance {data.ids[numbers[0]]} or one of its batch"
+        files.write(run_audio(model, network, logmel, lengths, until, names, isolated=isolated), numbers)
         yield from numbers
 
 
@@ -180,39 +199,55 @@ def _encode_images(network: DualEncoder, data: Store, files: _Files) -> None:
 
 
 def _batches(data: Store, n: int, frames_at_once: int, recipe: Recipe) -> Iterator[tuple[torch.Tensor, list[int]]]:
-    """Features (b, M, T) and numbers of the first n utterances, batches of equal length, in the recipe's context."""
-    most = int(data.attributes["max_frames"])
-    for logmel, batch in equal_length_batches(data, frames_at_once, limit=n):
-        numbers = batch.tolist()
-        if recipe.context == "cropped":
-            yield logmel, numbers
-            continue
-        padding = (0, most - logmel.shape[2])
-        size = max(1, frames_at_once // most)
-        for start in range(0, len(numbers), size):
-            part = logmel[start : start + size]
-            padded = torch.nn.functional.pad(part, padding, value=PAD_VALUE[recipe.pad_value])
-            yield padded, numbers[start : start + size]
+    """Features (b, M, T) and numbers of the first n utterances, shortest first, in the recipe's context.
+
+    A batch has at most `frames_at_once` frames with its padding, and at least one utterance. A single one is there
+    twice: convolutions of one utterance add in another order on a CPU, so that the last bits would depend on the batch.
+    """
+    order = np.argsort(data.n_frames[:n], kind="stable")
+    is_padded = recipe.context == "padded"
+    value = PAD_VALUE[recipe.pad_value] if is_padded else 0.0
+    for length, group in groupby(
+        order.tolist(),
+        lambda i: int(data.attributes["max_frames"]) if is_padded else padded_length(int(data.n_frames[i])),
+    ):
+        for numbers in batched(group, max(1, frames_at_once // length)):
+            logmel = np.full((max(2, len(numbers)), N_MELS, length), value, np.float32)
+            for row, number in zip(logmel, numbers, strict=False):
+                row[:, : data.n_frames[number]] = data.logmel(number).T
+            logmel[len(numbers) :] = logmel[0]
+            yield torch.from_numpy(logmel), list(numbers)
+
+
+def padded_length(n_frames: int) -> int:
+    """The next of the few lengths to which utterances are padded: up to an eighth more, or SHORTEST_STEP."""
+    step = max(SHORTEST_STEP, (1 << (n_frames - 1).bit_length() >> 1) // LENGTHS_IN_AN_OCTAVE)
+    return -(-n_frames // step) * step
 
 
 def run_audio(
     model: Path,
     network: DualEncoder,
     logmel: torch.Tensor,
-    n_frames: int,
+    n_frames: Sequence[int] | np.ndarray,
     until: str | None,
     names: str,
     statistics: Statistics | None = None,
+    *,
+    isolated: bool = False,
 ) -> AudioOutput:
-    """The layers of utterances (B, M, T) that all have `n_frames`; of pieces, with `statistics` of the whole recordings.
+    """The layers of utterances (B, M, T), of which the first `n_frames` (B,) are valid.
 
+    `isolated`: no result depends on padding. `statistics` are those of the whole recordings, to encode pieces of them.
     Raises InputError naming the model and the utterances if a value is not finite.
     """
     device = next(network.parameters()).device
     with torch.inference_mode(), true_float32():
-        lengths = torch.full((len(logmel),), n_frames, device=device)
+        lengths = torch.as_tensor(n_frames, device=device)
         whole = Statistics(*(x.to(device) for x in statistics)) if statistics else None
-        output: AudioOutput = network.audio(logmel.to(device), lengths, until=until, statistics=whole)
+        output: AudioOutput = network.audio(
+            logmel.to(device), lengths, until=until, statistics=whole, isolated=isolated
+        )
         totals = torch.stack([layer.vectors.sum() for layer in output.layers.values()])  # one wait for a GPU
         for layer, finite in zip(output.layers, torch.isfinite(totals).tolist(), strict=True):
             if not finite:
@@ -248,14 +283,16 @@ def start_features(
     n_frames: np.ndarray,
     origin: Origin,
 ) -> dict[str, Rows]:
-    """A features file of some layers; `n_frames` (N,) are the utterances' log-mel frames."""
+    """A features file of some layers; `n_frames` (N,) are the utterances' log-mel frames. Of quantizers, rows are codes."""
     file = stack.enter_context(create_features(path, ids, durations, origin))
-    return {
-        layer: add_features(
-            file, layer, layer_width(network, layer), n_layer_frames(n_frames, layer), frame_period(layer)
-        )
-        for layer in layers
-    }
+    rows = {}
+    for layer in layers:
+        about = n_layer_frames(n_frames, layer), frame_period(layer)
+        if is_quantized(layer):
+            rows[layer] = add_quantized(file, layer, codebook(network, layer), *about)
+        else:
+            rows[layer] = add_features(file, layer, layer_width(network, layer), *about)
+    return rows
 
 
 def layer_width(network: DualEncoder, layer: str) -> int:

@@ -14,7 +14,6 @@ Rows are symbols by being equal; of continuous features every row is its own sym
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,21 +22,17 @@ import numpy as np
 from resdavenet_vq.encode.units import Runs, runs
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation.bootstrap import Resamples, ratio
+from resdavenet_vq.evaluation.symbols import CodeSymbols, Symbols
 from resdavenet_vq.evaluation.word_counts import grown
 
 VALUES_AT_ONCE = 1 << 18
 """Of the rows that are numbered and counted together: about as many as the cache of a processor holds."""
-
-KEY_VALUES = 16
-"""Of a row, by which it is looked up."""
 
 RUNS_AT_ONCE = 1 << 16
 """That wait until they are counted."""
 
 _LENGTH_BITS = 32
 """Of the number in which unit and length of a run are counted together."""
-
-_MULTIPLIERS = np.random.default_rng(0).integers(1 << 63, size=KEY_VALUES, dtype=np.uint64) | 1
 
 
 @dataclass(frozen=True)
@@ -55,71 +50,8 @@ class Bitrate:
     duration: float  # seconds of audio
 
 
-class Symbols:
-    """Numbers of distinct rows (T,) or (T, C), in the order of their first occurrence, -0.0 being equal to 0.0.
-
-    Equal rows of several calls have equal numbers. A row is looked up by a few of its values and compared in all of
-    them with the row that has these; one that is not known so is looked up by its bytes.
-    """
-
-    def __init__(self) -> None:
-        self._numbers: dict[bytes, int] = {}
-        self._rows = np.zeros((0, 0))
-        self._keys, self._key_numbers = np.zeros(0, np.uint64), np.zeros(0, np.int64)
-
-    @property
-    def rows(self) -> np.ndarray:
-        """The distinct rows (S, C), by number."""
-        return self._rows[: len(self._numbers)]
-
-    def of(self, rows: np.ndarray) -> np.ndarray:
-        """The numbers (T,) of rows of the type and width of the first call; new ones get the next numbers."""
-        rows = rows.reshape(len(rows), -1) if len(rows) else rows.reshape(0, math.prod(rows.shape[1:]))
-        if not self._numbers:
-            self._rows = np.zeros((0, rows.shape[1]), rows.dtype)
-        rows = np.ascontiguousarray(rows)
-        keys = _keys(rows)
-        numbers, is_known = np.zeros(len(rows), np.int64), np.zeros(len(rows), bool)
-        if len(self._keys):
-            at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-            numbers = self._key_numbers[at]
-            is_known = (self._keys[at] == keys) & (_words(self._rows)[numbers] == _words(rows)).all(axis=1)
-        if not is_known.all():
-            new = np.flatnonzero(~is_known)
-            numbers[new] = self._by_bytes(rows[new])
-        return numbers
-
-    def _by_bytes(self, rows: np.ndarray) -> np.ndarray:
-        """The numbers of rows, the new ones of which become known."""
-        n_before, of_rows = len(self._numbers), runs(rows)
-        heads = np.ascontiguousarray(of_rows.code + rows.dtype.type(0))  # -0.0 + 0.0 is 0.0: equal values, equal bytes
-        number = (self._numbers.setdefault(head.tobytes(), len(self._numbers)) for head in heads)
-        numbers = np.fromiter(number, np.int64, len(heads))
-        n = len(self._numbers)
-        if n > n_before:
-            self._rows = grown(self._rows, n)
-            is_new = numbers >= n_before
-            self._rows[numbers[is_new]] = heads[is_new]
-            self._keys, first = np.unique(_keys(self.rows), return_index=True)  # of equal keys the first row's
-            self._key_numbers = first
-        return np.repeat(numbers, of_rows.length)
-
-
-def _words(rows: np.ndarray) -> np.ndarray:
-    """The bytes of contiguous rows as whole numbers, of 64 bits where the width allows it: equal only for equal rows."""
-    return rows.view(np.uint64 if rows.shape[1] * rows.itemsize % 8 == 0 else f"u{rows.itemsize}")
-
-
-def _keys(rows: np.ndarray) -> np.ndarray:
-    """Numbers (T,) uint64, equal for equal rows (T, C) and mostly different for others, made of up to KEY_VALUES values."""
-    some = rows[:, :: max(1, rows.shape[1] // KEY_VALUES)][:, :KEY_VALUES]
-    some = np.ascontiguousarray(some + rows.dtype.type(0))
-    keys: np.ndarray = (some.view(f"u{some.itemsize}") * _MULTIPLIERS[: some.shape[1]]).sum(axis=1, dtype=np.uint64)
-    return keys
-
-
 type Utterance = tuple[str, np.ndarray] | tuple[str, np.ndarray, np.ndarray | None]
-"""Its id, its codes (T,) or vectors (T, C), and perhaps which of them (T,) begin a segment."""
+"""Its id, its codes (T,), which are whole numbers, or vectors (T, C), and perhaps which (T,) begin a segment."""
 
 
 class Samples:
@@ -178,7 +110,7 @@ def measure(utterances: Iterable[Utterance], durations: Mapping[str, float], sam
     rows of an utterance that is not in it: a corpus that got smaller has another bitrate.
     """
     ids: set[str] = set()
-    symbols = Symbols()
+    symbols: Symbols | CodeSymbols | None = None
     counts = _Counts()
     for some in _parts(utterances):
         for name, *_ in some:
@@ -189,7 +121,9 @@ def measure(utterances: Iterable[Utterance], durations: Mapping[str, float], sam
             ids.add(name)
         rows = [of_one[1] for of_one in some]
         offsets = np.cumsum([0, *map(len, rows)])
-        of_units = runs(symbols.of(np.concatenate(rows)), offsets, _marks(some, offsets))
+        every = np.concatenate(rows)
+        symbols = symbols or (CodeSymbols() if every.ndim == 1 and every.dtype.kind == "i" else Symbols())
+        of_units = runs(symbols.of(every), offsets, _marks(some, offsets))
         if samples:
             samples.add([of_one[0] for of_one in some], of_units)
         counts.add(of_units)

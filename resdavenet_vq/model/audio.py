@@ -85,10 +85,13 @@ class ResidualBlock(nn.Module):
         shortcut = [nn.Conv2d(width_in, width, 1, stride, bias=False), nn.BatchNorm2d(width)] if first else []
         self.shortcut = nn.Sequential(*shortcut)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C_in, 1, T) to (B, C, 1, T), or half as many frames."""
+    def forward(self, x: Tensor, is_own: Tensor | None = None) -> Tensor:
+        """(B, C_in, 1, T) to (B, C, 1, T), or half as many frames; 0 where not `is_own` (B, 1, 1, T), 0 or 1."""
         y = torch.relu(self.norm1(self.conv1(x)))
-        return torch.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
+        if is_own is not None:
+            y.mul_(is_own)
+        y = torch.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
+        return y if is_own is None else y.mul_(is_own)
 
 
 class AudioEncoder(nn.Module):
@@ -98,8 +101,7 @@ class AudioEncoder(nn.Module):
     displaced offsets of the temporal jitter in training.
 
     In evaluation the frames of an utterance depend on that utterance and its padding: near its end, within the
-    receptive field, they differ from those of the utterance encoded alone. Where results must not depend on the batch,
-    encode utterances of equal length together.
+    receptive field, they differ from those of the utterance encoded alone, unless the batch is `isolated`.
     """
 
     def __init__(
@@ -140,13 +142,17 @@ class AudioEncoder(nn.Module):
         until: str | None = None,
         statistics: Statistics | None = None,
         masked: Tensor | None = None,
+        *,
+        isolated: bool = False,
     ) -> AudioOutput:
         """Encodes log-mel features (B, M, T), of which the first `n_frames` (B,) of each utterance are valid.
 
         In training with jitter, the offsets are drawn from `jitter_generator`; evaluation has no jitter. `until` is the
         name of the last layer to compute. Raises InputError if the model has no such layer. A model of normalised
         features normalises them, by `statistics` where these are given: those of whole recordings, to encode pieces of
-        them. Values at which `masked` (B, M, T) is true become the mean of the utterance.
+        them. Values at which `masked` (B, M, T) is true become the mean of the utterance. In an `isolated` batch, in
+        evaluation alone, padding is 0 before every convolution, as it is around an utterance encoded alone: valid
+        frames do not depend on padding or batch mates.
         """
         logmel, n_frames = logmel.float(), n_frames.to(logmel.device)
         if self.is_normalizing:
@@ -154,7 +160,7 @@ class AudioEncoder(nn.Module):
         if masked is not None:
             logmel = torch.where(masked, 0 if self.is_normalizing else utterance_means(logmel, n_frames), logmel)
         layers: dict[str, Layer] = {}
-        for name, layer in self._layers(logmel[:, None], n_frames, jitter_generator):
+        for name, layer in self._layers(logmel[:, None], n_frames, jitter_generator, isolated=isolated):
             layers[name] = layer
             if name == until:
                 break
@@ -163,10 +169,21 @@ class AudioEncoder(nn.Module):
                 raise InputError(f"the model has no layer {until!r}; its layers are {', '.join(layers)}")
         return AudioOutput(layer.vectors, layer.n_frames, layers)
 
-    def _layers(self, x: Tensor, n_frames: Tensor, generator: torch.Generator | None) -> Iterator[tuple[str, Layer]]:
+    def _layers(
+        self, x: Tensor, n_frames: Tensor, generator: torch.Generator | None, *, isolated: bool
+    ) -> Iterator[tuple[str, Layer]]:
         """Computes and yields one layer after another."""
+        is_own = frame_mask(n_frames, x.shape[-1])[:, None, None].float() if isolated else None
         for position, stage in enumerate(self.stages, start=1):
-            x = stage(x).contiguous(memory_format=self.memory_format)  # (B, C, 1, T)
+            if is_own is None:
+                x = stage(x)
+            elif position == 1:
+                x = stage(x).mul_(is_own)
+            else:
+                is_own = is_own[..., ::2]  # of an odd number of frames the last has one, too
+                for block in stage.children():
+                    x = block(x, is_own)
+            x = x.contiguous(memory_format=self.memory_format)  # (B, C, 1, T)
             valid = (n_frames // frame_stride(f"conv{position}")).clamp(min=1)
             yield f"conv{position}", Layer(x[:, :, 0], valid)
             name = f"quant{position}"
@@ -174,6 +191,7 @@ class AudioEncoder(nn.Module):
                 quantized = self.quantizers[name](x[:, :, 0], frame_mask(valid, x.shape[-1]))
                 yield name, Layer(quantized.vectors, valid, *quantized[1:])
                 x = quantized.vectors[:, :, None]
+                x = x if is_own is None else x * is_own
             if self.training and self.jitter and position in JITTERED_POSITIONS:
                 x = self._jittered(x, generator)
 

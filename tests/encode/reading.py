@@ -47,7 +47,7 @@ def read_features(path, out):
     with LayerFeatures(path, "conv2") as file:
         list(file)
         np.array(file.mapped())
-        gather(file, [Item(name, 0, 0, "p", "a", "b", "s") for name in file.ids])
+        gather(file, [Item(name, 0, 0, "p", "a", "b", "s") for name in file.ids], None)
     settings = config.Submission(author="A", affiliation="B")
     submission.pack(path, "conv2", settings, out / "out.zip", lineage="{2}")
 

@@ -27,7 +27,7 @@ from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.features import LayerFeatures
 from resdavenet_vq.encode.logmel import encode_logmel
 from resdavenet_vq.encode.maps import MapsFile
-from resdavenet_vq.encode.split import encode
+from resdavenet_vq.encode.split import encode, padded_length
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import matchmap, retrieval, retrieval_files
 from resdavenet_vq.model import checkpoint
@@ -156,6 +156,14 @@ def test_nothing_depends_on_batch_mates(run, encoded, tmp_path, frames_at_once):
                     np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)
                 else:
                     np.testing.assert_array_equal(x, y)
+
+
+def test_few_lengths_are_encoded_and_little_of_them_is_padding():
+    lengths = range(1, 5000)
+    padded = [padded_length(n) for n in lengths]
+    assert all(n <= length < n + max(16, n / 8) and length % 16 == 0 for n, length in zip(lengths, padded, strict=True))
+    for n in (256, 512, 1024, 2048):
+        assert len({length for length in padded if n < length <= 2 * n}) == 8
 
 
 OUTPUTS = ("embeddings", "maps", "codes", "features")

@@ -121,19 +121,3 @@ def test_what_has_no_bitrate_is_refused(utterances, durations, message):
 def test_one_symbol_costs_nothing():
     b = bitrate.measure([("a", np.zeros(10, np.int32))], {"a": 1.0})
     assert set(rates(b).values()) == {0.0}
-
-
-@settings(max_examples=60)
-@given(st.lists(st.lists(st.integers(0, 5), max_size=8), min_size=1, max_size=6), st.integers(1, 40), st.booleans())
-def test_numbers_of_rows_are_those_of_their_bytes(utterances, width, alike):
-    """Also where all rows agree in the values by which they are looked up, and where two are equal but for a sign of 0."""
-    codebook = np.repeat(np.arange(6, dtype=np.float32)[:, None], width, axis=1)
-    if alike:
-        codebook[:, :-1] = 0
-    codebook[5] = -codebook[0]
-    symbols, numbers = bitrate.Symbols(), {}
-    for utterance in utterances:
-        rows = codebook[np.array(utterance, np.int64)]
-        expected = [numbers.setdefault((row + np.float32(0)).tobytes(), len(numbers)) for row in rows]
-        assert symbols.of(rows).tolist() == expected
-    assert [row.tobytes() for row in symbols.rows] == [*numbers]

@@ -93,6 +93,28 @@ def test_padding_is_felt_only_near_the_end():
     assert not torch.allclose(padded[..., :16], alone)
 
 
+@pytest.mark.parametrize("quantizers", [(), (1, 2, 3, 4, 5)])
+@pytest.mark.parametrize("features", ["published", "normalized"])
+def test_in_an_isolated_batch_padding_and_batch_mates_change_nothing(quantizers, features):
+    """Odd lengths at every stage, one shorter than a frame of the last layer, and whatever the padding holds."""
+    torch.manual_seed(1)
+    settings = AudioModel(widths=(4, 4, 6, 6, 8), blocks_per_stage=2, kernel_size=5, features=features)
+    model = AudioEncoder(settings, QuantizerModel(codebook_size=9), quantizers).eval()
+    n_frames = torch.tensor([63, 64, 37, 1])
+    batch = logmel(4, 80)
+    with torch.inference_mode():
+        together = model(batch, n_frames, isolated=True).layers
+        alone = [model(batch[i : i + 1, :, :n], n_frames[i : i + 1]).layers for i, n in enumerate(n_frames.tolist())]
+        not_isolated = model(batch, n_frames).layers["conv5"]
+    for name, layer in together.items():
+        for i, n in enumerate(layer.n_frames.tolist()):
+            expected = alone[i][name]
+            torch.testing.assert_close(layer.vectors[i, :, :n], expected.vectors[0, :, :n], rtol=1e-4, atol=1e-5)
+            if layer.codes is not None:
+                assert torch.equal(layer.codes[i, :n], expected.codes[0, :n])
+    assert not torch.allclose(not_isolated.vectors[2, :, :2], alone[2]["conv5"].vectors[0, :, :2])
+
+
 def test_half_precision_features():
     model = encoder().eval()
     half = logmel().half()

@@ -21,7 +21,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -49,10 +50,43 @@ NO_CELLS = pl.DataFrame(
 NORMALIZED_AT_ONCE = 256 << 20  # bytes of a layer that are copied to normalize it: faster than at every gathering
 
 
-def score_cells(
-    sequences: Sequences, items: Sequence[Item], distance: str, settings: AbxScoring, *, in_context: bool = True
-) -> dict[str, pl.DataFrame]:
-    """The cells of each task that has any; `in_context`, all three of a triple are between the same two phones.
+class Tasks(NamedTuple):
+    """What is compared: the labels of items, and of each task that has any the cells, with the numbers of their items."""
+
+    labels: pl.DataFrame
+    cells: Mapping[str, pl.DataFrame]
+
+    @classmethod
+    def build(cls, items: Sequence[Item], settings: AbxScoring, *, in_context: bool = True) -> Tasks:
+        """The tasks of items; `in_context`, all three of a triple are between the same two phones."""
+        labels = pl.DataFrame(
+            {
+                "#phone": [i.phone for i in items],
+                "prev-phone": [i.previous for i in items],
+                "next-phone": [i.following for i in items],
+                "speaker": [i.speaker for i in items],
+            }
+        )
+        subsampler = _Ordered(settings.max_size_group, settings.max_x_across, settings.seed)
+        cells: dict[str, pl.DataFrame] = {}
+        if not items:
+            return cls(labels, cells)
+        one_frame = InMemoryAccessor(dict.fromkeys(range(len(items)), (0, 1)), torch.zeros(1, 1), torch.device("cpu"))
+        dataset = Dataset(labels, one_frame)  # cells depend on labels alone
+        for name, (by, across) in TASKS.items():
+            if across and not in_context:
+                chosen = any_context.across(labels, settings)
+                if not chosen.is_empty():
+                    cells[name] = chosen
+                continue
+            alike = [*(CONTEXT if in_context else ()), *by]
+            with suppress(EmptyTaskError):
+                cells[name] = Task(dataset, on="#phone", by=alike, across=across, subsampler=subsampler).cells
+        return cls(labels, cells)
+
+
+def score_cells(sequences: Sequences, tasks: Tasks, distance: str) -> dict[str, pl.DataFrame]:
+    """The cells of each task, scored.
 
     Columns: `#phone` of A and X, `#phone_b`, in context `prev-phone` and `next-phone`, `speaker` of A and B, across also
     `speaker_x`; `score` between 0 and 1; `size`, the number of triples; `error` in percent, and `weight`, which sums to 1.
@@ -75,29 +109,11 @@ def score_cells(
             distances = table.index_select(0, x.reshape(-1)).index_select(1, y.reshape(-1))
             return distances.view(n1, s1, n2, s2).transpose(1, 2)
 
-    labels = {
-        "#phone": [i.phone for i in items],
-        "prev-phone": [i.previous for i in items],
-        "next-phone": [i.following for i in items],
-        "speaker": [i.speaker for i in items],
-    }
-    dataset = Dataset(pl.DataFrame(labels), accessor)
-    subsampler = _Ordered(settings.max_size_group, settings.max_x_across, settings.seed)
-    cells = {}
-    context = CONTEXT if in_context else ()
-    for name, (by, across) in TASKS.items():
-        try:
-            if across and not in_context:
-                chosen = any_context.across(dataset.labels, settings)
-                if chosen.is_empty():
-                    continue
-                task = Task.from_cells(dataset, chosen, is_symmetric=False)
-            else:
-                task = Task(dataset, on="#phone", by=[*context, *by], across=across, subsampler=subsampler)
-        except EmptyTaskError:
-            continue
-        cells[name] = _weighted(Score(task, measure, progress=sys.stderr.isatty()).cells)
-    return cells
+    dataset, scored = Dataset(tasks.labels, accessor), {}
+    for name, cells in tasks.cells.items():
+        task = Task.from_cells(dataset, cells, is_symmetric=name == "within")
+        scored[name] = _weighted(Score(task, measure, progress=sys.stderr.isatty()).cells)
+    return scored
 
 
 class _Ordered(Subsampler):

@@ -20,11 +20,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from resdavenet_vq.encode.features import LayerFeatures, is_quantized
+from resdavenet_vq.encode.features import LayerFeatures
 from resdavenet_vq.encode.units import runs
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation import bitrate
 from resdavenet_vq.evaluation.abx.items import Item
+from resdavenet_vq.evaluation.symbols import LayerUnits
 
 TOO_SHORT = "shorter than a frame of the slowest layer"
 BEYOND = "beyond the end of the audio"
@@ -68,8 +68,10 @@ def _within(start: int, end: int, n: int) -> tuple[int, int]:
     return min(start, n), max(min(start, n), min(end, n))
 
 
-def gather(features: LayerFeatures, items: Sequence[Item], *, segmented: bool = False) -> Sequences:
-    """The items of a layer. Continuous frames stay in their file; of units only their numbers are kept.
+def gather(
+    features: LayerFeatures, items: Sequence[Item], units: LayerUnits | None, *, segmented: bool = False
+) -> Sequences:
+    """The items of a layer. Continuous frames stay in their file; of quantized ones, `units`, numbers are kept.
 
     Raises InputError for an utterance that has items and no frame.
     """
@@ -79,19 +81,22 @@ def gather(features: LayerFeatures, items: Sequence[Item], *, segmented: bool = 
         raise InputError(
             f"{features.path}: {features.layer} has no frame of utterance {empty[0]}; encode the split again"
         )
-    if not is_quantized(features.layer):
-        offsets, data, units = features.offsets.tolist(), features.mapped(), None
-        bounds = {i: (offsets[i], offsets[i + 1]) for i in utterances}
+    offsets = features.offsets.tolist()
+    places = [(offsets[i], offsets[i + 1]) for i in utterances]
+    if units is None:
+        data, vectors = features.mapped(), None
+        bounds = dict(zip(utterances, places, strict=True))
         for i, (start, end) in bounds.items():
             if not np.isfinite(data[start:end]).all():
                 features.rows(i)  # raises with the utterance, and what to do
     else:
-        symbols = bitrate.Symbols()
-        rows_of = map(features.rows, utterances)
-        parts = [symbols.of(runs(rows).code if segmented else rows) for rows in rows_of]
-        bounds = dict(zip(utterances, pairwise(np.cumsum([0, *map(len, parts)]).tolist()), strict=True))
-        data = np.concatenate(parts)
-        units = symbols.rows.copy()
+        numbers = np.concatenate([units.numbers[start:end] for start, end in places])
+        edges = np.cumsum([0, *(end - start for start, end in places)])
+        if segmented:
+            of_units = runs(numbers, edges)
+            numbers, edges = of_units.code, np.searchsorted(of_units.utterance, np.arange(len(edges)))
+        data, vectors = LayerUnits(numbers, units.vectors).in_order()
+        bounds = dict(zip(utterances, pairwise(edges.tolist()), strict=True))
     period, audio = decimal(features.frame_period), [decimal(seconds) for seconds in features.durations.tolist()]
     ranges, borrowed = [], 0
     for item in items:
@@ -102,7 +107,7 @@ def gather(features: LayerFeatures, items: Sequence[Item], *, segmented: bool = 
             start, borrowed = max(start - 1, 0), borrowed + 1
             end = start + 1
         ranges.append((first + start, first + end))
-    return Sequences(data, ranges, units, borrowed)
+    return Sequences(data, ranges, vectors, borrowed)
 
 
 def decimal(seconds: float) -> Decimal:

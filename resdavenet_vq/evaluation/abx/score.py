@@ -27,9 +27,13 @@ speakers, and `LAYER.bootstrap.csv`, its replicates (`samples`), and those of th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from resdavenet_vq.config import AbxScoring, Condition
 from resdavenet_vq.data.features import FRAME_PERIOD
@@ -40,8 +44,13 @@ from resdavenet_vq.evaluation import bitrate
 from resdavenet_vq.evaluation.abx.frames import gather, usable
 from resdavenet_vq.evaluation.abx.items import Item, read_items, why_none
 from resdavenet_vq.evaluation.bootstrap import Replicates
+from resdavenet_vq.evaluation.symbols import LayerUnits
 from resdavenet_vq.files import atomic_write, together, write_json
 from resdavenet_vq.lineage import frame_stride
+
+if TYPE_CHECKING:
+    from resdavenet_vq.evaluation.abx.cells import Tasks
+    from resdavenet_vq.evaluation.abx.samples import Sample
 
 REPRESENTATIONS = {
     LOGMEL: "log-mel",
@@ -96,81 +105,162 @@ def score(
     condition: Condition = "triphone",
     items_report: Path | None = None,
 ) -> None:
-    """Scores one layer of a features file on an item file of a condition; writes `out` (JSON) together with its tables.
+    """Scores one layer of a features file on an item file of a condition, as `Scorer.score` does."""
+    scorer = Scorer(features, settings, lineage=lineage, split=split)
+    scorer.score(items, layer, out, condition=condition, items_report=items_report)
 
-    In `out` the errors, means over `within_cells` and `across_cells`, are null where no speaker, or pair of speakers,
-    has a triple. The frame period of segments is that of their codes, their bitrate that of segments. Where the report
-    of the item file says why it has no items, so does `out`: the tables have no rows, and the bitrate is there alone.
+
+@dataclass(frozen=True)
+class _Compared:
+    """The items of a condition, what was dropped of them, and their tasks; the same for all layers."""
+
+    n_items: int
+    used: list[Item]
+    dropped: dict[str, int]
+    tasks: Tasks
+    sample: Sample
+
+
+class Scorer:
+    """Scores layers of one features file on item files.
+
+    What layers and conditions share is computed once and kept: the items of each condition and their cells, and of each
+    quantized layer the numbers of its units, one a frame, and its bitrate.
     """
-    segmented = layer.startswith("segment")
-    not_available = why_none(items_report) if items_report else ""
-    with LayerFeatures(features, source(layer)) as frames:
-        frames.origin.check(features, lineage=lineage, split=split)
-        tokens = [] if not_available else read_items(items)
-        validate(tokens, frames, settings)
-        distance = "identical" if layer.startswith("onehot") or has_no_vectors(frames) else settings.distance
-        from resdavenet_vq.evaluation.abx import cells as abx_cells  # torch takes seconds, which bad input spares
-        from resdavenet_vq.evaluation.abx import samples
 
-        slowest_period = round(FRAME_PERIOD * frame_stride(settings.slowest_layer), 9)
-        durations = dict(zip(frames.ids, frames.durations.tolist(), strict=True))
-        used, dropped = usable(tokens, durations, slowest_period)
-        if not (used or not_available):
-            raise InputError(f"{split}: no item is left to score ({dropped}); is it the item file of this split?")
+    def __init__(self, features: Path, settings: AbxScoring, *, lineage: str, split: str) -> None:
+        self._features, self._settings, self._lineage, self._split = features, settings, lineage, split
+        self._items: dict[Path, list[Item]] = {}
+        self._compared: dict[tuple[Path, bool], _Compared] = {}
+        self._units: dict[str, LayerUnits] = {}
+        self._bitrates: dict[tuple[str, bool], tuple[dict[str, Any], Mapping[tuple[str, str], np.ndarray]]] = {}
+
+    def score(
+        self,
+        items: Path,
+        layer: str,
+        out: Path,
+        *,
+        condition: Condition = "triphone",
+        items_report: Path | None = None,
+    ) -> None:
+        """Scores one layer on an item file of a condition; writes `out` (JSON) together with its tables.
+
+        In `out` the errors, means over `within_cells` and `across_cells`, are null where no speaker, or pair of
+        speakers, has a triple. The frame period of segments is that of their codes, their bitrate that of segments.
+        Where the report of the item file says why it has no items, so does `out`: the tables have no rows, and the
+        bitrate is there alone.
+        """
+        settings, split = self._settings, self._split
+        segmented = layer.startswith("segment")
+        not_available = why_none(items_report) if items_report else ""
+        with LayerFeatures(self._features, source(layer)) as frames:
+            frames.origin.check(self._features, lineage=self._lineage, split=split)
+            tokens = [] if not_available else self._tokens(items)
+            validate(tokens, frames, settings)
+            distance = "identical" if layer.startswith("onehot") or has_no_vectors(frames) else settings.distance
+            from resdavenet_vq.evaluation.abx import cells as abx_cells  # torch takes seconds, which bad input spares
+
+            compared = self._compare(items, tokens, frames, condition, not_available)
+            units = self._layer_units(frames) if is_quantized(layer) else None
+            cells, borrowed = {}, 0
+            if compared.used:
+                sequences = gather(frames, compared.used, units, segmented=segmented)
+                cells = abx_cells.score_cells(sequences, compared.tasks, distance)
+                borrowed = sequences.borrowed
+            bits, replicates = None, Replicates()
+            if units:
+                bits, counted = self._bitrate(frames, units, segmented=segmented)
+                for (coding, name), values in counted.items():
+                    known = bits[coding] if name == "bits_per_second" else bits[name]
+                    replicates.add(("bitrate", split, coding, name), known, values)
+        errors = {task: abx_cells.mean_error(cells[task]) if task in cells else None for task in abx_cells.TASKS}
+        for task, of_task in cells.items():
+            name = task if condition == "triphone" else f"{condition}_{task}"
+            replicates.add(("abx", split, name, "error"), errors[task], compared.sample.errors(of_task))
+        result = {
+            "lineage": self._lineage,
+            "origin": frames.origin.to_dict(),
+            "layer": layer,
+            "split": split,
+            "condition": condition,
+            "representation": REPRESENTATIONS.get(layer.rstrip("12345"), f"what enters quant{layer[-1]}"),
+            "distance": f"{distance}, DTW",
+            "frame_period": frames.frame_period,
+            "slowest_period": _slowest_period(settings),
+            **{f"{task}_error": error for task, error in errors.items()},
+            **{f"{task}_cells": len(cells.get(task, ())) for task in abx_cells.TASKS},
+            "items": compared.n_items,
+            "items_used": len(compared.used),
+            "items_dropped": compared.dropped,
+            "items_without_own_frame": borrowed,
+            "bitrate": bits,
+            "speakers": len(compared.sample.speakers.group),
+            "contexts": len(compared.sample.contexts.group),
+            "intervals": replicates.intervals,
+            "settings": settings.model_dump(mode="json", exclude={"slowest_layer"}),
+            **({"not_available": not_available} if not_available else {}),
+        }
+        with together():
+            for name, table in (("phones", abx_cells.by_phones(cells)), ("speakers", abx_cells.by_speakers(cells))):
+                with atomic_write(out.with_suffix(f".{name}.csv")) as tmp:
+                    table.write_csv(tmp)
+            replicates.write(out)
+            write_json(out, result)
+
+    def _tokens(self, items: Path) -> list[Item]:
+        if items not in self._items:
+            self._items[items] = read_items(items)
+        return self._items[items]
+
+    def _compare(
+        self, items: Path, tokens: list[Item], features: LayerFeatures, condition: Condition, not_available: str
+    ) -> _Compared:
+        """What is compared under a condition. Raises InputError where nothing is left, and nothing says why."""
         in_context = condition in IN_CONTEXT
-        cells, borrowed = {}, 0
-        if used:
-            sequences = gather(frames, used, segmented=segmented)
-            cells = abx_cells.score_cells(sequences, used, distance, settings, in_context=in_context)
-            borrowed = sequences.borrowed
-        if not (cells or not_available):
-            raise InputError(
-                f"{split}: {condition}: no three of {len(used)} items can be compared, two alike and one that differs "
-                "in its phone alone; ABX needs more utterances"
+        if (key := (items, in_context)) not in self._compared:
+            from resdavenet_vq.evaluation.abx import cells, samples
+
+            durations = dict(zip(features.ids, features.durations.tolist(), strict=True))
+            used, dropped = usable(tokens, durations, _slowest_period(self._settings))
+            if not (used or not_available):
+                raise InputError(
+                    f"{self._split}: no item is left to score ({dropped}); is it the item file of this split?"
+                )
+            tasks = cells.Tasks.build(used, self._settings, in_context=in_context)
+            if not (tasks.cells or not_available):
+                raise InputError(
+                    f"{self._split}: {condition}: no three of {len(used)} items can be compared, two alike and one that "
+                    "differs in its phone alone; ABX needs more utterances"
+                )
+            sample = samples.Sample(tasks.cells.values(), cells.CONTEXT if in_context else (), cells.PHONES)
+            self._compared[key] = _Compared(len(tokens), used, dropped, tasks, sample)
+        return self._compared[key]
+
+    def _layer_units(self, features: LayerFeatures) -> LayerUnits:
+        if features.layer not in self._units:
+            self._units[features.layer] = LayerUnits.read(features)
+        return self._units[features.layer]
+
+    def _bitrate(
+        self, features: LayerFeatures, units: LayerUnits, *, segmented: bool
+    ) -> tuple[dict[str, Any], Mapping[tuple[str, str], np.ndarray]]:
+        """The bitrate of a quantized layer, or of its segments, and its replicates."""
+        if (key := (features.layer, segmented)) not in self._bitrates:
+            durations = dict(zip(features.ids, features.durations.tolist(), strict=True))
+            places = pairwise(features.offsets.tolist())
+            codes = [(name, units.numbers[a:b]) for name, (a, b) in zip(features.ids, places, strict=True)]
+            utterances: Iterable[bitrate.Utterance] = (
+                ((name, runs(numbers).code) for name, numbers in codes)
+                if segmented
+                else ((name, numbers, features.begins(i)) for i, (name, numbers) in enumerate(codes))
             )
-        units: Iterable[bitrate.Utterance] = (
-            ((name, runs(rows).code) for name, rows in frames)
-            if segmented
-            else ((name, rows, frames.begins(i)) for i, (name, rows) in enumerate(frames))
-        )
-        bits, replicates = None, Replicates()
-        if is_quantized(layer):
             counted = bitrate.Samples(durations)
-            bits = asdict(bitrate.measure(units, durations, counted))
-            for (coding, name), values in counted.replicates().items():
-                known = bits[coding] if name == "bits_per_second" else bits[name]
-                replicates.add(("bitrate", split, coding, name), known, values)
-    errors = {task: abx_cells.mean_error(cells[task]) if task in cells else None for task in abx_cells.TASKS}
-    sample = samples.Sample(cells.values(), abx_cells.CONTEXT if in_context else (), abx_cells.PHONES)
-    for task, of_task in cells.items():
-        name = task if condition == "triphone" else f"{condition}_{task}"
-        replicates.add(("abx", split, name, "error"), errors[task], sample.errors(of_task))
-    result = {
-        "lineage": lineage,
-        "origin": frames.origin.to_dict(),
-        "layer": layer,
-        "split": split,
-        "condition": condition,
-        "representation": REPRESENTATIONS.get(layer.rstrip("12345"), f"what enters quant{layer[-1]}"),
-        "distance": f"{distance}, DTW",
-        "frame_period": frames.frame_period,
-        "slowest_period": slowest_period,
-        **{f"{task}_error": error for task, error in errors.items()},
-        **{f"{task}_cells": len(cells.get(task, ())) for task in abx_cells.TASKS},
-        "items": len(tokens),
-        "items_used": len(used),
-        "items_dropped": dropped,
-        "items_without_own_frame": borrowed,
-        "bitrate": bits,
-        "speakers": len(sample.speakers.group),
-        "contexts": len(sample.contexts.group),
-        "intervals": replicates.intervals,
-        "settings": settings.model_dump(mode="json", exclude={"slowest_layer"}),
-        **({"not_available": not_available} if not_available else {}),
-    }
-    with together():
-        for name, table in (("phones", abx_cells.by_phones(cells)), ("speakers", abx_cells.by_speakers(cells))):
-            with atomic_write(out.with_suffix(f".{name}.csv")) as tmp:
-                table.write_csv(tmp)
-        replicates.write(out)
-        write_json(out, result)
+            bits = asdict(bitrate.measure(utterances, durations, counted))
+            self._bitrates[key] = bits, counted.replicates()
+        return self._bitrates[key]
+
+
+def _slowest_period(settings: AbxScoring) -> float:
+    """Seconds a frame of the slowest layer that is compared."""
+    return round(FRAME_PERIOD * frame_stride(settings.slowest_layer), 9)

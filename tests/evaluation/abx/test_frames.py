@@ -15,6 +15,7 @@ from resdavenet_vq.encode.features import LayerFeatures
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation.abx import frames as abx_frames
 from resdavenet_vq.evaluation.abx.items import Item
+from resdavenet_vq.evaluation.symbols import LayerUnits
 
 
 def item(onset, offset, file="u"):
@@ -72,8 +73,9 @@ def test_items_with_nothing_in_them_take_the_frame_before(tmp_path):
     features = write_features(tmp_path / "split.h5", "quant2", {"t": codes, "u": codes}, 0.02)
     tokens = [item("0.2", "0.22", "u"), item("0.03", "0.05", "u"), item("0.14", "0.2", "u")]
     with LayerFeatures(features, "quant2") as layer:
-        whole = abx_frames.gather(layer, tokens)
-        segmented = abx_frames.gather(layer, tokens, segmented=True)
+        units = LayerUnits.read(layer)
+        whole = abx_frames.gather(layer, tokens, units)
+        segmented = abx_frames.gather(layer, tokens, units, segmented=True)
         assert whole.data.tolist() == [0, 0, 1, 1, 1, 1, 2, 2, 2, 2]
         assert (whole.ranges, whole.borrowed) == ([(9, 10), (1, 3), (7, 10)], 1)
         assert segmented.data.tolist() == [0, 1, 2]
@@ -85,7 +87,7 @@ def test_continuous_frames_stay_in_their_file(tmp_path):
     rng = np.random.default_rng(0)
     vectors = {f"u{i}": rng.normal(size=(5, 3)).astype(np.float32) for i in range(3)}
     with LayerFeatures(write_features(tmp_path / "split.h5", "conv2", vectors, 0.02), "conv2") as layer:
-        found = abx_frames.gather(layer, [item("0", "0.04", "u1"), item("0.02", "0.1", "u2")])
+        found = abx_frames.gather(layer, [item("0", "0.04", "u1"), item("0.02", "0.1", "u2")], None)
         assert isinstance(found.data, np.memmap)
         assert found.ranges == [(5, 7), (11, 15)]
         assert np.array_equal(found.data, np.concatenate(list(vectors.values())))
@@ -106,4 +108,4 @@ def test_an_utterance_without_frames_is_refused(tmp_path):
     vectors = {"u": np.ones((5, 3)), "v": np.ones((0, 3))}
     with LayerFeatures(write_features(tmp_path / "split.h5", "conv2", vectors, 0.02, [0.1, 0.1]), "conv2") as layer:  # noqa: SIM117
         with pytest.raises(InputError, match="conv2 has no frame of utterance v"):
-            abx_frames.gather(layer, [item("0", "0.04", "v")])
+            abx_frames.gather(layer, [item("0", "0.04", "v")], None)

@@ -1,5 +1,8 @@
 """ABX errors against loops over every triple, and against fastabx fed its own way."""
 
+from itertools import product
+from unittest import mock
+
 import numpy as np
 import oracles.abx as oracle
 import pytest
@@ -7,9 +10,11 @@ from evaluation.abx.synthetic import ALL, HEADER, both, by_hand, random_task, sc
 
 from resdavenet_vq.config import AbxScoring
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation import bootstrap, score_files
+from resdavenet_vq.evaluation import bitrate, bootstrap, score_files
 from resdavenet_vq.evaluation.abx import frames as abx_frames
+from resdavenet_vq.evaluation.abx import score as abx
 from resdavenet_vq.evaluation.abx.items import read_items
+from resdavenet_vq.evaluation.symbols import LayerUnits
 
 
 @pytest.mark.parametrize(
@@ -42,6 +47,31 @@ def test_fastabx_fed_from_folders_of_files_says_the_same(tmp_path, size):
             item, tmp_path, max_size_group=size, max_x_across=None, speaker=speaker, frequency=50, progress=False
         )
         assert result[f"{speaker}_error"] == pytest.approx(100 * expected, abs=1e-4)
+
+
+def test_a_scorer_of_several_layers_and_conditions_writes_what_each_alone_writes(tmp_path):
+    """Byte by byte; items are read once, and units are numbered once."""
+    codebook = np.random.default_rng(2).normal(size=(5, 3)).astype(np.float32)
+    features, item, *_ = random_task(np.random.default_rng(1), tmp_path, layer="quant2", codes=codebook)
+    scorer = abx.Scorer(features, ALL, lineage="{2}", split="split")
+    conditions, layers = ("triphone", "phoneme", "phoneme_any"), ("quant2", "onehot2", "segment2")
+    with (
+        mock.patch.object(abx, "read_items", side_effect=read_items) as items_read,
+        mock.patch.object(abx.LayerUnits, "read", side_effect=LayerUnits.read) as numbered,
+        mock.patch.object(abx.bitrate, "measure", side_effect=bitrate.measure) as measured,
+    ):
+        for condition, layer in product(conditions, layers):
+            scorer.score(item, layer, tmp_path / f"together/{condition}/{layer}.json", condition=condition)
+    assert [m.call_count for m in (items_read, numbered, measured)] == [1, 1, 2]
+    what = {"lineage": "{2}", "split": "split"}
+    for condition, layer in product(conditions, layers):
+        abx.score(features, item, layer, ALL, tmp_path / f"alone/{condition}/{layer}.json", **what, condition=condition)
+    together, alone = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")}
+        for folder in (tmp_path / "together", tmp_path / "alone")
+    )
+    assert together == alone
+    assert len(alone) == 4 * len(conditions) * len(layers)
 
 
 def test_the_seed_decides_the_subsample(tmp_path):
