@@ -1,13 +1,15 @@
 """How processor time and memory grow with a corpus: whole commands over 1, 4 and 16 times the data.
 
-    PYTHONPATH=. OMP_NUM_THREADS=1 python benchmarks/growth.py [--utterances 2500] [--stages read prepare]
+    PYTHONPATH=. OMP_NUM_THREADS=1 python benchmarks/growth.py [--utterances 1500]
+    ... growth.py --utterances 375 --stages prepare encode-features make-items score-abx --record score-abx
 
 Every command runs in processes of its own, start included; times are those of all its processes, memory is the largest
-of the command's own process, and of any other. Stages are in order, and need what those before them leave. The corpus is
-made up: 1.5 to 2.5 s of noise, 6 to 10 words of Zipf's law with three phones each, 25 utterances a speaker, two captions
-an image of 64 pixels. It has 50 wav and 50 image files, to which the rows have links, so that it takes no room. The model
-has 10 channels at most. The last row of a table is the quotient of what the last and what the first 4 times the data
-add: 4 where time is linear.
+of the command's own process, and of any worker. Stages need what those before them leave; the results of stages that are
+not recorded stay as they are. The second line is for ABX, which costs ten times as much as all others.
+
+The corpus is made up: 1.5 to 2.5 s of noise, 6 to 10 words by Zipf's law with three phones each, 25 utterances a
+speaker, two captions an image of 64 pixels. It has 50 wav and 50 image files, to which the rows have links, so that it
+takes no room. The model has 10 channels at most.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import argparse
 import ctypes
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -30,29 +33,29 @@ from PIL import Image, ImageFilter
 FILES, WORDS, PHONES, PER_SPEAKER = 50, 2000, 30, 25
 PR_SET_CHILD_SUBREAPER = 36
 ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results/growth.json"
 
 READ = "import sys; from pathlib import Path; from resdavenet_vq.corpus import places; places.read(Path('corpus/rows.jsonl'))"
-DATA, MODEL, SPLITS = "growth/data/test.h5", "growth/none-2/model", '{"split": "test", "held_out_split": "test"}'
-LINEAGE = "--lineage none-2"
+DATA, SYSTEM = "growth/data/test.h5", "growth/none-2"
+MODEL, CODES, FEATURES = (f"{SYSTEM}/{name}" for name in ("model", "codes/test.h5", "features/test.h5"))
+ABX, WORDS_OF = f"{SYSTEM}/abx/test/quant2.json", f"{SYSTEM}/words/quant2/test"
 COMMANDS = {
-    "prepare": f"prepare --manifest corpus/rows.jsonl --report growth/data/test.report.json --out {DATA}",
-    "encode-embeddings": f"encode-embeddings --model {MODEL} --data {DATA} --out growth/none-2/embeddings/test.h5",
-    "encode-codes": f"encode-codes --model {MODEL} --data {DATA} --out growth/none-2/codes/test.h5",
-    "encode-features": f"encode-features --model {MODEL} --data {DATA} --layers quant2 --out growth/none-2/features/test.h5",
-    "detect-words": f"detect-words --codes growth/none-2/codes/test.h5 --held-out growth/none-2/codes/test.h5 --layer quant2"
-    f" {LINEAGE} --recipe {{}} --out growth/none-2/words/quant2/test --settings".split()
-    + [SPLITS],
-    "make-items": f"make-items --data {DATA} --settings {{}} --out test.item --report items.json",
-    "score-abx": "score-abx --features growth/none-2/features/test.h5 --items test.item --layer quant2 --split test"
-    f" {LINEAGE} --settings {{}} --out growth/none-2/abx/test/quant2.json",
-    "write-report": "write-report --results growth --systems none-2 --split test --settings {} --out growth/report",
+    "prepare": f"--manifest corpus/rows.jsonl --report growth/data/test.report.json --out {DATA}",
+    "encode-embeddings": f"--model {MODEL} --data {DATA} --out {SYSTEM}/embeddings/test.h5",
+    "encode-codes": f"--model {MODEL} --data {DATA} --out {CODES}",
+    "encode-features": f"--model {MODEL} --data {DATA} --layers quant2 --out {FEATURES}",
+    "detect-words": f"--codes {CODES} --held-out {CODES} --layer quant2 --lineage none-2 --recipe {{}} --out {WORDS_OF}"
+    """ --settings '{"split": "test", "held_out_split": "test"}'""",
+    "make-items": f"--data {DATA} --settings {{}} --out test.item --report items.json",
+    "score-abx": f"--features {FEATURES} --items test.item --layer quant2 --lineage none-2 --split test --settings {{}}"
+    f" --out {ABX}",
+    "write-report": "--results growth --systems none-2 --split test --settings {} --out growth/report",
 }
-TABLES = (
-    "summarize growth/none-2/abx/test/quant2.json growth/none-2/words/quant2/test/summary.json --corpus growth"
-    " --out growth/scores.csv --summary growth/summary.csv",
-    "compare growth/scores.csv growth/none-2/abx/test/quant2.json growth/none-2/words/quant2/test/summary.json"
-    " --out growth/comparison.csv --differences growth/differences.csv",
-)
+SCORES = f"{ABX} {WORDS_OF}/summary.json"
+TABLES = {
+    "summarize": f"{SCORES} --corpus growth --out growth/scores.csv --summary growth/summary.csv",
+    "compare": f"growth/scores.csv {SCORES} --out growth/comparison.csv --differences growth/differences.csv",
+}
 """What the report needs besides, not measured: commands over scores alone."""
 
 STAGES = ("read", *COMMANDS)
@@ -115,8 +118,7 @@ def arguments(stage: str) -> list[str]:
     """The program of a stage."""
     if stage == "read":
         return ["-c", READ]
-    command = COMMANDS.get(stage, stage)
-    return ["-m", "resdavenet_vq", *(command.split() if isinstance(command, str) else command)]
+    return ["-m", "resdavenet_vq", stage, *shlex.split((COMMANDS | TABLES)[stage])]
 
 
 def measured(stage: str, folder: Path) -> dict[str, float]:
@@ -142,8 +144,11 @@ def measured(stage: str, folder: Path) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--utterances", type=int, default=2500)
+    parser.add_argument("--utterances", type=int, default=1500)
     parser.add_argument("--stages", nargs="*", default=list(STAGES), choices=STAGES)
+    parser.add_argument(
+        "--record", nargs="*", default=None, choices=STAGES, help="those of the stages that are recorded"
+    )
     parser.add_argument("--times", nargs="*", type=int, default=[1, 4, 16])
     options = parser.parse_args()
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -166,8 +171,11 @@ def main() -> None:
                 results.append({"stage": stage, "utterances": n, **measured(stage, folder)})
                 print(results[-1], flush=True)
             shutil.rmtree(folder)
-    if options.stages == list(STAGES):
-        write("growth", {"results": results})
+    recorded = options.stages if options.record is None else options.record
+    before = json.loads(RESULTS.read_text(encoding="utf-8"))["results"] if RESULTS.exists() else []
+    kept = [row for row in before if row["stage"] not in recorded]
+    rows = kept + [row for row in results if row["stage"] in recorded]
+    write("growth", {"results": sorted(rows, key=lambda row: (STAGES.index(row["stage"]), row["utterances"]))})
 
 
 if __name__ == "__main__":
