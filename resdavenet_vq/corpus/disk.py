@@ -20,7 +20,7 @@ from resdavenet_vq.errors import InputError
 _BUFFER = 1 << 20
 """Bytes of a list that are kept in memory until they are written."""
 
-_CACHE_KIB = 8192
+_CACHE_KIB = 2048
 """Memory of a dictionary."""
 
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, TypeAdapter, ValidationError
 
 from resdavenet_vq.corpus.disk import DiskList
+from resdavenet_vq.corpus.paths import FilePath
 from resdavenet_vq.errors import InputError, listed, shortened
 
 NO_ALIGNMENT = "no alignment"  # the name under which utterances without aligned words are counted
@@ -84,13 +85,16 @@ class Interval(NamedTuple):
     label: Annotated[str, AfterValidator(sys.intern)]  # few labels, millions of intervals
 
 
+type _File = Annotated[Path, BeforeValidator(lambda value: FilePath(value) if isinstance(value, str) else value)]
+
+
 @dataclass(frozen=True, slots=True)
 class Utterance:
     """One spoken caption; several may share an image, and then have the same `image_id`."""
 
     id: str
-    wav: Path
-    image: Path | None
+    wav: _File
+    image: _File | None
     image_id: str | None
     speaker: str | None
     text: str | None
@@ -136,8 +140,8 @@ def _utterance(
 ) -> Utterance:
     """An utterance from plain values, which are pickled several times faster than paths and intervals are."""
     words, phones, syllables = (intervals and tuple(map(Interval._make, intervals)) for intervals in tiers)
-    file = None if image is None else Path(image)
-    return Utterance(utterance_id, Path(wav), file, image_id, speaker, text, words, phones, syllables)
+    file = None if image is None else FilePath(image)
+    return Utterance(utterance_id, FilePath(wav), file, image_id, speaker, text, words, phones, syllables)
 
 
 _UTTERANCE = TypeAdapter(Utterance)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, override
 from urllib.parse import unquote, urlsplit
 
 from resdavenet_vq.errors import InputError, shortened
@@ -18,6 +18,36 @@ from resdavenet_vq.errors import InputError, shortened
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|(?:file|https?|ftp|s3|gs):/")  # a Path has one slash of the two
 _DRIVE = re.compile(r"[A-Za-z]:/")
+
+
+class FilePath(Path):
+    """The path of one of millions of files: its text as it is given, which has no doubled or closing `/` and no `.`.
+
+    Python 3.12 keeps every part of a path that it takes apart until the process ends. This one is not taken apart to be
+    opened, compared, pickled or written, so that memory does not grow with the rows that were read.
+    """
+
+    __slots__ = ("_file",)
+
+    def __init__(self, file: str) -> None:
+        super().__init__(file)
+        self._file = file
+
+    @override
+    def __str__(self) -> str:
+        return self._file
+
+    @override
+    def __fspath__(self) -> str:
+        return self._file
+
+    @override
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FilePath, (self._file,)
+
+    @override
+    def with_segments(self, *segments: Any) -> Path:  # type: ignore[override]  # what is made of it is another kind
+        return Path(*segments)
 
 
 class Media(NamedTuple):
@@ -52,22 +82,40 @@ class Base:
 
     def locate(self, text: str) -> Media:
         """The file of a path. Raises ValueError with what is wrong with the path."""
-        path = PurePosixPath(text)
-        if (fault := _fault(text, path) or _foreign(text)) is not None:
+        if (fault := _fault(text) or _foreign(text)) is not None:
             raise ValueError(fault)
+        file = normal(text)
         if not text.startswith("/"):
-            return Media(str(path), self.folder / path)
-        folder = PurePosixPath(self.folder.absolute())
-        if path.is_relative_to(folder):
-            return Media(str(path.relative_to(folder)), Path(path))
+            return Media(file, FilePath(_below(str(self.folder)) + file))
+        folder = str(self.folder.absolute())
+        if file.startswith(_below(folder)):
+            return Media(file.removeprefix(_below(folder)), FilePath(file))
         if self.key is not None:
             raise ValueError(f"{text!r} is absolute and not below {self.key}, which is {folder}; correct one of them")
-        return Media(str(path).lstrip("/"), Path(path))
+        return Media(file.lstrip("/"), FilePath(file))
+
+
+def normal(text: str) -> str:
+    """The text of a path without doubled and closing `/` and without `.`, as that of a Path."""
+    root = "" if text[:1] != "/" else "//" if text.startswith("//") and text[2:3] != "/" else "/"
+    return root + "/".join(part for part in text.split("/") if part not in ("", "."))
+
+
+def without_suffix(name: str) -> str:
+    """The normal text of a path without the suffix of its last part, as `with_suffix("")` of a Path."""
+    folder, slash, last = name.rpartition("/")
+    dot = last.rfind(".")
+    return folder + slash + (last[:dot] if 0 < dot < len(last) - 1 else last)
+
+
+def _below(folder: str) -> str:
+    """How the paths of files in a folder begin."""
+    return "" if folder == "." else f"{folder.rstrip('/')}/"
 
 
 def path_fault(text: str) -> str | None:
     """What makes `text` no path below a base folder; ids are names of files to come, so the same holds for them."""
-    fault = _fault(text, PurePosixPath(text))
+    fault = _fault(text)
     if fault is None and text.startswith("/"):
         return f"{text!r} is absolute; it must be below the base path"
     return fault
@@ -82,15 +130,15 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-def _fault(text: str, path: PurePosixPath) -> str | None:
+def _fault(text: str) -> str | None:
     """What makes `text` no path that stays where it starts."""
     if not text.strip():
         return "empty"
     if _CONTROLS.search(text):
         return "contains a control character"
-    if ".." in text and ".." in path.parts:
+    if ".." in text and ".." in text.split("/"):
         return f"{text!r} leads upwards with '..'; it must be below the base path"
-    if not path.name:
+    if not normal(text).strip("/"):
         return f"{text!r} names no file"
     return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from resdavenet_vq.corpus.disk import DiskDict
@@ -17,7 +17,7 @@ from resdavenet_vq.corpus.manifest import (
     parse_alignment,
     too_many_rows,
 )
-from resdavenet_vq.corpus.paths import Base, Media, is_unicode, path_fault
+from resdavenet_vq.corpus.paths import Base, Media, is_unicode, path_fault, without_suffix
 from resdavenet_vq.corpus.text_files import not_utf_8, open_text
 from resdavenet_vq.errors import InputError, shortened
 from resdavenet_vq.files import reading
@@ -94,7 +94,7 @@ class Fields:
         utterance_id = self.name("uttid")
         if utterance_id is None:
             is_missing = wav is not None and self.row.get("uttid") is None
-            return str(PurePosixPath(wav.name).with_suffix("")) if wav is not None and is_missing else ""
+            return without_suffix(wav.name) if wav is not None and is_missing else ""
         if fault := path_fault(utterance_id):
             self.faults.append(f"uttid: {fault}")
             return ""

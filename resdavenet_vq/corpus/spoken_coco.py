@@ -72,7 +72,7 @@ def read(corpus: SpokenCoco, split: str) -> Manifest:
             manifest.refuse("", encodable(path), f"{entry.place}: {image}")
             continue
         (path, _), captions, is_unrolled = image
-        name = PurePosixPath(path).name
+        name = path.rpartition("/")[2]
         if split_of is not None and name not in split_of:
             manifest.notice(IN_NO_SPLIT, path)
         elif split_of is None or split_of[name] == split:

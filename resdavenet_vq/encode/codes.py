@@ -130,7 +130,7 @@ class CodesFile(EncodedFile):
         return len(self._manifest)
 
 
-def _manifest_rows(path: Path, manifest: Items, start: int = 0, stop: int | None = None) -> list[dict[str, Any]]:
+def _manifest_rows(path: Path, manifest: Items, start: int, stop: int) -> list[dict[str, Any]]:
     with faults_of(path, AGAIN):
         return [dict(json.loads(row)) for row in manifest.texts(start, stop)]
 
@@ -160,19 +160,28 @@ class SplitCodes(EncodedFile):
 
     def _read(self, file: GuardedFile) -> None:
         self.layers, self._manifest = layer_names(file), file.items("manifest", None, text=True)
+        self._ids = file.items("ids", len(self._manifest), text=True)
         self._whole: dict[str, LayerCodes] = {}
 
+    def __len__(self) -> int:
+        return len(self._manifest)
+
     @cached_property
-    def utterances(self) -> list[Utterance]:
-        """The manifest."""
+    def ids(self) -> list[str]:
+        """The utterances' ids."""
+        return self._ids.texts()
+
+    def utterance(self, number: int) -> Utterance:
+        """The manifest row of an utterance, which memory does not keep."""
+        (row,) = _manifest_rows(self.path, self._manifest, number, number + 1)
         try:
-            return [Utterance.from_dict(row) for row in _manifest_rows(self.path, self._manifest)]
+            return Utterance.from_dict(row)
         except InputError as e:
             raise InputError(f"{self.path}: {e}; {AGAIN}") from None
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
-        return {utterance.id: i for i, utterance in enumerate(self.utterances)}
+        return {utterance_id: i for i, utterance_id in enumerate(self.ids)}
 
     def tiers(self, utterance_id: str, frame_time: FrameTime) -> Iterator[tuple[str, tuple[Interval, ...]]]:
         """Each layer and the runs of an utterance in it; nothing if it was not encoded."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -248,18 +249,32 @@ class RowWriter:
     """
 
     def __init__(self, dataset: h5py.Dataset) -> None:
+        row_bytes = dataset.dtype.itemsize * math.prod(dataset.shape[1:])
+        n = min(len(dataset), WAITING_BYTES // max(row_bytes, 1))
         self._dataset = dataset
-        self._parts: dict[int, np.ndarray] = {}
-        self._size = 0
+        self._rows = np.empty((n, *dataset.shape[1:]), dataset.dtype)
+        self._parts: dict[int, tuple[int, int]] = {}
+        """Of each part, by the number of its first row in the dataset, where it is in `_rows`."""
+        self._n = 0
         self._is_begun = False
         _waiting[dataset.file].append(self)
 
     def write(self, first: int, rows: np.ndarray) -> None:
-        """Takes rows, of which the first is number `first` of the dataset; the array must not change any more."""
-        if len(rows := np.asarray(rows)):
-            self._parts[first] = rows
-            self._size += rows.nbytes
-        if self._size >= WAITING_BYTES or not self._is_begun:
+        """Takes rows, of which the first is number `first` of the dataset.
+
+        They are copied: to keep the arrays, small ones between the large ones of the network, would cost a hundred times
+        their size, which the C library cannot use again as long as they lie there.
+        """
+        rows = np.asarray(rows)
+        if len(rows) > len(self._rows) - self._n:
+            self.flush()
+        if len(rows) > len(self._rows):
+            self._write(first, rows)
+        elif len(rows):
+            place = self._n, self._n + len(rows)
+            self._rows[slice(*place)] = rows
+            self._parts[first], self._n = place, place[1]
+        if not self._is_begun:
             self.flush()
 
     def flush(self) -> None:
@@ -267,15 +282,19 @@ class RowWriter:
         run: list[np.ndarray] = []
         start = stop = 0
         for first in sorted(self._parts):
+            rows = self._rows[slice(*self._parts[first])]
             if run and first != stop:
-                self._dataset[start:stop] = np.concatenate(run)
+                self._write(start, np.concatenate(run))
                 run = []
-            start, stop = first if not run else start, first + len(self._parts[first])
-            run.append(self._parts[first])
+            start, stop = first if not run else start, first + len(rows)
+            run.append(rows)
         if run:
-            self._dataset[start:stop] = np.concatenate(run)
-            self._is_begun = True
-        self._parts, self._size = {}, 0
+            self._write(start, np.concatenate(run))
+        self._parts, self._n = {}, 0
+
+    def _write(self, first: int, rows: np.ndarray) -> None:
+        self._dataset[first : first + len(rows)] = rows
+        self._is_begun = True
         check_written(self._dataset)
 
 

@@ -35,7 +35,7 @@ def _utterances(request: Request) -> list[Utterance]:
         return [store.utterance(i) for i in range(len(store))]
     for model in results.models:
         if codes := model.codes(split):
-            return codes.utterances
+            return list(map(codes.utterance, range(len(codes))))
     raise InputError(
         f"{results.root}: has neither data/{split}.h5 nor codes of the split {split}; prepare the split first"
     )

@@ -151,7 +151,7 @@ def _occurrences(split: Split, layer: Layer) -> tuple[list[int], list[int], list
     codes = layer.codes.layer(layer.name)
     every, frame_time = codes.runs, frame_time_of(layer.name, split.frame_time)
     by_id = {utterance.id: number for number, utterance in enumerate(split.with_audio)}
-    numbers = np.array([by_id.get(utterance.id, -1) for utterance in layer.codes.utterances])[every.utterance]
+    numbers = np.array([by_id.get(utterance_id, -1) for utterance_id in layer.codes.ids])[every.utterance]
     audible = np.random.default_rng([SEED, layer.number]).permutation(np.flatnonzero(numbers >= 0))
     first, end = (
         np.round(frame_edges(frames[audible], codes.frame_period, frame_time), 4)

@@ -69,11 +69,11 @@ class Split:
     frame_time: FrameTime
 
     def __len__(self) -> int:
-        return len(self.store or (self.layers[0].codes.utterances if self.layers else ()))
+        return len(self.store or (self.layers[0].codes if self.layers else ()))
 
     def utterance(self, number: int) -> Utterance:
         """By its number in the split."""
-        return self.store.utterance(number) if self.store else self.layers[0].codes.utterances[number]
+        return self.store.utterance(number) if self.store else self.layers[0].codes.utterance(number)
 
     @cached_property
     def has(self) -> frozenset[str]:
@@ -121,12 +121,12 @@ def write(split: Split, folder: Folder) -> None:
         folder.data(f"utterances-{number}", piece)
     folder.data("with-audio", [[utterance.id, utterance.text] for utterance in split.with_audio])
     numbers = {utterance.id: number for number, utterance in enumerate(split.with_audio)}
-    texts = [
-        [u.id, u.speaker, u.text or " ".join(word.label for word in u.words or ()), numbers.get(u.id)]
-        for u in map(split.utterance, range(len(split)))
-    ]
-    for number, piece in pieces(texts, TEXTS_PER_PIECE):
-        folder.data(f"texts-{number}", piece)
+    for number, some in pieces(range(len(split)), TEXTS_PER_PIECE):  # memory has no more utterances than a piece
+        texts = [
+            [u.id, u.speaker, u.text or " ".join(word.label for word in u.words or ()), numbers.get(u.id)]
+            for u in map(split.utterance, some)
+        ]
+        folder.data(f"texts-{number}", texts)
 
 
 def about(split: Split) -> dict[str, Any]:

@@ -179,6 +179,20 @@ class Chromium:
         data = self("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=whole)["data"]
         Path(path).write_bytes(base64.b64decode(data))
 
+    def processor_seconds(self):
+        """Seconds that the browser's processes have used."""
+        children, ticks = {}, 0
+        for process in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = process.read_text().rpartition(")")[2].split()
+                children.setdefault(int(fields[1]), []).append((int(process.parent.name), *map(int, fields[11:13])))
+        todo = [one for one in children.get(os.getpid(), []) if one[0] == self._process.pid]
+        while todo:
+            process, user, system = todo.pop()
+            ticks += user + system
+            todo += children.get(process, [])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def memory(self):
         """Bytes of JavaScript in use, after a collection."""
         self("HeapProfiler.collectGarbage")

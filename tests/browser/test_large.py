@@ -45,17 +45,22 @@ def large(tmp_path_factory):
     ("name", "there"), [("units", "#detail .place"), ("utterances", "#utterance .spectrogram img")]
 )
 def test_it_opens_quickly_and_in_little_memory(browser, large, name, there):
+    browser.open(large / "index.html")  # the first page of a browser costs it half a second more
+    browser.requests.clear()
+    before = browser.processor_seconds()
     seconds = browser.open(large / f"{name}.html")
     browser.wait(f"document.querySelector({json.dumps(there)})", 10)
+    processor = browser.processor_seconds() - before
     loaded = sum(
         (large / url.split("/report/")[1].split("#")[0]).stat().st_size
         for url in {u for u in browser.requests if u.startswith("file:")}
     )
     megabytes = browser.memory() / 1e6
-    print(f"{name}: opened in {seconds:.2f} s, {loaded / 1e6:.2f} MB loaded, {megabytes:.0f} MB of JavaScript in use")
-    assert seconds < 5
-    assert loaded < 2e6
-    assert megabytes < 50
+    print(f"{name}: opened in {seconds:.2f} s, {processor:.2f} s of processors,", end=" ")
+    print(f"{loaded / 1e6:.2f} MB loaded, {megabytes:.0f} MB of JavaScript in use")
+    assert processor < 1, "of all processes of the browser, whatever else the machine does"
+    assert loaded < 3e5
+    assert megabytes < 10
 
 
 def test_all_texts_are_searched(browser, large):

@@ -1,14 +1,17 @@
 """Which paths of wav and image files are accepted, and where they lead."""
 
+import gc
 import json
-from pathlib import Path
+import pickle
+import tracemalloc
+from pathlib import Path, PurePosixPath
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from resdavenet_vq.corpus import places
-from resdavenet_vq.corpus.paths import Base, Media
+from resdavenet_vq.corpus.paths import Base, FilePath, Media, normal, without_suffix
 from resdavenet_vq.errors import InputError
 
 
@@ -139,3 +142,40 @@ def test_no_accepted_path_leaves_its_base(text, is_named):
     if is_named or not text.startswith("/"):
         assert media.file.is_relative_to("/base")
         assert media.file == Path("/base", media.name)
+
+
+@given(st.text("./ab", max_size=8))
+def test_texts_of_paths_are_made_as_pathlib_makes_them(text):
+    assert (normal(text) or ".") == str(PurePosixPath(text))
+    if PurePosixPath(text).name:
+        assert without_suffix(normal(text)) == str(PurePosixPath(text).with_suffix(""))
+
+
+def test_the_path_of_a_file_is_a_path():
+    path = FilePath("a/b.wav")
+    assert path == Path("a/b.wav")
+    assert hash(path) == hash(Path("a/b.wav"))
+    assert pickle.loads(pickle.dumps(path)) == path
+    assert (path.name, path.suffix, path.parent, path.with_suffix(".x")) == ("b.wav", ".wav", Path("a"), Path("a/b.x"))
+    assert (Path("c") / path, path / "d", path.absolute()) == (Path("c/a/b.wav"), Path("a/b.wav/d"), Path.cwd() / path)
+
+
+def test_rows_that_were_read_leave_nothing_in_memory(tmp_path):
+    """Python 3.12 keeps the parts of a Path that it takes apart for ever."""
+
+    def read_all(name, n):
+        rows = [{"wav": f"w/{name}-{i}.wav", "image": f"i/{name}-{i}.jpg"} for i in range(n)]
+        (tmp_path / "a.json").write_text(json.dumps({"data": rows}))
+        del rows
+        for utterance in places.read(tmp_path / "a.json").utterances:
+            pickle.dumps((utterance.wav, utterance.image))
+            json.dumps(utterance.to_dict())
+
+    read_all("few", 10)
+    gc.collect()
+    tracemalloc.start()
+    read_all("many", 5000)
+    gc.collect()
+    left, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert left < 100_000
