@@ -8,7 +8,7 @@ convolutions prefer and which makes the (B, T, C) view of a quantizer free.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -182,7 +182,34 @@ class AudioEncoder(nn.Module):
         if generator is None:
             raise ValueError("training with temporal jitter needs a generator for its offsets")
         times = jittered_times(x.shape[-1], self.jitter, self.jitter_offsets, generator).to(x.device, non_blocking=True)
-        return x[:, :, 0].transpose(1, 2).index_select(1, times).transpose(1, 2)[:, :, None]
+        displaced: Tensor = _Displaced.apply(x[:, :, 0].transpose(1, 2), times, self.jitter_offsets)
+        return displaced.transpose(1, 2)[:, :, None]
+
+
+class _Displaced(torch.autograd.Function):
+    """Frames (B, T, C) at other `times` (T,), each of which is its own plus one of `offsets`, or the first or the last.
+
+    The gradient of a frame is a sum over the offsets, of whole arrays: a GPU's deterministic `index_add` would sort, and
+    a CPU's takes frame by frame. The order of the sum is that of `index_add`, so its bits are the same.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, frames: Tensor, times: Tensor, offsets: tuple[int, int, int]) -> Tensor:
+        ctx.save_for_backward(times)
+        ctx.offsets = offsets
+        return frames.index_select(1, times)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (times,) = ctx.saved_tensors
+        n = len(times)
+        steps = times - torch.arange(n, device=times.device)
+        to_frames = torch.zeros_like(gradient)
+        for offset in sorted(ctx.offsets, reverse=True):
+            source, target = slice(max(0, -offset), n - max(0, offset)), slice(max(0, offset), n - max(0, -offset))
+            displaced = (steps[source] == offset).to(gradient.dtype)[:, None]
+            to_frames[:, target].addcmul_(gradient[:, source], displaced)
+        return to_frames, None, None
 
 
 def jittered_times(n: int, probability: float, offsets: tuple[int, int, int], generator: torch.Generator) -> Tensor:

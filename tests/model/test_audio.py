@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from resdavenet_vq.config import AudioModel, QuantizerModel
 from resdavenet_vq.errors import InputError
@@ -136,6 +137,34 @@ def test_jitter_follows_positions_one_and_two_in_training(quantizers, monkeypatc
         torch.testing.assert_close(entering[position][..., :-1], left[..., 1:])
         torch.testing.assert_close(entering[position][..., -1], left[..., -1])
     torch.testing.assert_close(entering[3], out.layers.get("quant3", out.layers["conv3"]).vectors)
+
+
+class Operations(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func.__name__.split(".")[0])
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["published", "centred"])
+@pytest.mark.parametrize("n", [1, 2, 3, 40])
+def test_gradient_of_jitter_has_the_bits_of_an_index_without_its_sort(name, n):
+    """A GPU would sort for `index_add`, which the gradient of an index is."""
+    model = encoder((), jitter=0.4, jitter_offsets=name)
+    for seed in range(20):
+        x = torch.randn(3, 5, 1, n, requires_grad=True)
+        times = jittered_times(n, 0.4, model.jitter_offsets, torch.Generator().manual_seed(seed))
+        upstream = torch.randn(3, 5, 1, n)
+        (expected,) = torch.autograd.grad(x[..., times], x, upstream)
+        with Operations() as operations:
+            displaced = model._jittered(x, torch.Generator().manual_seed(seed))
+            (gradient,) = torch.autograd.grad(displaced, x, upstream)
+        assert torch.equal(displaced, x[..., times])
+        assert torch.equal(gradient, expected)
+        assert not {"index_add", "index_add_", "index_put", "_index_put_impl_"} & operations.names
 
 
 def test_jitter_is_of_training_alone_and_follows_its_generator():
