@@ -6,7 +6,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from resdavenet_vq.config import AudioModel, QuantizerModel
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import frame_stride
-from resdavenet_vq.model.audio import AudioEncoder, ReceptiveField, jittered_times, receptive_field
+from resdavenet_vq.model.audio import AudioEncoder, DisplacedFrames, ReceptiveField, jittered_times, receptive_field
 
 AUDIO = AudioModel(widths=(4, 4, 6, 6, 8), blocks_per_stage=1, kernel_size=3)
 
@@ -151,8 +151,8 @@ class Operations(TorchDispatchMode):
 
 @pytest.mark.parametrize("name", ["published", "centred"])
 @pytest.mark.parametrize("n", [1, 2, 3, 40])
-def test_gradient_of_jitter_has_the_bits_of_an_index_without_its_sort(name, n):
-    """A GPU would sort for `index_add`, which the gradient of an index is."""
+def test_gradient_of_jitter_on_a_gpu_has_the_bits_of_an_index_without_its_sort(name, n):
+    """The gradient of an index is `index_add`, for which a GPU would sort; and the model's own frames are the same."""
     model = encoder((), jitter=0.4, jitter_offsets=name)
     for seed in range(20):
         x = torch.randn(3, 5, 1, n, requires_grad=True)
@@ -160,9 +160,11 @@ def test_gradient_of_jitter_has_the_bits_of_an_index_without_its_sort(name, n):
         upstream = torch.randn(3, 5, 1, n)
         (expected,) = torch.autograd.grad(x[..., times], x, upstream)
         with Operations() as operations:
-            displaced = model._jittered(x, torch.Generator().manual_seed(seed))
+            frames = x[:, :, 0].transpose(1, 2)
+            displaced = DisplacedFrames.apply(frames, times, model.jitter_offsets).transpose(1, 2)[:, :, None]
             (gradient,) = torch.autograd.grad(displaced, x, upstream)
         assert torch.equal(displaced, x[..., times])
+        assert torch.equal(model._jittered(x, torch.Generator().manual_seed(seed)), displaced)
         assert torch.equal(gradient, expected)
         assert not {"index_add", "index_add_", "index_put", "_index_put_impl_"} & operations.names
 
