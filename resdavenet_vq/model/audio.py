@@ -199,12 +199,14 @@ class DisplacedFrames(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, frames: Tensor, times: Tensor, offsets: tuple[int, int, int]) -> Tensor:
+        """Frames (B, T, C) and times (T,) int64."""
         ctx.save_for_backward(times)
         ctx.offsets = offsets
         return frames.index_select(1, times)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """The gradient (B, T, C) of the frames; none of the rest."""
         (times,) = ctx.saved_tensors
         n = len(times)
         steps = times - torch.arange(n, device=times.device)
