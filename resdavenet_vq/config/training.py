@@ -163,6 +163,11 @@ class Training(Section):
         description="The length that batches are padded to: `max_frames` of the store, as published, or the longest "
         "utterance of the batch.",
     )
+    batching: Literal["random", "similar_lengths"] = Field(
+        default="random",
+        description="Which pairs share a batch: any, as published; or pairs of similar length, sorted within a random "
+        "choice of 8 batches, so that with `pad_to: batch` little is padding. See docs/training.md.",
+    )
     seed: Seed = Field(
         default=8675309,
         description="The seed of initial weights, order, crops, impostors and jitter.",

@@ -28,6 +28,9 @@ from resdavenet_vq.errors import InputError
 
 _FRAMES = 16  # batches are padded to a multiple: the audio network halves time four times
 
+POOL = 8
+"""Batches that are drawn together, and then dealt by length, with `batching` of similar lengths."""
+
 
 class Batch(NamedTuple):
     """A rank's part of a training batch."""
@@ -52,6 +55,7 @@ def training_batches(
     seed: int,
     epoch: int,
     workers: int,
+    batching: Literal["random", "similar_lengths"] = "random",
     rank: int = 0,
     world: int = 1,
     start_step: int = 0,
@@ -60,6 +64,7 @@ def training_batches(
     """The batches of an epoch, counted from 1, in random order, beginning at `start_step`, without speech alone.
 
     With `last_epoch` those of the following epochs come after them, read ahead by the same workers.
+    Which pairs share a batch is random, or their lengths are similar: see `by_length`.
     `batch_size` is the global batch's; rank r of `world` gets every world-th pair beginning with
     the r-th. The last batch may be short, so that a rank's part of it may even be empty. T is the same
     on every rank: the store's max_frames, or the global batch's longest rounded up to a multiple of 16.
@@ -69,7 +74,7 @@ def training_batches(
     pairs = np.flatnonzero(store.image_index >= 0)
     if not len(pairs):
         raise InputError(f"{store.path}: has no utterance with an image to train on")
-    dataset = _TrainingBatches(store, image, pairs, batch_size, pad_to, pad_value, seed, rank, world)
+    dataset = _TrainingBatches(store, image, pairs, batch_size, batching, pad_to, pad_value, seed, rank, world)
     steps = range((epoch - 1) * dataset.steps + start_step, (last_epoch or epoch) * dataset.steps)
     return load(dataset, steps, workers)
 
@@ -107,6 +112,7 @@ class _TrainingBatches(Dataset[Batch]):
     image: ImageModel
     pairs: np.ndarray
     batch_size: int
+    batching: str
     pad_to: str
     pad_value: float
     seed: int
@@ -120,7 +126,11 @@ class _TrainingBatches(Dataset[Batch]):
 
     def order(self, epoch: int) -> np.ndarray:
         if self._order is None or self._order[0] != epoch:
-            self._order = epoch, np.random.default_rng([self.seed, epoch]).permutation(self.pairs)
+            random = np.random.default_rng([self.seed, epoch])
+            order = random.permutation(self.pairs)
+            if self.batching == "similar_lengths":
+                order = by_length(order, self.store.n_frames, self.batch_size, random)
+            self._order = epoch, order
         return self._order[1]
 
     def __getitem__(self, steps_before: int) -> Batch:
@@ -137,6 +147,19 @@ class _TrainingBatches(Dataset[Batch]):
             random = np.random.default_rng([self.seed, epoch, number])
             crops[i] = images.training_crop(_decode(store, int(store.image_index[number])), self.image, random)
         return Batch(*map(torch.from_numpy, (logmel, store.n_frames[part], crops, part)))
+
+
+def by_length(order: np.ndarray, n_frames: np.ndarray, batch_size: int, random: np.random.Generator) -> np.ndarray:
+    """Utterance numbers in an order whose batches hold utterances of similar length, and come in random order.
+
+    `order` is random and decides which utterances meet: POOL batches at a time are sorted by their lengths `n_frames`,
+    so an utterance meets others in each epoch. A short last batch stays as it is.
+    """
+    n_whole = len(order) // batch_size * batch_size
+    pools = np.split(order[:n_whole], range(POOL * batch_size, n_whole, POOL * batch_size))
+    batches = np.concatenate([pool[np.argsort(n_frames[pool], kind="stable")] for pool in pools])
+    shuffled = random.permutation(batches.reshape(-1, batch_size))
+    return np.concatenate([shuffled.ravel(), order[n_whole:]])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ convolutions prefer and which makes the (B, T, C) view of a quantizer free.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -200,7 +200,40 @@ class AudioEncoder(nn.Module):
         if generator is None:
             raise ValueError("training with temporal jitter needs a generator for its offsets")
         times = jittered_times(x.shape[-1], self.jitter, self.jitter_offsets, generator).to(x.device, non_blocking=True)
-        return x[:, :, 0].transpose(1, 2).index_select(1, times).transpose(1, 2)[:, :, None]
+        frames = x[:, :, 0].transpose(1, 2)
+        if x.device.type == "cpu":
+            displaced = frames.index_select(1, times)  # its gradient reads the frames once instead of three times
+        else:
+            displaced = DisplacedFrames.apply(frames, times, self.jitter_offsets)
+        return displaced.transpose(1, 2)[:, :, None]
+
+
+class DisplacedFrames(torch.autograd.Function):
+    """Frames (B, T, C) at other `times` (T,), each of which is its own plus one of `offsets`, or the first or the last.
+
+    For a GPU: the gradient of a frame is a sum over the offsets, with the bits of `index_add`, which would sort there to
+    be deterministic.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, frames: Tensor, times: Tensor, offsets: tuple[int, int, int]) -> Tensor:
+        """Frames (B, T, C) and times (T,) int64."""
+        ctx.save_for_backward(times)
+        ctx.offsets = offsets
+        return frames.index_select(1, times)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """The gradient (B, T, C) of the frames; none of the rest."""
+        (times,) = ctx.saved_tensors
+        n = len(times)
+        steps = times - torch.arange(n, device=times.device)
+        to_frames = torch.zeros_like(gradient)
+        for offset in sorted(ctx.offsets, reverse=True):
+            source, target = slice(max(0, -offset), n - max(0, offset)), slice(max(0, offset), n - max(0, -offset))
+            displaced = (steps[source] == offset).to(gradient.dtype)[:, None]
+            to_frames[:, target].addcmul_(gradient[:, source], displaced)
+        return to_frames, None, None
 
 
 def jittered_times(n: int, probability: float, offsets: tuple[int, int, int], generator: torch.Generator) -> Tensor:

@@ -23,6 +23,14 @@ DISTANCES_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 25}
 """Maximum number of frame-to-code distances in memory, by kind of device: 4 MB fit into the cache of a CPU."""
 
 
+BINS = {"cpu": (1, 1), "cuda": (32, 4096)}
+"""Over how many bins the frames of a code, and padded frames, are spread before they are summed, by kind of device.
+
+The deterministic sums of a GPU add up the frames of a bin one after another. One bin for all padding, or for a popular
+code, would hold up the rest of the GPU for milliseconds.
+"""
+
+
 def codebook_size(settings: QuantizerModel, position: int) -> int:
     """K of the quantizer at a position from 1 to 5."""
     sizes = settings.codebook_size
@@ -84,8 +92,8 @@ class Quantizer(nn.Module):
             frames = x.float().transpose(1, 2)  # (B, T, C)
             codes = nearest(frames.detach(), self.codebook)
             vectors = functional.embedding(codes, self.codebook)  # (B, T, C)
-            bins = torch.where(mask, codes, len(self.codebook)).flatten()  # one more bin, for padded frames
-            counts = bins.new_zeros(len(self.codebook) + 1).scatter_add_(0, bins, torch.ones_like(bins))[:-1]
+            bins = spread_bins(codes.flatten(), mask.flatten(), len(self.codebook))
+            counts = _sums_by_code(torch.ones_like(bins), bins, len(self.codebook))
             weights = mask * (self.commitment_weight / (counts.sum().clamp(min=1) * len(self.codebook[0])))  # (B, T)
             if self.training:
                 self._update(frames.detach(), bins, counts)
@@ -94,12 +102,10 @@ class Quantizer(nn.Module):
 
     @torch.no_grad()
     def _update(self, frames: Tensor, bins: Tensor, counts: Tensor) -> None:
-        """Updates the averages with frames (B, T, C); `bins` (B·T,) are their codes, or K for padding."""
+        """Updates the averages with frames (B, T, C), of which `counts` (K,) have each code; `bins` as of `spread_bins`."""
         size, dim = self.codebook.shape
-        statistics = frames.new_zeros(size * (dim + 1) + dim)  # counts, sums of the K codes, sum of the padding
-        statistics[:size] = counts
-        statistics[size:].view(size + 1, dim).index_add_(0, bins, frames.flatten(0, 1))
-        statistics = statistics[:-dim]
+        sums = _sums_by_code(frames.flatten(0, 1), bins, size)
+        statistics = torch.cat([counts.to(sums.dtype), sums.flatten()])
         if self.reduce_statistics is not None:
             statistics = self.reduce_statistics(statistics)
         mass = torch.lerp(statistics[:size], self.cluster_size, self.decay)
@@ -113,6 +119,23 @@ class Quantizer(nn.Module):
             (self.codebook, embedding_sum / cluster_size[:, None]),
         ):
             torch.where(finite, moved, buffer, out=buffer)
+
+
+def spread_bins(codes: Tensor, mask: Tensor, size: int) -> Tensor:
+    """The bins (n,) of frames with these codes (n,), below `size`, of which `mask` (n,) are valid: see BINS.
+
+    With g bins for a code and p for padding, code c has the bins c g to c g + g - 1, and padding the p last ones.
+    """
+    of_code, of_padding = BINS[codes.device.type]
+    number = torch.arange(len(codes), device=codes.device)
+    return torch.where(mask, codes * of_code + number % of_code, size * of_code + number % of_padding)
+
+
+def _sums_by_code(values: Tensor, bins: Tensor, size: int) -> Tensor:
+    """Sums (K, ...) of the values (n, ...) of the frames of each of `size` codes, which lie in `bins` of `spread_bins`."""
+    of_code, of_padding = BINS[values.device.type]
+    parts = values.new_zeros(size * of_code + of_padding, *values.shape[1:]).index_add_(0, bins, values)
+    return parts[: size * of_code].view(size, of_code, *values.shape[1:]).sum(dim=1)
 
 
 class _StraightThrough(torch.autograd.Function):

@@ -9,10 +9,12 @@ I images, J captions, D embedding.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
+
+from resdavenet_vq.model.precision import true_float32
 
 SemiHard = Literal["published", "masked"]
 
@@ -31,8 +33,28 @@ class TripletLosses(NamedTuple):
 
 
 def pooled_similarity(image: Tensor, speech: Tensor) -> Tensor:
-    """Dot products, not normalized, of image vectors (I, D) and speech vectors (J, D): (I, J)."""
-    return image @ speech.T
+    """Dot products, not normalized, of image vectors (I, D) and speech vectors (J, D): (I, J).
+
+    They and their gradients are computed in true float32, whatever the precision of the training.
+    """
+    S: Tensor = _DotProducts.apply(image, speech)
+    return S
+
+
+class _DotProducts(torch.autograd.Function):
+    """A matrix product whose backward pass is in true float32 too: autograd's comes after the block has ended."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, speech: Tensor) -> Tensor:
+        ctx.save_for_backward(image, speech)
+        with true_float32():
+            return image @ speech.T
+
+    @staticmethod
+    def backward(ctx: Any, to_S: Tensor) -> tuple[Tensor, Tensor]:
+        image, speech = ctx.saved_tensors
+        with true_float32():
+            return to_S @ speech, to_S.T @ image
 
 
 def draw_impostors(n: int, generator: torch.Generator) -> Tensor:

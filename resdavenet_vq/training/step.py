@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -138,7 +139,9 @@ def step_losses(
         if training.augmentation == "masks":
             random = generator("masks", training.seed, *position)
             masked = draw_masks(batch.n_frames, logmel.shape[1], logmel.shape[2], n, random)
-        with compute.autocast(training.compute, device):
+        # a short last batch runs uncompiled: its shape alone would be compiled for minutes, while other processes wait
+        eager = compute.uncompiled(training.compute) if n < training.batch_size else nullcontext()
+        with compute.autocast(training.compute, device), eager:
             maps = model.image(batch.images)
             jitter = generator("jitter", training.seed, *position)
             audio = model.audio(logmel, batch.n_frames, jitter, masked=masked)

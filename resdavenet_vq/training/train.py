@@ -167,6 +167,7 @@ def _batches(run: Run, data: Store, schedule: Schedule) -> Iterable[Batch]:
         data,
         run.model.settings.image,
         batch_size=run.training.batch_size,
+        batching=run.training.batching,
         pad_to=run.training.pad_to,
         pad_value=PAD_VALUE[run.recipe.pad_value],
         seed=run.training.seed,

@@ -1,4 +1,5 @@
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,7 +10,14 @@ from oracles.data import IMAGE, assert_same_batches, make_manifest, prepared
 
 from resdavenet_vq.corpus.manifest import Manifest
 from resdavenet_vq.data import images
-from resdavenet_vq.data.dataset import Batch, equal_length_batches, evaluation_images, training_batches
+from resdavenet_vq.data.dataset import (
+    POOL,
+    Batch,
+    by_length,
+    equal_length_batches,
+    evaluation_images,
+    training_batches,
+)
 from resdavenet_vq.data.store import verify
 from resdavenet_vq.errors import InputError
 
@@ -112,6 +120,40 @@ def test_order_and_crops_follow_seed_and_epoch(store):
 
     assert torch.equal(crop_of(3), crop_of(3, batch_size=3)), "a crop does not depend on the batch"
     assert not torch.equal(crop_of(3), crop_of(3, epoch=2))
+
+
+@given(
+    n_frames=st.lists(st.integers(1, 99), min_size=1, max_size=90), batch_size=st.integers(1, 9), seed=st.integers(0, 9)
+)
+def test_batches_of_similar_lengths(n_frames, batch_size, seed):
+    """Each pool of batches in random order is dealt by length; in a pool no two batches overlap in their lengths."""
+    lengths, drawn = np.array(n_frames), np.random.default_rng(seed).permutation(len(n_frames))
+    order = by_length(drawn, lengths, batch_size, np.random.default_rng(seed))
+    assert sorted(order.tolist()) == list(range(len(lengths)))
+    whole = len(lengths) // batch_size * batch_size
+    assert order[whole:].tolist() == drawn[whole:].tolist(), "the short last batch stays the last"
+    batches = [set(order[i : i + batch_size].tolist()) for i in range(0, whole, batch_size)]
+    size = POOL * batch_size
+    for pool in (set(drawn[i : min(i + size, whole)].tolist()) for i in range(0, whole, size)):
+        own = sorted((batch for batch in batches if batch <= pool), key=lambda batch: sorted(lengths[list(batch)]))
+        assert set.union(*own) == pool
+        for shorter, longer in pairwise(own):
+            assert lengths[list(shorter)].max() <= lengths[list(longer)].min()
+
+
+def test_similar_lengths_are_less_padding_and_other_pairs_in_each_epoch(store):
+    def padding(found):
+        return sum(int((b.n_frames.max() - b.n_frames).sum()) for b in found)
+
+    similar, again, later = (
+        batches(store, batching="similar_lengths", batch_size=4, epoch=epoch) for epoch in (1, 1, 2)
+    )
+    assert_same_batches(similar, again)
+    assert padding(similar) < padding(batches(store, batch_size=4)) / 2
+    for found in (similar, later):
+        assert sorted(torch.cat([b.index for b in found]).tolist()) == np.flatnonzero(store.image_index >= 0).tolist()
+        assert [len(b.index) for b in found] == [4, 4, 4, 4, 4, 1]
+    assert {frozenset(b.index.tolist()) for b in similar} != {frozenset(b.index.tolist()) for b in later}
 
 
 def test_evaluation_images(store):

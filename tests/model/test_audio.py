@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from resdavenet_vq.config import AudioModel, QuantizerModel
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import frame_stride
-from resdavenet_vq.model.audio import AudioEncoder, ReceptiveField, jittered_times, receptive_field
+from resdavenet_vq.model.audio import AudioEncoder, DisplacedFrames, ReceptiveField, jittered_times, receptive_field
 
 AUDIO = AudioModel(widths=(4, 4, 6, 6, 8), blocks_per_stage=1, kernel_size=3)
 
@@ -158,6 +159,36 @@ def test_jitter_follows_positions_one_and_two_in_training(quantizers, monkeypatc
         torch.testing.assert_close(entering[position][..., :-1], left[..., 1:])
         torch.testing.assert_close(entering[position][..., -1], left[..., -1])
     torch.testing.assert_close(entering[3], out.layers.get("quant3", out.layers["conv3"]).vectors)
+
+
+class Operations(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func.__name__.split(".")[0])
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["published", "centred"])
+@pytest.mark.parametrize("n", [1, 2, 3, 40])
+def test_gradient_of_jitter_on_a_gpu_has_the_bits_of_an_index_without_its_sort(name, n):
+    """The gradient of an index is `index_add`, for which a GPU would sort; and the model's own frames are the same."""
+    model = encoder((), jitter=0.4, jitter_offsets=name)
+    for seed in range(20):
+        x = torch.randn(3, 5, 1, n, requires_grad=True)
+        times = jittered_times(n, 0.4, model.jitter_offsets, torch.Generator().manual_seed(seed))
+        upstream = torch.randn(3, 5, 1, n)
+        (expected,) = torch.autograd.grad(x[..., times], x, upstream)
+        with Operations() as operations:
+            frames = x[:, :, 0].transpose(1, 2)
+            displaced = DisplacedFrames.apply(frames, times, model.jitter_offsets).transpose(1, 2)[:, :, None]
+            (gradient,) = torch.autograd.grad(displaced, x, upstream)
+        assert torch.equal(displaced, x[..., times])
+        assert torch.equal(model._jittered(x, torch.Generator().manual_seed(seed)), displaced)
+        assert torch.equal(gradient, expected)
+        assert not {"index_add", "index_add_", "index_put", "_index_put_impl_"} & operations.names
 
 
 def test_jitter_is_of_training_alone_and_follows_its_generator():

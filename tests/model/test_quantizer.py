@@ -113,6 +113,46 @@ def test_update_follows_the_formula():
     np.testing.assert_array_equal(out.vectors, before["codebook"][out.codes].transpose(1, 2))
 
 
+class Chains(TorchDispatchMode):
+    """Finds the most values that one place of a sum receives: a GPU's deterministic sums add them up in turn."""
+
+    longest = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.__name__.startswith(("index_add", "scatter_add")):
+            self.longest = max(self.longest, int(args[2].bincount().max()))
+        return func(*args, **(kwargs or {}))
+
+
+def half_padding_and_one_popular_code():
+    q = quantizer().train()
+    q.codebook[1:] = 1e3
+    x = torch.randn(64, C, 512, generator=torch.Generator().manual_seed(0))
+    return q, x, (torch.arange(512) < 256).expand(64, -1)
+
+
+def test_on_a_gpu_no_sum_adds_up_many_frames_in_turn(monkeypatch):
+    monkeypatch.setitem(module.BINS, "cpu", module.BINS["cuda"])
+    q, x, mask = half_padding_and_one_popular_code()
+    with Chains() as chains:
+        out = q(x, mask)
+    assert out.counts.tolist() == [64 * 256] + [0] * (K - 1)
+    assert chains.longest == 64 * 256 // 32
+
+
+def test_spread_sums_are_as_near_to_the_true_ones(monkeypatch):
+    q, x, mask = half_padding_and_one_popular_code()
+    exact = torch.lerp(q.embedding_sum[0].double(), x.double()[:, :, :256].sum(dim=(0, 2)), 1 - q.decay)
+    errors = {}
+    for kind in ("cpu", "cuda"):
+        monkeypatch.setitem(module.BINS, "cpu", module.BINS[kind])
+        q, x, mask = half_padding_and_one_popular_code()
+        q(x, mask)
+        errors[kind] = (q.embedding_sum[0] - exact).abs().max()
+        torch.testing.assert_close(q.embedding_sum[0].double(), exact, rtol=1e-5, atol=1e-5)
+    assert errors["cuda"] <= errors["cpu"]
+
+
 def test_evaluation_changes_nothing():
     q = quantizer().eval()
     before = buffers(q)

@@ -1,6 +1,6 @@
 """Faster steps do not change the method: bfloat16, compiled branches, and steps that never wait for a GPU."""
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
@@ -37,7 +37,8 @@ def trained(
     **settings,
 ):
     """A run after a few steps, and their losses; sizes differ between steps, and the last batch is a single pair."""
-    changes = {"compute": config.Compute(**settings), "pad_to": pad_to, "augmentation": augmentation}
+    arithmetic = config.Compute(**settings)
+    changes = {"compute": arithmetic, "pad_to": pad_to, "augmentation": augmentation, "batch_size": 8}
     training = TRAINING.model_copy(update=changes)
     recipe = recipe or config.Recipe()
     run = Run.start(model, lineage, recipe, training, None, CPU)
@@ -61,9 +62,26 @@ def store(tmp_path_factory):
     return write_store(tmp_path_factory.mktemp("data") / "train.h5", 18, 0)
 
 
+def graphs():
+    """How many graphs were traced so far."""
+    return torch._dynamo.utils.counters["stats"]["unique_graphs"]
+
+
+def traced_kernels(monkeypatch):
+    """A set that gets the kernel sizes of all convolutions that are traced; traces are then run as they are."""
+    kernels = set()
+
+    def backend(graph, inputs):
+        kernels.update(tuple(x.shape[2:]) for x in inputs if isinstance(x, torch.nn.Parameter) and x.ndim == 4)
+        return torch._dynamo.lookup_backend("aot_eager")(graph, inputs)
+
+    monkeypatch.setattr(compute, "COMPILER", backend)
+    return kernels
+
+
 def test_compiled_branches_give_the_same_losses_and_names(store, monkeypatch):
     """Traced whole, as for any compiler; what the traces hold is then run as it is, because compiling takes minutes."""
-    monkeypatch.setattr(compute, "COMPILER", "aot_eager")
+    kernels = traced_kernels(monkeypatch)
     eager_run, eager = trained(store, "max_frames", same_sizes=True)
     torch.compiler.reset()
     run, compiled = trained(store, "max_frames", same_sizes=True, compile=True)
@@ -71,12 +89,28 @@ def test_compiled_branches_give_the_same_losses_and_names(store, monkeypatch):
     assert list(run.model.state_dict()) == list(eager_run.model.state_dict())
     for name, quantizer in quantizers_of(run.model).items():
         torch.testing.assert_close(quantizer.codebook, quantizers_of(eager_run.model)[name].codebook, atol=1e-5, rtol=0)
-    before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    assert before >= 6  # five stages and the image branch
+    assert kernels == {(40, 1), (1, 3), (1, 1), (3, 3)}  # of the stem, the other stages, and the image branch
+    before = graphs()
     assert not torch._dynamo.utils.counters["graph_break"]
     with compute.uncompiled(config.Compute(compile=True)), torch.inference_mode():
         run.model.eval().audio(torch.randn(1, 40, 50), torch.tensor([50]))
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before
+    assert graphs() == before
+
+
+def test_a_short_last_batch_is_not_compiled(store, monkeypatch):
+    """It would take minutes at the end of the first epoch, while other processes wait."""
+    monkeypatch.setattr(compute, "COMPILER", "aot_eager")
+    torch.compiler.reset()
+    after_steps = []
+
+    @contextmanager
+    def counted():
+        yield
+        after_steps.append(graphs())
+
+    before = graphs()
+    trained(store, "max_frames", mode=counted, compile=True)
+    assert before < after_steps[0] == after_steps[-1]
 
 
 def test_bfloat16_stays_finite_and_near(store):
@@ -163,10 +197,14 @@ def test_what_waits_is_found(what):
 
 @pytest.mark.parametrize("lineage", [(), (1, 2, 3, 4, 5)])
 @pytest.mark.parametrize(
-    ("recipe", "precision"), [({}, "float32"), ({"semi_hard": "masked", "jitter": "centred"}, "bfloat16")]
+    ("recipe", "precision", "deterministic"),
+    [({}, "float32", True), ({"semi_hard": "masked", "jitter": "centred"}, "bfloat16", False)],
 )
-def test_no_step_waits_for_its_gpu(store, lineage, recipe, precision):
-    trained(store, lineage=lineage, recipe=config.Recipe(**recipe), mode=NothingWaits, precision=precision)
+def test_no_step_waits_for_its_gpu(store, lineage, recipe, precision, deterministic, monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    settings = {"precision": precision, "deterministic": deterministic}
+    with compute.arithmetic(config.Compute(**settings), torch.device("cuda")):  # other operations if deterministic
+        trained(store, lineage=lineage, recipe=config.Recipe(**recipe), mode=NothingWaits, **settings)
 
 
 @pytest.mark.parametrize("model", [MODEL, NORMALIZED])

@@ -6,8 +6,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from resdavenet_vq.training import losses
+from resdavenet_vq import config
+from resdavenet_vq.training import compute, losses
 
 VARIANTS = ("published", "masked")
 GOLDEN = Path(__file__).parents[1] / "golden" / "losses"
@@ -28,6 +30,33 @@ def test_similarity_is_the_dot_product_of_means(golden):
     image = golden["image"].mean(dim=(2, 3))
     speech = torch.stack([f[:, : max(1, k)].mean(dim=1) for f, k in zip(frames, n.tolist(), strict=True)])
     torch.testing.assert_close(losses.pooled_similarity(image, speech), golden["similarity"], rtol=1e-4, atol=1e-6)
+
+
+class Precisions(TorchDispatchMode):
+    """Notes the precision that a GPU would compute each matrix product in."""
+
+    def __init__(self):
+        super().__init__()
+        self.of_products = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.__name__.startswith("mm"):
+            self.of_products.append(torch.backends.cuda.matmul.fp32_precision)
+        return func(*args, **(kwargs or {}))
+
+
+def test_similarities_and_their_gradients_are_true_float32_in_a_training_with_tf32(monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    image, speech = (torch.randn(n, 6, generator=torch.Generator().manual_seed(n)).requires_grad_() for n in (4, 5))
+    upstream = torch.randn(4, 5)
+    expected = torch.autograd.grad(image @ speech.T, (image, speech), upstream)
+    settings = config.Compute(precision="tf32")
+    with compute.arithmetic(settings, torch.device("cuda")), Precisions() as precisions:
+        S = losses.pooled_similarity(image, speech)
+        gradients = torch.autograd.grad(S, (image, speech), upstream)
+    assert precisions.of_products == ["ieee"] * 3
+    assert torch.equal(S, image @ speech.T)
+    assert all(torch.equal(a, b) for a, b in zip(gradients, expected, strict=True))
 
 
 def test_golden_losses(golden):
