@@ -54,8 +54,9 @@ rule fit_kmeans:
         utterances=settings.baselines.utterances,
         seed=settings.baselines.seed,
         code=" ".join(map(fingerprint, ("encode.kmeans", "encode.logmel", "encode.activations"))),
+        launcher=lambda wildcards, resources: launcher(resources),
     shell:
-        "python -m resdavenet_vq fit-kmeans --system {wildcards.baseline:q} --data {params.data:q} {params.model:q}"
+        "{params.launcher:q} -m resdavenet_vq fit-kmeans --system {wildcards.baseline:q} --data {params.data:q} {params.model:q}"
         " --layers {params.layers:q} --utterances {params.utterances:q} --seed {params.seed:q}"
         " --out {output.clusters:q} 2> {log:q}"
 
@@ -92,8 +93,9 @@ rule encode_kmeans:
         features=lambda wildcards: ["--features", plan.root / wildcards.baseline / f"features/{wildcards.split}.h5"],
         limit=lambda wildcards: plan.code_limit(wildcards.split),
         code=" ".join(map(fingerprint, ("encode.kmeans", "encode.logmel", "encode.activations"))),
+        launcher=lambda wildcards, resources: launcher(resources),
     shell:
-        "python -m resdavenet_vq encode-kmeans --clusters {input.file:q} --data {params.data:q} {params.model:q}"
+        "{params.launcher:q} -m resdavenet_vq encode-kmeans --clusters {input.file:q} --data {params.data:q} {params.model:q}"
         " --limit {params.limit:q} --codes {output.codes:q} {params.features:q} 2> {log:q}"
 
 

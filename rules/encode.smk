@@ -23,8 +23,9 @@ rule encode_embeddings:
         data=lambda wildcards: plan.splits.store(wildcards.split),
         options=lambda wildcards: ["--recipe", plan.encoding_recipe(wildcards.split)],
         code=fingerprint("encode.split"),
+        launcher=lambda wildcards, resources: launcher(resources),
     shell:
-        'python -m resdavenet_vq {params.command:q} --model "$(dirname {input.model:q})" --data {params.data:q}'
+        '{params.launcher:q} -m resdavenet_vq {params.command:q} --model "$(dirname {input.model:q})" --data {params.data:q}'
         " {params.options:q} --out {output.file:q} 2> {log:q}"
 
 
