@@ -40,7 +40,7 @@ class BatchNorm2d(nn.BatchNorm2d):
             return super().forward(x) if len(x) else x
         mean, variance, n = _statistics(x, self.reduce_statistics)
         with torch.no_grad():
-            self.num_batches_tracked.add_(1)  # type: ignore[operator, union-attr] # a buffer
+            self.num_batches_tracked.add_(1)  # type: ignore[union-attr] # a buffer
             self.running_mean.lerp_(mean, self.momentum)  # type: ignore[arg-type, union-attr]
             self.running_var.lerp_(variance * (n / (n - 1)), self.momentum)  # type: ignore[arg-type, union-attr]
         normalized: Tensor = _Normalization.apply(

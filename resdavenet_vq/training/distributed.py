@@ -24,6 +24,8 @@ from typing import Any, NamedTuple
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from resdavenet_vq import devices
 from resdavenet_vq.errors import InputError, listed
@@ -44,7 +46,7 @@ class Launch(NamedTuple):
 def launch(environment: Mapping[str, str]) -> Launch:
     """Reads the variables that torchrun or SLURM's srun sets; without them there is a single process."""
     if "WORLD_SIZE" in environment:
-        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+        names: tuple[str, ...] = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     elif int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
         names = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
     else:
@@ -67,16 +69,16 @@ def processes() -> Iterator[torch.device]:
         os.environ["MASTER_ADDR"] = _first_host(os.environ["SLURM_STEP_NODELIST"])
         os.environ.setdefault("MASTER_PORT", str(20000 + int(os.environ["SLURM_JOB_ID"]) % 20000))
     with _exchange():
-        store, *_ = next(dist.rendezvous("env://", here.rank, here.world, timeout=TIMEOUT))
+        store, *_ = next(rendezvous("env://", here.rank, here.world, timeout=TIMEOUT))
         _check_devices(store, here, device)
         backend = "nccl" if device.type == "cuda" else "gloo"
-        group = dist.PrefixStore("training", store)
+        group = PrefixStore("training", store)
         dist.init_process_group(backend, store=group, rank=here.rank, world_size=here.world, timeout=TIMEOUT)
     yield device
     dist.destroy_process_group()  # not after an error, when others may never answer
 
 
-def _check_devices(store: dist.Store, here: Launch, device: torch.device) -> None:
+def _check_devices(store: Store, here: Launch, device: torch.device) -> None:
     """Compares the devices of all processes: those on a CPU and those on GPUs would wait for each other."""
     identifier = "CPU"
     if device.type == "cuda":
