@@ -22,9 +22,9 @@ from resdavenet_vq.files import write_json
 
 PACKAGE = Path(__file__).resolve().parent
 
-RESULT_FREE = frozenset({"commands", "config", "errors", "fingerprint", "processes", "progress", "workflow"})
-"""Modules that no result depends on: types of values that reach commands as parameters, messages, progress bars, planning, and
-how processes end."""
+RESULT_FREE = frozenset({"commands", "config", "devices", "errors", "fingerprint", "processes", "progress", "workflow"})
+"""Modules that no result depends on: types of values that reach commands as parameters, messages, progress bars, planning,
+which device a process takes, and how processes end."""
 
 
 def fingerprint(module: str, package: Path = PACKAGE) -> str:

@@ -33,6 +33,8 @@ GRACE = 3.0
 LONGEST_TEMPORARY_FOLDER = 107 - len("/pymp-12345678/listener-12345678")
 """Bytes: multiprocessing puts sockets there, and Linux allows their paths 107."""
 
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - only to be measured
+
 _POLL = 0.5
 """Seconds between two checks on systems that cannot wait for a process that is not a child."""
 
@@ -74,6 +76,23 @@ def check_temporary_folder() -> None:
     if (length := len(os.fsencode(folder))) > LONGEST_TEMPORARY_FOLDER:
         fault = f"its {length} characters are too many for the sockets of worker processes"
         raise InputError(f"TMPDIR={folder}: {fault}; set TMPDIR to a folder with at most {LONGEST_TEMPORARY_FOLDER}")
+
+
+def check_shared_memory(n_bytes: int, users: str) -> None:
+    """Raises InputError if shared memory, in which data workers hand over batches, has less than `n_bytes` left.
+
+    A worker that finds it full is killed by a bus error. `users` ends the message: "12 data workers; ...".
+    """
+    try:
+        status = os.statvfs(SHARED_MEMORY)
+    except OSError:  # macOS has no such folder
+        return
+    free = status.f_bavail * status.f_frsize
+    if n_bytes > free:
+        raise InputError(
+            f"{SHARED_MEMORY}: has {free >> 20} MiB left, less than the {-(-n_bytes >> 20)} MiB of batches of {users}; a "
+            "container gets more by --shm-size or --ipc=host"
+        )
 
 
 def _call_after(wait: Callable[[], object], act: Callable[[], None]) -> None:

@@ -36,11 +36,12 @@ for batch in batches.all:
             contents=batch.contents,
             code=batch.code,
             # Snakemake records no parameter that takes resources.
+            launcher=lambda wildcards, resources: launcher(resources),
             name=lambda wildcards, resources, batch=batch: batch.name,
             config=lambda wildcards, resources: as_json(settings),
             wildcards=lambda wildcards, resources: json.dumps(dict(wildcards)),
         shell:
-            "python -m resdavenet_vq batch {params.name:q} --wildcards {params.wildcards:q} --config {params.config:q} 2> {log:q}"
+            "{params.launcher:q} -m resdavenet_vq batch {params.name:q} --wildcards {params.wildcards:q} --config {params.config:q} 2> {log:q}"
 
 
 rule make_items:

@@ -37,6 +37,18 @@ TRAINING = config.Training(
     split="train", validation_split="val", epochs=3, batch_size=4, learning_rate=2e-3, pad_to="batch", workers=0
 )
 
+
+@contextlib.contextmanager
+def float64():
+    """The package computes in float64: what it would turn to float32 is turned to float64."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        with mock.patch.object(torch.Tensor, "float", torch.Tensor.double):
+            yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 FRESH = multiprocessing.get_context("forkserver")
 
 

@@ -71,8 +71,7 @@ class Compute(Section):
 
     precision: Literal["float32", "tf32", "bfloat16"] = Field(
         default="float32",
-        description="The arithmetic of convolutions and matrix products: float32; on a GPU, TF32 for the products "
-        "inside; or bfloat16 in the forward and backward pass of both networks. Weights, quantizers and losses are "
+        description="The arithmetic of convolutions: float32; on a GPU, TF32 for the products inside; or bfloat16 in the forward and backward pass of both networks. Weights, quantizers and losses are "
         "always float32.",
     )
     compile: bool = Field(
@@ -168,6 +167,12 @@ class Training(Section):
         description="Which pairs share a batch: any, as published; or pairs of similar length, sorted within a random "
         "choice of 8 batches, so that with `pad_to: batch` little is padding. See docs/training.md.",
     )
+    batch_norm: Literal["global", "process"] = Field(
+        default="global",
+        description="Where several processes train, whose batch the statistics of batch normalization are of: the global "
+        "one, so that their number does not change the method; or the part of each process, as published. With "
+        "`process` the training has exactly `gpus` processes, and another number trains again.",
+    )
     seed: Seed = Field(
         default=8675309,
         description="The seed of initial weights, order, crops, impostors and jitter.",
@@ -190,6 +195,11 @@ class Training(Section):
     overrides: dict[LineageText, TrainingOverride] = Field(
         default={}, description="Different values for single lineages, by their notation."
     )
+
+    @property
+    def without_effect(self) -> frozenset[str]:
+        """Keys on which no result depends."""
+        return frozenset({"workers", "threads"} | ({"gpus"} if self.batch_norm == "global" else set()))
 
     @model_validator(mode="before")
     @classmethod

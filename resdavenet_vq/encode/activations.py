@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from resdavenet_vq import devices
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.split import check_layers, deepest, run_audio
 from resdavenet_vq.model import checkpoint
@@ -27,7 +28,7 @@ class Activations:
         names = [layer.replace("quant", "conv") for layer in layers]
         self._inputs = dict(zip(layers, check_layers(folder, self._network, names), strict=True))
         self._until = deepest(names)
-        self._network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        self._network.to(devices.device())
 
     def of(self, number: int) -> dict[str, np.ndarray]:
         """The frames (n, C) float32 of an utterance that enter each quantizer."""

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 
+from resdavenet_vq import devices
 from resdavenet_vq.config import Preparation
 from resdavenet_vq.data.features import N_MELS
 from resdavenet_vq.data.recording import Recording
@@ -57,7 +58,7 @@ class SpeechEncoder:
         self.network, self.card = checkpoint.load(folder, audio_only=True)
         self.precision = precision or _precision(self.card)
         self.layers = tuple(f"quant{n}" for n in self.network.quantizers)
-        self.network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        self.network.to(devices.device())
 
     def encode(self, path: str | Path, layer: str | None = None, *, frame_time: FrameTime = "published") -> Units:
         """The units of an audio file in one layer: by default, in the first quantizer that is on.

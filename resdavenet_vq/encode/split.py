@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from resdavenet_vq import devices
 from resdavenet_vq.config import UNCUT, Recipe
 from resdavenet_vq.data.dataset import evaluation_images
 from resdavenet_vq.data.features import N_MELS, PAD_VALUE
@@ -131,7 +132,7 @@ def encode(
     n = min(limit or len(data), len(data))
     ids, n_frames = data.ids[:n], data.n_frames[:n]
     origin = model_origin(card, split_name(data), data.sha256, recipe)
-    network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    network.to(devices.device())
     with ExitStack() as stack, torch.inference_mode(), true_float32():
         files = _Files()
         if embeddings or maps:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import frame_stride, layer_position
+from resdavenet_vq.model.batch_norm import BatchNorm2d
 from resdavenet_vq.model.initialization import initialize
 from resdavenet_vq.model.normalization import Statistics, normalized
 from resdavenet_vq.model.quantizer import Quantizer, codebook_size
@@ -79,10 +80,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         stride, padding = (1, 2 if first else 1), (0, kernel_size // 2)
         self.conv1 = nn.Conv2d(width_in, width, (1, kernel_size), stride, padding, bias=False)
-        self.norm1 = nn.BatchNorm2d(width)
+        self.norm1 = BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, (1, kernel_size), padding=padding, bias=False)
-        self.norm2 = nn.BatchNorm2d(width)
-        shortcut = [nn.Conv2d(width_in, width, 1, stride, bias=False), nn.BatchNorm2d(width)] if first else []
+        self.norm2 = BatchNorm2d(width)
+        shortcut = [nn.Conv2d(width_in, width, 1, stride, bias=False), BatchNorm2d(width)] if first else []
         self.shortcut = nn.Sequential(*shortcut)
 
     def forward(self, x: Tensor, is_own: Tensor | None = None) -> Tensor:
@@ -117,7 +118,7 @@ class AudioEncoder(nn.Module):
         self.jitter = jitter
         self.jitter_offsets = JITTER_OFFSETS[jitter_offsets]
         stem = nn.Sequential(
-            nn.Conv2d(1, audio.widths[0], (N_MELS, 1), bias=False), nn.BatchNorm2d(audio.widths[0]), nn.ReLU()
+            nn.Conv2d(1, audio.widths[0], (N_MELS, 1), bias=False), BatchNorm2d(audio.widths[0]), nn.ReLU()
         )
         self.memory_format = memory_format(audio.widths)
         self.stages = nn.ModuleList([stem])

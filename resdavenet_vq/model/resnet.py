@@ -10,6 +10,7 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
+from resdavenet_vq.model.batch_norm import BatchNorm2d
 from resdavenet_vq.model.initialization import initialize
 
 EXPANSION = 4
@@ -28,10 +29,10 @@ class BasicBlock(nn.Module):
     def __init__(self, width_in: int, width: int, stride: int, shortcut: nn.Module | None) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(width_in, width, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
+        self.bn2 = BatchNorm2d(width)
         self.downsample = shortcut
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,11 +50,11 @@ class Bottleneck(nn.Module):
     def __init__(self, width_in: int, width: int, stride: int, shortcut: nn.Module | None) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(width_in, width, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
+        self.bn2 = BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, EXPANSION * width, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(EXPANSION * width)
+        self.bn3 = BatchNorm2d(EXPANSION * width)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = shortcut
 
@@ -71,7 +72,7 @@ def resnet50() -> tuple[nn.Sequential, int]:
     """ResNet-50 up to its last stage, and its width."""
     parts: dict[str, nn.Module] = {
         "conv1": nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False),
-        "bn1": nn.BatchNorm2d(64),
+        "bn1": BatchNorm2d(64),
         "relu": nn.ReLU(inplace=True),
         "maxpool": nn.MaxPool2d(3, stride=2, padding=1),
     }
@@ -94,7 +95,7 @@ def thin_resnet(widths: tuple[int, int, int, int]) -> tuple[nn.Sequential, int]:
     """A 3 x 3 stem of stride 2 and four basic blocks, and its width; torchvision's has fixed widths and a 7 x 7 stem."""
     parts: dict[str, nn.Module] = {
         "conv1": nn.Conv2d(3, widths[0], 3, stride=2, padding=1, bias=False),
-        "bn1": nn.BatchNorm2d(widths[0]),
+        "bn1": BatchNorm2d(widths[0]),
         "relu": nn.ReLU(),
     }
     width_in = widths[0]
@@ -112,4 +113,4 @@ def _shortcut(width_in: int, width: int, stride: int) -> nn.Sequential | None:
     """What gives the input of a block the shape of its output; None where it has that."""
     if stride == 1 and width_in == width:
         return None
-    return nn.Sequential(nn.Conv2d(width_in, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+    return nn.Sequential(nn.Conv2d(width_in, width, 1, stride, bias=False), BatchNorm2d(width))

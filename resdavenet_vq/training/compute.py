@@ -22,8 +22,12 @@ COMPILER = "inductor"
 
 
 @contextmanager
-def arithmetic(settings: config.Compute, device: torch.device) -> Iterator[None]:
-    """While the block runs, a GPU computes with `precision`, and reproducibly if `deterministic`. A CPU always does."""
+def arithmetic(settings: config.Compute, device: torch.device, *, fixed_shapes: bool = True) -> Iterator[None]:
+    """While the block runs, a GPU computes with `precision`, and reproducibly if `deterministic`. A CPU always does.
+
+    `fixed_shapes`: whether batches are all of one length. Otherwise cuDNN does not measure its algorithms, which it would
+    do again for each length.
+    """
     if device.type != "cuda":
         yield
         return
@@ -34,15 +38,15 @@ def arithmetic(settings: config.Compute, device: torch.device) -> Iterator[None]
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
-    backends.cudnn.benchmark = not settings.deterministic  # picks the fastest algorithm, which varies
+    backends.cudnn.benchmark = fixed_shapes and not settings.deterministic  # picks the fastest, which varies
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read at the first matrix product
         torch.use_deterministic_algorithms(mode=True, warn_only=True)
         memory.fill_uninitialized_memory = False  # costs time, and would only hide bugs
     try:
         with true_float32():
-            if settings.precision == "tf32":
-                backends.cudnn.conv.fp32_precision = backends.cuda.matmul.fp32_precision = "tf32"
+            if settings.precision == "tf32":  # the only matrix products are similarities and distances, always float32
+                backends.cudnn.conv.fp32_precision = "tf32"
             yield
     finally:
         backends.cudnn.benchmark, memory.fill_uninitialized_memory = before
@@ -57,7 +61,8 @@ def autocast(settings: config.Compute, device: torch.device) -> AbstractContextM
 def compile_branches(model: DualEncoder, *, dynamic: bool) -> None:
     """Compiles the image branch and each stage of the audio branch at their first call, but not the quantizers.
 
-    State dicts keep their names. `dynamic`: one version for batches of any length, instead of one for each length.
+    State dicts keep their names. Not by `max-autotune`, which reads PyTorch's former flags of TF32: they raise where the
+    new ones are set. `dynamic`: one version for batches of any length, instead of one for each length.
     A graph break is an error.
     """
     limits = torch._dynamo.config  # noqa: SLF001 - no public name
@@ -66,6 +71,17 @@ def compile_branches(model: DualEncoder, *, dynamic: bool) -> None:
         part.compile(fullgraph=True, dynamic=dynamic, backend=COMPILER)
 
 
-def uncompiled(settings: config.Compute) -> AbstractContextManager[Any]:
-    """While the block runs, compiled branches run uncompiled: for validation, where batches differ in length."""
-    return torch.compiler.set_stance("force_eager") if settings.compile else nullcontext()
+@contextmanager
+def uncompiled(settings: config.Compute) -> Iterator[None]:
+    """While the block runs, compiled branches run uncompiled, and cuDNN does not measure its algorithms.
+
+    For sizes that seldom come again: those of the validation, and of the last batch of an epoch.
+    """
+    backends: Any = torch.backends
+    before = backends.cudnn.benchmark
+    backends.cudnn.benchmark = False
+    try:
+        with torch.compiler.set_stance("force_eager") if settings.compile else nullcontext():
+            yield
+    finally:
+        backends.cudnn.benchmark = before

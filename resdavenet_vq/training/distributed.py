@@ -2,8 +2,9 @@
 
 In a single process every function is the identity. Process r of W takes every W-th pair of the global batch from the
 r-th on. The pooled embeddings are gathered, so that the similarity matrix is that of the global batch; statistics and
-gradients are summed over processes. Batch normalization uses each process's own part, and the running statistics of
-process 0 are kept, as in the release's data parallelism.
+gradients are summed over processes. With `training.batch_norm: global` batch normalization uses the global batch, too,
+so that the number of processes does not change the method. With `process` it uses each process's own part, and the
+running statistics of process 0 are kept, as in the release's data parallelism: there the number is part of the method.
 
 Every process computes the same loss from the gathered embeddings, but the gradient flows only into its own part of
 them: the sum of the gradients is that of the global loss, and a loss on local items needs the weight of their share.
@@ -13,112 +14,84 @@ from __future__ import annotations
 
 import math
 import os
-import stat
+import socket
 import subprocess
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
-from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import lock, writing
+from resdavenet_vq import devices
+from resdavenet_vq.errors import InputError, listed
 
 TIMEOUT = timedelta(minutes=10)
 """How long a process waits for another one before it ends; the others wait while process 0 validates."""
 
 
 class Launch(NamedTuple):
-    """The number of a process, the number of processes, and its number on its machine."""
+    """The number of a process, the number of processes, its number on its machine, and their number there if known."""
 
     rank: int = 0
     world: int = 1
     local_rank: int = 0
+    n_local: int | None = None
 
 
 def launch(environment: Mapping[str, str]) -> Launch:
     """Reads the variables that torchrun or SLURM's srun sets; without them there is a single process."""
     if "WORLD_SIZE" in environment:
-        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+        names: tuple[str, ...] = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     elif int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
         names = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
     else:
         return Launch()
-    return Launch(*(int(environment[name]) for name in names))
+    return Launch(*(int(environment[name]) for name in names if name in environment))
 
 
 @contextmanager
 def processes() -> Iterator[torch.device]:
     """Joins the other processes, if any, and yields the device of this one: its GPU, or the CPU.
 
-    A single process takes the first GPU that no other training on this machine uses.
+    Raises InputError as `devices.n_gpus`, and if two processes have one GPU, or only some of them have any.
     """
     here = launch(os.environ)
     if here.world == 1:
-        with free_gpu(torch.cuda.device_count()) as number:
-            yield _device(number)
+        yield devices.device()
         return
-    device = _device(here.local_rank if torch.cuda.is_available() else None)
+    device = devices.device_of(here.local_rank, here.n_local)
     if "MASTER_ADDR" not in os.environ:  # torchrun sets it, srun does not
         os.environ["MASTER_ADDR"] = _first_host(os.environ["SLURM_STEP_NODELIST"])
         os.environ.setdefault("MASTER_PORT", str(20000 + int(os.environ["SLURM_JOB_ID"]) % 20000))
-    backend = "nccl" if device.type == "cuda" else "gloo"
     with _exchange():
-        dist.init_process_group(backend, rank=here.rank, world_size=here.world, timeout=TIMEOUT)
+        store, *_ = next(rendezvous("env://", here.rank, here.world, timeout=TIMEOUT))
+        _check_devices(store, here, device)
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        group = PrefixStore("training", store)
+        dist.init_process_group(backend, store=group, rank=here.rank, world_size=here.world, timeout=TIMEOUT)
     yield device
     dist.destroy_process_group()  # not after an error, when others may never answer
 
 
-def _device(gpu: int | None) -> torch.device:
-    """The GPU, which becomes the current one, or the CPU."""
-    if gpu is None:
-        return torch.device("cpu")
-    torch.cuda.set_device(gpu)
-    return torch.device("cuda", gpu)
-
-
-@contextmanager
-def free_gpu(count: int) -> Iterator[int | None]:
-    """Locks the first free one of `count` GPUs and yields its number; 0 if none is free, None if `count` is 0.
-
-    The locks lie in `lock_folder`; the GPUs that a scheduler has assigned are part of their names.
-    """
-    if not count:
-        yield None
-        return
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all").replace(",", "_")
-    folder = lock_folder()
-    with ExitStack() as stack:
-        for number in range(count):
-            try:
-                stack.enter_context(lock(folder / f"gpu-{visible}-{number}.lock", f"GPU {number}: is being used"))
-            except InputError:
-                continue
-            yield number
-            return
-        yield 0
-
-
-def lock_folder() -> Path:
-    """The user's own folder for locks in the common temporary folder, where anybody can leave files and links.
-
-    Raises InputError unless it is a folder, no link, that belongs to this user and that nobody else can write to.
-    """
-    path = Path(tempfile.gettempdir()) / f"resdavenet-vq-{os.getuid()}"
-    with writing(path), suppress(FileExistsError):
-        path.mkdir(mode=0o700)
-    status = path.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
+def _check_devices(store: Store, here: Launch, device: torch.device) -> None:
+    """Compares the devices of all processes: those on a CPU and those on GPUs would wait for each other."""
+    identifier = "CPU"
+    if device.type == "cuda":
+        identifier = f"GPU {torch.cuda.get_device_properties(device).uuid}"
+    store.set(f"device {here.rank}", f"{identifier} on {socket.gethostname()}")
+    names = [store.get(f"device {rank}").decode() for rank in range(here.world)]
+    lines = [f"process {rank}: {name}" for rank, name in enumerate(names)]
+    if len({name.startswith("CPU") for name in names}) > 1:
+        raise InputError(f"only some processes of this training have a GPU:\n{listed(lines)}")
+    if device.type == "cuda" and len(set(names)) < len(names):
         raise InputError(
-            f"{path}: is not a folder that belongs to this user alone, so the lock of a GPU is not put there; remove "
-            "it, or set TMPDIR to another folder"
+            f"several processes of this training have the same GPU; start one for each GPU:\n{listed(lines)}"
         )
-    return path
 
 
 def _first_host(node_list: str) -> str:
@@ -188,6 +161,25 @@ def total(x: Tensor) -> Tensor:
         with _exchange():
             dist.all_reduce(x)
     return x
+
+
+def summed(x: Tensor) -> Tensor:
+    """The sum of `x` over processes, without gradient, also where it is called in a compiled network."""
+    if not torch.compiler.is_compiling():
+        return total(x)
+    result: Tensor = _sum_over_processes(x)
+    return result
+
+
+@torch.library.custom_op("resdavenet_vq::sum_over_processes", mutates_args=(), schema="(Tensor x) -> Tensor")
+def _sum_over_processes(x: Tensor) -> Tensor:
+    """What the compiler takes as it is."""
+    return total(x.clone())
+
+
+@_sum_over_processes.register_fake
+def _(x: Tensor) -> Tensor:
+    return torch.empty_like(x)
 
 
 def sum_gradients(parameters: Iterable[Tensor]) -> None:

@@ -27,6 +27,7 @@ from torch import Tensor
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import atomic_write, read_json, sha256, write_json, writing
 from resdavenet_vq.model import checkpoint, pretrained
+from resdavenet_vq.model.batch_norm import BatchNorm2d
 from resdavenet_vq.model.dual_encoder import DualEncoder
 from resdavenet_vq.training import compute, distributed
 from resdavenet_vq.training.step import Totals, quantizers_of
@@ -143,6 +144,22 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
         yield prefix, json.dumps(value, sort_keys=True)
 
 
+def _batch_norms(model: DualEncoder) -> Iterator[BatchNorm2d]:
+    return (module for module in model.modules() if isinstance(module, BatchNorm2d))
+
+
+def _copied(value: Any) -> Any:
+    """Nested containers, with copies of all tensors on the CPU."""
+    match value:
+        case Tensor():
+            return value.detach().to("cpu", copy=True)
+        case dict():
+            return {key: _copied(inner) for key, inner in value.items()}
+        case list():
+            return [_copied(inner) for inner in value]
+    return value
+
+
 _VALUES = ("epoch", "step", "history", "best", "best_epoch")
 """Attributes of a run that a checkpoint holds as they are."""
 
@@ -188,6 +205,9 @@ class Run:
         encoder.to(device).train()
         for quantizer in quantizers_of(encoder).values():
             quantizer.reduce_statistics = distributed.total
+        if training.batch_norm == "global" and distributed.world() > 1:
+            for norm in _batch_norms(encoder):
+                norm.reduce_statistics = distributed.summed
         if training.compute.compile:
             compute.compile_branches(encoder, dynamic=training.pad_to == "batch")
         trained = [p for p in encoder.parameters() if p.requires_grad]
@@ -216,15 +236,20 @@ class Run:
         self.epoch, self.step, self.totals = self.epoch + 1, 0, Totals.empty(self.model, self.device)
 
     def shared_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Names and tensors that are equal in all processes: all but the running statistics of batch normalization."""
+        """Names and tensors that are equal in all processes: the model, but not the running statistics of `process`."""
+        if self.training.batch_norm == "global":
+            yield from self.model.state_dict().items()
+            return
         yield from self.model.named_parameters()
         for name, quantizer in quantizers_of(self.model).items():
             yield from ((f"{name}.{key}", x) for key, x in quantizer.named_buffers())
 
     def to_dict(self) -> dict[str, Any]:
-        """For a checkpoint: tensors, containers and plain values."""
+        """For a checkpoint: tensors on the CPU, containers and plain values, which the following steps do not change."""
         states = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-        return states | {"totals": asdict(self.totals)} | {name: getattr(self, name) for name in _VALUES}
+        values = {name: getattr(self, name) for name in _VALUES} | {"history": [*self.history]}
+        copies: dict[str, Any] = _copied(states | {"totals": asdict(self.totals)})
+        return copies | values
 
     def resume(self, saved: dict[str, Any]) -> None:
         """Continues from a checkpoint. Raises InputError if it is not of this training."""

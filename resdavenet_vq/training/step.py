@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from resdavenet_vq.data.features import PAD_VALUE
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.model.audio import Layer
 from resdavenet_vq.training import codebooks, compute, distributed
 from resdavenet_vq.training.augmentation import draw_masks
 from resdavenet_vq.training.losses import TripletLosses, draw_impostors, pooled_similarity, triplet_losses
@@ -130,23 +129,19 @@ def step_losses(
     the codebooks.
     """
     device = next(model.parameters()).device
-    if len(batch.index) == 0:
-        embeddings, layers = _without_pairs(model, device)
-    else:
-        missing = max(0, SHORTEST - batch.logmel.shape[2])
-        logmel = nn.functional.pad(batch.logmel.float(), (0, missing), value=PAD_VALUE[recipe.pad_value])
-        masked = None
-        if training.augmentation == "masks":
-            random = generator("masks", training.seed, *position)
-            masked = draw_masks(batch.n_frames, logmel.shape[1], logmel.shape[2], n, random)
-        # a short last batch runs uncompiled: its shape alone would be compiled for minutes, while other processes wait
-        eager = compute.uncompiled(training.compute) if n < training.batch_size else nullcontext()
-        with compute.autocast(training.compute, device), eager:
-            maps = model.image(batch.images)
-            jitter = generator("jitter", training.seed, *position)
-            audio = model.audio(logmel, batch.n_frames, jitter, masked=masked)
-        embeddings = torch.cat([model.embed_image(maps), model.embed_speech(audio)], dim=1)
-        layers = audio.layers
+    missing = max(0, SHORTEST - batch.logmel.shape[2])
+    logmel = nn.functional.pad(batch.logmel.float(), (0, missing), value=PAD_VALUE[recipe.pad_value])
+    masked = None
+    if training.augmentation == "masks":
+        random = generator("masks", training.seed, *position)
+        masked = draw_masks(batch.n_frames, logmel.shape[1], logmel.shape[2], n, random)
+    # a short last batch runs uncompiled: its shape alone would be compiled for minutes, while other processes wait
+    eager = compute.uncompiled(training.compute) if n < training.batch_size else nullcontext()
+    with compute.autocast(training.compute, device), eager:
+        maps = model.image(batch.images)
+        jitter = generator("jitter", training.seed, *position)
+        audio = model.audio(logmel, batch.n_frames, jitter, masked=masked)
+    embeddings, layers = torch.cat([model.embed_image(maps), model.embed_speech(audio)], dim=1), audio.layers
     if recipe.dead_codes == "restart" and codebooks.restart_is_due(position):
         for name, quantizer in quantizers_of(model).items():
             conv, random = layers["conv" + name[-1]], generator("restart", training.seed, *position, name)
@@ -164,18 +159,6 @@ def step_losses(
         total = total + (own * share).sum()
         parts = torch.cat([parts, distributed.total(own.detach() * share)])
     return StepLosses(total, parts, counts)
-
-
-def _without_pairs(model: DualEncoder, device: torch.device) -> tuple[Tensor, dict[str, Layer]]:
-    """Embeddings and layers of a process whose part of the batch is empty; its codebooks follow the other processes."""
-    no_frames = torch.zeros(0, dtype=torch.int64, device=device)
-    layers = {}
-    for name, q in quantizers_of(model).items():
-        padding = torch.zeros(1, q.codebook.shape[1], 1, device=device)
-        output = q(padding, torch.zeros(1, 1, dtype=torch.bool, device=device))
-        layers["conv" + name[-1]] = Layer(output.vectors[:0], no_frames)
-        layers[name] = Layer(output.vectors[:0], no_frames, None, output.commitment_loss, output.counts)
-    return torch.zeros(0, 2 * model.settings.audio.widths[-1], device=device), layers
 
 
 def update(model: nn.Module, optimizer: torch.optim.Optimizer, losses: StepLosses) -> Tensor:

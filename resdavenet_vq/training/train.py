@@ -6,6 +6,8 @@ that was killed any number of times, give the same bits. docs/training.md descri
 
 from __future__ import annotations
 
+import math
+import os
 import sys
 import time
 from collections.abc import Generator, Iterable, Iterator
@@ -14,26 +16,30 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from resdavenet_vq import config
 from resdavenet_vq.data.dataset import Batch, training_batches
-from resdavenet_vq.data.features import PAD_VALUE
+from resdavenet_vq.data.features import N_MELS, PAD_VALUE
 from resdavenet_vq.data.loader import has_lost_worker, shielded
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.errors import InputError, printable
 from resdavenet_vq.files import check_outputs, lock, sha256, together, write_csv, writing
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.model import checkpoint, pretrained
+from resdavenet_vq.processes import check_shared_memory
 from resdavenet_vq.progress import track
 from resdavenet_vq.training import codebooks, compute, distributed, step
 from resdavenet_vq.training.advice import advice
 from resdavenet_vq.training.interruption import Interrupted, Interruption
+from resdavenet_vq.training.saving import Saver
 from resdavenet_vq.training.schedule import Schedule
 from resdavenet_vq.training.state import Run, State
-from resdavenet_vq.training.validation import recalls
+from resdavenet_vq.training.timing import StepClock
+from resdavenet_vq.training.validation import IMAGES_AT_ONCE, recalls
 
 CHECK_EVERY = 8
 """Steps between two checks that all numbers are finite; a GPU has to wait for them."""
@@ -43,6 +49,9 @@ CHECKPOINT_SECONDS = 600.0
 
 TIMINGS = ("pairs_per_second", "data_wait", "seconds")
 """The only columns of the history in which two runs differ."""
+
+BATCHES_OF_A_WORKER = 2
+"""Batches that PyTorch lets each data worker read ahead."""
 
 SAVE, SAVE_AND_STOP = 1, 2
 """What a process may request between two steps; the highest request of all processes counts."""
@@ -77,7 +86,7 @@ def train(
     """
     with (
         distributed.processes() as device,
-        compute.arithmetic(training.compute, device),
+        compute.arithmetic(training.compute, device, fixed_shapes=training.pad_to == "max_frames"),
         lock(state / "lock", f"{state}: this lineage is being trained", state)
         if distributed.is_first()
         else nullcontext(),
@@ -85,18 +94,8 @@ def train(
         ExitStack() as workers,
     ):
         data, validation = Store(train_store), Store(validation_store)
-        _check_request(lineage, parent, data, validation)
-        identity = {  # everything that decides the result, as JSON values
-            "lineage": str(lineage),
-            "model": model.model_dump(mode="json"),
-            "recipe": recipe.model_dump(mode="json", include=set(config.TRAINING_SWITCHES)),
-            "training": training.model_dump(mode="json", exclude={"workers", "threads", "gpus", "overrides"}),
-            "parent": sha256(parent / checkpoint.WEIGHTS) if parent else None,
-            "image_weights": None if parent else pretrained.sha256_of(model.image),
-            "data": {"training": data.sha256, "validation": validation.sha256},
-            "features": {k: data.attributes[k] for k in _DATA_SETTINGS if k in data.attributes},
-            "code": dict(part.rpartition(":")[::2] for part in code.split()),
-        }
+        _check_request(lineage, training, parent, data, validation)
+        identity = _identity(lineage, model, recipe, training, parent, data, validation, code)
         folder = State(state, identity)
         run = Run.start(model, lineage.quantizers, recipe, training, parent, device)
         if saved := folder.load():
@@ -111,38 +110,76 @@ def train(
             processes = f", with {distributed.world()} processes" if distributed.world() > 1 else ""
             _log(*folder.others(), f"{lineage}: {start} on {device}{processes}")
         schedule = Schedule(training, _n_pairs(data))
+        saver = workers.enter_context(Saver(folder.save))
+        _check_shared_memory(run, data)
         batches = workers.enter_context(closing(shielded(_batches(run, data, schedule))))
         try:
             while not _is_over(run, schedule):
                 started = time.monotonic()
-                _train_epoch(run, batches, schedule, folder, interruption)
+                _train_epoch(run, batches, schedule, saver, interruption)
                 if distributed.is_first():
-                    last = schedule.steps(run.epoch) - 1
-                    row = {"epoch": run.epoch, "learning_rate": schedule.learning_rate(run.epoch, last)}
-                    row |= run.totals.to_row() | codebooks.live_codes(step.quantizers_of(run.model))
-                    with compute.uncompiled(training.compute):
-                        row |= recalls(run.model, validation, training.workers, device, interruption.check)
+                    saver.wait()  # data workers of the validation are forked: no thread is left over then
+                    row = _validated(run, schedule, validation, interruption)
                     run.finish_epoch(row | {"seconds": time.monotonic() - started})
                     _report(run, schedule, folder)
                 run.next_epoch()
                 interruption.raise_if(distributed.highest(int(interruption.signal is not None), device) > 0)
-                _save(run, folder)
+                _save(run, saver)
         except Interrupted as e:
-            _save(run, folder)
+            _save(run, saver)
+            saver.wait()
             raise InputError(f"{lineage}: stopped by {e} at {run.position}; {_RESUME}") from None
         except RuntimeError as e:
             if not has_lost_worker(e):
                 raise
             raise InputError(f"{lineage}: a data worker died or stalled at {run.position} ({e}); {_RESUME}") from e
         if distributed.is_first():
+            saver.wait()
             line = advice(run.recalls, _n_pairs(validation), schedule)
-            _write(out, run, identity | {"code": code, "advice": line})
+            _write(out, run, identity | {"code": code, "advice": line, "processes": distributed.world()})
             _log(f"{lineage}: {line}")
             folder.discard()
         distributed.wait_for_all()
 
 
-def _check_request(lineage: Lineage, parent: Path | None, data: Store, validation: Store) -> None:
+def _identity(
+    lineage: Lineage,
+    model: config.Model,
+    recipe: config.Recipe,
+    training: config.Training,
+    parent: Path | None,
+    data: Store,
+    validation: Store,
+    code: str,
+) -> dict[str, Any]:
+    """Everything that decides the result, as JSON values."""
+    return {
+        "lineage": str(lineage),
+        "model": model.model_dump(mode="json"),
+        "recipe": recipe.model_dump(mode="json", include=set(config.TRAINING_SWITCHES)),
+        "training": training.model_dump(mode="json", exclude={*training.without_effect, "overrides"}),
+        "parent": sha256(parent / checkpoint.WEIGHTS) if parent else None,
+        "image_weights": None if parent else pretrained.sha256_of(model.image),
+        "data": {"training": data.sha256, "validation": validation.sha256},
+        "features": {k: data.attributes[k] for k in _DATA_SETTINGS if k in data.attributes},
+        "code": dict(part.rpartition(":")[::2] for part in code.split()),
+    }
+
+
+def _check_request(
+    lineage: Lineage, training: config.Training, parent: Path | None, data: Store, validation: Store
+) -> None:
+    world = distributed.world()
+    if training.batch_norm == "process" and world != max(1, training.gpus):
+        raise InputError(
+            f"training.batch_norm: process trains with exactly training.gpus = {training.gpus} processes, not {world}, which "
+            "would be another method; set training.gpus, or batch_norm: global"
+        )
+    if training.compute.compile and training.batch_size % world:
+        raise InputError(
+            f"training.compute.compile: {world} processes need a training.batch_size that is a multiple of {world}, not "
+            f"{training.batch_size}: the compiler might order what they exchange differently"
+        )
     if (lineage.parent is None) != (parent is None):
         expected = f"the model of {lineage.parent}" if lineage.parent else "no parent"
         raise InputError(
@@ -153,6 +190,21 @@ def _check_request(lineage: Lineage, parent: Path | None, data: Store, validatio
             raise InputError(
                 f"{store.path}: no utterance in this split has an image; training and validation need pairs"
             )
+
+
+def _check_shared_memory(run: Run, data: Store) -> None:
+    """Raises InputError if the data workers of this machine have not enough shared memory for their batches."""
+    training, crop = run.training, 3 * run.model.settings.image.crop**2
+    frames = int(data.attributes["max_frames"])
+    if training.pad_to == "batch":
+        frames = min(frames, int(data.n_frames.max()))
+    pair = N_MELS * frames * np.dtype(data.precision).itemsize + crop
+    pairs = math.ceil(training.batch_size / distributed.world()) * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    in_memory = BATCHES_OF_A_WORKER * training.workers
+    check_shared_memory(
+        in_memory * (pairs * pair + IMAGES_AT_ONCE * crop),
+        f"{training.workers} data workers; set training.workers to 0, or lower it and training.batch_size",
+    )
 
 
 def _is_over(run: Run, schedule: Schedule) -> bool:
@@ -181,12 +233,13 @@ def _batches(run: Run, data: Store, schedule: Schedule) -> Iterable[Batch]:
 
 
 def _train_epoch(
-    run: Run, batches: Iterator[Batch], schedule: Schedule, folder: State, interruption: Interruption
+    run: Run, batches: Iterator[Batch], schedule: Schedule, saver: Saver, interruption: Interruption
 ) -> None:
     """Takes the remaining steps of an epoch; afterwards all numbers are finite and process 0 has the totals."""
     batch_size, steps = run.training.batch_size, schedule.steps(run.epoch)
     saved, healthy = time.monotonic(), torch.tensor(data=True, device=run.device)
-    with closing(_timed(batches, steps - run.step, run)) as timed:
+    clock = StepClock(run.device)
+    with closing(_timed(batches, steps - run.step, run, clock)) as timed:
         label = f"epoch {run.epoch}/{schedule.epochs}"
         for batch in track(timed, label, steps - run.step, "steps") if distributed.is_first() else timed:
             n = min(batch_size, schedule.n_pairs - run.step * batch_size)
@@ -203,36 +256,45 @@ def _train_epoch(
                 is_due = time.monotonic() - saved >= CHECKPOINT_SECONDS
                 request = distributed.highest(SAVE_AND_STOP if interruption.signal else SAVE * is_due, run.device)
                 if request:
-                    _check_and_collect(run, healthy)
+                    _check_and_collect(run, healthy, clock)
                     interruption.raise_if(request == SAVE_AND_STOP)
-                    _save(run, folder)
+                    _save(run, saver)
                     saved = time.monotonic()
-    _check_and_collect(run, healthy)
+    _check_and_collect(run, healthy, clock)
 
 
-def _timed(batches: Iterator[Batch], n: int, run: Run) -> Generator[Batch]:
+def _validated(run: Run, schedule: Schedule, validation: Store, interruption: Interruption) -> dict[str, float]:
+    """The row of an epoch in the history, without its duration."""
+    last = schedule.steps(run.epoch) - 1
+    row = {"epoch": run.epoch, "learning_rate": schedule.learning_rate(run.epoch, last)}
+    row |= run.totals.to_row() | codebooks.live_codes(step.quantizers_of(run.model))
+    with compute.uncompiled(run.training.compute):
+        return row | recalls(run.model, validation, run.training.workers, run.device, interruption.check)
+
+
+def _timed(batches: Iterator[Batch], n: int, run: Run, clock: StepClock) -> Generator[Batch]:
     """The next n batches, on the run's device; measures the time spent waiting for them."""
-    start = time.monotonic()
     for batch in islice(batches, n):
-        on_device = Batch(*(x.to(run.device, non_blocking=True) for x in batch))
-        run.totals.waited += time.monotonic() - start
-        yield on_device
-        run.totals.seconds += time.monotonic() - start
-        start = time.monotonic()
+        clock.batch_arrives()
+        yield Batch(*(x.to(run.device, non_blocking=True) for x in batch))
+        clock.step_ends()
 
 
-def _check_and_collect(run: Run, healthy: Tensor) -> None:
+def _check_and_collect(run: Run, healthy: Tensor, clock: StepClock) -> None:
     """Before saving: raises InputError unless all numbers are finite and all processes agree; collects the totals."""
     moments = [x for state in run.optimizer.state.values() for x in state.values()]
     if not (healthy & step.all_finite([*run.model.state_dict().values(), *moments])):
         raise step.divergence(run.model, run.position)
     distributed.check_agreement(run.shared_tensors())
     run.totals.collect()
+    seconds, waited = clock.collect()
+    run.totals.seconds += seconds
+    run.totals.waited += waited
 
 
-def _save(run: Run, folder: State) -> None:
+def _save(run: Run, saver: Saver) -> None:
     if distributed.is_first():
-        folder.save(run.to_dict())
+        saver.start(run.to_dict())
 
 
 def _write(out: Path, run: Run, card: dict[str, Any]) -> None:

@@ -12,9 +12,9 @@ from resdavenet_vq.errors import InputError, listed
 
 
 def launcher(resources: Mapping[str, Any]) -> list[str]:
-    """The words of the command that starts a training's processes, from the resources of its job.
+    """The words of the command that starts the processes of a training, or of an encoder, from the resources of its job.
 
-    One process for a CPU or a GPU, torchrun for several GPUs of one machine. With `mpi` (`srun`), which needs `nodes` and
+    One process for a CPU, which sees no GPU, or a GPU; torchrun for several GPUs of one machine. With `mpi` (`srun`), which needs `nodes` and
     `tasks_per_node`, or `tasks` in all, the cluster starts a process for each GPU of each node, and ends all when one fails.
     """
     gpus = resources.get("gpu", 0)
@@ -22,6 +22,8 @@ def launcher(resources: Mapping[str, Any]) -> list[str]:
         each = resources.get("tasks_per_node")
         processes = ["--ntasks-per-node", str(each)] if each else ["--ntasks", str(resources["tasks"])]
         return [*shlex.split(mpi), "--kill-on-bad-exit=1", "--nodes", str(resources["nodes"]), *processes, "python"]
+    if not gpus:
+        return ["env", "CUDA_VISIBLE_DEVICES=", "python"]
     return ["torchrun", "--standalone", "--nproc-per-node", str(gpus)] if gpus > 1 else ["python"]
 
 

@@ -136,7 +136,7 @@ class Plan:
     def training(self, folder: str) -> str:
         """What decides a training besides its data, its parent and its code."""
         settings = training_of(self.config.training, Lineage.from_folder(folder))
-        return as_json(settings, exclude=("workers", "threads", "gpus"))
+        return as_json(settings, exclude=settings.without_effect)
 
     def training_recipe(self, folder: str) -> str:
         """The switches that matter to a training: those of codebooks only where it has some, or new ones."""

@@ -106,7 +106,7 @@ def _training(plan: Plan, lineage: Lineage) -> dict[str, Any]:
     training = training_of(plan.config.training, lineage)
     return {
         "model": plan.config.model.model_dump(mode="json"),
-        "training": training.model_dump(mode="json", exclude={"workers", "threads", "gpus", "overrides"}),
+        "training": training.model_dump(mode="json", exclude={*training.without_effect, "overrides"}),
         "recipe": json.loads(plan.training_recipe(lineage.folder)),
     }
 

@@ -28,6 +28,13 @@ GPUS = ("/dev/null", "/dev/zero")
 CORES = 64
 MEMORY_MB = 100_000
 
+PROLOG = """\
+#!/bin/sh
+# Before each task: GPUs that are none are granted, and hidden, as it would be an error that CUDA does not start on them.
+echo "export GRANTED_GPUS=${CUDA_VISIBLE_DEVICES:-$GRANTED_GPUS}"
+echo "export CUDA_VISIBLE_DEVICES="
+"""
+
 CONFIGURATION = """\
 ClusterName=throwaway
 SlurmctldHost={host}(127.0.0.1)
@@ -44,6 +51,7 @@ SlurmdPidFile={folder}/slurmd.%n.pid
 MailProg=/bin/true
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
+TaskProlog={folder}/prolog
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 MpiDefault=none
@@ -179,6 +187,9 @@ class Cluster:
         (self.folder / "gres.conf").write_text(
             "".join(f"NodeName={node} Name=gpu File={file}\n" for node in NODES for file in GPUS)
         )
+        prolog = self.folder / "prolog"
+        prolog.write_text(PROLOG)
+        prolog.chmod(0o755)
         # job steps of the executor plugin drop SLURM_CONF from srun's environment
         srun = self.folder / "bin/srun"
         srun.write_text(

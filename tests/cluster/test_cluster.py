@@ -185,7 +185,7 @@ def test_the_workflow_from_the_corpus_to_the_table(cluster, tmp_path):
     run.end()
 
     assert {"{}", "raw log-mel", "normalized log-mel"} == set(pd.read_csv(tmp_path / TABLE)["lineage"])
-    assert seen["CUDA_VISIBLE_DEVICES"] == "0"
+    assert seen["GRANTED_GPUS"] == "0"
     jobs = by_rule(cluster.jobs()[before:])
     (training,) = jobs["train"]
     assert training["JobState"] == "COMPLETED"

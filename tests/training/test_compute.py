@@ -156,7 +156,9 @@ def test_a_whole_training(stores, settings):
 
 @pytest.mark.parametrize(("precision", "expected"), [("float32", "ieee"), ("bfloat16", "ieee"), ("tf32", "tf32")])
 @pytest.mark.parametrize("deterministic", [True, False])
-def test_what_a_gpu_is_told(precision, expected, deterministic, monkeypatch):
+@pytest.mark.parametrize("fixed_shapes", [True, False])
+def test_what_a_gpu_is_told(precision, expected, deterministic, fixed_shapes, monkeypatch):
+    """Matrix products, which are those of similarities and distances, are true float32 in any case."""
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")  # a person's own choice stays
 
     def settings_of_torch():
@@ -165,8 +167,13 @@ def test_what_a_gpu_is_told(precision, expected, deterministic, monkeypatch):
 
     before = settings_of_torch()
     settings = config.Compute(precision=precision, deterministic=deterministic)
-    with compute.arithmetic(settings, torch.device("cuda")):
-        assert settings_of_torch() == ([expected, expected], not deterministic, deterministic)
+    with compute.arithmetic(settings, torch.device("cuda"), fixed_shapes=fixed_shapes):
+        measures = fixed_shapes and not deterministic
+        assert settings_of_torch() == ([expected, "ieee"], measures, deterministic)
+        assert torch.get_float32_matmul_precision() == "highest"  # a former flag, which raises where new ones differ
+        with compute.uncompiled(settings):  # the validation
+            assert settings_of_torch() == ([expected, "ieee"], False, deterministic)
+        assert settings_of_torch() == ([expected, "ieee"], measures, deterministic)
     assert settings_of_torch() == before
     with compute.arithmetic(settings, CPU):
         assert settings_of_torch() == before

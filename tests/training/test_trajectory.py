@@ -1,14 +1,13 @@
 """Eight steps of training against the arithmetic of the 2020 release."""
 
 import copy
-from contextlib import contextmanager
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from training_child import float64
 
 from resdavenet_vq import config
 from resdavenet_vq.data.dataset import Batch
@@ -61,17 +60,6 @@ def losses_of(model, golden, k, monkeypatch):
 
 def assert_close(losses, expected, k):
     assert [losses.total.item(), *losses.parts.tolist()] == pytest.approx(expected.tolist(), rel=1e-4), f"step {k}"
-
-
-@contextmanager
-def float64():
-    """The package computes in float64: what it would turn to float32 is turned to float64."""
-    torch.set_default_dtype(torch.float64)
-    try:
-        with mock.patch.object(torch.Tensor, "float", torch.Tensor.double):
-            yield
-    finally:
-        torch.set_default_dtype(torch.float32)
 
 
 class Margins:

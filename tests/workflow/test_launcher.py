@@ -24,8 +24,8 @@ MODEL = "results/spoken_scenes/23/model"
 @pytest.mark.parametrize(
     ("resources", "expected"),
     [
-        ({}, "python"),
-        ({"gpu": 0}, "python"),
+        ({}, "env CUDA_VISIBLE_DEVICES= python"),
+        ({"gpu": 0}, "env CUDA_VISIBLE_DEVICES= python"),
         ({"gpu": 1, "mem_mb": 5}, "python"),
         ({"gpu": 4}, "torchrun --standalone --nproc-per-node 4"),
         (
@@ -98,7 +98,8 @@ def test_a_training_in_two_processes_of_torchrun(prepared):
 
 
 @pytest.mark.parametrize(
-    ("gpus", "expected"), [(0, "python"), (1, "python"), (2, "torchrun --standalone --nproc-per-node 2")]
+    ("gpus", "expected"),
+    [(0, "env CUDA_VISIBLE_DEVICES= python"), (1, "python"), (2, "torchrun --standalone --nproc-per-node 2")],
 )
 def test_fewer_gpus_are_used_where_there_are_fewer(prepared, gpus, expected):
     assert launcher_of(run(prepared, "-n", "-p", "--forcerun", "train", gpus=gpus)) == expected

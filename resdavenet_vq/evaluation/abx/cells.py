@@ -30,6 +30,7 @@ import torch
 from fastabx import Batch, Dataset, EmptyTaskError, InMemoryAccessor, Score, Subsampler, Task
 from fastabx.distance import distance_function  # not public: a test names the version that it is known to fit
 
+from resdavenet_vq import devices
 from resdavenet_vq.config import AbxScoring
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation.abx import any_context
@@ -92,7 +93,7 @@ def score_cells(sequences: Sequences, tasks: Tasks, distance: str) -> dict[str, 
     `speaker_x`; `score` between 0 and 1; `size`, the number of triples; `error` in percent, and `weight`, which sums to 1.
     Raises InputError where the distance is not for these frames.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = devices.device()
     measure: Any = distance
     ranges, data = dict(enumerate(sequences.ranges)), torch.from_numpy(sequences.data)
     if sequences.units is None:
