@@ -22,9 +22,11 @@ from resdavenet_vq.files import write_json
 
 PACKAGE = Path(__file__).resolve().parent
 
-RESULT_FREE = frozenset({"commands", "config", "errors", "fingerprint", "processes", "progress", "workflow"})
-"""Modules that no result depends on: types of values that reach commands as parameters, messages, progress bars, planning, and
-how processes end."""
+RESULT_FREE = frozenset(
+    {"commands", "config", "errors", "fingerprint", "model_card", "processes", "progress", "workflow"}
+)
+"""Modules that no result depends on: types of values that reach commands as parameters, messages, progress bars, planning,
+how processes end, and what a model card tells people."""
 
 
 def fingerprint(module: str, package: Path = PACKAGE) -> str:
