@@ -116,7 +116,7 @@ def _rows(scores: Path) -> list[dict[str, Any]]:
     """The rows of a `scores.csv`; empty cells are None."""
     table = read_scores(scores).astype(object)
     rows = table.where(table.notna(), None).itertuples(index=False, name=None)
-    return [dict(zip(table, row, strict=True)) for row in rows]
+    return [dict(zip(map(str, table), row, strict=True)) for row in rows]
 
 
 def _device(device: str | torch.device | None) -> torch.device:
