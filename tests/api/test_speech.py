@@ -100,7 +100,8 @@ def test_units_in_runs_have_their_durations(encoder, wavs):
 
 def test_bfloat16_is_close(folder, encoder, wavs):
     other = SpeechEncoder.from_pretrained(folder / "model", device="cpu", dtype=torch.bfloat16)
-    exact, close = encoder.features(wavs[0], "conv3").vectors, other.features(wavs[0], "conv3").vectors
+    # conv2: behind a quantizer, a code that differs makes a leap
+    exact, close = encoder.features(wavs[0], "conv2").vectors, other.features(wavs[0], "conv2").vectors
     assert close.dtype == np.float32
     assert 0 < np.abs(exact - close).max() < 0.05 * np.abs(exact).max()
 
