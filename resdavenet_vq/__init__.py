@@ -1,29 +1,60 @@
 """ResDAVEnet-VQ: discrete linguistic units learned from images and their spoken captions.
 
-from resdavenet_vq import load_model
+from resdavenet_vq import SpeechEncoder
 
-model = load_model("results/spoken_scenes/none-2-23/model")
-units = model.encode("recording.wav")
+encoder = SpeechEncoder.from_pretrained("results/spoken_scenes/none-2-23/model")
+units = encoder.encode("recording.wav")
 units.codes, units.onsets, units.offsets, units.runs
+
+What `__all__` names is for people, and docs/api.md describes it; everything else may change with any version.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from resdavenet_vq.errors import InputError
 
 if TYPE_CHECKING:
-    from resdavenet_vq.encode.recording import SpeechEncoder
+    from resdavenet_vq.api.dual import DualEncoder, Match, Matchmap
+    from resdavenet_vq.api.image import ImageEncoder
+    from resdavenet_vq.api.speech import Frames, SpeechEncoder
+    from resdavenet_vq.encode.units import Unit, Units
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "DualEncoder",
+    "Frames",
+    "ImageEncoder",
+    "InputError",
+    "Match",
+    "Matchmap",
+    "SpeechEncoder",
+    "Unit",
+    "Units",
+    "__version__",
+]
 
-def load_model(folder: str | Path, *, precision: Literal["float16", "float32"] | None = None) -> SpeechEncoder:
-    """Loads the audio network of the model in a folder, to turn recordings into units.
+_MODULES = {
+    "DualEncoder": "api.dual",
+    "Frames": "api.speech",
+    "ImageEncoder": "api.image",
+    "Match": "api.dual",
+    "Matchmap": "api.dual",
+    "SpeechEncoder": "api.speech",
+    "Unit": "encode.units",
+    "Units": "encode.units",
+}
+"""Where a public name is defined. Imported when it is first used: PyTorch takes seconds."""
 
-    `precision` of the log-mel features: by default that of the features that the model was trained from.
-    Raises InputError if the folder holds no complete model.
-    """
-    from resdavenet_vq.encode.recording import SpeechEncoder  # imports torch, which takes seconds
 
-    return SpeechEncoder(Path(folder), precision)
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'resdavenet_vq' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"resdavenet_vq.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -22,9 +22,11 @@ from resdavenet_vq.files import write_json
 
 PACKAGE = Path(__file__).resolve().parent
 
-RESULT_FREE = frozenset({"commands", "config", "devices", "errors", "fingerprint", "processes", "progress", "workflow"})
+RESULT_FREE = frozenset(
+    {"commands", "config", "devices", "errors", "fingerprint", "model_card", "processes", "progress", "workflow"}
+)
 """Modules that no result depends on: types of values that reach commands as parameters, messages, progress bars, planning,
-which device a process takes, and how processes end."""
+which device a process takes, how processes end, and what a model card tells people."""
 
 
 def fingerprint(module: str, package: Path = PACKAGE) -> str:

@@ -79,7 +79,7 @@ def commands(i, o):
         ),
         "train": (
             options(lineage="2", data=store, validation=store, **stage, out=o / "model", state=i / f"state-{o.name}"),
-            ["model/history.csv", "model/model.safetensors", "model/model.json"],
+            ["model/history.csv", "model/model.safetensors", "model/model.json", "model/README.md"],
         ),
         "encode-split": (
             options(
@@ -167,7 +167,7 @@ def commands(i, o):
         ),
         "import-released": (
             [TESTS / "golden/reference_experiment", *options(lineage="23", out=o / "released"), "--allow-unknown"],
-            ["released/history.csv", "released/model.safetensors", "released/model.json"],
+            ["released/history.csv", "released/model.safetensors", "released/model.json", "released/README.md"],
         ),
         "fetch-released": (options(metadata="train", out=o), []),
         "figure": (

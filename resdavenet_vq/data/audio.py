@@ -31,7 +31,7 @@ MAX_RECORDING_SECONDS = 10 * MAX_SECONDS
 MAX_LEVEL = 2.0**32
 """Largest sample. Full scale is 1, or 2**31 where integers were written as floats; powers overflow above 2**55."""
 
-_SAMPLE_RATES = range(4_000, 384_001)  # a rate of 1 Hz would grow 16,000-fold
+SAMPLE_RATES = range(4_000, 384_001)  # a rate of 1 Hz would grow 16,000-fold
 _UNKNOWN = 2**63 - 1  # libsndfile's length of a FLAC file that does not state it
 
 _DOUBTFUL = frozenset(
@@ -48,7 +48,7 @@ def read_wav(path: Path, *, allow_silent: bool = True) -> np.ndarray:
     promises, not finite, of an impossible level or sample rate, or, unless `allow_silent`, empty or constant.
     """
     plain = _read_plain(path)
-    if plain is not None and plain[0] in _SAMPLE_RATES:
+    if plain is not None and plain[0] in SAMPLE_RATES:
         rate, samples = plain[0], _mono(plain[1])
     else:
         with open_audio(path, MAX_SECONDS) as audio:
@@ -161,8 +161,8 @@ def _most_samples(path: Path, audio: Audio, seconds: float) -> int:
     if audio.subtype in _DOUBTFUL:
         what = f"is {audio.format} with {audio.subtype}, which decoders do not agree about"
         raise InputError(f"{path}: {what}; convert it with the program that wrote it")
-    if audio.samplerate not in _SAMPLE_RATES:
-        limits = f"{_SAMPLE_RATES[0]} to {_SAMPLE_RATES[-1]}"
+    if audio.samplerate not in SAMPLE_RATES:
+        limits = f"{SAMPLE_RATES[0]} to {SAMPLE_RATES[-1]}"
         raise InputError(f"{path}: a sample rate of {audio.samplerate} Hz is not that of speech ({limits})")
     return int(seconds * min(audio.samplerate, _FULL_RATE, _FULL_RATE * _FULL_CHANNELS // audio.channels))
 

@@ -81,7 +81,7 @@ def decode(data: bytes) -> Image.Image:
     with _decoding(data):
         image = _open(data)
         _load(image)
-        return _as_rgb(image)
+        return as_rgb(image)
 
 
 def check(data: bytes) -> str:
@@ -167,8 +167,8 @@ def _load(image: ImageFile.ImageFile) -> None:
         image.info["transparency"] = color % 2**bits * (255 // (2**bits - 1))
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
-    """The image in RGB; where it is transparent, white lies behind it."""
+def as_rgb(image: Image.Image) -> Image.Image:
+    """An image of Pillow in RGB; where it is transparent, white lies behind it."""
     color = image.info.get("transparency")
     if image.mode == "I;16":
         pixels = np.asarray(image)

@@ -6,9 +6,8 @@ folder without the suffix, `dev-clean/1272-128104-0000`, or the last part of tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from itertools import batched, groupby
 from pathlib import Path
 from typing import Literal
 
@@ -23,7 +22,7 @@ from resdavenet_vq.encode.exports import frame_text
 from resdavenet_vq.encode.features import is_quantized
 from resdavenet_vq.encode.file_names import check_new, new_file
 from resdavenet_vq.encode.hdf5 import Rows
-from resdavenet_vq.encode.recording import Part, Precision, SpeechEncoder
+from resdavenet_vq.encode.recording import Precision, RecordingEncoder
 from resdavenet_vq.encode.split import FRAMES_AT_ONCE, check_layers, model_origin, start_codes, start_features
 from resdavenet_vq.errors import InputError, listed, printable
 from resdavenet_vq.files import atomic_folder
@@ -64,7 +63,7 @@ def encode_folder(
     _check_request(layers, features, codes, text)
     if not overwrite:
         check_new(*(path for path in (features, codes) if path))
-    encoder = SpeechEncoder(model, precision)
+    encoder = RecordingEncoder.load(model, precision)
     layers = check_layers(model, encoder.network, layers)
     quantizers = encoder.check_quantizers(encoder.layers) if codes else []
     refused_path = next(path for path in (features, codes, text) if path).with_suffix(".refused.json")
@@ -84,7 +83,7 @@ def encode_folder(
             )
             code_rows = start_codes(stack, codes, encoder.network, names, manifest, n_frames, origin)
         folder = stack.enter_context(atomic_folder(text)) if text else Path()
-        encoded = _encode_all(encoder, [*recordings.values()], [*{*layers, *quantizers}], frames_at_once)
+        encoded = encoder.all_parts([*recordings.values()], [*{*layers, *quantizers}], frames_at_once)
         for i, parts in track(encoded, f"encode {wavs.name}", unit="pieces"):
             for layer, rows in feature_rows.items():
                 part = parts[layer]
@@ -138,16 +137,3 @@ def _read_through(
         f"{cause}{wavs}: {len(refused)} of {n_files} files cannot be used:\n{lines}\n"
         f"Repair or remove them, or leave them out with bad_rows (--bad-rows) skip.\n{all_of_them}"
     )
-
-
-def _encode_all(
-    encoder: SpeechEncoder, recordings: Sequence[Recording], layers: Sequence[str], frames_at_once: int
-) -> Iterator[tuple[int, dict[str, Part]]]:
-    """The layers of every recording, shortest first, by its number; long ones in several pieces."""
-    order = sorted(range(len(recordings)), key=lambda i: recordings[i].n_frames)
-    for n_frames, numbers in groupby(order, key=lambda i: recordings[i].n_frames):
-        if n_frames > frames_at_once:
-            yield from ((i, parts) for i in numbers for parts in encoder.parts(recordings[i], layers, frames_at_once))
-            continue
-        for batch in batched(numbers, max(1, frames_at_once // n_frames)):
-            yield from zip(batch, encoder.batch([recordings[i] for i in batch], layers), strict=True)

@@ -1,4 +1,4 @@
-"""A recording to its units, of any length and without a corpus: `resdavenet_vq.load_model`.
+"""A recording to its units and features, of any length and without a corpus; `api.speech` is for people.
 
 A long recording goes through the network in pieces. Each piece has, on both sides, the frames that its own frames
 depend on (`model.audio.receptive_field`), and these are cut away again: the codes are those of one pass, and only one
@@ -9,9 +9,10 @@ normalised features needs the statistics of the whole recording, so a long one i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import batched, groupby
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from resdavenet_vq import devices
 from resdavenet_vq.config import Preparation
 from resdavenet_vq.data.features import N_MELS
 from resdavenet_vq.data.recording import Recording
+from resdavenet_vq.data.samples import Samples
 from resdavenet_vq.encode.features import is_quantized
 from resdavenet_vq.encode.frames import frame_period
 from resdavenet_vq.encode.split import FRAMES_AT_ONCE, check_layers, codebook, deepest, run_audio
@@ -28,9 +30,11 @@ from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import frame_stride
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import receptive_field
+from resdavenet_vq.model.dual_encoder import DualEncoder
 from resdavenet_vq.model.normalization import Statistics
 
 type Precision = Literal["float16", "float32"]
+type Audio = Recording | Samples
 
 
 class Part(NamedTuple):
@@ -43,42 +47,52 @@ class Part(NamedTuple):
     """(n,) int32 of a quantizer, else empty."""
 
 
-class SpeechEncoder:
-    """The audio network of the model in a folder, on the GPU if there is one.
+class RecordingEncoder:
+    """The audio network of a model, for recordings of any length.
+
+    `source` names the model in errors, `card` is what `model.json` says, `precision` that of the log-mel features: by
+    default that of the features of training. In bfloat16, which is faster on a GPU, about one code in a hundred differs.
 
     Attributes
     ----------
     layers : the quantizers that are on, `quant2` ...
-    precision : of the log-mel features
-    card : what `model.json` says
     """
 
-    def __init__(self, folder: Path, precision: Precision | None = None) -> None:
-        self.folder = folder
-        self.network, self.card = checkpoint.load(folder, audio_only=True)
-        self.precision = precision or _precision(self.card)
-        self.layers = tuple(f"quant{n}" for n in self.network.quantizers)
-        self.network.to(devices.device())
+    def __init__(
+        self,
+        source: Path,
+        network: DualEncoder,
+        card: Mapping[str, Any],
+        *,
+        precision: Precision | None = None,
+        device: torch.device | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.source, self.network, self.card = source, network, card
+        self.precision = precision or _precision(card)
+        self.layers = tuple(f"quant{n}" for n in network.quantizers)
+        self.device, self.dtype = device or devices.device(), dtype
+        network.to(self.device)
 
-    def encode(self, path: str | Path, layer: str | None = None, *, frame_time: FrameTime = "published") -> Units:
-        """The units of an audio file in one layer: by default, in the first quantizer that is on.
+    @classmethod
+    def load(cls, folder: Path, precision: Precision | None = None) -> Self:
+        """That of the model in a folder, on the GPU if there is one."""
+        return cls(folder, *checkpoint.load(folder, audio_only=True), precision=precision)
 
-        Any sample rate and number of channels: channels are averaged and resampled as preparation does it, nothing is
-        cut. Raises InputError if the file cannot be used, the model has no quantizers, or the layer has no codes.
-        """
-        (units,) = self.encode_layers(path, [layer] if layer else self.layers[:1], frame_time=frame_time).values()
-        return units
-
-    def encode_layers(
-        self, audio: str | Path | Recording, layers: Sequence[str] = (), *, frame_time: FrameTime = "published"
+    def units(
+        self, recording: Audio, layers: Sequence[str] = (), *, frame_time: FrameTime = "published"
     ) -> dict[str, Units]:
-        """The units of an audio file in some quantizers, by default in all that are on."""
+        """The units of a recording in some quantizers, by default in all that are on."""
         layers = self.check_quantizers(layers or self.layers)
-        recording = audio if isinstance(audio, Recording) else Recording(Path(audio))
-        parts = [{layer: part.codes for layer, part in piece.items()} for piece in self.parts(recording, layers)]
+        return self.units_of(recording, [*self.parts(recording, layers)], frame_time)
+
+    def units_of(
+        self, recording: Audio, pieces: Sequence[Mapping[str, Part]], frame_time: FrameTime = "published"
+    ) -> dict[str, Units]:
+        """The units in the pieces of a recording, of every layer that they have."""
         units = {}
-        for layer in layers:
-            codes, size = np.concatenate([piece[layer] for piece in parts]), len(self.codebook(layer))
+        for layer in pieces[0]:
+            codes, size = np.concatenate([piece[layer].codes for piece in pieces]), len(self.codebook(layer))
             units[layer] = Units(
                 recording.path, layer, frame_period(layer), recording.duration, codes, size, frame_time=frame_time
             )
@@ -91,15 +105,27 @@ class SpeechEncoder:
     def check_quantizers(self, layers: Sequence[str]) -> list[str]:
         """The layers, each once. Raises InputError unless all are quantizers that are on."""
         if not self.layers:
-            raise InputError(f"{self.folder}: no quantizer is on in this model; choose a later stage of its lineage")
-        layers = check_layers(self.folder, self.network, layers)
+            raise InputError(f"{self.source}: no quantizer is on in this model; choose a later stage of its lineage")
+        layers = check_layers(self.source, self.network, layers)
         for layer in layers:
             if not is_quantized(layer):
                 raise InputError(f"{layer} has vectors but no codes; units are those of {', '.join(self.layers)}")
         return layers
 
+    def all_parts(
+        self, recordings: Sequence[Audio], layers: Sequence[str], frames_at_once: int = FRAMES_AT_ONCE
+    ) -> Iterator[tuple[int, dict[str, Part]]]:
+        """The layers of every recording, shortest first, by its number; long ones in several pieces."""
+        order = sorted(range(len(recordings)), key=lambda i: recordings[i].n_frames)
+        for n_frames, numbers in groupby(order, key=lambda i: recordings[i].n_frames):
+            if n_frames > frames_at_once:
+                yield from ((i, parts) for i in numbers for parts in self.parts(recordings[i], layers, frames_at_once))
+                continue
+            for batch in batched(numbers, max(1, frames_at_once // n_frames)):
+                yield from zip(batch, self.batch([recordings[i] for i in batch], layers), strict=True)
+
     def parts(
-        self, recording: Recording, layers: Sequence[str], frames_at_once: int = FRAMES_AT_ONCE
+        self, recording: Audio, layers: Sequence[str], frames_at_once: int = FRAMES_AT_ONCE
     ) -> Iterator[dict[str, Part]]:
         """The layers of a recording, piece by piece.
 
@@ -119,7 +145,7 @@ class SpeechEncoder:
                 parts[layer] = Part(begin, vectors[frames], codes[frames])
             yield parts
 
-    def batch(self, recordings: Sequence[Recording], layers: Sequence[str]) -> Iterator[dict[str, Part]]:
+    def batch(self, recordings: Sequence[Audio], layers: Sequence[str]) -> Iterator[dict[str, Part]]:
         """The layers of recordings of equal length, each in one piece, in their order."""
         logmels = [np.concatenate([*recording.log_mel()]) for recording in recordings]
         output = self._run(logmels, layers, recordings[0].path)
@@ -130,7 +156,7 @@ class SpeechEncoder:
         """Features as the store of the model's precision holds them, float32."""
         return logmel.astype(self.precision).astype(np.float32)
 
-    def _statistics(self, recording: Recording) -> Statistics | None:
+    def _statistics(self, recording: Audio) -> Statistics | None:
         """Of the whole recording, block by block; None for a model that needs none."""
         if not self.network.audio.is_normalizing:
             return None
@@ -141,19 +167,27 @@ class SpeechEncoder:
     ) -> dict[str, Part]:
         """Vectors (B, n, C) and codes (B, n) of the layers, of features (T, M) of one length."""
         logmel = torch.from_numpy(np.stack([self.rounded(x).T for x in logmels]))
-        output = run_audio(
-            self.folder, self.network, logmel, [logmel.shape[2]] * len(logmel), deepest(layers), str(path), statistics
-        )
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            output = run_audio(
+                self.source,
+                self.network,
+                logmel,
+                [logmel.shape[2]] * len(logmel),
+                deepest(layers),
+                str(path),
+                statistics,
+            )
         parts = {}
         for name in layers:
             layer = output.layers[name]
             n = int(layer.n_frames[0])
             codes = np.zeros((len(logmel), 0)) if layer.codes is None else layer.codes[:, :n].cpu().numpy()
-            parts[name] = Part(0, layer.vectors[:, :, :n].transpose(1, 2).cpu().numpy(), codes.astype(np.int32))
+            vectors = layer.vectors[:, :, :n].transpose(1, 2).float().cpu().numpy()
+            parts[name] = Part(0, vectors, codes.astype(np.int32))
         return parts
 
 
-def _pieces(recording: Recording, step: int, before: int, after: int) -> Iterator[tuple[int, int, int, np.ndarray]]:
+def _pieces(recording: Audio, step: int, before: int, after: int) -> Iterator[tuple[int, int, int, np.ndarray]]:
     """Frames `start` ... `stop` - 1 of a recording, `step` of them, and their context.
 
     The fourth value (n, 40) begins at the frame that is the third, up to `before` frames before `start`, and ends up to
@@ -170,7 +204,7 @@ def _pieces(recording: Recording, step: int, before: int, after: int) -> Iterato
         yield start, stop, first, buffer[: end - first]
 
 
-def _precision(card: dict[str, Any]) -> Precision:
+def _precision(card: Mapping[str, Any]) -> Precision:
     """The precision of the features of training: float32 in 2020; preparation's default if the card does not say."""
     if card.get("released"):
         return "float32"

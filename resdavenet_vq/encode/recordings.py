@@ -10,7 +10,7 @@ from pathlib import Path
 from resdavenet_vq.data.recording import Recording
 from resdavenet_vq.encode.exports import RecordingFormat, recording_paths, recording_text, write_recording
 from resdavenet_vq.encode.file_names import check_new, is_utf8
-from resdavenet_vq.encode.recording import Precision, SpeechEncoder
+from resdavenet_vq.encode.recording import Precision, RecordingEncoder
 from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.files import together
@@ -39,7 +39,7 @@ def encode_recordings(
     if a result is there already.
     """
     check_recordings(files, distinct=out is not None)
-    encoder = SpeechEncoder(model, precision)
+    encoder = RecordingEncoder.load(model, precision)
     layers = encoder.check_quantizers(layers or encoder.layers)
     paths = [path for file in files for path in recording_paths(out, file, layers, form)] if out else []
     if not overwrite:
@@ -49,7 +49,7 @@ def encode_recordings(
         raise InputError(f"{faults}\nNothing is encoded; --skip-bad encodes the others.")
     with together():
         for recording in recordings if _is_in_sight(files, out) else track(recordings, "encode", unit="files"):
-            units = encoder.encode_layers(recording, layers, frame_time=frame_time)
+            units = encoder.units(recording, layers, frame_time=frame_time)
             if out is None:
                 show(recording_text(recording.path, units, form))
             else:

@@ -79,6 +79,11 @@ class Unit(NamedTuple):
     offset: float
     frames: int
 
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return round(self.offset - self.onset, DECIMALS)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Units:
@@ -145,6 +150,6 @@ class Units:
             "layer": self.layer,
             "frame_period": self.frame_period,
             "units": [unit.code if self.labels is None else self.labels[unit.code] for unit in units],
-            "durations": [round(unit.offset - unit.onset, DECIMALS) for unit in units],
+            "durations": [unit.duration for unit in units],
             "frames": [unit.frames for unit in units],
         }

