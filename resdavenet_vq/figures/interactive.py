@@ -24,7 +24,10 @@ _DASHES = ("solid", "dash", "dashdot", "dot", "longdash")
 
 
 class Chart(NamedTuple):
-    """A chart: the name of its element, what Plotly draws, what it shows in words, and its height in pixels."""
+    """A chart: the name of its element, what Plotly draws, what it shows in words, and its height in pixels.
+
+    A trace's `meta.dark` has what is different on a dark page.
+    """
 
     name: str
     figure: dict[str, Any]
@@ -56,7 +59,7 @@ def curves(panel: Panel, alt: str) -> Chart:
             "marker": {"color": color, "symbol": symbol, "size": 6},
         }
         data.append(_scatter(line.x[finite], line.y[finite]) | look)
-    vertical = _axis(panel.unit, type="log" if panel.log else "linear")
+    vertical = _axis(f"{panel.unit}, logarithmic" if panel.log else panel.unit, type="log" if panel.log else "linear")
     if panel.y_limits and None not in panel.y_limits:
         vertical["range"] = list(panel.y_limits)
     elif panel.y_limits:
@@ -115,6 +118,7 @@ def phone_errors(errors: pd.DataFrame, alt: str) -> Chart:
         "zmin": 0,
         "zmax": CHANCE,
         "colorscale": [[0, "#e1ecf7"], [0.5, "#4a90c4"], [1, "#08306b"]],
+        "meta": {"dark": {"colorscale": [[0, "#232b36"], [0.5, "#3f86bd"], [1, "#e8f4ff"]]}},
         "hoverongaps": False,
         "xgap": 1,
         "ygap": 1,

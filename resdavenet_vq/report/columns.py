@@ -10,6 +10,7 @@ import re
 from typing import Any, NamedTuple
 
 from resdavenet_vq.lineage import N_POSITIONS
+from resdavenet_vq.results import split_name
 
 FURTHER = "Further numbers"
 """The group of scores without an explanation."""
@@ -167,7 +168,9 @@ def column(task: str, split: str, condition: str, score: str) -> Column:
     if entry is None:
         return Column(_sentence(" ".join(filter(None, (task, condition, score)))))
     label, style, group, headline = entry
-    return Column(_sentence(label.format(k=k, split=split)), style, group, headline and (not at or k == _HEADLINE_K))
+    return Column(
+        _sentence(label.format(k=k, split=split_name(split))), style, group, headline and (not at or k == _HEADLINE_K)
+    )
 
 
 def in_percent(task: str, split: str, condition: str, score: str) -> float:

@@ -7,6 +7,7 @@
   const $ = (id) => document.getElementById(id);
   const layerOf = (number) => about.layers.find((layer) => layer.number === Number(number));
   const hasWords = about.has.includes("words");
+  const stopWords = new Set(about.stopWords);
   report.layerBoxes($("rows"));
 
   const select = $("layer");
@@ -22,7 +23,7 @@
 
   async function entries(mode, layer) {
     if (mode === "words") {
-      return (await need("vocabulary")).map(([word, n]) => ({ key: word, cells: [word, `${grouped(n)}×`], state: { layer, word }, text: word }));
+      return (await need("vocabulary")).map(([word, n]) => ({ key: word, cells: [word, `${grouped(n)}×`], state: { layer, word }, text: word, tells: !stopWords.has(word) }));
     }
     const { codes, frames } = await need(`layer-${layer}`);
     const by = $("order").value;
@@ -31,9 +32,12 @@
     return ordered.map(([code, n, occurrences, silence, word, phone]) => {
       const best = by === "phone" ? phone : word || phone;
       const bestLabel = !hasWords ? `${grouped(occurrences)}×` : silence >= 0.5 ? "silence" : best ? `${best[0]} ${Math.round(100 * best[1])}` : "–";
-      return { key: String(code), cells: [String(code), bestLabel, `${percent(n / frames)} %`], state: { layer, code }, text: `${code} ${bestLabel} ${word?.[0] ?? ""} ${phone?.[0] ?? ""}` };
+      return { key: String(code), cells: [String(code), bestLabel, `${percent(n / frames)} %`], state: { layer, code }, tells: !(silence >= 0.5) && !stopWords.has(word?.[0]), text: `${code} ${bestLabel} ${word?.[0] ?? ""} ${phone?.[0] ?? ""}` };
     });
   }
+
+  // What the page opens on: the first entry that stands for neither a stop word nor silence.
+  const opening = (all) => all.find((entry) => entry.tells) ?? all[0];
 
   function filtered() {
     const query = $("filter").value.trim().toLowerCase();
@@ -67,7 +71,7 @@
         $("detail").replaceChildren(make("p", { role: "status" }, mode === "words" ? `The word ${key} is not spoken in the split ${about.split}.` : `Code ${key} does not occur in the split ${about.split}.`));
         return;
       }
-      state.write(all[0].state, { replace: true });
+      state.write(opening(all).state, { replace: true });
       return show();
     }
     list.mark(key);
@@ -79,7 +83,6 @@
 
   const bar = (share) => { const b = make("span", { class: "bar", "aria-hidden": "true" }); b.style.setProperty("--share", share); return b; };
   const scored = (share) => make("span", { class: "scored" }, bar(share), make("span", {}, percent(share)));
-  const stopWords = new Set(about.stopWords);
   const wordLink = (word, layer) => make("span", {}, make("a", { href: state.link({ layer, word }) }, word), stopWords.has(word) && make("span", { class: "quiet" }, " (stop)"));
 
   async function code(layer, number) {
@@ -136,7 +139,7 @@
   }
   const follow = async () => {
     const values = state.read();
-    if (values.word === "" && hasWords) state.write({ layer: values.layer, word: (await need("vocabulary"))[0][0] }, { replace: true });
+    if (values.word === "" && hasWords) state.write(opening(await entries("words", values.layer)).state, { replace: true });
     await show();
   };
   go = (values) => { state.write(values); follow().catch(report.fail); };
