@@ -19,6 +19,10 @@ from resdavenet_vq.figures.charts import F1_LEVELS, Panel, equal_f1
 from resdavenet_vq.figures.confusions import CHANCE, ordered
 from resdavenet_vq.figures.style import LINES
 
+SHADES = [[0, "#e1ecf7"], [0.5, "#4a90c4"], [1, "#08306b"]]
+DARK_SHADES = [[0, "#232b36"], [0.5, "#3f86bd"], [1, "#e8f4ff"]]
+"""Of heat maps, on a light and on a dark page: 0 is close to the page."""
+
 _MARKERS = ("circle", "square", "diamond", "triangle-down", "triangle-up", "pentagon", "x")
 _DASHES = ("solid", "dash", "dashdot", "dot", "longdash")
 
@@ -117,8 +121,8 @@ def phone_errors(errors: pd.DataFrame, alt: str) -> Chart:
         "z": [[round(error, 2) for error in row] for row in errors.to_numpy().tolist()],
         "zmin": 0,
         "zmax": CHANCE,
-        "colorscale": [[0, "#e1ecf7"], [0.5, "#4a90c4"], [1, "#08306b"]],
-        "meta": {"dark": {"colorscale": [[0, "#232b36"], [0.5, "#3f86bd"], [1, "#e8f4ff"]]}},
+        "colorscale": SHADES,
+        "meta": {"dark": {"colorscale": DARK_SHADES}},
         "hoverongaps": False,
         "xgap": 1,
         "ygap": 1,

@@ -32,6 +32,23 @@ CONDITIONS: dict[str, tuple[Task, tuple[str, ...]]] = {
 """By group: the task, and the conditions that are listed if they are the same for all models."""
 
 
+class Made(NamedTuple):
+    """What made the numbers of a group: the workflow's rule, and its file."""
+
+    rule: str
+    file: str
+
+
+MADE = {
+    "Retrieval": ("score_retrieval", "retrieval/SPLIT.json"),
+    "ABX error": ("score_abx", "abx/SPLIT/LAYER.json"),
+    "Bitrate": ("score_abx", "abx/SPLIT/LAYER.json"),
+    "Words": ("detect_words", "words/LAYER/SPLIT/summary.json"),
+    "Units": ("detect_words", "words/LAYER/SPLIT/summary.json"),
+}
+"""By group: the rule of its numbers, and the file in the folder of a system."""
+
+
 class Row(NamedTuple):
     """The scores of one layer of one model; those of the whole model have a row without a layer, above its layers'."""
 
@@ -151,6 +168,7 @@ def _group(results: Results, title: str, keys: list[tuple[Key, Column]], rows: l
     return {
         "title": title,
         "text": columns.TEXTS.get(title, ""),
+        "made": Made(MADE[title][0], f"results/{results.root.name}/SYSTEM/{MADE[title][1]}") if title in MADE else None,
         "constant": [*_conditions(results, title), *((c.label, rows[0].scores[key], c.style) for key, c in constant)],
         "columns": rest,
         "rows": rows if rest else [],

@@ -196,7 +196,8 @@ def _units(folder: Folder, opened: utterances.Split | None) -> Page | None:
     needs = "" if "words" in opened.has else remedy(NO_WORDS)
     about = utterances.about(opened) | units.write(opened, folder) | {"needs": needs}
     lines = [f"Words and phones of codes: {needs}."] if needs else []
-    return Page("units.html", "Units", {"about": about, "gaps": lines}, ("viewer.js", "units.js"))
+    content = {"about": about, "gaps": lines}
+    return Page("units.html", "Units", content, ("viewer.js", "units.js"), charts="phones" in opened.has)
 
 
 def _utterances(folder: Folder, opened: utterances.Split | None) -> Page | None:

@@ -13,7 +13,7 @@ window.addEventListener("DOMContentLoaded", () => {
     const head = (text, { first, sorted } = {}) => make("th", { scope: "col", class: first ? "text" : null, "data-first": first, "aria-sort": sorted }, make("button", { type: "button" }, text));
     const number = (value, decimals) => make("td", {}, make("data", { value, title: value }, decimals ? value.toFixed(decimals) : grouped(value)));
     document.getElementById("phone-pairs").replaceChildren(
-      make("p", { class: "narrow" }, make("label", {}, "Search the table ", make("input", { type: "search", "data-filters": "pairs", autocomplete: "off" })), " ", make("output", { "aria-live": "polite" })),
+      make("p", { class: "narrow" }, make("label", {}, "Search the table ", make("input", { type: "search", "data-filters": "pairs", autocomplete: "off" })), " ", make("button", { type: "button", "data-saves": "pairs" }, "Save the rows shown (CSV)"), " ", make("output", { "aria-live": "polite" })),
       make("div", { class: "table tall scroll", tabindex: "0", role: "region", "aria-label": `Largest errors of ${title}` }, make("table", { id: "pairs" },
         make("caption", {}, title),
         make("thead", {}, make("tr", {}, head("A and X", { first: "ascending" }), head("B", { first: "ascending" }), head("Error (%)"), head("Cells"), head("At least (%)", { sorted: "descending" }))),

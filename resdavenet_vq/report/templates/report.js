@@ -166,7 +166,7 @@ const report = (() => {
     const color = (name) => style.getPropertyValue(name).trim();
     const axis = { gridcolor: color("--line"), linecolor: color("--quiet"), zerolinecolor: color("--line"), tickcolor: color("--quiet"), automargin: true };
     const layout = {
-      ...chart.layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: narrow.matches ? false : chart.layout.dragmode ?? "zoom",
+      ...chart.layout, paper_bgcolor: color("--page"), plot_bgcolor: "rgba(0,0,0,0)", dragmode: narrow.matches ? false : chart.layout.dragmode ?? "zoom",
       font: { family: getComputedStyle(document.body).fontFamily, size: narrow.matches ? 12 : 13, color: color("--text") },
       hoverlabel: { bgcolor: color("--card"), bordercolor: color("--quiet"), font: { color: color("--text") } },
       legend: { orientation: "h", yanchor: "top", y: -64 / Math.max(150, height - 120), x: 0, ...chart.layout.legend },
@@ -208,6 +208,8 @@ const report = (() => {
     await (await plotly()).react(host, ...themed(chart, host.clientHeight), { displayModeBar: false, responsive: true });
     host.dataset.drawn = "yes";
     if (fresh) {
+      const save = async () => (await plotly()).downloadImage(host, { format: "png", scale: 2, width: host.clientWidth, height: host.clientHeight, filename: host.id });
+      host.after(make("button", { type: "button", class: "link", onclick: () => save().catch(fail) }, "Save as PNG"));
       host.on("plotly_click", (event) => {
         const link = event.points[0].customdata;
         if (typeof link === "string") location.href = link;
@@ -219,7 +221,21 @@ const report = (() => {
   document.addEventListener("click", (event) => {
     const button = event.target.closest("th button");
     if (button) sortTable(button);
+    const saving = event.target.closest("button[data-saves]");
+    if (saving) save(`${saving.dataset.saves}.csv`, csv(shownRows(document.getElementById(saving.dataset.saves))));
   });
+
+  // The head and the visible rows of a table; numbers with all their digits, without the notes beside a name.
+  function shownRows(shown) {
+    const text = (cell) => {
+      const number = cell.querySelector("data");
+      if (number) return number.value;
+      const copy = cell.cloneNode(true);
+      for (const note of copy.querySelectorAll(".quiet")) note.remove();
+      return copy.querySelector(".unknown") ? "" : copy.textContent.trim();
+    };
+    return [...shown.rows].filter((row) => !row.hidden).map((row) => [...row.cells].map(text));
+  }
   document.addEventListener("input", (event) => { if (event.target.dataset.filters) filterTable(event.target); });
 
   // Paper has nothing folded.

@@ -41,6 +41,8 @@
 
   const runsOf = (runs) => runs.code.map((code, i) => [runs.edge[i], runs.edge[i + 1], String(code)]);
 
+  report.runs = (u, layer) => (u.codes[layer] ? runsOf(u.codes[layer]) : []);
+
   function rowsOf(u) {
     const rows = [["words", u.words, null], ["phones", u.phones, null]].filter(([, intervals]) => intervals && intervals.length);
     for (const layer of about.layers) if (visibleLayers.has(layer.number) && u.codes[layer.number]) rows.push([layer.title, runsOf(u.codes[layer.number]), layer.number]);
@@ -191,13 +193,14 @@
     }
     const seek = (seconds, play) => {
       place(seconds);
+      moved(now);
       const go = () => { audio.currentTime = now; if (play) audio.play(); };
       if (audio.readyState) go(); else { audio.addEventListener("loadedmetadata", go, { once: true }); audio.load(); }
     };
     const follow = () => { place(audio.currentTime, { speak: false }); if (!audio.paused && !audio.ended) requestAnimationFrame(follow); };
     audio.addEventListener("play", follow);
     audio.addEventListener("pause", () => { place(audio.currentTime); if (host.contains(stage)) moved(now); });
-    audio.addEventListener("seeked", () => { if (audio.paused) { place(audio.currentTime); if (host.contains(stage)) moved(now); } });
+    audio.addEventListener("seeked", () => { if (audio.paused) place(audio.currentTime); });
     stage.addEventListener("click", (event) => {
       if (event.target.closest("a")) return;
       slider.focus({ preventScroll: true });
