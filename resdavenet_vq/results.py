@@ -290,6 +290,11 @@ def with_arrows(lineage: str) -> str:
     return lineage.replace("->", " → ")
 
 
+def split_name(split: str) -> str:
+    """A split as texts name it: `test`, but `split abx` where its name is that of a task too."""
+    return f"split {split}" if split in PATTERNS else split
+
+
 def _table(file: Path) -> pd.DataFrame:
     try:
         with open_regular(file) as opened:

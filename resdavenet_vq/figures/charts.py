@@ -77,7 +77,7 @@ def words_above(f1: Mapping[str, np.ndarray], threshold: float, width: float | N
             line = 1.2 if paper else 1.8
             axes.step(np.r_[0.0, np.sort(values)], counts, where="pre", linewidth=line, label=name, **look)
         axes.set(xlim=(0, 1), yscale="log", ylim=(0.8, max(2, most) * 1.3))
-        axes.set(xlabel="F1 threshold", ylabel="Words with at least this F1")
+        axes.set(xlabel="F1 threshold", ylabel="Words with at least this F1 (log)")
         readable_log(axes.yaxis)
         axes.grid(visible=True, axis="y")
         legend_below(figure, axes.get_legend_handles_labels()[0], paper=paper)
@@ -186,7 +186,7 @@ def curves(panels: Sequence[Panel], width: float) -> Figure:
             finite = np.isfinite(line.y)
             if finite.any():
                 axes.plot(line.x[finite], line.y[finite], **looks[line.name])
-        axes.set(xlabel="Epoch" if number + columns >= len(panels) else "", ylabel=panel.title)
+        axes.set(xlabel="Epoch" if number + columns >= len(panels) else "", ylabel=panel.title + " (log)" * panel.log)
         if panel.y_limits:
             axes.set_ylim(*panel.y_limits)
         if panel.log:

@@ -9,12 +9,14 @@ errors are written out. A pair of phones without comparable tokens is grey with 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
+from scipy.stats import beta
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.figures.registry import PAGE, Request
@@ -27,31 +29,61 @@ WRITTEN_FROM = 10.0
 """Errors from this percentage on are written into their cells."""
 
 
+class Pair(NamedTuple):
+    """Two phones that were compared: the phone of A and X, that of B, and the error in percent."""
+
+    ax: str
+    b: str
+    error: float
+    cells: int
+    """How many comparisons (of one context and one or two speakers) the error is the mean of."""
+    at_least: float
+    """The lower end of the error's 95 % interval, in percent, as if each cell were one trial."""
+
+
 def read(table: Path, task: str) -> pd.DataFrame:
     """The errors within or across speakers in a file abx/{split}/{layer}.phones.csv, in percent.
 
     A row for each phone of A and X, a column for each of B, NaN where nothing was compared. Raises InputError for
     another file, or without errors of that task.
     """
-    error = f"{task}_error"
+    rows = _rows(table, task)
+    phones = sorted({*rows["ax"], *rows["b"]})
+    return rows.pivot_table("error", "ax", "b").reindex(index=phones, columns=phones)
+
+
+def surest_first(table: Path, task: str) -> list[Pair]:
+    """Every pair of phones that was compared, those that are surely confused first: by `at_least`.
+
+    Few cells easily have an error of 100 % that says little. Raises InputError as `read`.
+    """
+    rows = _rows(table, task).dropna(subset=["error"])
+    rows["at_least"] = 100 * lower_bound(rows["error"].to_numpy() / 100, rows["cells"].to_numpy())
+    rows = rows.sort_values(["at_least", "error"], ascending=False, kind="stable")
+    return [Pair(*row) for row in rows.itertuples(index=False, name=None)]
+
+
+def lower_bound(share: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """The lower end of the exact 95 % interval of shares of `n` trials (Clopper and Pearson 1934); 0 of a share of 0."""
+    hits = share * n
+    bound: np.ndarray = np.where(hits > 0, beta.ppf(0.025, np.maximum(hits, 1e-9), n - hits + 1), 0.0)
+    return bound
+
+
+def _rows(table: Path, task: str) -> pd.DataFrame:
+    """The columns ax, b, error (NaN where nothing was compared) and cells of a table of phones."""
+    error, cells = f"{task}_error", f"{task}_cells"
     try:
         rows = pd.read_csv(table, keep_default_na=False, na_values={error: [""]})  # NA is a phone like any other
-        rows = rows.astype({"phone_ax": str, "phone_b": str, error: float})
-        phones = sorted({*rows["phone_ax"], *rows["phone_b"]})
-        errors = rows.pivot_table(error, "phone_ax", "phone_b").reindex(index=phones, columns=phones)
+        rows = rows[["phone_ax", "phone_b", error, cells]].set_axis(["ax", "b", "error", "cells"], axis="columns")
+        rows = rows.astype({"ax": str, "b": str, "error": float, "cells": int})
     except FileNotFoundError:
         raise InputError(f"{table}: no such file; score ABX first") from None
     except (ValueError, KeyError, UnicodeDecodeError) as e:
         raise InputError(f"{table}: no table of ABX errors by phones ({e}); give an abx/*/*.phones.csv") from None
-    if errors.isna().all(axis=None):
+    if rows["error"].isna().all():
         raise InputError(f"{table}: has no error {task} speakers: no phones could be compared")
-    return errors
-
-
-def largest_first(errors: pd.DataFrame) -> list[tuple[str, str, float]]:
-    """Every pair of phones that was compared, the phone of A and X before that of B, with its error."""
-    pairs = [(str(a), str(b), error) for a, row in errors.iterrows() for b, error in row.dropna().items()]
-    return sorted(pairs, key=lambda pair: -pair[2])
+    return rows
 
 
 def ordered(errors: pd.DataFrame) -> pd.DataFrame:
@@ -104,10 +136,10 @@ def confusions(request: Request) -> Drawing:
     if len(request.layers) != 1 or "/" not in request.layers[0]:
         raise InputError("confusions: give one layer and its folder, as in --layers none-2/quant2")
     folder, _, layer = request.layers[0].partition("/")
-    errors = read(request.results.root / folder / f"abx/{request.split}/{layer}.phones.csv", request.task)
-    a, b, error = largest_first(errors)[0]
+    table = request.results.root / folder / f"abx/{request.split}/{layer}.phones.csv"
+    errors, worst = read(table, request.task), surest_first(table, request.task)[0]
     alt = (
         f"ABX error {request.task} speakers of {len(errors)} phones, two by two, {np.nanmean(errors):.1f} % in the "
-        f"mean; the most confused is {a} with {b}, {error:.0f} %."
+        f"mean; the most surely confused is {worst.ax} with {worst.b}, {worst.error:.0f} % of {worst.cells} cells."
     )
     return Drawing(heat_map(ordered(errors), request.title, request.width or PAGE), alt)

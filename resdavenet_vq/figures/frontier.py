@@ -18,7 +18,7 @@ from resdavenet_vq.encode.features import FEATURES, LOGMEL, source
 from resdavenet_vq.evaluation.summary import HELD_OUT, PUBLISHED
 from resdavenet_vq.figures.registry import Request
 from resdavenet_vq.figures.style import DASHES, LINES, MARKERS, Drawing, legend_below, readable_log, styled
-from resdavenet_vq.results import Layer, Results, Score, with_arrows
+from resdavenet_vq.results import Layer, Results, Score, split_name, with_arrows
 from resdavenet_vq.system import Reference, System, is_untrained, named
 
 GREYS = ("#000000", "#666666", "#999999")
@@ -57,7 +57,7 @@ class Curve(NamedTuple):
 def bitrate_abx(request: Request) -> Drawing | None:
     """Bitrate against ABX error of all units on a split, within and across speakers."""
     panels = [_abx(request.results, request.split, c, f"{c} speakers") for c in ("within", "across")]
-    return _draw(request, panels, f"ABX error in percent against bitrate on {request.split}")
+    return _draw(request, panels, f"ABX error in percent against bitrate on {split_name(request.split)}")
 
 
 def bitrate_words(request: Request) -> Drawing | None:
@@ -76,7 +76,7 @@ def verdict(request: Request) -> Drawing | None:
     """
     splits = request.results.splits("abx")
     panels = [
-        _abx(request.results, split, "across", f"ABX across speakers, {split}")
+        _abx(request.results, split, "across", f"ABX across speakers, {split_name(split)}")
         for split in dict.fromkeys(splits[:1] + splits[-1:])
     ]
     panels.append(_words(request.results, HELD_OUT, "Words held out"))
@@ -162,7 +162,7 @@ def _fill(axes: Any, panel: Panel, looks: dict[str, dict[str, Any]], markers: di
         mark = {"color": look["color"], "marker": markers[layer[1]], "markersize": 3.2 if paper else 5.0}
         drawn = axes.errorbar(x.value, y.value, **bars, **mark, linestyle="none", elinewidth=0.8 if paper else 1.2)
         drawn.lines[0].set_gid("point")
-    axes.set(xscale="log", title=panel.title, xlabel="Bitrate (bit/s)")
+    axes.set(xscale="log", title=panel.title, xlabel="Bitrate (bit/s, log)")
     axes.margins(0.12)
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], integer=True))
     readable_log(axes.xaxis)

@@ -19,12 +19,19 @@ from resdavenet_vq.figures.charts import F1_LEVELS, Panel, equal_f1
 from resdavenet_vq.figures.confusions import CHANCE, ordered
 from resdavenet_vq.figures.style import LINES
 
+SHADES = [[0, "#e1ecf7"], [0.5, "#4a90c4"], [1, "#08306b"]]
+DARK_SHADES = [[0, "#232b36"], [0.5, "#3f86bd"], [1, "#e8f4ff"]]
+"""Of heat maps, on a light and on a dark page: 0 is close to the page."""
+
 _MARKERS = ("circle", "square", "diamond", "triangle-down", "triangle-up", "pentagon", "x")
 _DASHES = ("solid", "dash", "dashdot", "dot", "longdash")
 
 
 class Chart(NamedTuple):
-    """A chart: the name of its element, what Plotly draws, what it shows in words, and its height in pixels."""
+    """A chart: the name of its element, what Plotly draws, what it shows in words, and its height in pixels.
+
+    A trace's `meta.dark` has what is different on a dark page.
+    """
 
     name: str
     figure: dict[str, Any]
@@ -56,7 +63,7 @@ def curves(panel: Panel, alt: str) -> Chart:
             "marker": {"color": color, "symbol": symbol, "size": 6},
         }
         data.append(_scatter(line.x[finite], line.y[finite]) | look)
-    vertical = _axis(panel.unit, type="log" if panel.log else "linear")
+    vertical = _axis(f"{panel.unit}, logarithmic" if panel.log else panel.unit, type="log" if panel.log else "linear")
     if panel.y_limits and None not in panel.y_limits:
         vertical["range"] = list(panel.y_limits)
     elif panel.y_limits:
@@ -114,7 +121,8 @@ def phone_errors(errors: pd.DataFrame, alt: str) -> Chart:
         "z": [[round(error, 2) for error in row] for row in errors.to_numpy().tolist()],
         "zmin": 0,
         "zmax": CHANCE,
-        "colorscale": [[0, "#e1ecf7"], [0.5, "#4a90c4"], [1, "#08306b"]],
+        "colorscale": SHADES,
+        "meta": {"dark": {"colorscale": DARK_SHADES}},
         "hoverongaps": False,
         "xgap": 1,
         "ygap": 1,

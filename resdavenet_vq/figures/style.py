@@ -1,6 +1,6 @@
 """How every figure looks: palettes, sizes of text, legends, and files with the same bytes for the same figure.
 
-Every figure has a white background, so that it reads the same on a light and on a dark page. Color never carries
+Every figure has a white background; a dark page turns its lightness over and keeps its hues. Color never carries
 meaning alone: runs of codes have their number, lines and points differ in marker and dash as well. The palettes are
 Okabe and Ito's (lines) and Paul Tol's "light" (boxes under black text), both safe for color-blind readers.
 """

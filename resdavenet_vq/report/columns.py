@@ -9,7 +9,9 @@ import math
 import re
 from typing import Any, NamedTuple
 
+from resdavenet_vq.evaluation.summary import PUBLISHED
 from resdavenet_vq.lineage import N_POSITIONS
+from resdavenet_vq.results import split_name
 
 FURTHER = "Further numbers"
 """The group of scores without an explanation."""
@@ -156,18 +158,32 @@ _COLUMNS = {
 }
 """By task, condition and score: label, style, group, and whether it is a headline."""
 
+_GROUPS = {task: group for (task, _, _), (_, _, group, _) in _COLUMNS.items() if group}
+
+_SHARES = {"f1", "precision", "recall", "share", "purity", "homogeneity", "completeness", "nmi"}
+"""Last words of the names of scores from 0 to 1."""
+
 _HEADLINE_K = "10"
 """The k of R@k in the first table."""
 
 
 def column(task: str, split: str, condition: str, score: str) -> Column:
-    """The column of a score of scores.csv; a score without an entry has its own name."""
+    """The column of a score of scores.csv.
+
+    A score without an entry has its own name, among the others of its task, and in percent if it is named as a share is.
+    """
     name, at, k = score.rpartition("_at_")
     entry = _COLUMNS.get((task, condition, f"{name}_at_k" if at else score))
     if entry is None:
-        return Column(_sentence(" ".join(filter(None, (task, condition, score)))))
+        is_share = name.endswith("recall") if at else score.rpartition("_")[2] in _SHARES and "words_above" not in score
+        where = [] if condition == PUBLISHED else [condition]
+        text = ", ".join(filter(None, [*([] if task in _GROUPS else [task]), *where, score]))
+        label = _sentence(f"{text}{' (%)' if is_share else ''}")
+        return Column(label, _SHARE if is_share else "plain", _GROUPS.get(task, FURTHER))
     label, style, group, headline = entry
-    return Column(_sentence(label.format(k=k, split=split)), style, group, headline and (not at or k == _HEADLINE_K))
+    return Column(
+        _sentence(label.format(k=k, split=split_name(split))), style, group, headline and (not at or k == _HEADLINE_K)
+    )
 
 
 def in_percent(task: str, split: str, condition: str, score: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from resdavenet_vq.evaluation.summary import HELD_OUT
 from resdavenet_vq.gaps import Gap, Task
 from resdavenet_vq.report import columns
-from resdavenet_vq.results import Results, with_arrows
+from resdavenet_vq.results import Results, split_name, with_arrows
 
 
 def lines(results: Results, *tasks: Task) -> list[str]:
@@ -25,7 +25,7 @@ def lines(results: Results, *tasks: Task) -> list[str]:
     for key, names in systems.items():
         title, split, needs = key
         who = f", {', '.join(dict.fromkeys(names))}" if key in partly else ""
-        texts.append(f"{title} on {split}{who}: {needs}.")
+        texts.append(f"{title} on {split_name(split)}{who}: {needs}.")
     return texts
 
 

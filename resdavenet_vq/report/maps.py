@@ -41,7 +41,9 @@ def write(results: Results, folder: Folder, split: str) -> list[dict[str, Any]]:
                 card = model.folder / "model/model.json"
                 image = PUBLISHED | (read_json(card)["model"]["image"] if card.is_file() else {})
                 visible = image["crop"] / image["resize"]  # of the image's shorter side
-                models.append({"number": number, "model": model.name, "visibleShare": visible})
+                models.append({"number": number, "model": model.name, "visibleShare": visible, "first": False})
+    if models:
+        models[-1]["first"] = True  # the last stage, which the verdict is about, and no untrained quantizer
     return models
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
@@ -13,7 +13,7 @@ from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.report import columns, gaps, published, verdict
 from resdavenet_vq.report.assets import Folder, Picture
 from resdavenet_vq.report.columns import Column
-from resdavenet_vq.results import Layer, Results
+from resdavenet_vq.results import Layer, Results, split_name
 
 type Key = tuple[str, str, str, str]
 """Task, split, condition and score."""
@@ -32,8 +32,25 @@ CONDITIONS: dict[str, tuple[Task, tuple[str, ...]]] = {
 """By group: the task, and the conditions that are listed if they are the same for all models."""
 
 
+class Made(NamedTuple):
+    """What made the numbers of a group: the workflow's rule, and its file."""
+
+    rule: str
+    file: str
+
+
+MADE = {
+    "Retrieval": ("score_retrieval", "retrieval/SPLIT.json"),
+    "ABX error": ("score_abx", "abx/SPLIT/LAYER.json"),
+    "Bitrate": ("score_abx", "abx/SPLIT/LAYER.json"),
+    "Words": ("detect_words", "words/LAYER/SPLIT/summary.json"),
+    "Units": ("detect_words", "words/LAYER/SPLIT/summary.json"),
+}
+"""By group: the rule of its numbers, and the file in the folder of a system."""
+
+
 class Row(NamedTuple):
-    """The scores of one layer of one model; those of the whole model are in each of its layers' rows."""
+    """The scores of one layer of one model; those of the whole model have a row without a layer, above its layers'."""
 
     lineage: str
     layer: str
@@ -60,7 +77,7 @@ def content(results: Results, folder: Folder, *, with_noise: bool) -> dict[str, 
         "is_demo": results.root.name == DEMO,
         "verdict": verdict.content(results, folder),
         "headline": headline,
-        "rows": [row for row in rows if any(key in row.scores for key, _ in headline)] or rows,
+        "rows": [row for row in rows if any(key in row.scores or key[:3] in row.needs for key, _ in headline)] or rows,
         "groups": [
             _group(results, title, [(key, c) for key, c in keys if c.group == title], rows)
             for title in dict.fromkeys(c.group for _, c in keys if c.group)
@@ -86,10 +103,9 @@ def _rows(scores: pd.DataFrame, needs: Mapping[Layer, Mapping[Place, str]]) -> l
         entries.append((name, s["layer"], (*key, s["score"]), s["value"], _bounds(s)))
         if columns.has_n(s["task"], s["condition"]) and not pd.isna(s["n"]):
             entries.append((name, s["layer"], (*key, "n"), s["n"], None))
-    rows = _by_layer(entries)
+    rows = _by_layer(entries, {name for name, lineage in lineages.items() if needs.get((lineage, ""))})
     for row in rows:
-        for layer in ("", row.layer):
-            row.needs.update(needs.get((lineages[row.lineage], layer), {}))
+        row.needs.update(needs.get((lineages[row.lineage], row.layer), {}))
     return rows
 
 
@@ -98,20 +114,18 @@ def _bounds(score: Mapping[Hashable, Any]) -> tuple[float, float] | None:
     return None if pd.isna(score["low"]) or pd.isna(score["high"]) else (score["low"], score["high"])
 
 
-def _by_layer(entries: Iterable[tuple[str, str, Key, Any, tuple[float, float] | None]]) -> list[Row]:
-    """The scores of each lineage and layer, those of the whole model added to each layer."""
+def _by_layer(
+    entries: Iterable[tuple[str, str, Key, Any, tuple[float, float] | None]], whole: Collection[str] = ()
+) -> list[Row]:
+    """The scores of each lineage: those of the whole model, if there are some or it is in `whole`, and of each layer."""
     models: dict[str, dict[str, Row]] = {}
     for name, layer, key, value, bounds in entries:
         layers = models.setdefault(name, {"": Row(name, "", {}, {}, {})})
         row = layers.setdefault(layer, Row(name, layer, {}, {}, {}))
         row.scores[key] = value
         row.bounds.update({key: bounds} if bounds else {})
-    return [
-        Row(name, layer, layers[""].scores | row.scores, layers[""].bounds | row.bounds, {})
-        for name, layers in models.items()
-        for layer, row in layers.items()
-        if layer or len(layers) == 1
-    ]
+    rows = [row for layers in models.values() for row in layers.values()]
+    return [row for row in rows if row.scores or (not row.layer and row.lineage in whole)]
 
 
 def _keys(rows: Iterable[Row]) -> list[tuple[Key, Column]]:
@@ -143,24 +157,22 @@ def _pictures(results: Results, folder: Folder, source: Literal["scores", "noise
     for figure, split in cases:
         if drawing := paper.draw_if_scored(figure.name, registry.Request(results, split=split)):
             name = "-".join(filter(None, ("compared", figure.name, split)))
-            yield ", ".join(filter(None, (figure.title, split))), folder.figure(name, drawing)
+            yield ", ".join(filter(None, (figure.title, split and split_name(split)))), folder.figure(name, drawing)
 
 
 def _group(results: Results, title: str, keys: list[tuple[Key, Column]], rows: list[Row]) -> dict[str, Any]:
     """A table of one group; what is the same in all rows is listed above it, and rows without a score are left out."""
     rows = [row for row in rows if any(key in row.scores for key, _ in keys)]
-    whole = title == "Retrieval"
-    if whole:
-        rows = list({row.lineage: row for row in rows}.values())
     constant = [(key, c) for key, c in keys if len(rows) > 1 and len({row.scores.get(key) for row in rows}) == 1]
     rest = [key for key in keys if key not in constant]
     return {
         "title": title,
         "text": columns.TEXTS.get(title, ""),
+        "made": Made(MADE[title][0], f"results/{results.root.name}/SYSTEM/{MADE[title][1]}") if title in MADE else None,
         "constant": [*_conditions(results, title), *((c.label, rows[0].scores[key], c.style) for key, c in constant)],
         "columns": rest,
         "rows": rows if rest else [],
-        "whole": whole,
+        "whole": not any(row.layer for row in rows),
     }
 
 

@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 import resdavenet_vq
 from resdavenet_vq import config
+from resdavenet_vq.corpus.manifest import SILENCE
 from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.evaluation.availability import NO_WORDS, remedy
 from resdavenet_vq.evaluation.summary import HELD_OUT, PUBLISHED
@@ -34,8 +35,6 @@ TEMPLATES = Path(__file__).with_name("templates")
 WORST_PAIRS = 100
 """Rows of the tables of phones."""
 
-PLOTLY = "plotly.min.js"
-
 
 @dataclass(frozen=True)
 class Page:
@@ -46,6 +45,8 @@ class Page:
     content: dict[str, Any]
     scripts: tuple[str, ...] = ()
     """Loaded after `report.js`, in this order."""
+    charts: bool = False
+    """Whether Plotly draws on it: `report.js` loads it when a chart comes near."""
 
 
 def write(
@@ -78,16 +79,16 @@ def write(
         )
         pages = [page for page in candidates if page is not None]
         scripts = {script for page in pages for script in page.scripts}
-        for name in ("style.css", "report.js", *sorted(scripts - {PLOTLY})):
+        for name in ("style.css", "report.js", *sorted(scripts)):
             folder.copy(TEMPLATES / name, f"assets/{name}")
-        if PLOTLY in scripts:
+        if any(page.charts for page in pages):
             script, license_file = interactive.library()
-            folder.copy(script, f"assets/{PLOTLY}")
+            folder.copy(script, "assets/plotly.min.js")
             folder.copy(license_file, "assets/plotly-license.txt")
         templates = _templates()
         common = {"pages": pages, "corpus": results.name, "version": resdavenet_vq.__version__}
         for page in pages:
-            own = {"title": page.title, "file": page.file, "scripts": page.scripts, "plotly": PLOTLY in page.scripts}
+            own = {"title": page.title, "file": page.file, "scripts": page.scripts, "plotly": page.charts}
             text = templates.get_template(page.file).render(page.content | common | own)
             folder.path(page.file).write_text(text, encoding="utf-8")
 
@@ -136,7 +137,7 @@ def _training(results: Results, folder: Folder) -> Page | None:
         "best": best,
         "columns": [(name, columns.history_column(name)) for name in names],
     }
-    return Page("training.html", "Training", content, (PLOTLY,))
+    return Page("training.html", "Training", content, charts=True)
 
 
 def _best_epoch(history: pd.DataFrame) -> Any:
@@ -163,7 +164,7 @@ def _words(results: Results, folder: Folder, split: str, opened: utterances.Spli
             for number, (name, words) in enumerate(layers.items(), 1)
         ],
     }
-    return Page("words.html", "Words", content, (PLOTLY,) if detecting else ())
+    return Page("words.html", "Words", content, charts=bool(detecting))
 
 
 def _word_table(words: Words, folder: Folder, number: int) -> dict[str, Any]:
@@ -181,6 +182,7 @@ def _word_table(words: Words, folder: Folder, number: int) -> dict[str, Any]:
         "rows": rows.where(rows.notna(), None).to_dict("records"),
         "n_words": len(words.table),
         "n_detectors": len(words.detectors),
+        "n_stop_words": int(words.table["is_stop_word"].sum()),
         "above": words.n_detected,
         "csv": folder.copy(words.file, f"tables/words-{number}.csv"),
         "csv_by_code": folder.copy(words.file.with_name("codes.csv"), f"tables/codes-{number}.csv"),
@@ -194,7 +196,8 @@ def _units(folder: Folder, opened: utterances.Split | None) -> Page | None:
     needs = "" if "words" in opened.has else remedy(NO_WORDS)
     about = utterances.about(opened) | units.write(opened, folder) | {"needs": needs}
     lines = [f"Words and phones of codes: {needs}."] if needs else []
-    return Page("units.html", "Units", {"about": about, "gaps": lines}, ("viewer.js", "units.js"))
+    content = {"about": about, "gaps": lines}
+    return Page("units.html", "Units", content, ("viewer.js", "units.js"), charts="phones" in opened.has)
 
 
 def _utterances(folder: Folder, opened: utterances.Split | None) -> Page | None:
@@ -229,7 +232,7 @@ def _retrieval(results: Results, folder: Folder, *, with_maps: bool) -> Page | N
         "gaps": lines,
         "models": models,
         "recalls": sorted(recalls, key=lambda key: (len(key), key)),
-        "about": {"maps": mapped} if mapped else None,
+        "about": {"maps": mapped, "silence": SILENCE.pattern} if mapped else None,
     }
     return Page("retrieval.html", "Retrieval", content, ("maps.js",) if mapped else ())
 
@@ -243,7 +246,7 @@ def _abx(results: Results, folder: Folder) -> Page | None:
         for (split, items), layers in results.abx.items()
     }
     tables = [
-        (f"{result['model']} {result['layer']}, {split}, {task} speakers", result["phones"], task)
+        (f"{result['model']} {result['layer']}, split {split}, {task} speakers", result["phones"], task)
         for split, layers in splits.items()
         for result in layers
         for task in ("within", "across")
@@ -252,14 +255,13 @@ def _abx(results: Results, folder: Folder) -> Page | None:
     for number, (title, table, task) in enumerate(tables):
         folder.data(f"phones-{number}", _phones(folder, title, table, task))
     content = {"splits": splits, "phones": [title for title, _, _ in tables], "gaps": gaps.lines(results, "abx")}
-    return Page("abx.html", "ABX", content, (PLOTLY, "phones.js") if tables else ())
+    return Page("abx.html", "ABX", content, ("phones.js",) if tables else (), charts=bool(tables))
 
 
 def _phones(folder: Folder, title: str, table: Path, task: str) -> dict[str, Any]:
-    """The heat map of the phones of one layer, and the pairs with the largest errors."""
-    errors = confusions.read(table, task)
-    pairs = confusions.largest_first(errors)
-    mean = fmean(error for *_, error in pairs)
+    """The heat map of the phones of one layer, and the pairs that are surely confused."""
+    errors, pairs = confusions.read(table, task), confusions.surest_first(table, task)
+    mean = fmean(pair.error for pair in pairs)
     alt = f"ABX error of {len(errors)} phones, two by two, {mean:.1f} % in the mean; the table below has the largest."
     return {
         "title": title,

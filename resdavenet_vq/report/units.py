@@ -20,6 +20,7 @@ from resdavenet_vq.encode.units import FrameTime, frame_edges
 from resdavenet_vq.evaluation import word_counts
 from resdavenet_vq.evaluation.word_counts import Counts, blocks
 from resdavenet_vq.evaluation.words import STOP_WORDS
+from resdavenet_vq.figures.interactive import DARK_SHADES, SHADES
 from resdavenet_vq.report.assets import Folder, pieces
 from resdavenet_vq.report.utterances import SEED, Layer, Split
 from resdavenet_vq.results import Words
@@ -50,6 +51,8 @@ def write(split: Split, folder: Folder) -> dict[str, Any]:
         "codesPerPiece": CODES_PER_PIECE,
         "wordsPerPiece": WORDS_PER_PIECE,
         "occurrences": split.settings.occurrences,
+        "best": BEST,
+        "shades": {"light": SHADES, "dark": DARK_SHADES},
         "words": len(words),
         "stopWords": sorted(STOP_WORDS),
     }

@@ -119,7 +119,7 @@ def write(split: Split, folder: Folder) -> None:
     entries = [_entry(split, folder, number, utterance) for number, utterance in enumerate(split.with_audio)]
     for number, piece in pieces(entries, UTTERANCES_PER_PIECE):
         folder.data(f"utterances-{number}", piece)
-    folder.data("with-audio", [[utterance.id, utterance.text] for utterance in split.with_audio])
+    folder.data("with-audio", [[u.id, u.text, u.speaker] for u in split.with_audio])
     numbers = {utterance.id: number for number, utterance in enumerate(split.with_audio)}
     for number, some in pieces(range(len(split)), TEXTS_PER_PIECE):  # memory has no more utterances than a piece
         texts = [

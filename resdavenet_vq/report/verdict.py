@@ -19,7 +19,7 @@ from resdavenet_vq.figures import frontier, paper, registry
 from resdavenet_vq.gaps import Place
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.report.assets import Folder
-from resdavenet_vq.results import Layer, Results, Score, with_arrows
+from resdavenet_vq.results import Layer, Results, Score, split_name, with_arrows
 from resdavenet_vq.system import NORMALIZED, Reference, is_of_sweep, is_untrained, named
 
 EXPECTED = "expected_words_above_f1", "words_above_f1"
@@ -93,7 +93,7 @@ def _columns(results: Results) -> Iterator[Column]:
     for split in _splits(results):
         for speakers in ("within", "across"):
             errors = results.means("abx", split, speakers, "error")
-            yield Column(f"ABX error on {split} (%)", speakers, "tenth", errors, ("abx", split, speakers))
+            yield Column(f"ABX error on {split_name(split)} (%)", speakers, "tenth", errors, ("abx", split, speakers))
     for split in (_splits(results) or results.splits("bitrate"))[:1]:
         for name, style, condition, score in (
             ("bit/s", "count", "plain", "bits_per_second"),
@@ -103,7 +103,15 @@ def _columns(results: Results) -> Iterator[Column]:
             yield Column("Rate", name, style, rates, ("bitrate", split, condition))
     for condition, name in ((PUBLISHED, "where chosen"), (HELD_OUT, "held out")):
         split, scores = frontier.word_scores(results, condition)
-        yield Column("Words detected", name, "tenth", scores, ("words", split, condition))
+        yield Column(f"Words detected{_of_words(results)}", name, "tenth", scores, ("words", split, condition))
+
+
+def _of_words(results: Results) -> str:
+    """` of 68`, the number of words that are scored, where it is one for all units."""
+    totals = {
+        s.value for split in results.splits("words") for s in results.means("words", split, PUBLISHED, "words").values()
+    }
+    return f" of {totals.pop():.0f}" if len(totals) == 1 else ""
 
 
 def _splits(results: Results) -> list[str]:
@@ -221,7 +229,7 @@ def _errors(results: Results, model: Lineage, layers: Iterable[str], second: str
             parts = []
             for split, some in itertools.groupby(claims.items(), lambda claim: claim[0][0]):
                 numbers = [f"{speakers} speakers {_signed(d)}" for (_, speakers), d in some]
-                parts.append(f"on {split} ({', '.join(numbers)})")
+                parts.append(f"on {split_name(split)} ({', '.join(numbers)})")
             clauses.append(f"{outcome} {beside} {' and '.join(parts)}")
             beside = "them"
         if clauses:
@@ -242,7 +250,7 @@ def _stages(results: Results, model: Lineage) -> Iterator[str]:
                 for outcome, claims in _by_outcome(found, "is better than", "is worse than")
             ]
         if clauses:
-            yield f"In R@10 on {split}, in points, {', and '.join(clauses)}."
+            yield f"In R@10 on {split_name(split)}, in points, {', and '.join(clauses)}."
 
 
 def _by_outcome[Place](

@@ -1,5 +1,6 @@
 """The pages in a real browser, opened from disk: they fit, play, find, and obey keys; hostile texts do nothing."""
 
+import csv
 import json
 
 import pytest
@@ -21,6 +22,8 @@ def ready(browser, pages, name, fragment=""):
         "'#results h2') || document.querySelector('#searched').textContent.startsWith('Type')",
         "retrieval": "document.querySelector('#bars .likeness')",
     }
+    if name not in waits:  # a chart is drawn when it comes near
+        browser.evaluate("document.querySelector('.chart')?.scrollIntoView()")
     browser.wait(waits.get(name, "[...document.querySelectorAll('.chart')].slice(0, 1).every((c) => c.dataset.drawn)"))
 
 
@@ -287,8 +290,157 @@ def test_tables_of_phones_are_drawn_when_they_are_chosen(browser, pages):
     before = browser.text("#pairs caption")
     change(browser, "#phone-table", "selectedIndex", 1, "change")
     browser.wait(f"document.querySelector('#pairs caption').textContent !== {json.dumps(before)}")
-    errors = browser.evaluate("[...document.querySelectorAll('#pairs tbody data')].map((d) => Number(d.value))")
-    assert errors == [2.0 * i for i in range(11, -1, -1)]
+    numbers = "[...document.querySelectorAll('#pairs tbody tr')].map((r) => [...r.querySelectorAll('data')].map((d) => Number(d.value)))"
+    rows = browser.evaluate(numbers)
+    assert [(error, cells) for error, cells, _ in rows] == [(2.0 * i, i) for i in range(11, -1, -1)]
+    bounds = [bound for *_, bound in rows]
+    assert bounds == sorted(bounds, reverse=True)
+    assert all(bound <= error for error, _, bound in rows)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_heat_map_is_as_light_as_its_page_where_the_error_is_0(browser, pages, dark):
+    browser.size(1280, dark=dark)
+    ready(browser, pages, "abx")
+    scale = browser.evaluate("document.querySelector('#phone-chart').data[0].colorscale.map(([, color]) => color)")
+    lightness = [sum(int(color[i : i + 2], 16) for i in (1, 3, 5)) for color in scale]
+    assert lightness == sorted(lightness, reverse=not dark)
+
+
+def test_the_script_of_charts_is_loaded_only_for_a_chart_that_is_near(browser, pages):
+    browser.size(1280, 500)
+    browser.open(pages / "abx.html")
+    browser.wait("document.querySelector('#pairs')")
+    assert not any("plotly" in url for url in browser.requests)
+    ready(browser, pages, "abx")
+    assert any("plotly" in url for url in browser.requests)
+
+
+def test_hits_and_misses_are_folded(browser, pages):
+    ready(browser, pages, "retrieval")
+    assert browser.evaluate("document.documentElement.scrollHeight") < 4000
+    assert browser.evaluate("document.querySelectorAll('details.fold .case').length") > 3
+    assert browser.evaluate("document.querySelectorAll('details.fold[open]').length") == 0
+
+
+def test_the_matchmap_opens_on_a_word_of_the_last_model_with_its_scale_and_its_address_leads_back(browser, pages):
+    ready(browser, pages, "retrieval")
+    assert browser.evaluate("document.querySelector('#map-model').selectedOptions[0].text") == "{} → {2} → {2,3}"
+    assert "LAKE" in browser.text("#said") or ", " in browser.text("#said").split(":")[0], "in a word"
+    low, high = (float(browser.text(f"#scale-{end}")) for end in ("low", "high"))
+    assert low < high
+    assert browser.evaluate("getComputedStyle(document.querySelector('#cells')).imageRendering") == "pixelated"
+    change(browser, "#time", "value", 0.2, "input")
+    fragment = browser.evaluate("location.hash")
+    assert "t=0.20" in fragment
+    ready(browser, pages, "retrieval", fragment.replace("map=2", "map=1"))
+    browser.wait("document.querySelector('#said').textContent.startsWith('0.20 s')")
+    assert browser.evaluate("document.querySelector('#map-model').selectedOptions[0].text") == "{} → {2}"
+
+
+def test_units_open_on_no_stop_word(browser, pages, tmp_path):
+    for name in ("assets", "data", "sounds", "images", "spectrograms"):
+        (tmp_path / name).symlink_to(pages / name)
+    about, stops = (pages / "units.html").read_text().split('"stopWords":[')
+    (tmp_path / "units.html").write_text(f'{about}"stopWords":["RED",{stops}')
+    ready(browser, tmp_path, "units", "#layer=0&word=")
+    browser.wait("document.querySelector('#detail h2')?.textContent.startsWith('The word')")
+    assert browser.text("#detail h2") != "The word RED", "though it is the most frequent"
+
+
+def test_a_search_and_a_speaker_narrow_the_list_and_the_address_leads_back(browser, pages):
+    listed = "[...document.querySelectorAll('.option .cell-0')].map((o) => o.textContent)"
+    ready(browser, pages, "utterances")
+    everything = browser.evaluate(listed)
+    number = everything[0].removeprefix("u").removesuffix("<i>")
+    fill(browser, "#search", number)  # which is in one text
+    browser.key("Enter")
+    browser.wait(f"{listed}.length === 1")
+    spoken = [f"u{number}<i>"]
+    assert browser.evaluate(listed) == spoken
+    ready(browser, pages, "utterances", "#speaker=anna&rows=0.5")
+    browser.wait(f"{listed}.length === 3")
+    assert browser.text("#listed") == "3 of 8 utterances to hear and see"
+    rows = "[...document.querySelectorAll('#utterance .rowname')].map((r) => r.textContent)"
+    assert browser.evaluate(rows)[-2:] == ["{} → {2} quant2", "hubert quant2"]
+    assert "anna" in browser.text("#utterance .head")
+    seconds = (
+        "[...document.querySelectorAll('#utterance h3 + .table tbody tr')].map((r) => Number(r.cells[2].textContent))"
+    )
+    shared = browser.evaluate(seconds)
+    assert shared == sorted(shared, reverse=True)
+    browser.focus("#utterance [role=slider]")
+    browser.key("ArrowRight")
+    browser.wait("location.hash.includes('t=0.02')")
+    assert (
+        browser.evaluate("location.hash").count("speaker=anna")
+        == browser.evaluate("location.hash").count("rows=0.5")
+        == 1
+    )
+
+
+def test_all_codes_by_phones_are_drawn_and_a_click_opens_a_code(browser, pages):
+    browser.open(pages / "units.html", "#layer=2&matrix=phones")
+    browser.wait("document.querySelector('#matrix-chart')?.dataset.drawn")
+    chart = browser.evaluate("(({ x, y, z }) => ({ x, y, z }))(document.querySelector('#matrix-chart').data[0])")
+    details = {
+        code: d for piece in pieces(pages, "layer-2-codes-*").values() for code, d in piece.items() if d["phones"]
+    }
+    assert set(chart["y"]) == set(details)
+    assert set(chart["x"]) == {"R", "EH"}
+    for code, row in zip(chart["y"], chart["z"], strict=True):
+        shares = {phone: precision for phone, precision, *_ in details[code]["phones"]}
+        drawn = {phone: share for phone, share in zip(chart["x"], row, strict=True) if share is not None}
+        assert drawn == pytest.approx({phone: 100 * share for phone, share in shares.items()}, abs=0.06)
+    click = "emit('plotly_click', { points: [{ customdata: document.querySelector('#matrix-chart').data[0].customdata[0][0] }] })"
+    browser.evaluate(f"document.querySelector('#matrix-chart').{click}")
+    browser.wait(f"document.querySelector('#detail h2').textContent.startsWith('Code {chart['y'][0]} ')")
+
+
+def test_all_audible_occurrences_of_a_code_are_saved_with_what_is_spoken(browser, pages):
+    details = {code: d for piece in pieces(pages, "layer-2-codes-*").values() for code, d in piece.items()}
+    code = max(details, key=lambda code: details[code]["withAudio"])
+    ready(browser, pages, "units", f"#layer=2&code={code}")
+    browser.evaluate("report.save = (name, text) => { window.saved = text; }")
+    browser.evaluate(
+        "[...document.querySelectorAll('#detail button')].find((b) => b.textContent.startsWith('Save all')).click()"
+    )
+    head, *rows = browser.wait("window.saved").splitlines()
+    assert head == "utterance,speaker,start,end,words,phones"
+    assert len(rows) == details[code]["withAudio"]
+    for number, start, end in details[code]["places"]:
+        u = next(u for piece in pieces(pages, "utterances-*").values() for u in piece if u["number"] == number)
+        row = next(r for r in csv.reader(rows) if r[0] == u["id"] and float(r[2]) == start)
+        assert float(row[3]) == end
+        assert row[4].split() == [label for s, e, label in u["words"] if s < end and e > start]
+
+
+def test_the_visible_rows_of_a_table_are_saved(browser, pages):
+    ready(browser, pages, "words")
+    browser.evaluate("URL.createObjectURL = (blob) => { window.saved = blob; return '#'; }")
+    fill(browser, "input[data-filters=words-1]", "lak")
+    browser.click("button[data-saves=words-1]")
+    head, row = csv.reader(browser.wait("window.saved?.text()").splitlines())
+    assert head[0] == "Word"
+    assert row[0] == "LAKE"
+    assert len(row) == len(head)
+
+
+def test_rows_are_saved_as_a_table(browser, pages):
+    ready(browser, pages, "utterances", "#rows=0")
+    head, *rows = browser.evaluate("report.utterance(0).then(report.rowsAsCsv)").splitlines()
+    assert head == "row,start,end,label"
+    assert {row.split(",")[0] for row in rows} == {"words", "{} → {2} quant2"}
+
+
+def test_what_is_cut_has_an_edge_and_a_first_column_that_stays(browser, pages):
+    browser.size(390, mobile=True)
+    ready(browser, pages, "retrieval")
+    region = "document.querySelector('[aria-labelledby=scores]')"
+    browser.evaluate(f"{region}.scrollLeft = 200")
+    assert browser.evaluate(f"getComputedStyle({region}).backgroundImage").count("linear-gradient") == 4
+    left = "(e) => e.getBoundingClientRect().left"
+    assert browser.evaluate(f"({left})({region}.querySelector('tbody .pinned')) - ({left})({region})") <= 2
 
 
 def test_a_missing_piece_is_said(chromium, pages, tmp_path):

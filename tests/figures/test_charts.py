@@ -58,7 +58,7 @@ def test_curves_skip_what_is_unknown():
     lines = [charts.Line("{}", epochs, np.full(3, np.nan)), charts.Line("{2}", epochs, np.array([10.0, np.nan, 300]))]
     figure = charts.curves([charts.Panel("", "Perplexity", "codes", "", (1, 1024), log=True, lines=lines)], COLUMN)
     (axes,) = figure.axes
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Epoch", "Perplexity")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Epoch", "Perplexity (log)")
     assert axes.get_yscale() == "log"
     assert axes.get_ylim() == (1, 1024)
     (line,) = axes.lines

@@ -1,5 +1,7 @@
 """The heat map shows the errors of the table, each in its place."""
 
+from math import comb
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -33,7 +35,24 @@ def test_errors_stand_at_their_phones(table):
         errors = confusions.read(table, task)
         assert list(errors) == list(errors.index) == ["AA", "B", "NA"]
         assert np.array_equal(errors, expected, equal_nan=True)
-    assert confusions.largest_first(errors) == [("B", "AA", 2.5), ("AA", "B", 1.5)]
+
+
+def test_pairs_that_are_surely_confused_come_first_and_a_few_cells_say_little(table):
+    pairs = confusions.surest_first(table, "across")
+    assert [pair[:4] for pair in pairs] == [
+        ("AA", "B", 12.25, 40), ("AA", "NA", 55.5, 2), ("B", "AA", 8.0, 40), ("NA", "AA", 0.0, 2)
+    ]  # fmt: skip
+    table.write_text(TABLE + "B,NA,100,1,100,1\nNA,B,20,900,60,900\n")
+    assert [pair.error for pair in confusions.surest_first(table, "across")][:2] == [60.0, 12.25]
+    assert confusions.surest_first(table, "within")[0].error == 20.0
+
+
+@given(st.integers(0, 60), st.integers(1, 60))
+def test_of_a_share_as_low_as_the_bound_as_many_hits_have_a_chance_of_one_in_forty(hits, n):
+    hits = min(hits, n)
+    bound = float(confusions.lower_bound(np.array([hits / n]), np.array([n]))[0])
+    tail = sum(comb(n, k) * bound**k * (1 - bound) ** (n - k) for k in range(hits, n + 1))
+    assert tail == pytest.approx(0.025 if hits else 1.0, rel=1e-6)
 
 
 def test_the_picture_shows_each_error_in_its_place(table):
@@ -45,7 +64,7 @@ def test_the_picture_shows_each_error_in_its_place(table):
     assert texts == {("AA", "B"): "12", ("AA", "NA"): "56"}, "those of at least 10 are written out"
     (image,) = axes.images
     values = pd.DataFrame(np.ma.filled(image.get_array(), np.nan), phones, phones)
-    assert confusions.largest_first(values) == confusions.largest_first(errors)
+    assert values.equals(errors.set_axis(phones).set_axis(phones, axis="columns"))
     assert image.get_clim() == (0, 50)
     assert image.cmap(0.0)[:3] > image.cmap(0.5)[:3] > image.cmap(1.0)[:3], "ever darker: no hue is needed to read it"
     assert len(axes.collections[0].get_offsets()) == 5, "dots: three of the diagonal, two that nothing compares"
@@ -78,7 +97,7 @@ def test_the_command(table, tmp_path):
     arguments += ["--title=quant2", f"--out={tmp_path / 'c.svg'}"]
     result = CliRunner().invoke(app, [*arguments, "--layers=none-2/quant2"])
     assert result.exit_code == 0, result.output
-    assert "the most confused is AA with NA, 56 %" in (tmp_path / "c.svg").read_text()
+    assert "the most surely confused is AA with B, 12 % of 40 cells" in (tmp_path / "c.svg").read_text()
     result = CliRunner().invoke(app, [*arguments, "--layers=quant2"])
     assert "give one layer and its folder" in str(result.exception)
 

@@ -188,7 +188,12 @@ def test_trainings_of_several_seeds_look_alike_and_both_counts_of_codes_are_draw
             if model.history is not None and f"{layer}_codes_used" in model.history:
                 model.history[f"{layer}_live_codes"] = 7
     figure, _ = paper.codebooks(every)
-    assert [axes.get_ylabel() for axes in figure.axes] == ["Perplexity", "Codes in use", "Live codes", "Top share"]
+    assert [axes.get_ylabel() for axes in figure.axes] == [
+        "Perplexity (log)",
+        "Codes in use (log)",
+        "Live codes (log)",
+        "Top share",
+    ]
     assert {tuple(line.get_ydata()) for line in figure.axes[2].lines} == {(7.0,) * 6}
 
 

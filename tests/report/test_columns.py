@@ -45,7 +45,10 @@ CHANCE = "R@1 caption → image by chance (%)"
         (("units", "train", "phones", "boundaries_r_value"), "Phones, boundaries R-value (%)", "share", "Units", False),
         (("units", "train", "words", "v_measure"), "Words, V-measure (%)", "share", "Units", False),
         (("layer", "", "", "frame_period"), "Frame (s)", "plain", "", True),
-        (("new", "test", "", "never_heard_of"), "New never heard of", "plain", "Further numbers", False),
+        (("new", "test", "", "never_heard_of"), "New, never heard of", "plain", "Further numbers", False),
+        (("words", "test", "held_out", "median_f1"), "Held out, median F1 (%)", "share", "Words", False),
+        (("words", "test", "published", "words_above_recall"), "Words above recall", "plain", "Words", False),
+        (("abx", "abx", "within", "error"), "Split abx, within (%)", "tenth", "ABX error", True),
     ],
 )
 def test_scores_have_readable_names(score, label, style, group, headline):

@@ -105,6 +105,16 @@ def test_the_verdict_comes_first_with_intervals_and_all_else_is_folded(report, r
     assert all(read["index.html"].alts), "pictures inside are described"
 
 
+def test_a_score_of_a_whole_model_has_one_row_above_those_of_its_layers(results, report):
+    table = (report / "index.html").read_text().split('aria-labelledby="results"')[1].split("</table>")[0]
+    rows = [re.sub("<[^>]*>", " ", row).split() for row in table.split("<tbody>")[1].split("</tr>")]
+    last = [" ".join(row) for row in rows if " ".join(row).startswith("{} → {2} → {2,3} ")]
+    assert [row.removeprefix("{} → {2} → {2,3} ").split()[0] for row in last] == ["whole", "conv2", "quant2", "quant3"]
+    recalls = json.loads((results / "none-2-23/retrieval/test.json").read_text())
+    percent = f"{50 * sum(recalls[d]['recall_at_10'] for d in ('image_to_speech', 'speech_to_image')):.1f}"
+    assert [percent in row.split() for row in last] == [True, False, False, False]
+
+
 def test_what_does_not_carry_over_is_said_of_the_demo_alone(folder, tmp_path):
     other = folder.rename(folder.with_name("other"))
     out = write_small(other, tmp_path / "report")
@@ -131,7 +141,7 @@ def test_a_score_that_nobody_explained_is_shown_all_the_same(tmp_path):
     page.write(tmp_path / "results", ["none"], "test", config.Report(), tmp_path / "report")
     read = Reader((tmp_path / "report/index.html").read_text())
     assert read.numbers == ["0.000123456"]
-    assert "New something else" in "".join(read.words)
+    assert "New, something else" in "".join(read.words)
 
 
 def write_small(folder, out, lineages=made_up.FOLDERS, **options):
@@ -192,7 +202,7 @@ def test_every_reference_is_a_file_of_the_folder_and_none_leads_outside(report, 
     used |= {u["spectrogram"] for name in data if name.startswith("utterances") for u in data[name]}
     pictured = [pair for name in data if name.startswith(("maps", "utterances")) for pair in data[name]]
     used |= {pair["image"]["file"] for pair in pictured} | {pair["sound"] for pair in pictured}
-    used |= {data[name]["csv"] for name in data if name.startswith("phones")}
+    used |= {data[name]["csv"] for name in data if name.startswith("phones")} | {"assets/plotly.min.js"}
     files = {str(p.relative_to(report)) for p in report.rglob("*") if p.is_file()}
     assert files == used - {""}, "every file is used somewhere, and none is missing"
     for file in (*(f for f in report.glob("assets/*") if "plotly" not in f.name), *report.glob("figures/*.svg")):
@@ -287,7 +297,7 @@ def test_all_others_can_be_searched_and_the_page_says_so(report):
     with_audio = pieces(report, "with-audio")["with-audio"]
     assert len(texts) == 12
     numbered = [(row[0], row[3]) for row in texts if row[3] is not None]
-    assert numbered == [(utterance_id, number) for number, (utterance_id, _) in enumerate(with_audio)]
+    assert numbered == [(utterance_id, number) for number, (utterance_id, *_) in enumerate(with_audio)]
     assert "3 of the 12 utterances" in (report / "utterances.html").read_text()
 
 

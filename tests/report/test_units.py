@@ -68,7 +68,7 @@ def test_precision_recall_and_hits_are_those_of_a_plain_count(results, data, num
 @pytest.mark.parametrize("number", range(3))
 def test_places_are_occurrences_in_utterances_with_audio_up_to_the_limit(results, data, number):
     folder, layer, period = LAYERS[number]
-    with_audio = [utterance_id for utterance_id, _ in data["with-audio"]]
+    with_audio = [utterance_id for utterance_id, *_ in data["with-audio"]]
     there = {
         (code, with_audio.index(i), round(start * period, 4), round((start + length) * period, 4))
         for i, _, _, codes in utterances(results, folder, layer)

@@ -1,11 +1,13 @@
 """The verdict: rows that are few, and sentences that say no more than an interval does."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from figures.made_up import made_up_results, rows
 from report.made_up import DIFFERENCES
 
-from resdavenet_vq.report import assets, verdict
+from resdavenet_vq.report import assets, columns, overview, verdict
 
 LAST, KMEANS = "{}->{2}->{2,3}", "k-means of log-mel"
 
@@ -121,8 +123,8 @@ def test_a_demo_has_at_most_six_sentences_however_its_scores_differ():
     }
     assert found["Phones"][0] == (
         f"In ABX error, in points, quant2 of {{}} → {{2}} → {{2,3}} is worse than {KMEANS} with the same rate and "
-        "codebook size on test (within speakers +2.0 [+1.0, +3.0]) and on abx (within speakers +2.0 [+1.0, +3.0]), and "
-        "cannot be told from them on test (across speakers +2.0 [−1.0, +3.0]) and on abx (across speakers "
+        "codebook size on test (within speakers +2.0 [+1.0, +3.0]) and on split abx (within speakers +2.0 [+1.0, +3.0]), and "
+        "cannot be told from them on test (across speakers +2.0 [−1.0, +3.0]) and on split abx (across speakers "
         "+2.0 [−1.0, +3.0])."
     )
 
@@ -168,3 +170,9 @@ def test_better_and_worse_follow_the_sign_whatever_comes_first(sign):
 def test_of_models_without_quantizers_retrieval_alone_is_told():
     scores = SCORES[SCORES["lineage"].isin(["{}", "raw log-mel"])]
     assert said(scores=scores) == {}
+
+
+def test_numbers_name_the_rule_that_makes_them():
+    rules = "".join(file.read_text() for file in (Path(__file__).parents[2] / "rules").glob("*.smk"))
+    assert all(f"\nrule {rule}:" in rules for rule, _ in overview.MADE.values())
+    assert overview.MADE.keys() == columns.TEXTS.keys()

@@ -5,14 +5,14 @@
   const host = document.getElementById("matchmap");
   if (!host) return;
   const { make, need } = report;
-  const { maps } = report.about();
+  const about = report.about(), { maps } = about;
   const $ = (id) => document.getElementById(id);
   const cells = $("cells"), strip = $("strip"), time = $("time"), said = $("said"), audio = $("map-sound"), photo = make("img", { id: "map-photo" });
   cells.before(photo);
   let pair = null, levels = null;
-  $("map-model").append(...maps.map((map) => make("option", { value: map.number }, map.model)));
+  $("map-model").append(...maps.map((map) => make("option", { value: map.number, selected: map.first }, map.model)));
 
-  // from transparent to vermilion: opacity shows the likeness, not hue
+  // from transparent to vermilion: opacity shows the likeness, not hue; #scale has the same colors
   const opacity = (level) => Math.max(0, (level - 64) / 191) * 0.85;
 
   function frameAt(seconds) { return Math.max(0, Math.min(pair.shape[2] - 1, Math.floor(seconds / pair.period))); }
@@ -63,7 +63,25 @@
     $("map-words").replaceChildren(...words);
   }
 
-  async function show() {
+  // where the caption is most like a part of the image: of its words, if it has some, else of all frames
+  function likest() {
+    const cellsOf = pair.shape[0] * pair.shape[1];
+    const silence = new RegExp(about.silence);
+    const spoken = (pair.words || []).filter(([, , label]) => !silence.test(label.trim()));
+    let best = 0, most = -1;
+    for (let t = 0; t < pair.shape[2]; t += 1) {
+      const middle = (t + 0.5) * pair.period;
+      if (spoken.length && !spoken.some(([start, end]) => start <= middle && middle < end)) continue;
+      const level = Math.max(...levels.subarray(t * cellsOf, (t + 1) * cellsOf));
+      if (level > most) { most = level; best = t; }
+    }
+    return Math.min(pair.duration, (best + 0.5) * pair.period);
+  }
+
+  // The address has the model, the pair and the time.
+  const keep = () => report.state.write({ map: maps[$("map-model").selectedIndex].number, pair: pair.id, t: Number(time.value).toFixed(2) }, { replace: true });
+
+  async function show(given = null, id = null) {
     audio.pause();
     const { number, visibleShare } = maps[$("map-model").selectedIndex];
     const pairs = await need(`maps-${number}`);
@@ -74,6 +92,7 @@
       choice.dataset.of = String(number);
       choice.selectedIndex = Math.max(0, Math.min(before, pairs.length - 1));
     }
+    if (id !== null) choice.selectedIndex = Math.max(0, pairs.findIndex((p) => p.id === id));
     pair = pairs[choice.selectedIndex];
     if (!pair) { host.hidden = true; return; }
     levels = Uint8Array.from(atob(pair.levels), (character) => character.charCodeAt(0));
@@ -89,21 +108,29 @@
     audio.src = pair.sound;
     audio.setAttribute("aria-label", `Caption ${pair.id}`);
     time.max = pair.duration;
+    $("scale-low").textContent = (pair.low + (64 / 255) * (pair.high - pair.low)).toFixed(1);
+    $("scale-high").textContent = pair.high.toFixed(1);
     drawStrip();
-    // begin where something is most alike
-    const frame = levels.indexOf(255);
-    drawCells(Math.min(pair.duration, (Math.floor(frame / (pair.shape[0] * pair.shape[1])) + 0.5) * pair.period));
+    drawCells(given ?? likest());
+    keep();
   }
 
   const follow = () => { drawCells(Math.min(audio.currentTime, pair.duration)); if (!audio.paused && !audio.ended) requestAnimationFrame(follow); };
   audio.addEventListener("play", () => { said.setAttribute("aria-live", "off"); follow(); });
-  audio.addEventListener("pause", () => said.setAttribute("aria-live", "polite"));
-  const seek = (seconds) => { drawCells(seconds); if (audio.readyState) audio.currentTime = seconds; else audio.addEventListener("loadedmetadata", () => { audio.currentTime = seconds; }, { once: true }); };
+  audio.addEventListener("pause", () => { said.setAttribute("aria-live", "polite"); if (pair) keep(); });
+  const seek = (seconds) => { drawCells(seconds); keep(); if (audio.readyState) audio.currentTime = seconds; else audio.addEventListener("loadedmetadata", () => { audio.currentTime = seconds; }, { once: true }); };
   time.addEventListener("input", () => seek(Number(time.value)));
   strip.addEventListener("click", (event) => {
     const edges = strip.getBoundingClientRect();
     seek(Math.max(0, Math.min(1, (event.clientX - edges.left) / edges.width)) * pair.duration);
   });
   for (const id of ["map-model", "map-pair"]) $(id).addEventListener("change", () => show().catch(report.fail));
-  show().catch(report.fail);
+  function restore() {
+    const { map, pair: id, t } = report.state.read();
+    const at = maps.findIndex(({ number }) => String(number) === map);
+    if (at >= 0) $("map-model").selectedIndex = at;
+    show(t === undefined ? null : Math.max(0, Number(t) || 0), id ?? null).catch(report.fail);
+  }
+  report.state.watch(restore);
+  restore();
 })();

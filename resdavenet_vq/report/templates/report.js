@@ -43,12 +43,15 @@ const report = (() => {
     throw error;
   }
 
-  // The state of a page lives in its address, so that it can be linked to and the back button works.
+  // The state of a page lives in its address, so that it can be sent and the back button works. What is chosen
+  // for the whole page (`rows`, `speaker`) stays there until it is changed; an empty value is left out.
+  const LASTING = ["rows", "speaker"];
   const state = {
     read: () => Object.fromEntries(new URLSearchParams(location.hash.slice(1))),
-    link: (values) => `#${new URLSearchParams(values)}`,
+    link: (values) => `#${new URLSearchParams(Object.entries(values).filter(([, value]) => value !== null && value !== undefined))}`,
     write(values, { replace = false } = {}) {
-      const hash = state.link(values);
+      const lasting = Object.fromEntries(Object.entries(state.read()).filter(([name]) => LASTING.includes(name)));
+      const hash = state.link({ ...values, ...lasting, ...Object.fromEntries(LASTING.filter((name) => name in values).map((name) => [name, values[name]])) });
       if (hash === location.hash) return;
       if (replace) history.replaceState(null, "", hash); else history.pushState(null, "", hash);
     },
@@ -145,6 +148,14 @@ const report = (() => {
         make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map(cell))))));
   }
 
+  // Rows as CSV, and a file that the reader saves.
+  const csv = (rows) => `${rows.map((row) => row.map((cell) => (/[",\n]/.test(cell) ? `"${String(cell).replaceAll('"', '""')}"` : cell)).join(",")).join("\n")}\n`;
+  function save(name, text) {
+    const link = make("a", { href: URL.createObjectURL(new Blob([text], { type: "text/plain" })), download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
+
   // -- charts -----------------------------------------------------------------------------------------------
 
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -155,42 +166,76 @@ const report = (() => {
     const color = (name) => style.getPropertyValue(name).trim();
     const axis = { gridcolor: color("--line"), linecolor: color("--quiet"), zerolinecolor: color("--line"), tickcolor: color("--quiet"), automargin: true };
     const layout = {
-      ...chart.layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: narrow.matches ? false : chart.layout.dragmode ?? "zoom",
+      ...chart.layout, paper_bgcolor: color("--page"), plot_bgcolor: "rgba(0,0,0,0)", dragmode: narrow.matches ? false : chart.layout.dragmode ?? "zoom",
       font: { family: getComputedStyle(document.body).fontFamily, size: narrow.matches ? 12 : 13, color: color("--text") },
       hoverlabel: { bgcolor: color("--card"), bordercolor: color("--quiet"), font: { color: color("--text") } },
       legend: { orientation: "h", yanchor: "top", y: -64 / Math.max(150, height - 120), x: 0, ...chart.layout.legend },
       margin: { l: 56, r: 12, t: 12, b: 48, ...chart.layout.margin },
       xaxis: { ...axis, ...chart.layout.xaxis }, yaxis: { ...axis, ...chart.layout.yaxis },
     };
-    // black lines of the palette are white on a dark page
+    // on a dark page, black lines of the palette are white, and traces have what they say of it
     const data = chart.data.map((trace) => {
-      const own = { ...trace };
+      const own = { ...trace, ...(dark.matches ? trace.meta?.dark : {}) };
       for (const part of ["line", "marker"]) if (dark.matches && own[part]?.color === "#000000") own[part] = { ...own[part], color: "#ffffff" };
       return own;
     });
     return [data, layout];
   }
 
-  const drawn = new Map();
+  // The script that draws charts is large: it is loaded when the first chart comes near.
+  let library = null;
+  function plotly() {
+    library ??= new Promise((resolve, reject) => {
+      const script = make("script", { src: "assets/plotly.min.js" });
+      script.onload = () => resolve(window.Plotly);
+      script.onerror = () => reject(new Error("assets/plotly.min.js is missing: copy the whole folder of the report"));
+      document.head.append(script);
+    });
+    return library;
+  }
+
+  const drawn = new Map(), awaited = new Map();
+  const near = new IntersectionObserver((entries) => {
+    for (const { target } of entries.filter((e) => e.isIntersecting)) { near.unobserve(target); paint(target, awaited.get(target)).catch(fail); }
+  }, { rootMargin: "400px" });
   function draw(host, chart) {
+    if (drawn.has(host)) paint(host, chart).catch(fail);
+    else { awaited.set(host, chart); near.observe(host); }
+  }
+  async function paint(host, chart) {
     const fresh = !drawn.has(host);
     drawn.set(host, chart);
-    Plotly.react(host, ...themed(chart, host.clientHeight), { displayModeBar: false, responsive: true }).then(() => {
-      host.dataset.drawn = "yes";
-      if (fresh) {
-        host.on("plotly_click", (event) => {
-          const link = event.points[0].customdata;
-          if (typeof link === "string") location.href = link;
-        });
-      }
-    });
+    await (await plotly()).react(host, ...themed(chart, host.clientHeight), { displayModeBar: false, responsive: true });
+    host.dataset.drawn = "yes";
+    if (fresh) {
+      const save = async () => (await plotly()).downloadImage(host, { format: "png", scale: 2, width: host.clientWidth, height: host.clientHeight, filename: host.id });
+      host.after(make("button", { type: "button", class: "link", onclick: () => save().catch(fail) }, "Save as PNG"));
+      host.on("plotly_click", (event) => {
+        const link = event.points[0].customdata;
+        if (typeof link === "string") location.href = link;
+      });
+    }
   }
   dark.addEventListener("change", () => { for (const [host, chart] of drawn) draw(host, chart); });
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest("th button");
     if (button) sortTable(button);
+    const saving = event.target.closest("button[data-saves]");
+    if (saving) save(`${saving.dataset.saves}.csv`, csv(shownRows(document.getElementById(saving.dataset.saves))));
   });
+
+  // The head and the visible rows of a table; numbers with all their digits, without the notes beside a name.
+  function shownRows(shown) {
+    const text = (cell) => {
+      const number = cell.querySelector("data");
+      if (number) return number.value;
+      const copy = cell.cloneNode(true);
+      for (const note of copy.querySelectorAll(".quiet")) note.remove();
+      return copy.querySelector(".unknown") ? "" : copy.textContent.trim();
+    };
+    return [...shown.rows].filter((row) => !row.hidden).map((row) => [...row.cells].map(text));
+  }
   document.addEventListener("input", (event) => { if (event.target.dataset.filters) filterTable(event.target); });
 
   // Paper has nothing folded.
@@ -199,10 +244,7 @@ const report = (() => {
   window.addEventListener("afterprint", () => { for (const fold of folded.splice(0)) fold.open = false; });
 
   window.addEventListener("DOMContentLoaded", () => {
-    const near = new IntersectionObserver((entries) => {
-      for (const entry of entries.filter((e) => e.isIntersecting)) { near.unobserve(entry.target); draw(entry.target, JSON.parse(document.getElementById(entry.target.dataset.chart).textContent)); }
-    }, { rootMargin: "400px" });
-    for (const host of document.querySelectorAll(".chart[data-chart]")) near.observe(host);
+    for (const host of document.querySelectorAll(".chart[data-chart]")) draw(host, JSON.parse(document.getElementById(host.dataset.chart).textContent));
     // of all players only one plays
     document.addEventListener("play", (event) => {
       for (const other of document.querySelectorAll("audio")) if (other !== event.target) other.pause();
@@ -242,5 +284,5 @@ const report = (() => {
     },
   };
 
-  return { receive, need, make, about, percent, grouped, several, fail, state, listbox, table, draw, player };
+  return { receive, need, make, about, percent, grouped, several, fail, state, listbox, table, csv, save, draw, player };
 })();

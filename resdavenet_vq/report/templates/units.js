@@ -7,6 +7,7 @@
   const $ = (id) => document.getElementById(id);
   const layerOf = (number) => about.layers.find((layer) => layer.number === Number(number));
   const hasWords = about.has.includes("words");
+  const stopWords = new Set(about.stopWords);
   report.layerBoxes($("rows"));
 
   const select = $("layer");
@@ -22,7 +23,7 @@
 
   async function entries(mode, layer) {
     if (mode === "words") {
-      return (await need("vocabulary")).map(([word, n]) => ({ key: word, cells: [word, `${grouped(n)}×`], state: { layer, word }, text: word }));
+      return (await need("vocabulary")).map(([word, n]) => ({ key: word, cells: [word, `${grouped(n)}×`], state: { layer, word }, text: word, tells: !stopWords.has(word) }));
     }
     const { codes, frames } = await need(`layer-${layer}`);
     const by = $("order").value;
@@ -31,9 +32,12 @@
     return ordered.map(([code, n, occurrences, silence, word, phone]) => {
       const best = by === "phone" ? phone : word || phone;
       const bestLabel = !hasWords ? `${grouped(occurrences)}×` : silence >= 0.5 ? "silence" : best ? `${best[0]} ${Math.round(100 * best[1])}` : "–";
-      return { key: String(code), cells: [String(code), bestLabel, `${percent(n / frames)} %`], state: { layer, code }, text: `${code} ${bestLabel} ${word?.[0] ?? ""} ${phone?.[0] ?? ""}` };
+      return { key: String(code), cells: [String(code), bestLabel, `${percent(n / frames)} %`], state: { layer, code }, tells: !(silence >= 0.5) && !stopWords.has(word?.[0]), text: `${code} ${bestLabel} ${word?.[0] ?? ""} ${phone?.[0] ?? ""}` };
     });
   }
+
+  // What the page opens on: the first entry that stands for neither a stop word nor silence.
+  const opening = (all) => all.find((entry) => entry.tells) ?? all[0];
 
   function filtered() {
     const query = $("filter").value.trim().toLowerCase();
@@ -59,6 +63,13 @@
     const all = await entries(mode, layer);
     if (turn !== latest) return;
     if (listed !== shape) { list.set(all); listed = shape; filtered(); }
+    if ($("matrix")) $("matrix").href = state.link({ layer, matrix: "phones" });
+    if (values.matrix !== undefined && $("matrix")) {
+      list.mark(null);
+      const built = await matrix(layer);
+      if (turn === latest) $("detail").replaceChildren(...built);
+      return;
+    }
     const key = mode === "words" ? values.word : values.code;
     if (key === undefined || !all.some((entry) => entry.key === key)) {
       if (!all.length) { $("detail").replaceChildren(make("p", { role: "status" }, mode === "words" ? about.needs : "This layer has no codes here.")); return; }
@@ -67,7 +78,7 @@
         $("detail").replaceChildren(make("p", { role: "status" }, mode === "words" ? `The word ${key} is not spoken in the split ${about.split}.` : `Code ${key} does not occur in the split ${about.split}.`));
         return;
       }
-      state.write(all[0].state, { replace: true });
+      state.write(opening(all).state, { replace: true });
       return show();
     }
     list.mark(key);
@@ -79,7 +90,6 @@
 
   const bar = (share) => { const b = make("span", { class: "bar", "aria-hidden": "true" }); b.style.setProperty("--share", share); return b; };
   const scored = (share) => make("span", { class: "scored" }, bar(share), make("span", {}, percent(share)));
-  const stopWords = new Set(about.stopWords);
   const wordLink = (word, layer) => make("span", {}, make("a", { href: state.link({ layer, word }) }, word), stopWords.has(word) && make("span", { class: "quiet" }, " (stop)"));
 
   async function code(layer, number) {
@@ -101,9 +111,56 @@
     if (hasWords) built.push(make("div", { class: "pair" },
       detail.words.length ? table(`Words of code ${number}`, heads("Word"), rows(cut(detail.words), (w) => wordLink(w, layer))) : make("p", { class: "quiet" }, "It meets no aligned word."),
       detail.phones.length ? table(`Phones of code ${number}`, heads("Phone"), rows(cut(detail.phones), (p) => p)) : phones.length ? make("p", { class: "quiet" }, "It meets no aligned phone.") : null));
-    built.push(make("h3", {}, "Occurrences"), make("p", { class: "quiet" }, occurrenceText(detail.places.length, detail.withAudio, occurrences)), places);
+    built.push(make("h3", {}, "Occurrences"), make("p", { class: "quiet" }, occurrenceText(detail.places.length, detail.withAudio, occurrences)));
+    if (detail.withAudio) built.push(make("p", {}, saving(`${layerOf(layer).name}-${number}`, (u) => report.runs(u, layer).filter(([, , other]) => other === String(number)))));
+    built.push(places);
     report.places(places, detail.places, { focus: { layer, code: number } });
     return built.filter(Boolean);
+  }
+
+  // All codes of a layer by phones: the share of a code's frames at a phone, of each code its best phones alone.
+  async function matrix(layer) {
+    const { codes, phones } = await need(`layer-${layer}`);
+    const numbers = [...new Set(codes.map(([code]) => Math.floor(code / about.codesPerPiece)))];
+    const details = Object.assign({}, ...await Promise.all(numbers.map((piece) => need(`layer-${layer}-codes-${piece}`))));
+    const best = ([code]) => details[code].phones[0];
+    const place = (row) => phones.indexOf(best(row)?.[0]);
+    const ordered = codes.filter(best).sort((a, b) => place(a) - place(b) || best(b)[1] - best(a)[1]);
+    const shares = ordered.map(([code]) => { const of = new Map(details[code].phones.map(([phone, share]) => [phone, share])); return phones.map((phone) => of.get(phone) ?? null); });
+    const title = `Codes of ${layerOf(layer).title} × phones`;
+    const host = make("div", { class: "chart", id: "matrix-chart", role: "img", "aria-label": `${title}: the share of each code's frames at each phone, as in the saved table` });
+    host.style.height = `${Math.max(380, Math.min(5000, 9 * ordered.length + 120))}px`;
+    const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+    const axis = { type: "category", showgrid: false, ticks: "" };
+    report.draw(host, {
+      data: [{
+        type: "heatmap", x: phones.map(plain), y: ordered.map(([code]) => String(code)), z: shares.map((row) => row.map((share) => (share === null ? null : Math.round(1000 * share) / 10))), zmin: 0, zmax: 100,
+        customdata: ordered.map(([code]) => phones.map(() => state.link({ layer, code }))),
+        colorscale: about.shades.light, meta: { dark: { colorscale: about.shades.dark } }, hovertemplate: "code %{y}, phone %{x}: %{z:.1f} % of the code's frames<extra></extra>",
+        colorbar: { title: { text: "share of the code's frames (%)", side: "right" }, thickness: 12, outlinewidth: 0 },
+      }],
+      layout: { xaxis: { ...axis, side: "top", title: { text: "phone" }, tickmode: "linear", tickfont: { size: 10 } }, yaxis: { ...axis, autorange: "reversed", title: { text: "code, in order of its best phone" } }, margin: { t: 60 } },
+    });
+    const rows = [["code", ...phones], ...ordered.map(([code], i) => [code, ...shares[i].map((share) => share ?? "")])];
+    return [
+      make("h2", {}, title),
+      make("p", {}, `The share of a code's frames at a phone, of each code its ${about.best} best phones by F1; empty are the others. A click opens the code.`),
+      make("p", {}, make("button", { type: "button", onclick: () => report.save(`${layerOf(layer).name}-phones.csv`, report.csv(rows)) }, "Save the table (CSV)")),
+      make("figure", { class: "card plot" }, host),
+    ];
+  }
+
+  // Saves every interval that `chosen` names in the utterances that can be heard, with what is spoken there.
+  function saving(name, chosen) {
+    const spoken = (tier, start, end) => (tier || []).filter(([from, to]) => from < end && to > start).map(([, , label]) => label).join(" ");
+    return make("button", { type: "button", onclick: async () => {
+      const rows = [["utterance", "speaker", "start", "end", "words", "phones"]];
+      for (let i = 0; i < about.withAudio; i += 1) {
+        const u = await report.utterance(i);
+        for (const [start, end] of chosen(u)) rows.push([u.id, u.speaker ?? "", start, end, spoken(u.words, start, end), spoken(u.phones, start, end)]);
+      }
+      report.save(`${name}-occurrences.csv`, report.csv(rows));
+    } }, "Save all that can be heard (CSV)");
   }
 
   const occurrenceText = (listed, audible, all) => (listed ? `${listed === all ? `All ${grouped(all)}` : `${grouped(listed)} of ${grouped(all)}, drawn at random from the ${grouped(audible)} in utterances that can be heard`}. ` : `None of ${grouped(all)} is in an utterance that can be heard. `)
@@ -115,6 +172,7 @@
     const [, n] = vocabulary[place];
     const [, detail] = (await need(`words-${Math.floor(place / about.wordsPerPiece)}`))[place % about.wordsPerPiece];
     const places = make("div");
+    const save = saving(`${label.replace(/[^\w.-]+/g, "_")}`, (u) => (u.words || []).filter(([, , other]) => other === label));
     const tables = about.layers.filter((layer) => detail.codes[layer.number]).map((layer) => make("section", {},
       table(`${label} in ${layer.title}`, ["Code", "F1 (%)", "Precision", "Recall", "Tokens"],
         detail.codes[layer.number].slice(0, 6).map(([c, p, r, f, hits]) => [make("a", { href: state.link({ layer: layer.number, code: c }) }, String(c)), scored(f), percent(p), percent(r), `${grouped(hits)} of ${grouped(n)}`]))));
@@ -122,7 +180,7 @@
       make("h2", {}, `The word ${label}`),
       make("p", {}, `Spoken ${grouped(n)} ${n === 1 ? "time" : "times"} in the aligned utterances of the split ${about.split}${stopWords.has(label) ? "; a stop word, which word detection leaves out" : ""}. Its best codes in each layer, side by side:`),
       make("div", { class: "side-by-side" }, ...tables),
-      make("h3", {}, "Where it is spoken"), make("p", { class: "quiet" }, occurrenceText(detail.places.length, detail.withAudio, n)), places,
+      make("h3", {}, "Where it is spoken"), make("p", { class: "quiet" }, occurrenceText(detail.places.length, detail.withAudio, n)), detail.withAudio ? make("p", {}, save) : "", places,
     ];
     report.places(places, detail.places, { focus: { word: label } });
     return built;
@@ -136,7 +194,7 @@
   }
   const follow = async () => {
     const values = state.read();
-    if (values.word === "" && hasWords) state.write({ layer: values.layer, word: (await need("vocabulary"))[0][0] }, { replace: true });
+    if (values.word === "" && hasWords) state.write(opening(await entries("words", values.layer)).state, { replace: true });
     await show();
   };
   go = (values) => { state.write(values); follow().catch(report.fail); };

@@ -10,39 +10,65 @@
   const list = report.listbox($("list"), {
     label: "Utterances that can be heard and seen",
     show: (entry) => [make("span", { class: "cell-0" }, entry.key), make("span", { class: "cell-1" }, entry.text)],
-    choose: (entry) => { state.write({ id: entry.key }); show().catch(report.fail); },
+    choose: (entry) => { state.write({ id: entry.key, within: narrowed.query || null }); show().catch(report.fail); },
   });
-  list.set(withAudio.map(([id, text], number) => ({ key: id, text: text || "no text", number })));
+  list.set(withAudio.map(([id, text, speaker], number) => ({ key: id, text: text || "no text", speaker, number })));
+  const speakers = [...new Set(withAudio.map(([, , speaker]) => speaker).filter(Boolean))].sort();
+  $("speaker").append(make("option", { value: "" }, "all"), ...speakers.map((speaker) => make("option", { value: speaker }, speaker)));
+  $("speaker-field").hidden = speakers.length < 2;
+  $("speaker").addEventListener("change", () => {
+    state.write({ ...state.read(), speaker: $("speaker").value || null });
+    show().catch(report.fail);
+  });
 
-  function save(name, text) {
-    const link = make("a", { href: URL.createObjectURL(new Blob([text], { type: "text/plain" })), download: name });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  // The list has the utterances of the chosen speaker in which the words that are searched for are spoken.
+  let narrowed = { query: "", speaker: "" };
+  async function narrow(query, speaker) {
+    if (query === narrowed.query && speaker === narrowed.speaker) return;
+    narrowed = { query, speaker };
+    $("speaker").value = speaker;
+    const sought = soughtIn(query);
+    const ids = sought.length ? new Set((await allTexts()).filter((t) => starts(t.words, sought).length).map((t) => t.id)) : null;
+    const n = list.fill((entry) => (!speaker || entry.speaker === speaker) && (!ids || ids.has(entry.key)));
+    $("listed").textContent = n < withAudio.length ? `${grouped(n)} of ${several(withAudio.length, "utterance", "utterances")} to hear and see` : "";
   }
 
   let latest = 0;
   async function show() {
     const turn = ++latest;
     const values = state.read();
+    const speaker = speakers.includes(values.speaker) ? values.speaker : "";
     if (values.search !== undefined && $("searching")) {
       $("search").value = values.search;
-      await search(values.search);
+      await Promise.all([narrow(values.search, speaker), search(values.search, speaker)]);
       return;
     }
-    const number = Math.max(0, withAudio.findIndex(([id]) => id === values.id));
+    if ($("searching")) { $("search").value = values.within ?? ""; $("searched").textContent = ""; }
+    await narrow($("searching") ? values.within ?? "" : "", speaker);
+    const asked = withAudio.findIndex(([id]) => id === values.id);
+    const number = asked < 0 ? Math.max(0, withAudio.findIndex((row) => !speaker || row[2] === speaker)) : asked;
     const u = await report.utterance(number);
     if (turn !== latest) return;
     list.mark(u.id);
     $("results").replaceChildren();
     const player = make("div");
-    const facts = [u.speaker && `Speaker ${u.speaker}, `, `${u.duration.toFixed(2)} s · `].filter(Boolean).join("");
+    const facts = [u.speaker && `Speaker ${u.speaker}, `, `${u.duration.toFixed(2)} s · save as `].filter(Boolean).join("");
+    const name = u.id.replace(/[^\w.-]+/g, "_");
+    const saving = (text, title, ending, content) => make("button", { type: "button", class: "link", title, onclick: () => report.save(`${name}.${ending}`, content()) }, text);
+    const together = make("div");
     $("utterance").replaceChildren(
       make("h2", { id: "utterance-title" }, `Utterance ${u.id}`),
       make("div", { class: "head" },
         u.image && make("img", { class: "photo", src: u.image.file, width: u.image.width, height: u.image.height, alt: `The image that this utterance describes${u.text ? `: ${u.text}` : ""}` }),
-        make("div", {}, u.text ? make("blockquote", {}, u.text) : make("p", { class: "quiet" }, "no text"), make("p", { class: "quiet" }, facts, make("button", { type: "button", class: "link", onclick: () => save(`${u.id.replace(/[^\w.-]+/g, "_")}.TextGrid`, report.textGrid(u)) }, "Save as TextGrid for Praat")))),
-      player);
-    report.viewer(player, u, { time: Number(values.t) || 0 });
+        make("div", {}, u.text ? make("blockquote", {}, u.text) : make("p", { class: "quiet" }, "no text"), make("p", { class: "quiet" }, facts,
+          saving("TextGrid", "The rows that are drawn, for Praat", "TextGrid", () => report.textGrid(u)), ", ",
+          saving("CSV", "The rows that are drawn, as a table", "csv", () => report.rowsAsCsv(u)), ", ",
+          make("a", { href: u.sound, download: `${name}.${u.sound.split(".").pop()}` }, "sound"), "; the page's address leads to this moment and these rows."))),
+      player, together);
+    const focus = values.code === undefined ? null : { layer: Number(values.layer), code: Number(values.code) };
+    const moved = (time) => { if (turn === latest) state.write({ ...state.read(), id: u.id, t: time.toFixed(2) }, { replace: true }); };
+    report.viewer(player, u, { time: Number(values.t) || 0, focus, moved });
+    report.together(together, u);
   }
 
   // -- search -------------------------------------------------------------------------------------------------
@@ -64,8 +90,10 @@
     return firsts;
   }
 
-  async function search(query) {
-    const sought = query.toUpperCase().split(/\s+/).filter(Boolean).map((w) => (wordsOf(w)[0] || "") + (w.endsWith("*") ? "*" : "")).filter((w) => w && w !== "*");
+  const soughtIn = (query) => query.toUpperCase().split(/\s+/).filter(Boolean).map((w) => (wordsOf(w)[0] || "") + (w.endsWith("*") ? "*" : "")).filter((w) => w && w !== "*");
+
+  async function search(query, speaker) {
+    const sought = soughtIn(query);
     $("utterance").replaceChildren();
     list.mark(null);
     if (!sought.length) {
@@ -74,7 +102,7 @@
       return;
     }
     $("searched").textContent = "Searching …";
-    const hits = (await allTexts()).filter((t) => starts(t.words, sought).length);
+    const hits = (await allTexts()).filter((t) => (!speaker || t.speaker === speaker) && starts(t.words, sought).length);
     const audible = hits.filter((t) => t.number !== null);
     const places = [], unplaced = [];
     for (const hit of audible) {

@@ -13,18 +13,35 @@
 
   // Check boxes for the rows of codes; whoever draws codes listens for "layers".
   report.layerBoxes = (host) => {
-    host.append(...about.layers.map((layer) => {
-      const box = make("input", { type: "checkbox", checked: true, value: layer.number });
+    const boxes = about.layers.map((layer) => make("input", { type: "checkbox", checked: true, value: layer.number }));
+    function choose() {
+      visibleLayers.clear();
+      for (const box of boxes) if (box.checked) visibleLayers.add(Number(box.value));
+      document.dispatchEvent(new Event("layers"));
+    }
+    function restore() {  // rows=0.2 in the address
+      const { rows } = report.state.read();
+      if (rows === undefined) return;
+      const numbers = rows.split(".");
+      for (const box of boxes) box.checked = numbers.includes(box.value);
+      choose();
+    }
+    for (const box of boxes) {
       box.addEventListener("change", () => {
-        if (box.checked) visibleLayers.add(layer.number); else visibleLayers.delete(layer.number);
-        document.dispatchEvent(new Event("layers"));
+        choose();
+        const all = visibleLayers.size === boxes.length;
+        report.state.write({ ...report.state.read(), rows: all ? null : [...visibleLayers].join(".") }, { replace: true });
       });
-      return make("label", {}, box, ` ${layer.title}`);
-    }));
+    }
+    host.append(...boxes.map((box, i) => make("label", {}, box, ` ${about.layers[i].title}`)));
+    report.state.watch(restore);
+    restore();
     host.closest("fieldset").hidden = !about.layers.length;
   };
 
   const runsOf = (runs) => runs.code.map((code, i) => [runs.edge[i], runs.edge[i + 1], String(code)]);
+
+  report.runs = (u, layer) => (u.codes[layer] ? runsOf(u.codes[layer]) : []);
 
   function rowsOf(u) {
     const rows = [["words", u.words, null], ["phones", u.phones, null]].filter(([, intervals]) => intervals && intervals.length);
@@ -36,6 +53,35 @@
   report.describe = (u, time) => {
     const here = rowsOf(u).map(([name, intervals]) => [name, intervals.find(([start, end]) => start <= time && time < end)]);
     return `${time.toFixed(2)} s: ${here.map(([name, interval]) => `${name.replace(/s$/, "")} ${interval ? interval[2] : "–"}`).join(" · ")}`;
+  };
+
+  // The visible rows as a table: row, start and end in seconds, label.
+  report.rowsAsCsv = (u) => report.csv([["row", "start", "end", "label"], ...rowsOf(u).flatMap(([name, intervals]) => intervals.map((interval) => [name, ...interval]))]);
+
+  // Which codes two layers have at the same time, where two are chosen: a table by the seconds they share.
+  report.together = (host, u) => {
+    const fill = () => {
+      if (!host.isConnected) { document.removeEventListener("layers", fill); return; }
+      const rows = rowsOf(u).filter(([, , layer]) => layer !== null);
+      if (rows.length !== 2) {
+        host.replaceChildren(...(about.layers.length > 1 ? [make("p", { class: "quiet" }, "Choose two rows of codes to read which codes they have at the same time.")] : []));
+        return;
+      }
+      const [[first, a, layerA], [second, b, layerB]] = rows;
+      const seconds = new Map();
+      for (let i = 0, j = 0; i < a.length && j < b.length;) {
+        const shared = Math.min(a[i][1], b[j][1]) - Math.max(a[i][0], b[j][0]);
+        const key = `${a[i][2]} ${b[j][2]}`;
+        if (shared > 1e-9) seconds.set(key, (seconds.get(key) || 0) + shared);
+        if (a[i][1] <= b[j][1]) i += 1; else j += 1;
+      }
+      const link = (layer, code) => make("a", { href: `units.html${report.state.link({ layer, code })}` }, code);
+      const most = [...seconds].sort(([, x], [, y]) => y - x);
+      host.replaceChildren(make("h3", {}, "At the same time"), report.table(`${first} and ${second}, by the seconds they share`, [first, second, "Seconds"],
+        most.slice(0, 40).map(([key, shared]) => { const [x, y] = key.split(" "); return [link(layerA, x), link(layerB, y), shared.toFixed(2)]; })));
+    };
+    document.addEventListener("layers", fill);
+    fill();
   };
 
   // The visible rows as a Praat TextGrid: tiers without gaps and overlaps, from 0 to the end of all.
@@ -115,11 +161,14 @@
   // -- a whole utterance --------------------------------------------------------------------------------------
 
   // `host` gets player, zoom and picture; arrow keys move the cursor, and say what is there.
-  report.viewer = (host, u, { time = 0, focus = null } = {}) => {
+  // `moved` hears the time when it comes to rest.
+  report.viewer = (host, u, { time = 0, focus = null, moved = () => {} } = {}) => {
     const audio = make("audio", { controls: true, preload: "metadata", src: u.sound, "aria-label": `Utterance ${u.id}` });
     const said = make("output", { class: "said", "aria-live": "polite" });
-    const stage = make("div", { class: "stage", tabindex: "0", role: "slider", "aria-label": "Time in the utterance; arrow keys move, space plays", "aria-valuemin": "0", "aria-valuemax": u.duration.toFixed(2) });
-    const scroll = make("div", { class: "scroll" }, stage);
+    const stage = make("div", { class: "stage" });
+    // beside the stage, over which it lies, since its codes are links and no control holds others
+    const slider = make("div", { class: "time", tabindex: "0", role: "slider", "aria-label": "Time in the utterance; arrow keys move, space plays", "aria-valuemin": "0", "aria-valuemax": u.duration.toFixed(2) });
+    const scroll = make("div", { class: "scroll" }, stage, slider);
     const zoom = make("input", { type: "range", min: "0", max: "100", value: "0", "aria-label": "Zoom" });
     host.replaceChildren(make("div", { class: "controls" }, audio, make("label", { class: "zoom" }, "Zoom ", zoom)), said, make("div", { class: "viewer" }, scroll));
     let move = () => {}, now = time, scale = 1;
@@ -137,24 +186,27 @@
       const x = now * scale;
       if (x < scroll.scrollLeft || x > scroll.scrollLeft + scroll.clientWidth - 8) scroll.scrollLeft = x - scroll.clientWidth * 0.1;
       const text = report.describe(u, now);
-      stage.setAttribute("aria-valuenow", now.toFixed(2));
-      stage.setAttribute("aria-valuetext", text);
+      slider.setAttribute("aria-valuenow", now.toFixed(2));
+      slider.setAttribute("aria-valuetext", text);
       said.setAttribute("aria-live", speak ? "polite" : "off");
       said.textContent = text;
     }
     const seek = (seconds, play) => {
       place(seconds);
+      moved(now);
       const go = () => { audio.currentTime = now; if (play) audio.play(); };
       if (audio.readyState) go(); else { audio.addEventListener("loadedmetadata", go, { once: true }); audio.load(); }
     };
     const follow = () => { place(audio.currentTime, { speak: false }); if (!audio.paused && !audio.ended) requestAnimationFrame(follow); };
     audio.addEventListener("play", follow);
-    audio.addEventListener("pause", () => place(audio.currentTime));
+    audio.addEventListener("pause", () => { place(audio.currentTime); if (host.contains(stage)) moved(now); });
     audio.addEventListener("seeked", () => { if (audio.paused) place(audio.currentTime); });
     stage.addEventListener("click", (event) => {
-      if (!event.target.closest("a")) seek((event.clientX - stage.getBoundingClientRect().left) / scale, true);
+      if (event.target.closest("a")) return;
+      slider.focus({ preventScroll: true });
+      seek((event.clientX - stage.getBoundingClientRect().left) / scale, true);
     });
-    stage.addEventListener("keydown", (event) => {
+    slider.addEventListener("keydown", (event) => {
       const by = event.shiftKey ? 0.2 : 0.02;
       const to = { ArrowRight: now + by, ArrowUp: now + by, ArrowLeft: now - by, ArrowDown: now - by, PageUp: now + 0.5, PageDown: now - 0.5, Home: 0, End: u.duration }[event.key];
       if (to === undefined && event.key !== " ") return;
@@ -182,7 +234,7 @@
     element.fill = async () => {
       const u = await report.utterance(number);
       const span = [Math.max(0, start - MARGIN), Math.min(Math.max(u.duration, end), end + MARGIN)];
-      head.append(make("a", { href: `utterances.html${report.state.link({ id: u.id, t: start })}` }, u.id), make("span", { class: "quiet" }, `${start.toFixed(2)}–${end.toFixed(2)} s${title ? `, ${title}` : ""}`));
+      head.append(make("a", { href: `utterances.html${report.state.link({ id: u.id, t: start, ...(focus?.code === undefined ? {} : focus) })}` }, u.id), make("span", { class: "quiet" }, `${start.toFixed(2)}–${end.toFixed(2)} s${title ? `, ${title}` : ""}`));
       button.setAttribute("aria-label", `Play ${u.id} from ${start.toFixed(2)} to ${end.toFixed(2)} seconds`);
       text.textContent = u.text || "no text";
       let move = () => {};
