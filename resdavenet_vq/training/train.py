@@ -53,6 +53,9 @@ TIMINGS = ("pairs_per_second", "data_wait", "seconds")
 BATCHES_OF_A_WORKER = 2
 """Batches that PyTorch lets each data worker read ahead."""
 
+OUTPUTS = ("history.csv", checkpoint.WEIGHTS, checkpoint.CARD, model_card.NAME)
+"""The files of a trained model."""
+
 SAVE, SAVE_AND_STOP = 1, 2
 """What a process may request between two steps; the highest request of all processes counts."""
 
@@ -105,8 +108,7 @@ def train(
             codebooks.initialize_from_parent(step.quantizers_of(run.model), parent, data, random)
         distributed.wait_for_all()  # all have read the checkpoint before it is replaced
         if distributed.is_first():
-            names = ("history.csv", checkpoint.WEIGHTS, checkpoint.CARD, model_card.NAME)
-            check_outputs(*(out / name for name in names))
+            check_outputs(*(out / name for name in OUTPUTS))
             start = f"resumes at {run.position}" if saved else "starts"
             processes = f", with {distributed.world()} processes" if distributed.world() > 1 else ""
             _log(*folder.others(), f"{lineage}: {start} on {device}{processes}")
