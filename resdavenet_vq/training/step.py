@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -31,6 +32,16 @@ SHORTEST = 32
 """Batches are padded to at least so many frames: two at the slowest layer, so that a single pair has a variance."""
 
 
+class ImageBranch(NamedTuple):
+    """The image branch of a step, where a thread of its own computes it."""
+
+    embeddings: Tensor
+    """(B, D), with its graph."""
+    leaf: Tensor
+    """The same values, from which the losses are computed: their gradient goes to the thread."""
+    thread: Executor
+
+
 class StepLosses(NamedTuple):
     """The losses of one step."""
 
@@ -40,6 +51,7 @@ class StepLosses(NamedTuple):
     """(4 + Q,) float64, without gradient: the four triplet losses and the commitment losses of the global batch."""
     counts: dict[str, Tensor]
     """(K,) int64 of each quantizer: this process's valid frames per code."""
+    images: ImageBranch | None = None
 
 
 @dataclass
@@ -119,11 +131,13 @@ def step_losses(
     position: tuple[int, int],
     recipe: config.Recipe,
     training: config.Training,
+    beside: Executor | None = None,
 ) -> StepLosses:
     """Forward pass and losses of one step, and the update of the codebooks.
 
     `batch` is this process's part, perhaps empty and on the model's device, of a global batch of `n` pairs; `position`,
-    the epoch (from 1) and the step (from 0), seeds the generators.
+    the epoch (from 1) and the step (from 0), seeds the generators. `beside` computes the image branch while this thread
+    computes the audio branch, with the same bits.
 
     Only a restart of dead codes waits for a GPU. Numbers that are not finite appear in the losses, and do not change
     the codebooks.
@@ -137,11 +151,21 @@ def step_losses(
         masked = draw_masks(batch.n_frames, logmel.shape[1], logmel.shape[2], n, random)
     # a short last batch runs uncompiled: its shape alone would be compiled for minutes, while other processes wait
     eager = compute.uncompiled(training.compute) if n < training.batch_size else nullcontext()
+
+    def embed_images() -> Tensor:
+        with compute.autocast(training.compute, device):  # each thread has its own
+            return model.embed_image(model.image(batch.images))
+
     with compute.autocast(training.compute, device), eager:
-        maps = model.image(batch.images)
+        images = beside.submit(embed_images).result if beside else embed_images
         jitter = generator("jitter", training.seed, *position)
         audio = model.audio(logmel, batch.n_frames, jitter, masked=masked)
-    embeddings, layers = torch.cat([model.embed_image(maps), model.embed_speech(audio)], dim=1), audio.layers
+        embedded = images()
+    branch = None
+    if beside and embedded.requires_grad:
+        branch = ImageBranch(embedded, embedded.detach().requires_grad_(), beside)
+    leaf = branch.leaf if branch else embedded
+    embeddings, layers = torch.cat([leaf, model.embed_speech(audio)], dim=1), audio.layers
     if recipe.dead_codes == "restart" and codebooks.restart_is_due(position):
         for name, quantizer in quantizers_of(model).items():
             conv, random = layers["conv" + name[-1]], generator("restart", training.seed, *position, name)
@@ -158,14 +182,21 @@ def step_losses(
         own = torch.stack([x.commitment_loss for x in layers.values() if x.commitment_loss is not None])
         total = total + (own * share).sum()
         parts = torch.cat([parts, distributed.total(own.detach() * share)])
-    return StepLosses(total, parts, counts)
+    return StepLosses(total, parts, counts, branch)
 
 
 def update(model: nn.Module, optimizer: torch.optim.Optimizer, losses: StepLosses) -> Tensor:
     """Gradients and optimizer step. Returns whether loss and gradients are finite, a scalar on the device."""
     optimizer.zero_grad(set_to_none=True)
+    images = None
+    if losses.images:
+        embeddings, leaf, thread = losses.images
+        (gradient,) = torch.autograd.grad(losses.total, leaf, retain_graph=True)
+        images = thread.submit(embeddings.backward, gradient)
     if losses.total.requires_grad:
         losses.total.backward()
+    if images:
+        images.result()
     trained = [p for p in model.parameters() if p.requires_grad]
     distributed.sum_gradients(trained)
     optimizer.step()

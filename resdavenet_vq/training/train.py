@@ -11,7 +11,8 @@ import os
 import sys
 import time
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import ExitStack, closing, nullcontext
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,16 @@ def _batches(run: Run, data: Store, schedule: Schedule) -> Iterable[Batch]:
     )
 
 
+def _beside(run: Run) -> AbstractContextManager[Executor | None]:
+    """A thread for the image branch: one process on a CPU computes both branches at the same time, if a core is idle.
+
+    Several processes exchange statistics in one order, and a GPU computes in streams of its own. The thread ends with
+    the epoch, because the data workers of the validation are forked.
+    """
+    alone = run.device.type == "cpu" and distributed.world() == 1 and not run.training.compute.compile
+    return ThreadPoolExecutor(1, "image branch") if alone else nullcontext()
+
+
 def _train_epoch(
     run: Run, batches: Iterator[Batch], schedule: Schedule, saver: Saver, interruption: Interruption
 ) -> None:
@@ -242,13 +253,13 @@ def _train_epoch(
     batch_size, steps = run.training.batch_size, schedule.steps(run.epoch)
     saved, healthy = time.monotonic(), torch.tensor(data=True, device=run.device)
     clock = StepClock(run.device)
-    with closing(_timed(batches, steps - run.step, run, clock)) as timed:
+    with closing(_timed(batches, steps - run.step, run, clock)) as timed, _beside(run) as beside:
         label = f"epoch {run.epoch}/{schedule.epochs}"
         for batch in track(timed, label, steps - run.step, "steps") if distributed.is_first() else timed:
             n = min(batch_size, schedule.n_pairs - run.step * batch_size)
             for group in run.optimizer.param_groups:
                 group["lr"] = schedule.learning_rate(run.epoch, run.step)
-            losses = step.step_losses(run.model, batch, n, (run.epoch, run.step), run.recipe, run.training)
+            losses = step.step_losses(run.model, batch, n, (run.epoch, run.step), run.recipe, run.training, beside)
             healthy &= step.update(run.model, run.optimizer, losses)
             run.totals.add(losses, n)
             run.step += 1

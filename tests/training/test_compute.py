@@ -1,5 +1,6 @@
 """Faster steps do not change the method: bfloat16, compiled branches, and steps that never wait for a GPU."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
@@ -34,6 +35,7 @@ def trained(
     mode=nullcontext,
     model=MODEL,
     augmentation="none",
+    beside=None,
     **settings,
 ):
     """A run after a few steps, and their losses; sizes differ between steps, and the last batch is a single pair."""
@@ -48,7 +50,7 @@ def trained(
     losses, healthy = [], torch.tensor(True)
     for step, batch in enumerate([next(iter(batches))] * STEPS if same_sizes else batches):
         with mode():
-            result = step_losses(run.model, batch, len(batch.index), (1, step), recipe, training)
+            result = step_losses(run.model, batch, len(batch.index), (1, step), recipe, training, beside)
             healthy &= update(run.model, run.optimizer, result)
             run.totals.add(result, len(batch.index))
         losses.append(result.parts.numpy())
@@ -111,6 +113,16 @@ def test_a_short_last_batch_is_not_compiled(store, monkeypatch):
     before = graphs()
     trained(store, "max_frames", mode=counted, compile=True)
     assert before < after_steps[0] == after_steps[-1]
+
+
+@pytest.mark.parametrize("augmentation", ["none", "masks"])
+def test_branches_side_by_side_give_the_same_bits(store, augmentation):
+    expected, losses = trained(store, augmentation=augmentation)
+    with ThreadPoolExecutor(1) as thread:
+        run, others = trained(store, augmentation=augmentation, beside=thread)
+    np.testing.assert_array_equal(others, losses)
+    for name, weights in expected.model.state_dict().items():
+        assert torch.equal(run.model.state_dict()[name], weights), name
 
 
 def test_bfloat16_stays_finite_and_near(store):
