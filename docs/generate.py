@@ -323,7 +323,8 @@ job's log shows; those whose inputs, settings and code are as before stay as the
 ABX leaves the other layers, and what reads a file that came out the same bytes does no work. This page names what is really made again, by command
 (`encode_codes` is `encode-split --codes`); Snakemake plans the whole jobs.
 
-To keep them, a finished result has a second name below `results/{corpus}/state/kept`: a hard link, which takes no space. The links of results that you delete go at the end of the next run.
+To keep them, a finished result has a second name below `results/{corpus}/state/kept`: a hard link, which takes no space. A deleted result that is planned again comes back
+from its link; other links without a result go at the end of the next run. Leave the folder out of copies that do not keep hard links (`rsync` without `-H`).
 `--forcerun`, `--force` and `--forceall` remove all of them first, so that everything is made again that is planned; so does a file of up to 16 MB that was changed by
 hand for itself. On a file system without hard links whole jobs are done again.
 
