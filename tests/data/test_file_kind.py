@@ -69,7 +69,7 @@ def mp4(brand):
         (json.dumps({"data": ["é"]}, ensure_ascii=False).encode()[:-4], "not audio but a JSON file"),
         (archive("zip"), "not audio but a ZIP archive, or a file of an office program; unpack it"),
         (archive("tar"), "not audio but a tar archive"),
-        (gzip.compress(b"x"), "not audio but compressed with gzip; unpack it"),
+        (gzip.compress(b"x", mtime=0), "not audio but compressed with gzip; unpack it"),
         (b"%PDF-1.7\n", "not audio but a PDF"),
         (picture("PNG"), "not audio but a PNG image"),
         (picture("JPEG"), "not audio but a JPEG image"),
