@@ -33,7 +33,7 @@ BRACES = "{input} {x} {} {{y}} {0} {"
 FOLDER = "it's  ü; $(touch CANARY) `touch CANARY`"
 
 THIN = {"architecture": "thin_resnet"}
-PROGRAMS = ("python", "torchrun", "srun")
+PROGRAMS = ("env", "python", "torchrun", "srun")
 
 
 def demo(text):
