@@ -41,7 +41,10 @@ def export_alignments(manifest: Path, form: AlignmentFormat, out: Path) -> int:
         raise InputError(f"{manifest}: a CTM has spaces between its fields, so the id {spaced!r} cannot be in one")
     with atomic_folder(out) as folder:
         utterances = track(read.utterances, f"export {manifest.stem}", unit="utterances")
-        _write_textgrids(folder, utterances) if form == "textgrid" else _write_ctm(folder, utterances)
+        if form == "textgrid":
+            _write_textgrids(folder, utterances)
+        else:
+            _write_ctm(folder, utterances)
     return len(ids)
 
 
