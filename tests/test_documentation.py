@@ -11,7 +11,7 @@ from PIL import Image
 
 REPO = Path(__file__).resolve().parents[1]
 PAGES = [REPO / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
-    (REPO / "docs").glob("*.md")
+    (REPO / "docs").rglob("*.md")
 )
 PAGES += sorted((REPO / "notebooks").glob("*.ipynb"))
 PICTURES = {".png", ".jpg", ".svg"}
@@ -119,5 +119,5 @@ def test_pictures_say_what_they_show():
 def test_every_page_is_in_the_index_once_at_least():
     index = REPO / "docs/README.md"
     listed = {link.file.resolve() for link in links(index)}
-    assert [page.name for page in (REPO / "docs").glob("*.md") if page != index and page.resolve() not in listed] == []
+    assert [page.name for page in (REPO / "docs").rglob("*.md") if page != index and page.resolve() not in listed] == []
     assert index in {link.file.resolve() for link in links(REPO / "README.md")}

@@ -126,6 +126,8 @@ def commands(i, o):
             options(codes=i / "c.h5", format="segmentation", layers="quant2", features=i / "f.h5", out=o / "segments"),
             [],
         ),
+        "export-alignments": ([manifest, *options(out=o / "grids")], []),
+        "export-alignments ctm": ([manifest, *options(format="ctm", out=o / "ctm")], []),
         "score-retrieval": (
             options(embeddings=i / "e.h5", lineage="2", settings=section(SPLIT), out=o / "retrieval.json"),
             ["retrieval.json", "retrieval.bootstrap.csv"],

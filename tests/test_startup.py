@@ -41,6 +41,7 @@ COMMANDS = {
     "encode-logmel": (STORES, 570),
     "import-units": (STORES, 580),
     "export-units": (FILES, 520),
+    "export-alignments": ("pydantic", 380),
     "score-retrieval": (FILES, 515),
     "score-matchmap": (FILES, 515),
     "make-items": (STORES, 570),

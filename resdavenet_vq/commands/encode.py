@@ -203,6 +203,23 @@ def export_units(
 
 
 @app.command()
+def export_alignments(
+    manifest: Annotated[
+        Path, typer.Argument(help="A JSON file in the layout of Places Audio, of make-corpus or others.")
+    ],
+    out: Annotated[Path, typer.Option(help="A new folder.")],
+    format: Annotated[  # noqa: A002 - its name
+        Literal["textgrid", "ctm"], typer.Option(help="A TextGrid an utterance, or a CTM a tier.")
+    ] = "textgrid",
+) -> None:
+    """Write the words and phones of a corpus, with their times, for other tools."""
+    from resdavenet_vq.encode import alignment_files
+
+    n = alignment_files.export_alignments(manifest, format, out)
+    typer.echo(printable(f"{out}: {n} utterances"), err=True)
+
+
+@app.command()
 def validate_submission(
     submission: Annotated[Path, typer.Argument(help="A zip, or the folder that would be zipped.")],
     edition: Annotated[

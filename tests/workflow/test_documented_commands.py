@@ -13,7 +13,7 @@ from workflow.running import REPO, dry_runs
 from resdavenet_vq import __main__, config
 from resdavenet_vq.workflow.plan import Plan
 
-PAGES = [REPO / "README.md", REPO / "CONTRIBUTING.md", *sorted((REPO / "docs").glob("*.md"))]
+PAGES = [REPO / "README.md", REPO / "CONTRIBUTING.md", *sorted((REPO / "docs").rglob("*.md"))]
 
 
 def commands():
