@@ -27,7 +27,7 @@ FOLDERS = {"corpus", "units", "report"}
 PAGE = 4096
 NO_SPACE = r"cannot be written \(No space left on device\); free some space|bytes are missing, but the disk has space for \d+ only"
 OVERWRITE = ["--overwrite"]  # of commands for people, which otherwise keep what is there
-READERS = {"plan", "verify", "validate-submission"}
+READERS = {"estimate", "plan", "verify", "validate-submission"}
 """Commands that write no file."""
 
 SCENES = config.SpokenScenes.model_validate(
