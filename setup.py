@@ -5,7 +5,15 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-WORKFLOW = ("Snakefile", "config.yaml", "configs/*.yaml", "envs/*.yaml", "profiles/*/*.yaml", "rules/*.smk", "rules/captions/*.rst")
+WORKFLOW = (
+    "Snakefile",
+    "config.yaml",
+    "configs/*.yaml",
+    "envs/*.yaml",
+    "profiles/*/*.yaml",
+    "rules/*.smk",
+    "rules/captions/*.rst",
+)
 
 
 class BuildWithWorkflow(build_py):

@@ -10,7 +10,9 @@ from resdavenet_vq.outputs import atomic_files
 
 PACKAGE = Path(__file__).resolve().parent
 
-WORKFLOW = next(folder for folder in (PACKAGE / "shipped", PACKAGE.parent) if folder == PACKAGE.parent or folder.is_dir())
+WORKFLOW = next(
+    folder for folder in (PACKAGE / "shipped", PACKAGE.parent) if folder == PACKAGE.parent or folder.is_dir()
+)
 """The folder of Snakefile, rules, configurations and profiles: of a wheel in the package, of a checkout around it."""
 
 SNAKEFILE = str(WORKFLOW / "Snakefile")
@@ -27,7 +29,7 @@ _CONFIGURATIONS: dict[Corpus, str] = {
 
 PROFILES = ("profiles/default/config.yaml", "profiles/slurm/config.yaml")
 
-_SNAKEFILE = '''\
+_SNAKEFILE = """\
 # The installed workflow of resdavenet-vq, with the settings of config.yaml:
 #
 #   snakemake -n             what would run
@@ -61,7 +63,7 @@ onsuccess:
 
 onerror:
     vq.onerror()
-'''
+"""
 
 _ABOUT = {
     "demo": "The demo: a corpus of spoken scenes, made on this machine, and a small model that learns from it on a CPU in minutes.",

@@ -34,11 +34,18 @@ def wheel(index, name, version, text="", requires=()):
     module = name.replace("-", "_")
     file = index / name / f"{module}-{version}-py3-none-any.whl"
     file.parent.mkdir(parents=True)
-    lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", *(f"Requires-Dist: {r}" for r in requires)]
+    lines = [
+        "Metadata-Version: 2.1",
+        f"Name: {name}",
+        f"Version: {version}",
+        *(f"Requires-Dist: {r}" for r in requires),
+    ]
     with zipfile.ZipFile(file, "w") as f:
         f.writestr(f"{module}.py", text)
         f.writestr(f"{module}-{version}.dist-info/METADATA", "\n".join(lines) + "\n")
-        f.writestr(f"{module}-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        f.writestr(
+            f"{module}-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         f.writestr(f"{module}-{version}.dist-info/RECORD", "")
     return f"{name}=={version} \\\n    --hash=sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}\n"
 
@@ -49,13 +56,17 @@ def project(tmp_path):
     folder, whole, cpu = (tmp_path / name for name in ("project", "whole", "cpu"))
     (folder / "scripts").mkdir(parents=True)
     (folder / "scripts/bootstrap").write_text((REPO / "scripts/bootstrap").read_text())
-    (folder / "pyproject.toml").write_text('[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n')
+    (folder / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
     (folder / "backend.py").write_text(BACKEND)
     lines = [
         wheel(whole, "cuda-pathfinder", "1.9"),
         wheel(whole, "nvidia-cublas", "13.4"),
         wheel(whole, "tiny", "1", requires=["torch"]),
-        wheel(whole, "torch", "2.15.0", TORCH.format("2.15.0", "'13.2'"), ["nvidia-cublas", "triton", "cuda-pathfinder"]),
+        wheel(
+            whole, "torch", "2.15.0", TORCH.format("2.15.0", "'13.2'"), ["nvidia-cublas", "triton", "cuda-pathfinder"]
+        ),
         wheel(whole, "torchdtw", "0.4", requires=["torch"]),
         wheel(whole, "torchvision", "0.29.2", requires=["torch==2.15.0"]),
         wheel(whole, "triton", "3.9"),

@@ -71,12 +71,17 @@ def packages(built):
 
 def test_the_wheel_has_the_package_the_workflow_and_the_license(built):
     names = set(zipfile.ZipFile(built).namelist())
-    package = {str(f.relative_to(REPO)) for f in (REPO / "resdavenet_vq").rglob("*") if f.is_file() and f.suffix != ".pyc"}
+    package = {
+        str(f.relative_to(REPO)) for f in (REPO / "resdavenet_vq").rglob("*") if f.is_file() and f.suffix != ".pyc"
+    }
     top = [REPO / "Snakefile", REPO / "config.yaml"]
     folders = [f for name in ("configs", "envs", "profiles", "rules") for f in (REPO / name).rglob("*") if f.is_file()]
     workflow = {f"resdavenet_vq/shipped/{f.relative_to(REPO)}" for f in (*top, *folders)}
     (dist_info,) = {name.partition("/")[0] for name in names if ".dist-info/" in name}
-    about = {f"{dist_info}/{n}" for n in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt")}
+    about = {
+        f"{dist_info}/{n}"
+        for n in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt")
+    }
     assert names == package | workflow | about
     metadata = Parser().parsestr(zipfile.ZipFile(built).read(f"{dist_info}/METADATA").decode())
     assert metadata["License-Expression"] == "BSD-3-Clause"
@@ -103,8 +108,10 @@ def test_a_project_plans_the_demo_and_runs_on_the_installed_package(packages, tm
     (project / "config.yaml").write_text(yaml.safe_dump(config))
     target = "results/small/data/val.report.json"
     shown = python("-m", "snakemake", "-p", "--cores", "2", "--", target, folder=project, packages=packages)
-    assert json.loads((project / target).read_text())["rows"] == 2
-    assert "\nResults: results/small\n" in shown, "the workflow's own handlers"
+    assert json.loads((project / target).read_text())["utterances"] == 2
+    assert "Results: results/small\n" in shown, "the workflow's own handlers"
+    planned = python("-m", "resdavenet_vq", "plan", target, folder=project, packages=packages)
+    assert planned == "Nothing would run: all of 2 jobs are done.\n"
     where = "import resdavenet_vq.project as p; print(p.WORKFLOW)"
     assert python("-c", where, folder=project, packages=packages) == f"{packages}/resdavenet_vq/shipped\n"
 
@@ -146,7 +153,7 @@ def test_a_project_of_a_folder_of_recordings_plans_with_the_files_that_it_descri
     assert re.search(r"^train +2$", shown, re.MULTILINE)
     target = "results/mine/data/test.report.json"
     python("-m", "snakemake", "-q", "--cores", "1", "--", target, folder=tmp_path, packages=packages)
-    assert json.loads((tmp_path / target).read_text())["rows"] == 1
+    assert json.loads((tmp_path / target).read_text())["utterances"] == 1
 
 
 def test_conda_environments_which_lack_the_package_are_refused_in_a_line(packages, tmp_path):
