@@ -11,9 +11,22 @@ import signal
 import sys
 from contextlib import suppress
 
-from resdavenet_vq.commands import app, baselines, batch, data, encode, external, figures, plan, score, train  # noqa: F401 - each adds its commands
+from resdavenet_vq.commands import app, baselines, batch, data, encode, external, figures, plan, project, score, train  # noqa: F401 - each adds its commands
 from resdavenet_vq.errors import InputError, message
 from resdavenet_vq.processes import end_with_starter
+
+EXTRAS = {
+    "espeakng_loader": "demo",
+    "fastabx": "workflow",
+    "huggingface_hub": "hub",
+    "jinja2": "report",
+    "matplotlib": "report",
+    "plotly": "report",
+    "polars": "workflow",
+    "snakemake": "workflow",
+    "tensorboard": "workflow",
+}
+"""The extra of pyproject.toml that installs an optional package."""
 
 
 def main() -> None:
@@ -48,6 +61,8 @@ def _text(error: Exception) -> str:
             return str(error)
         case MemoryError():
             return f"the memory does not suffice; use fewer workers or smaller batches, or free some {where}"
+        case ModuleNotFoundError(name=str(name)) if extra := EXTRAS.get(name.partition(".")[0]):
+            return f"{name.partition('.')[0]} is not installed, and this command needs it: pip install 'resdavenet-vq[{extra}]'"
         case OSError(filename=None, errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG | errno.EIO):  # files are named
             return f"standard output: cannot be written ({error.strerror}); free some space, or send it elsewhere"
         case RecursionError():

@@ -7,12 +7,20 @@ import socket
 import sys
 
 from snakemake.logging import logger
+from snakemake.settings.types import DeploymentMethod
 
 # Snakemake fills in what is in braces, and a colon ends a folder of PYTHONPATH.
 if unusable := sorted(set(str(checkout)) & {"{", "}", os.pathsep}):
     raise WorkflowError(f"The workflow cannot be in {checkout}: move it to a path without {' '.join(unusable)}")
 
-sys.path.insert(0, str(checkout))
+# A wheel has the workflow inside the installed package, which its Python finds by itself.
+is_installed = not (checkout / "resdavenet_vq").is_dir()
+if not is_installed:
+    sys.path.insert(0, str(checkout))
+elif DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+    raise WorkflowError(
+        "The environments of --software-deployment-method conda have no resdavenet-vq: use a checkout of it, or leave the option out"
+    )
 
 from resdavenet_vq import config as schema
 from resdavenet_vq.config.section import as_json
@@ -49,11 +57,11 @@ except InputError as e:
 plan = Plan(settings)
 kept = Kept(plan.root)
 
-# Jobs run the package of this checkout with this Python, wherever Snakemake was started;
+# Jobs run the package of this checkout, or the installed one, with this Python, wherever Snakemake was started;
 # with --sdm conda the environment's own Python comes first on PATH again.
 os.environ.update(PATH=f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}")
 # They end with this process, however it ends.
-exports = {"PYTHONPATH": str(checkout), STARTER: f"{socket.gethostname()}:{os.getpid()}"}
+exports = {STARTER: f"{socket.gethostname()}:{os.getpid()}"} | ({} if is_installed else {"PYTHONPATH": str(checkout)})
 shell.prefix("set -euo pipefail; " + "".join(f"export {k}={shlex.quote(v)}; " for k, v in exports.items()))
 
 

@@ -46,7 +46,8 @@ def library() -> tuple[Path, Path]:
         return files["plotly.min.js"], files["LICENSE.txt"]
     except (metadata.PackageNotFoundError, KeyError):
         raise InputError(
-            "plotly is not installed, or without its script; the report's charts need it: run `make` again"
+            "plotly is not installed, or without its script; the report's charts need it: "
+            "pip install 'resdavenet-vq[report]'"
         ) from None
 
 

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from resdavenet_vq.errors import InputError
@@ -78,7 +79,7 @@ def dry_run(
                     DAGSettings(targets=frozenset(targets), rerun_triggers=triggers, force_incomplete=True)
                 ).summary()
                 dag = workflow._workflow.dag  # noqa: SLF001 - the interface has no other way to the reasons
-                config = workflow._workflow.globals["settings"].model_dump(mode="json")  # noqa: SLF001
+                config = _settings(workflow._workflow.globals).model_dump(mode="json")  # noqa: SLF001
                 order = [job for level in dag.toposorted() for job in level]
                 jobs = tuple(_job(dag, job, config) for job in order if dag.needrun(job) and job.output)
                 return DryRun(jobs, sum(bool(job.output) for job in order))
@@ -87,6 +88,19 @@ def dry_run(
         finally:
             logger.disabled = False
             os.chdir(before)
+
+
+def _settings(names: dict[str, Any]) -> Any:
+    """The settings among the names of a Snakefile: its own, or those of a module that it uses.
+
+    Raises InputError where there are none: the Snakefile is of another workflow.
+    """
+    from resdavenet_vq.config import Config
+
+    for space in (names, *(vars(module) for module in names.values() if isinstance(module, ModuleType))):
+        if isinstance(space.get("settings"), Config):
+            return space["settings"]
+    raise InputError("the Snakefile neither is this workflow nor uses it as a module; --snakefile names another one")
 
 
 def reasons_of(dag: Any, job: Any, config: dict[str, Any]) -> list[str]:

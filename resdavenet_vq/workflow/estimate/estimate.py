@@ -25,6 +25,7 @@ from resdavenet_vq.data.features import N_MELS
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import reading
 from resdavenet_vq.lineage import Lineage
+from resdavenet_vq.project import WORKFLOW
 from resdavenet_vq.workflow.estimate.speed import (
     Machine,
     Step,
@@ -36,8 +37,6 @@ from resdavenet_vq.workflow.estimate.work import Work, work
 from resdavenet_vq.workflow.plan import Plan, training_of
 
 FRAMES_PER_SECOND = 100
-CHECKOUT = Path(__file__).parents[3]
-"""The folder of the shipped configurations."""
 KILL_SECONDS = 600
 """The longest time between two checkpoints: CHECKPOINT_SECONDS of `training.train`, which imports PyTorch."""
 
@@ -259,7 +258,7 @@ def read_files(files: Sequence[Path]) -> Config:
     """
     layers = list(map(_yaml, files))
     base = schema.base_of(schema.overlay(layers))
-    below = [_yaml(CHECKOUT / base)] if base else []
+    below = [_yaml(WORKFLOW / base)] if base else []
     return schema.read(schema.overlay([*below, *layers]))
 
 
