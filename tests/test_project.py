@@ -64,8 +64,8 @@ def test_the_default_install_is_locked_in_the_pinned_versions():
     }
     assert all(re.search("darwin|win32|emscripten", locked[name][1]) for name in locked.keys() - pins.keys())
     extras = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    notebook = {re.split(r"[<>=!~ ]", text)[0].lower() for text in extras["notebook"]}
-    assert {canonical(name) for name in requirements() - notebook} | {"setuptools"} <= locked.keys()
+    apart = {re.split(r"[<>=!~ ]", text)[0].lower() for text in extras["notebook"] + extras["docs"]}
+    assert {canonical(name) for name in requirements() - apart} | {"setuptools"} <= locked.keys()
 
 
 def canonical(name):

@@ -36,8 +36,8 @@ def read_codes(path, out):
     for form in ("jsonl", "textgrid", "npy"):
         export_units(path, [], form, out / form)
     with SplitCodes(path) as file:
-        for utterance in file.utterances:
-            list(file.tiers(utterance.id, "published"))
+        for utterance_id in file.ids:
+            list(file.tiers(utterance_id, "published"))
     with CodesFile(path, "quant3") as file:
         file.codes(0, len(file))
 
