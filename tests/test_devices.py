@@ -184,7 +184,7 @@ def test_all_that_computes_asks_for_its_device():
     ]
     assert sorted(naming) == ["resdavenet_vq/data/loader.py", "resdavenet_vq/devices.py"]  # the loader pins memory
     asking = [file.stem for file in (REPO / "resdavenet_vq").rglob("*.py") if "devices.device()" in file.read_text()]
-    assert sorted(asking) == ["activations", "cells", "distributed", "recording", "split"]
+    assert sorted(asking) == ["activations", "cells", "distributed", "pretrained", "recording", "split"]
 
 
 def test_the_locks_of_gpus_lie_in_a_folder_of_this_user_alone(common):

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import torch
 
-from resdavenet_vq import model_card
+from resdavenet_vq import devices, model_card
 from resdavenet_vq.errors import InputError, printable, shortened
 from resdavenet_vq.evaluation.summary import read_scores
 from resdavenet_vq.files import check_outputs, together
@@ -121,7 +121,7 @@ def _rows(scores: Path) -> list[dict[str, Any]]:
 
 def _device(device: str | torch.device | None) -> torch.device:
     if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return devices.device()
     try:
         found = torch.device(device)
         torch.empty(0, device=found)

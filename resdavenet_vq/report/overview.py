@@ -33,20 +33,21 @@ CONDITIONS: dict[str, tuple[Task, tuple[str, ...]]] = {
 
 
 class Made(NamedTuple):
-    """What made the numbers of a group: the workflow's rule, and its file."""
+    """What made the numbers of a group: the command, its file, and the logs with its whole command lines."""
 
-    rule: str
+    command: str
     file: str
+    logs: str
 
 
 MADE = {
-    "Retrieval": ("score_retrieval", "retrieval/SPLIT.json"),
-    "ABX error": ("score_abx", "abx/SPLIT/LAYER.json"),
-    "Bitrate": ("score_abx", "abx/SPLIT/LAYER.json"),
-    "Words": ("detect_words", "words/LAYER/SPLIT/summary.json"),
-    "Units": ("detect_words", "words/LAYER/SPLIT/summary.json"),
+    "Retrieval": ("score-retrieval", "retrieval/SPLIT.json"),
+    "ABX error": ("score-abx", "abx/SPLIT/LAYER.json"),
+    "Bitrate": ("score-abx", "abx/SPLIT/LAYER.json"),
+    "Words": ("detect-words", "words/LAYER/SPLIT/summary.json"),
+    "Units": ("detect-words", "words/LAYER/SPLIT/summary.json"),
 }
-"""By group: the rule of its numbers, and the file in the folder of a system."""
+"""By group: the command of its numbers, and the file in the folder of a system."""
 
 
 class Row(NamedTuple):
@@ -168,12 +169,17 @@ def _group(results: Results, title: str, keys: list[tuple[Key, Column]], rows: l
     return {
         "title": title,
         "text": columns.TEXTS.get(title, ""),
-        "made": Made(MADE[title][0], f"results/{results.root.name}/SYSTEM/{MADE[title][1]}") if title in MADE else None,
+        "made": _made(results, *MADE[title]) if title in MADE else None,
         "constant": [*_conditions(results, title), *((c.label, rows[0].scores[key], c.style) for key, c in constant)],
         "columns": rest,
         "rows": rows if rest else [],
         "whole": not any(row.layer for row in rows),
     }
+
+
+def _made(results: Results, command: str, file: str) -> Made:
+    root = f"results/{results.root.name}"
+    return Made(command, f"{root}/SYSTEM/{file}", f"{root}/logs/{command.replace('-', '_')}*")
 
 
 def _conditions(results: Results, title: str) -> Iterator[tuple[str, Any, str]]:

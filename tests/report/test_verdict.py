@@ -1,13 +1,14 @@
 """The verdict: rows that are few, and sentences that say no more than an interval does."""
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 from figures.made_up import made_up_results, rows
 from report.made_up import DIFFERENCES
+from workflow.plans import plan_of
 
+from resdavenet_vq.__main__ import app
 from resdavenet_vq.report import assets, columns, overview, verdict
+from resdavenet_vq.workflow.batches import Batches
 
 LAST, KMEANS = "{}->{2}->{2,3}", "k-means of log-mel"
 
@@ -172,7 +173,12 @@ def test_of_models_without_quantizers_retrieval_alone_is_told():
     assert said(scores=scores) == {}
 
 
-def test_numbers_name_the_rule_that_makes_them():
-    rules = "".join(file.read_text() for file in (Path(__file__).parents[2] / "rules").glob("*.smk"))
-    assert all(f"\nrule {rule}:" in rules for rule, _ in overview.MADE.values())
+def test_numbers_name_the_command_that_makes_them_and_its_logs():
+    batches = Batches(plan_of()).all
+    commands = {command for command, _ in overview.MADE.values()}
+    assert commands <= {
+        command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands
+    }
+    assert {command.replace("-", "_") for command in commands} <= {batch.family for batch in batches}
+    assert all(batch.label.startswith(batch.family) for batch in batches)
     assert overview.MADE.keys() == columns.TEXTS.keys()
