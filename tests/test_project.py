@@ -130,7 +130,12 @@ SKIPPED = "SLURM,chromium,ffmpeg,Node.js,C compiler"
 
 @pytest.mark.parametrize(
     ("installed", "allowed", "option"),
-    [(False, None, SKIPPED), (False, "x y", f"x y,{SKIPPED}"), (True, None, ""), (True, "x y", "x y")],
+    [
+        (False, None, f"{SKIPPED},MkDocs"),
+        (False, "x y", f"x y,{SKIPPED},MkDocs"),
+        (True, None, "MkDocs"),
+        (True, "x y", "x y,MkDocs"),
+    ],
 )
 def test_ci_expects_skips_of_what_it_may_not_install_alone_and_says_so(tmp_path, installed, allowed, option):
     """In a folder with a PATH that has no apt-get, and a `make` that prints what it is asked for."""

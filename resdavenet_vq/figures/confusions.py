@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.figures.registry import PAGE, Request
@@ -66,7 +66,7 @@ def surest_first(table: Path, task: str) -> list[Pair]:
 def lower_bound(share: np.ndarray, n: np.ndarray) -> np.ndarray:
     """The lower end of the exact 95 % interval of shares of `n` trials (Clopper and Pearson 1934); 0 of a share of 0."""
     hits = share * n
-    bound: np.ndarray = np.where(hits > 0, beta.ppf(0.025, np.maximum(hits, 1e-9), n - hits + 1), 0.0)
+    bound: np.ndarray = np.where(hits > 0, betaincinv(np.maximum(hits, 1e-9), n - hits + 1, 0.025), 0.0)
     return bound
 
 
