@@ -72,7 +72,9 @@ def packages(built):
 def test_the_wheel_has_the_package_the_workflow_and_the_license(built):
     names = set(zipfile.ZipFile(built).namelist())
     package = {
-        str(f.relative_to(REPO)) for f in (REPO / "resdavenet_vq").rglob("*") if f.is_file() and f.suffix != ".pyc"
+        str(f.relative_to(REPO))
+        for f in (REPO / "resdavenet_vq").rglob("*")
+        if f.is_file() and "__pycache__" not in f.parts
     }
     top = [REPO / "Snakefile", REPO / "config.yaml"]
     folders = [f for name in ("configs", "envs", "profiles", "rules") for f in (REPO / name).rglob("*") if f.is_file()]
