@@ -110,6 +110,6 @@ def test_pytorch_comes_from_the_named_index_without_cuda(project, address, of_cp
 
 
 def test_make_demo_says_which_environment_it_takes():
-    command = ["make", "--dry-run", "--assume-old", "environment", "demo"]
+    command = ["make", "--no-print-directory", "--dry-run", "--assume-old", "environment", "demo"]
     lines = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=True).stdout.splitlines()
     assert lines == ["cat .venv/ready", ".venv/bin/snakemake --cores all"]

@@ -19,7 +19,7 @@ from workflow.running import ENVIRONMENT, REPO, TINY, command
 
 from resdavenet_vq.processes import GRACE, STARTER
 
-EPOCHS = 8
+EPOCHS = 24
 
 
 def start(folder, *arguments, **settings):
