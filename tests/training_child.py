@@ -112,19 +112,22 @@ def train(folder, name="a", *, lineage="{2,3}", checkpoint_seconds=0.0, timeout=
 
     `timeout`, in seconds, is for data workers and for other processes of the training.
     """
-    module.CHECKPOINT_SECONDS = checkpoint_seconds
-    module.distributed.TIMEOUT, loader.STALLED_SECONDS = timedelta(seconds=timeout), timeout
     defaults = {"model": MODEL, "recipe": config.Recipe(), "parent": None, "code": ""}
     arguments = {key: options.pop(key, default) for key, default in defaults.items()}
-    module.train(
-        lineage=Lineage.parse(lineage),
-        training=config.Training.model_validate(TRAINING.model_dump() | options),
-        train_store=folder / "train.h5",
-        validation_store=folder / "val.h5",
-        out=folder / name / "model",
-        state=folder / name / "state",
-        **arguments,
-    )
+    with (
+        mock.patch.object(module, "CHECKPOINT_SECONDS", checkpoint_seconds),
+        mock.patch.object(module.distributed, "TIMEOUT", timedelta(seconds=timeout)),
+        mock.patch.object(loader, "STALLED_SECONDS", timeout),
+    ):
+        module.train(
+            lineage=Lineage.parse(lineage),
+            training=config.Training.model_validate(TRAINING.model_dump() | options),
+            train_store=folder / "train.h5",
+            validation_store=folder / "val.h5",
+            out=folder / name / "model",
+            state=folder / name / "state",
+            **arguments,
+        )
 
 
 class Child:
