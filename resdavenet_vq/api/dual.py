@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
-import torch
 
+from resdavenet_vq.api.encoder import SavedEncoder
 from resdavenet_vq.api.image import ImageEncoder
 from resdavenet_vq.api.inputs import AudioInput, ImageInput
 from resdavenet_vq.api.pretrained import Pretrained
@@ -48,7 +47,7 @@ class Match:
     similarity: float
 
 
-class DualEncoder:
+class DualEncoder(SavedEncoder):
     """Both networks of a model, whose vectors are compared.
 
     Attributes
@@ -58,46 +57,8 @@ class DualEncoder:
     """
 
     def __init__(self, pretrained: Pretrained) -> None:
-        self._model = pretrained
+        super().__init__(pretrained)
         self.speech, self.image = SpeechEncoder(pretrained), ImageEncoder(pretrained)
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        source: str | Path,
-        *,
-        revision: str | None = None,
-        device: str | torch.device | None = None,
-        dtype: str | torch.dtype = torch.float32,
-    ) -> Self:
-        """Both encoders of a trained model; see `SpeechEncoder.from_pretrained`."""
-        return cls(Pretrained.load(source, revision=revision, device=device, dtype=dtype))
-
-    @property
-    def lineage(self) -> str:
-        """In notation, `{}->{2}->{2,3}`."""
-        return self._model.lineage
-
-    def save_pretrained(
-        self,
-        folder: str | Path,
-        *,
-        scores: str | Path | None = None,
-        license: str | None = None,  # noqa: A002
-    ) -> None:
-        """Writes `model.safetensors`, `model.json` and the model card README.md; see `SpeechEncoder.save_pretrained`."""
-        self._model.save(folder, scores=scores, license=license)
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        private: bool = False,
-        scores: str | Path | None = None,
-        license: str | None = None,  # noqa: A002
-    ) -> str:
-        """Uploads what `save_pretrained` writes to a repository `user/name`, made if need be; returns its address."""
-        return self._model.push(repo_id, private=private, scores=scores, license=license)
 
     def similarity(
         self,

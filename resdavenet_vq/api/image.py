@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Self
-
 import numpy as np
 import torch
 
+from resdavenet_vq.api.encoder import Encoder
 from resdavenet_vq.api.inputs import ImageInput, pictures
 from resdavenet_vq.api.pretrained import Pretrained
 from resdavenet_vq.data import images
@@ -17,7 +15,7 @@ from resdavenet_vq.model.dual_encoder import NoImageEncoder
 from resdavenet_vq.model.precision import true_float32
 
 
-class ImageEncoder:
+class ImageEncoder(Encoder):
     """The image network of a model.
 
     Images are paths, files opened in mode "rb", bytes of JPEG or PNG files, Pillow images, or arrays and tensors uint8
@@ -28,24 +26,7 @@ class ImageEncoder:
     def __init__(self, pretrained: Pretrained) -> None:
         if isinstance(pretrained.network.image, NoImageEncoder):
             raise InputError(f"{pretrained.source}: has no image branch; its speech is that of SpeechEncoder")
-        self._model = pretrained
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        source: str | Path,
-        *,
-        revision: str | None = None,
-        device: str | torch.device | None = None,
-        dtype: str | torch.dtype = torch.float32,
-    ) -> Self:
-        """The image encoder of a trained model; see `SpeechEncoder.from_pretrained`."""
-        return cls(Pretrained.load(source, revision=revision, device=device, dtype=dtype))
-
-    @property
-    def lineage(self) -> str:
-        """In notation, `{}->{2}->{2,3}`."""
-        return self._model.lineage
+        super().__init__(pretrained)
 
     def crop(self, image: ImageInput) -> np.ndarray:
         """What the network sees of an image, uint8 (H, W, 3): the cells of `features` lie over it in equal squares."""

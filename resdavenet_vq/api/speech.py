@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self, overload
+from typing import overload
 
 import numpy as np
-import torch
 
+from resdavenet_vq.api.encoder import SavedEncoder
 from resdavenet_vq.api.inputs import AudioInput, Recordings, recordings
 from resdavenet_vq.api.pretrained import Pretrained
 from resdavenet_vq.data.features import SAMPLE_RATE
@@ -46,7 +46,7 @@ class Frames:
         return frame_edges(np.arange(1, len(self.vectors) + 1), self.frame_period, self.frame_time)
 
 
-class SpeechEncoder:
+class SpeechEncoder(SavedEncoder):
     """The audio network of a model.
 
     Recordings are paths, files opened in mode "rb", bytes, or arrays and tensors of samples (n,) with `sample_rate`; a
@@ -61,9 +61,10 @@ class SpeechEncoder:
     """
 
     sample_rate = SAMPLE_RATE
+    _audio_only = True
 
     def __init__(self, pretrained: Pretrained) -> None:
-        self._model = pretrained
+        super().__init__(pretrained)
         model = pretrained
         self._encoder = RecordingEncoder(
             model.source, model.network, model.card, device=model.device, dtype=model.dtype
@@ -71,53 +72,6 @@ class SpeechEncoder:
         self.quantizers = self._encoder.layers
         names = (f"{kind}{n}" for n in range(1, N_POSITIONS + 1) for kind in ("conv", "quant"))
         self.layers = tuple(name for name in names if name.startswith("conv") or name in self.quantizers)
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        source: str | Path,
-        *,
-        revision: str | None = None,
-        device: str | torch.device | None = None,
-        dtype: str | torch.dtype = torch.float32,
-    ) -> Self:
-        """The speech encoder of a trained model.
-
-        `source` is a folder with `model.json`, an archive or experiment of the 2020 release, or the id `user/name` of a
-        repository of the Hugging Face hub, of which `revision` is a branch, tag or commit. `device` is by default the
-        GPU if there is one. `dtype` bfloat16 is faster on a GPU, and changes about one code in a hundred.
-        """
-        return cls(Pretrained.load(source, audio_only=True, revision=revision, device=device, dtype=dtype))
-
-    @property
-    def lineage(self) -> str:
-        """In notation, `{}->{2}->{2,3}`."""
-        return self._model.lineage
-
-    def save_pretrained(
-        self,
-        folder: str | Path,
-        *,
-        scores: str | Path | None = None,
-        license: str | None = None,  # noqa: A002
-    ) -> None:
-        """Writes `model.safetensors`, `model.json` and the model card README.md, without the image network.
-
-        `scores` is the `scores.csv` of the results that the card shall quote, `license` an identifier as the hub has
-        them, like cc-by-4.0. Raises InputError if such files are there already.
-        """
-        self._model.save(folder, scores=scores, license=license)
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        private: bool = False,
-        scores: str | Path | None = None,
-        license: str | None = None,  # noqa: A002
-    ) -> str:
-        """Uploads what `save_pretrained` writes to a repository `user/name`, made if need be; returns its address."""
-        return self._model.push(repo_id, private=private, scores=scores, license=license)
 
     @overload
     def encode(

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from resdavenet_vq.commands import app
-from resdavenet_vq.errors import printable
+from resdavenet_vq.errors import InputError, printable
 
 
 @app.command()
@@ -21,14 +21,16 @@ def batch(
 ) -> None:
     """Make the results of a rule's job, each by its own command; results that are up to date stay."""
     from resdavenet_vq.config import Config
-    from resdavenet_vq.workflow import batches
+    from resdavenet_vq.workflow.batch import run
+    from resdavenet_vq.workflow.batches import Batches
     from resdavenet_vq.workflow.plan import Plan
 
     plan = Plan(Config.from_json(config))
-    tasks = batches.Batches(plan).named(rule).tasks(SimpleNamespace(**json.loads(wildcards)))
-    batches.run(tasks, Path(plan.root), _call, lambda line: typer.echo(printable(line), err=True))
+    tasks = Batches(plan).named(rule).tasks(SimpleNamespace(**json.loads(wildcards)))
+    run(tasks, Path(plan.root), _call, lambda line: typer.echo(printable(line), err=True))
 
 
 def _call(words: list[str]) -> None:
-    """Runs a command line in this process."""
-    app(words, standalone_mode=False)
+    """Runs a command line in this process; an exit with another status than 0 is an error, as in a process of its own."""
+    if status := app(words, standalone_mode=False):
+        raise InputError(f"{words[0]}: exit status {status}")

@@ -6,8 +6,6 @@ that was killed any number of times, give the same bits. docs/training.md descri
 
 from __future__ import annotations
 
-import math
-import os
 import sys
 import time
 from collections.abc import Generator, Iterable, Iterator
@@ -17,30 +15,28 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from resdavenet_vq import config, model_card
 from resdavenet_vq.data.dataset import Batch, training_batches
-from resdavenet_vq.data.features import N_MELS, PAD_VALUE
+from resdavenet_vq.data.features import PAD_VALUE
 from resdavenet_vq.data.loader import has_lost_worker, shielded
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.errors import InputError, printable
-from resdavenet_vq.files import check_outputs, lock, sha256, together, write_csv, writing
+from resdavenet_vq.files import check_outputs, lock, together, write_csv, writing
 from resdavenet_vq.lineage import Lineage
-from resdavenet_vq.model import checkpoint, pretrained
-from resdavenet_vq.processes import check_shared_memory
+from resdavenet_vq.model import checkpoint
 from resdavenet_vq.progress import track
-from resdavenet_vq.training import codebooks, compute, distributed, step
+from resdavenet_vq.training import codebooks, compute, distributed, request, step
 from resdavenet_vq.training.advice import advice
 from resdavenet_vq.training.interruption import Interrupted, Interruption
 from resdavenet_vq.training.saving import Saver
 from resdavenet_vq.training.schedule import Schedule
 from resdavenet_vq.training.state import Run, State
 from resdavenet_vq.training.timing import StepClock
-from resdavenet_vq.training.validation import IMAGES_AT_ONCE, recalls
+from resdavenet_vq.training.validation import recalls
 
 CHECK_EVERY = 8
 """Steps between two checks that all numbers are finite; a GPU has to wait for them."""
@@ -51,17 +47,11 @@ CHECKPOINT_SECONDS = 600.0
 TIMINGS = ("pairs_per_second", "data_wait", "seconds")
 """The only columns of the history in which two runs differ."""
 
-BATCHES_OF_A_WORKER = 2
-"""Batches that PyTorch lets each data worker read ahead."""
-
 OUTPUTS = ("history.csv", checkpoint.WEIGHTS, checkpoint.CARD, model_card.NAME)
 """The files of a trained model."""
 
 SAVE, SAVE_AND_STOP = 1, 2
 """What a process may request between two steps; the highest request of all processes counts."""
-
-_DATA_SETTINGS = ("features_hash", "max_frames", "precision", "image_size")
-"""Attributes of the training store that a model's card names, where the store has them."""
 
 _RESUME = "the state is saved; run the same command again to resume"
 
@@ -98,8 +88,8 @@ def train(
         ExitStack() as workers,
     ):
         data, validation = Store(train_store), Store(validation_store)
-        _check_request(lineage, training, parent, data, validation)
-        identity = _identity(lineage, model, recipe, training, parent, data, validation, code)
+        request.check(lineage, training, parent, data, validation)
+        identity = request.identity(lineage, model, recipe, training, parent, data, validation, code)
         folder = State(state, identity)
         run = Run.start(model, lineage.quantizers, recipe, training, parent, device)
         if saved := folder.load():
@@ -113,9 +103,9 @@ def train(
             start = f"resumes at {run.position}" if saved else "starts"
             processes = f", with {distributed.world()} processes" if distributed.world() > 1 else ""
             _log(*folder.others(), f"{lineage}: {start} on {device}{processes}")
-        schedule = Schedule(training, _n_pairs(data))
+        schedule = Schedule(training, request.n_pairs(data))
         saver = workers.enter_context(Saver(folder.save))
-        _check_shared_memory(run, data)
+        request.check_memory(run, data)
         batches = workers.enter_context(closing(shielded(_batches(run, data, schedule))))
         try:
             while not _is_over(run, schedule):
@@ -139,76 +129,11 @@ def train(
             raise InputError(f"{lineage}: a data worker died or stalled at {run.position} ({e}); {_RESUME}") from e
         if distributed.is_first():
             saver.wait()
-            line = advice(run.recalls, _n_pairs(validation), schedule)
+            line = advice(run.recalls, request.n_pairs(validation), schedule)
             _write(out, run, identity | {"code": code, "advice": line, "processes": distributed.world()})
             _log(f"{lineage}: {line}")
             folder.discard()
         distributed.wait_for_all()
-
-
-def _identity(
-    lineage: Lineage,
-    model: config.Model,
-    recipe: config.Recipe,
-    training: config.Training,
-    parent: Path | None,
-    data: Store,
-    validation: Store,
-    code: str,
-) -> dict[str, Any]:
-    """Everything that decides the result, as JSON values."""
-    return {
-        "lineage": str(lineage),
-        "model": model.model_dump(mode="json"),
-        "recipe": recipe.model_dump(mode="json", include=set(config.TRAINING_SWITCHES)),
-        "training": training.model_dump(mode="json", exclude={*training.without_effect, "overrides"}),
-        "parent": sha256(parent / checkpoint.WEIGHTS) if parent else None,
-        "image_weights": None if parent else pretrained.sha256_of(model.image),
-        "data": {"training": data.sha256, "validation": validation.sha256},
-        "features": {k: data.attributes[k] for k in _DATA_SETTINGS if k in data.attributes},
-        "code": dict(part.rpartition(":")[::2] for part in code.split()),
-    }
-
-
-def _check_request(
-    lineage: Lineage, training: config.Training, parent: Path | None, data: Store, validation: Store
-) -> None:
-    world = distributed.world()
-    if training.batch_norm == "process" and world != max(1, training.gpus):
-        raise InputError(
-            f"training.batch_norm: process trains with exactly training.gpus = {training.gpus} processes, not {world}, which "
-            "would be another method; set training.gpus, or batch_norm: global"
-        )
-    if training.compute.compile and training.batch_size % world:
-        raise InputError(
-            f"training.compute.compile: {world} processes need a training.batch_size that is a multiple of {world}, not "
-            f"{training.batch_size}: the compiler might order what they exchange differently"
-        )
-    if (lineage.parent is None) != (parent is None):
-        expected = f"the model of {lineage.parent}" if lineage.parent else "no parent"
-        raise InputError(
-            f"{lineage}: a training of this lineage starts from {expected}, but --parent is {parent or 'not given'}"
-        )
-    for store in (data, validation):
-        if not _n_pairs(store):
-            raise InputError(
-                f"{store.path}: no utterance in this split has an image; training and validation need pairs"
-            )
-
-
-def _check_shared_memory(run: Run, data: Store) -> None:
-    """Raises InputError if the data workers of this machine have not enough shared memory for their batches."""
-    training, crop = run.training, 3 * run.model.settings.image.crop**2
-    frames = int(data.attributes["max_frames"])
-    if training.pad_to == "batch":
-        frames = min(frames, int(data.n_frames.max()))
-    pair = N_MELS * frames * np.dtype(data.precision).itemsize + crop
-    pairs = math.ceil(training.batch_size / distributed.world()) * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    in_memory = BATCHES_OF_A_WORKER * training.workers
-    check_shared_memory(
-        in_memory * (pairs * pair + IMAGES_AT_ONCE * crop),
-        f"{training.workers} data workers; set training.workers to 0, or lower it and training.batch_size",
-    )
 
 
 def _is_over(run: Run, schedule: Schedule) -> bool:
@@ -268,10 +193,10 @@ def _train_epoch(
                 raise step.divergence(run.model, run.position)
             if check or distributed.world() == 1:
                 is_due = time.monotonic() - saved >= CHECKPOINT_SECONDS
-                request = distributed.highest(SAVE_AND_STOP if interruption.signal else SAVE * is_due, run.device)
-                if request:
+                stop_or_save = distributed.highest(SAVE_AND_STOP if interruption.signal else SAVE * is_due, run.device)
+                if stop_or_save:
                     _check_and_collect(run, healthy, clock)
-                    interruption.raise_if(request == SAVE_AND_STOP)
+                    interruption.raise_if(stop_or_save == SAVE_AND_STOP)
                     _save(run, saver)
                     saved = time.monotonic()
     _check_and_collect(run, healthy, clock)
@@ -337,10 +262,6 @@ def _report(run: Run, schedule: Schedule, folder: State) -> None:
     with writing(logs), SummaryWriter(logs) as writer:  # its thread must end before data workers are forked
         for name, value in row.items():
             writer.add_scalar(name, value, row["epoch"])
-
-
-def _n_pairs(store: Store) -> int:
-    return int((store.image_index >= 0).sum())
 
 
 def _log(*lines: str) -> None:

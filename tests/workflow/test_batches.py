@@ -2,14 +2,16 @@
 
 import json
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from workflow.plans import values_of
 
 from resdavenet_vq import config
+from resdavenet_vq.commands import batch as command
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.workflow import batches
+from resdavenet_vq.workflow import batch
 from resdavenet_vq.workflow.batches import Batches
 from resdavenet_vq.workflow.noise import NoisePlan
 from resdavenet_vq.workflow.pages import Pages
@@ -91,7 +93,7 @@ class Commands:
 def run(root, commands, tasks):
     commands.lines.clear()
     said = []
-    batches.run(tasks, root, commands, said.append)
+    batch.run(tasks, root, commands, said.append)
     return said
 
 
@@ -133,3 +135,10 @@ def test_after_a_failure_the_others_run_and_what_reads_the_failed_one_does_not(t
     run(tmp_path, commands, tasks)
     assert [shlex.split(line)[2] for line in commands.lines] == ["x", "z"]
     assert (tmp_path / "y/a").exists()
+
+
+@pytest.mark.parametrize("status", [None, 0, 3])
+def test_an_exit_status_is_a_failure_as_in_a_process_of_its_own(monkeypatch, status):
+    monkeypatch.setattr(command, "app", lambda words, standalone_mode: status)
+    with pytest.raises(InputError, match=r"^score-abx: exit status 3$") if status else nullcontext():
+        command._call(["score-abx", "--layer", "conv2"])
