@@ -122,7 +122,7 @@ def _rows(scores: Path) -> list[dict[str, Any]]:
 def _device(device: str | torch.device | None) -> torch.device:
     if device is None:
         return devices.device()
-    try:
+    try:  # PyTorch raises each of these: for a word that is no device, a type that is none, one that was not built in, or is off
         found = torch.device(device)
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError, TypeError, NotImplementedError) as e:
