@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,7 @@ from resdavenet_vq.evaluation.abx.frames import gather, usable
 from resdavenet_vq.evaluation.abx.items import Item, read_items, why_none
 from resdavenet_vq.evaluation.bootstrap import Replicates
 from resdavenet_vq.evaluation.symbols import LayerUnits
-from resdavenet_vq.files import atomic_write, together, write_json
+from resdavenet_vq.files import atomic_write, reading, together, write_json
 from resdavenet_vq.lineage import frame_stride
 
 if TYPE_CHECKING:
@@ -105,9 +106,27 @@ def score(
     condition: Condition = "triphone",
     items_report: Path | None = None,
 ) -> None:
-    """Scores one layer of a features file on an item file of a condition, as `Scorer.score` does."""
-    scorer = Scorer(features, settings, lineage=lineage, split=split)
+    """Scores one layer of a features file on an item file of a condition, as `Scorer.score` does.
+
+    Calls of one process for the same file, as in a job of the workflow, share one scorer.
+    """
+    scorer = _scorer(features, settings, lineage, split, _version(features))
     scorer.score(items, layer, out, condition=condition, items_report=items_report)
+
+
+type _Version = tuple[int, int, int]
+"""Of a file: its inode, size and time, which a change would change."""
+
+
+def _version(file: Path) -> _Version:
+    with reading(file):
+        state = file.stat()
+    return state.st_ino, state.st_size, state.st_mtime_ns
+
+
+@lru_cache(maxsize=1)
+def _scorer(features: Path, settings: AbxScoring, lineage: str, split: str, _: _Version) -> Scorer:
+    return Scorer(features, settings, lineage=lineage, split=split)
 
 
 @dataclass(frozen=True)
@@ -130,8 +149,8 @@ class Scorer:
 
     def __init__(self, features: Path, settings: AbxScoring, *, lineage: str, split: str) -> None:
         self._features, self._settings, self._lineage, self._split = features, settings, lineage, split
-        self._items: dict[Path, list[Item]] = {}
-        self._compared: dict[tuple[Path, bool], _Compared] = {}
+        self._items: dict[tuple[Path, _Version], list[Item]] = {}
+        self._compared: dict[tuple[Path, _Version, bool], _Compared] = {}
         self._units: dict[str, LayerUnits] = {}
         self._bitrates: dict[tuple[str, bool], tuple[dict[str, Any], Mapping[tuple[str, str], np.ndarray]]] = {}
 
@@ -209,16 +228,16 @@ class Scorer:
             write_json(out, result)
 
     def _tokens(self, items: Path) -> list[Item]:
-        if items not in self._items:
-            self._items[items] = read_items(items)
-        return self._items[items]
+        if (key := (items, _version(items))) not in self._items:
+            self._items[key] = read_items(items)
+        return self._items[key]
 
     def _compare(
         self, items: Path, tokens: list[Item], features: LayerFeatures, condition: Condition, not_available: str
     ) -> _Compared:
         """What is compared under a condition. Raises InputError where nothing is left, and nothing says why."""
         in_context = condition in IN_CONTEXT
-        if (key := (items, in_context)) not in self._compared:
+        if (key := (items, _version(items), in_context)) not in self._compared:
             from resdavenet_vq.evaluation.abx import cells, samples
 
             durations = dict(zip(features.ids, features.durations.tolist(), strict=True))

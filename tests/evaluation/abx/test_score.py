@@ -15,6 +15,7 @@ from resdavenet_vq.evaluation.abx import frames as abx_frames
 from resdavenet_vq.evaluation.abx import score as abx
 from resdavenet_vq.evaluation.abx.items import read_items
 from resdavenet_vq.evaluation.symbols import LayerUnits
+from resdavenet_vq.files import read_json
 
 
 @pytest.mark.parametrize(
@@ -65,13 +66,36 @@ def test_a_scorer_of_several_layers_and_conditions_writes_what_each_alone_writes
     assert [m.call_count for m in (items_read, numbered, measured)] == [1, 1, 2]
     what = {"lineage": "{2}", "split": "split"}
     for condition, layer in product(conditions, layers):
-        abx.score(features, item, layer, ALL, tmp_path / f"alone/{condition}/{layer}.json", **what, condition=condition)
+        of_one = abx.Scorer(features, ALL, **what)
+        of_one.score(item, layer, tmp_path / f"alone/{condition}/{layer}.json", condition=condition)
     together, alone = (
         {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")}
         for folder in (tmp_path / "together", tmp_path / "alone")
     )
     assert together == alone
     assert len(alone) == 4 * len(conditions) * len(layers)
+
+
+def test_scores_of_one_process_share_what_they_read_until_a_file_changes(tmp_path):
+    codebook = np.random.default_rng(2).normal(size=(5, 3)).astype(np.float32)
+    features, item, *_ = random_task(np.random.default_rng(1), tmp_path, layer="quant2", codes=codebook)
+    (tmp_path / "other").mkdir()
+    other, other_item, *_ = random_task(np.random.default_rng(4), tmp_path / "other", layer="quant2", codes=codebook)
+
+    def errors(layer="quant2"):
+        abx.score(features, item, layer, ALL, tmp_path / f"{layer}.json", lineage="{2}", split="split")
+        return both(read_json(tmp_path / f"{layer}.json"))
+
+    with mock.patch.object(abx, "read_items", side_effect=read_items) as items_read:
+        first = errors()
+        errors("onehot2")
+        assert items_read.call_count == 1
+        features.write_bytes(other.read_bytes())
+        item.write_bytes(other_item.read_bytes())
+        assert errors() != first
+        assert items_read.call_count == 2
+    abx.Scorer(other, ALL, lineage="{2}", split="split").score(other_item, "quant2", tmp_path / "alone.json")
+    assert both(read_json(tmp_path / "alone.json")) == errors()
 
 
 def test_the_seed_decides_the_subsample(tmp_path):
