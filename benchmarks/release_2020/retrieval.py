@@ -50,8 +50,12 @@ class Pairs(Dataset):
 
 
 def recalls(image: Tensor, speech: Tensor) -> dict[str, float]:
-    """R@1, R@5 and R@10 in both directions from vectors (N, D), by sorting and loops."""
-    S = image @ speech.T
+    """R@1, R@5 and R@10 in both directions from vectors (N, D)."""
+    return recalls_of(image @ speech.T)
+
+
+def recalls_of(S: Tensor) -> dict[str, float]:
+    """R@1, R@5 and R@10 in both directions from similarities (N images, N captions), by sorting and loops."""
     n, best = len(S), min(10, len(S))
     _, by_caption = S.topk(best, 0)
     _, by_image = S.topk(best, 1)
