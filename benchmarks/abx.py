@@ -8,7 +8,8 @@ nobody who scores with fastabx is spared: the items and frames as arrays, its ta
 reads, checks and drops, keeps its order, writes tables of pairs, and of codes counts the bitrate; codes it looks up in a table of distances.
 Importing fastabx is in neither. Repeats are interleaved and their medians compared.
 
-The bitrate's baseline is that of `release_2020/bitrate.py`: rows and runs counted in loops, a dictionary for each distribution.
+The bitrate's baseline is that of `release_2020/bitrate.py`: rows and runs of code vectors counted in loops, a dictionary for each distribution. The
+package counts the codes that the file has.
 
 Memory: a layer of `--utterances` and one of `--many` are scored, and the most anonymous memory that each takes is compared with the size
 of its frames, which stay in their file. It is sampled every few milliseconds.
@@ -22,6 +23,7 @@ import json
 import tempfile
 import threading
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,11 +37,12 @@ from release_2020.bitrate import bitrates
 
 from resdavenet_vq.config import AbxScoring
 from resdavenet_vq.corpus.tokens import HEADER
-from resdavenet_vq.encode.features import LayerFeatures, add_features, create_features
+from resdavenet_vq.encode.features import LayerFeatures, add_features, add_quantized, create_features
 from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.evaluation import bitrate
 from resdavenet_vq.evaluation.abx import cells as abx_cells
 from resdavenet_vq.evaluation.abx import score as abx
+from resdavenet_vq.evaluation.symbols import LayerUnits
 
 PHONES, SPEAKERS, VOCABULARY, WORDS = 38, 20, 120, 9
 LAYERS = {
@@ -53,7 +56,7 @@ CODES = 1024
 
 
 def corpus(n: int, folder: Path, layers: Iterable[str] = tuple(LAYERS)) -> None:
-    """`split.item` and `split.h5` with utterances of about 3 seconds: frames are their phone's vector and noise, or the code next to it."""
+    """`split.item` and `split.h5` with utterances of about 3 seconds: frames are their phone's vector and noise, or one of its codes."""
     rng = np.random.default_rng(0)
     words = [rng.integers(0, PHONES, rng.integers(3, 7)) for _ in range(VOCABULARY)]
     spoken = [np.concatenate([words[w] for w in rng.integers(0, VOCABULARY, WORDS)]) for _ in range(n)]
@@ -78,10 +81,13 @@ def corpus(n: int, folder: Path, layers: Iterable[str] = tuple(LAYERS)) -> None:
                     )
                 ]
                 noisy = means[at] + rng.standard_normal((len(at), width))
-                frames.append(
-                    codes[(at * 26 + rng.integers(0, 26, len(at))) % CODES] if layer.startswith("quant") else noisy
-                )
-            rows = add_features(f, layer, width, np.array([*map(len, frames)]), period)
+                code = (at * 26 + rng.integers(0, 26, len(at))) % CODES
+                frames.append(code if layer.startswith("quant") else noisy)
+            n_frames = np.array([*map(len, frames)])
+            if layer.startswith("quant"):
+                rows = add_quantized(f, layer, codes, n_frames, period)
+            else:
+                rows = add_features(f, layer, width, n_frames, period)
             rows.write_each(range(n), frames)
 
 
@@ -106,7 +112,9 @@ def baseline(folder: Path, layer: str) -> tuple[float, float]:
     with h5py.File(folder / "split.h5") as f:
         number = {name: i for i, name in enumerate(f["ids"].asstr()[:])}
         offsets, period = f[layer]["offsets"][:].tolist(), f[layer].attrs["frame_period"]
-        frames = torch.from_numpy(f[layer]["vectors"][:])
+        group = f[layer]
+        vectors = group["codebook"][:][group["codes"][:]] if "codebook" in group else group["vectors"][:]
+        frames = torch.from_numpy(vectors)
     items = pl.read_csv(folder / "split.item", separator=" ")
     start = np.ceil(items["onset"].to_numpy() / period - 0.5 - 1e-6).astype(int)
     end = np.floor(items["offset"].to_numpy() / period - 0.5 + 1e-6).astype(int) + 1
@@ -166,7 +174,7 @@ def memory(sizes: tuple[int, ...], layer: str) -> list[dict[str, int]]:
             folder = Path(name)
             corpus(n, folder, (layer,))
             with LayerFeatures(folder / "split.h5", layer) as features:
-                size = features.mapped().nbytes >> 20
+                size = int(features.offsets[-1]) * LAYERS[layer][1] * 4 >> 20
             with Memory() as taken:
                 ours(folder, layer)
         rows.append({"utterances": n, "frames, MB": size, "added, MB": taken.added})
@@ -199,15 +207,21 @@ def main() -> None:
         folder = Path(name)
         corpus(arguments.utterances, folder, ("quant2",))
         with LayerFeatures(folder / "split.h5", "quant2") as features:
-            utterances, durations = list(features), dict(zip(features.ids, features.durations.tolist(), strict=True))
+            vectors, durations = list(features), dict(zip(features.ids, features.durations.tolist(), strict=True))
 
-    def by_loops() -> tuple[float, ...]:
-        return bitrates(([frame.tobytes() for frame in frames] for _, frames in utterances), sum(durations.values()))
+            def by_loops() -> tuple[float, ...]:
+                utterances = ([frame.tobytes() for frame in frames] for _, frames in vectors)
+                return bitrates(utterances, sum(durations.values()))
 
-    ours_ = bitrate.measure(utterances, durations)
-    np.testing.assert_allclose(by_loops(), (ours_.plain, ours_.run_length, ours_.factored, ours_.segment))
-    sides = {"2020": by_loops, "package": lambda: bitrate.measure(utterances, durations)}
-    rows.append(row("bitrate", measure(sides, arguments.repeats), frames=ours_.rows))
+            def by_codes() -> bitrate.Bitrate:
+                numbers, places = LayerUnits.read(features).numbers, pairwise(features.offsets.tolist())
+                utterances = ((name, numbers[a:b]) for name, (a, b) in zip(features.ids, places, strict=True))
+                return bitrate.measure(utterances, durations)
+
+            ours_ = by_codes()
+            np.testing.assert_allclose(by_loops(), (ours_.plain, ours_.run_length, ours_.factored, ours_.segment))
+            sides = {"2020": by_loops, "package": by_codes}
+            rows.append(row("bitrate", measure(sides, arguments.repeats), frames=ours_.rows))
     abx_cells.NORMALIZED_AT_ONCE = 0  # as if the layer were large
     taken = {layer: memory((arguments.utterances, arguments.many), layer) for layer in ("conv3", "quant3")}
     print(f"memory: {taken}")

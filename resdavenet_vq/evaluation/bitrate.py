@@ -181,6 +181,9 @@ class _Counts:
     def _count(self) -> None:
         keys, times = np.unique(np.concatenate([self._keys[:0], *self._waiting]), return_counts=True)
         self._waiting = []
+        if not len(self._keys):
+            self._keys, self._times = keys, times
+            return
         every, where = np.unique(np.concatenate([self._keys, keys]), return_inverse=True)
         sums = np.zeros(len(every), np.int64)
         np.add.at(sums, where, np.concatenate([self._times, times]))

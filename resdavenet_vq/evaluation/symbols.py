@@ -32,8 +32,10 @@ class LayerUnits(NamedTuple):
     def read(cls, features: LayerFeatures) -> LayerUnits:
         """The units of a layer: its codes, of which those with equal vectors are one, or its distinct rows."""
         symbols = Symbols()
-        if features.codebook is not None:
-            of_code = symbols.of(features.codebook)
+        if (codebook := features.codebook) is not None:
+            if len(np.unique(_keys(codebook))) == len(codebook):  # no two vectors are equal
+                return cls(features.codes(), codebook + codebook.dtype.type(0)).in_order()
+            of_code = symbols.of(codebook)
             return cls(of_code[features.codes()], symbols.rows).in_order()
         numbers, some, size = [np.zeros(0, np.int64)], [], 0
         for i in range(len(features)):

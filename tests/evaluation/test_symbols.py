@@ -47,11 +47,13 @@ def write_codes(path, codebook, utterances):
     return path
 
 
-@given(st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=8), min_size=1, max_size=4))
-def test_units_of_codes_are_those_of_their_vectors(tmp_path, utterances):
+@given(st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=8), min_size=1, max_size=4), st.booleans())
+def test_units_of_codes_are_those_of_their_vectors(tmp_path, utterances, distinct):
     """Numbers and vectors are equal bit for bit, also of codes whose vectors are equal, or differ in the sign of a 0."""
     codebook = np.arange(12, dtype=np.float32).reshape(6, 2)
-    codebook[3], codebook[4], codebook[5] = codebook[1], [0.0, 7.0], [-0.0, 7.0]
+    codebook[5] = [-0.0, 7.0]
+    if not distinct:
+        codebook[3], codebook[4] = codebook[1], [0.0, 7.0]
     with LayerFeatures(write_codes(tmp_path / "codes.h5", codebook, utterances), "quant2") as layer:
         by_code = LayerUnits.read(layer)
         rows = dict(layer)
