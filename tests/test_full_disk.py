@@ -35,7 +35,7 @@ ELSEWHERE = {"batch", "init"}
 
 SCENES = config.SpokenScenes.model_validate(
     {"layout": "spoken_scenes", "name": "test", "seed": 3, "pairs": {"train": 8}, "image_size": 48}
-    | {"word_lists": {"abx": 2}}
+    | {"word_lists": {"unseen": 2}}
 )
 FLOCK = """
 #include <errno.h>

@@ -204,7 +204,7 @@ def test_an_aligner_is_scored_against_the_exact_times(tmp_path, monkeypatch, cap
     assert f"mean error {1000 * np.mean(errors):.0f} ms; within 20 ms" in capsys.readouterr().out
     assert 0.005 < np.mean(errors) < 0.3
     files = {str(p.relative_to("my_corpus")) for p in Path("my_corpus").rglob("*") if p.is_file()}
-    assert {"test.item", "abx.json", "abx.item", "ctm/words.ctm", "ctm/phones.ctm"} <= files
+    assert {"test.item", "unseen.json", "unseen.item", "ctm/words.ctm", "ctm/phones.ctm"} <= files
     tiers = oracle_report.read_long_textgrid(Path("my_corpus/textgrids/test-000000.TextGrid").read_text())
     for name, key in (("words", "text_alignment"), ("phones", "phone_alignment")):
         assert [(a, label, b) for a, b, label in tiers[name] if label] == intervals(rows[0][key])

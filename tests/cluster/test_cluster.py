@@ -301,7 +301,9 @@ def test_nothing_in_a_name_runs_on_the_way_to_a_job(cluster, tmp_path):
         (checkout / name).symlink_to(REPO / name)
     folder.mkdir()
     few = folder / f"few {hostile}.yaml"
-    few.write_text(yaml.safe_dump({"corpus": {"pairs": {"train": 2, "val": 2, "test": 2}, "word_lists": {"abx": 2}}}))
+    few.write_text(
+        yaml.safe_dump({"corpus": {"pairs": {"train": 2, "val": 2, "test": 2}, "word_lists": {"unseen": 2}}})
+    )
     files = ["--configfile", REPO / "config.yaml", few]
     target = "results/spoken_scenes/corpus/val.json"
     profile = write_profile(tmp_path / "profile")

@@ -80,7 +80,7 @@ def test_the_settings_of_small_corpora_need_a_corpus_alone():
         ("retrieval.split", "tset", "retrieval.split: the corpus has no split 'tset'; did you mean 'test'?"),
         ("retrieval.similarities", ["misa"], "retrieval: similarities: pooled must be in it, and nothing twice"),
         ("retrieval.similarities", ["pooled", "mesa"], "retrieval.similarities.1: must be 'pooled', 'sisa', 'misa' or 'sima'"),
-        ("abx.splits", ["abx", "vall"], "abx.splits: the corpus has no split 'vall'; did you mean 'val'?"),
+        ("abx.splits", ["unseen", "vall"], "abx.splits: the corpus has no split 'vall'; did you mean 'val'?"),
         ("abx.conditions", [], "abx.conditions: "),
         ("abx.conditions", ["triphone", "word", "word"], "abx.conditions: word is listed twice"),
         ("abx.conditions", ["triphone", "phone"], "abx.conditions.1: must be 'triphone', 'phoneme', "),

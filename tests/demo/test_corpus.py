@@ -18,7 +18,7 @@ from resdavenet_vq.errors import InputError
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus")
-    for split in ("train", "abx"):
+    for split in ("train", "unseen"):
         spoken_scenes.make(settings(), split, folder, workers=1)
     return folder
 
@@ -31,7 +31,7 @@ def test_two_workers_and_a_rerun_over_leftovers_make_the_same_bytes(folder, tmp_
     leftover = tmp_path / "train/wavs/000/train-000000.wav"
     leftover.parent.mkdir(parents=True)
     leftover.write_bytes(b"cut off")
-    for split in ("train", "train", "abx"):
+    for split in ("train", "train", "unseen"):
         spoken_scenes.make(settings(), split, tmp_path, workers=2)
     assert contents(tmp_path) == contents(folder)
 
@@ -70,9 +70,9 @@ def test_the_json_is_read_back(folder):
 
 
 def test_word_lists_have_no_images_and_unseen_speakers(folder):
-    manifest = places.read(folder / "abx.json")
+    manifest = places.read(folder / "unseen.json")
     assert len(manifest.utterances) == 4
-    assert not (folder / "abx/images").exists()
+    assert not (folder / "unseen/images").exists()
     for utterance in manifest.utterances:
         assert utterance.image is None
         assert 20 <= int(utterance.speaker.removeprefix("spk")) < 28
@@ -80,7 +80,7 @@ def test_word_lists_have_no_images_and_unseen_speakers(folder):
         assert {w.label.lower() for w in utterance.words} <= set(captions.OTHER_WORDS)
 
 
-@pytest.mark.parametrize("split", ["train", "abx"])
+@pytest.mark.parametrize("split", ["train", "unseen"])
 def test_items_like_the_oracle(folder, split):
     rows = json.loads((folder / f"{split}.json").read_text())["data"]
     lines = (folder / f"{split}.item").read_text().splitlines()
@@ -102,7 +102,7 @@ def test_after_a_failure_the_earlier_corpus_is_as_it_was(folder, tmp_path, monke
 
 
 def test_an_unknown_split_is_named(tmp_path):
-    with pytest.raises(InputError, match="'dev'; known are train, val, test, abx"):
+    with pytest.raises(InputError, match="'dev'; known are train, val, test, unseen"):
         spoken_scenes.make(settings(), "dev", tmp_path, workers=1)
     assert list(tmp_path.iterdir()) == []
 

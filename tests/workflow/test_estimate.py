@@ -352,7 +352,7 @@ def test_the_command_says_each_number_with_its_formula_and_basis(tmp_path):
 
 def test_the_command_takes_the_demo_as_it_is():
     text = run("--configfile", "config.yaml", "--device", "cpu", "--cores", 2)
-    assert "train 2,000 + val 200 + test 200 + abx 200" in text
+    assert "train 2,000 + val 200 + test 200 + unseen 200" in text
     assert "roofline" not in text
     assert "3 lineages, 34 epochs" in text
 

@@ -15,7 +15,15 @@ def planned(**sections):
 
 def test_every_figure_is_planned_with_what_it_reads():
     figures = planned(figures={"utterances": ["a b", "c"], "keywords": ["SNOW"]})
-    of_scores = {"retrieval", "abx-test", "abx-abx", "bitrate-abx-test", "bitrate-abx-abx", "bitrate-words", "verdict"}
+    of_scores = {
+        "retrieval",
+        "abx-test",
+        "abx-unseen",
+        "bitrate-abx-test",
+        "bitrate-abx-unseen",
+        "bitrate-words",
+        "verdict",
+    }
     scores = [f"{ROOT}/scores.csv", f"{ROOT}/comparison.csv"]
     assert {name for name, figure in figures.items() if figure.inputs == scores} == of_scores
     examples = {"utterance-1", "utterance-2", "keyword-1"}
@@ -43,7 +51,7 @@ def test_without_quantizers_and_abx_there_are_fewer():
     [
         (["retrieval"], {"retrieval"}),
         (["words"], {"words", "bitrate-words", "precision-recall", "words-above"}),
-        (["abx"], {"abx-test", "abx-abx", "bitrate-abx-test", "bitrate-abx-abx", "bitrate-words", "verdict"}),
+        (["abx"], {"abx-test", "abx-unseen", "bitrate-abx-test", "bitrate-abx-unseen", "bitrate-words", "verdict"}),
     ],
 )
 def test_figures_of_an_evaluation_that_is_off_are_not_planned(off, missing):
@@ -56,14 +64,14 @@ def test_without_evaluations_there_are_trainings_alone():
 
 
 def test_utterances_are_of_the_first_split_that_is_evaluated():
-    codes = [f"{ROOT}/{folder}/codes/abx.h5" for folder in ("kmeans", "none-2")]
-    utterance = planned(retrieval=None, words=None, abx={"splits": ["abx"]})["utterance-1"]
-    assert utterance.data == [f"{ROOT}/data/abx.h5", *codes]
+    codes = [f"{ROOT}/{folder}/codes/unseen.h5" for folder in ("kmeans", "none-2")]
+    utterance = planned(retrieval=None, words=None, abx={"splits": ["unseen"]})["utterance-1"]
+    assert utterance.data == [f"{ROOT}/data/unseen.h5", *codes]
     assert utterance.arguments[utterance.arguments.index("--split") + 1] == "abx"
 
 
 def test_without_models_there_are_comparisons_alone():
-    units = {"files": dict.fromkeys(("train", "test", "abx"), "units.txt"), "format": "txt", "frame_period": 0.02}
+    units = {"files": dict.fromkeys(("train", "test", "unseen"), "units.txt"), "format": "txt", "frame_period": 0.02}
     figures = planned(lineages=[], seeds=[], retrieval=None, external={"hubert": units})
     assert not {"retrieval", "training", "codebooks"} & figures.keys()
     assert {"abx-test", "verdict", "words", "utterance-1"} <= figures.keys()

@@ -21,7 +21,7 @@ def imported(tmp_path, items):
 @pytest.mark.parametrize("maker", ["make_corpus", "make_items", "their own"])
 def test_a_touched_item_file_re_runs_nothing_and_a_changed_one_its_scores(tmp_path, checkout, maker):
     own = tmp_path / "own.item"
-    changes = {"abx": {"splits": ["abx", "test"]}, "lineages": ["{}"]}
+    changes = {"abx": {"splits": ["unseen", "test"]}, "lineages": ["{}"]}
     if maker != "make_corpus":
         changes = imported(tmp_path, {"test": str(own)} if maker == "their own" else {})
     values = yaml.safe_load((REPO / "config.yaml").read_text())

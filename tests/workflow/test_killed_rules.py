@@ -43,7 +43,7 @@ if sys.orig_argv[1:3] == ["-m", "resdavenet_vq"]:
 
 DEMO = {
     "lineages": ["{}->{2}"],
-    "corpus": {"pairs": {"train": 24, "val": 12, "test": 12}, "word_lists": {"abx": 8}},
+    "corpus": {"pairs": {"train": 24, "val": 12, "test": 12}, "word_lists": {"unseen": 8}},
     "preparation": {"rows_per_part": 12, "parts": {"train": 2}},
     "training": {"batch_size": 8},
     "noise": {"kinds": ["white"], "snr_db": [10.0], "scores": ["retrieval"]},

@@ -19,12 +19,12 @@ def names(**sections):
 
 def test_copies_are_named_by_what_was_added():
     noise = WHITE | {"snr_db": [10, -2.5]}
-    assert names(noise=noise) == ["test.white_10dB", "abx.white_10dB", "test.white_-2.5dB", "abx.white_-2.5dB"]
+    assert names(noise=noise) == ["test.white_10dB", "unseen.white_10dB", "test.white_-2.5dB", "unseen.white_-2.5dB"]
     assert len(names()) == 2 * 3 * 2
 
 
 def test_only_splits_that_are_scored_have_copies():
-    assert names(noise=WHITE | {"scores": ["abx"]}, abx={"splits": ["abx"]}) == ["abx.white_0dB"]
+    assert names(noise=WHITE | {"scores": ["abx"]}, abx={"splits": ["unseen"]}) == ["unseen.white_0dB"]
     assert names(noise=WHITE | {"scores": ["words"]}, words={"held_out_split": "val"}) == ["val.white_0dB"]
 
 
@@ -50,8 +50,8 @@ def test_a_copy_is_scored_where_splits_are_and_as_its_split():
 
 
 def test_what_is_off_has_no_noisy_copies_and_no_scores():
-    plan = plan_of(noise=WHITE, words=None, retrieval={"split": "val"}, abx={"splits": ["abx"]})
-    assert list(plan.splits.copies) == ["val.white_0dB", "abx.white_0dB"]
+    plan = plan_of(noise=WHITE, words=None, retrieval={"split": "val"}, abx={"splits": ["unseen"]})
+    assert list(plan.splits.copies) == ["val.white_0dB", "unseen.white_0dB"]
     assert {Path(path).relative_to(plan.root).parts[1] for path in NoisePlan(plan).scores} == {"retrieval", "abx"}
     nothing = NoisePlan(plan_of(noise=WHITE, words=None, retrieval=None, abx=None))
     assert (nothing.scores, nothing.plan.splits.copies) == ([], {})

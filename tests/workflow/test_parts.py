@@ -171,7 +171,7 @@ def test_the_paths_of_stores():
 
 def test_parts_reach_no_command_that_they_do_not_concern():
     some, none = planned(rows_per_part=100, parts={"train": 2}), planned()
-    for split in ("train", "abx"):
+    for split in ("train", "unseen"):
         assert some.splits.preparation(split) == none.splits.preparation(split)
     assert planned(rows_per_part=5).splits.media("train") == planned().splits.media("train") != ""
     assert json.loads(planned().splits.media("train"))["pairs"]["train"] == 1

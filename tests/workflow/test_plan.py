@@ -21,7 +21,7 @@ def test_pairs_depend_on_the_names_and_the_order_of_the_splits_before_them():
         return plan_of(corpus=corpus, **dict(sections)).splits.corpus_of(split)
 
     for split in PAIRS:
-        assert made(split, pairs=PAIRS) == made(split, pairs=PAIRS | {"more": 5}, word_lists={"abx": 1, "other": 2})
+        assert made(split, pairs=PAIRS) == made(split, pairs=PAIRS | {"more": 5}, word_lists={"unseen": 1, "other": 2})
         assert made(split, pairs=PAIRS) != made(split, pairs={"val": 200, "train": 2000, "test": 200})
     renamed = {"learn": 2000, "val": 200, "test": 200}
     sections = {name: {"split": "learn"} for name in ("training", "words")}
@@ -111,9 +111,9 @@ def test_encoding_gets_the_context_and_the_padding_only_where_there_is_some():
 
 
 def test_a_split_of_abx_alone_is_whole_and_has_no_length_to_pad_to():
-    some = plan_of(recipe={"context": "padded"}, abx={"splits": ["abx"]})
-    noisy = "abx.white_0dB"
-    for split, context in {"test": "padded", "train": "padded", "abx": "cropped", noisy: "cropped"}.items():
+    some = plan_of(recipe={"context": "padded"}, abx={"splits": ["unseen"]})
+    noisy = "unseen.white_0dB"
+    for split, context in {"test": "padded", "train": "padded", "unseen": "cropped", noisy: "cropped"}.items():
         assert json.loads(some.encoding_recipe(split))["context"] == context
     assert noisy in some.splits.copies
 
@@ -139,20 +139,20 @@ def test_what_is_off_asks_for_nothing():
 
 
 def test_the_shown_split_is_the_first_that_is_scored():
-    splits = {"retrieval": {"split": "val"}, "abx": {"splits": ["abx", "test"]}}
+    splits = {"retrieval": {"split": "val"}, "abx": {"splits": ["unseen", "test"]}}
     assert Pages(plan_of(**splits)).split == "test"
     assert Pages(plan_of(**splits)).splits == ["test", "val"]
     assert Pages(off("words", retrieval={"split": "val"})).splits == ["val"]
-    without = Pages(off("words", "retrieval", abx={"splits": ["abx", "test"]}))
+    without = Pages(off("words", "retrieval", abx={"splits": ["unseen", "test"]}))
     assert (without.split, without.splits) == ("abx", ["abx"])
-    assert {Path(file).name for file in without.codes} == {"abx.h5"}
+    assert {Path(file).name for file in without.codes} == {"unseen.h5"}
     none = Pages(off("words", "retrieval", "abx"))
     assert (none.split, none.splits, none.codes) == (None, [], [])
 
 
 def test_splits_that_only_words_or_retrieval_cut_are_whole_without_them():
     def cut(plan):
-        return {split for split in ("train", "val", "test", "abx") if plan.splits.is_cut(split)}
+        return {split for split in ("train", "val", "test", "unseen") if plan.splits.is_cut(split)}
 
     assert cut(plan_of()) == {"train", "val", "test"}
     assert cut(off("words")) == cut(off("retrieval")) == {"train", "val", "test"}
@@ -271,7 +271,7 @@ def test_only_splits_of_abx_alone_are_never_cut():
     some = plan_of()
     frames = {split: json.loads(some.splits.preparation(split))["max_frames"] for split in some.config.corpus.splits}
     assert {split for split, n in frames.items() if n == some.config.preparation.max_frames} == {"train", "val", "test"}
-    assert frames["abx"] > 24 * 3600 * 100
+    assert frames["unseen"] > 24 * 3600 * 100
 
 
 def baselines(plan):

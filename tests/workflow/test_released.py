@@ -13,7 +13,7 @@ from resdavenet_vq.evaluation.summary import read_scores
 EXPERIMENT = REPO / "tests/golden/reference_experiment"
 
 TINY = {
-    "corpus": {"pairs": {"train": 8, "val": 8, "test": 8}, "word_lists": {"abx": 4}, "image_size": 48},
+    "corpus": {"pairs": {"train": 8, "val": 8, "test": 8}, "word_lists": {"unseen": 4}, "image_size": 48},
     "lineages": ["{2,3}"],
     "released": {"{2, 3}": "released/experiment"},
     "abx": {"splits": ["test"], "convolutional_layers": []},

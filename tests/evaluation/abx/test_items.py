@@ -62,9 +62,9 @@ def tier(*labels, step=0.1):
     return tuple(Interval(round(i * step, 4), round((i + 1) * step, 4), label) for i, label in enumerate(labels))
 
 
-@pytest.mark.parametrize("split", ["train", "abx"])
+@pytest.mark.parametrize("split", ["train", "unseen"])
 def test_the_demo_corpus_gets_its_own_items_again(tmp_path, split):
-    sizes = {"pairs": {"train": 6}, "word_lists": {"abx": 4}, "image_size": 48}
+    sizes = {"pairs": {"train": 6}, "word_lists": {"unseen": 4}, "image_size": 48}
     corpus = SpokenScenes(layout="spoken_scenes", name="s", seed=5, **sizes)
     spoken_scenes.make(corpus, split, tmp_path, 1)
     prepare(places.read(tmp_path / f"{split}.json"), Preparation(), tmp_path / "split.h5", tmp_path / "r.json", 1)
