@@ -23,7 +23,7 @@ from resdavenet_vq import config
 from resdavenet_vq.data.dataset import Batch, training_batches
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.training import distributed
+from resdavenet_vq.training import compute, distributed
 from resdavenet_vq.training.state import Run
 from resdavenet_vq.training.step import quantizers_of, step_losses, update
 
@@ -195,6 +195,33 @@ def test_the_published_batch_normalization_depends_on_the_number_of_processes(al
     print(same, different)
     assert same < 1e-5
     assert different > 1e-2
+
+
+def compiled_steps(rank, path, out):
+    """Writes the losses of an epoch with compiled branches, traced and then run as they are."""
+    compiled = config.Compute(compile=True)
+    training = TRAINING.model_copy(update={"compute": compiled, "batch_size": 8})
+    losses = []
+    with mock.patch.object(compute, "COMPILER", "aot_eager"):
+        run = Run.start(MODEL, (2, 3), config.Recipe(), training, None, torch.device("cpu"))
+        batches = batches_of(Store(path), epoch=1, rank=rank, world=distributed.world())
+        for step, batch in enumerate(batches):
+            result = step_losses(run.model, batch, min(8, 17 - 8 * step), (1, step), config.Recipe(), training)
+            assert update(run.model, run.optimizer, result)
+            losses.append(result.parts.numpy())
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    assert not torch._dynamo.utils.counters["graph_break"]
+    distributed.check_agreement(run.shared_tensors())
+    if rank == 0:
+        np.save(out, np.array(losses))
+
+
+def test_compiled_branches_exchange_the_same(alone, tmp_path):
+    """Batch normalization is that of the global batch inside of what is compiled, too."""
+    store, results = alone
+    assert in_ranks(2, compiled_steps, store, tmp_path / "losses.npy") == [0, 0]
+    expected = results(14, is_exact=False)["keep"]["losses"][:3]
+    assert np.abs(np.load(tmp_path / "losses.npy") - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize(("gpus", "world"), [(1, 2), (4, 2)])
