@@ -1,7 +1,7 @@
 """Faster steps do not change the method: bfloat16, compiled branches, and steps that never wait for a GPU."""
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -99,25 +99,12 @@ def test_compiled_branches_give_the_same_losses_and_names(store, monkeypatch):
     assert graphs() == before
 
 
-def test_a_short_last_batch_is_not_compiled(store, monkeypatch):
-    """It would take minutes at the end of the first epoch, while other processes wait."""
-    monkeypatch.setattr(compute, "COMPILER", "aot_eager")
-    torch.compiler.reset()
-    after_steps = []
-
-    @contextmanager
-    def counted():
-        yield
-        after_steps.append(graphs())
-
-    before = graphs()
-    trained(store, "max_frames", mode=counted, compile=True)
-    assert before < after_steps[0] == after_steps[-1]
-
-
-@pytest.mark.parametrize("pad_to", ["batch", "max_frames"])
+@pytest.mark.parametrize("pad_to", [pytest.param("batch", marks=pytest.mark.thorough), "max_frames"])
 def test_a_training_compiles_in_its_first_step_alone(stores, monkeypatch, pad_to):
-    """Not in later steps of other lengths, nor in an epoch's short last batch, nor in the validation."""
+    """Not in later steps of other lengths, nor in an epoch's short last batch, nor in the validation.
+
+    It would take minutes, while other processes wait.
+    """
     monkeypatch.setattr(compute, "COMPILER", "aot_eager")
     torch.compiler.reset()
     torch._dynamo.utils.counters.clear()

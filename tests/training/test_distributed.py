@@ -172,7 +172,8 @@ def test_as_many_processes_and_data_workers_as_one_likes(alone, tmp_path, worker
             kind = name.split()[0]
             scale = max(1, np.abs(x).max()) if kind in {"norm", "codebook"} else 1
             largest[kind] = max(largest[kind], float(np.abs(x - values[name]).max() / scale))
-        print(workers, world, epochs, is_exact, dead_codes, largest)
+        run = f"{world} processes, {workers} data workers, float{64 if is_exact else 32}, {3 * epochs} steps, {dead_codes}"
+        print(f"\n{run}: {', '.join(f'{kind} {difference:.1e}' for kind, difference in largest.items())}")
         assert all(largest[kind] <= tolerance for kind, tolerance in tolerances.items()), largest
 
 
@@ -197,31 +198,37 @@ def test_the_published_batch_normalization_depends_on_the_number_of_processes(al
     assert different > 1e-2
 
 
-def compiled_steps(rank, path, out):
-    """Writes the losses of an epoch with compiled branches, traced and then run as they are."""
-    compiled = config.Compute(compile=True)
-    training = TRAINING.model_copy(update={"compute": compiled, "batch_size": 8})
+def twice(rank, path, out, compiled):
+    """Writes the losses of two steps with the same batch, with compiled branches: traced, and then run as they are."""
+    changes = {"compute": config.Compute(compile=compiled), "batch_size": 8, "pad_to": "max_frames"}
+    training = TRAINING.model_copy(update=changes)
     losses = []
     with mock.patch.object(compute, "COMPILER", "aot_eager"):
         run = Run.start(MODEL, (2, 3), config.Recipe(), training, None, torch.device("cpu"))
-        batches = batches_of(Store(path), epoch=1, rank=rank, world=distributed.world())
-        for step, batch in enumerate(batches):
-            result = step_losses(run.model, batch, min(8, 17 - 8 * step), (1, step), config.Recipe(), training)
+        batch = next(iter(batches_of(Store(path), epoch=1, rank=rank, world=distributed.world())))
+        for _ in range(2):
+            result = step_losses(run.model, batch, 8, (1, 0), config.Recipe(), training)
             assert update(run.model, run.optimizer, result)
             losses.append(result.parts.numpy())
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
-    assert not torch._dynamo.utils.counters["graph_break"]
+    counters = torch._dynamo.utils.counters
+    assert counters["stats"]["unique_graphs"] == (6 if compiled else 0)
+    assert not counters["graph_break"]
     distributed.check_agreement(run.shared_tensors())
     if rank == 0:
-        np.save(out, np.array(losses))
+        np.save(f"{out}.{compiled}.npy", np.array(losses))
 
 
+@pytest.mark.thorough
 def test_compiled_branches_exchange_the_same(alone, tmp_path):
-    """Batch normalization is that of the global batch inside of what is compiled, too."""
+    """Forward and backward: the second losses follow from the gradients of the first."""
     store, results = alone
-    assert in_ranks(2, compiled_steps, store, tmp_path / "losses.npy") == [0, 0]
-    expected = results(14, is_exact=False)["keep"]["losses"][:3]
-    assert np.abs(np.load(tmp_path / "losses.npy") - expected).max() < 1e-5
+    for compiled in (False, True):
+        assert in_ranks(2, twice, store, tmp_path / "losses", compiled) == [0, 0]
+    eager, traced = (np.load(f"{tmp_path}/losses.{compiled}.npy") for compiled in (False, True))
+    print(np.abs(traced - eager).max(axis=1))
+    assert np.abs(eager[0] - results(14, is_exact=False)["keep"]["losses"][0]).max() < 1e-5
+    assert np.abs(traced - eager).max() < 1e-5
+    assert np.abs(eager[1] - eager[0]).max() > 1e-2
 
 
 @pytest.mark.parametrize(("gpus", "world"), [(1, 2), (4, 2)])
