@@ -63,7 +63,7 @@ class Scale(NamedTuple):
 
 SCALES = {
     "full": Scale("full", 2048, 20, 8192, 65_536, ("tests/training", "tests/model"), 3, 128),
-    "toy": Scale("small", 64, 2, 64, 128, ("tests/training/test_schedule.py",), 1, 8),
+    "toy": Scale("small", 64, 2, 64, 128, ("tests/test_lineage.py",), 1, 8),
 }
 
 

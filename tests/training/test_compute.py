@@ -17,6 +17,7 @@ from resdavenet_vq.model.quantizer import Quantizer
 from resdavenet_vq.training import compute
 from resdavenet_vq.training.state import Run
 from resdavenet_vq.training.step import quantizers_of, step_losses, update
+from resdavenet_vq.training.validation import recalls
 
 CPU = torch.device("cpu")
 STEPS = 3
@@ -174,6 +175,26 @@ def test_a_whole_training(stores, settings):
     a, b = (load_file(stores / name / "model" / "model.safetensors") for name in "ab")
     assert all(torch.equal(x, b[name]) for name, x in a.items())
     assert all(x.isfinite().all() for x in a.values())
+
+
+@pytest.mark.parametrize(("pad_to", "fixed"), [("batch", False), ("max_frames", True)])
+def test_algorithms_are_measured_for_batches_of_one_length_alone(stores, monkeypatch, pad_to, fixed):
+    """Else a GPU would measure them again for each length, and in the validation, whose lengths are all."""
+    calls = []
+
+    def arithmetic(settings, device, *, fixed_shapes):
+        calls.append(fixed_shapes)
+        return original(settings, torch.device("cuda"), fixed_shapes=fixed_shapes)
+
+    def between(*args):
+        calls.append(torch.backends.cudnn.benchmark)
+        return recalls(*args)
+
+    original = compute.arithmetic
+    monkeypatch.setattr(compute, "arithmetic", arithmetic)
+    monkeypatch.setattr("resdavenet_vq.training.train.recalls", between)
+    train(stores, pad_to=pad_to, epochs=1, compute={"deterministic": False})
+    assert calls == [fixed, False]
 
 
 @pytest.mark.parametrize(("precision", "expected"), [("float32", "ieee"), ("bfloat16", "ieee"), ("tf32", "tf32")])

@@ -211,7 +211,7 @@ def twice(rank, path, out, compiled):
             assert update(run.model, run.optimizer, result)
             losses.append(result.parts.numpy())
     counters = torch._dynamo.utils.counters
-    assert counters["stats"]["unique_graphs"] == (6 if compiled else 0)
+    assert (counters["stats"]["unique_graphs"] > 0) == compiled
     assert not counters["graph_break"]
     distributed.check_agreement(run.shared_tensors())
     if rank == 0:
