@@ -8,7 +8,7 @@ fresh process each; rounds of the arms take turns and medians count: of processo
 wall seconds. That `2020` reads the package's store instead of its HDF5 files is to its advantage. Arms: `2020`, float32, eager, one-hot matrices of
 frames by codes, pooling and impostors in Python loops over the batch, features and images as normalized float32 from
 the workers, a number read back in every step, padded; `float32`, `bfloat16` and `compiled`, which is bfloat16 too, of this package. On a GPU one step of
-each of the package's arms runs where any wait for the GPU is an error.
+each of the package's arms, deterministic as by default and not, first runs where any wait for the GPU is an error; `deterministic: false` is timed.
 
 The roofline: a pair takes at least  3 · F / P + 16 · 2 · E / M  seconds, F being the multiply-adds, times two, of the
 audio branch's convolutions (compute bound; forward and twice that backward), P the GPU's bfloat16 FLOP/s, E the outputs
@@ -29,7 +29,9 @@ import resource
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -183,23 +185,60 @@ def waiting_is_an_error(device: torch.device) -> Any:
     """While the block runs, whatever makes the host wait for the GPU raises RuntimeError."""
     if device.type == "cuda":
         torch.cuda.set_sync_debug_mode("error")
-    yield
-    if device.type == "cuda":
-        torch.cuda.set_sync_debug_mode("default")
+    try:
+        yield
+    finally:
+        if device.type == "cuda":
+            torch.cuda.set_sync_debug_mode("default")
+
+
+def step_without_waiting(
+    model: config.Model, training: config.Training, batches: Iterator[Batch], device: torch.device
+) -> None:
+    """Takes three steps, the third of which must not wait for the GPU. Raises RuntimeError where it does."""
+    with compute.arithmetic(training.compute, device):
+        package = Package(model, training, device)
+        for number in range(2):
+            package.step(package.to_device(next(batches)), number)
+        _finish(device)
+        batch = next(batches)
+        with waiting_is_an_error(device):
+            package.step(package.to_device(batch), 2)
+        _finish(device)
+
+
+def settings(arm: str, options: argparse.Namespace, *, deterministic: bool) -> config.Training:
+    """The section `training` of an arm."""
+    precision = "float32" if arm in {"2020", "float32"} else "bfloat16"
+    return config.Training(
+        split="t",
+        validation_split="v",
+        batch_size=options.batch,
+        compute=config.Compute(precision=precision, compile=arm == "compiled", deterministic=deterministic),
+    )
+
+
+def batches_of(path: Path, options: argparse.Namespace, steps: int) -> Iterator[Batch]:
+    """Padded batches, and one more than these steps need."""
+    keys = {"pad_to": "max_frames", "pad_value": 0.0, "seed": 1, "epoch": 1, "last_epoch": steps + 1}
+    image = SIZES[options.size].image
+    return iter(training_batches(Store(path), image, batch_size=options.batch, workers=options.workers, **keys))
+
+
+def check_waiting(arm: str, path: Path, options: argparse.Namespace, *, deterministic: bool) -> str:
+    """A step of an arm that must not wait, in this process; returns what was tried."""
+    torch.set_num_threads(options.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    training = settings(arm, options, deterministic=deterministic)
+    step_without_waiting(SIZES[options.size], training, batches_of(path, options, 3), device)
+    return f"{arm}, deterministic: {str(deterministic).lower()}"
 
 
 def measure(arm: str, path: Path, options: argparse.Namespace) -> dict[str, Any]:
     """One arm, in this process; its cost is that of a step."""
     torch.set_num_threads(options.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    precision = "float32" if arm in {"2020", "float32"} else "bfloat16"
-    training = config.Training(
-        split="t",
-        validation_split="v",
-        batch_size=options.batch,
-        compute=config.Compute(precision=precision, compile=arm == "compiled", deterministic=False),
-    )
-    model = SIZES[options.size]
+    training, model = settings(arm, options, deterministic=False), SIZES[options.size]
     with compute.arithmetic(training.compute, device):
         torch.manual_seed(0)
         trained = Plain(DualEncoder(model, QUANTIZERS), device) if arm == "2020" else Package(model, training, device)
@@ -209,27 +248,10 @@ def measure(arm: str, path: Path, options: argparse.Namespace) -> dict[str, Any]
             if arm == "2020"
             else contextlib.nullcontext()
         )
-        store = Store(path)
         with loading:
-            batches = iter(
-                training_batches(
-                    store,
-                    model.image,
-                    batch_size=options.batch,
-                    pad_to="max_frames",
-                    pad_value=0.0,
-                    seed=1,
-                    epoch=1,
-                    workers=options.workers,
-                    last_epoch=options.warm_up + options.steps + 1,
-                )
-            )
+            batches = batches_of(path, options, options.warm_up + options.steps)
         for number in range(options.warm_up):
             trained.step(trained.to_device(next(batches)), number)
-        if arm != "2020":
-            batch = trained.to_device(next(batches))
-            with waiting_is_an_error(device):
-                trained.step(batch, 0)
         _finish(device)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
@@ -313,6 +335,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "train.h5"
         write_store(path, 2 * options.batch, options.frames, SIZES[options.size].image.resize)
+        tried = []
+        for arm in arms[1:] if torch.cuda.is_available() else []:
+            for deterministic in (True, False):
+                with ProcessPoolExecutor(1, mp_context=context) as fresh:
+                    check = partial(check_waiting, arm, path, options, deterministic=deterministic)
+                    tried.append(fresh.submit(check).result())
         for _ in range(options.rounds):
             for arm in arms:
                 with ProcessPoolExecutor(1, mp_context=context) as fresh:
@@ -352,6 +380,7 @@ def main() -> None:
         **{key: getattr(options, key) for key in ("size", "frames", "batch", "steps", "rounds", "workers")},
         "rows": rows,
         "2020": by_arm["2020"],
+        "steps_without_waiting": tried,
         "roofline": {"audio_flop": flop, "image_outputs": outputs, "pairs_per_second": roof},
     }
     write(f"training_{device}", result)

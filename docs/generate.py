@@ -22,7 +22,7 @@ from resdavenet_vq.commands import app
 from resdavenet_vq.config import Compute, Config
 from resdavenet_vq.workflow.estimate import estimate as numbers
 from resdavenet_vq.workflow.estimate.lines import duration, size
-from resdavenet_vq.workflow.estimate.speed import Machine, exchanged_bytes
+from resdavenet_vq.workflow.estimate.speed import Machine, exchanged
 
 DOCS = Path(__file__).resolve().parent
 TABLES = DOCS.parent / "tests/workflow/staleness.yaml"
@@ -254,9 +254,9 @@ def _trainings(compute: Compute) -> Iterator[str]:
         e = _estimate(machine, gpus, compute)
         slowest = max(e.lineages, key=e.training_seconds)
         hours, over = e.training_hours()
-        step, exchanged = e.step(slowest), exchanged_bytes(e.work(slowest), e.processes)
+        step, sent = e.step(slowest), exchanged(e.work(slowest), e.config.training, e.processes)
         lost = e.lost_seconds(slowest) * e.processes / 3600
-        between = f"{size(exchanged)}, {1e3 * step.exchanging:.1f} ms" if gpus > 1 else "0"
+        between = f"{sent.number}, {size(sent.n_bytes)}, {1e3 * step.exchanging:.1f} ms" if gpus > 1 else "0"
         yield (
             f"| {name} | {e.config.training.batch_size / step.seconds:,.0f} | {duration(e.epoch_seconds(slowest))} | "
             f"{duration(e.training_seconds(slowest))} | {hours:,.0f} | {duration(3600 * over)} | {between} | "

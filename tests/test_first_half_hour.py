@@ -51,10 +51,15 @@ def test_every_measurement_runs_and_stands_beside_its_prediction(tmp_path):
     assert rows == [len(measured)] * 2
 
 
-def test_predictions_are_written_before_anything_is_measured(tmp_path):
-    done = run(tmp_path / "out.json", "--deadline", "0", "--stages", "ladder")
-    result = json.loads((tmp_path / "out.json").read_text())
-    assert done.returncode == 1
+def test_predictions_are_written_before_anything_is_measured(script, tmp_path, monkeypatch):
+    out = tmp_path / "out.json"
+    monkeypatch.setattr(script, "conditions", lambda size: {"device": "none", "size": size})
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setattr(sys, "argv", ["", "--size", "toy", "--out", str(out), "--deadline", "0", "--stages", "ladder"])
+    with pytest.raises(SystemExit) as ended:
+        script.main()
+    assert ended.value.code == 1
+    result = json.loads(out.read_text())
     (row,) = result["arms"]
     assert row["predicted"]["pairs_per_s"] > 0
     assert row["measured"] == {"error": "not begun: the deadline was near"}

@@ -32,6 +32,15 @@ def test_resnet50():
     assert sum(p.numel() for p in model.trunk.parameters()) == 23_508_032
 
 
+def test_weights_have_the_order_of_activations():
+    """Or each pass would reorder them; narrow networks have the default order."""
+    for widths, last in ((THIN.widths, True), ((8, 8, 8, 8), False)):
+        model = ImageEncoder(THIN.model_copy(update={"widths": widths}), 5)
+        kernels = [p for p in model.parameters() if p.ndim == 4 and p.shape[2:] == (3, 3)]
+        assert {kernel.stride(1) == 1 for kernel in kernels} == {last}
+        assert (model(images()).stride(1) == 1) == last
+
+
 def test_bytes_are_scaled_and_normalised():
     model = ImageEncoder(THIN, 8).eval()
     mean, std = (torch.tensor(v)[None, :, None, None] for v in (MEAN, STD))

@@ -1,14 +1,14 @@
 """Faster steps do not change the method: bfloat16, compiled branches, and steps that never wait for a GPU."""
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch.utils._python_dispatch import TorchDispatchMode
 from training_child import MODEL, TRAINING, train, write_store
+from waiting import NothingWaits
 
 from resdavenet_vq import config
 from resdavenet_vq.data.dataset import training_batches
@@ -17,6 +17,7 @@ from resdavenet_vq.model.quantizer import Quantizer
 from resdavenet_vq.training import compute
 from resdavenet_vq.training.state import Run
 from resdavenet_vq.training.step import quantizers_of, step_losses, update
+from resdavenet_vq.training.validation import recalls
 
 CPU = torch.device("cpu")
 STEPS = 3
@@ -99,20 +100,30 @@ def test_compiled_branches_give_the_same_losses_and_names(store, monkeypatch):
     assert graphs() == before
 
 
-def test_a_short_last_batch_is_not_compiled(store, monkeypatch):
-    """It would take minutes at the end of the first epoch, while other processes wait."""
+@pytest.mark.parametrize("pad_to", [pytest.param("batch", marks=pytest.mark.thorough), "max_frames"])
+def test_a_training_compiles_in_its_first_step_alone(stores, monkeypatch, pad_to):
+    """Not in later steps of other lengths, nor in an epoch's short last batch, nor in the validation.
+
+    It would take minutes, while other processes wait.
+    """
     monkeypatch.setattr(compute, "COMPILER", "aot_eager")
     torch.compiler.reset()
+    torch._dynamo.utils.counters.clear()
     after_steps = []
 
-    @contextmanager
-    def counted():
-        yield
+    def counted(*args):
+        result = update(*args)
         after_steps.append(graphs())
+        return result
 
-    before = graphs()
-    trained(store, "max_frames", mode=counted, compile=True)
-    assert before < after_steps[0] == after_steps[-1]
+    monkeypatch.setattr("resdavenet_vq.training.step.update", counted)
+    train(stores, pad_to=pad_to, epochs=2, compute={"compile": True})
+    counters = torch._dynamo.utils.counters
+    print(pad_to, after_steps, graphs(), {name: dict(counts) for name, counts in counters.items()})
+    assert len(after_steps) == 2 * 5
+    assert 0 < after_steps[0] <= 6  # five stages, of which some may share one, and the image branch
+    assert after_steps[-1] == graphs() == after_steps[0]
+    assert not counters["graph_break"]
 
 
 @pytest.mark.parametrize("augmentation", ["none", "masks"])
@@ -166,6 +177,26 @@ def test_a_whole_training(stores, settings):
     assert all(x.isfinite().all() for x in a.values())
 
 
+@pytest.mark.parametrize(("pad_to", "fixed"), [("batch", False), ("max_frames", True)])
+def test_algorithms_are_measured_for_batches_of_one_length_alone(stores, monkeypatch, pad_to, fixed):
+    """Else a GPU would measure them again for each length, and in the validation, whose lengths are all."""
+    calls = []
+
+    def arithmetic(settings, device, *, fixed_shapes):
+        calls.append(fixed_shapes)
+        return original(settings, torch.device("cuda"), fixed_shapes=fixed_shapes)
+
+    def between(*args):
+        calls.append(torch.backends.cudnn.benchmark)
+        return recalls(*args)
+
+    original = compute.arithmetic
+    monkeypatch.setattr(compute, "arithmetic", arithmetic)
+    monkeypatch.setattr("resdavenet_vq.training.train.recalls", between)
+    train(stores, pad_to=pad_to, epochs=1, compute={"deterministic": False})
+    assert calls == [fixed, False]
+
+
 @pytest.mark.parametrize(("precision", "expected"), [("float32", "ieee"), ("bfloat16", "ieee"), ("tf32", "tf32")])
 @pytest.mark.parametrize("deterministic", [True, False])
 @pytest.mark.parametrize("fixed_shapes", [True, False])
@@ -191,21 +222,6 @@ def test_what_a_gpu_is_told(precision, expected, deterministic, fixed_shapes, mo
         assert settings_of_torch() == before
 
 
-WAITING = ("_local_scalar_dense", "nonzero", "bincount", "masked_select", "unique", "is_nonzero", "equal")
-"""Operations that make the host wait for a GPU: `.item()`, `bool(tensor)`, results whose shape depends on values."""
-
-
-class NothingWaits(TorchDispatchMode):
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func.__name__.split(".")[0]
-        assert not name.lstrip("_").startswith(tuple(w.lstrip("_") for w in WAITING)), f"{func} waits for the GPU"
-        indices = args[1] if name.startswith("index") and len(args) > 1 and isinstance(args[1], list | tuple) else ()
-        assert not any(isinstance(i, torch.Tensor) and i.dtype == torch.bool for i in indices), (
-            f"{func} with a mask waits for the GPU"
-        )
-        return func(*args, **(kwargs or {}))
-
-
 @pytest.mark.parametrize(
     "what", [lambda x: x.sum().item(), lambda x: bool(x.any()), lambda x: x[x > 0], lambda x: x.long().bincount()]
 )
@@ -217,7 +233,11 @@ def test_what_waits_is_found(what):
 @pytest.mark.parametrize("lineage", [(), (1, 2, 3, 4, 5)])
 @pytest.mark.parametrize(
     ("recipe", "precision", "deterministic"),
-    [({}, "float32", True), ({"semi_hard": "masked", "jitter": "centred"}, "bfloat16", False)],
+    [
+        ({}, "float32", True),
+        ({}, "bfloat16", True),
+        ({"semi_hard": "masked", "jitter": "centred"}, "bfloat16", False),
+    ],
 )
 def test_no_step_waits_for_its_gpu(store, lineage, recipe, precision, deterministic, monkeypatch):
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")

@@ -23,7 +23,7 @@ from resdavenet_vq import config
 from resdavenet_vq.data.dataset import Batch, training_batches
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.training import distributed
+from resdavenet_vq.training import compute, distributed
 from resdavenet_vq.training.state import Run
 from resdavenet_vq.training.step import quantizers_of, step_losses, update
 
@@ -172,7 +172,8 @@ def test_as_many_processes_and_data_workers_as_one_likes(alone, tmp_path, worker
             kind = name.split()[0]
             scale = max(1, np.abs(x).max()) if kind in {"norm", "codebook"} else 1
             largest[kind] = max(largest[kind], float(np.abs(x - values[name]).max() / scale))
-        print(workers, world, epochs, is_exact, dead_codes, largest)
+        run = f"{world} processes, {workers} data workers, float{64 if is_exact else 32}, {3 * epochs} steps, {dead_codes}"
+        print(f"\n{run}: {', '.join(f'{kind} {difference:.1e}' for kind, difference in largest.items())}")
         assert all(largest[kind] <= tolerance for kind, tolerance in tolerances.items()), largest
 
 
@@ -195,6 +196,39 @@ def test_the_published_batch_normalization_depends_on_the_number_of_processes(al
     print(same, different)
     assert same < 1e-5
     assert different > 1e-2
+
+
+def twice(rank, path, out, compiled):
+    """Writes the losses of two steps with the same batch, with compiled branches: traced, and then run as they are."""
+    changes = {"compute": config.Compute(compile=compiled), "batch_size": 8, "pad_to": "max_frames"}
+    training = TRAINING.model_copy(update=changes)
+    losses = []
+    with mock.patch.object(compute, "COMPILER", "aot_eager"):
+        run = Run.start(MODEL, (2, 3), config.Recipe(), training, None, torch.device("cpu"))
+        batch = next(iter(batches_of(Store(path), epoch=1, rank=rank, world=distributed.world())))
+        for _ in range(2):
+            result = step_losses(run.model, batch, 8, (1, 0), config.Recipe(), training)
+            assert update(run.model, run.optimizer, result)
+            losses.append(result.parts.numpy())
+    counters = torch._dynamo.utils.counters
+    assert (counters["stats"]["unique_graphs"] > 0) == compiled
+    assert not counters["graph_break"]
+    distributed.check_agreement(run.shared_tensors())
+    if rank == 0:
+        np.save(f"{out}.{compiled}.npy", np.array(losses))
+
+
+@pytest.mark.thorough
+def test_compiled_branches_exchange_the_same(alone, tmp_path):
+    """Forward and backward: the second losses follow from the gradients of the first."""
+    store, results = alone
+    for compiled in (False, True):
+        assert in_ranks(2, twice, store, tmp_path / "losses", compiled) == [0, 0]
+    eager, traced = (np.load(f"{tmp_path}/losses.{compiled}.npy") for compiled in (False, True))
+    print(np.abs(traced - eager).max(axis=1))
+    assert np.abs(eager[0] - results(14, is_exact=False)["keep"]["losses"][0]).max() < 1e-5
+    assert np.abs(traced - eager).max() < 1e-5
+    assert np.abs(eager[1] - eager[0]).max() > 1e-2
 
 
 @pytest.mark.parametrize(("gpus", "world"), [(1, 2), (4, 2)])

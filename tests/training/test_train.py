@@ -1,6 +1,8 @@
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -55,6 +57,19 @@ def test_what_a_training_leaves(stores, capsys):
     assert "epoch 3/3: loss " in log
     assert card["advice"].startswith("3 epochs are too few to tell whether R@10 was still rising")
     assert log.endswith(f"{{2,3}}: {card['advice']}\n")
+
+
+def test_batches_of_data_workers_must_fit_into_shared_memory(stores, monkeypatch):
+    """Two of each of two workers: four pairs of at most 69 frames in float16, or 64 images of the validation."""
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=3, f_frsize=1 << 18))
+    frames = int(Store(stores / "train.h5").n_frames.max())
+    needed = 2 * 2 * (4 * (40 * frames * 2 + 3 * 32**2) + 64 * 3 * 32**2)
+    expected = (
+        f"has 0 MiB left, less than the {-(-needed >> 20)} MiB of batches of 2 data workers; set training.workers to 0"
+    )
+    with pytest.raises(InputError, match=expected):
+        train(stores, workers=2)
+    train(stores, workers=0, epochs=1)
 
 
 def test_learning_rate_table():

@@ -17,10 +17,11 @@ import torch
 import yaml
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
-from training_child import MODEL, train, write_stores
+from training_child import MODEL, TRAINING, train, write_stores
 
 from resdavenet_vq import config
 from resdavenet_vq.corpus.manifest import Utterance
+from resdavenet_vq.data.dataset import Batch
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.data.store_writer import StoreWriter
 from resdavenet_vq.errors import InputError
@@ -28,13 +29,14 @@ from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.model import quantizer
 from resdavenet_vq.model.dual_encoder import DualEncoder
 from resdavenet_vq.training import train as training_module
-from resdavenet_vq.training.state import State
+from resdavenet_vq.training.state import Run, State
+from resdavenet_vq.training.step import step_losses, update
 from resdavenet_vq.workflow.estimate import estimate as numbers
 from resdavenet_vq.workflow.estimate import lines
 from resdavenet_vq.workflow.estimate.speed import (
     FILE,
     Machine,
-    exchanged_bytes,
+    exchanged,
     pair_seconds,
     roofline,
     step,
@@ -222,17 +224,69 @@ def test_a_step_is_as_long_as_what_bounds_it():
     assert (one.exchanging, one.seconds) == (0, max(one.computing, one.loading))
     assert eight.computing < eight.launching  # eight pairs are less work than their launches
     assert eight.seconds == eight.launching + eight.exchanging
-    assert eight.exchanging == pytest.approx(1.26e-3, rel=0.03)  # 288 MB x 2 x 7/8 at 400 GB/s
-    assert over_nodes.exchanging == pytest.approx(eight.exchanging * 400 / 12.5)
+    assert eight.exchanging == pytest.approx(154 * 20e-6 + 1.27e-3, rel=0.01)  # 291 MB x 2 x 7/8 at 400 GB/s
+    assert over_nodes.exchanging == pytest.approx(154 * 50e-6 + 1.27e-3 * 400 / 12.5, rel=0.01)
     starved = step(w, places(workers=1).training, Machine("h200"), 3e5, 2e-3)
     assert starved.seconds == starved.loading == pytest.approx(64 * 2e-3)
     alone = step(w, places(workers=0).training, Machine("h200"), 3e5, 2e-3)
     assert alone.seconds == pytest.approx(alone.computing + 64 * 2e-3)
 
 
+def test_the_shipped_settings_of_places_are_fast_and_fed():
+    """bfloat16, compiled, deterministic as by default: the GPU is the slowest part, and not the data workers."""
+    settings = numbers.read_files([REPO / "configs/places.yaml"])
+    e = numbers.Estimate(settings, Machine("h200"), ROWS, *numbers.mean_sizes(settings, None, None))
+    step_ = e.step(Lineage.parse("{2,3}"))
+    assert settings.training.compute.deterministic
+    assert step_.loading < step_.seconds == step_.computing < 64 / 2100
+
+
 def test_a_ring_sends_nothing_for_one_and_nearly_twice_everything_for_many():
-    w = work(PUBLISHED, (), 2048)
-    assert [exchanged_bytes(w, n) / (4 * w.trained_parameters) for n in (1, 2, 8)] == [0, 1, 1.75]
+    w, training = work(PUBLISHED, (), 2048), places(batch_norm="process").training
+    assert exchanged(w, training, 1) == (0, 0)
+    embeddings = 64 * 2 * 1024 * 4
+    for n in (2, 8):
+        by_hand = (n - 1) / n * (2 * 4 * w.trained_parameters + embeddings)
+        assert exchanged(w, training, n) == (2, pytest.approx(by_hand))
+
+
+def test_batch_normalization_over_all_processes_is_148_exchanges_in_a_step():
+    """Of two sums a channel in float64, forward with a count: 53 normalizations of images and 21 of speech."""
+    w = work(PUBLISHED, (2, 3), 2048)
+    of_all, of_each = (exchanged(w, places(batch_norm=kind).training, 8) for kind in ("global", "process"))
+    assert len(w.normalized_widths) == 74
+    assert of_all.number - of_each.number == 148
+    assert of_all.n_bytes - of_each.n_bytes == pytest.approx(2 * 7 / 8 * 8 * (4 * sum(w.normalized_widths) + 74))
+    assert work(FROZEN, (3,), 512).normalized_widths == w.normalized_widths[:21]
+
+
+@pytest.mark.parametrize("batch_norm", ["global", "process"])
+@pytest.mark.parametrize("quantizers", [(), (2, 3)])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_exchanges_are_those_of_a_step(monkeypatch, batch_norm, quantizers, frozen):
+    """Their number and bytes, in one of three processes, of which the others are made up."""
+    world, n, sent = 3, 6, []
+
+    def all_reduce(x, *_):
+        sent.append(2 * x.numel() * x.element_size() * (world - 1) / world)
+
+    def all_gather(parts, x):
+        sent.append(sum(part.copy_(x).numel() * x.element_size() for part in parts) * (world - 1) / world)
+
+    others = {"is_initialized": True, "get_world_size": world, "get_rank": 0}
+    for name, value in others.items():
+        monkeypatch.setattr(torch.distributed, name, lambda value=value: value)
+    monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
+    monkeypatch.setattr(torch.distributed, "all_gather", all_gather)
+    model = MODEL.model_copy(update={"image": MODEL.image.model_copy(update={"train_embedder_only": frozen})})
+    training = TRAINING.model_copy(update={"batch_norm": batch_norm, "batch_size": n})
+    run = Run.start(model, quantizers, config.Recipe(), training, None, torch.device("cpu"))
+    crop = model.image.crop
+    images = torch.zeros(2, 3, crop, crop, dtype=torch.uint8)
+    batch = Batch(torch.zeros(2, 40, 64), torch.full((2,), 64), images, torch.arange(2))
+    assert update(run.model, run.optimizer, step_losses(run.model, batch, n, (1, 0), config.Recipe(), training))
+    expected = exchanged(work(model, quantizers, 64), training, world)
+    assert (len(sent), sum(sent)) == (expected.number, pytest.approx(expected.n_bytes))
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 8, 16])
@@ -291,6 +345,16 @@ def test_the_page_says_what_the_estimate_says():
         (number,) = re.findall(pattern, page)
         expected = float(value.split()[0].replace(",", ""))
         assert float(number.replace(",", "")) == pytest.approx(expected, rel=0.04), pattern
+    speeds = re.findall(
+        r"\| ([\d,]+) \|$", (REPO / "docs/training.md").read_text().split("predicted pairs/s")[1], re.MULTILINE
+    )
+    assert speeds[:2] == [e["speed"].split()[0] for e in (slow, fast)]
+    exchanges = {n: estimate_of(machine=Machine("h200", 8 // n, n), gpus=8).step(lineage).exchanging for n in (1, 8)}
+    assert "of the 4.4 ms of eight GPUs in a node" in page
+    assert round(1e3 * exchanges[1], 1) == 4.4
+    assert [round(148 * 1e3 * s, 1) for s in unit_costs()["gpu"]["latency"].values()] == [3.0, 7.4]
+    assert "3.0 ms of the 4.4 ms" in page
+    assert "7.4 ms among nodes" in page
     assert "four GPUs are done as soon as sixteen" in page
     spans = [estimate_of(machine=Machine("h200", *shape)).training_hours()[1] for shape in ((4,), (8, 2))]
     assert spans[0] == pytest.approx(spans[1])

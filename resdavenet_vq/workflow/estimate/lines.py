@@ -11,7 +11,14 @@ import numpy as np
 from resdavenet_vq.data.features import N_MELS
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.workflow.estimate.estimate import Estimate, Picture
-from resdavenet_vq.workflow.estimate.speed import exchanged_bytes, pair_seconds, roofline, unit_costs, value_bytes
+from resdavenet_vq.workflow.estimate.speed import (
+    exchanged,
+    pair_seconds,
+    roofline,
+    slowest_link,
+    unit_costs,
+    value_bytes,
+)
 
 
 class Line(NamedTuple):
@@ -239,14 +246,29 @@ def _network(e: Estimate) -> list[Line]:
         )
     ]
     if e.processes > 1:
-        lines.append(
+        sent, (latency, link) = exchanged(w, training, e.processes), slowest_link(training, e.machine)
+        sums = " and of batch normalization" if training.batch_norm == "global" else ""
+        lines += [
             Line(
                 f"between {between}",
-                f"{size(exchanged_bytes(w, e.processes))} a step",
+                f"{size(sent.n_bytes)} a step",
                 "counted",
-                f"gradients and sums of codes, 2 (W - 1) / W x 4 B, W = {e.processes}: {1e3 * step_.exchanging:.1f} ms",
-            )
-        )
+                f"sums of gradients, of codes{sums}, 2 (W - 1) / W x their bytes, W = {e.processes}",
+            ),
+            Line(
+                "  exchanges",
+                f"{sent.number} a step",
+                "counted",
+                "gradients, embeddings, one a codebook and two for all"
+                + (f", two for each of {len(w.normalized_widths)} batch normalizations" if sums else ""),
+            ),
+            Line(
+                "  their time",
+                f"{1e3 * step_.exchanging:.1f} ms a step",
+                unit_costs()["gpu"]["basis"],
+                f"exchanges x {1e6 * latency:g} us + bytes / {link / 1e9:g} GB/s",
+            ),
+        ]
     return lines
 
 

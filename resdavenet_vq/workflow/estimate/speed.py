@@ -88,7 +88,7 @@ class Step(NamedTuple):
     launching: float
     """Of the host, at the same time."""
     exchanging: float
-    """Sums over the processes, after both."""
+    """Of the exchanges among processes, after both: nothing is computed meanwhile."""
     loading: float
     """Of the data workers, at the same time as all others; without any, afterwards."""
     has_workers: bool
@@ -115,8 +115,7 @@ def step(work: Work, training: Training, machine: Machine, pair_bytes: float, lo
     costs, peaks = unit_costs()["gpu"], unit_costs()["devices"][machine.device]
     optimizer = work.trained_parameters * costs["bytes_per_parameter"] / peaks["bandwidth"]
     computing = pairs * sum(pair_seconds(work, training, pair_bytes, machine.device).values()) + optimizer
-    link = peaks["link"] if world <= machine.gpus else min(machine.network, peaks["link"])
-    exchanging = float(exchanged_bytes(work, world) / link)
+    exchanging = exchanged(work, training, world).seconds(training, machine)
     return Step(computing, costs["launch_seconds"], exchanging, loading, training.workers > 0)
 
 
@@ -125,7 +124,41 @@ def processes(training: Training, machine: Machine) -> int:
     return 1 if machine.device == "cpu" else max(1, min(training.gpus, machine.processes))
 
 
-def exchanged_bytes(work: Work, world: int) -> float:
-    """Bytes that a process sends in a step: gradients and the codebooks' sums, by a ring over W processes."""
-    sums = sum(codebook.size * (codebook.width + 1) for codebook in work.codebooks)
-    return 2 * (world - 1) / world * 4 * (work.trained_parameters + sums)
+class Exchanged(NamedTuple):
+    """What the processes of a training exchange in a step, by rings."""
+
+    number: int
+    """Of exchanges, one after another."""
+    n_bytes: float
+    """That a process sends."""
+
+    def seconds(self, training: Training, machine: Machine) -> float:
+        """How long they take: each its latency, and all of them the bytes at the speed of the slowest link."""
+        latency, link = slowest_link(training, machine)
+        return self.number * latency + self.n_bytes / link
+
+
+def slowest_link(training: Training, machine: Machine) -> tuple[float, float]:
+    """Seconds of an exchange and bytes a second between the GPUs of a training: of a node, or of several."""
+    latency, link = unit_costs()["gpu"]["latency"], unit_costs()["devices"][machine.device]["link"]
+    if processes(training, machine) <= machine.gpus:
+        return float(latency["node"]), float(link)
+    return float(latency["nodes"]), float(min(machine.network, link))
+
+
+def exchanged(work: Work, training: Training, world: int) -> Exchanged:
+    """The exchanges of a step with `world` processes; the one in eight steps that looks for signals is left out.
+
+    Summed are all gradients, each codebook's counts and sums of frames, the losses and counts of all codebooks, and with
+    `batch_norm: global` two sums a channel of each normalization, forward (with a count) and backward, in float64. A sum of
+    S bytes takes 2 (W - 1) / W S. Gathered are the two embeddings of each pair, which takes half as much.
+    """
+    if world == 1:
+        return Exchanged(0, 0.0)
+    sums = [4 * work.trained_parameters, *(4 * book.size * (book.width + 1) for book in work.codebooks)]
+    sums += [8 * len(work.codebooks)] * 2 if work.codebooks else []
+    if training.batch_norm == "global":
+        for width in work.normalized_widths:
+            sums += [8 * (2 * width + 1), 8 * 2 * width]
+    gathered = 4 * world * math.ceil(training.batch_size / world) * 2 * work.embedding_width
+    return Exchanged(len(sums) + 1, (world - 1) / world * (2 * sum(sums) + gathered))

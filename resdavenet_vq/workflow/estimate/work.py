@@ -99,6 +99,16 @@ class Work(NamedTuple):
         return sum(_parameters(c) for c in self.convolutions if c.is_trained)
 
     @property
+    def normalized_widths(self) -> list[int]:
+        """The channels of each batch normalization by statistics of the batch; a frozen trunk uses its own."""
+        return [c.width for c in self.convolutions if c.is_normalized and c.is_trained]
+
+    @property
+    def embedding_width(self) -> int:
+        """D, of the space that both branches share."""
+        return self.convolutions[-1].width
+
+    @property
     def model_bytes(self) -> int:
         """Bytes of all weights, running statistics and codebooks."""
         statistics = sum(8 * c.width + 8 for c in self.convolutions if c.is_normalized)  # mean, variance, one counter
