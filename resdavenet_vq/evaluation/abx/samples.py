@@ -40,9 +40,11 @@ class Factor(NamedTuple):
         resamples = Resamples.of(distinct)
         return cls(resamples, dict(zip(distinct, resamples.group.tolist(), strict=True)))
 
-    def groups(self, names: Sequence[str]) -> np.ndarray:
+    def groups(self, names: pl.Series) -> np.ndarray:
         """The groups of some names."""
-        return np.fromiter(map(self.group.__getitem__, names), np.int64, len(names))
+        distinct = names.unique()
+        group = [self.group[name] for name in distinct]
+        return names.replace_strict(distinct, group, return_dtype=pl.Int64).to_numpy()
 
 
 class Sample:
@@ -56,9 +58,9 @@ class Sample:
             for table in tables
             for column in ("speaker", "speaker_x")
             if column in table.columns
-            for name in table[column]
+            for name in table[column].unique()
         )
-        self.contexts = Factor.of(name for table in tables for name in _names(table, context))
+        self.contexts = Factor.of(name for table in tables for name in _names(table, context).unique())
 
     def errors(self, cells: pl.DataFrame) -> np.ndarray:
         """Replicates (REPLICATES,) of the error of a table of cells, in percent; NaN of those without any cell."""
@@ -93,10 +95,11 @@ class Sample:
         return result
 
 
-def _names(cells: pl.DataFrame, columns: Sequence[str]) -> list[str]:
+def _names(cells: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
     """What is in the columns of each cell, joined; "" where the table has none of them."""
     present = [name for name in columns if name in cells.columns]
     if not present:
-        return [""] * len(cells)
-    names: list[str] = cells.select(pl.concat_str(present, separator="\x1f")).to_series().to_list()
-    return names
+        return pl.repeat("", len(cells), eager=True)
+    return (
+        cells[present[0]] if len(present) == 1 else cells.select(pl.concat_str(present, separator="\x1f")).to_series()
+    )
