@@ -23,8 +23,8 @@ from scipy.sparse import csr_array
 
 from resdavenet_vq.evaluation.bootstrap import REPLICATES, Resamples, ratio
 
-AT_ONCE = 1 << 22
-"""Weights in memory together: 32 MB."""
+AT_ONCE = 1 << 19
+"""Weights in memory together, of which there are several tables: 4 MB each."""
 
 
 class Factor(NamedTuple):
@@ -81,9 +81,8 @@ class Sample:
         sums, counts = (csr_array((values, (row, column)), shape) for values in (error, np.ones(len(error))))
 
         result = np.empty(REPLICATES)
-        at_once = max(1, AT_ONCE // max(n_rows, len(columns)))
-        for i in range(0, REPLICATES, at_once):
-            some = slice(i, i + at_once)
+        at_once = max(2, AT_ONCE // max(n_rows, len(columns)))
+        for some in np.array_split(np.arange(REPLICATES), -(-REPLICATES // at_once)):
             by_context, by_speaker = (f.resamples.weights[some].T for f in (self.contexts, self.speakers))
             weights = by_context[context] * by_speaker[x] if is_across else by_context[context]
             n = counts @ weights
