@@ -191,6 +191,7 @@ class Scorer:
             validate(tokens, frames, settings)
             distance = "identical" if layer.startswith("onehot") or has_no_vectors(frames) else settings.distance
             from resdavenet_vq.evaluation.abx import cells as abx_cells  # torch takes seconds, which bad input spares
+            from resdavenet_vq.evaluation.abx.tasks import TASKS
 
             compared = self._compare(items, tokens, frames, condition, not_available)
             units = self._layer_units(frames) if is_quantized(layer) else None
@@ -206,7 +207,7 @@ class Scorer:
                 for (coding, name), values in counted.items():
                     known = bits[coding] if name == "bits_per_second" else bits[name]
                     replicates.add(("bitrate", split, coding, name), known, values)
-        errors = {task: abx_cells.mean_error(cells[task]) if task in cells else None for task in abx_cells.TASKS}
+        errors = {task: abx_cells.mean_error(cells[task]) if task in cells else None for task in TASKS}
         sample = compared.sample(cells)
         for task, of_task in cells.items():
             name = task if condition == "triphone" else f"{condition}_{task}"
@@ -222,7 +223,7 @@ class Scorer:
             "frame_period": frames.frame_period,
             "slowest_period": _slowest_period(settings),
             **{f"{task}_error": error for task, error in errors.items()},
-            **{f"{task}_cells": len(cells.get(task, ())) for task in abx_cells.TASKS},
+            **{f"{task}_cells": len(cells.get(task, ())) for task in TASKS},
             "items": compared.n_items,
             "items_used": len(compared.used),
             "items_dropped": compared.dropped,

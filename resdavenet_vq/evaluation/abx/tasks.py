@@ -42,7 +42,7 @@ class Cells(NamedTuple):
 
 
 class _Runs(NamedTuple):
-    """Neighbouring groups that have something in common, of each group (G,): their first, and their number."""
+    """Neighboring groups that have something in common, of each group (G,) int32: their first, and their number."""
 
     first: np.ndarray
     length: np.ndarray
@@ -171,17 +171,21 @@ class Groups:
     def _beside(self) -> _Runs:
         """Groups of one context and speaker, by their places in that order: an A, and its Bs."""
         order = self._by_context
-        by_place = _runs(self.context[order], self.speaker[order])
-        of_group = np.empty(len(self), np.int64)
-        of_group[order] = np.arange(len(self))
-        return _Runs(by_place.first[of_group], by_place.length[of_group])
+        first, length = _runs(self.context[order], self.speaker[order])
+        place = _places(order)
+        return _Runs(first[place], length[place])
 
     @cached_property
     def _place_beside(self) -> np.ndarray:
         """The place of a group (G,) among those of its context and speaker."""
-        place = np.empty(len(self), np.int64)
-        place[self._by_context] = np.arange(len(self))
-        return place - self._beside.first
+        return _places(self._by_context) - self._beside.first
+
+
+def _places(order: np.ndarray) -> np.ndarray:
+    """The place (n,) int32 of each number in an order of the numbers from 0 on."""
+    places = np.empty(len(order), np.int32)
+    places[order] = np.arange(len(order), dtype=np.int32)
+    return places
 
 
 def _changes(*columns: np.ndarray) -> np.ndarray:
@@ -197,7 +201,7 @@ def _runs(*columns: np.ndarray) -> _Runs:
     """Runs of rows that are alike in some columns (n,)."""
     first = np.flatnonzero(_changes(*columns))
     length = np.diff(first, append=len(columns[0]))
-    return _Runs(np.repeat(first, length), np.repeat(length, length))
+    return _Runs(*(np.repeat(values.astype(np.int32), length) for values in (first, length)))
 
 
 def _taken(sizes: np.ndarray, most: int | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
