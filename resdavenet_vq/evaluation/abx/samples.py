@@ -64,6 +64,14 @@ class Sample:
 
     def errors(self, cells: pl.DataFrame) -> np.ndarray:
         """Replicates (REPLICATES,) of the error of a table of cells, in percent; NaN of those without any cell."""
+        total, pairs = np.zeros((2, REPLICATES))
+        phone = self._phones[0]
+        for name in cells[phone].unique().sort():  # one by one, in little memory
+            self._add(cells.filter(pl.col(phone) == name), total, pairs)
+        return np.where(pairs > 0, ratio(total, pairs), np.nan)
+
+    def _add(self, cells: pl.DataFrame, total: np.ndarray, pairs: np.ndarray) -> None:
+        """Adds the errors of some pairs of phones to their `total` (REPLICATES,), and their number to `pairs`."""
         by = [*self._phones, "speaker"]
         rank = cells.select(pl.struct(self._phones).rank("dense"), speaker=pl.struct(by).rank("dense")).to_numpy()
         pair, row = (rank.astype(np.int64) - 1).T  # a row is a pair of phones and a speaker of A and B
@@ -80,18 +88,16 @@ class Sample:
         shape, error = (n_rows, len(columns)), cells["error"].to_numpy()
         sums, counts = (csr_array((values, (row, column)), shape) for values in (error, np.ones(len(error))))
 
-        result = np.empty(REPLICATES)
         at_once = max(2, AT_ONCE // max(n_rows, len(columns)))
         for some in np.array_split(np.arange(REPLICATES), -(-REPLICATES // at_once)):
             by_context, by_speaker = (f.resamples.weights[some].T for f in (self.contexts, self.speakers))
             weights = by_context[context] * by_speaker[x] if is_across else by_context[context]
             n = counts @ weights
             of_speaker = by_speaker[speaker] * (n > 0)
-            total = np.add.reduceat(of_speaker * ratio(sums @ weights, n), pair_begins)
+            errors = np.add.reduceat(of_speaker * ratio(sums @ weights, n), pair_begins)
             n = np.add.reduceat(of_speaker, pair_begins)
-            pairs = np.count_nonzero(n, axis=0)
-            result[some] = np.where(pairs > 0, ratio(ratio(total, n).sum(axis=0), pairs), np.nan)
-        return result
+            pairs[some] += np.count_nonzero(n, axis=0)
+            total[some] = np.concatenate([total[some][None], ratio(errors, n)]).sum(axis=0)
 
 
 def _names(cells: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
