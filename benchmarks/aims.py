@@ -67,6 +67,8 @@ AIMS = (
     Aim("preparation", "size of features", 4.5),
     Aim("preparation", "random read", 12),
     Aim("preparation", "JPEG to a crop", 1.9),
+    Aim("large_images", "crop of 640 x 480", 3),
+    Aim("large_images", "crop of 1024 x 768", 5.6),
     Aim("quantizer", "quantizer step", 3),
     Aim("quantizer", "quantizer step, memory", None),
     Aim("losses", "pooling and losses", 20),

@@ -30,6 +30,7 @@ BENCHMARKS = {
     "quantizer.py": ("", "--frames 32768 --codes 64 --width 16 --rounds 1"),
     "losses.py": ("", "--batch 4 --frames 16 --dim 8 --rounds 1"),
     "training.py": ("--arms float32", "--frames 64 --batch 4 --steps 1 --warm-up 1 --rounds 1 --arms float32"),
+    "large_images.py": ("", "--pictures 1 --rounds 1"),
     "checksums.py": ("--rounds 9", "--pairs 8 --rounds 2 --many 1000"),
 }
 """By script, the arguments with which it is recorded, and with which it is tried."""

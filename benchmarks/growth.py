@@ -40,21 +40,21 @@ DATA, SYSTEM = "growth/data/test.h5", "growth/none-2"
 MODEL, CODES, FEATURES = (f"{SYSTEM}/{name}" for name in ("model", "codes/test.h5", "features/test.h5"))
 ABX, WORDS_OF = f"{SYSTEM}/abx/test/quant2.json", f"{SYSTEM}/words/quant2/test"
 COMMANDS = {
-    "prepare": f"--manifest corpus/rows.jsonl --report growth/data/test.report.json --out {DATA}",
-    "encode-embeddings": f"--model {MODEL} --data {DATA} --out {SYSTEM}/embeddings/test.h5",
-    "encode-codes": f"--model {MODEL} --data {DATA} --out {CODES}",
-    "encode-features": f"--model {MODEL} --data {DATA} --layers quant2 --out {FEATURES}",
-    "detect-words": f"--codes {CODES} --held-out {CODES} --layer quant2 --lineage none-2 --recipe {{}} --out {WORDS_OF}"
+    "prepare": f"prepare --manifest corpus/rows.jsonl --report growth/data/test.report.json --out {DATA}",
+    "encode-embeddings": f"encode-split --model {MODEL} --data {DATA} --embeddings {SYSTEM}/embeddings/test.h5",
+    "encode-codes": f"encode-split --model {MODEL} --data {DATA} --codes {CODES}",
+    "encode-features": f"encode-split --model {MODEL} --data {DATA} --layers quant2 --features {FEATURES}",
+    "detect-words": f"detect-words --codes {CODES} --held-out {CODES} --layer quant2 --lineage none-2 --recipe {{}} --out {WORDS_OF}"
     """ --settings '{"split": "test", "held_out_split": "test"}'""",
-    "make-items": f"--data {DATA} --settings {{}} --out test.item --report items.json",
-    "score-abx": f"--features {FEATURES} --items test.item --layer quant2 --lineage none-2 --split test --settings {{}}"
+    "make-items": f"make-items --data {DATA} --settings {{}} --out test.item --report items.json",
+    "score-abx": f"score-abx --features {FEATURES} --items test.item --layer quant2 --lineage none-2 --split test --settings {{}}"
     f" --out {ABX}",
-    "write-report": "--results growth --systems none-2 --split test --settings {} --out growth/report",
+    "write-report": "write-report --results growth --systems none-2 --split test --settings {} --out growth/report",
 }
 SCORES = f"{ABX} {WORDS_OF}/summary.json"
 TABLES = {
-    "summarize": f"{SCORES} --corpus growth --out growth/scores.csv --summary growth/summary.csv",
-    "compare": f"growth/scores.csv {SCORES} --out growth/comparison.csv --differences growth/differences.csv",
+    "summarize": f"summarize {SCORES} --corpus growth --out growth/scores.csv --summary growth/summary.csv",
+    "compare": f"compare growth/scores.csv {SCORES} --out growth/comparison.csv --differences growth/differences.csv",
 }
 """What the report needs besides, not measured: commands over scores alone."""
 
@@ -118,7 +118,7 @@ def arguments(stage: str) -> list[str]:
     """The program of a stage."""
     if stage == "read":
         return ["-c", READ]
-    return ["-m", "resdavenet_vq", stage, *shlex.split((COMMANDS | TABLES)[stage])]
+    return ["-m", "resdavenet_vq", *shlex.split((COMMANDS | TABLES)[stage])]
 
 
 def measured(stage: str, folder: Path) -> dict[str, float]:

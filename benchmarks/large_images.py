@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
     random, settings, crop = np.random.default_rng(0), ImageModel(architecture="resnet50"), baseline_crop()
-    results = []
+    rows = []
     for width, height in SIZES:
         files = [picture(width, height, random) for _ in range(options.pictures)]
         reduced = [images.reduced(data, STORED) for data in files]
@@ -76,8 +76,8 @@ def main() -> None:
             "largest_difference": int(max(change.max() for change in changes)),
             "mean_difference": round(float(np.mean(changes)), 2),
         }
-        results.append(row(f"crop of {width} x {height}", seconds, **more))
-    write("large_images", {"pictures": options.pictures, "results": results})
+        rows.append(row(f"crop of {width} x {height}", seconds, **more))
+    write("large_images", {"pictures": options.pictures, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -170,7 +170,8 @@ def spans(block: Block, frame_period: float, half_window: float, frame_time: Fra
     length = np.maximum(stop - first, 0)
     at = ranges(first + base, length)
     once = _previous(codes)[at] < np.repeat((first + base).astype(np.int32), length)  # a code's first in the token
-    return Spans(touched, touching, at[once], np.repeat(words.label, length)[once], is_silent)
+    kept = np.flatnonzero(once)
+    return Spans(touched, touching, at[kept], np.repeat(words.label, length)[kept], is_silent)
 
 
 class Counts:

@@ -8,6 +8,7 @@ import json
 import resource
 import sys
 import tempfile
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,8 @@ from resdavenet_vq.encode.exports import export_units
 from resdavenet_vq.encode.features import LayerFeatures
 from resdavenet_vq.encode.maps import MapsFile
 from resdavenet_vq.evaluation import matchmap, retrieval_files, words
+from resdavenet_vq.evaluation.abx.columns import Item, ItemTable
 from resdavenet_vq.evaluation.abx.frames import gather
-from resdavenet_vq.evaluation.abx.items import Item
 from resdavenet_vq.zerospeech import submission
 
 MEMORY = 1 << 30
@@ -47,7 +48,8 @@ def read_features(path, out):
     with LayerFeatures(path, "conv2") as file:
         list(file)
         np.array(file.mapped())
-        gather(file, [Item(name, 0, 0, "p", "a", "b", "s") for name in file.ids], None)
+        tokens = (Item(name, Decimal(0), Decimal(0), "p", "a", "b", "s") for name in file.ids)
+        gather(file, ItemTable.of(tokens), None)
     settings = config.Submission(author="A", affiliation="B")
     submission.pack(path, "conv2", settings, out / "out.zip", lineage="{2}")
 

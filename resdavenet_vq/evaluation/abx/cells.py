@@ -11,7 +11,8 @@ over these speakers, then over pairs of phones, as in the ZeroSpeech challenges.
 mean by these weights, and the mean of the groups, each by the sum of its weights, is the error again. All pairs of
 phones weigh the same.
 
-Memory: fastabx gathers a bounded number of items at a time. On a CPU, continuous frames are read where they lie in the
+Memory: cells are built, and scored by fastabx, block by block, and of each its names, as numbers, and its error are kept;
+fastabx gathers a bounded number of items at a time. On a CPU, continuous frames are read where they lie in the
 features file, and those of a large layer are normalized as they are gathered, so that memory grows with the items and
 cells but not with the frames; on a GPU the layer is copied there once. Of quantized frames a number each is kept, and
 the table of distances between the units.
@@ -19,29 +20,22 @@ the table of distances between the units.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 import torch
-from fastabx import Batch, Dataset, EmptyTaskError, InMemoryAccessor, Score, Subsampler, Task
+from fastabx import Batch, Dataset, InMemoryAccessor, Score, Task
 from fastabx.distance import distance_function  # not public: a test names the version that it is known to fit
 
 from resdavenet_vq import devices
-from resdavenet_vq.config import AbxScoring
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.abx import any_context
 from resdavenet_vq.evaluation.abx.frames import Sequences
-from resdavenet_vq.evaluation.abx.items import Item
+from resdavenet_vq.evaluation.abx.tasks import TASKS, Cells, Groups
+from resdavenet_vq.progress import track
 
-CONTEXT = ("prev-phone", "next-phone")
 PHONES = ("#phone", "#phone_b")
-
-TASKS: Mapping[str, tuple[list[str], list[str]]] = {"within": (["speaker"], []), "across": ([], ["speaker"])}
-"""What all three of a triple share besides their context, and in what X differs from A and B."""
 
 NO_CELLS = pl.DataFrame(
     schema=dict.fromkeys((*PHONES, "speaker"), pl.String) | dict.fromkeys(("error", "weight"), pl.Float64)
@@ -51,57 +45,18 @@ NO_CELLS = pl.DataFrame(
 NORMALIZED_AT_ONCE = 256 << 20  # bytes of a layer that are copied to normalize it: faster than at every gathering
 
 
-class Tasks(NamedTuple):
-    """What is compared: the labels of items, and of each task that has any the cells, with the numbers of their items."""
+def score_cells(sequences: Sequences, groups: Groups, distance: str) -> dict[str, pl.DataFrame]:
+    """The cells of each task that has any, scored block by block.
 
-    labels: pl.DataFrame
-    cells: Mapping[str, pl.DataFrame]
-
-    @classmethod
-    def build(cls, items: Sequence[Item], settings: AbxScoring, *, in_context: bool = True) -> Tasks:
-        """The tasks of items; `in_context`, all three of a triple are between the same two phones."""
-        labels = pl.DataFrame(
-            {
-                "#phone": [i.phone for i in items],
-                "prev-phone": [i.previous for i in items],
-                "next-phone": [i.following for i in items],
-                "speaker": [i.speaker for i in items],
-            }
-        )
-        subsampler = _Ordered(settings.max_size_group, settings.max_x_across, settings.seed)
-        cells: dict[str, pl.DataFrame] = {}
-        if not items:
-            return cls(labels, cells)
-        one_frame = InMemoryAccessor(dict.fromkeys(range(len(items)), (0, 1)), torch.zeros(1, 1), torch.device("cpu"))
-        dataset = Dataset(labels, one_frame)  # cells depend on labels alone
-        for name, (by, across) in TASKS.items():
-            if across and not in_context:
-                chosen = any_context.across(labels, settings)
-                if not chosen.is_empty():
-                    cells[name] = chosen
-                continue
-            alike = [*(CONTEXT if in_context else ()), *by]
-            with suppress(EmptyTaskError):
-                cells[name] = Task(dataset, on="#phone", by=alike, across=across, subsampler=subsampler).cells
-        return cls(labels, cells)
-
-
-def score_cells(sequences: Sequences, tasks: Tasks, distance: str) -> dict[str, pl.DataFrame]:
-    """The cells of each task, scored.
-
-    Columns: `#phone` of A and X, `#phone_b`, in context `prev-phone` and `next-phone`, `speaker` of A and B, across also
-    `speaker_x`; `score` between 0 and 1; `size`, the number of triples; `error` in percent, and `weight`, which sums to 1.
-    Raises InputError where the distance is not for these frames.
+    Columns: `#phone` of A and X, `#phone_b`, `context`, `speaker` of A and B, across also `speaker_x`; `error` in
+    percent, and `weight`, which sums to 1. Raises InputError where the distance is not for these frames.
     """
     device = devices.device()
     measure: Any = distance
-    ranges, data = dict(enumerate(sequences.ranges)), torch.from_numpy(sequences.data)
     if sequences.units is None:
         if distance == "kl_symmetric":
             _check_probabilities(sequences)
-        accessor: InMemoryAccessor = _LateNormalized(ranges, data, device)
     else:
-        accessor = InMemoryAccessor(ranges, data[:, None], device)
         table = _distance_table(torch.from_numpy(sequences.units).to(device), distance)
 
         def measure(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -110,52 +65,106 @@ def score_cells(sequences: Sequences, tasks: Tasks, distance: str) -> dict[str, 
             distances = table.index_select(0, x.reshape(-1)).index_select(1, y.reshape(-1))
             return distances.view(n1, s1, n2, s2).transpose(1, 2)
 
-    dataset, scored = Dataset(tasks.labels, accessor), {}
-    for name, cells in tasks.cells.items():
-        task = Task.from_cells(dataset, cells, is_symmetric=name == "within")
-        scored[name] = _weighted(Score(task, measure, progress=sys.stderr.isatty()).cells)
+    dataset, names, scored = Dataset(pl.DataFrame(), _Frames(sequences, device)), _Names.of(groups), {}
+    for task in TASKS:
+        tables = []
+        for cells in track(groups.blocks(task), f"ABX {task} speakers", unit="blocks of cells"):
+            own = Task.from_cells(dataset, _lists(cells, groups), is_symmetric=task == "within")
+            scores = Score(own, measure, progress=False).cells["score"]
+            tables.append(names.table(cells, groups).with_columns(error=100 * scores.cast(pl.Float64)))
+        if tables:
+            scored[task] = _weighted(pl.concat(tables, rechunk=True))
     return scored
 
 
-class _Ordered(Subsampler):
-    """Subsamples cells in a fixed order: with fastabx's own, the choice of X changes from run to run for any seed."""
-
-    def __call__(self, lazy_cells: pl.LazyFrame, *, with_across: bool) -> pl.LazyFrame:
-        keys = [name for name in lazy_cells.collect_schema().names() if not name.startswith("index_")]
-        chosen: pl.LazyFrame = super().__call__(lazy_cells.sort(keys), with_across=with_across)
-        return chosen.sort(keys)
+def _lists(cells: Cells, groups: Groups) -> pl.DataFrame:
+    """A block of cells as fastabx reads them."""
+    columns = {f"index_{role}": groups.tokens.gather(of) for role, of in zip("abx", cells, strict=True)}
+    return pl.DataFrame(columns).with_columns(header=pl.lit(""), description=pl.lit(""))
 
 
-class _LateNormalized(InMemoryAccessor):
-    """Frames that are normalized as they are gathered, where there are many: no normalized copy of them all."""
+class _Names(NamedTuple):
+    """The names of groups' phones, contexts and speakers, of a type that keeps the number of each."""
 
-    is_normalized: bool
-    _late = False
+    phones: pl.Series
+    contexts: pl.Series
+    speakers: pl.Series
+
+    @classmethod
+    def of(cls, groups: Groups) -> _Names:
+        """The names of these groups."""
+        return cls(
+            *(pl.Series(names, dtype=pl.Enum(names)) for names in (groups.phones, groups.contexts, groups.speakers))
+        )
+
+    def table(self, cells: Cells, groups: Groups) -> pl.DataFrame:
+        """What is compared in a block of cells."""
+        columns = {
+            "#phone": self.phones.gather(groups.phone[cells.a]),
+            "#phone_b": self.phones.gather(groups.phone[cells.b]),
+            "context": self.contexts.gather(groups.context[cells.a]),
+            "speaker": self.speakers.gather(groups.speaker[cells.a]),
+        }
+        if cells.x is not cells.a:
+            columns["speaker_x"] = self.speakers.gather(groups.speaker[cells.x])
+        return pl.DataFrame(columns)
+
+
+class _Frames:
+    """The frames of items, as fastabx reads them: numbers for each item, no objects.
+
+    Where there are many, they are normalized as they are gathered, with no normalized copy of them all.
+    """
+
+    def __init__(self, sequences: Sequences, device: torch.device) -> None:
+        self.device, self.is_normalized = device, False
+        data = torch.from_numpy(sequences.data)
+        self._data = (data if sequences.units is None else data[:, None]).to(device)
+        self._start = sequences.ranges[:, 0]
+        self._length = (sequences.ranges[:, 1] - self._start).astype(np.int32)
+        self._is_late = self._has_null = False
+
+    def __len__(self) -> int:
+        return len(self._start)
+
+    def __getitem__(self, i: int) -> torch.Tensor:
+        return self.batched([i]).data[0]
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def lengths(self, indices: list[int]) -> np.ndarray:
+        """The number of frames of some items."""
+        lengths: np.ndarray = self._length[indices]
+        return lengths
 
     def normalize_(self) -> None:
         """From now on, what is gathered is normalized."""
-        if self.is_normalized or self.data.nbytes <= NORMALIZED_AT_ONCE:
-            super().normalize_()
+        if self.is_normalized:
             return
-        self.is_normalized = self._late = True
-        self._has_null = bool((self.data.norm(dim=1) == 0).any())
+        self.is_normalized = True
+        if self._data.nbytes <= NORMALIZED_AT_ONCE:
+            self._data = _normalized(self._data)
+            return
+        self._is_late, self._has_null = True, bool((self._data.norm(dim=1) == 0).any())
 
     def batched(self, indices: Any) -> Batch:
-        """The padded frames (n, longest, width) of some items, and their lengths.
+        """The frames (n, longest, width) of some items, each filled up with its last one, and their lengths.
 
         A null frame, which has no direction, gets that of equal values from fastabx, and a border that makes all frames
         one wider.
         """
-        batch = super().batched(indices)
-        frames = batch.data
-        if not self._late:
-            return batch
-        if self._has_null:
-            n, longest, width = frames.shape
-            return Batch(_normalized(frames.view(-1, width)).view(n, longest, width + 1), batch.sizes)
-        norm = frames.norm(dim=2, keepdim=True)
-        frames.div_(norm.masked_fill_(norm == 0, 1))  # padding stays 0
-        return batch
+        items = np.asarray(indices, np.int64)
+        length = self._length[items]
+        n, longest = len(items), int(length.max())
+        places = self._start[items][:, None] + np.minimum(np.arange(longest), length[:, None] - 1)
+        frames = self._data.index_select(0, torch.from_numpy(places.reshape(-1)).to(self.device))
+        if self._is_late:
+            if self._has_null:
+                frames = _normalized(frames)
+            else:
+                frames.div_(frames.norm(dim=1, keepdim=True))
+        return Batch(frames.view(n, longest, frames.shape[1]), torch.from_numpy(length).to(self.device))
 
 
 def _normalized(vectors: torch.Tensor) -> torch.Tensor:
@@ -188,10 +197,10 @@ def _distance_table(vectors: torch.Tensor, distance: str) -> torch.Tensor:
 
 
 def _weighted(cells: pl.DataFrame) -> pl.DataFrame:
-    """Cells with two more columns: `error` in percent, and `weight`, which sums to 1."""
+    """Cells with one more column: `weight`, which sums to 1."""
     pairs, speakers = pl.struct(PHONES).n_unique(), pl.col("speaker").n_unique().over(PHONES)
     weight = 1 / (pairs * speakers * pl.len().over(*PHONES, "speaker"))
-    return cells.with_columns(error=100 * pl.col("score").cast(pl.Float64), weight=weight)
+    return cells.with_columns(weight=weight)
 
 
 def mean_error(cells: pl.DataFrame) -> float:

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from resdavenet_vq.config import Items
 from resdavenet_vq.corpus import tokens
@@ -24,6 +24,7 @@ from resdavenet_vq.corpus.rows import MAX_LINES, read_lines
 from resdavenet_vq.corpus.tokens import Token
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.errors import InputError, listed
+from resdavenet_vq.evaluation.abx.columns import Item, ItemTable
 from resdavenet_vq.evaluation.availability import NO_PHONES, NO_SPEAKERS, NO_SYLLABLES, NO_WORDS
 from resdavenet_vq.files import atomic_write, read_json, together, write_digest, write_json
 from resdavenet_vq.progress import track
@@ -52,19 +53,7 @@ NO_TOKENS: Mapping[str, str] = {"words": NO_WORDS, "phones": NO_PHONES, "syllabl
 _STRESSED = re.compile(r"([A-Z]{2})[0-2]")
 
 
-class Item(NamedTuple):
-    """One token: the utterance's id, seconds, the phone (or word, or syllable), its neighbours and the speaker."""
-
-    file: str
-    onset: Decimal
-    offset: Decimal
-    phone: str
-    previous: str
-    following: str
-    speaker: str
-
-
-def read_items(path: Path) -> list[Item]:
+def read_items(path: Path) -> ItemTable:
     """The tokens of an item file, whose header names its columns; others than those of an item are not read.
 
     Blank lines, comments (`;;`, or `#` and a space) and the header again, as where files were put together, are no
@@ -73,16 +62,20 @@ def read_items(path: Path) -> list[Item]:
     lines = ((number, line.split()) for number, line in read_lines(path, MAX_LINES) if not _COMMENT.match(line))
     number, header = next(lines, (1, []))
     columns = _columns(path, number, header)
-    items, faults = [], []
-    for number, fields in lines:
-        if fields == header:
-            continue
-        try:
-            items.append(_item(fields, len(header), columns))
-        except InputError as e:
-            faults.append(f"{path.name}:{number}: {e}")
-            if len(faults) == MOST_FAULTS:
-                break
+    faults: list[str] = []
+
+    def rows() -> Iterator[Item]:
+        for number, fields in lines:
+            if fields == header:
+                continue
+            try:
+                yield _item(fields, len(header), columns)
+            except InputError as e:
+                faults.append(f"{path.name}:{number}: {e}")
+                if len(faults) == MOST_FAULTS:
+                    return
+
+    items = ItemTable.of(rows())
     if faults:
         more = " or more" if len(faults) == MOST_FAULTS else ""
         raise InputError(f"{path}: {len(faults)}{more} bad rows; mend or remove them\n{listed(faults)}")

@@ -23,8 +23,8 @@ from scipy.sparse import csr_array
 
 from resdavenet_vq.evaluation.bootstrap import REPLICATES, Resamples, ratio
 
-AT_ONCE = 1 << 22
-"""Weights in memory together: 32 MB."""
+AT_ONCE = 1 << 19
+"""Weights in memory together, of which there are several tables: 4 MB each."""
 
 
 class Factor(NamedTuple):
@@ -40,9 +40,11 @@ class Factor(NamedTuple):
         resamples = Resamples.of(distinct)
         return cls(resamples, dict(zip(distinct, resamples.group.tolist(), strict=True)))
 
-    def groups(self, names: Sequence[str]) -> np.ndarray:
+    def groups(self, names: pl.Series) -> np.ndarray:
         """The groups of some names."""
-        return np.fromiter(map(self.group.__getitem__, names), np.int64, len(names))
+        distinct = names.unique()
+        group = [self.group[name] for name in distinct]
+        return names.replace_strict(distinct, group, return_dtype=pl.Int64).to_numpy()
 
 
 class Sample:
@@ -56,12 +58,20 @@ class Sample:
             for table in tables
             for column in ("speaker", "speaker_x")
             if column in table.columns
-            for name in table[column]
+            for name in table[column].unique()
         )
-        self.contexts = Factor.of(name for table in tables for name in _names(table, context))
+        self.contexts = Factor.of(name for table in tables for name in _names(table, context).unique())
 
     def errors(self, cells: pl.DataFrame) -> np.ndarray:
         """Replicates (REPLICATES,) of the error of a table of cells, in percent; NaN of those without any cell."""
+        total, pairs = np.zeros((2, REPLICATES))
+        phone = self._phones[0]
+        for name in cells[phone].unique().sort():  # one by one, in little memory
+            self._add(cells.filter(pl.col(phone) == name), total, pairs)
+        return np.where(pairs > 0, ratio(total, pairs), np.nan)
+
+    def _add(self, cells: pl.DataFrame, total: np.ndarray, pairs: np.ndarray) -> None:
+        """Adds the errors of some pairs of phones to their `total` (REPLICATES,), and their number to `pairs`."""
         by = [*self._phones, "speaker"]
         rank = cells.select(pl.struct(self._phones).rank("dense"), speaker=pl.struct(by).rank("dense")).to_numpy()
         pair, row = (rank.astype(np.int64) - 1).T  # a row is a pair of phones and a speaker of A and B
@@ -78,25 +88,23 @@ class Sample:
         shape, error = (n_rows, len(columns)), cells["error"].to_numpy()
         sums, counts = (csr_array((values, (row, column)), shape) for values in (error, np.ones(len(error))))
 
-        result = np.empty(REPLICATES)
-        at_once = max(1, AT_ONCE // max(n_rows, len(columns)))
-        for i in range(0, REPLICATES, at_once):
-            some = slice(i, i + at_once)
+        at_once = max(2, AT_ONCE // max(n_rows, len(columns)))
+        for some in np.array_split(np.arange(REPLICATES), -(-REPLICATES // at_once)):
             by_context, by_speaker = (f.resamples.weights[some].T for f in (self.contexts, self.speakers))
             weights = by_context[context] * by_speaker[x] if is_across else by_context[context]
             n = counts @ weights
             of_speaker = by_speaker[speaker] * (n > 0)
-            total = np.add.reduceat(of_speaker * ratio(sums @ weights, n), pair_begins)
+            errors = np.add.reduceat(of_speaker * ratio(sums @ weights, n), pair_begins)
             n = np.add.reduceat(of_speaker, pair_begins)
-            pairs = np.count_nonzero(n, axis=0)
-            result[some] = np.where(pairs > 0, ratio(ratio(total, n).sum(axis=0), pairs), np.nan)
-        return result
+            pairs[some] += np.count_nonzero(n, axis=0)
+            total[some] = np.concatenate([total[some][None], ratio(errors, n)]).sum(axis=0)
 
 
-def _names(cells: pl.DataFrame, columns: Sequence[str]) -> list[str]:
+def _names(cells: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
     """What is in the columns of each cell, joined; "" where the table has none of them."""
     present = [name for name in columns if name in cells.columns]
     if not present:
-        return [""] * len(cells)
-    names: list[str] = cells.select(pl.concat_str(present, separator="\x1f")).to_series().to_list()
-    return names
+        return pl.repeat("", len(cells), eager=True)
+    return (
+        cells[present[0]] if len(present) == 1 else cells.select(pl.concat_str(present, separator="\x1f")).to_series()
+    )

@@ -27,7 +27,7 @@ speakers, and `LAYER.bootstrap.csv`, its replicates (`samples`), and those of th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -42,16 +42,19 @@ from resdavenet_vq.encode.features import FEATURES, LOGMEL, OTHERS, UNITS, Layer
 from resdavenet_vq.encode.units import runs
 from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.evaluation import bitrate
+from resdavenet_vq.evaluation.abx.columns import ItemTable
 from resdavenet_vq.evaluation.abx.frames import gather, usable
-from resdavenet_vq.evaluation.abx.items import Item, read_items, why_none
+from resdavenet_vq.evaluation.abx.items import read_items, why_none
 from resdavenet_vq.evaluation.bootstrap import Replicates
 from resdavenet_vq.evaluation.symbols import LayerUnits
 from resdavenet_vq.files import atomic_write, reading, together, write_json
 from resdavenet_vq.lineage import frame_stride
 
 if TYPE_CHECKING:
-    from resdavenet_vq.evaluation.abx.cells import Tasks
+    import polars as pl
+
     from resdavenet_vq.evaluation.abx.samples import Sample
+    from resdavenet_vq.evaluation.abx.tasks import Groups
 
 REPRESENTATIONS = {
     LOGMEL: "log-mel",
@@ -67,9 +70,9 @@ IN_CONTEXT: frozenset[Condition] = frozenset({"triphone", "phoneme"})
 """The conditions in which all three of a triple stand between the same two phones."""
 
 
-def validate(items: Sequence[Item], features: LayerFeatures, settings: AbxScoring) -> None:
+def validate(items: ItemTable, features: LayerFeatures, settings: AbxScoring) -> None:
     """Raises InputError where the items are not the features' or the settings do not suit the layer."""
-    if missing := sorted({item.file for item in items} - set(features.ids)):
+    if missing := sorted(set(items.names["file"]) - set(features.ids)):
         raise InputError(
             f"{features.path}: {len(missing)} utterances of the item file are not in it; use the item file of this "
             f"split and encode the whole split\n{listed(missing)}"
@@ -129,15 +132,24 @@ def _scorer(features: Path, settings: AbxScoring, lineage: str, split: str, _: _
     return Scorer(features, settings, lineage=lineage, split=split)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Compared:
-    """The items of a condition, what was dropped of them, and their tasks; the same for all layers."""
+    """The items of a condition, what was dropped of them, and the groups that cells are made of; the same for all layers."""
 
     n_items: int
-    used: list[Item]
+    used: ItemTable
     dropped: dict[str, int]
-    tasks: Tasks
-    sample: Sample
+    groups: Groups
+    _sample: Sample | None = None
+
+    def sample(self, cells: Mapping[str, pl.DataFrame]) -> Sample:
+        """What is resampled of the cells, which are the same for all layers."""
+        from resdavenet_vq.evaluation.abx import cells as abx_cells
+        from resdavenet_vq.evaluation.abx import samples
+
+        if self._sample is None:
+            self._sample = samples.Sample(cells.values(), ("context",), abx_cells.PHONES)
+        return self._sample
 
 
 class Scorer:
@@ -149,7 +161,7 @@ class Scorer:
 
     def __init__(self, features: Path, settings: AbxScoring, *, lineage: str, split: str) -> None:
         self._features, self._settings, self._lineage, self._split = features, settings, lineage, split
-        self._items: dict[tuple[Path, _Version], list[Item]] = {}
+        self._items: dict[tuple[Path, _Version], ItemTable] = {}
         self._compared: dict[tuple[Path, _Version, bool], _Compared] = {}
         self._units: dict[str, LayerUnits] = {}
         self._bitrates: dict[tuple[str, bool], tuple[dict[str, Any], Mapping[tuple[str, str], np.ndarray]]] = {}
@@ -175,17 +187,19 @@ class Scorer:
         not_available = why_none(items_report) if items_report else ""
         with LayerFeatures(self._features, source(layer)) as frames:
             frames.origin.check(self._features, lineage=self._lineage, split=split)
-            tokens = [] if not_available else self._tokens(items)
+            tokens = ItemTable.of(()) if not_available else self._tokens(items)
             validate(tokens, frames, settings)
             distance = "identical" if layer.startswith("onehot") or has_no_vectors(frames) else settings.distance
             from resdavenet_vq.evaluation.abx import cells as abx_cells  # torch takes seconds, which bad input spares
+            from resdavenet_vq.evaluation.abx.tasks import TASKS
 
             compared = self._compare(items, tokens, frames, condition, not_available)
             units = self._layer_units(frames) if is_quantized(layer) else None
-            cells, borrowed = {}, 0
-            if compared.used:
+            cells: dict[str, pl.DataFrame] = {}
+            borrowed = 0
+            if len(compared.used):
                 sequences = gather(frames, compared.used, units, segmented=segmented)
-                cells = abx_cells.score_cells(sequences, compared.tasks, distance)
+                cells = abx_cells.score_cells(sequences, compared.groups, distance)
                 borrowed = sequences.borrowed
             bits, replicates = None, Replicates()
             if units:
@@ -193,10 +207,11 @@ class Scorer:
                 for (coding, name), values in counted.items():
                     known = bits[coding] if name == "bits_per_second" else bits[name]
                     replicates.add(("bitrate", split, coding, name), known, values)
-        errors = {task: abx_cells.mean_error(cells[task]) if task in cells else None for task in abx_cells.TASKS}
+        errors = {task: abx_cells.mean_error(cells[task]) if task in cells else None for task in TASKS}
+        sample = compared.sample(cells)
         for task, of_task in cells.items():
             name = task if condition == "triphone" else f"{condition}_{task}"
-            replicates.add(("abx", split, name, "error"), errors[task], compared.sample.errors(of_task))
+            replicates.add(("abx", split, name, "error"), errors[task], sample.errors(of_task))
         result = {
             "lineage": self._lineage,
             "origin": frames.origin.to_dict(),
@@ -208,14 +223,14 @@ class Scorer:
             "frame_period": frames.frame_period,
             "slowest_period": _slowest_period(settings),
             **{f"{task}_error": error for task, error in errors.items()},
-            **{f"{task}_cells": len(cells.get(task, ())) for task in abx_cells.TASKS},
+            **{f"{task}_cells": len(cells.get(task, ())) for task in TASKS},
             "items": compared.n_items,
             "items_used": len(compared.used),
             "items_dropped": compared.dropped,
             "items_without_own_frame": borrowed,
             "bitrate": bits,
-            "speakers": len(compared.sample.speakers.group),
-            "contexts": len(compared.sample.contexts.group),
+            "speakers": len(sample.speakers.group),
+            "contexts": len(sample.contexts.group),
             "intervals": replicates.intervals,
             "settings": settings.model_dump(mode="json", exclude={"slowest_layer"}),
             **({"not_available": not_available} if not_available else {}),
@@ -227,33 +242,32 @@ class Scorer:
             replicates.write(out)
             write_json(out, result)
 
-    def _tokens(self, items: Path) -> list[Item]:
+    def _tokens(self, items: Path) -> ItemTable:
         if (key := (items, _version(items))) not in self._items:
             self._items[key] = read_items(items)
         return self._items[key]
 
     def _compare(
-        self, items: Path, tokens: list[Item], features: LayerFeatures, condition: Condition, not_available: str
+        self, items: Path, tokens: ItemTable, features: LayerFeatures, condition: Condition, not_available: str
     ) -> _Compared:
         """What is compared under a condition. Raises InputError where nothing is left, and nothing says why."""
         in_context = condition in IN_CONTEXT
         if (key := (items, _version(items), in_context)) not in self._compared:
-            from resdavenet_vq.evaluation.abx import cells, samples
+            from resdavenet_vq.evaluation.abx import tasks
 
             durations = dict(zip(features.ids, features.durations.tolist(), strict=True))
             used, dropped = usable(tokens, durations, _slowest_period(self._settings))
-            if not (used or not_available):
+            if not (len(used) or not_available):
                 raise InputError(
                     f"{self._split}: no item is left to score ({dropped}); is it the item file of this split?"
                 )
-            tasks = cells.Tasks.build(used, self._settings, in_context=in_context)
-            if not (tasks.cells or not_available):
+            groups = tasks.Groups.of(used, self._settings, in_context=in_context)
+            if not (any(map(groups.count, tasks.TASKS)) or not_available):
                 raise InputError(
                     f"{self._split}: {condition}: no three of {len(used)} items can be compared, two alike and one that "
                     "differs in its phone alone; ABX needs more utterances"
                 )
-            sample = samples.Sample(tasks.cells.values(), cells.CONTEXT if in_context else (), cells.PHONES)
-            self._compared[key] = _Compared(len(tokens), used, dropped, tasks, sample)
+            self._compared[key] = _Compared(len(tokens), used, dropped, groups)
         return self._compared[key]
 
     def _layer_units(self, features: LayerFeatures) -> LayerUnits:

@@ -1,6 +1,7 @@
 """The conditions of ABX beside triphones: by loops, by fastabx's own function, and by what must hold between them."""
 
 import json
+from decimal import Decimal
 
 import fastabx
 import numpy as np
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from resdavenet_vq.config import AbxScoring
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.evaluation.abx import any_context
+from resdavenet_vq.evaluation.abx import tasks
+from resdavenet_vq.evaluation.abx.columns import Item, ItemTable
 
 VECTORS = np.eye(3, dtype=np.float32)
 
@@ -62,24 +64,40 @@ def test_in_one_context_any_context_is_the_same_and_order_is_nothing(tmp_path, s
         assert both(score(features, item, "quant2", condition=condition)) == pytest.approx(first, abs=1e-4)
 
 
+@pytest.mark.parametrize("in_context", [True, False])
 @pytest.mark.parametrize("limits", [(None, None), (4, None), (None, 3), (4, 3)])
-def test_cells_across_in_any_context_are_those_of_fastabx(limits):
-    """Which takes tokens and speakers after it has listed all: the same ones."""
-    rng, n, keys = np.random.default_rng(5), 600, ["#phone", "speaker", "#phone_b", "speaker_x"]
-    names = {"#phone": [f"p{i}" for i in rng.integers(0, 4, n)], "speaker": [f"s{i}" for i in rng.integers(0, 9, n)]}
-    labels = pl.DataFrame(names)
+@pytest.mark.parametrize("at_once", [1, 50, 10**9])
+def test_cells_are_those_of_fastabx_in_blocks_of_any_size(monkeypatch, limits, in_context, at_once):
+    """Which takes tokens and speakers after it has listed all: the same ones, in the same order."""
+    monkeypatch.setattr(tasks, "AT_ONCE", at_once)
+    rng, n, context = np.random.default_rng(5), 600, ["previous", "following"] if in_context else []
+    names = {"phone": 4, "speaker": 9, "previous": 3, "following": 2}
+    labels = pl.DataFrame({name: [f"{name[0]}{i}" for i in rng.integers(0, k, n)] for name, k in names.items()})
     dataset = fastabx.Dataset.from_numpy(np.zeros((n, 1)), labels)
 
     class InOrder(fastabx.Subsampler):
         def __call__(self, cells, *, with_across):
-            return super().__call__(cells.sort(keys), with_across=with_across)
+            keys = [name for name in cells.collect_schema().names() if not name.startswith("index_")]
+            return super().__call__(cells.sort(keys), with_across=with_across).sort(keys)
 
-    task = fastabx.Task(dataset, on="#phone", across=["speaker"], subsampler=InOrder(*limits, seed=7))
-    scoring = AbxScoring(max_size_group=limits[0], max_x_across=limits[1], seed=7)
-    found = any_context.across(labels, scoring)
-    columns = [*keys, "index_a", "index_b", "index_x"]
-    assert found.select(columns).equals(task.cells.select(columns).sort(keys))
-    assert len(found) == 4 * 9 * 3 * (limits[1] or 8)
+    items = ItemTable.of(
+        Item("u", Decimal(0), Decimal(1), *row)
+        for row in labels.select("phone", "previous", "following", "speaker").rows()
+    )
+    settings = AbxScoring(max_size_group=limits[0], max_x_across=limits[1], seed=7)
+    groups = tasks.Groups.of(items, settings, in_context=in_context)
+    for name, by, across in (("within", ["speaker"], []), ("across", [], ["speaker"])):
+        own = fastabx.Task(dataset, on="phone", by=[*context, *by], across=across, subsampler=InOrder(*limits, seed=7))
+        blocks = list(groups.blocks(name))
+        a, b, x = (np.concatenate(each) for each in zip(*blocks, strict=True))
+        assert len(a) == groups.count(name) == len(own.cells)
+        assert len(blocks) == 1 or at_once < 10**9
+        for role, of in zip("abx", (a, b, x), strict=True):
+            assert groups.tokens.gather(of).to_list() == own.cells[f"index_{role}"].to_list()
+        for column, of in (("phone", a), ("phone_b", b), ("speaker", a), *([("speaker_x", x)] if across else [])):
+            whose = groups.phone if column.startswith("phone") else groups.speaker
+            known = groups.phones if column.startswith("phone") else groups.speakers
+            assert [known[i] for i in whose[of]] == own.cells[column].to_list()
 
 
 def test_one_speaker_has_no_error_across(tmp_path):

@@ -1,6 +1,7 @@
 """Item files from alignments: the demo's own, TextGrids, phonemes, words, syllables, and what cannot be one."""
 
 import json
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from resdavenet_vq.data.preparation import prepare
 from resdavenet_vq.demo import corpus as spoken_scenes
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation.abx import items as abx_items
+from resdavenet_vq.evaluation.abx.columns import Item
 from resdavenet_vq.evaluation.abx.items import read_items
 
 GRID = """File type = "ooTextFile"
@@ -269,7 +271,7 @@ def test_any_item_file_is_read_or_refused(tmp_path, content):
         assert all(0 <= item.onset < item.offset < 1_000_000 for item in items)
 
 
-ITEMS = [("a", "0.1", "0.2", "AH", "K", "T", "s1"), ("b", "0.1", "0.2", "AH", "K", "T", "s1")]
+ITEMS = [Item(name, Decimal("0.1"), Decimal("0.2"), "AH", "K", "T", "s1") for name in "ab"]
 ROWS = "a 0.1 0.2 AH K T s1\nb 0.1 0.2 AH K T s1\n"
 
 
@@ -291,7 +293,7 @@ ROWS = "a 0.1 0.2 AH K T s1\nb 0.1 0.2 AH K T s1\n"
 def test_item_files_as_they_occur(tmp_path, text, mark):
     path = tmp_path / "a.item"
     path.write_bytes(mark + text.encode())
-    assert [(i.file, str(i.onset), str(i.offset), *i[3:]) for i in read_items(path)] == ITEMS
+    assert list(read_items(path)) == ITEMS
 
 
 @pytest.mark.parametrize(
