@@ -47,20 +47,23 @@ def track[T](items: Iterable[T], label: str, total: int | None = None, unit: str
 def waiting(label: str) -> Iterator[None]:
     """Prints to standard error how long the block has been running: of work that has no steps to count.
 
-    It begins after SECONDS_OF_SILENCE; on a terminal the clock goes every second, and is removed at the end.
+    On a terminal it is a clock, which begins after SECONDS_OF_SILENCE and is removed at the end.
     """
     label, stream, is_over = printable(shortened(label, 80)), sys.stderr, threading.Event()
     on_terminal, start = stream.isatty(), time.monotonic()
+    first, pause = (SECONDS_OF_SILENCE, 1.0) if on_terminal else (SECONDS_BETWEEN_LINES, SECONDS_BETWEEN_LINES)
+    before, after, at_end = ("\r", "", "\r\x1b[K") if on_terminal else ("", "\n", "")
 
     def tell() -> None:
-        pause = SECONDS_OF_SILENCE
+        if is_over.wait(first):
+            return
         with suppress(OSError, ValueError):  # nobody reads, or the stream is closed
-            while not is_over.wait(pause):
-                text = f"{label}: {time.monotonic() - start:.0f} s"
-                print(f"\r{text}" if on_terminal else text, end="" if on_terminal else "\n", file=stream, flush=True)
-                pause = 1.0 if on_terminal else SECONDS_BETWEEN_LINES
-            if on_terminal and pause != SECONDS_OF_SILENCE:
-                print("\r\x1b[K", end="", file=stream, flush=True)
+            while True:
+                text = f"{before}{label}: {time.monotonic() - start:.0f} s{after}"
+                print(text, end="", file=stream, flush=True)
+                if is_over.wait(pause):
+                    break
+            print(at_end, end="", file=stream, flush=True)
 
     clock = threading.Thread(target=tell, daemon=True)
     clock.start()
