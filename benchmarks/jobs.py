@@ -157,7 +157,7 @@ class Jobs:
     def prepare(self, name: str) -> None:
         """A store."""
         files = ("--out", self.path(f"{name}.h5"), "--report", self.path(f"{name}.report.json"))
-        self.package("prepare", "--manifest", self.path(f"{name}.json"), *files)
+        self.package("prepare", "--manifest", self.path(f"{name}.json"), *files, "--overwrite")
 
     def retrieval_release(self) -> None:
         """Recalls."""
@@ -167,14 +167,15 @@ class Jobs:
         """Embeddings, scores."""
         embeddings = self.path("embeddings.h5")
         files = ("--model", self.path("model"), "--data", self.path("few.h5"), "--embeddings", embeddings)
-        self.package("encode-split", *files, "--recipe", recipe)
+        self.package("encode-split", *files, "--recipe", recipe, "--overwrite")
         scoring = ("--lineage", "23", "--settings", json.dumps({"split": "few"}), "--out", self.path("retrieval.json"))
         self.package("score-retrieval", "--embeddings", embeddings, *scoring)
 
     def codes(self, name: str) -> Path:
         """A file of codes."""
         out = self.path(f"codes/{name}.h5")
-        self.package("encode-split", "--model", self.path("model"), "--data", self.path(f"{name}.h5"), "--codes", out)
+        files = ("--model", self.path("model"), "--data", self.path(f"{name}.h5"), "--codes", out)
+        self.package("encode-split", *files, "--overwrite")
         return out
 
     def words_release(self) -> None:

@@ -18,8 +18,9 @@ import typer
 import yaml
 
 from resdavenet_vq import __main__  # noqa: F401 - adds the commands
-from resdavenet_vq.commands import app
+from resdavenet_vq.commands import PANELS, app
 from resdavenet_vq.config import Compute, Config
+from resdavenet_vq.workflow.configuration import read_files
 from resdavenet_vq.workflow.estimate import estimate as numbers
 from resdavenet_vq.workflow.estimate.lines import duration, size
 from resdavenet_vq.workflow.estimate.speed import Machine, exchanged
@@ -130,13 +131,18 @@ def _commands() -> str:
         "# Commands",
         "",
         "Generated from `resdavenet_vq/commands/` by `python docs/generate.py`. `resdavenet-vq COMMAND --help` says the same; so does",
-        "`python -m resdavenet_vq`. The rules of the workflow call one command each, and `snakemake -p` prints the calls: each can be",
-        "pasted and run by hand. A failed command prints one message and exits with status 1.",
+        "`python -m resdavenet_vq`. `resdavenet-vq --install-completion` has the shell complete commands, options and their values. A failed",
+        "command prints one message and exits with status 1.",
         "",
+        "Commands for people say what they wrote and keep results that are there, unless told `--overwrite`. Where one takes `--settings` or",
+        "`--recipe`, it is a configuration, of which the command reads the section that it needs: your `mine.yaml`, which may have that section",
+        "alone. Rules give such a section as JSON, and their commands replace results; `snakemake -p` prints the calls, and each can be pasted",
+        "and run by hand.",
     ]
-    commands = list(_described(typer.main.get_command(app), ()))
-    lines += ["| command | what it does |", "| --- | --- |"]
-    lines += [f"| [`{name}`](#{name.replace(' ', '-')}) | {_cell(command.help)} |" for name, command in commands]
+    commands = sorted(typer.main.get_command(app).commands.items())
+    for panel in PANELS:
+        lines += ["", f"## {panel}", "", "| command | what it does |", "| --- | --- |"]
+        lines += [f"| [`{name}`](#{name}) | {_cell(c.help)} |" for name, c in commands if c.rich_help_panel == panel]
     for name, command in commands:
         lines += ["", f"## {name}", "", _cell(command.help), "", "| | | |", "| --- | --- | --- |"]
         for parameter in command.params:
@@ -148,15 +154,6 @@ def _commands() -> str:
             default = "required" if parameter.required else f"`{parameter.default}`" if given else ""
             lines.append(f"| {written} | {_cell(getattr(parameter, 'help', ''))} | {default} |")
     return "\n".join(lines) + "\n"
-
-
-def _described(group: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-    """(name, command) of every command of a group and of the groups in it."""
-    for name, command in sorted(group.commands.items()):
-        if hasattr(command, "commands"):
-            yield from _described(command, (*path, name))
-        else:
-            yield " ".join((*path, name)), command
 
 
 def _cell(text: str | None) -> str:
@@ -226,7 +223,7 @@ MACHINES = {
 def _estimate(
     machine: Machine, gpus: int, compute: Compute, picture: tuple[int, int] | None = None
 ) -> numbers.Estimate:
-    places = numbers.read_files([DOCS.parent / "configs/places.yaml"])
+    places = read_files([DOCS.parent / "configs/places.yaml"])
     training = places.training.model_copy(update={"gpus": gpus, "compute": compute})
     sizes = numbers.mean_sizes(places, None, picture)
     return numbers.Estimate(places.model_copy(update={"training": training}), machine, PLACES, *sizes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.outputs import atomic_files
 
 PACKAGE = Path(__file__).resolve().parent
@@ -100,22 +99,17 @@ corpus:
 """
 
 
-def write_project(folder: Path, corpus: Corpus) -> list[Path]:
-    """Writes Snakefile, config.yaml and profiles into a folder, which may hold other files; returns their paths.
+def files_of(folder: Path) -> list[Path]:
+    """The files of a project: Snakefile, config.yaml and profiles."""
+    return [folder / name for name in ("Snakefile", "config.yaml", *PROFILES)]
 
-    Raises InputError if one of them is there already, or cannot be written.
-    """
+
+def write_project(folder: Path, corpus: Corpus) -> None:
+    """Writes the files of a project into a folder, which may hold others. Raises InputError if one cannot be written."""
     shipped = (WORKFLOW / _CONFIGURATIONS[corpus]).read_text(encoding="utf-8")
     _, _, settings = shipped.partition("\n\n")  # without its first comment, about the file in its place in WORKFLOW
     header = _HEADER.format(about=_ABOUT[corpus]) + (_FOLDER if corpus == "folder" else "")
-    texts = {"Snakefile": _SNAKEFILE, "config.yaml": header + settings}
-    texts |= {name: (WORKFLOW / name).read_text(encoding="utf-8") for name in PROFILES}
-    files = [folder / name for name in texts]
-    if existing := [str(file) for file in files if file.exists() or file.is_symlink()]:
-        raise InputError(
-            f"{folder}: has these files already; remove them, or choose another folder:\n{listed(existing)}"
-        )
-    with atomic_files(*files) as written:
-        for tmp, text in zip(written, texts.values(), strict=True):
+    texts = [_SNAKEFILE, header + settings, *((WORKFLOW / name).read_text(encoding="utf-8") for name in PROFILES)]
+    with atomic_files(*files_of(folder)) as written:
+        for tmp, text in zip(written, texts, strict=True):
             tmp.write_text(text, encoding="utf-8")
-    return files

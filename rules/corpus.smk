@@ -21,5 +21,6 @@ rule make_corpus:
         settings=lambda wildcards: plan.splits.corpus_of(wildcards.split),
         code=fingerprint("demo.corpus"),
     shell:
-        "python -m resdavenet_vq make-corpus --split {wildcards.split:q} --settings {params.settings:q}"
+        # Snakemake removes the lists of an earlier corpus, but its recordings and pictures, which are no outputs.
+        "python -m resdavenet_vq make-corpus --overwrite --split {wildcards.split:q} --settings {params.settings:q}"
         ' --workers {threads:q} --out "$(dirname {output.manifest:q})" 2> {log:q}'

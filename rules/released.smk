@@ -22,5 +22,6 @@ rule import_released:
         contents=lambda wildcards: plan.released_contents(wildcards.lineage),
         code=fingerprint("release.importing"),
     shell:
-        "python -m resdavenet_vq import-released --lineage {wildcards.lineage:q}"
+        # Snakemake removes the files of an earlier model, but the card beside them, which is no output.
+        "python -m resdavenet_vq import-released --overwrite --lineage {wildcards.lineage:q}"
         ' --out "$(dirname {output.model:q})" -- {params.path:q} 2> {log:q}'

@@ -20,6 +20,7 @@ from training_child import MODEL, TRAINING
 
 from resdavenet_vq import config
 from resdavenet_vq.__main__ import app
+from resdavenet_vq.commands import PANELS
 
 TESTS = Path(__file__).parent
 FOLDERS = {"corpus", "units", "report"}
@@ -70,8 +71,11 @@ def commands(i, o):
     scores = [i / "retrieval.json", i / "abx.json"]
     results = i / "results/made_up"
     written = {
-        "make-corpus": (options(split="train", settings=section(SCENES), out=o / "corpus"), ["corpus"]),
-        "prepare": (options(manifest=manifest, out=o / "train.h5", report=o / "r.json"), ["train.h5", "r.json"]),
+        "make-corpus": (options(split="train", settings=section(SCENES), out=o / "corpus") + OVERWRITE, ["corpus"]),
+        "prepare": (
+            options(manifest=manifest, out=o / "train.h5", report=o / "r.json") + OVERWRITE,
+            ["train.h5", "r.json"],
+        ),
         "prepare-part": (
             options(corpus=places, split="train", part=0, parts=1, rows_per_part=100, out=o / "parts"),
             ["parts/0.h5", "parts/0.report.json"],
@@ -93,10 +97,11 @@ def commands(i, o):
                 codes=o / "c.h5",
                 features=o / "f.h5",
                 layers="conv2,quant2",
-            ),
+            )
+            + OVERWRITE,
             ["e.h5", "m.h5", "c.h5", "f.h5"],
         ),
-        "encode-logmel": (options(data=store, out=o / "l.h5"), ["l.h5"]),
+        "encode-logmel": (options(data=store, out=o / "l.h5") + OVERWRITE, ["l.h5"]),
         "make-untrained": (
             options(audio=section(MODEL.audio), data=store, out=o / "untrained"),
             ["untrained/model.safetensors", "untrained/model.json"],
@@ -108,7 +113,8 @@ def commands(i, o):
         ),
         "import-units": (
             options(name="made", data=store, split="train", settings=units, report=o / "u.json")
-            + options(codes=o / "uc.h5", features=o / "uf.h5"),
+            + options(codes=o / "uc.h5", features=o / "uf.h5")
+            + OVERWRITE,
             ["uc.h5", "uf.h5", "u.json"],
         ),
         "encode": ([wav, *options(model=model, out=o / "units")], ["units"]),
@@ -140,16 +146,18 @@ def commands(i, o):
             ["misa.json", "misa.bootstrap.csv"],
         ),
         "make-items": (
-            options(data=store, settings=section(config.Items()), out=o / "train.item", report=o / "i.json"),
+            options(data=store, settings=section(config.Items()), out=o / "train.item", report=o / "i.json")
+            + OVERWRITE,
             ["train.item", "i.json"],
         ),
         "score-abx": (
             options(features=i / "f.h5", items=i / "corpus/train.item", layer="quant2", lineage="2", split="train")
-            + options(settings=abx, out=o / "abx.json"),
+            + options(settings=abx, out=o / "abx.json")
+            + OVERWRITE,
             ["abx.json", "abx.phones.csv", "abx.speakers.csv", "abx.bootstrap.csv"],
         ),
         "pack-submission": (
-            options(features=i / "f.h5", layer="quant2", lineage="2", out=o / "pack.zip"),
+            options(features=i / "f.h5", layer="quant2", lineage="2", out=o / "pack.zip") + OVERWRITE,
             ["pack.zip"],
         ),
         "pack-submission folder": (options(features=i / "f.h5", layer="quant2", lineage="2", out=o / "pack"), []),
@@ -167,23 +175,34 @@ def commands(i, o):
             ["noise.csv"],
         ),
         "compare": (
-            [i / "scores.csv", *options(out=o / "comparison.csv", differences=o / "differences.csv")],
+            [i / "scores.csv", *options(out=o / "comparison.csv", differences=o / "differences.csv"), *OVERWRITE],
             ["comparison.csv", "differences.csv"],
         ),
         "import-released": (
-            [TESTS / "golden/reference_experiment", *options(lineage="23", out=o / "released"), "--allow-unknown"],
+            [
+                TESTS / "golden/reference_experiment",
+                *options(lineage="23", out=o / "released"),
+                "--allow-unknown",
+                *OVERWRITE,
+            ],
             ["released/history.csv", "released/model.safetensors", "released/model.json", "released/README.md"],
         ),
         "fetch-released": (options(metadata="train", out=o), []),
         "figure": (
-            ["retrieval", *options(results=results, out=o / "f.pdf"), *options(out=o / "f.svg"), "--out", o / "f.png"],
+            [
+                "retrieval",
+                *options(results=results, out=o / "f.pdf"),
+                *options(out=o / "f.svg"),
+                *options(out=o / "f.png"),
+                *OVERWRITE,
+            ],
             ["f.pdf", "f.svg", "f.png"],
         ),
         "figure keyword": (
-            ["keyword", *options(results=results, out=o / "k.png", split="test", word="red"), "--sounds"],
+            ["keyword", *options(results=results, out=o / "k.png", split="test", word="red"), "--sounds", *OVERWRITE],
             ["k.png", "k-01.wav"],
         ),
-        "table": (["retrieval", *options(results=results, out=o / "t.md")], ["t.md"]),
+        "table": (["retrieval", *options(results=results, out=o / "t.md"), *OVERWRITE], ["t.md"]),
         "write-report": (
             options(results=results, systems="none,none-2", split="test", settings=section(config.Report(utterances=1)))
             + options(out=o / "report"),
@@ -235,6 +254,7 @@ class Runner:
             before = {*self.inputs.rglob("*")}
             done = self.run(argv, self.inputs)
             assert done["status"] == 0, done["text"]
+            assert is_for_people(argv[0]) == ("written: " in done["text"])
             new = {*self.inputs.rglob("*")} - before
             self.made[name] = sum(path.stat().st_size for path in new if path.is_file() and "state" not in str(path))
         return self.made[name]
@@ -270,6 +290,11 @@ def without_locks(tmp_path_factory):
     subprocess.run([compiler, "-shared", "-fPIC", "-x", "c", "-", "-o", library], input=FLOCK, text=True, check=True)
     with running(tmp_path_factory, {"LD_PRELOAD": str(library)}) as runner:
         yield runner
+
+
+def is_for_people(name):
+    (command,) = (c for c in app.registered_commands if (c.name or c.callback.__name__.replace("_", "-")) == name)
+    return command.rich_help_panel == PANELS[0]
 
 
 def test_no_command_is_forgotten():

@@ -44,7 +44,7 @@ def test_nothing_is_left_beside_the_outputs(tmp_path):
     folder, log, chance, left = tmp_path / "out", tmp_path / "log", random.Random(0), []
     folder.mkdir()
     out, inputs = folder / "f.h5", ["--model", tmp_path / "model", "--data", tmp_path / "split.h5"]
-    argv = ["encode-split", *inputs, "--layers", "conv2,quant2", "--features", out]
+    argv = ["encode-split", *inputs, "--layers", "conv2,quant2", "--features", out, "--overwrite"]
     outputs = {out, folder / "f.h5.sha256"}
     while len(left) < KILLS:
         before = {*folder.iterdir()}

@@ -48,10 +48,18 @@ def demo(tmp_path_factory):
 
 
 def run_page(page):
-    """Runs the blocks of a page in the working directory, one after another; the variables at its end."""
+    """Runs the blocks of a page in the working directory, one after another; the variables at its end.
+
+    A block of YAML whose first line is the name of a file is that file.
+    """
     variables = {}
-    blocks = re.findall(r"^```(python|sh)\n(.*?)^```", (REPO / "docs" / page).read_text(), re.MULTILINE | re.DOTALL)
+    text = (REPO / "docs" / page).read_text()
+    blocks = re.findall(r"^```(python|sh|yaml)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     for language, text in blocks:
+        if language == "yaml":
+            if name := re.match(r"# (\w+\.yaml)\n", text):
+                Path(name[1]).write_text(text)
+            continue
         if language == "python":
             exec(compile(text, f"docs/{page}", "exec"), variables)
             continue

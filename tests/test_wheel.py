@@ -95,7 +95,7 @@ def test_the_wheel_has_the_package_the_workflow_and_the_license(built):
 def test_a_project_plans_the_demo_and_runs_on_the_installed_package(packages, tmp_path):
     """The demo's jobs from its own settings; then two jobs of a small corpus, which print what the workflow prints."""
     said = python("-m", "resdavenet_vq", "init", "my project", folder=tmp_path, packages=packages)
-    assert said.splitlines()[-1] == "next:    cd 'my project' && snakemake --cores all"
+    assert "next:    cd 'my project' && snakemake --cores all" in said.splitlines()
     project = tmp_path / "my project"
     assert {str(f.relative_to(project)) for f in project.rglob("*") if f.is_file()} == {
         *("Snakefile", "config.yaml", "profiles/default/config.yaml", "profiles/slurm/config.yaml")
@@ -113,7 +113,7 @@ def test_a_project_plans_the_demo_and_runs_on_the_installed_package(packages, tm
     assert json.loads((project / target).read_text())["utterances"] == 2
     assert "Results: results/small\n" in shown, "the workflow's own handlers"
     planned = python("-m", "resdavenet_vq", "plan", target, folder=project, packages=packages)
-    assert planned == "Nothing would run: all of 2 jobs are done.\n"
+    assert planned.startswith("Nothing would run: all of 2 jobs are done.\n")  # then how long it took
     where = "import resdavenet_vq.project as p; print(p.WORKFLOW)"
     assert python("-c", where, folder=project, packages=packages) == f"{packages}/resdavenet_vq/shipped\n"
 
@@ -131,7 +131,7 @@ def test_the_demo_of_a_project_runs_to_its_report(packages, tmp_path):
 @pytest.mark.parametrize("corpus", ["places", "spoken_coco", "flickr8k"])
 def test_a_project_of_a_corpus_has_its_configuration(packages, tmp_path, corpus):
     said = python("-m", "resdavenet_vq", "init", tmp_path, "--corpus", corpus, folder=tmp_path, packages=packages)
-    assert said.endswith("once the paths in config.yaml are yours\n")
+    assert "once the paths in config.yaml are yours\n" in said
     text = (tmp_path / "config.yaml").read_text()
     assert yaml.safe_load(text) == yaml.safe_load((REPO / f"configs/{corpus}.yaml").read_text())
     assert "--configfile" not in text, "the settings are the project's own"
@@ -170,10 +170,8 @@ def test_init_replaces_no_file(tmp_path, name):
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_text("mine")
     said = python("-m", "resdavenet_vq", "init", tmp_path, folder=REPO, packages=REPO, succeeds=False)
-    assert said.splitlines() == [
-        f"error: {tmp_path}: has these files already; remove them, or choose another folder:",
-        str(tmp_path / name),
-    ]
+    said_before = f"{tmp_path / name} is there already; choose another place, or replace it with --overwrite"
+    assert said == f"error: {said_before}\n"
     assert [f.name for f in tmp_path.rglob("*") if f.is_file()] == [Path(name).name]
     assert (tmp_path / name).read_text() == "mine"
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from resdavenet_vq.commands import Data, Out, app
+from resdavenet_vq.commands import Data, Out, for_rules
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import layer_position
 
@@ -18,7 +18,7 @@ Network = Annotated[
 Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
 
 
-@app.command()
+@for_rules
 def make_untrained(
     audio: Annotated[str, typer.Option(help="JSON of the section `model.audio`.")],
     data: Data,
@@ -32,7 +32,7 @@ def make_untrained(
     untrained.make_untrained(config.AudioModel.from_json(audio), data, out, seed=seed)
 
 
-@app.command()
+@for_rules
 def fit_kmeans(
     data: Data,
     layers: Annotated[str, typer.Option(help='JSON, the number of clusters of each layer: {"quant2": 1024}.')],
@@ -61,7 +61,7 @@ def fit_kmeans(
     kmeans.fit(frames, sizes, out, utterances=utterances, seed=seed, lineage=name)
 
 
-@app.command()
+@for_rules
 def encode_kmeans(
     clusters: Annotated[Path, typer.Option(help="kmeans.h5, of fit-kmeans.")],
     data: Data,

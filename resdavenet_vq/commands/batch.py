@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from resdavenet_vq.commands import app
+from resdavenet_vq.commands import app, for_rules, replacing
 from resdavenet_vq.errors import InputError, printable
 
 
-@app.command()
+@for_rules
 def batch(
     rule: Annotated[str, typer.Argument(help="Of the workflow, like encode_codes.")],
     config: Annotated[str, typer.Option(help="JSON of the configuration.")],
@@ -27,7 +27,8 @@ def batch(
 
     plan = Plan(Config.from_json(config))
     tasks = Batches(plan).named(rule).tasks(SimpleNamespace(**json.loads(wildcards)))
-    run(tasks, Path(plan.root), _call, lambda line: typer.echo(printable(line), err=True))
+    with replacing():
+        run(tasks, Path(plan.root), _call, lambda line: typer.echo(printable(line), err=True))
 
 
 def _call(words: list[str]) -> None:

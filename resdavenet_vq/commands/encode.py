@@ -7,15 +7,23 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from resdavenet_vq.commands import Data, ModelFolder, Out, Recipe, app
-from resdavenet_vq.errors import InputError, listed, message, printable
+from resdavenet_vq.commands import (
+    Data,
+    ModelFolder,
+    Out,
+    Overwrite,
+    Recipe,
+    check_new,
+    counted,
+    for_people,
+    say_written,
+    section,
+)
+from resdavenet_vq.errors import InputError, listed, message
+from resdavenet_vq.progress import waiting
 
 FrameTimeOption = Annotated[
     Literal["published", "centred"], typer.Option(help="Where frames lie in time; see docs/published_and_corrected.md.")
-]
-OverwriteOption = Annotated[
-    bool,
-    typer.Option("--overwrite", help="Replace files of results that are there; without it, they stop the command."),
 ]
 PrecisionOption = Annotated[
     Literal["float16", "float32"] | None,
@@ -23,7 +31,7 @@ PrecisionOption = Annotated[
 ]
 
 
-@app.command()
+@for_people
 def encode_split(
     model: ModelFolder,
     data: Data,
@@ -41,9 +49,11 @@ def encode_split(
         int, typer.Option(min=0, help="Number of utterances with codes, the first of the split; 0: all.")
     ] = 0,
     recipe: Recipe = "{}",
+    overwrite: Overwrite = False,
 ) -> None:
     """Write what a model makes of a split: embeddings, maps, codes, features of layers, or several of them in one pass."""
     from resdavenet_vq import config
+    from resdavenet_vq.data.store import Store
     from resdavenet_vq.encode import split
     from resdavenet_vq.files import together
 
@@ -51,7 +61,8 @@ def encode_split(
         raise InputError("encode-split needs --embeddings, --maps, --codes or --features, a file for the result")
     if bool(features) != bool(layers):
         raise InputError("encode-split needs --features and --layers together")
-    context = config.Recipe.from_json(recipe)
+    check_new(overwrite, embeddings, maps, codes, features)
+    context = section(config.Recipe, recipe, "recipe")
     passes: dict[tuple[int, bool], dict[str, Any]] = {}
     is_padded = context.context == "padded"
     for name, path, of in (
@@ -72,23 +83,30 @@ def encode_split(
                 limit=n,
                 recipe=context if padded else split.CROPPED,
             )
+    n = len(Store(data))
+    lengths = ((embeddings, n), (maps, n), (codes, min(limit or n, n)), (features, n))
+    say_written(*((path, counted(length, "utterance")) for path, length in lengths if path))
 
 
-@app.command()
+@for_people
 def encode_logmel(
     data: Data,
     out: Out,
     normalized: Annotated[
         bool, typer.Option("--normalized", help="With mean 0 and variance 1 in each band of each utterance.")
     ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write the log-mel features of a split as a features file, the baseline."""
+    from resdavenet_vq.data.store import Store
     from resdavenet_vq.encode.logmel import encode_logmel as run
 
+    check_new(overwrite, out)
     run(data, out, normalize=normalized)
+    say_written((out, counted(len(Store(data)), "utterance")))
 
 
-@app.command()
+@for_people
 def encode(
     files: Annotated[list[Path], typer.Argument(help="Audio files of any length, sample rate and number of channels.")],
     model: ModelFolder,
@@ -110,7 +128,7 @@ def encode(
             "--skip-bad", help="Encode the others where files cannot be used; the exit status is 1 all the same."
         ),
     ] = False,
-    overwrite: OverwriteOption = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Turn recordings into units: codes with their times."""
     from resdavenet_vq.encode.recordings import encode_recordings
@@ -129,13 +147,14 @@ def encode(
         skip_bad=skip_bad,
         overwrite=overwrite,
     )
-    if written:
-        typer.echo(f"written:\n{listed([str(path) for path in written])}", err=True)
+    if out and written:
+        say_written((out, counted(len(written), "recording")))
+        typer.echo(listed([str(path) for paths in written.values() for path in paths]), err=True)
     if faults:
         raise InputError(faults)
 
 
-@app.command()
+@for_people
 def encode_folder(
     model: ModelFolder,
     wavs: Annotated[Path, typer.Option(help="A folder; every audio file below it is encoded.")],
@@ -151,12 +170,12 @@ def encode_folder(
         Literal["stop", "skip"], typer.Option(help="Whether files that cannot be used stop everything or are left out.")
     ] = "stop",
     precision: PrecisionOption = None,
-    overwrite: OverwriteOption = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Encode all recordings under a folder: any layers, no manifest, no images."""
     from resdavenet_vq.encode import folder
 
-    left_out = folder.encode_folder(
+    n, left_out = folder.encode_folder(
         model,
         wavs,
         layers=[layer for layer in layers.split(",") if layer],
@@ -170,10 +189,10 @@ def encode_folder(
     )
     if left_out:
         typer.echo(message(left_out), err=True)
-    typer.echo(f"written:\n{listed([str(path) for path in (out, codes, text) if path])}", err=True)
+    say_written(*((path, counted(n, "recording")) for path in (out, codes, text) if path))
 
 
-@app.command()
+@for_people
 def export_units(
     codes: Annotated[Path, typer.Option(help="A codes file, of encode-split or encode-folder.")],
     format: Annotated[  # noqa: A002 - its name
@@ -190,7 +209,7 @@ def export_units(
         Literal["txt", "npy"], typer.Option(help="For segmentation: how indices and vectors are written.")
     ] = "txt",
     frame_time: FrameTimeOption = "published",
-    overwrite: OverwriteOption = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write the units of a split for other tools."""
     from resdavenet_vq.encode import exports
@@ -199,10 +218,10 @@ def export_units(
     n = exports.export_units(
         codes, chosen, format, out, features=features, arrays=arrays, frame_time=frame_time, overwrite=overwrite
     )
-    typer.echo(printable(f"{out}: {n} utterances"), err=True)
+    say_written((out, counted(n, "utterance")))
 
 
-@app.command()
+@for_people
 def export_alignments(
     manifest: Annotated[
         Path, typer.Argument(help="A JSON file in the layout of Places Audio, of make-corpus or others.")
@@ -216,10 +235,10 @@ def export_alignments(
     from resdavenet_vq.encode import alignment_files
 
     n = alignment_files.export_alignments(manifest, format, out)
-    typer.echo(printable(f"{out}: {n} utterances"), err=True)
+    say_written((out, counted(n, "utterance")))
 
 
-@app.command()
+@for_people
 def validate_submission(
     submission: Annotated[Path, typer.Argument(help="A zip, or the folder that would be zipped.")],
     edition: Annotated[
@@ -248,7 +267,8 @@ def validate_submission(
         if audio.passed_over:
             typer.echo(message(audio.passed_over), err=True)
         expected = validation.Expected([*audio.files], str(wavs))
-    verdict = validation.validate(submission, edition, expected)
+    with waiting(f"validate {submission}"):
+        verdict = validation.validate(submission, edition, expected)
     if not verdict.accepted:
         raise InputError(verdict.report(str(submission)))
     typer.echo(message(verdict.report(str(submission))))

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from resdavenet_vq.commands import Data, Settings, app
+from resdavenet_vq.commands import Data, Overwrite, Settings, check_new, counted, for_people, say_written, section
 from resdavenet_vq.errors import InputError
 
 
-@app.command()
+@for_people
 def import_units(
     name: Annotated[str, typer.Option(help="What tables call them.")],
     data: Data,
@@ -21,10 +21,12 @@ def import_units(
     codes: Annotated[Path | None, typer.Option(help="A codes file, which detect-words and export-units take.")] = None,
     features: Annotated[Path | None, typer.Option(help="A features file, which score-abx takes.")] = None,
     limit: Annotated[int, typer.Option(min=0, help="Number of utterances, the first of the split; 0: all.")] = 0,
+    overwrite: Overwrite = False,
 ) -> None:
     """Join units, segments or features made elsewhere to a prepared split, as codes and features."""
     from resdavenet_vq import config
     from resdavenet_vq.external.importing import import_units as run
+    from resdavenet_vq.files import read_json
     from resdavenet_vq.system import Reference
 
     if not (codes or features):
@@ -33,4 +35,8 @@ def import_units(
         Reference.external(name)
     except ValueError:
         raise InputError(f"--name: {name!r} can name no folder; use letters, digits, `.`, `_` and `-`") from None
-    run(name, data, split, config.External.from_json(settings), report, codes=codes, features=features, limit=limit)
+    check_new(overwrite, codes, features, report)
+    external = section(config.External, settings, f"external.{name}")
+    run(name, data, split, external, report, codes=codes, features=features, limit=limit)
+    n = read_json(report)["matched"]
+    say_written(*((file, counted(n, "utterance")) for file in (codes, features) if file), (report, "what matched"))

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from resdavenet_vq.commands import Out, Recipe, Settings, app
+from resdavenet_vq.commands import (
+    Out,
+    Overwrite,
+    Recipe,
+    Settings,
+    check_new,
+    counted,
+    for_people,
+    for_rules,
+    say_written,
+    section,
+)
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.progress import waiting
 
 Results = Annotated[Path, typer.Option(help="The folder results/{corpus}.")]
 Systems = Annotated[str, typer.Option(help="Comma-separated folders of models and others, like none-2,kmeans.")]
 
 
-@app.command()
+@for_people
 def figure(
     name: Annotated[str, typer.Argument(help="retrieval, abx, words, ...; see docs/figures.md.")],
     results: Results,
@@ -34,6 +47,7 @@ def figure(
     task: Annotated[Literal["within", "across"], typer.Option(help="Within a speaker, or across two.")] = "across",
     title: Annotated[str, typer.Option(help="Above the picture.")] = "",
     recipe: Recipe = "{}",
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw a figure for a paper: PDF, SVG or PNG, by the file's suffix."""
     from resdavenet_vq import config
@@ -49,6 +63,8 @@ def figure(
         raise InputError(f"figure {name}: has no option --{surplus[0]}")
     if missing := [option for option in ("split", "word") if option in entry.options and not given[option]]:
         raise InputError(f"figure {name}: needs the option --{missing[0]}")
+    check_new(overwrite, *out, *(_sounds_beside(out[0]) if sounds else ()))
+    frame_time = section(config.Recipe, recipe, "recipe").frame_time
     request = registry.Request(
         results=paper.open_results(results, _parts(systems), models=entry.reads_models),
         width=width or entry.width,
@@ -61,16 +77,25 @@ def figure(
         places=places,
         task=task,
         title=title,
-        frame_time=config.Recipe.from_json(recipe).frame_time,
+        frame_time=frame_time,
     )
-    drawing = paper.draw(name, request)
-    with together():
-        paper.write(drawing, out)
-        if sounds and "sounds" in entry.options:
-            utterances.write_sounds(request, out[0])
+    with waiting(f"figure {name}"):
+        drawing = paper.draw(name, request)
+        with together():
+            paper.write(drawing, out)
+            if sounds and "sounds" in entry.options:
+                utterances.write_sounds(request, out[0])
+    wide, high = drawing.figure.get_size_inches()
+    size = f"{wide:.3g} x {high:.3g} inches{', sounds beside' if sounds and 'sounds' in entry.options else ''}"
+    say_written(*((file, size) for file in out))
 
 
-@app.command()
+def _sounds_beside(figure: Path) -> list[Path]:
+    """The sounds of a figure's places: fig-01.wav, ..."""
+    return sorted(figure.parent.glob(f"{glob.escape(figure.stem)}-[0-9][0-9].wav"))
+
+
+@for_people
 def table(
     kind: Annotated[
         Literal["retrieval", "abx", "words", "differences"],
@@ -81,25 +106,29 @@ def table(
         Literal["latex", "markdown", "csv"], typer.Option("--format", help="LaTeX needs the package booktabs.")
     ] = "markdown",
     out: Annotated[Path | None, typer.Option(help="By default standard output.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a table for a paper: means over seeds with their intervals, or paired differences."""
     from resdavenet_vq.files import atomic_write
     from resdavenet_vq.report import tables
     from resdavenet_vq.results import find
 
-    scored = find(results, [])
-    if kind == "differences":
-        text = tables.differences(scored.differences, form)
-    else:
-        text = tables.text(scored.comparison, scored.conditions(kind), kind, form, scored.gaps)
+    check_new(overwrite, out)
+    with waiting(f"table {kind}"):
+        scored = find(results, [])
+        if kind == "differences":
+            text = tables.differences(scored.differences, form)
+        else:
+            text = tables.text(scored.comparison, scored.conditions(kind), kind, form, scored.gaps)
     if out is None:
         typer.echo(text, nl=False)
         return
     with atomic_write(out) as tmp:
         tmp.write_text(text, encoding="utf-8")
+    say_written((out, counted(len(text.splitlines()), "line")))
 
 
-@app.command()
+@for_rules
 def write_report(
     results: Results,
     systems: Systems,
@@ -119,9 +148,9 @@ def write_report(
         results=results,
         systems=_parts(systems),
         split=split,
-        settings=config.Report.from_json(settings),
+        settings=section(config.Report, settings, "report"),
         out=out,
-        frame_time=config.Recipe.from_json(recipe).frame_time,
+        frame_time=section(config.Recipe, recipe, "recipe").frame_time,
         noise=noise,
     )
 

@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from resdavenet_vq.commands import app
+from resdavenet_vq.commands import for_people
 from resdavenet_vq.errors import InputError, printable
+from resdavenet_vq.progress import waiting
 
 
-@app.command()
+@for_people
 def plan(
     targets: Annotated[list[str] | None, typer.Argument(help="Targets as of snakemake: retrieval, a path, ...")] = None,
     configfile: Annotated[list[Path] | None, typer.Option(help="As of snakemake; may be given several times.")] = None,
@@ -26,7 +27,8 @@ def plan(
     """Say what snakemake would run, and for each job the keys, modules or files that changed."""
     from resdavenet_vq.workflow.dry_run import dry_run
 
-    planned = dry_run(snakefile, directory, configfile or (), config or (), targets or ())
+    with waiting("plan"):
+        planned = dry_run(snakefile, directory, configfile or (), config or (), targets or ())
     if not planned.jobs:
         typer.echo(f"Nothing would run: all of {planned.n_jobs} jobs are done.")
         return
@@ -45,7 +47,7 @@ def plan(
             typer.echo(printable(f"{'':{width + 8}}{output}"))
 
 
-@app.command()
+@for_people
 def estimate(
     configfile: Annotated[list[Path], typer.Option(help="As of snakemake; may be given several times.")],
     gpus: Annotated[int, typer.Option(min=1, help="GPUs of each node.")] = 1,
@@ -60,16 +62,19 @@ def estimate(
     picture: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, mean size of a picture in pixels.")] = None,
 ) -> None:
     """Say what a run will cost: hours, memory, disk, network, and what a failure loses, each with its formula."""
+    from resdavenet_vq.workflow.configuration import read_files
     from resdavenet_vq.workflow.estimate import estimate as numbers
     from resdavenet_vq.workflow.estimate.lines import lines
     from resdavenet_vq.workflow.estimate.speed import Machine
 
-    config = numbers.read_files(configfile)
+    config = read_files(configfile)
     given = dict(_pair("--rows", text, "=") for text in rows or ())
     size = _pair("--picture", picture, "x") if picture else None
     sizes = numbers.mean_sizes(config, seconds, (_number("--picture", size[0]), size[1]) if size else None)
     machine = Machine(device, gpus, nodes, cores, network * 1e9)
-    numbers_of_run = numbers.Estimate(config, machine, numbers.rows_of(config, given), *sizes)
+    with waiting("count rows"):
+        rows_of_splits = numbers.rows_of(config, given)
+    numbers_of_run = numbers.Estimate(config, machine, rows_of_splits, *sizes)
     typer.echo(f"{' '.join(map(str, configfile))} on {nodes} node(s) of {gpus} x {device} and {cores} cores")
     for title, section in lines(numbers_of_run):
         typer.echo(f"\n{title}")

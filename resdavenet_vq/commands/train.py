@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from resdavenet_vq.commands import Data, Out, Recipe, app
+from resdavenet_vq.commands import Data, Out, Overwrite, Recipe, check_new, for_people, for_rules, say_written, section
 from resdavenet_vq.errors import InputError, printable
 from resdavenet_vq.lineage import Lineage
+from resdavenet_vq.progress import waiting
 
 LineageFolder = Annotated[str, typer.Option(help="The name of the lineage's folder, like none-2 for {}->{2}.")]
 
@@ -21,7 +22,7 @@ def _lineage(folder: str) -> Lineage:
         raise InputError(str(e)) from None
 
 
-@app.command()
+@for_rules
 def train(
     lineage: LineageFolder,
     data: Data,
@@ -48,7 +49,7 @@ def train(
     training_loop.train(
         lineage=_lineage(lineage),
         model=config.Model.from_json(model),
-        recipe=config.Recipe.from_json(recipe),
+        recipe=section(config.Recipe, recipe, "recipe"),
         training=config.Training.from_json(training).model_copy(update={"workers": workers}),
         train_store=data,
         validation_store=validation,
@@ -59,7 +60,7 @@ def train(
     )
 
 
-@app.command()
+@for_people
 def import_released(
     path: Annotated[
         Path, typer.Argument(help="An experiment of the 2020 release: a folder, or a zip or tar archive of one.")
@@ -69,14 +70,21 @@ def import_released(
     allow_unknown: Annotated[
         bool, typer.Option("--allow-unknown", help="Accept an archive that is not one of the ten released.")
     ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Turn a model released in 2020 into a model like any other."""
+    from resdavenet_vq import model_card
+    from resdavenet_vq.model import checkpoint
     from resdavenet_vq.release import importing
 
-    importing.import_released(path, out, allow_unknown=allow_unknown, lineage=_lineage(lineage))
+    files = [out / name for name in (checkpoint.WEIGHTS, checkpoint.CARD, importing.HISTORY, model_card.NAME)]
+    check_new(overwrite, *files)
+    with waiting(f"import {path}"):
+        importing.import_released(path, out, allow_unknown=allow_unknown, lineage=_lineage(lineage))
+    say_written((out, f"the model of {_lineage(lineage)}, {_megabytes(*files)}"))
 
 
-@app.command()
+@for_people
 def fetch_released(
     out: Annotated[Path, typer.Option(help="Folder where the file goes.")],
     lineage: Annotated[
@@ -86,10 +94,18 @@ def fetch_released(
         Literal["train", "valid"] | None, typer.Option(help="Instead: the JSON of Places Audio with aligned words.")
     ] = None,
 ) -> None:
-    """Download a model released in 2020, or its corpus's aligned words, and check it."""
+    """Download a model released in 2020, or its corpus's aligned words, and check it; what is there whole stays."""
     from resdavenet_vq.release import download
 
     if bool(lineage) == bool(metadata):
         raise InputError("fetch-released takes a lineage, or --metadata alone")
+    before = {*out.iterdir()} if out.is_dir() else set[Path]()
     path = download.fetch_metadata(metadata, out) if metadata else download.fetch_released(_lineage(lineage), out)
-    typer.echo(printable(str(path)))
+    if path in before:
+        typer.echo(printable(f"there already: {path} ({_megabytes(path)})"), err=True)
+    else:
+        say_written((path, _megabytes(path)))
+
+
+def _megabytes(*files: Path) -> str:
+    return f"{sum(file.stat().st_size for file in files) / 1e6:.1f} MB"

@@ -46,10 +46,12 @@ def check_new(*paths: Path) -> None:
 
     A folder of results is refused where it is written. Rules replace their outputs, so their commands do not ask.
     """
-    if taken := [str(path) for path in paths if path.is_file()]:
-        raise InputError(
-            f"results are there already; choose another place, or replace them with --overwrite\n{listed(taken)}"
-        )
+    if not (taken := [path for path in paths if path.is_file()]):
+        return
+    others, are, them = (f" and {len(taken) - 1} more", "are", "them") if len(taken) > 1 else ("", "is", "it")
+    raise InputError(
+        f"{printable(str(taken[0]))}{others} {are} there already; choose another place, or replace {them} with --overwrite"
+    )
 
 
 def is_utf8(text: str) -> bool:

@@ -47,14 +47,14 @@ def encode_folder(
     precision: Precision | None = None,
     overwrite: bool = False,
     frames_at_once: int = FRAMES_AT_ONCE,
-) -> str:
+) -> tuple[int, str]:
     """Encodes every audio file below `wavs` with the model in a folder; the results appear whole or not at all.
 
     `features` is a features file and `text` a new folder for `{layer}/{id}.txt`, a line a frame with 3 decimals; both
     hold `layers`, `convN` and `quantN` of quantizers that are on. `codes` is a codes file of every quantizer that is
     on. `frames_at_once`, log-mel frames in a batch or piece, changes speed and memory, not results.
 
-    Returns what to say of the files left out: the first of them, and the path of a file with all, `NAME.refused.json`
+    Returns the number of recordings, and what to say of the files left out: the first of them, and the path of a file with all, `NAME.refused.json`
     beside the first result, which the next run replaces or removes; and how many are in formats that are not read; the
     empty text if there are none. Left out are files that cannot be used, and of two with one id the second. With
     `bad_rows: stop` that is the text of an InputError. Raises InputError also if a recording changes while it is encoded,
@@ -96,7 +96,7 @@ def encode_folder(
                     path = new_file(folder / layer, f"{names[i]}.txt")
                 with path.open("a", encoding="ascii") as file:
                     file.write(frame_text(parts[layer].vectors))
-    return "\n".join(text for text in (left_out, audio.passed_over) if text)
+    return len(recordings), "\n".join(text for text in (left_out, audio.passed_over) if text)
 
 
 def _check_request(layers: Sequence[str], features: Path | None, codes: Path | None, text: Path | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from resdavenet_vq.data.recording import Recording
@@ -14,7 +15,7 @@ from resdavenet_vq.encode.recording import Precision, RecordingEncoder
 from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.files import together
-from resdavenet_vq.progress import track
+from resdavenet_vq.progress import track, waiting
 
 
 def encode_recordings(
@@ -29,11 +30,11 @@ def encode_recordings(
     precision: Precision | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
-) -> tuple[list[Path], str]:
+) -> tuple[dict[Path, list[Path]], str]:
     """Writes the units of recordings to the folder `out`, all files or none, or hands their text one by one to `show`.
 
     Every file is read from end to end first. Those that cannot be used stop everything; with `skip_bad` the others are
-    encoded. Returns the paths of the results, and what to say of the files that could not be used.
+    encoded. Returns the paths of the results by recording, and what to say of the files that could not be used.
 
     Raises InputError also if two recordings would have one result, if the model lacks a layer, or, unless `overwrite`,
     if a result is there already.
@@ -48,14 +49,15 @@ def encode_recordings(
     if faults and not skip_bad:
         raise InputError(f"{faults}\nNothing is encoded; --skip-bad encodes the others.")
     with together():
-        for recording in recordings if _is_in_sight(files, out) else track(recordings, "encode", unit="files"):
-            units = encoder.units(recording, layers, frame_time=frame_time)
+        in_sight = _is_in_sight(files, out)
+        for recording in recordings if in_sight else track(recordings, "encode", unit="files"):
+            with waiting(f"encode {recording.path.name}") if in_sight else nullcontext():
+                units = encoder.units(recording, layers, frame_time=frame_time)
             if out is None:
                 show(recording_text(recording.path, units, form))
             else:
                 write_recording(out, recording.path, units, form)
-    written = [path for r in recordings for path in recording_paths(out, r.path, layers, form)] if out else []
-    return written, faults
+    return {r.path: recording_paths(out, r.path, layers, form) for r in recordings} if out else {}, faults
 
 
 def check_recordings(files: Sequence[Path], *, distinct: bool) -> None:

@@ -48,7 +48,7 @@ def test_textgrids(manifest, tmp_path):
 
 def test_ctm(manifest, tmp_path):
     done = run("export-alignments", manifest, "--out", tmp_path / "out", "--format", "ctm")
-    assert (done.exit_code, done.stderr.splitlines()[-1]) == (0, f"{tmp_path / 'out'}: 2 utterances")
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (0, f"written: {tmp_path / 'out'} (2 utterances)")
     assert {p.name: p.read_text().splitlines() for p in (tmp_path / "out").iterdir()} == {
         "words.ctm": [
             "a 1 0.100000 0.150100 SAY",

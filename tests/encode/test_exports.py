@@ -70,7 +70,7 @@ def test_jsonl(codes, tmp_path):
     units = {"units": [3, 1], "durations": [0.06, 0.04], "frames": [3, 2]}
     assert first == {"id": "a", "layer": "quant2", "frame_period": 0.02, **units}
     assert (second["id"], second["units"]) == ("sub/b", [2])
-    with pytest.raises(InputError, match=r"results are there already; .* --overwrite\n.*/out\.jsonl$"):
+    with pytest.raises(InputError, match=r"/out\.jsonl is there already; .* --overwrite$"):
         export_units(codes, [], "jsonl", tmp_path / "out.jsonl")
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
     export_units(codes, [], "jsonl", tmp_path / "out.jsonl", overwrite=True)

@@ -75,7 +75,7 @@ def test_all_bad_rows_are_told_at_once(folder, tmp_path):
     assert lines[-1] == f"All of them are in {tmp_path / 'f.refused.json'}."
     assert len(json.loads((tmp_path / "f.refused.json").read_text())) == 25
     assert not (tmp_path / "f.h5").exists()
-    left_out = encode_folder(folder / "model", wavs, layers=["quant2"], features=tmp_path / "f.h5", bad_rows="skip")
+    _, left_out = encode_folder(folder / "model", wavs, layers=["quant2"], features=tmp_path / "f.h5", bad_rows="skip")
     assert left_out.splitlines() == [
         "25 of 26 files are left out:",
         *lines[1:-2],
@@ -87,9 +87,12 @@ def test_all_bad_rows_are_told_at_once(folder, tmp_path):
         assert found.ids == ["good"]
     for path in wavs.glob("bad*"):
         path.unlink()
-    with pytest.raises(InputError, match=r"results are there already; .* --overwrite\n.*/f\.h5$"):
+    with pytest.raises(InputError, match=r"/f\.h5 is there already; .* --overwrite$"):
         encode_folder(folder / "model", wavs, layers=["quant2"], features=tmp_path / "f.h5")
-    assert encode_folder(folder / "model", wavs, layers=["quant2"], features=tmp_path / "f.h5", overwrite=True) == ""
+    assert encode_folder(folder / "model", wavs, layers=["quant2"], features=tmp_path / "f.h5", overwrite=True) == (
+        1,
+        "",
+    )
     assert not (tmp_path / "f.refused.json").exists()
 
 
@@ -99,7 +102,7 @@ def test_what_is_no_regular_file_is_left_out_at_once(folder, tmp_path):
     os.mkfifo(wavs / "pipe.wav")
     (wavs / "device.wav").symlink_to("/dev/zero")
     (wavs / "good.wav").write_bytes((folder / "wavs/a.wav").read_bytes())
-    left_out = encode_folder(folder / "model", wavs, layers=["quant2"], features=tmp_path / "f.h5", bad_rows="skip")
+    _, left_out = encode_folder(folder / "model", wavs, layers=["quant2"], features=tmp_path / "f.h5", bad_rows="skip")
     assert left_out.splitlines()[1:-1] == [f"{wavs / name}.wav: is no regular file" for name in ("device", "pipe")]
     (wavs / "good.wav").unlink()
     (tmp_path / "f.h5").unlink()
@@ -183,7 +186,7 @@ def test_an_id_of_two_files_costs_the_second_alone(folder, tmp_path):
         (wavs / name).parent.mkdir(parents=True, exist_ok=True)
         (wavs / name).write_bytes((folder / "wavs/a.wav").read_bytes())
     (wavs / "bad.wav").write_text("")
-    left_out = encode_folder(folder / "model", wavs, ids="name", bad_rows="skip", **out).splitlines()
+    left_out = encode_folder(folder / "model", wavs, ids="name", bad_rows="skip", **out)[1].splitlines()
     assert left_out[0] == "2 of 4 files are left out:"
     assert left_out[1].startswith(f"{wavs}/b/x.wav: has the id of {wavs}/a/x.wav (x); ")
     assert left_out[2].startswith(f"{wavs}/bad.wav: ")
@@ -219,9 +222,9 @@ def test_a_folder_from_a_mac_and_a_phone(folder, tmp_path):
     done = run(*arguments)
     assert done.exit_code == 0
     assert f"{wavs}: audio in formats that are not read is passed over (1 .m4a); convert it: ffmpeg " in done.stderr
-    assert done.stderr.endswith(f"written:\n{tmp_path}/c.h5\n")
+    assert done.stderr.endswith(f"written: {tmp_path}/c.h5 (1 recording)\n")
     assert [*codes_of(tmp_path / "c.h5", "quant2")] == ["a"]
     before = (tmp_path / "c.h5").read_bytes()
-    assert "results are there already" in str(run(*arguments).exception)
+    assert "c.h5 is there already" in str(run(*arguments).exception)
     assert run(*arguments, "--overwrite").exit_code == 0
     assert (tmp_path / "c.h5").read_bytes() == before

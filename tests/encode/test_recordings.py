@@ -41,7 +41,7 @@ def test_the_others_are_encoded_and_the_command_fails_all_the_same(folder, wavs,
     done = encode(folder, wavs, "--out", tmp_path / "out", "--skip-bad")
     assert str(done.exception).startswith(f"2 of 4 files cannot be used:\n{wavs[1]}: ")
     assert isinstance(done.exception, InputError)
-    assert f"written:\n{tmp_path}/out/a.json\n{tmp_path}/out/b.json\n" in done.stderr
+    assert f"written: {tmp_path}/out (2 recordings)\n{tmp_path}/out/a.json\n{tmp_path}/out/b.json\n" in done.stderr
     assert "encode: 2 files in " in done.stderr  # where no terminal shows a bar
     alone = encode(folder, wavs[:1]).stdout
     assert (tmp_path / "out/a.json").read_text() == alone
@@ -58,12 +58,15 @@ def test_results_that_are_there_are_replaced_only_if_told(folder, wavs, tmp_path
     mine = tmp_path / results[-1]
     mine.write_text("mine")
     said = str(encode(folder, wavs[:1], *options).exception)
-    assert said == f"results are there already; choose another place, or replace them with --overwrite\n{mine}"
+    assert said == f"{mine} is there already; choose another place, or replace it with --overwrite"
     assert mine.read_text() == "mine"
     assert not [name for name in results[:-1] if (tmp_path / name).exists()]
     done = encode(folder, wavs[:1], *options, "--overwrite")
     assert done.exit_code == 0
-    assert done.stderr.splitlines() == ["written:", *(str(tmp_path / name) for name in results)]
+    assert done.stderr.splitlines() == [
+        f"written: {tmp_path} (1 recording)",
+        *(str(tmp_path / name) for name in results),
+    ]
     assert mine.read_bytes() != b"mine"
 
 

@@ -26,7 +26,9 @@ def test_what_is_written(tmp_path, monkeypatch):
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["matched"], report["codes"], report["frame_period"]) == (len(NAMES), 7, 0.02)
     once = (tmp_path / "c.h5").read_bytes()
-    command(tmp_path, store, codes=tmp_path / "c.h5", features=tmp_path / "f.h5")
+    with pytest.raises(InputError, match=r"/c\.h5 and 2 more are there already; .* --overwrite$"):
+        command(tmp_path, store, codes=tmp_path / "c.h5", features=tmp_path / "f.h5")
+    command(tmp_path, store, codes=tmp_path / "c.h5", features=tmp_path / "f.h5", overwrite=True)
     assert (tmp_path / "c.h5").read_bytes() == once
 
 

@@ -31,6 +31,7 @@ from resdavenet_vq.model.dual_encoder import DualEncoder
 from resdavenet_vq.training import train as training_module
 from resdavenet_vq.training.state import Run, State
 from resdavenet_vq.training.step import step_losses, update
+from resdavenet_vq.workflow.configuration import read_files
 from resdavenet_vq.workflow.estimate import estimate as numbers
 from resdavenet_vq.workflow.estimate import lines
 from resdavenet_vq.workflow.estimate.speed import (
@@ -194,7 +195,7 @@ def test_a_killed_training_loses_at_most_the_time_between_checkpoints():
 
 def places(**changes):
     """configs/places.yaml with other settings of its training."""
-    settings = numbers.read_files([REPO / "configs/places.yaml"])
+    settings = read_files([REPO / "configs/places.yaml"])
     training = settings.training.model_copy(update={"compute": FAST} | changes)
     return settings.model_copy(update={"training": training})
 
@@ -454,7 +455,7 @@ def test_rows_are_those_of_the_corpus_lists(tmp_path):
 @pytest.mark.parametrize("device", ["h200", "h100", "a100", "cpu"])
 @pytest.mark.parametrize("file", [f for f in SHIPPED if "corpus" in yaml.safe_load((REPO / f).read_text())])
 def test_every_shipped_configuration_has_an_estimate(file, device):
-    settings = numbers.read_files([REPO / file])
+    settings = read_files([REPO / file])
     rows = dict.fromkeys(numbers.splits_of(settings), 1000)
     e = numbers.Estimate(settings, Machine(device, 2, 2), rows, *numbers.mean_sizes(settings, None, None))
     for _, section in lines.lines(e):

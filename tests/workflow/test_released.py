@@ -79,6 +79,19 @@ def test_it_is_imported_again_when_its_files_change_and_only_then(finished):
     assert jobs(finished)["import_released"] == 1
 
 
+def test_what_a_rule_leaves_beside_its_outputs_is_replaced(finished, forking):
+    """Snakemake removes outputs only: the card beside a model stays, and so do the recordings of a corpus."""
+    root = finished / "results/spoken_scenes"
+    (root / "23/model/README.md").write_text("of an earlier model")
+    (root / "corpus/test.json").unlink()
+    recording = root / "corpus/test/wavs/000/test-000000.wav"
+    recording.write_bytes(b"of an earlier corpus")
+    targets = ("results/spoken_scenes/23/model/model.json", "results/spoken_scenes/corpus/test.json")
+    run(finished, *targets, "--force", settings=forking)
+    assert "of an earlier" not in (root / "23/model/README.md").read_text()
+    assert recording.read_bytes().startswith(b"RIFF")
+
+
 def test_a_child_is_trained_from_an_imported_parent(folder):
     planned = jobs(folder, "results/spoken_scenes/23-123/model/model.json", lineages=["{2,3}->{1,2,3}"])
     assert planned["train"] == 1

@@ -8,24 +8,19 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import yaml
 
-from resdavenet_vq import config as schema
 from resdavenet_vq.config import Config, SpokenScenes, Training
 from resdavenet_vq.corpus.reader import read
 from resdavenet_vq.data import store_format
 from resdavenet_vq.data.features import N_MELS
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.files import reading
 from resdavenet_vq.lineage import Lineage
-from resdavenet_vq.project import WORKFLOW
 from resdavenet_vq.workflow.estimate.speed import (
     Machine,
     Step,
@@ -249,29 +244,6 @@ def _schedule(seconds: Mapping[Lineage, float], parents: Mapping[Lineage, Lineag
         now, _, ended = heapq.heappop(running)
         ready += children.get(ended, ())
     return now
-
-
-def read_files(files: Sequence[Path]) -> Config:
-    """The configuration of some files laid over each other, and over the shipped one that they are made for.
-
-    Raises InputError for a file that is missing, is no YAML, or has no sections, and for every fault of the whole.
-    """
-    layers = list(map(_yaml, files))
-    base = schema.base_of(schema.overlay(layers))
-    below = [_yaml(WORKFLOW / base)] if base else []
-    return schema.read(schema.overlay([*below, *layers]))
-
-
-def _yaml(file: Path) -> Mapping[str, Any]:
-    with reading(file):
-        text = file.read_text(encoding="utf-8")
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as e:
-        raise InputError(f"{file}: is no YAML ({' '.join(str(e).split())})") from None
-    if not isinstance(values, Mapping):
-        raise InputError(f"{file}: has no sections; see docs/configuration.md")
-    return values
 
 
 def splits_of(config: Config) -> list[str]:
