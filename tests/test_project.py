@@ -131,7 +131,7 @@ SKIPPED = "SLURM,chromium,ffmpeg,Node.js,C compiler"
 @pytest.mark.parametrize(
     ("installed", "allowed", "option"),
     [
-        (False, None, f"{SKIPPED},MkDocs"),
+        (False, None, f"{SKIPPED},MkDocs,MTEB"),
         (False, "x y", f"x y,{SKIPPED},MkDocs,MTEB"),
         (True, None, "MkDocs,MTEB"),
         (True, "x y", "x y,MkDocs,MTEB"),
