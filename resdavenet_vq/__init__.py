@@ -19,6 +19,7 @@ from resdavenet_vq.errors import InputError
 if TYPE_CHECKING:
     from resdavenet_vq.api.dual import DualEncoder, Match, Matchmap
     from resdavenet_vq.api.image import ImageEncoder
+    from resdavenet_vq.api.mteb import MTEBEncoder
     from resdavenet_vq.api.speech import Frames, SpeechEncoder
     from resdavenet_vq.encode.units import Unit, Units
 
@@ -29,6 +30,7 @@ __all__ = [
     "Frames",
     "ImageEncoder",
     "InputError",
+    "MTEBEncoder",
     "Match",
     "Matchmap",
     "SpeechEncoder",
@@ -41,6 +43,7 @@ _MODULES = {
     "DualEncoder": "api.dual",
     "Frames": "api.speech",
     "ImageEncoder": "api.image",
+    "MTEBEncoder": "api.mteb",
     "Match": "api.dual",
     "Matchmap": "api.dual",
     "SpeechEncoder": "api.speech",

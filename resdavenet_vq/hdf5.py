@@ -143,11 +143,13 @@ class GuardedFile:
             self._check_place(name, dataset, _ITEM_BYTES)
             return Items(self, name, dataset)
 
-    def attribute(self, name: str, group: str = "/") -> float:
-        """A number, or a truth value, that is an attribute of a group."""
+    def attribute(self, name: str, group: str = "/", default: float | None = None) -> float:
+        """A number, or a truth value, that is an attribute of a group; the `default`, if any, where there is none."""
         with faults_of(self.path, self.remedy):
             owner = self._file if group == "/" else self._object(group)
             if not h5py.h5a.exists(owner.id, name.encode()):
+                if default is not None:
+                    return default
                 raise self.error(f"{group} has no {name}")
             attribute = h5py.h5a.open(owner.id, name.encode())
             scalar = attribute.get_space().get_simple_extent_type() == h5py.h5s.SCALAR

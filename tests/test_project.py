@@ -64,7 +64,7 @@ def test_the_default_install_is_locked_in_the_pinned_versions():
     }
     assert all(re.search("darwin|win32|emscripten", locked[name][1]) for name in locked.keys() - pins.keys())
     extras = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    apart = {re.split(r"[<>=!~ ]", text)[0].lower() for text in extras["notebook"] + extras["docs"]}
+    apart = {re.split(r"[<>=!~ ]", text)[0].lower() for text in extras["notebook"] + extras["docs"] + extras["mteb"]}
     assert {canonical(name) for name in requirements() - apart} | {"setuptools"} <= locked.keys()
 
 
@@ -131,10 +131,10 @@ SKIPPED = "SLURM,chromium,ffmpeg,Node.js,C compiler"
 @pytest.mark.parametrize(
     ("installed", "allowed", "option"),
     [
-        (False, None, f"{SKIPPED},MkDocs"),
-        (False, "x y", f"x y,{SKIPPED},MkDocs"),
-        (True, None, "MkDocs"),
-        (True, "x y", "x y,MkDocs"),
+        (False, None, f"{SKIPPED},MkDocs,MTEB"),
+        (False, "x y", f"x y,{SKIPPED},MkDocs,MTEB"),
+        (True, None, "MkDocs,MTEB"),
+        (True, "x y", "x y,MkDocs,MTEB"),
     ],
 )
 def test_ci_expects_skips_of_what_it_may_not_install_alone_and_says_so(tmp_path, installed, allowed, option):

@@ -5,7 +5,8 @@ with `codes` (total frames,) int32, all utterances one after another in the mani
 `codebook` (K, C) float32 and the attributes `frame_period` in seconds, `stride` in log-mel frames and `codebook_size`.
 
 Units made elsewhere are a group `units` without `stride`. It may have `begins` (total frames,) uint8, 1 where a segment
-begins, so that two neighbours with one code stay two, and `labels` (K,), the names that the codes had.
+begins, so that two neighbours with one code stay two, `labels` (K,), the names that the codes had, and the attribute
+`gap`, the code of what lies between segments.
 """
 
 from __future__ import annotations
@@ -54,10 +55,12 @@ def add_codes(
     *,
     marked: bool = False,
     labels: Sequence[str] = (),
+    gap: int | None = None,
 ) -> Rows:
     """A layer of a codes file, to be filled; `n_frames` (N,) are the utterances' frames in this layer.
 
-    With `marked` the rows have marks where segments begin; `labels` (K,) are names of the codes.
+    With `marked` the rows have marks where segments begin; `labels` (K,) are names of the codes, and `gap` is that of
+    what lies between segments.
     """
     group = file.create_group(layer)
     group["codebook"] = codebook
@@ -66,6 +69,8 @@ def add_codes(
         group.attrs["stride"] = frame_stride(layer)
     if labels:
         write_texts(group, "labels", labels)
+    if gap is not None:
+        group.attrs["gap"] = gap
     return Rows(group, "codes", n_frames, marked=marked)
 
 
@@ -77,7 +82,8 @@ def frame_time_of(layer: str, recipe: FrameTime) -> FrameTime:
 class CodesFile(EncodedFile):
     """One layer of a codes file, read block by block: its `codebook` (K, C), and `offsets` (N + 1,) of utterances.
 
-    `labels` are the K names that its codes had elsewhere, or None.
+    `labels` are the K names that its codes had elsewhere, or None; `gap` is the code of what lies between segments, or
+    None.
     """
 
     kind = "codes"
@@ -96,6 +102,9 @@ class CodesFile(EncodedFile):
         self.codebook_size = len(self.codebook)
         self.frame_period = self._frame_period(group)
         self._begins = marks(file, group, len(self._codes))
+        gap = file.attribute("gap", group, default=-1)
+        self._check(gap.is_integer() and -1 <= gap < self.codebook_size, f"gap {gap:g} and codebook of {self.layer}")
+        self.gap = int(gap) if gap >= 0 else None
         fits = self.codebook.size > 0 and offsets_divide(self.offsets, len(self._codes), len(self._manifest))
         self._check(fits, f"manifest, codes and offsets of {self.layer}")
         has_labels = file.has(f"{group}/labels")

@@ -28,7 +28,8 @@ TOLERANCES = {"words": TOLERANCE, "phones": TOLERANCE, "syllables": SYLLABLE_TOL
 SCORES = ("precision", "recall", "f1", "over_segmentation", "r_value")
 """Of boundaries, which follow from their counts."""
 
-_EPSILON = 1e-6
+EPSILON = 1e-6
+"""Seconds that rounding may be off by."""
 
 
 type _Count = int | np.ndarray
@@ -85,9 +86,9 @@ def _matches(found: np.ndarray, reference: np.ndarray, tolerance: float) -> list
     matched = []
     while i < len(found_at) and j < len(reference_at):
         distance = found_at[i] - reference_at[j]
-        if distance < -tolerance - _EPSILON:
+        if distance < -tolerance - EPSILON:
             i += 1
-        elif distance > tolerance + _EPSILON:
+        elif distance > tolerance + EPSILON:
             j += 1
         else:
             matched.append(i)

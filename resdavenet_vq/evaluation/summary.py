@@ -14,7 +14,8 @@ bitrate            quant2 …  plain, run_length, factored,         bits_per_sec
 words              quant2 …  published, held_out                  words, words_above_f1, expected_words_above_f1,
                                                                   mean_f1, chance_words ...; of published also
                                                                   words_above_precision
-units              quant2 …  (none), words, phones, syllables     perplexity, codes_used, top_share; purity ...
+units              quant2 …  (none), words, phones, syllables     perplexity, codes_used, top_share; purity,
+                                                                  boundaries_f1, tokens_f1, area_a_score ...
 layer              quant2 …  (none)                               frame_period, in seconds
 =================  ========  ===================================  ======================================================
 

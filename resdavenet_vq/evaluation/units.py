@@ -7,12 +7,13 @@ Agreement of codes and labels is counted over frames, by the label at the frame'
 phone-normalized mutual information of HuBERT), *completeness* I/H(code) and their harmonic mean, the *V-measure*
 (Rosenberg and Hirschberg 2007); *NMI* is I over the geometric mean of both entropies. Entropies are in nats.
 
-Boundaries of units are matched with those of words, phones and syllables in `boundaries`.
+Boundaries of units are matched with those of words, phones and syllables in `boundaries`, and units with these
+themselves in `segments`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ import numpy as np
 from resdavenet_vq.encode.units import FrameTime, frame_centers
 from resdavenet_vq.evaluation.bootstrap import Replicates, Resamples, ratio
 from resdavenet_vq.evaluation.boundaries import SCORES, TOLERANCES, Boundaries, boundaries_of_each, has_tokens
+from resdavenet_vq.evaluation.segments import AREA_SCORES, COUNTS, TOKEN_SCORES, Segments, segments_of_each
 from resdavenet_vq.evaluation.word_counts import Block, Tokens, grown, ranges
 
 _EPSILON = 1e-6
@@ -105,6 +107,8 @@ class Description:
         self._boundaries = {tier: Boundaries() for tier in self._tables}
         n_groups = resamples.n_groups if resamples else 0
         self._boundaries_of_groups = {tier: np.zeros((3, n_groups), np.int64) for tier in self._tables}
+        self._segments = {tier: np.zeros(len(COUNTS)) for tier in self._tables}
+        self._segments_of_groups = {tier: np.zeros((len(COUNTS), n_groups)) for tier in self._tables}
         self._sums = {tier: np.zeros((5, n_groups)) for tier in self._tables}
         self._surprise_of_groups, self._frames_of_groups = np.zeros(n_groups), np.zeros(n_groups)  # without words
 
@@ -118,8 +122,12 @@ class Description:
             np.add.at(table.reshape(-1), (label * table.shape[1] + block.codes)[aligned], 1)
             of_each = boundaries_of_each(block, spoken, self._period, self._frame_time, TOLERANCES[tier])
             self._boundaries[tier] += Boundaries(*of_each.sum(axis=1).tolist())
+            segments = segments_of_each(block, spoken, self._period, self._frame_time, TOLERANCES[tier])
+            self._segments[tier] += segments.sum(axis=1)
             if self._resamples:
-                np.add.at(self._boundaries_of_groups[tier].T, self._resamples.group[block.numbers], of_each.T)
+                group = self._resamples.group[block.numbers]
+                np.add.at(self._boundaries_of_groups[tier].T, group, of_each.T)
+                np.add.at(self._segments_of_groups[tier].T, group, segments.T)
 
     def add_sample(self, block: Block) -> None:
         """Adds a block to the sums of groups, after all blocks were counted."""
@@ -163,14 +171,17 @@ class Description:
         return of_words if of_words.any() else self._frames
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values: perplexity and codes used; of aligned words, phones and syllables also agreement and boundaries."""
+        """JSON values: perplexity and codes used; of aligned tiers also agreement, boundaries, tokens and areas."""
         result: dict[str, Any] = usage(self.frames)
         for tier, table in self._tables.items():
             if table.any():
-                edges = self._boundaries[tier]
-                counts = {"found": edges.found, "reference": edges.reference}
-                scores = {name: float(getattr(edges, name)) for name in SCORES}
-                result[tier] = agreement(table.T) | {"boundaries": counts | scores}
+                edges, segments = self._boundaries[tier], Segments(*self._segments[tier].tolist())
+                result[tier] = agreement(table.T) | {
+                    "boundaries": {"found": edges.found, "reference": edges.reference} | _named(edges, SCORES),
+                    "tokens": {"found": int(segments.found), "reference": int(segments.reference)}
+                    | _named(segments, TOKEN_SCORES),
+                    "area": _named(segments, AREA_SCORES),
+                }
         return result
 
     def replicate(self, into: Replicates, split: str) -> None:
@@ -190,9 +201,20 @@ class Description:
             for name, scores in _agreement(hits, code, label, joint).items():
                 into.add(("units", split, tier, name), described[tier][name], scores)
             edges = Boundaries(*self._resamples.total(self._boundaries_of_groups[tier].T).T)
-            for name in SCORES:
-                known = described[tier]["boundaries"][name]
-                into.add(("units", split, tier, f"boundaries_{name}"), known, getattr(edges, name))
+            segments = Segments(*self._resamples.total(self._segments_of_groups[tier].T).T)
+            for kind, counts, names in (
+                ("boundaries", edges, SCORES),
+                ("tokens", segments, TOKEN_SCORES),
+                ("area", segments, AREA_SCORES),
+            ):
+                for name in names:
+                    known = described[tier][kind][name]
+                    into.add(("units", split, tier, f"{kind}_{name}"), known, getattr(counts, name))
+
+
+def _named(counts: Boundaries | Segments, names: Sequence[str]) -> dict[str, float]:
+    """The scores that follow from counts, by name."""
+    return {name: float(getattr(counts, name)) for name in names}
 
 
 class _Surprises(NamedTuple):

@@ -45,6 +45,8 @@ class Block(NamedTuple):
     """(F,) where segments begin; None where only a change of code begins one."""
     numbers: np.ndarray = np.zeros(0, np.int64)
     """(n,) the utterances' numbers in their file."""
+    gap: int | None = None
+    """The code of what lies between segments, where there is one."""
 
 
 type Intervals = list[tuple[float, float, str]]
@@ -128,6 +130,7 @@ def shifted_blocks(
                     syllables=spoken_syllables,
                     begins=np.concatenate([begins[i] for i in aligned]) if begins and aligned else None,
                     numbers=np.array(aligned, np.int64) + start,
+                    gap=file.gap,
                 )
             )
         yield tuple(some)

@@ -88,7 +88,8 @@ def import_units(
             manifest = (data.utterance(i).to_dict() for i in range(len(joined.ids)))
             file = stack.enter_context(create_codes(codes, joined.ids, manifest, origin))
             about = vectors, n_frames, laid.frame_period
-            rows["codes"] = add_codes(file, UNITS, *about, marked=marked, labels=inventory.names)
+            gap = inventory.gap if settings.format == "segments" else None
+            rows["codes"] = add_codes(file, UNITS, *about, marked=marked, labels=inventory.names, gap=gap)
         if features:
             file = stack.enter_context(create_features(features, joined.ids, joined.kept, origin))
             layer, width = (FEATURES, laid.width) if settings.is_continuous else (UNITS, width)

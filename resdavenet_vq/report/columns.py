@@ -65,7 +65,10 @@ TEXTS = {
         "equally often, would be as hard to guess; the top share is that of the most frequent code. Purity is the "
         "share of frames with their code's most frequent label; homogeneity says how far codes tell labels, "
         "completeness how far labels tell codes, V-measure and NMI are means of both. Boundaries of units are matched "
-        "with those of words, phones and syllables; the R-value does not grow by placing more of them."
+        "with those of words, phones and syllables; the R-value does not grow by placing more of them. Tokens are units "
+        "that begin and end where a word, phone or syllable does. Area scores ask how well they lie upon each other: "
+        "coverage is the share of words with the middle of a unit, IoU how much of both is shared, and the A-score their "
+        "harmonic mean."
     ),
 }
 
@@ -100,6 +103,8 @@ _WORDS = {
 _AGREEMENT_SHARES = (
     *("purity", "homogeneity", "completeness", "v_measure", "nmi"),
     *(f"boundaries_{name}" for name in ("precision", "recall", "f1", "r_value")),
+    *(f"tokens_{name}" for name in ("precision", "recall", "f1")),
+    *(f"area_{name}" for name in ("coverage", "iou", "a_score")),
 )
 """Scores of units that compare them with words, phones or syllables."""
 
@@ -152,6 +157,7 @@ _COLUMNS = {
         for names, unit, style in (
             (_AGREEMENT_SHARES, " (%)", _SHARE),
             (("boundaries_found", "boundaries_reference", "boundaries_over_segmentation"), "", "plain"),
+            (("tokens_found", "tokens_reference"), "", "plain"),
         )
         for score in names
     },
@@ -196,7 +202,14 @@ def has_n(task: str, condition: str) -> bool:
     return (task, condition, "n") in _COLUMNS
 
 
-_SPELLINGS = {"f1": "F1", "nmi": "NMI", "v measure": "V-measure", "r value": "R-value"}
+_SPELLINGS = {
+    "f1": "F1",
+    "nmi": "NMI",
+    "v measure": "V-measure",
+    "r value": "R-value",
+    "iou": "IoU",
+    "a score": "A-score",
+}
 
 
 def _sentence(text: str) -> str:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from resdavenet_vq.corpus.manifest import Interval
 from resdavenet_vq.corpus.tokens import triphones
 from resdavenet_vq.encode.codes import CodesFile
-from resdavenet_vq.evaluation import boundaries, units
+from resdavenet_vq.evaluation import boundaries, score_files, units
 from resdavenet_vq.evaluation.bootstrap import Replicates, Resamples
 from resdavenet_vq.evaluation.word_counts import Block, Counts, Vocabulary, blocks, tokens
 
@@ -81,6 +81,11 @@ def test_r_value_of_perfect_of_missing_and_of_too_many():
     assert (
         boundaries.Boundaries(3, 0, 0).r_value == boundaries.Boundaries().f1 == boundaries.Boundaries().precision == 0
     )
+
+
+def flat(scores):
+    """Scores by the names that they have in tables: `boundaries_f1`."""
+    return dict(score_files._flat(scores))
 
 
 def block(*rows, vocabulary=None):
@@ -279,8 +284,7 @@ def test_replicates_to_first_order_spread_as_those_of_resampled_utterances():
         _, _, tier, kind = name.split("|")
 
         def of(scores, tier=tier, kind=kind):
-            scores = scores[tier] if tier else scores
-            return scores["boundaries"][kind[11:]] if kind.startswith("boundaries_") else scores[kind]
+            return flat(scores[tier] if tier else scores)[kind]
 
         resampled = np.array([of(scores) for scores in exact])
         assert values.mean() == pytest.approx(of(whole.to_dict()), abs=0.1 * values.std())

@@ -53,6 +53,19 @@ def scores(path, layer, lineage, folder):
     return {key: value for key, value in summary.items() if key not in {"lineage", "origin", "layer"}}, rate
 
 
+def without_segments(summary):
+    """A words summary without what is scored by segments alone."""
+    of_segments = {"tokens", "area"}
+    units = {
+        tier: {name: x for name, x in scores.items() if name not in of_segments} if isinstance(scores, dict) else scores
+        for tier, scores in summary["units"].items()
+    }
+    intervals = {
+        name: x for name, x in summary["intervals"].items() if name.split("|")[3].partition("_")[0] not in of_segments
+    }
+    return summary | {"units": units, "intervals": intervals}
+
+
 def test_our_own_codes_score_the_same_when_they_come_back(split, tmp_path):
     ours = encoded(split, tmp_path / "test.h5")
     export_units(ours, ["quant3"], "jsonl", tmp_path / "units.jsonl")
@@ -103,8 +116,8 @@ def test_segments_survive_export_and_import(split, tmp_path, named):
     assert before[1] == after[1]
     assert before[1].units_per_second == pytest.approx(6 * len(NAMES) / len(NAMES))
     with SplitCodes(first.codes) as ours, SplitCodes(again.codes) as other:
-        if not named:
-            assert before[0] == after[0]
+        if not named:  # a gap that comes back as a code is a segment
+            assert without_segments(before[0]) == without_segments(after[0])
         for name in NAMES:
             tier = ours.tier("units", name, "published")
             assert [(i.start, i.end) for i in tier][:3] == [(0.0, 0.1), (0.1, 0.2), (0.2, 0.25)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from fractions import Fraction
 
 
 def recalls(S, image_of, k):
@@ -113,3 +114,42 @@ def most_matches(found, reference, tolerance):
         if abs(found[0] - r) <= tolerance + 1e-6:
             best = max(best, 1 + most_matches(found[1:], reference[:i] + reference[i + 1 :], tolerance))
     return best
+
+
+def most_token_matches(segments, tokens, tolerance):
+    """The largest number of one-to-one matches of (begin, end), both at most the tolerance away, trying everything."""
+    if not segments:
+        return 0
+    (begin, end), rest = segments[0], segments[1:]
+    best = most_token_matches(rest, tokens, tolerance)
+    for i, token in enumerate(tokens):
+        if abs(begin - token[0]) <= tolerance + 1e-6 and abs(end - token[1]) <= tolerance + 1e-6:
+            best = max(best, 1 + most_token_matches(rest, tokens[:i] + tokens[i + 1 :], tolerance))
+    return best
+
+
+def areas(segments, tokens, period):
+    """The number of covered tokens and the IoU of each token and segment that have one, in fractions, pair by pair."""
+    covered, ious = 0, []
+    half = exact(period) / 2
+    for token_begin, token_end in tokens:
+        a, b = exact(token_begin), exact(token_end)
+        has_segment = False
+        for begin, end in segments:
+            c, d = exact(begin), exact(end)
+            middle = (c + d) / 2
+            if max(middle - half, a) < min(middle + half, b):
+                has_segment = True
+                if c >= a and d <= b:
+                    ious.append((d - c) / (b - a))
+                elif c < a and d <= b and d - a >= a - c:
+                    ious.append((d - a) / (b - c))
+                elif c >= a and d > b and b - c >= d - b:
+                    ious.append((b - c) / (d - a))
+        covered += has_segment
+    return covered, ious
+
+
+def exact(seconds):
+    """Microseconds."""
+    return Fraction(round(seconds * 1e6))
