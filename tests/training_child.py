@@ -50,13 +50,22 @@ def float64():
 
 
 FRESH = multiprocessing.get_context("forkserver")
+OWN = []
+"""The id of the server that `start_forkserver` has started."""
 
 
 def start_forkserver():
-    """Imports torch once, for all the processes that tests start."""
-    FRESH.set_forkserver_preload(["training_child"])
-    with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)):  # Python 3.12's server does not get it
-        forkserver.ensure_running()
+    """Imports torch once, for all the processes that tests start, with its compiler, which every optimizer imports.
+
+    Preparing a split starts a server, too, which has imported neither: there is one at a time.
+    """
+    server = forkserver._forkserver
+    if [server._forkserver_pid] != OWN:
+        server._stop()
+        FRESH.set_forkserver_preload(["training_child", "torch._dynamo"])
+        with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)):  # Python 3.12's server does not get it
+            server.ensure_running()
+        OWN[:] = [server._forkserver_pid]
 
 
 def in_fork(do):
