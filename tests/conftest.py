@@ -12,7 +12,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported:
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 settings.load_profile("suite")
 
-LONG = ("workflow/test_workflow.py", "cluster/", "workflow/")
+LONG = (
+    *("workflow/test_workflow.py", "workflow/test_staleness.py", "cluster/", "training/test_distributed.py"),
+    *("workflow/", "training/test_resume.py", "test_full_disk.py", "browser/", "report/", "data/"),
+)
 
 
 def pytest_collection_modifyitems(items):
