@@ -4,8 +4,6 @@ import io
 import json
 import os
 import re
-import subprocess
-import sys
 from contextlib import ExitStack, nullcontext
 from itertools import pairwise
 from pathlib import Path
@@ -18,12 +16,14 @@ import yaml
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 from training_child import MODEL, train, write_stores
+from typer.testing import CliRunner
 
 from resdavenet_vq import config
+from resdavenet_vq.commands import app, plan  # noqa: F401 - adds its commands
 from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.data.store_writer import StoreWriter
-from resdavenet_vq.errors import InputError
+from resdavenet_vq.errors import InputError, message
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.model import quantizer
 from resdavenet_vq.model.dual_encoder import DualEncoder
@@ -330,14 +330,22 @@ def test_every_basis_is_a_known_word():
 # -- the command --------------------------------------------------------------------------------------------
 
 
-def run(*options):
+@pytest.fixture
+def run(monkeypatch):
     """What the command prints; its error where it fails."""
-    command = [sys.executable, "-m", "resdavenet_vq", "estimate", *map(str, options)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPO)
-    return done.stdout if done.returncode == 0 else done.stderr
+    monkeypatch.chdir(REPO)
+
+    def run(*options):
+        done = CliRunner().invoke(app, ["estimate", *map(str, options)])
+        if done.exception is None:
+            return done.stdout
+        assert isinstance(done.exception, InputError), done.exception
+        return f"error: {message(str(done.exception))}"
+
+    return run
 
 
-def test_the_command_says_each_number_with_its_formula_and_basis(tmp_path):
+def test_the_command_says_each_number_with_its_formula_and_basis(run, tmp_path):
     fast = tmp_path / "fast.yaml"
     fast.write_text("training: {compute: {precision: bfloat16, compile: true}, gpus: 8}\n")
     files = ("--configfile", "configs/places.yaml", "--configfile", fast)
@@ -350,7 +358,7 @@ def test_the_command_says_each_number_with_its_formula_and_basis(tmp_path):
     assert all(any(word in row for word in ("measured", "predicted", "assumed", "counted", "given")) for row in rows)
 
 
-def test_the_command_takes_the_demo_as_it_is():
+def test_the_command_takes_the_demo_as_it_is(run):
     text = run("--configfile", "config.yaml", "--device", "cpu", "--cores", 2)
     assert "train 2,000 + val 200 + test 200 + abx 200" in text
     assert "roofline" not in text
@@ -369,7 +377,7 @@ def test_the_command_takes_the_demo_as_it_is():
         (("README.md",), "README.md: "),
     ],
 )
-def test_the_command_refuses_with_one_line_and_the_remedy(options, fault):
+def test_the_command_refuses_with_one_line_and_the_remedy(run, options, fault):
     text = run("--configfile", *options)
     assert text.startswith("error: ")
     assert fault in text
