@@ -9,6 +9,7 @@ always, torchrun too.
 """
 
 import contextlib
+import gc
 import json
 import multiprocessing.util
 import os
@@ -69,6 +70,7 @@ def main():
     for callback in imported.callbacks().values():
         imported.run_imports(callback)
 
+    gc.freeze()  # which forks then need not look at
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no fork is waited for
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(sys.argv[1])
