@@ -1,5 +1,6 @@
 """What all tests share: their order, what is said of skipped ones, and settings of Hypothesis."""
 
+import gc
 import os
 from collections import Counter
 
@@ -23,6 +24,11 @@ def pytest_collection_modifyitems(items):
     items.sort(
         key=lambda item: next((i for i, name in enumerate(LONG) if f"tests/{name}" in item.path.as_posix()), len(LONG))
     )
+
+
+def pytest_collection_finish():
+    """What libraries and tests are made of is no garbage: looking for some takes no time on it."""
+    gc.freeze()
 
 
 def pytest_addoption(parser):
