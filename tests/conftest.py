@@ -1,5 +1,6 @@
 """What all tests share: their order, what is said of skipped ones, and settings of Hypothesis."""
 
+import gc
 import os
 from collections import Counter
 
@@ -12,7 +13,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported:
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 settings.load_profile("suite")
 
-LONG = ("workflow/test_workflow.py", "cluster/", "workflow/")
+LONG = (
+    *("workflow/test_workflow.py", "workflow/test_staleness.py", "cluster/", "training/test_distributed.py"),
+    *("workflow/", "training/test_resume.py", "test_full_disk.py", "browser/", "report/", "data/"),
+)
 
 
 def pytest_collection_modifyitems(items):
@@ -20,6 +24,11 @@ def pytest_collection_modifyitems(items):
     items.sort(
         key=lambda item: next((i for i, name in enumerate(LONG) if f"tests/{name}" in item.path.as_posix()), len(LONG))
     )
+
+
+def pytest_collection_finish():
+    """What libraries and tests are made of is no garbage: looking for some takes no time on it."""
+    gc.freeze()
 
 
 def pytest_addoption(parser):

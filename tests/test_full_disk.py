@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -40,10 +39,17 @@ SCENES = config.SpokenScenes.model_validate(
 )
 FLOCK = """
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/file.h>
-int flock(int file, int operation) { errno = ENOLCK; return operation & LOCK_UN ? 0 : -1; }
+#include <sys/syscall.h>
+#include <unistd.h>
+int flock(int file, int operation) {
+    if (!getenv("WITHOUT_LOCKS")) return syscall(SYS_flock, file, operation);
+    errno = ENOLCK;
+    return operation & LOCK_UN ? 0 : -1;
+}
 """
-"""As file systems without locks answer: NFS without lockd, Lustre without `-o flock`, some of FUSE."""
+"""Where asked to, as file systems without locks answer: NFS without lockd, Lustre without `-o flock`, some of FUSE."""
 
 SPLIT, OPEN = config.Retrieval(split="train"), {"corpus": "scenes", "seeds": "{}"}
 CLEAN = '{"train": {"of": "train", "kind": "clean", "snr_db": null}}'
@@ -228,7 +234,7 @@ class Answer(BaseHTTPRequestHandler):
 
 
 class Runner:
-    """Runs commands in the process of `full_disk`."""
+    """Runs commands in the process of `full_disk`; those that make the inputs of others on a file system without locks."""
 
     def __init__(self, folder, port, preloaded):
         self.inputs, self.made = folder, {}
@@ -241,10 +247,10 @@ class Runner:
             text=True,
         )
 
-    def run(self, argv, place, earlier=None, left=None):
+    def run(self, argv, place, earlier=None, left=None, **variables):
         place.mkdir(parents=True, exist_ok=True)
         job = {"argv": argv, "place": str(place), "earlier": earlier or {}, "left": left}
-        print(json.dumps(job | {"environment": self.environment}), file=self.process.stdin, flush=True)
+        print(json.dumps(job | {"environment": self.environment | variables}), file=self.process.stdin, flush=True)
         return json.loads(self.process.stdout.readline())
 
     def make(self, name):
@@ -252,7 +258,7 @@ class Runner:
         if name not in self.made:
             argv, _ = commands(self.inputs, self.inputs)[name]
             before = {*self.inputs.rglob("*")}
-            done = self.run(argv, self.inputs)
+            done = self.run(argv, self.inputs, WITHOUT_LOCKS="1")
             assert done["status"] == 0, done["text"]
             assert is_for_people(argv[0]) == ("written: " in done["text"])
             new = {*self.inputs.rglob("*")} - before
@@ -260,10 +266,21 @@ class Runner:
         return self.made[name]
 
 
-@contextmanager
-def running(folders, preloaded):
-    folder = folders.mktemp("inputs")
-    made_up.build(folder / "results/made_up", made_up.utterances(folders.mktemp("corpus"), 4))
+@pytest.fixture(scope="module")
+def preloaded(tmp_path_factory):
+    """The environment with which `flock` is FLOCK; empty without a compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        return {}
+    library = tmp_path_factory.mktemp("library") / "flock.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-x", "c", "-", "-o", library], input=FLOCK, text=True, check=True)
+    return {"LD_PRELOAD": str(library)}
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory, preloaded):
+    folder = tmp_path_factory.mktemp("inputs")
+    made_up.build(folder / "results/made_up", made_up.utterances(tmp_path_factory.mktemp("corpus"), 4))
     with HTTPServer(("127.0.0.1", 0), Answer) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -273,23 +290,6 @@ def running(folders, preloaded):
         runner.process.wait()
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture(scope="module")
-def runner(tmp_path_factory):
-    with running(tmp_path_factory, {}) as runner:
-        yield runner
-
-
-@pytest.fixture(scope="module")
-def without_locks(tmp_path_factory):
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("there is no C compiler to make a file system without locks of")
-    library = tmp_path_factory.mktemp("library") / "flock.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-x", "c", "-", "-o", library], input=FLOCK, text=True, check=True)
-    with running(tmp_path_factory, {"LD_PRELOAD": str(library)}) as runner:
-        yield runner
 
 
 def is_for_people(name):
@@ -323,6 +323,20 @@ def test_a_full_disk(runner, tmp_path, name, share):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_file_system_without_locks(without_locks, name):
-    without_locks.make(name)
-    assert not [*without_locks.inputs.rglob("*lock*")], "a lock is left"
+def test_a_file_system_without_locks(runner, preloaded, name):
+    if not preloaded:
+        pytest.skip("there is no C compiler to make a file system without locks of")
+    runner.make(name)
+    assert not [*runner.inputs.rglob("*lock*")], "a lock is left"
+
+
+def test_without_locks_nothing_is_locked_and_otherwise_it_is(preloaded, tmp_path):
+    if not preloaded:
+        pytest.skip("there is no C compiler to make a file system without locks of")
+    code = "import fcntl, sys; fcntl.flock(open(sys.argv[1], 'w'), fcntl.LOCK_EX)"
+    for variables, status in (({}, 0), ({"WITHOUT_LOCKS": "1"}, 1)):
+        environment = os.environ | preloaded | variables
+        run = subprocess.run(
+            [sys.executable, "-c", code, tmp_path / "a"], env=environment, capture_output=True, check=False
+        )
+        assert run.returncode == status, run.stderr

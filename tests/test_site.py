@@ -61,7 +61,7 @@ def test_the_picture_of_the_architecture_shows_its_source():
 def site(tmp_path_factory):
     """The site as `mkdocs build` makes it; strict, as mkdocs.yml says, so that any warning fails."""
     if not (importlib.util.find_spec("material") and importlib.util.find_spec("mkdocstrings")):
-        pytest.skip("MkDocs with its theme is not installed (pip install -c constraints.txt -e '.[docs]')")
+        pytest.skip("MkDocs with its theme is not installed (make .venv/docs)")
     out = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--config-file", REPO / "mkdocs.yml", "--site-dir", out]
     quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1"}

@@ -19,6 +19,7 @@ from PIL import Image
 from resdavenet_vq import config
 from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.data import loader
+from resdavenet_vq.data.conversion import LOADED
 from resdavenet_vq.data.store_writer import StoreWriter
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import Lineage
@@ -50,13 +51,22 @@ def float64():
 
 
 FRESH = multiprocessing.get_context("forkserver")
+OWN = []
+"""The id of the server that `start_forkserver` has started."""
 
 
 def start_forkserver():
-    """Imports torch once, for all the processes that tests start."""
-    FRESH.set_forkserver_preload(["training_child"])
-    with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)):  # Python 3.12's server does not get it
-        forkserver.ensure_running()
+    """Imports torch once, for all the processes that tests start, with its compiler, which every optimizer imports.
+
+    Preparing a split starts a server, too, which has imported neither: there is one at a time, so this one serves both.
+    """
+    server = forkserver._forkserver
+    if [server._forkserver_pid] != OWN:
+        server._stop()
+        FRESH.set_forkserver_preload(["training_child", "torch._dynamo", *LOADED])
+        with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)):  # Python 3.12's server does not get it
+            server.ensure_running()
+        OWN[:] = [server._forkserver_pid]
 
 
 def in_fork(do):

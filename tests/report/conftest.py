@@ -1,10 +1,15 @@
 import shutil
+from functools import cache
 
 import pytest
 from report.made_up import SYSTEMS, build, utterances, with_intervals
 
 from resdavenet_vq import config
+from resdavenet_vq.figures import interactive
 from resdavenet_vq.report import page
+
+# A process of the workflow writes one report; here dozens share what does not depend on the results.
+interactive.library, page._templates = cache(interactive.library), cache(page._templates)
 
 
 @pytest.fixture(scope="session")

@@ -141,7 +141,7 @@ EXACT = {"losses": 1e-11, "parameter": 1e-11, "norm": 1e-11, "codebook": 1e-11, 
 ROUNDED = {"losses": 1e-5, "parameter": 1e-5, "norm": 1e-5, "codebook": 3e-6, "counts": 0, "epoch": 0}
 """In float32. With restarts, its rounding decides in the third epoch which code is nearest."""
 
-CORE = {(4, 1, 2, True), (1, 2, 14, True), (4, 4, 2, True), (1, 2, 14, False)}
+CORE = {(4, 1, 2, True), (1, 2, 5, True), (4, 4, 2, True), (1, 2, 5, False)}
 
 
 @pytest.mark.parametrize(
@@ -154,8 +154,8 @@ CORE = {(4, 1, 2, True), (1, 2, 14, True), (4, 4, 2, True), (1, 2, 14, False)}
 def test_as_many_processes_and_data_workers_as_one_likes(alone, tmp_path, workers, world, epochs, is_exact):
     """17 pairs in batches of 8: of the last batch's single pair all processes but one have no part.
 
-    Batch normalization is that of training. 14 epochs are 42 steps. Differences are of the largest value of a tensor,
-    if that is above 1.
+    Batch normalization is that of training. 5 epochs are 15 steps, and 14, thoroughly, 42. Differences are of the
+    largest value of a tensor, if that is above 1.
     """
     store, results = alone
     arguments = store, tmp_path / "many", workers, epochs, is_exact
@@ -191,7 +191,7 @@ def test_the_published_batch_normalization_depends_on_the_number_of_processes(al
     store, results = alone
     for batch_norm in ("global", "process"):
         assert in_ranks(2, part_of_the_loss, store, batch_norm, tmp_path) == [0, 0]
-    expected = results(14, is_exact=False)["keep"]["losses"][0]
+    expected = results(5, is_exact=False)["keep"]["losses"][0]
     same, different = (np.abs(np.load(tmp_path / f"{name}.npy") - expected).max() for name in ("global", "process"))
     print(same, different)
     assert same < 1e-5

@@ -2,12 +2,14 @@
 
 A command takes seconds to import its libraries, and a tiny run has a hundred of them. In a checkout with the file CLIENT,
 `python -m resdavenet_vq ...` hands its words, its folder, its environment and its standard streams to that process, and
-ends with the exit status of the fork. Whatever else Python starts there starts as always, torchrun too.
+ends with the exit status of the fork; so does `python -m snakemake ...`. Whatever else Python starts there starts as
+always, torchrun too.
 
     python forks.py SOCKET    # until its standard input is closed
 """
 
 import contextlib
+import gc
 import json
 import multiprocessing.util
 import os
@@ -24,10 +26,10 @@ SOCKET = "FORKS_SOCKET"
 CLIENT = """
 import os, sys
 
-if sys.orig_argv[1:3] == ["-m", "resdavenet_vq"]:
+if sys.orig_argv[1:3] in (["-m", "resdavenet_vq"], ["-m", "snakemake"]):
     import json, socket
 
-    job = {"words": sys.orig_argv[3:], "folder": os.getcwd(), "environment": dict(os.environ)}
+    job = {"program": sys.orig_argv[2], "words": sys.orig_argv[3:], "folder": os.getcwd(), "environment": dict(os.environ)}
     text = json.dumps(job).encode()
     with socket.socket(socket.AF_UNIX) as server:
         server.connect(os.environ["FORKS_SOCKET"])
@@ -46,10 +48,10 @@ def forks(checkout, environment):
     `environment` is that in which libraries are imported.
     """
     (checkout / "sitecustomize.py").write_text(CLIENT)
-    environment = environment | {SOCKET: str(checkout / "forks")}
+    environment = environment | {SOCKET: str(checkout / "forks"), "PYTHONPATH": str(checkout)}
     process = subprocess.Popen(
         [sys.executable, __file__, environment[SOCKET]],
-        env=environment | {"PYTHONPATH": str(checkout)},
+        env=environment,
         cwd=checkout,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -62,10 +64,13 @@ def forks(checkout, environment):
 def main():
     import imported  # which is beside this file
     import sklearn.cluster  # noqa: F401 - what a function imports when it is called
+    import snakemake.cli  # noqa: F401
+    import torch._dynamo  # noqa: F401
 
     for callback in imported.callbacks().values():
         imported.run_imports(callback)
 
+    gc.freeze()  # which forks then need not look at
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no fork is waited for
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(sys.argv[1])
@@ -93,7 +98,7 @@ def run(connection):
     os.chdir(job["folder"])
     os.environ.clear()
     os.environ.update(job["environment"])
-    status = outcome(job["words"])
+    status = outcome(job["program"], job["words"])
     with contextlib.suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
@@ -101,9 +106,12 @@ def run(connection):
     os._exit(status)
 
 
-def outcome(words):
+def outcome(program, words):
     """The exit status of a command."""
-    from resdavenet_vq import __main__
+    if program == "snakemake":
+        from snakemake import cli as __main__
+    else:
+        from resdavenet_vq import __main__
 
     sys.argv = [__main__.__file__, *words]
     sys.modules["__main__"] = __main__  # what worker processes import first

@@ -1,6 +1,7 @@
 """What dry runs of a checkout would run and why: Snakemake's own interface in a process of its own, tenths of a second for each.
 
-A process of its own, because the package that fingerprints code is that of the checkout, which a test may edit.
+A process of its own, because the package that fingerprints code is that of the checkout, which a test may edit. It is a
+fork of one that has imported Snakemake, and nothing of the package.
 `pretend` marks everything that a configuration asks for as made, without making it: empty files, and Snakemake's records of
 the parameters, the code and the inputs that they would have been made with.
 
@@ -16,6 +17,8 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+import traceback
 from pathlib import Path
 
 LARGE = re.compile(r"\.(h5|safetensors|item)$|/corpus/[^/]*\.json$")
@@ -29,17 +32,20 @@ REASONS = ("params_changed", "code_changed", "input_changed", "missing_output", 
 
 def ask(checkout, questions):
     """The answer to each question, in order."""
-    run = subprocess.run(
-        [sys.executable, __file__, checkout],
-        input=json.dumps(questions, default=str),
-        env=os.environ | {"PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"},
-        cwd=checkout,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr[-5000:]
-    return json.loads(run.stdout.rsplit("ANSWERS", 1)[1])
+    server = started()
+    print(json.dumps([str(checkout), questions], default=str), file=server.stdin, flush=True)
+    status, said = json.loads(server.stdout.readline())
+    assert status == 0, said[-5000:]
+    return json.loads(server.stdout.readline())
+
+
+@functools.cache
+def started():
+    """The process that has imported Snakemake, until this one ends."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, __file__], env=environment, **pipes)
 
 
 def _workflow(api, question, **settings):
@@ -50,7 +56,7 @@ def _workflow(api, question, **settings):
             cores=question.get("cores", 2), overwrite_threads=question.get("threads", {})
         ),
         config_settings=ConfigSettings(config=question["config"]),
-        snakefile=Path(sys.argv[1], "Snakefile").resolve(),
+        snakefile=Path(question["checkout"], "Snakefile").resolve(),
         workdir=Path(question["folder"]),
     )
     triggers = frozenset({RerunTrigger.MTIME, RerunTrigger.PARAMS, RerunTrigger.INPUT, RerunTrigger.CODE})
@@ -163,10 +169,13 @@ def record(api, question):
     _workflow(api, question, forceall=True)[1].execute_workflow("local", pseudo_executor="touch")
 
 
-def edit(_api, question):
+def edit(_, question):
     """Replaces files of the checkout: {path: text}."""
+    from resdavenet_vq import fingerprint
+
     for path, text in question["files"].items():
-        Path(sys.argv[1], path).write_text(text)
+        Path(question["checkout"], path).write_text(text)
+    fingerprint._Sources.cache_clear()
 
 
 def parse_each_file_once():
@@ -186,18 +195,22 @@ def parse_each_file_once():
     workflow.parse = remember
 
 
-def main():
+def answers_to(questions):
+    """In a fork: the answer to each question."""
     from snakemake.api import SnakemakeApi
     from snakemake.settings.types import OutputSettings, Quietness
+
+    from resdavenet_vq import fingerprint
+
+    fingerprint._Sources = functools.cache(fingerprint._Sources)  # files are looked at once, until one is edited
 
     def answer(do, question):
         with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
             return do(api, question)
 
-    parse_each_file_once()
     answers = []
     gc.disable()  # which halves the time of a plan
-    for number, question in enumerate(json.load(sys.stdin)):
+    for number, question in enumerate(questions):
         if number % 20 == 0:
             gc.collect()
         if question["do"] == "pretend":
@@ -206,7 +219,44 @@ def main():
             answers.append(None)
         else:
             answers.append(answer(globals()[question["do"]], question))
-    print("ANSWERS" + json.dumps(answers))
+    return answers
+
+
+def in_a_fork(checkout, questions):
+    """The exit status and what was printed, and if all went well the answers, each as a line of JSON."""
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as result:
+        if (pid := os.fork()) == 0:
+            status = 1
+            try:
+                for descriptor in (1, 2):
+                    os.dup2(said.fileno(), descriptor)
+                sys.path.insert(0, checkout)
+                os.environ["PYTHONPATH"] = checkout
+                os.chdir(checkout)
+                answers = answers_to([question | {"checkout": checkout} for question in questions])
+                print(json.dumps(answers), file=result, flush=True)
+                status = 0
+            except BaseException:  # noqa: BLE001 - told to the test
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                os._exit(status)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        said.seek(0)
+        result.seek(0)
+        return f"{json.dumps([status, said.read()])}\n{result.read()}"
+
+
+def main():
+    import pydantic  # noqa: F401 - what the package imports, and all that Snakemake imports late
+    import snakemake.api
+    import snakemake.executors.touch  # noqa: F401
+    import yaml  # noqa: F401
+
+    parse_each_file_once()
+    gc.freeze()
+    for line in sys.stdin:
+        print(in_a_fork(*json.loads(line)), end="", flush=True)
 
 
 if __name__ == "__main__":

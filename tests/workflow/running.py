@@ -48,10 +48,13 @@ def snakemake(folder, *arguments, succeeds=True, environment=ENVIRONMENT, **sett
     return output
 
 
-def dry_runs(folder, lines):
-    """(exit status, output) of a dry run of each line of arguments, by Snakemake's command line in one process."""
+def dry_runs(folder, lines, **variables):
+    """(exit status, output) of a dry run of each line of arguments, by Snakemake's command line in one process.
+
+    That process has more `variables` in its environment.
+    """
     words = [sys.executable, "-c", DRY_RUNS]
-    environment = ENVIRONMENT | {"PYTHONPATH": str(REPO)}
+    environment = ENVIRONMENT | {"PYTHONPATH": str(REPO)} | variables
     text = json.dumps([list(map(str, line)) for line in lines])
     run = subprocess.run(words, input=text, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(run.stdout.splitlines()[-1])

@@ -53,10 +53,10 @@ def test_everything_is_planned_as_the_page_says(folder):
     assert not {"train", "score_retrieval"} & without.keys()
 
 
-def test_every_row_is_prepared(folder):
+def test_every_row_is_prepared(folder, forking):
     command = COMMANDS[1].split()
     assert command[:3] == ["snakemake", "--cores", "all"]
-    snakemake(folder, *command[3:])
+    snakemake(folder, *command[3:], **forking)
     assert Store(folder / "results/mine/data/val.h5").ids == [row["uttid"] for row in json.loads(ROWS[0])["data"]]
     report = json.loads((folder / "results/mine/data/val.report.json").read_text())
     assert report["refused"] == []

@@ -1,6 +1,5 @@
 """What changed between recorded parameters and today's, and `resdavenet-vq plan`, which names it."""
 
-import os
 import subprocess
 import sys
 
@@ -48,12 +47,19 @@ def _recorded(value):
     return value if isinstance(value, str) and value.isdigit() else repr(value)
 
 
-def plan(checkout, folder, values, *arguments):
+def plan(forking, folder, values, *arguments):
     (folder / "values.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-    words = ["--snakefile", checkout / "Snakefile", "--configfile", folder / "values.yaml", "--directory", folder]
+    words = [
+        "--snakefile",
+        forking["checkout"] / "Snakefile",
+        "--configfile",
+        folder / "values.yaml",
+        "--directory",
+        folder,
+    ]
     run = subprocess.run(
         [sys.executable, "-m", "resdavenet_vq", "plan", *map(str, words), *arguments],
-        env=os.environ | {"PYTHONPATH": str(checkout)},
+        env=forking["environment"],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -63,24 +69,24 @@ def plan(checkout, folder, values, *arguments):
 
 
 @pytest.fixture
-def pretended(checkout, tmp_path):
+def pretended(forking, tmp_path):
     """A world in which everything is made."""
     world = World.named("external")
     for name in world.files:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     question = {"folder": tmp_path, "targets": world.targets, "config": world.values}
-    planner.ask(checkout, [{"do": "pretend"} | question])
+    planner.ask(forking["checkout"], [{"do": "pretend"} | question])
     return tmp_path, world
 
 
-def test_a_plan_names_the_key_the_module_and_the_file_of_each_job(pretended, checkout):
+def test_a_plan_names_the_key_the_module_and_the_file_of_each_job(pretended, forking):
     folder, world = pretended
-    code, text = plan(checkout, folder, world.values)
+    code, text = plan(forking, folder, world.values)
     assert (code, text.split(":")[0]) == (0, "Nothing would run")
 
     values = world.values | {"training": world.values["training"] | {"margin": 0.9}}
-    code, text = plan(checkout, folder, values)
+    code, text = plan(forking, folder, values)
     lines = text.splitlines()
     assert code == 0
     assert lines[0].endswith(" jobs would run.")
@@ -91,18 +97,18 @@ def test_a_plan_names_the_key_the_module_and_the_file_of_each_job(pretended, che
     assert not any("prepare" in row[0] for row in rows)
 
     (folder / "u/a.km").write_text("changed")
-    code, text = plan(checkout, folder, world.values, "--each")
+    code, text = plan(forking, folder, world.values, "--each")
     assert code == 0
     row = next(line for line in text.splitlines() if "import_units" in line)
     assert row.split(maxsplit=2)[2] == "file u/a.km"
     assert "/external-a/codes/" in text
 
-    module = checkout / "resdavenet_vq/evaluation/words.py"
+    module = forking["checkout"] / "resdavenet_vq/evaluation/words.py"
     before = module.read_text()
     module.write_text(before + "\nCHANGED = 1\n")
     (folder / "u/a.km").write_text("u/a.km")
     try:
-        code, text = plan(checkout, folder, world.values)
+        code, text = plan(forking, folder, world.values)
     finally:
         module.write_text(before)
     assert code == 0
@@ -111,7 +117,7 @@ def test_a_plan_names_the_key_the_module_and_the_file_of_each_job(pretended, che
     assert {rule for rule, _ in rows} == {"detect_words_units", "summarize", "compare", "write_report"}
 
 
-def test_a_plan_that_cannot_be_made_is_one_line(pretended, checkout):
+def test_a_plan_that_cannot_be_made_is_one_line(pretended, forking):
     folder, world = pretended
     for values, arguments, line in (
         (world.values | {"nonsense": 1}, [], "nonsense: no such key"),
@@ -119,7 +125,7 @@ def test_a_plan_that_cannot_be_made_is_one_line(pretended, checkout):
         (world.values, ["--configfile", "none.yaml"], "none.yaml: no such file"),
         (world.values, ["--snakefile", "nowhere/Snakefile"], "nowhere/Snakefile: no such file"),
     ):
-        code, text = plan(checkout, folder, values, *arguments)
+        code, text = plan(forking, folder, values, *arguments)
         assert code == 1
         assert line in text
         assert "Traceback" not in text

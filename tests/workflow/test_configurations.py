@@ -21,9 +21,9 @@ def with_data_in(folder, name):
     return file
 
 
-def test_a_corpus_that_is_not_there_is_named(tmp_path):
+def test_a_corpus_that_is_not_there_is_named(forking, tmp_path):
     file = with_data_in(tmp_path, "places.yaml")
-    output = snakemake(tmp_path, "-n", configfiles=[file], succeeds=False)
+    output = snakemake(tmp_path, "-n", configfiles=[file], succeeds=False, **forking)
     for split in ("train", "val"):
         path = f"{tmp_path}/data/PlacesAudio400k/metadata/{split}_original_with_alignments.json"
         assert f"corpus.metadata.{split}: {path}: no such file or folder" in output
@@ -79,14 +79,14 @@ def test_a_corpus_replaces_the_demo_and_a_key_of_it_changes_the_demo(tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (REPO / "configs").glob("*.yaml")))
-def test_a_configuration_plans_once_its_files_are_there(name, tmp_path):
+def test_a_configuration_plans_once_its_files_are_there(name, forking, tmp_path):
     file = with_data_in(tmp_path, name)
     plan = Plan(config.read(yaml.safe_load(file.read_text())))  # that of small corpora with its sections stands alone
     for split in plan.config.corpus.splits:
         for path in map(Path, plan.splits.corpus_files(split)):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch() if path.suffix else path.mkdir(exist_ok=True)
-    jobs = jobs_in(snakemake(tmp_path, "-n", "-q", "rules", configfiles=[file]))
+    jobs = jobs_in(snakemake(tmp_path, "-n", "-q", "rules", configfiles=[file], **forking))
     assert jobs["train"] >= len(plan.lineages)
     assert jobs["score_retrieval"] == len(plan.lineages)
     assert 2 <= jobs["prepare"] <= len(plan.config.corpus.splits)

@@ -4,8 +4,6 @@ import io
 import json
 import os
 import re
-import subprocess
-import sys
 from contextlib import ExitStack, nullcontext
 from itertools import pairwise
 from pathlib import Path
@@ -18,13 +16,15 @@ import yaml
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 from training_child import MODEL, TRAINING, train, write_stores
+from typer.testing import CliRunner
 
 from resdavenet_vq import config
+from resdavenet_vq.commands import app, plan  # noqa: F401 - adds its commands
 from resdavenet_vq.corpus.manifest import Utterance
 from resdavenet_vq.data.dataset import Batch
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.data.store_writer import StoreWriter
-from resdavenet_vq.errors import InputError
+from resdavenet_vq.errors import InputError, message
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.model import quantizer
 from resdavenet_vq.model.dual_encoder import DualEncoder
@@ -235,7 +235,7 @@ def test_a_step_is_as_long_as_what_bounds_it():
 
 def test_the_shipped_settings_of_places_are_fast_and_fed():
     """bfloat16, compiled, deterministic as by default: the GPU is the slowest part, and not the data workers."""
-    settings = numbers.read_files([REPO / "configs/places.yaml"])
+    settings = read_files([REPO / "configs/places.yaml"])
     e = numbers.Estimate(settings, Machine("h200"), ROWS, *numbers.mean_sizes(settings, None, None))
     step_ = e.step(Lineage.parse("{2,3}"))
     assert settings.training.compute.deterministic
@@ -395,14 +395,22 @@ def test_every_basis_is_a_known_word():
 # -- the command --------------------------------------------------------------------------------------------
 
 
-def run(*options):
+@pytest.fixture
+def run(monkeypatch):
     """What the command prints; its error where it fails."""
-    command = [sys.executable, "-m", "resdavenet_vq", "estimate", *map(str, options)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPO)
-    return done.stdout if done.returncode == 0 else done.stderr
+    monkeypatch.chdir(REPO)
+
+    def run(*options):
+        done = CliRunner().invoke(app, ["estimate", *map(str, options)])
+        if done.exception is None:
+            return done.stdout
+        assert isinstance(done.exception, InputError), done.exception
+        return f"error: {message(str(done.exception))}"
+
+    return run
 
 
-def test_the_command_says_each_number_with_its_formula_and_basis(tmp_path):
+def test_the_command_says_each_number_with_its_formula_and_basis(run, tmp_path):
     fast = tmp_path / "fast.yaml"
     fast.write_text("training: {compute: {precision: bfloat16, compile: true}, gpus: 8}\n")
     files = ("--configfile", "configs/places.yaml", "--configfile", fast)
@@ -415,7 +423,7 @@ def test_the_command_says_each_number_with_its_formula_and_basis(tmp_path):
     assert all(any(word in row for word in ("measured", "predicted", "assumed", "counted", "given")) for row in rows)
 
 
-def test_the_command_takes_the_demo_as_it_is():
+def test_the_command_takes_the_demo_as_it_is(run):
     text = run("--configfile", "config.yaml", "--device", "cpu", "--cores", 2)
     assert "train 2,000 + val 200 + test 200 + unseen 200" in text
     assert "roofline" not in text
@@ -434,7 +442,7 @@ def test_the_command_takes_the_demo_as_it_is():
         (("README.md",), "README.md: "),
     ],
 )
-def test_the_command_refuses_with_one_line_and_the_remedy(options, fault):
+def test_the_command_refuses_with_one_line_and_the_remedy(run, options, fault):
     text = run("--configfile", *options)
     assert text.startswith("error: ")
     assert fault in text

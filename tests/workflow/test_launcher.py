@@ -12,7 +12,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 from workflow.plans import plan_of
-from workflow.running import REPO, snakemake, write_stores
+from workflow.running import REPO, dry_runs, snakemake, write_stores
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.workflow.batches import Batches
@@ -66,16 +66,47 @@ def test_a_job_gets_more_memory_and_time_with_each_attempt(tmp_path):
     assert (tmp_path / "attempts").read_text().split("\n")[:2] == ["8000 720", "16000 1440"]
 
 
+NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
+FEWER = {
+    0: "env CUDA_VISIBLE_DEVICES= python",
+    1: "python",
+    2: "torchrun --standalone --nproc-per-node 2",
+}
+"""What starts a training for two GPUs where there are so many."""
+NODES = {0: "--ntasks-per-node 4", 1: "--ntasks 2"}
+"""Options of srun by the number of the line for several nodes in profiles/slurm."""
+
+
+def nodes_of_the_profile(number):
+    """What sets the resources of that line."""
+    text = (REPO / "profiles/slurm/config.yaml").read_text()
+    lines = [line.strip(" #") for line in text.splitlines() if line.strip().startswith("# train: {")]
+    resources = yaml.safe_load(lines[number])["train"]
+    return [f"train:{key}={value}" for key, value in resources.items() if key != "runtime"]
+
+
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    return write_stores(tmp_path_factory.mktemp("launched"), {"train": 18, "val": 12}, gpus=2, epochs=1, workers=0)
+def trained(tmp_path_factory):
+    """A folder with a training of two processes, and what Snakemake said."""
+    folder = write_stores(tmp_path_factory.mktemp("launched"), {"train": 18, "val": 12}, gpus=2, epochs=1, workers=0)
+    words = [f"{MODEL}/model.json", "-p", "--resources", "gpu=2", "--allowed-rules", "train"]
+    files = [folder / "config.yaml"]
+    return folder, snakemake(folder, *words, cores=8, configfiles=files, environment=os.environ | NO_GPU)
 
 
-def run(folder, *arguments, gpus=2):
-    limits = ["--resources", f"gpu={gpus}", "--allowed-rules", "train"]
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
-    target, files = f"{MODEL}/model.json", [folder / "config.yaml"]
-    return snakemake(folder, target, *arguments, *limits, cores=8, configfiles=files, environment=environment)
+@pytest.fixture(scope="module")
+def planned(trained):
+    """What dry runs after the training say: as it is, trained again with fewer GPUs, and on several nodes."""
+    again = ["-p", "--forcerun", "train"]
+    cases = {"as it is": (0, []), **{("fewer", n): (n, again) for n in FEWER}}
+    cases |= {("nodes", n): (8, [*again, "--set-resources", *nodes_of_the_profile(n)]) for n in NODES}
+    folder = trained[0]
+    place = ["--snakefile", REPO / "Snakefile", "--configfile", folder / "config.yaml", "--cores", 8]
+    place += ["--allowed-rules", "train", "--resources"]
+    lines = [[f"{MODEL}/model.json", *options, *place, f"gpu={gpus}"] for gpus, options in cases.values()]
+    answers = dry_runs(folder, lines, **NO_GPU)
+    assert [status for status, _ in answers] == [0] * len(cases), answers
+    return dict(zip(cases, (output for _, output in answers), strict=True))
 
 
 def launcher_of(output):
@@ -83,9 +114,10 @@ def launcher_of(output):
     return re.search(r"^Shell command: (.*) -m resdavenet_vq train ", output, re.MULTILINE)[1]
 
 
-def test_a_training_in_two_processes_of_torchrun(prepared):
+def test_a_training_in_two_processes_of_torchrun(trained, planned):
     """Gloo on the CPU in the place of NCCL; the rule's own command otherwise."""
-    assert "torchrun --standalone --nproc-per-node 2 -m resdavenet_vq train" in run(prepared, "-p")
+    prepared, output = trained
+    assert "torchrun --standalone --nproc-per-node 2 -m resdavenet_vq train" in output
     log = (prepared / "results/spoken_scenes/logs/train/23.log").read_text()
     assert "{2,3}: starts on cpu, with 2 processes" in log
     out = prepared / MODEL
@@ -99,28 +131,18 @@ def test_a_training_in_two_processes_of_torchrun(prepared):
     assert len(pd.read_csv(out / "history.csv")) == 1
     assert all(x.isfinite().all() for x in load_file(out / "model.safetensors").values())
     # another number of GPUs is no reason to train again
-    assert "Nothing to be done" in run(prepared, "-n", gpus=0)
+    assert "Nothing to be done" in planned["as it is"]
 
 
-@pytest.mark.parametrize(
-    ("gpus", "expected"),
-    [(0, "env CUDA_VISIBLE_DEVICES= python"), (1, "python"), (2, "torchrun --standalone --nproc-per-node 2")],
-)
-def test_fewer_gpus_are_used_where_there_are_fewer(prepared, gpus, expected):
-    assert launcher_of(run(prepared, "-n", "-p", "--forcerun", "train", gpus=gpus)) == expected
+@pytest.mark.parametrize("gpus", FEWER)
+def test_fewer_gpus_are_used_where_there_are_fewer(planned, gpus):
+    assert launcher_of(planned["fewer", gpus]) == FEWER[gpus]
 
 
-@pytest.mark.parametrize(("number", "processes"), [(0, "--ntasks-per-node 4"), (1, "--ntasks 2")])
-def test_several_nodes_follow_from_the_profile(prepared, number, processes):
-    lines = [
-        line.strip(" #")
-        for line in (REPO / "profiles/slurm/config.yaml").read_text().splitlines()
-        if line.strip().startswith("# train: {")
-    ]
-    resources = yaml.safe_load(lines[number])["train"]
-    wanted = [f"train:{key}={value}" for key, value in resources.items() if key != "runtime"]
-    output = run(prepared, "-n", "-p", "--forcerun", "train", "--set-resources", *wanted, gpus=8)
-    assert launcher_of(output) == f"srun --kill-on-bad-exit=1 --nodes 2 {processes} python"
+@pytest.mark.parametrize("number", NODES)
+def test_several_nodes_follow_from_the_profile(planned, number):
+    expected = f"srun --kill-on-bad-exit=1 --nodes 2 {NODES[number]} python"
+    assert launcher_of(planned["nodes", number]) == expected
 
 
 def test_profiles_name_rules_that_there_are():

@@ -42,7 +42,7 @@ def configuration(folder, **sections):
 
 
 @pytest.fixture(scope="module")
-def without_alignments(tmp_path_factory):
+def without_alignments(forking, tmp_path_factory):
     """The results of a corpus as Places Audio is distributed."""
     folder = tmp_path_factory.mktemp("without_alignments")
     sections = {
@@ -52,7 +52,7 @@ def without_alignments(tmp_path_factory):
         "words": {"split": "train", "held_out_split": "val"},
     }
     files = configuration(folder, corpus=corpus(folder, *ALIGNED), **sections)
-    snakemake(folder, configfiles=files)
+    snakemake(folder, configfiles=files, **forking)
     return folder / "results/mine"
 
 
@@ -105,9 +105,9 @@ def speech(tmp_path_factory):
     return folder, files
 
 
-def test_speech_alone_has_the_scores_of_baselines_and_of_units_made_elsewhere(speech):
+def test_speech_alone_has_the_scores_of_baselines_and_of_units_made_elsewhere(speech, forking):
     folder, files = speech
-    snakemake(folder, configfiles=files)
+    snakemake(folder, configfiles=files, **forking)
     assert not len(Store(folder / "results/mine/data/val.h5").image_ids)
     scores = read_scores(folder / "results/mine/scores.csv")
     tasks = {name: set(rows["task"]) for name, rows in scores.groupby("lineage")}
@@ -117,12 +117,12 @@ def test_speech_alone_has_the_scores_of_baselines_and_of_units_made_elsewhere(sp
     assert "retrieval.html" not in pages
 
 
-def test_training_on_speech_alone_is_refused_before_anything_is_prepared(speech):
+def test_training_on_speech_alone_is_refused_before_anything_is_prepared(speech, forking):
     folder, _ = speech
     off = dict.fromkeys(("retrieval", "abx", "words", "report"))
     own = {**corpus(folder, "image"), "name": "unpaired"}
     files = configuration(folder, corpus=own, lineages=["{}"], **off)
-    output = snakemake(folder, "models", configfiles=files, succeeds=False)
+    output = snakemake(folder, "models", configfiles=files, succeeds=False, **forking)
     assert "training.split: 'train' has no images (the first 16 rows of train.json name none)" in output
     assert not (folder / "results/unpaired/data").exists()
 

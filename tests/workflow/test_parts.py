@@ -27,15 +27,21 @@ def targets(parts=3):
     return [f"{ROOT}/data/train/{part}.h5" for part in range(parts)]
 
 
-def run(folder, goals, values, *options, succeeds=True):
+@pytest.fixture(scope="module")
+def run(forking):
     """The jobs that Snakemake runs in a folder, as (rule, part), and everything that it prints."""
-    (folder / "changes.yaml").write_text(yaml.safe_dump(values))
-    output = snakemake(folder, *goals, *options, configfiles=[*TINY, folder / "changes.yaml"], succeeds=succeeds)
-    blocks = [block for block in re.split(r"\n\[.*\]\n", output) if re.match(r"(?:local)?rule \w+:\n", block)]
-    parts = [re.search(r"wildcards:.*part=(\d+)", block) for block in blocks]
-    rules = [re.match(r"(?:local)?rule (\w+):", block)[1] for block in blocks]
-    jobs = {(rule, part and part[1]) for rule, part in zip(rules, parts, strict=True)}
-    return jobs, output
+
+    def run(folder, goals, values, *options, succeeds=True):
+        (folder / "changes.yaml").write_text(yaml.safe_dump(values))
+        files = [*TINY, folder / "changes.yaml"]
+        output = snakemake(folder, *goals, *options, configfiles=files, succeeds=succeeds, **forking)
+        blocks = [block for block in re.split(r"\n\[.*\]\n", output) if re.match(r"(?:local)?rule \w+:\n", block)]
+        parts = [re.search(r"wildcards:.*part=(\d+)", block) for block in blocks]
+        rules = [re.match(r"(?:local)?rule (\w+):", block)[1] for block in blocks]
+        jobs = {(rule, part and part[1]) for rule, part in zip(rules, parts, strict=True)}
+        return jobs, output
+
+    return run
 
 
 def parts_of(folder):
@@ -50,14 +56,14 @@ def written(before, folder):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("parts")
     jobs, output = run(folder, targets(), changes())
     assert jobs == {("make_corpus", None), *(("prepare_part", part) for part in "012")}, output
     return folder
 
 
-def test_appended_rows_re_do_the_last_part_alone(folder):
+def test_appended_rows_re_do_the_last_part_alone(folder, run):
     before = parts_of(folder)
     run(folder, targets(4), changes(17, 4))
     assert written(before, folder) == {"2", "3"}
@@ -72,7 +78,7 @@ def test_appended_rows_re_do_the_last_part_alone(folder):
     assert {name: data for name, (data, _) in parts_of(folder).items()} == {n: data for n, (data, _) in before.items()}
 
 
-def test_a_bad_wav_fails_its_own_part_and_the_rerun_does_that_one_alone(folder):
+def test_a_bad_wav_fails_its_own_part_and_the_rerun_does_that_one_alone(folder, run):
     wav = sorted((folder / ROOT / "corpus/train/wavs").rglob("*.wav"))[7]
     whole = wav.read_bytes()
     wav.write_bytes(whole[:3000])

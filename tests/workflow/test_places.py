@@ -36,10 +36,17 @@ def corpus(tmp_path_factory):
     return folder
 
 
-def test_the_published_recipe_runs_to_its_end_on_a_stand_in(corpus, tmp_path):
+@pytest.mark.parametrize(
+    "compiled", [False, pytest.param(True, marks=pytest.mark.thorough)], ids=["not compiled", "as shipped"]
+)
+def test_the_published_recipe_runs_to_its_end_on_a_stand_in(corpus, forking, tmp_path, compiled):
+    """With compiled branches, as it is shipped, most of the time is a compiler's."""
+    values = reduced(corpus, ["{3}->{2,3}"])
+    assert values["training"]["compute"]["compile"]
+    values["training"]["compute"]["compile"] = compiled
     file = tmp_path / "places.yaml"
-    file.write_text(yaml.safe_dump(reduced(corpus, ["{3}->{2,3}"]), sort_keys=False))
-    snakemake(tmp_path, configfiles=[file])
+    file.write_text(yaml.safe_dump(values, sort_keys=False))
+    snakemake(tmp_path, configfiles=[file], **forking)
     scores = read_scores(tmp_path / "results/places/scores.csv")
     abx = scores.query("task == 'abx' and condition == 'within'")
     layers = {"raw log-mel": ["logmel"], "normalized log-mel": ["logmel"]}

@@ -221,7 +221,7 @@ def test_files_that_are_not_there_are_not_looked_into():
     )
 
 
-def test_a_refused_plan_is_one_message(folder):
+def test_a_refused_plan_is_one_message(folder, forking):
     """Of a dry run and of a run, with the status of a failure; a plan that needs none of the files is made."""
     corpus = {"layout": "places", "name": "mine", "metadata": {s: f"{s}.json" for s in SPLITS}}
     others = {"external": {"a": {"files": {"test": "u/a.km"}, "format": "km", "frame_period": 0.02}}, "words": None}
@@ -242,7 +242,7 @@ def test_a_refused_plan_is_one_message(folder):
     (fine, _), (scored, output), *refused = dry_runs(folder, lines)
     assert (fine, scored) == (0, 0), "a model is scored where what it was trained on is gone"
     assert "rule score_retrieval" in output
-    run = snakemake(folder, train, succeeds=False, configfiles=["mine.yaml"])
+    run = snakemake(folder, train, succeeds=False, configfiles=["mine.yaml"], **forking)
     for (status, output), said in zip([*refused, (1, run)], [*cases.values(), cases[train]], strict=True):
         assert status == 1
         assert said in output, output

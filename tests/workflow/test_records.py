@@ -103,13 +103,13 @@ def plan_models(folder, *arguments, **settings):
     return snakemake(folder, "-n", "models", *arguments, **settings)
 
 
-def test_a_run_refuses_them_until_they_are_forced(results):
+def test_a_run_refuses_them_until_they_are_forced(results, forking):
     lineages = ("--config", 'lineages=["{}->{2}"]')
-    output = plan_models(results, *lineages, succeeds=False)
+    output = plan_models(results, *lineages, succeeds=False, **forking)
     assert "none-2/model/model.json: training.epochs was 2, requested is 8" in output
-    assert "rule train:" in plan_models(results, "--forcerun", "prepare", "train", *lineages)
+    assert "rule train:" in plan_models(results, "--forcerun", "prepare", "train", *lineages, **forking)
     shutil.rmtree(results / "results")
-    plan_models(results, *lineages)
+    plan_models(results, *lineages, **forking)
 
 
 def test_one_switch_over_another_configuration(tmp_path):

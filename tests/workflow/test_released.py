@@ -23,16 +23,11 @@ TINY = {
 }
 
 
-def run(folder, *arguments, settings=None, **changes):
+def run(folder, settings, *arguments, **changes):
     """What Snakemake prints, with these changes of the configuration."""
     (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY | changes))
     files = [REPO / "config.yaml", folder / "tiny.yaml"]
-    return snakemake(folder, *arguments, configfiles=files, **(settings or {}))
-
-
-def jobs(folder, *arguments, **changes):
-    """The rules that a dry run would run."""
-    return jobs_in(run(folder, *arguments, "-n", "-q", "rules", **changes))
+    return snakemake(folder, *arguments, configfiles=files, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +38,17 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def finished(folder, forking):
-    planned = jobs(folder)
+def jobs(folder, forking):
+    """The rules that a dry run would run."""
+    return lambda *arguments, **changes: jobs_in(run(folder, forking, *arguments, "-n", "-q", "rules", **changes))
+
+
+@pytest.fixture(scope="module")
+def finished(folder, jobs, forking):
+    planned = jobs()
     assert planned["import_released"] == 1
     assert "train" not in planned
-    run(folder, settings=forking)
+    run(folder, forking)
     return folder
 
 
@@ -70,13 +71,13 @@ def test_everything_is_there_and_nothing_was_trained(finished):
     assert "training.html" in pages  # R@10 by epoch, from progress.pkl
 
 
-def test_it_is_imported_again_when_its_files_change_and_only_then(finished):
+def test_it_is_imported_again_when_its_files_change_and_only_then(finished, jobs):
     progress = finished / "released/experiment/progress.pkl"
     progress.touch()
-    assert jobs(finished) == {}
-    assert "import_released" not in jobs(finished, words=TINY["words"] | {"min_occurrences": 2})
+    assert jobs() == {}
+    assert "import_released" not in jobs(words=TINY["words"] | {"min_occurrences": 2})
     progress.write_bytes(pickle.dumps([[1, 10, 1, 0.5, 1.0]]))
-    assert jobs(finished)["import_released"] == 1
+    assert jobs()["import_released"] == 1
 
 
 def test_what_a_rule_leaves_beside_its_outputs_is_replaced(finished, forking):
@@ -87,11 +88,11 @@ def test_what_a_rule_leaves_beside_its_outputs_is_replaced(finished, forking):
     recording = root / "corpus/test/wavs/000/test-000000.wav"
     recording.write_bytes(b"of an earlier corpus")
     targets = ("results/spoken_scenes/23/model/model.json", "results/spoken_scenes/corpus/test.json")
-    run(finished, *targets, "--force", settings=forking)
+    run(finished, forking, *targets, "--force")
     assert "of an earlier" not in (root / "23/model/README.md").read_text()
     assert recording.read_bytes().startswith(b"RIFF")
 
 
-def test_a_child_is_trained_from_an_imported_parent(folder):
-    planned = jobs(folder, "results/spoken_scenes/23-123/model/model.json", lineages=["{2,3}->{1,2,3}"])
+def test_a_child_is_trained_from_an_imported_parent(jobs):
+    planned = jobs("results/spoken_scenes/23-123/model/model.json", lineages=["{2,3}->{1,2,3}"])
     assert planned["train"] == 1

@@ -87,10 +87,10 @@ def test_two_corpora_in_one_folder_leave_each_other_alone(answers):
     assert answers["first"]["stale"] == answers["second"]["stale"] == {}
 
 
-def test_lineages_on_the_command_line_and_another_directory(tmp_path):
+def test_lineages_on_the_command_line_and_another_directory(forking, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    output = snakemake(elsewhere, "-n", "models", "--config", 'lineages=["{3}->{2,3}"]')
+    output = snakemake(elsewhere, "-n", "models", "--config", 'lineages=["{3}->{2,3}"]', **forking)
     assert "results/spoken_scenes/3-23/model/model.json" in output
     assert "results/spoken_scenes/none/" not in output
 
@@ -115,7 +115,7 @@ Error in rule prepare:
     assert "results/x/logs" in advice("nothing was started", Path("results/x"))
 
 
-def test_a_run_that_fails_says_which_log_to_read_and_advice(tmp_path):
+def test_a_run_that_fails_says_which_log_to_read_and_advice(forking, tmp_path):
     """A corpus whose JSON is cut short: real jobs, a real failure."""
     (tmp_path / "mine.yaml").write_text(
         "corpus: {layout: places, name: mine, metadata: {train: bad.json, val: bad.json}}\n"
@@ -124,7 +124,7 @@ def test_a_run_that_fails_says_which_log_to_read_and_advice(tmp_path):
     (tmp_path / "places.yaml").write_text(configuration)
     (tmp_path / "bad.json").write_text('{"data": [')
     target, files = "results/mine/data/val.h5", ["places.yaml", "mine.yaml"]
-    output = snakemake(tmp_path, target, configfiles=files, succeeds=False)
+    output = snakemake(tmp_path, target, configfiles=files, succeeds=False, **forking)
     assert "prepare: results/mine/logs/prepare/val.log\nFix what they name" in output
 
 

@@ -191,10 +191,10 @@ def test_scores_under_noise(finished, forking, tmp_path):
     assert clean < white
 
 
-def test_a_misspelt_key_stops_a_dry_run_with_its_name(tmp_path):
+def test_a_misspelt_key_stops_a_dry_run_with_its_name(forking, tmp_path):
     extra = tmp_path / "wrong.yaml"
     extra.write_text("training: {epohs: 3}\n")
-    output = snakemake(tmp_path, "-n", configfiles=[*TINY, extra], succeeds=False)
+    output = snakemake(tmp_path, "-n", configfiles=[*TINY, extra], succeeds=False, **forking)
     assert "training.epohs: no such key; did you mean 'epochs'?" in output
     assert "Traceback" not in output
 
