@@ -16,7 +16,6 @@ from statistics import fmean
 from typing import Any
 
 import jinja2
-import pandas as pd
 from markupsafe import Markup
 
 import resdavenet_vq
@@ -25,8 +24,8 @@ from resdavenet_vq.corpus.manifest import SILENCE
 from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.evaluation.availability import NO_WORDS, remedy
 from resdavenet_vq.evaluation.summary import HELD_OUT, PUBLISHED
-from resdavenet_vq.figures import charts, confusions, interactive, paper, registry
-from resdavenet_vq.report import columns, gaps, maps, overview, units, utterances
+from resdavenet_vq.figures import confusions, interactive, paper, registry
+from resdavenet_vq.report import columns, gaps, maps, overview, training, units, utterances
 from resdavenet_vq.report.assets import Folder, as_script, replace_folder
 from resdavenet_vq.results import TRIPHONES, Results, Words, find, with_arrows
 
@@ -121,28 +120,9 @@ def _templates() -> jinja2.Environment:
 
 
 def _training(results: Results, folder: Folder) -> Page | None:
-    """Losses, retrieval on validation and use of the codebooks over epochs."""
-    trained = [(model, model.history) for model in results.models if model.history is not None]
-    if not trained:
-        return None
-    panels = charts.panels([(model.name, history) for model, history in trained])
-    best = [{"model": model.name} | history.loc[_best_epoch(history)].to_dict() for model, history in trained]
-    names = list(dict.fromkeys(name for row in best for name in row))[1:]
-    content = {
-        "charts": [(panel.title, interactive.curves(panel, charts.describe(panel))) for panel in panels],
-        "csvs": [
-            (model.name, folder.copy(model.folder / "model/history.csv", f"tables/history-{number}.csv"))
-            for number, (model, _) in enumerate(trained, 1)
-        ],
-        "best": best,
-        "columns": [(name, columns.history_column(name)) for name in names],
-    }
-    return Page("training.html", "Training", content, charts=True)
-
-
-def _best_epoch(history: pd.DataFrame) -> Any:
-    """The epoch whose weights were kept: the first of highest R@10."""
-    return history["mean_recall_at_10"].idxmax() if "mean_recall_at_10" in history else history.index[-1]
+    """Losses, retrieval on validation, use of the codebooks over epochs, and what training cost."""
+    content = training.content(results, folder)
+    return Page("training.html", "Training", content, charts=True) if content else None
 
 
 def _words(results: Results, folder: Folder, split: str, opened: utterances.Split | None) -> Page | None:
