@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -27,6 +27,7 @@ from resdavenet_vq.evaluation.summary import HELD_OUT, PUBLISHED
 from resdavenet_vq.figures import confusions, interactive, paper, registry
 from resdavenet_vq.report import columns, gaps, maps, overview, training, units, utterances
 from resdavenet_vq.report.assets import Folder, as_script, replace_folder
+from resdavenet_vq.report.sources import Command, Sources
 from resdavenet_vq.results import TRIPHONES, Results, Words, find, with_arrows
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -56,6 +57,7 @@ def write(
     out: Path,
     frame_time: FrameTime = "published",
     noise: Path | None = None,
+    commands: Mapping[str, Command] | None = None,
 ) -> None:
     """Writes the report of a results/{corpus} folder, whole or not at all; an earlier report is replaced.
 
@@ -67,14 +69,16 @@ def write(
     data = find(results, systems, noise)
     with replace_folder(out) as folder:
         opened = utterances.open_split(data, split, settings, frame_time) if split else None
+        sources = Sources(data, commands or {})
         candidates = (
-            Page("index.html", "Overview", overview.content(data, folder, with_noise=noise is not None)),
+            Page("index.html", "Overview", overview.content(data, folder, sources, with_noise=noise is not None)),
             _training(data, folder),
             _words(data, folder, split, opened) if split and data.has_words else None,
             _units(folder, opened),
             _utterances(folder, opened),
             _retrieval(data, folder, with_maps=settings.matchmaps),
             _abx(data, folder),
+            Page("commands.html", "Commands", made) if (made := sources.content()) else None,
         )
         pages = [page for page in candidates if page is not None]
         scripts = {script for page in pages for script in page.scripts}

@@ -9,7 +9,7 @@ from report.test_page import pieces
 
 from resdavenet_vq.corpus import textgrid
 
-PAGES = ("index", "training", "words", "units", "utterances", "retrieval", "abx")
+PAGES = ("index", "training", "words", "units", "utterances", "retrieval", "abx", "commands")
 FOCUS = "((e) => e.id || e.textContent.trim().slice(0, 40) || e.tagName)(document.activeElement)"
 
 
