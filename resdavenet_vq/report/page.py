@@ -64,7 +64,7 @@ def write(
     The pages are of the systems in the folders `systems`, in this order; the overview has the scores of all. `split` is
     the one whose utterances are on the pages, with codes at `frame_time`; where words are evaluated it is their held-out
     split. Without one there are no pages of utterances and units. The scores of a table `noise` (noise.csv) are drawn
-    too. Raises InputError naming a file that cannot be read.
+    too. Numbers lead to the `commands` that made their files, by the files' paths in `results`. Raises InputError naming a file that cannot be read.
     """
     data = find(results, systems, noise)
     with replace_folder(out) as folder:
@@ -181,7 +181,7 @@ def _units(folder: Folder, opened: utterances.Split | None) -> Page | None:
     about = utterances.about(opened) | units.write(opened, folder) | {"needs": needs}
     lines = [f"Words and phones of codes: {needs}."] if needs else []
     content = {"about": about, "gaps": lines}
-    return Page("units.html", "Units", content, ("viewer.js", "units.js"), charts="phones" in opened.has)
+    return Page("units.html", "Units", content, ("viewer.js", "picture.js", "units.js"), charts="phones" in opened.has)
 
 
 def _utterances(folder: Folder, opened: utterances.Split | None) -> Page | None:
@@ -191,7 +191,8 @@ def _utterances(folder: Folder, opened: utterances.Split | None) -> Page | None:
     utterances.write(opened, folder)
     about = utterances.about(opened)
     lines = [] if "words" in opened.has else [f"Words above the spectrogram: {remedy(NO_WORDS)}."]
-    return Page("utterances.html", "Utterances", {"about": about, "gaps": lines}, ("viewer.js", "utterances.js"))
+    scripts = ("viewer.js", "picture.js", "compare.js", "utterances.js")
+    return Page("utterances.html", "Utterances", {"about": about, "gaps": lines}, scripts)
 
 
 def _retrieval(results: Results, folder: Folder, *, with_maps: bool) -> Page | None:
