@@ -43,8 +43,9 @@ def best_epoch(history: pd.DataFrame) -> Any:
 
 
 def _costs(results: Results) -> list[dict[str, Any]]:
-    """Of each model whose history has them: epochs, hours, hours with those of its ancestors (None where some are
-    unknown), and medians over epochs of seconds, pairs a second, and the share of time spent waiting for data.
+    """Of each model whose history has seconds: epochs, hours alone and with its ancestors, and medians over epochs.
+
+    Those are of seconds, pairs a second, and the share of time spent waiting for data. What is unknown is None.
     """
     histories = {
         model.system: (model.name, model.history)

@@ -19,7 +19,7 @@
 
   function numbers(u, sides) {
     const row = (name, of) => [name, ...sides.map(of)];
-    return report.table("The whole utterance", ["", ...sides.map((side) => side.title)], [
+    return report.table("The whole utterance", ["Measure", ...sides.map((side) => side.title)], [
       row("Runs of codes", ({ runs }) => String(runs.length)),
       row("Runs a second", ({ runs }) => (runs.length / u.duration).toFixed(1)),
       row("Different codes", ({ runs }) => String(new Set(runs.map(([, , code]) => code)).size)),

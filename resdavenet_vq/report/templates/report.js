@@ -149,7 +149,7 @@ const report = (() => {
   }
 
   // A button below a table that saves it.
-  const saver = (title) => make("button", { type: "button", class: "link saver", "aria-label": `Save the table ${title} (CSV)`, "data-saves": "", "data-name": fileName(title) }, "Save as CSV");
+  const saver = (title) => make("button", { type: "button", class: "link saver", "aria-label": `Save as CSV: the table ${title}`, "data-saves": "", "data-name": fileName(title) }, "Save as CSV");
 
   // Rows as CSV, and a file that the reader saves.
   const csv = (rows) => `${rows.map((row) => row.map((cell) => (/[",\n]/.test(cell) ? `"${String(cell).replaceAll('"', '""')}"` : cell)).join(",")).join("\n")}\n`;

@@ -213,7 +213,7 @@
       const u = await report.pictured(number);
       const span = [Math.max(0, start - MARGIN), Math.min(Math.max(u.duration, end), end + MARGIN)];
       head.append(make("a", { href: `utterances.html${report.state.link({ id: u.id, t: start, ...(focus?.code === undefined ? {} : focus) })}` }, u.id), make("span", { class: "quiet" }, `${start.toFixed(2)}–${end.toFixed(2)} s`), save);
-      save.setAttribute("aria-label", `Save the picture of ${u.id} at ${start.toFixed(2)} seconds (PNG)`);
+      save.setAttribute("aria-label", `PNG: save the picture of ${u.id} at ${start.toFixed(2)} seconds`);
       save.addEventListener("click", () => report.savePicture(stage, `${report.fileName(u.id)}-${start.toFixed(2)}`).catch(report.fail));
       button.setAttribute("aria-label", `Play ${u.id} from ${start.toFixed(2)} to ${end.toFixed(2)} seconds`);
       text.textContent = u.text || "no text";
