@@ -2,12 +2,18 @@
 
 import json
 import re
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import yaml
 from report import made_up
 from report.test_page import write_small
+from typer.testing import CliRunner
 
+from resdavenet_vq import config
+from resdavenet_vq.__main__ import app
+from resdavenet_vq.config.section import as_json
 from resdavenet_vq.report.sources import Command, Sources
 from resdavenet_vq.results import find
 
@@ -98,3 +104,16 @@ def test_a_number_of_one_seed_leads_to_its_own_file_and_a_mean_to_none(folder, c
     assert sources.file(*place, seed=3) == other
     assert sources.file(*place, seed=8675309) == "none-2/abx/test/quant2.json", "of the configured seed"
     assert sources.file(*place) == ""
+
+
+def test_a_report_of_the_workflow_has_the_commands_of_its_configuration(folder, tmp_path):
+    settings = config.read(yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text()))
+    options = ["--results", str(folder), "--systems", "baseline,none-2", "--settings", "{}"]
+    options += ["--out", str(tmp_path / "report"), "--config", as_json(settings)]
+    done = CliRunner().invoke(app, ["write-report", *options])
+    assert done.exit_code == 0, repr(done.exception)
+    there = sections(tmp_path / "report")
+    assert {"baseline/abx/test/logmel.json", "none-2/abx/test/quant2.json", "none-2/retrieval/test.json"} <= set(there)
+    assert "none-2/words/quant2/test/summary.json" in there
+    assert "resdavenet-vq score-abx" in there["none-2/abx/test/quant2.json"]
+    assert all(file.startswith(("baseline/", "none-2/")) for file in there), "of the systems of the report"
