@@ -15,7 +15,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 
 from browser.chromium import Chromium  # noqa: E402 - from the folder above
 
-PAGES = ("index", "training", "words", "units", "utterances", "retrieval", "abx")
+PAGES = ("index", "training", "words", "units", "utterances", "retrieval", "abx", "commands")
 
 # name: page, address within it, height in pixels, and the element at the top
 PICTURES = {

@@ -38,10 +38,12 @@ rule write_report:
         noise=["--noise"] if with_noise else [],
         code=fingerprint("report.page"),
         templates=content("report/templates"),
+        # Command lines that change make their results again, which are inputs: Snakemake records no parameter that takes resources.
+        config=lambda wildcards, resources: as_json(settings),
     shell:
         'python -m resdavenet_vq write-report --results "$(dirname {output:q})" --systems {params.systems:q}'
         " {params.split:q} --settings {params.settings:q} --recipe {params.recipe:q}"
-        " {params.noise:q} {input.noise:q} --out {output:q} 2> {log:q}"
+        " {params.noise:q} {input.noise:q} --config {params.config:q} --out {output:q} 2> {log:q}"
 
 
 rule draw_figure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,6 +22,9 @@ from resdavenet_vq.commands import (
 )
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.progress import waiting
+
+if TYPE_CHECKING:
+    from resdavenet_vq.report.sources import Command
 
 Results = Annotated[Path, typer.Option(help="The folder results/{corpus}.")]
 Systems = Annotated[str, typer.Option(help="Comma-separated folders of models and others, like none-2,kmeans.")]
@@ -139,6 +142,9 @@ def write_report(
     ] = None,
     recipe: Recipe = "{}",
     noise: Annotated[Path | None, typer.Option(help="A noise.csv, for figures of scores under noise.")] = None,
+    run: Annotated[
+        str, typer.Option("--config", help="JSON of the configuration, for a page of the commands behind the numbers.")
+    ] = "",
 ) -> None:
     """Write the report, a folder of pages."""
     from resdavenet_vq import config
@@ -152,7 +158,20 @@ def write_report(
         out=out,
         frame_time=section(config.Recipe, recipe, "recipe").frame_time,
         noise=noise,
+        commands=_commands(run) if run else {},
     )
+
+
+def _commands(run: str) -> dict[str, Command]:
+    """What makes each file of a run's results, by the file's path in their folder."""
+    from resdavenet_vq.config import Config
+    from resdavenet_vq.report.sources import Command
+    from resdavenet_vq.workflow.batches import Batches
+    from resdavenet_vq.workflow.plan import Plan
+
+    plan = Plan(Config.from_json(run))
+    lines = Batches(plan).command_lines.items()
+    return {Path(file).relative_to(plan.root).as_posix(): Command(*made) for file, made in lines}
 
 
 def _parts(text: str) -> list[str]:

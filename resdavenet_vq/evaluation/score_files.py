@@ -105,7 +105,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{name}", value
 
 
-def _rows(value: Mapping[str, Any]) -> Iterator[Row]:
+def rows(value: Mapping[str, Any]) -> Iterator[Row]:
     """The scores of any score file."""
     if "within_error" in value:
         return abx_rows(value)
@@ -134,7 +134,7 @@ def collect(
         made_by = Origin.from_dict(value["origin"])
         lineage, layer = value["lineage"], value.get("layer", "")
         split = value.get("held_out_split", value["split"])
-        rows = list(_rows(value))
+        scores = list(rows(value))
         if splits is not None and split not in splits:
             faults.append(f"{path}: is no score of these splits (no {split!r}); score again")
             continue
@@ -142,7 +142,7 @@ def collect(
         if fault := models.fault(path, lineage, seed, value["split"], made_by):
             faults.append(fault)
             continue
-        for row in rows:
+        for row in scores:
             key = (corpus, lineage, seed, row.task, layer, row.split, row.condition, row.score)
             if row.value is None or (splits is not None and row.split not in splits):
                 continue
@@ -151,7 +151,7 @@ def collect(
                 score = " ".join(str(part) for part in key[1:] if part not in {"", None})
                 faults.append(f"{path}: another file says something else of {score}")
         own = {name: value[name] for name in CONDITIONS if name in value}
-        kind = lineage, layer, rows[-1].task if rows else "", value.get("condition", ""), split
+        kind = lineage, layer, scores[-1].task if scores else "", value.get("condition", ""), split
         first, others = conditions.setdefault(kind, (path, own))
         faults += [
             f"{path}: {name} is {own.get(name)!r}, and {others.get(name)!r} in {first}, with another seed; score again"

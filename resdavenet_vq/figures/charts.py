@@ -112,8 +112,9 @@ PANELS = (
     Panel("perplexity", "Perplexity", "codes", "quant*_perplexity", log=True),
     Panel("codes-used", "Codes in use", "codes", "quant*_codes_used", log=True),
     Panel("live-codes", "Live codes", "codes", "quant*_live_codes", log=True),
-    Panel("top-share", "Top share", "share of frames with the most frequent code", "quant*_top_share", (0, None)),
+    Panel("top-share", "Top share", "share of the most frequent code", "quant*_top_share", (0, None)),
     Panel("commitment", "Commitment loss", "mean over training pairs", "quant*_commitment"),
+    Panel("learning-rate", "Learning rate", "of Adam", "learning_rate", log=True),
 )
 
 TRAINING = ("loss", "recall-at-1", "recall-at-5", "recall")

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.figures.charts import F1_LEVELS, Panel, equal_f1
@@ -153,7 +154,7 @@ def _scatter(x: np.ndarray | pd.Series, y: np.ndarray | pd.Series, **look: Any) 
 
 
 def _log_ticks(values: np.ndarray) -> dict[str, Any]:
-    """Ticks of a logarithmic axis at 1, 2, 5, 10, ..., or at every digit of a short one.
+    """Ticks of a logarithmic axis at 1, 2, 5, 10, ..., or at round steps of a short one.
 
     And its range, a little more than that of the values (base 10, as Plotly wants it).
     """
@@ -161,6 +162,8 @@ def _log_ticks(values: np.ndarray) -> dict[str, Any]:
     if not len(positive):
         return {}
     low, high = np.log10(positive.min()) - 0.06, np.log10(positive.max()) + 0.06
-    digits = range(1, 10) if high - low < 0.5 else (1, 2, 5)
-    ticks = [m * 10.0**e for e in range(int(np.floor(low)), int(np.ceil(high)) + 1) for m in digits]
+    if high - low < 0.7:
+        ticks = [tick for tick in MaxNLocator(6).tick_values(10**low, 10**high).tolist() if tick > 0]
+    else:
+        ticks = [m * 10.0**e for e in range(int(np.floor(low)), int(np.ceil(high)) + 1) for m in (1, 2, 5)]
     return {"range": [low, high], "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}

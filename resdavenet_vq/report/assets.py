@@ -19,6 +19,7 @@ import soundfile
 
 from resdavenet_vq import files
 from resdavenet_vq.data import audio, images
+from resdavenet_vq.data.features import SAMPLE_RATE
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.figures.style import save
 from resdavenet_vq.files import atomic_folder
@@ -32,8 +33,11 @@ PIXELS_PER_INCH = 96
 COMPRESSED = frozenset({".flac", ".mp3", ".ogg", ".opus", ".m4a"})
 """Audio files that every browser plays and that are small as they are."""
 
+LONGEST_WAV = 60.0
+"""Seconds of the longest sound that is kept as WAV, which takes about twice the space of FLAC."""
+
 SIXTEEN_BITS = frozenset({"PCM_16", "PCM_U8", "PCM_S8", "ULAW", "ALAW"})
-"""What a FLAC file of 16 bits holds without loss."""
+"""What a file of 16 bits holds without loss."""
 
 
 class Picture(NamedTuple):
@@ -71,28 +75,31 @@ class Folder:
         text = f"report.receive({as_script(name)},{as_script(value)});\n"
         self.path(f"data/{name}.js").write_text(text, encoding="utf-8")
 
-    def sound(self, source: Path) -> str:
-        """Copies an audio file in, as FLAC unless it is compressed already.
+    def sound(self, source: Path, *, wav: bool = False) -> str:
+        """Copies an audio file in: as it is where it is compressed, else as FLAC, or as WAV where that is asked for.
 
-        Raises InputError naming it where it cannot be read.
+        It is copied once, in the format in which it is asked for first. Raises InputError naming it where it cannot be
+        read.
         """
         if source not in self._sounds:
-            suffix = source.suffix.lower()
-            name = f"sounds/{len(self._sounds) + 1:04d}{suffix if suffix in COMPRESSED else '.flac'}"
-            if suffix in COMPRESSED:
-                self.copy(source, name)
+            name, suffix = f"sounds/{len(self._sounds) + 1:04d}", source.suffix.lower()
+            is_lossless = suffix not in COMPRESSED - {".flac"}
+            if wav and is_lossless and audio.length_of_wav(source) <= LONGEST_WAV * SAMPLE_RATE:
+                self._sounds[source] = self._as_pcm(source, f"{name}.wav")
+            elif suffix in COMPRESSED:
+                self._sounds[source] = self.copy(source, f"{name}{suffix}")
             else:
-                self._as_flac(source, name)
-            self._sounds[source] = name
+                self._sounds[source] = self._as_pcm(source, f"{name}.flac")
         return self._sounds[source]
 
-    def _as_flac(self, source: Path, name: str) -> None:
+    def _as_pcm(self, source: Path, name: str) -> str:
         with audio.open_audio(source, audio.MAX_SECONDS) as sound:
             rate, channels, subtype = sound.samplerate, sound.channels, sound.subtype
         dtype = "int16" if subtype in SIXTEEN_BITS else "float32"
-        with soundfile.SoundFile(self.path(name), "w", rate, channels, "PCM_16", format="FLAC") as out:
+        with soundfile.SoundFile(self.path(name), "w", rate, channels, "PCM_16") as out:
             for block in audio.read_channels(source, dtype):
                 out.write(block)
+        return name
 
     def copy(self, source: Path, name: str) -> str:
         """Copies a file in under a name. Raises InputError naming it where it is no regular file or cannot be read."""

@@ -13,6 +13,7 @@ from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.report import columns, gaps, published, verdict
 from resdavenet_vq.report.assets import Folder, Picture
 from resdavenet_vq.report.columns import Column
+from resdavenet_vq.report.sources import Sources
 from resdavenet_vq.results import Layer, Results, split_name
 
 type Key = tuple[str, str, str, str]
@@ -60,6 +61,8 @@ class Row(NamedTuple):
     """The 95 % intervals of those scores that have one."""
     needs: dict[Place, str]
     """What scores that are not available need."""
+    files: dict[Place, str]
+    """The files of those scores whose command is known."""
 
     @property
     def seeds(self) -> int:
@@ -67,16 +70,16 @@ class Row(NamedTuple):
         return max(int(n) for *_, n in self.scores.values())
 
 
-def content(results: Results, folder: Folder, *, with_noise: bool) -> dict[str, Any]:
+def content(results: Results, folder: Folder, sources: Sources, *, with_noise: bool) -> dict[str, Any]:
     """The values for the overview: the headline scores of every lineage and layer, and all scores with their meaning."""
-    rows = _rows(results.scores, results.needs)
+    rows = _rows(results.scores, results.needs, sources)
     measured = set(results.scores["task"])
     keys = _keys(rows)
     headline = [(key, c) for key, c in keys if c.headline]
     return {
         "models": [model for model in results.models if isinstance(model.system, Lineage)],
         "is_demo": results.root.name == DEMO,
-        "verdict": verdict.content(results, folder),
+        "verdict": verdict.content(results, folder, sources),
         "headline": headline,
         "rows": [row for row in rows if any(key in row.scores or key[:3] in row.needs for key, _ in headline)] or rows,
         "groups": [
@@ -93,20 +96,24 @@ def content(results: Results, folder: Folder, *, with_noise: bool) -> dict[str, 
     }
 
 
-def _rows(scores: pd.DataFrame, needs: Mapping[Layer, Mapping[Place, str]]) -> list[Row]:
+def _rows(scores: pd.DataFrame, needs: Mapping[Layer, Mapping[Place, str]], sources: Sources) -> list[Row]:
     """Every model and layer; a lineage of several seeds is named with the seed."""
     seeds = scores.groupby("lineage")["seed"].nunique(dropna=False)
-    entries, lineages = [], dict[str, str]()
+    entries, lineages, seed_of = [], dict[str, str](), dict[str, int | None]()
     for s in scores.to_dict("records"):
         name = f"{s['lineage']} (seed {s['seed']})" if seeds[s["lineage"]] > 1 else s["lineage"]
-        lineages[name] = s["lineage"]
+        lineages[name], seed_of[name] = s["lineage"], None if pd.isna(s["seed"]) else int(s["seed"])
         key = (s["task"], s["split"], s["condition"])
         entries.append((name, s["layer"], (*key, s["score"]), s["value"], _bounds(s)))
         if columns.has_n(s["task"], s["condition"]) and not pd.isna(s["n"]):
             entries.append((name, s["layer"], (*key, "n"), s["n"], None))
     rows = _by_layer(entries, {name for name, lineage in lineages.items() if needs.get((lineage, ""))})
     for row in rows:
-        row.needs.update(needs.get((lineages[row.lineage], row.layer), {}))
+        lineage = lineages[row.lineage]
+        row.needs.update(needs.get((lineage, row.layer), {}))
+        for place in dict.fromkeys(key[:3] for key in row.scores):
+            if file := sources.file(lineage, row.layer, place, seed_of[row.lineage]):
+                row.files[place] = file
     return rows
 
 
@@ -121,8 +128,8 @@ def _by_layer(
     """The scores of each lineage: those of the whole model, if there are some or it is in `whole`, and of each layer."""
     models: dict[str, dict[str, Row]] = {}
     for name, layer, key, value, bounds in entries:
-        layers = models.setdefault(name, {"": Row(name, "", {}, {}, {})})
-        row = layers.setdefault(layer, Row(name, layer, {}, {}, {}))
+        layers = models.setdefault(name, {"": Row(name, "", {}, {}, {}, {})})
+        row = layers.setdefault(layer, Row(name, layer, {}, {}, {}, {}))
         row.scores[key] = value
         row.bounds.update({key: bounds} if bounds else {})
     rows = [row for layers in models.values() for row in layers.values()]

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import jinja2
-import pandas as pd
 from markupsafe import Markup
 
 import resdavenet_vq
@@ -25,9 +24,10 @@ from resdavenet_vq.corpus.manifest import SILENCE
 from resdavenet_vq.encode.units import FrameTime
 from resdavenet_vq.evaluation.availability import NO_WORDS, remedy
 from resdavenet_vq.evaluation.summary import HELD_OUT, PUBLISHED
-from resdavenet_vq.figures import charts, confusions, interactive, paper, registry
-from resdavenet_vq.report import columns, gaps, maps, overview, units, utterances
+from resdavenet_vq.figures import confusions, interactive, paper, registry
+from resdavenet_vq.report import columns, gaps, maps, overview, training, units, utterances
 from resdavenet_vq.report.assets import Folder, as_script, replace_folder
+from resdavenet_vq.report.sources import Command, Sources
 from resdavenet_vq.results import TRIPHONES, Results, Words, find, with_arrows
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -57,25 +57,28 @@ def write(
     out: Path,
     frame_time: FrameTime = "published",
     noise: Path | None = None,
+    commands: Mapping[str, Command] | None = None,
 ) -> None:
     """Writes the report of a results/{corpus} folder, whole or not at all; an earlier report is replaced.
 
     The pages are of the systems in the folders `systems`, in this order; the overview has the scores of all. `split` is
     the one whose utterances are on the pages, with codes at `frame_time`; where words are evaluated it is their held-out
     split. Without one there are no pages of utterances and units. The scores of a table `noise` (noise.csv) are drawn
-    too. Raises InputError naming a file that cannot be read.
+    too. Numbers lead to the `commands` that made their files, by the files' paths in `results`. Raises InputError naming a file that cannot be read.
     """
     data = find(results, systems, noise)
     with replace_folder(out) as folder:
         opened = utterances.open_split(data, split, settings, frame_time) if split else None
+        sources = Sources(data, commands or {})
         candidates = (
-            Page("index.html", "Overview", overview.content(data, folder, with_noise=noise is not None)),
+            Page("index.html", "Overview", overview.content(data, folder, sources, with_noise=noise is not None)),
             _training(data, folder),
             _words(data, folder, split, opened) if split and data.has_words else None,
             _units(folder, opened),
             _utterances(folder, opened),
             _retrieval(data, folder, with_maps=settings.matchmaps),
             _abx(data, folder),
+            Page("commands.html", "Commands", made) if (made := sources.content()) else None,
         )
         pages = [page for page in candidates if page is not None]
         scripts = {script for page in pages for script in page.scripts}
@@ -121,28 +124,9 @@ def _templates() -> jinja2.Environment:
 
 
 def _training(results: Results, folder: Folder) -> Page | None:
-    """Losses, retrieval on validation and use of the codebooks over epochs."""
-    trained = [(model, model.history) for model in results.models if model.history is not None]
-    if not trained:
-        return None
-    panels = charts.panels([(model.name, history) for model, history in trained])
-    best = [{"model": model.name} | history.loc[_best_epoch(history)].to_dict() for model, history in trained]
-    names = list(dict.fromkeys(name for row in best for name in row))[1:]
-    content = {
-        "charts": [(panel.title, interactive.curves(panel, charts.describe(panel))) for panel in panels],
-        "csvs": [
-            (model.name, folder.copy(model.folder / "model/history.csv", f"tables/history-{number}.csv"))
-            for number, (model, _) in enumerate(trained, 1)
-        ],
-        "best": best,
-        "columns": [(name, columns.history_column(name)) for name in names],
-    }
-    return Page("training.html", "Training", content, charts=True)
-
-
-def _best_epoch(history: pd.DataFrame) -> Any:
-    """The epoch whose weights were kept: the first of highest R@10."""
-    return history["mean_recall_at_10"].idxmax() if "mean_recall_at_10" in history else history.index[-1]
+    """Losses, retrieval on validation, use of the codebooks over epochs, and what training cost."""
+    content = training.content(results, folder)
+    return Page("training.html", "Training", content, charts=True) if content else None
 
 
 def _words(results: Results, folder: Folder, split: str, opened: utterances.Split | None) -> Page | None:
@@ -197,7 +181,7 @@ def _units(folder: Folder, opened: utterances.Split | None) -> Page | None:
     about = utterances.about(opened) | units.write(opened, folder) | {"needs": needs}
     lines = [f"Words and phones of codes: {needs}."] if needs else []
     content = {"about": about, "gaps": lines}
-    return Page("units.html", "Units", content, ("viewer.js", "units.js"), charts="phones" in opened.has)
+    return Page("units.html", "Units", content, ("viewer.js", "picture.js", "units.js"), charts="phones" in opened.has)
 
 
 def _utterances(folder: Folder, opened: utterances.Split | None) -> Page | None:
@@ -207,7 +191,8 @@ def _utterances(folder: Folder, opened: utterances.Split | None) -> Page | None:
     utterances.write(opened, folder)
     about = utterances.about(opened)
     lines = [] if "words" in opened.has else [f"Words above the spectrogram: {remedy(NO_WORDS)}."]
-    return Page("utterances.html", "Utterances", {"about": about, "gaps": lines}, ("viewer.js", "utterances.js"))
+    scripts = ("viewer.js", "picture.js", "compare.js", "utterances.js")
+    return Page("utterances.html", "Utterances", {"about": about, "gaps": lines}, scripts)
 
 
 def _retrieval(results: Results, folder: Folder, *, with_maps: bool) -> Page | None:

@@ -1,12 +1,14 @@
 """The utterances of a split: some with sound and picture, of all others the texts, and hits and misses of retrieval.
 
-The utterances with audio have a sound (FLAC, as recorded), a spectrogram (the stored log-mel features as a grey
-picture, 10 ms and one band a pixel), an image, and rows of words, phones and codes. Of all others the report has the
-text alone, to be searched.
+The utterances with audio have a sound (as recorded; WAV, which every tool for phonetics reads), a spectrogram (the
+stored log-mel features as a grey picture, 10 ms and one band a pixel), an image, and rows of words, phones and codes.
+Of all others the report has the text alone, to be searched.
 """
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -112,7 +114,7 @@ def open_split(results: Results, split: str, settings: config.Report, frame_time
 
 
 def write(split: Split, folder: Folder) -> None:
-    """Copies in sounds and images, and writes the pieces `with-audio`, `utterances-N` and `texts-N`.
+    """Copies in sounds and images, and writes the pieces `with-audio`, `utterances-N`, `spectrogram-N` and `texts-N`.
 
     A text has its number among the utterances with audio; without one, its aligned words are searched.
     """
@@ -147,10 +149,15 @@ def about(split: Split) -> dict[str, Any]:
     }
 
 
-def _spectrogram(logmel: np.ndarray) -> Image.Image:
-    """A grey picture of features (frames, bands) in dB: dark is loud, low bands at the bottom."""
+def _spectrogram(logmel: np.ndarray) -> str:
+    """A grey picture of features (frames, bands) in dB as a data URL: dark is loud, low bands at the bottom.
+
+    A page opened from disk may show the pixels of another file, but not save them.
+    """
     loudness = np.clip(-logmel.T[::-1].astype(np.float32), 0, features.TOP_DB) * (255 / features.TOP_DB)
-    return Image.fromarray(np.round(loudness).astype(np.uint8))
+    png = io.BytesIO()
+    Image.fromarray(np.round(loudness).astype(np.uint8)).save(png, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"
 
 
 def _height(hz: float) -> float:
@@ -166,16 +173,14 @@ def _entry(split: Split, folder: Folder, number: int, utterance: Utterance) -> d
     logmel = store.logmel(index) if store else features.log_mel(read_wav(utterance.wav))
     duration = int(store.n_samples[index]) / features.SAMPLE_RATE if store else len(logmel) * features.FRAME_PERIOD
     image = image_of(store, folder, utterance) if store else None
-    picture = f"spectrograms/{number + 1:04d}.png"
-    _spectrogram(logmel).save(folder.path(picture))
+    folder.data(f"spectrogram-{number}", _spectrogram(logmel))
     return {
         "number": number,
         "id": utterance.id,
         "text": utterance.text,
         "speaker": utterance.speaker,
         "duration": round(max(duration, features.FRAME_PERIOD), 4),
-        "sound": folder.sound(utterance.wav),
-        "spectrogram": picture,
+        "sound": folder.sound(utterance.wav, wav=True),
         "frames": len(logmel),
         "image": image._asdict() if image else None,
         "words": intervals(utterance.words),

@@ -19,6 +19,7 @@ from resdavenet_vq.figures import frontier, paper, registry
 from resdavenet_vq.gaps import Place
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.report.assets import Folder
+from resdavenet_vq.report.sources import Sources
 from resdavenet_vq.results import Layer, Results, Score, split_name, with_arrows
 from resdavenet_vq.system import NORMALIZED, Reference, is_of_sweep, is_untrained, named
 
@@ -56,6 +57,8 @@ class Row(NamedTuple):
     scores: list[Score | None]
     needs: list[str]
     """Of each column, what a score needs that is not available; empty where nothing is known."""
+    files: list[str]
+    """Of each column, the file of its score where its command is known; else empty."""
 
 
 class Difference(NamedTuple):
@@ -71,14 +74,14 @@ class Difference(NamedTuple):
         return self.low > 0 or self.high < 0
 
 
-def content(results: Results, folder: Folder) -> dict[str, Any]:
+def content(results: Results, folder: Folder, sources: Sources) -> dict[str, Any]:
     """The values for the page's beginning."""
     columns = [column for column in _columns(results) if column.scores]
     drawing = paper.draw_if_scored("verdict", registry.Request(results))
     return {
         "picture": folder.figure("verdict", drawing) if drawing else None,
         "columns": columns,
-        "rows": _rows(results, columns),
+        "rows": _rows(results, columns, sources),
         "tasks": {column.place[0] for column in columns},
         "sentences": list(sentences(results)),
     }
@@ -120,7 +123,7 @@ def _splits(results: Results) -> list[str]:
     return list(dict.fromkeys(splits[:1] + splits[-1:]))
 
 
-def _rows(results: Results, columns: list[Column]) -> list[Row]:
+def _rows(results: Results, columns: list[Column], sources: Sources) -> list[Row]:
     """The layers that are shown, system by system: baselines, models, and what was made elsewhere."""
     table = results.comparison
     layers: dict[str, list[str]] = {}
@@ -139,7 +142,11 @@ def _rows(results: Results, columns: list[Column]) -> list[Row]:
                 missing = results.needs.get((system, ""), {}) | missing
             if any(scores):
                 needs = [missing.get(column.place, "") for column in columns]
-                rows.append(Row(system, layer, _kind(system), scores, needs))
+                files = [
+                    sources.file(system, layer if own_score else "", column.place)
+                    for column, own_score in zip(columns, own, strict=True)
+                ]
+                rows.append(Row(system, layer, _kind(system), scores, needs, files))
     return rows
 
 

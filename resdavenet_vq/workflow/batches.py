@@ -19,9 +19,11 @@ A job that runs again makes those of its results again that have changed (`kept`
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import SimpleNamespace
 from typing import NamedTuple
 
 from resdavenet_vq.errors import InputError
@@ -98,6 +100,25 @@ class Batches:
             for folder in batch.folders or ("",)
             for split in batch.splits or ("",)
         }
+
+    @cached_property
+    def command_lines(self) -> dict[str, tuple[str, str, tuple[str, ...]]]:
+        """Of every result that could be asked for, by its first file: rule, log, and the words of its command line.
+
+        A model that is trained has no words: its rule has them.
+        """
+        plan, lines = self.plan, dict[str, tuple[str, str, tuple[str, ...]]]()
+        for folder in plan.trained:
+            file = Item("model", folder).files(plan.root)[0]
+            lines[file] = "train", str(plan.root / f"logs/train/{folder}.log"), ()
+        for batch in self.all:
+            for folder, split in itertools.product(batch.folders or ("",), batch.splits or ("",)):
+                log = str(plan.root / f"logs/{batch.label.format(folder=folder, split=split)}.log")
+                for task in batch.tasks(SimpleNamespace(folder=folder, split=split)):
+                    for result in task.results:
+                        words = tuple(task.words([result]))
+                        lines.setdefault(result.files[0], (batch.name, log, words))
+        return lines
 
     # -- what belongs together ----------------------------------------------------------------------------
 

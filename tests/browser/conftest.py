@@ -3,10 +3,11 @@
 import pytest
 from browser.chromium import Chromium, find
 from report import conftest
-from report.made_up import SYSTEMS
+from report.made_up import NASTY, SYSTEMS
 
 from resdavenet_vq import config
 from resdavenet_vq.report import page
+from resdavenet_vq.report.sources import Command
 
 results = conftest.results
 
@@ -15,7 +16,11 @@ results = conftest.results
 def pages(results, tmp_path_factory):
     """A report of twelve utterances, eight of which have audio."""
     out = tmp_path_factory.mktemp("pages") / "report"
-    page.write(results, SYSTEMS, "test", config.Report(utterances=8, occurrences=5), out)
+    commands = {
+        f"none-2-23/abx/test/{layer}.json": Command("score_abx", "scores.log", ("score-abx", "--settings", NASTY))
+        for layer in ("conv2", "quant2", "quant3")
+    }
+    page.write(results, SYSTEMS, "test", config.Report(utterances=8, occurrences=5), out, commands=commands)
     return out
 
 

@@ -17,17 +17,27 @@ RUN = """axe.run({ exclude: [".plot-container"] }, { preload: false, resultTypes
 })"""
 
 
+VIEWS = [
+    *((name, "") for name in PAGES),
+    ("units", "#layer=1&word=RED"),
+    ("units", "#layer=2&matrix=phones"),
+    ("utterances", "#rows=1.2"),
+    ("utterances", "#search=red"),
+]
+"""Pages, and what else can be seen on them by their address."""
+
+
 @pytest.mark.parametrize(
     "screens",
     [[(1280, False), (390, True)], pytest.param([(1280, True), (390, False)], marks=pytest.mark.thorough)],
     ids=["light and wide, dark and narrow", "dark and wide, light and narrow"],
 )
-@pytest.mark.parametrize("name", PAGES)
-def test_no_page_has_a_violation(browser, pages, name, screens):
+@pytest.mark.parametrize(("name", "fragment"), VIEWS)
+def test_no_page_has_a_violation(browser, pages, name, fragment, screens):
     found = {}
     for width, dark in screens:
         browser.size(width, mobile=width < 500, dark=dark)
-        ready(browser, pages, name)
+        ready(browser, pages, name, fragment)
         browser.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true;")
         browser.evaluate(f"{AXE}; window.violations = null; {RUN}; 0")
         browser.wait("window.violations !== null", 60)

@@ -1,15 +1,19 @@
 """The pages in a real browser, opened from disk: they fit, play, find, and obey keys; hostile texts do nothing."""
 
+import base64
 import csv
+import io
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 from report.made_up import NASTY
 from report.test_page import pieces
 
 from resdavenet_vq.corpus import textgrid
 
-PAGES = ("index", "training", "words", "units", "utterances", "retrieval", "abx")
+PAGES = ("index", "training", "words", "units", "utterances", "retrieval", "abx", "commands")
 FOCUS = "((e) => e.id || e.textContent.trim().slice(0, 40) || e.tagName)(document.activeElement)"
 
 
@@ -339,7 +343,7 @@ def test_the_matchmap_opens_on_a_word_of_the_last_model_with_its_scale_and_its_a
 
 
 def test_units_open_on_no_stop_word(browser, pages, tmp_path):
-    for name in ("assets", "data", "sounds", "images", "spectrograms"):
+    for name in ("assets", "data", "sounds", "images"):
         (tmp_path / name).symlink_to(pages / name)
     about, stops = (pages / "units.html").read_text().split('"stopWords":[')
     (tmp_path / "units.html").write_text(f'{about}"stopWords":["RED",{stops}')
@@ -364,11 +368,6 @@ def test_a_search_and_a_speaker_narrow_the_list_and_the_address_leads_back(brows
     rows = "[...document.querySelectorAll('#utterance .rowname')].map((r) => r.textContent)"
     assert browser.evaluate(rows)[-2:] == ["{} → {2} quant2", "hubert quant2"]
     assert "anna" in browser.text("#utterance .head")
-    seconds = (
-        "[...document.querySelectorAll('#utterance h3 + .table tbody tr')].map((r) => Number(r.cells[2].textContent))"
-    )
-    shared = browser.evaluate(seconds)
-    assert shared == sorted(shared, reverse=True)
     browser.focus("#utterance [role=slider]")
     browser.key("ArrowRight")
     browser.wait("location.hash.includes('t=0.02')")
@@ -377,6 +376,99 @@ def test_a_search_and_a_speaker_narrow_the_list_and_the_address_leads_back(brows
         == browser.evaluate("location.hash").count("rows=0.5")
         == 1
     )
+
+
+def test_a_number_leads_to_its_command_line(browser, pages):
+    ready(browser, pages, "index")
+    browser.evaluate("document.querySelector('.verdict a.made').click()")
+    browser.wait("location.pathname.endsWith('commands.html') && document.querySelector('section:target')")
+    assert browser.text("section:target code").startswith("results/spoken_scenes/none-2-23/abx/test/")
+    assert "score-abx --settings '<script>" in browser.text("section:target .command")
+
+
+def test_two_layers_are_compared_on_one_utterance(browser, pages):
+    ready(browser, pages, "utterances")
+    assert browser.evaluate("document.querySelectorAll('[aria-labelledby=compared] table').length") == 0
+    change(browser, "#compared-first", "value", '"1"', "change")
+    change(browser, "#compared-second", "value", '"2"', "change")
+    browser.wait("document.querySelectorAll('[aria-labelledby=compared] table').length === 3")
+    assert "rows=1.2" in browser.evaluate("location.hash"), "so that it can be sent"
+    rows = browser.evaluate("[...document.querySelectorAll('#utterance .rowname')].map((r) => r.textContent)")
+    assert rows[-2:] == ["{} → {2} → {2,3} quant2", "{} → {2} → {2,3} quant3"], "these two are drawn alone"
+    cells = "[...document.querySelectorAll('[aria-labelledby=compared] table')].map((t) => [...t.rows].slice(1).map((r) => [...r.cells].map((c) => c.textContent.trim())))"
+    words, numbers, together = browser.evaluate(cells)
+    u = next(iter(pieces(pages, "utterances-0").values()))[0]
+    best = {
+        n: {row[0]: row[4] and row[4][0] for row in pieces(pages, f"layer-{n}")[f"layer-{n}"]["codes"]} for n in (1, 2)
+    }
+    codes, edges = ({n: u["codes"][str(n)][name] for n in (1, 2)} for name in ("code", "edge"))
+    runs = {n: [*zip(codes[n], edges[n][:-1], edges[n][1:], strict=True)] for n in (1, 2)}
+    for (start, end, label), row in zip(u["words"], words, strict=True):
+        assert row[:2] == [label, f"{start:.2f}–{end:.2f}"]
+        for n, cell in ((1, row[2]), (2, row[3])):
+            there = [code for code, first, last in runs[n] if min(end, last) - max(start, first) > 1e-9]
+            assert cell.split() == [part for code in there for part in ([str(code)] + ["✓"] * (best[n][code] == label))]
+    assert [row[1:] for row in numbers[:1]] == [[str(len(runs[1])), str(len(runs[2]))]]
+    inner = {n: [first for _, first, _ in runs[n][1:]] for n in (1, 2)}
+    shares = [100 * sum(any(abs(a - b) <= 0.02 + 1e-9 for b in inner[3 - n]) for a in inner[n]) / len(inner[n]) for n in (1, 2)]  # fmt: skip
+    assert [float(cell) for cell in numbers[-1][1:]] == pytest.approx(shares, abs=0.051)
+    seconds = [float(row[2]) for row in together]
+    assert seconds == sorted(seconds, reverse=True)
+    change(browser, "#rows input", "checked", "true", "change")
+    browser.wait("!document.querySelector('[aria-labelledby=compared] table')")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_an_utterance_is_saved_as_it_is_seen(browser, pages, tmp_path, dark):
+    browser.size(1280, dark=dark)
+    ready(browser, pages, "utterances")
+    browser.evaluate("report.save = (name, content) => { window.saved = [name, content]; }")
+    browser.evaluate(
+        "[...document.querySelectorAll('#utterance button.link')].find((b) => b.textContent === 'PNG').click()"
+    )
+    name = browser.wait("window.saved?.[0]")
+    assert name.endswith(".png")
+    data = browser.evaluate(
+        "new Promise((resolve) => { const r = new FileReader(); r.onload = () => resolve(r.result); r.readAsDataURL(window.saved[1]); })"
+    )
+    picture = Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))).convert("RGB")
+    browser.evaluate("document.querySelector('#utterance .viewer').scrollIntoView()")
+    browser.screenshot(tmp_path / "page.png")
+    left, top, width, height = browser.evaluate(
+        "((scroll) => [scroll.getBoundingClientRect().x, scroll.getBoundingClientRect().y, scroll.clientWidth, scroll.firstChild.offsetHeight])(document.querySelector('#utterance .viewer .scroll'))"
+    )
+    assert picture.size == (2 * round(width), 2 * round(height))
+    page = Image.open(tmp_path / "page.png").convert("RGB").crop((round(left), round(top), round(left + width), round(top + height)))  # fmt: skip
+    seen, saved = (np.asarray(image.resize((120, 40), Image.Resampling.BOX), float) for image in (page, picture))
+    assert np.abs(seen - saved).mean() < 6, "of 255: letters may lie half a pixel elsewhere"
+    assert np.corrcoef(seen.ravel(), saved.ravel())[0, 1] > 0.98
+
+
+def test_an_occurrence_is_saved_as_a_picture(browser, pages):
+    codes = (item for piece in pieces(pages, "layer-1-codes-*").values() for item in piece.items())
+    code = next(code for code, detail in codes if detail["places"])
+    ready(browser, pages, "units", f"#layer=1&code={code}")
+    browser.evaluate("report.save = (name, content) => { window.saved = [name, content.type, content.size]; }")
+    browser.evaluate("document.querySelector('.place').scrollIntoView()")
+    browser.wait("document.querySelector('.place .box.focused')")
+    browser.click(".place button.link")
+    name, kind, size = browser.wait("window.saved")
+    assert name.endswith(".png")
+    assert kind == "image/png"
+    assert size > 1000
+
+
+def test_occurrences_of_one_speaker_alone(browser, pages):
+    word, detail = next((w, d) for w, d in pieces(pages, "words-0")["words-0"] if len(d["places"]) > 3)
+    speakers = [pieces(pages, "with-audio")["with-audio"][number][2] for number, *_ in detail["places"]]
+    assert len(set(speakers)) == 2
+    ready(browser, pages, "units", f"#layer=1&word={word}")
+    browser.wait(f"document.querySelectorAll('.place').length === {len(speakers)}")
+    change(browser, "#speaker", "value", '"anna"', "change")
+    assert browser.evaluate("document.querySelectorAll('.place').length") == speakers.count("anna")
+    assert "speaker=anna" in browser.evaluate("location.hash")
+    ready(browser, pages, "units", f"#layer=1&word={word}&speaker=anna")
+    browser.wait(f"document.querySelectorAll('.place').length === {speakers.count('anna')}")
 
 
 def test_all_codes_by_phones_are_drawn_and_a_click_opens_a_code(browser, pages):
@@ -424,6 +516,21 @@ def test_the_visible_rows_of_a_table_are_saved(browser, pages):
     assert head[0] == "Word"
     assert row[0] == "LAKE"
     assert len(row) == len(head)
+
+
+def test_every_table_can_be_saved(browser, pages):
+    ready(browser, pages, "index")
+    assert browser.evaluate(
+        "[...document.querySelectorAll('main .table')].every((t) => t.nextElementSibling.matches('[data-saves]'))"
+    )
+    browser.evaluate("URL.createObjectURL = (blob) => { window.saved = blob; return '#'; }")
+    browser.click("[aria-labelledby=verdict] + button")
+    groups, heads, *rows = csv.reader(browser.wait("window.saved?.text()").splitlines())
+    cells = "[...document.querySelectorAll('table.verdict tbody tr')].map((r) => [...r.cells].map((c) => c.querySelector('data')?.value ?? ''))"
+    assert [row[2:] for row in rows] == [row[2:] for row in browser.evaluate(cells)], "with all digits"
+    assert {len(row) for row in (groups, heads, *rows)} == {len(heads)}
+    assert heads[:2] == ["System", "Layer"]
+    assert groups.count(next(filter(None, groups))) > 1
 
 
 def test_rows_are_saved_as_a_table(browser, pages):

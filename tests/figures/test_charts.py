@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from resdavenet_vq.figures import charts
+from resdavenet_vq.figures import charts, interactive
 from resdavenet_vq.figures.registry import COLUMN
 
 
@@ -100,3 +100,17 @@ def test_recall_at_one_is_the_mean_of_both_directions():
     )
     (panel,) = charts.panels([("{}", history)], ["recall-at-1"])
     assert panel.lines[0].y.tolist() == pytest.approx([0.2, 0.4])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[2e-4], [1.47e-4, 1.9e-4], [1e-4, 2.6e-4], [9.2e-5, 1.05e-4], [200, 500], [90, 440], [10, 1000], [1, 1e6]],
+)
+def test_a_logarithmic_axis_for_hovering_has_some_ticks_however_short_it_is(values):
+    lines = [charts.Line("{}", np.arange(len(values)), np.array(values, float))]
+    panel = charts.Panel("learning-rate", "Learning rate", "of Adam", "learning_rate", log=True, lines=lines)
+    axis = interactive.curves(panel, "").figure["layout"]["yaxis"]
+    low, high = axis["range"]
+    visible = [tick for tick in axis["tickvals"] if low <= np.log10(tick) <= high]
+    assert 3 <= len(visible) <= 20
+    assert [float(text) for text in axis["ticktext"]] == pytest.approx(axis["tickvals"])

@@ -152,6 +152,8 @@ def write_history(path, number, layers):
     epoch = np.arange(1, 7)
     recall = 0.05 * number + 0.12 * epoch - 0.002 * epoch**2
     columns = {"epoch": epoch, "loss": 4 / (epoch + number) ** 0.5, "mean_recall_at_10": recall}
+    columns |= {"learning_rate": 2e-4 * 0.95**epoch, "pairs_per_second": 90.0 + epoch, "data_wait": 0.02 * epoch}
+    columns |= {"seconds": 600.0 * (number + 1) + epoch}
     for layer in layers:
         columns[f"{layer}_commitment"] = 0.3 / epoch
         columns[f"{layer}_perplexity"] = 40.0 * epoch + 90 * number / int(layer[-1])

@@ -13,6 +13,7 @@ from PIL import ExifTags, Image
 
 from resdavenet_vq.data import images
 from resdavenet_vq.errors import InputError
+from resdavenet_vq.report import assets
 from resdavenet_vq.report.assets import Folder
 
 
@@ -41,6 +42,20 @@ def test_wav_and_flac_files_go_in_as_flac(tmp_path):
         read, rate = soundfile.read(folder.root / folder.sound(tmp_path / f"a{suffix}"), dtype="int16")
         assert rate == 16000
         np.testing.assert_array_equal(read, sound)
+
+
+@pytest.mark.parametrize(("seconds", "suffix", "ending"), [(2, ".wav", ".wav"), (2, ".flac", ".wav"), (2, ".mp3", ".mp3"), (3, ".wav", ".flac"), (3, ".flac", ".flac")])  # fmt: skip
+def test_a_sound_that_is_asked_for_as_wav_is_wav_where_it_is_short_and_without_loss(
+    tmp_path, monkeypatch, seconds, suffix, ending
+):
+    monkeypatch.setattr(assets, "LONGEST_WAV", 2.0)
+    folder, source = Folder(tmp_path / "report"), tmp_path / f"a{suffix}"
+    soundfile.write(source, np.random.default_rng(0).integers(-9999, 9999, 16000 * seconds, np.int16), 16000)
+    name = folder.sound(source, wav=True)
+    assert name == f"sounds/0001{ending}"
+    assert folder.sound(source) == name, "it is copied once"
+    original, copy = (soundfile.read(file, dtype="int16")[0] for file in (source, folder.root / name))
+    np.testing.assert_array_equal(original, copy)
 
 
 def test_a_jpeg_with_several_pictures_is_shown_as_jpeg(tmp_path):

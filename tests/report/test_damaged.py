@@ -16,7 +16,7 @@ from report import made_up
 from resdavenet_vq import config
 from resdavenet_vq.errors import InputError, printable
 from resdavenet_vq.evaluation import comparison, score_files, summary
-from resdavenet_vq.report import page
+from resdavenet_vq.report import page, training
 from resdavenet_vq.results import find
 
 VALUES = (
@@ -141,7 +141,7 @@ def test_any_history_and_table_of_words_is_read_or_refused(results, tmp_path, nu
     (model,) = find(tmp_path, ["none-2"]).models
     if number == 2:
         history = check(lambda: model.history, tmp_path)
-        assert history is None or page._best_epoch(history) in history.index
+        assert history is None or training.best_epoch(history) in history.index
     else:
         words = check(lambda: model.words("test"), tmp_path)
         assert words is None or words[0].n_detected <= len(words[0].table)

@@ -1,6 +1,8 @@
 """The report holds every number, needs nothing but its folder, and trusts no text of the corpus."""
 
+import base64
 import html.parser
+import io
 import json
 import math
 import re
@@ -199,7 +201,6 @@ def test_every_reference_is_a_file_of_the_folder_and_none_leads_outside(report, 
     data = pieces(report)
     used = {*PAGES, *(f"data/{name}.js" for name in data)}
     used |= {urlsplit(reference).path for page_text in read.values() for reference in page_text.references}
-    used |= {u["spectrogram"] for name in data if name.startswith("utterances") for u in data[name]}
     pictured = [pair for name in data if name.startswith(("maps", "utterances")) for pair in data[name]]
     used |= {pair["image"]["file"] for pair in pictured} | {pair["sound"] for pair in pictured}
     used |= {data[name]["csv"] for name in data if name.startswith("phones")} | {"assets/plotly.min.js"}
@@ -272,13 +273,16 @@ def test_utterances_come_with_sound_image_spectrogram_and_codes(results, report)
     for number, u in enumerate(utterances):
         assert u["number"] == number
         source = store.utterance(store.index(u["id"]))
+        assert u["sound"].endswith(".wav")
         samples, rate = soundfile.read(report / u["sound"], dtype="int16")
         assert (rate, samples.tolist()) == (16000, soundfile.read(source.wav, dtype="int16")[0].tolist()), (
             "the sound is the recording"
         )
         assert u["duration"] == pytest.approx(len(samples) / 16000, abs=1e-4)
         assert u["words"] == [[round(start, 4), round(end, 4), label] for start, end, label in source.words]
-        grey = np.asarray(Image.open(report / u["spectrogram"])).astype(float)
+        kind, png = pieces(report, f"spectrogram-{number}")[f"spectrogram-{number}"].split(",")
+        assert kind == "data:image/png;base64"
+        grey = np.asarray(Image.open(io.BytesIO(base64.b64decode(png)))).astype(float)
         logmel = store.logmel(store.index(u["id"])).astype(float)
         assert np.abs(-grey[::-1].T * 80 / 255 - logmel).max() < 0.2, "dB, low bands at the bottom"
         assert Image.open(report / u["image"]["file"]).size == (48, 32)

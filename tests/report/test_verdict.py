@@ -8,6 +8,7 @@ from workflow.plans import plan_of
 
 from resdavenet_vq.__main__ import app
 from resdavenet_vq.report import assets, columns, overview, verdict
+from resdavenet_vq.report.sources import Sources
 from resdavenet_vq.workflow.batches import Batches
 
 LAST, KMEANS = "{}->{2}->{2,3}", "k-means of log-mel"
@@ -41,7 +42,7 @@ def said(differences=DIFFERENCES, bounded=(), scores=SCORES):
 @pytest.fixture
 def content(tmp_path):
     results = made_up_results(SCORES, bounded=[LAST], differences=DIFFERENCES)
-    return verdict.content(results, assets.Folder(tmp_path))
+    return verdict.content(results, assets.Folder(tmp_path), Sources(results, {}))
 
 
 def test_the_table_has_units_and_baselines_and_of_the_last_model_what_enters_its_quantizers(content):

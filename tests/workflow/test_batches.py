@@ -55,6 +55,20 @@ def test_every_result_of_a_plan_has_one_rule(sections):
         assert rules.named(rule.name) is rule
 
 
+@pytest.mark.parametrize("sections", [{}, {"seeds": [8675309, 1]}], ids=str)
+def test_every_score_and_model_has_the_command_line_of_its_job(sections):
+    some = plan(**sections)
+    rules = Batches(some)
+    for file in (*some.retrieval, *some.matchmaps, *some.abx, *some.submissions, *some.words):
+        rule, log, words = rules.command_lines[file]
+        assert rule == rules.makers[file]
+        assert {file, str(Path(file).parent)} & set(words)
+        assert log.startswith(f"{some.root}/logs/{rule}")
+        assert "{" not in log
+    for lineage in some.trained:
+        assert rules.command_lines[f"{some.root}/{lineage}/model/model.json"][0] == "train"
+
+
 def test_a_rule_without_a_name_is_an_error():
     with pytest.raises(InputError, match="no_such_rule"):
         Batches(plan()).named("no_such_rule")

@@ -142,19 +142,25 @@ const report = (() => {
   // A small table of rows of cells; a cell is a text, an element, or a number with the decimals it is read with.
   function table(caption, heads, rows) {
     const cell = (value, i) => make(i ? "td" : "th", i ? { class: value instanceof Node ? "text" : null } : { scope: "row" }, value);
-    return make("div", { class: "table scroll", tabindex: "0", role: "region", "aria-label": caption },
+    return make("div", {}, make("div", { class: "table scroll", tabindex: "0", role: "region", "aria-label": caption },
       make("table", {}, make("caption", {}, caption),
-        make("thead", {}, make("tr", {}, ...heads.map((head, i) => make("th", { scope: "col", class: i ? null : "text" }, head)))),
-        make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map(cell))))));
+        make("thead", {}, make("tr", {}, ...heads.map((head, i) => make("th", { scope: "col", class: i && !(rows[0]?.[i] instanceof Node) ? null : "text" }, head)))),
+        make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map(cell)))))), saver(caption));
   }
+
+  // A button below a table that saves it.
+  const saver = (title) => make("button", { type: "button", class: "link saver", "aria-label": `Save as CSV: the table ${title}`, "data-saves": "", "data-name": fileName(title) }, "Save as CSV");
 
   // Rows as CSV, and a file that the reader saves.
   const csv = (rows) => `${rows.map((row) => row.map((cell) => (/[",\n]/.test(cell) ? `"${String(cell).replaceAll('"', '""')}"` : cell)).join(",")).join("\n")}\n`;
-  function save(name, text) {
-    const link = make("a", { href: URL.createObjectURL(new Blob([text], { type: "text/plain" })), download: name });
+  function save(name, content) {
+    const blob = content instanceof Blob ? content : new Blob([content], { type: "text/plain" });
+    const link = make("a", { href: URL.createObjectURL(blob), download: name });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
+
+  const fileName = (text) => text.replace(/[^\w.-]+/g, "_");
 
   // -- charts -----------------------------------------------------------------------------------------------
 
@@ -222,19 +228,23 @@ const report = (() => {
     const button = event.target.closest("th button");
     if (button) sortTable(button);
     const saving = event.target.closest("button[data-saves]");
-    if (saving) save(`${saving.dataset.saves}.csv`, csv(shownRows(document.getElementById(saving.dataset.saves))));
+    if (saving) {
+      const id = saving.dataset.saves;
+      save(`${id || saving.dataset.name}.csv`, csv(shownRows(id ? document.getElementById(id) : saving.previousElementSibling.querySelector("table"))));
+    }
   });
 
-  // The head and the visible rows of a table; numbers with all their digits, without the notes beside a name.
+  // The head and the visible rows of a table; numbers with all their digits, without the notes beside a name. A head over
+  // several columns is that of each.
   function shownRows(shown) {
     const text = (cell) => {
       const number = cell.querySelector("data");
       if (number) return number.value;
       const copy = cell.cloneNode(true);
-      for (const note of copy.querySelectorAll(".quiet")) note.remove();
+      for (const note of copy.querySelectorAll(".quiet, .interval")) note.remove();
       return copy.querySelector(".unknown") ? "" : copy.textContent.trim();
     };
-    return [...shown.rows].filter((row) => !row.hidden).map((row) => [...row.cells].map(text));
+    return [...shown.rows].filter((row) => !row.hidden).map((row) => [...row.cells].flatMap((cell) => Array(cell.colSpan).fill(text(cell))));
   }
   document.addEventListener("input", (event) => { if (event.target.dataset.filters) filterTable(event.target); });
 
@@ -245,6 +255,11 @@ const report = (() => {
 
   window.addEventListener("DOMContentLoaded", () => {
     for (const host of document.querySelectorAll(".chart[data-chart]")) draw(host, JSON.parse(document.getElementById(host.dataset.chart).textContent));
+    for (const box of document.querySelectorAll("main .table")) {
+      const shown = box.querySelector("table[id]");
+      const title = box.getAttribute("aria-label") || document.getElementById(box.getAttribute("aria-labelledby"))?.textContent || document.title;
+      if (!shown || !document.querySelector(`[data-saves="${shown.id}"]`)) box.after(saver(title));
+    }
     // of all players only one plays
     document.addEventListener("play", (event) => {
       for (const other of document.querySelectorAll("audio")) if (other !== event.target) other.pause();
@@ -284,5 +299,5 @@ const report = (() => {
     },
   };
 
-  return { receive, need, make, about, percent, grouped, several, fail, state, listbox, table, csv, save, draw, player };
+  return { receive, need, make, about, percent, grouped, several, fail, state, listbox, table, csv, save, fileName, draw, player };
 })();

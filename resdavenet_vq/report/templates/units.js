@@ -94,7 +94,7 @@
 
   async function code(layer, number) {
     const [{ codes, frames, phones }, details] = await Promise.all([need(`layer-${layer}`), need(`layer-${layer}-codes-${Math.floor(number / about.codesPerPiece)}`)]);
-    const [, n, occurrences] = codes.find((row) => row[0] === number);
+    const [, n, total] = codes.find((row) => row[0] === number);
     const rank = codes.filter((row) => row[1] > n).length + 1;
     const detail = details[number];
     const rows = (labels, link) => labels.map(([label, , p, r, f, hits]) => [link(label), scored(f), percent(p), percent(r), grouped(hits)]);
@@ -103,7 +103,7 @@
     const places = make("div");
     const built = [
       make("h2", {}, `Code ${number} of ${layerOf(layer).title}`),
-      make("p", {}, `${several(n, "frame", "frames")}, ${percent(n / frames)} % of the split ${about.split}, in ${several(occurrences, "occurrence", "occurrences")}; number ${rank} by frequency of ${codes.length} codes that occur.${detail.silence === null ? "" : ` ${percent(detail.silence)} % of its frames touch no word.`}`),
+      make("p", {}, `${several(n, "frame", "frames")}, ${percent(n / frames)} % of the split ${about.split}, in ${several(total, "occurrence", "occurrences")}; number ${rank} by frequency of ${codes.length} codes that occur.${detail.silence === null ? "" : ` ${percent(detail.silence)} % of its frames touch no word.`}`),
     ];
     if (detail.detects.length) {
       built.push(make("p", {}, "Chosen as the detector of ", ...detail.detects.flatMap(([w, f1, held], i) => [i ? ", " : "", wordLink(w, layer), ` (F1 ${percent(f1)} % where it was chosen${held === null ? "" : `, ${percent(held)} % held out`})`]), "."));
@@ -111,10 +111,10 @@
     if (hasWords) built.push(make("div", { class: "pair" },
       detail.words.length ? table(`Words of code ${number}`, heads("Word"), rows(cut(detail.words), (w) => wordLink(w, layer))) : make("p", { class: "quiet" }, "It meets no aligned word."),
       detail.phones.length ? table(`Phones of code ${number}`, heads("Phone"), rows(cut(detail.phones), (p) => p)) : phones.length ? make("p", { class: "quiet" }, "It meets no aligned phone.") : null));
-    built.push(make("h3", {}, "Occurrences"), make("p", { class: "quiet" }, occurrenceText(detail.places.length, detail.withAudio, occurrences)));
+    built.push(make("h3", {}, "Occurrences"), make("p", { class: "quiet" }, occurrenceText(detail.places.length, detail.withAudio, total)));
     if (detail.withAudio) built.push(make("p", {}, saving(`${layerOf(layer).name}-${number}`, (u) => report.runs(u, layer).filter(([, , other]) => other === String(number)))));
     built.push(places);
-    report.places(places, detail.places, { focus: { layer, code: number } });
+    await occurrences(places, detail.places, { layer, code: number });
     return built.filter(Boolean);
   }
 
@@ -163,6 +163,22 @@
     } }, "Save all that can be heard (CSV)");
   }
 
+  // Occurrences as cards; those of a chosen speaker alone, where several are heard. The address keeps the choice.
+  async function occurrences(host, places, focus) {
+    const withAudio = await need("with-audio");
+    const speakerOf = ([number]) => withAudio[number][2];
+    const speakers = [...new Set(places.map(speakerOf).filter(Boolean))].sort();
+    const select = make("select", { id: "speaker" }, make("option", { value: "" }, "all"), ...speakers.map((speaker) => make("option", { value: speaker }, speaker)));
+    const chosen = state.read().speaker;
+    select.value = speakers.includes(chosen) ? chosen : "";
+    const cards = make("div");
+    const fill = () => report.places(cards, places.filter((place) => !select.value || speakerOf(place) === select.value), { focus });
+    select.addEventListener("change", () => { state.write({ ...state.read(), speaker: select.value || null }, { replace: true }); fill(); });
+    if (speakers.length > 1) host.append(make("p", { class: "choices" }, make("label", { for: "speaker" }, "Speaker"), select));
+    host.append(cards);
+    fill();
+  }
+
   const occurrenceText = (listed, audible, all) => (listed ? `${listed === all ? `All ${grouped(all)}` : `${grouped(listed)} of ${grouped(all)}, drawn at random from the ${grouped(audible)} in utterances that can be heard`}. ` : `None of ${grouped(all)} is in an utterance that can be heard. `)
     + (listed ? "The dashed lines mark where it begins and ends; sound and picture begin 0.3 s before." : "");
 
@@ -172,7 +188,7 @@
     const [, n] = vocabulary[place];
     const [, detail] = (await need(`words-${Math.floor(place / about.wordsPerPiece)}`))[place % about.wordsPerPiece];
     const places = make("div");
-    const save = saving(`${label.replace(/[^\w.-]+/g, "_")}`, (u) => (u.words || []).filter(([, , other]) => other === label));
+    const save = saving(report.fileName(label), (u) => (u.words || []).filter(([, , other]) => other === label));
     const tables = about.layers.filter((layer) => detail.codes[layer.number]).map((layer) => make("section", {},
       table(`${label} in ${layer.title}`, ["Code", "F1 (%)", "Precision", "Recall", "Tokens"],
         detail.codes[layer.number].slice(0, 6).map(([c, p, r, f, hits]) => [make("a", { href: state.link({ layer: layer.number, code: c }) }, String(c)), scored(f), percent(p), percent(r), `${grouped(hits)} of ${grouped(n)}`]))));
@@ -182,7 +198,7 @@
       make("div", { class: "side-by-side" }, ...tables),
       make("h3", {}, "Where it is spoken"), make("p", { class: "quiet" }, occurrenceText(detail.places.length, detail.withAudio, n)), detail.withAudio ? make("p", {}, save) : "", places,
     ];
-    report.places(places, detail.places, { focus: { word: label } });
+    await occurrences(places, detail.places, { word: label });
     return built;
   }
 

@@ -47,15 +47,16 @@
     await narrow($("searching") ? values.within ?? "" : "", speaker);
     const asked = withAudio.findIndex(([id]) => id === values.id);
     const number = asked < 0 ? Math.max(0, withAudio.findIndex((row) => !speaker || row[2] === speaker)) : asked;
-    const u = await report.utterance(number);
+    const u = await report.pictured(number);
     if (turn !== latest) return;
     list.mark(u.id);
     $("results").replaceChildren();
     const player = make("div");
     const facts = [u.speaker && `Speaker ${u.speaker}, `, `${u.duration.toFixed(2)} s · save as `].filter(Boolean).join("");
-    const name = u.id.replace(/[^\w.-]+/g, "_");
+    const name = report.fileName(u.id);
+    const ending = u.sound.split(".").pop();
     const saving = (text, title, ending, content) => make("button", { type: "button", class: "link", title, onclick: () => report.save(`${name}.${ending}`, content()) }, text);
-    const together = make("div");
+    const compared = make("section", { "aria-labelledby": "compared" });
     $("utterance").replaceChildren(
       make("h2", { id: "utterance-title" }, `Utterance ${u.id}`),
       make("div", { class: "head" },
@@ -63,12 +64,13 @@
         make("div", {}, u.text ? make("blockquote", {}, u.text) : make("p", { class: "quiet" }, "no text"), make("p", { class: "quiet" }, facts,
           saving("TextGrid", "The rows that are drawn, for Praat", "TextGrid", () => report.textGrid(u)), ", ",
           saving("CSV", "The rows that are drawn, as a table", "csv", () => report.rowsAsCsv(u)), ", ",
-          make("a", { href: u.sound, download: `${name}.${u.sound.split(".").pop()}` }, "sound"), "; the page's address leads to this moment and these rows."))),
-      player, together);
+          make("button", { type: "button", class: "link", title: "The picture as it is seen", onclick: () => report.savePicture(player.querySelector(".stage"), name).catch(report.fail) }, "PNG"), ", ",
+          make("a", { href: u.sound, download: `${name}.${ending}`, title: "The sound" }, ending.toUpperCase()), "; the page's address leads to this moment and these rows."))),
+      player, compared);
     const focus = values.code === undefined ? null : { layer: Number(values.layer), code: Number(values.code) };
     const moved = (time) => { if (turn === latest) state.write({ ...state.read(), id: u.id, t: time.toFixed(2) }, { replace: true }); };
     report.viewer(player, u, { time: Number(values.t) || 0, focus, moved });
-    report.together(together, u);
+    report.compare(compared, u);
   }
 
   // -- search -------------------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@
   const visibleLayers = new Set(about.layers.map((layer) => layer.number));
   report.visibleLayers = visibleLayers;
   report.utterance = async (number) => (await need(`utterances-${Math.floor(number / about.utterancesPerPiece)}`))[number % about.utterancesPerPiece];
+  // with its spectrogram, which `draw` needs
+  report.pictured = async (number) => Object.assign(await report.utterance(number), { spectrogram: await need(`spectrogram-${number}`) });
 
   // Check boxes for the rows of codes; whoever draws codes listens for "layers".
   report.layerBoxes = (host) => {
@@ -26,13 +28,13 @@
       for (const box of boxes) box.checked = numbers.includes(box.value);
       choose();
     }
-    for (const box of boxes) {
-      box.addEventListener("change", () => {
-        choose();
-        const all = visibleLayers.size === boxes.length;
-        report.state.write({ ...report.state.read(), rows: all ? null : [...visibleLayers].join(".") }, { replace: true });
-      });
+    function changed() {
+      choose();
+      const all = visibleLayers.size === boxes.length;
+      report.state.write({ ...report.state.read(), rows: all ? null : [...visibleLayers].join(".") }, { replace: true });
     }
+    for (const box of boxes) box.addEventListener("change", changed);
+    report.drawLayers = (numbers) => { for (const box of boxes) box.checked = numbers.includes(Number(box.value)); changed(); };
     host.append(...boxes.map((box, i) => make("label", {}, box, ` ${about.layers[i].title}`)));
     report.state.watch(restore);
     restore();
@@ -43,11 +45,12 @@
 
   report.runs = (u, layer) => (u.codes[layer] ? runsOf(u.codes[layer]) : []);
 
-  function rowsOf(u) {
+  // The rows that are drawn: name, intervals, and the number of the layer for codes.
+  const rowsOf = report.rowsOf = (u) => {
     const rows = [["words", u.words, null], ["phones", u.phones, null]].filter(([, intervals]) => intervals && intervals.length);
     for (const layer of about.layers) if (visibleLayers.has(layer.number) && u.codes[layer.number]) rows.push([layer.title, runsOf(u.codes[layer.number]), layer.number]);
     return rows;
-  }
+  };
 
   // What is at a time, in words.
   report.describe = (u, time) => {
@@ -57,32 +60,6 @@
 
   // The visible rows as a table: row, start and end in seconds, label.
   report.rowsAsCsv = (u) => report.csv([["row", "start", "end", "label"], ...rowsOf(u).flatMap(([name, intervals]) => intervals.map((interval) => [name, ...interval]))]);
-
-  // Which codes two layers have at the same time, where two are chosen: a table by the seconds they share.
-  report.together = (host, u) => {
-    const fill = () => {
-      if (!host.isConnected) { document.removeEventListener("layers", fill); return; }
-      const rows = rowsOf(u).filter(([, , layer]) => layer !== null);
-      if (rows.length !== 2) {
-        host.replaceChildren(...(about.layers.length > 1 ? [make("p", { class: "quiet" }, "Choose two rows of codes to read which codes they have at the same time.")] : []));
-        return;
-      }
-      const [[first, a, layerA], [second, b, layerB]] = rows;
-      const seconds = new Map();
-      for (let i = 0, j = 0; i < a.length && j < b.length;) {
-        const shared = Math.min(a[i][1], b[j][1]) - Math.max(a[i][0], b[j][0]);
-        const key = `${a[i][2]} ${b[j][2]}`;
-        if (shared > 1e-9) seconds.set(key, (seconds.get(key) || 0) + shared);
-        if (a[i][1] <= b[j][1]) i += 1; else j += 1;
-      }
-      const link = (layer, code) => make("a", { href: `units.html${report.state.link({ layer, code })}` }, code);
-      const most = [...seconds].sort(([, x], [, y]) => y - x);
-      host.replaceChildren(make("h3", {}, "At the same time"), report.table(`${first} and ${second}, by the seconds they share`, [first, second, "Seconds"],
-        most.slice(0, 40).map(([key, shared]) => { const [x, y] = key.split(" "); return [link(layerA, x), link(layerB, y), shared.toFixed(2)]; })));
-    };
-    document.addEventListener("layers", fill);
-    fill();
-  };
 
   // The visible rows as a Praat TextGrid: tiers without gaps and overlaps, from 0 to the end of all.
   report.textGrid = (u) => {
@@ -225,16 +202,19 @@
 
   // -- many places --------------------------------------------------------------------------------------------
 
-  function card([number, start, end], { focus, title }) {
+  function card([number, start, end], { focus }) {
     const stage = make("div", { class: "stage" });
     const button = make("button", { type: "button", class: "play" }, "▶ Play");
+    const save = make("button", { type: "button", class: "link" }, "PNG");
     const head = make("div", { class: "card-head" }, button);
     const text = make("p", { class: "quiet" });
     const element = make("li", { class: "place" }, head, make("div", { class: "viewer" }, make("div", { class: "scroll" }, stage)), text);
     element.fill = async () => {
-      const u = await report.utterance(number);
+      const u = await report.pictured(number);
       const span = [Math.max(0, start - MARGIN), Math.min(Math.max(u.duration, end), end + MARGIN)];
-      head.append(make("a", { href: `utterances.html${report.state.link({ id: u.id, t: start, ...(focus?.code === undefined ? {} : focus) })}` }, u.id), make("span", { class: "quiet" }, `${start.toFixed(2)}–${end.toFixed(2)} s${title ? `, ${title}` : ""}`));
+      head.append(make("a", { href: `utterances.html${report.state.link({ id: u.id, t: start, ...(focus?.code === undefined ? {} : focus) })}` }, u.id), make("span", { class: "quiet" }, `${start.toFixed(2)}–${end.toFixed(2)} s`), save);
+      save.setAttribute("aria-label", `PNG: save the picture of ${u.id} at ${start.toFixed(2)} seconds`);
+      save.addEventListener("click", () => report.savePicture(stage, `${report.fileName(u.id)}-${start.toFixed(2)}`).catch(report.fail));
       button.setAttribute("aria-label", `Play ${u.id} from ${start.toFixed(2)} to ${end.toFixed(2)} seconds`);
       text.textContent = u.text || "no text";
       let move = () => {};
