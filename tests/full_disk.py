@@ -14,7 +14,9 @@ import tempfile
 import traceback
 from pathlib import Path
 
+import sklearn.cluster  # noqa: F401 - what functions import, once for all forks
 import torch
+import torch._dynamo
 
 from resdavenet_vq import __main__
 from resdavenet_vq.figures import paper, utterances  # noqa: F401 - what commands import late, imported once

@@ -65,7 +65,8 @@ def score_cells(sequences: Sequences, groups: Groups, distance: str) -> dict[str
             distances = table.index_select(0, x.reshape(-1)).index_select(1, y.reshape(-1))
             return distances.view(n1, s1, n2, s2).transpose(1, 2)
 
-    dataset, names, scored = Dataset(pl.DataFrame(), _Frames(sequences, device)), _Names.of(groups), {}
+    dataset, names = Dataset(pl.DataFrame(), _Frames(sequences, device)), _Names.of(groups)
+    scored: dict[str, pl.DataFrame] = {}
     for task in TASKS:
         tables = []
         for cells in track(groups.blocks(task), f"ABX {task} speakers", unit="blocks of cells"):
@@ -128,7 +129,8 @@ class _Frames:
         return len(self._start)
 
     def __getitem__(self, i: int) -> torch.Tensor:
-        return self.batched([i]).data[0]
+        frames: torch.Tensor = self.batched([i]).data[0]
+        return frames
 
     def __iter__(self) -> Iterator[torch.Tensor]:
         return (self[i] for i in range(len(self)))

@@ -207,7 +207,9 @@ class Scorer:
                 for (coding, name), values in counted.items():
                     known = bits[coding] if name == "bits_per_second" else bits[name]
                     replicates.add(("bitrate", split, coding, name), known, values)
-        errors = {task: abx_cells.mean_error(cells[task]) if task in cells else None for task in TASKS}
+        errors: dict[str, float | None] = {
+            task: abx_cells.mean_error(cells[task]) if task in cells else None for task in TASKS
+        }
         sample = compared.sample(cells)
         for task, of_task in cells.items():
             name = task if condition == "triphone" else f"{condition}_{task}"

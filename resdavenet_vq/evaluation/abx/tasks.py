@@ -178,7 +178,8 @@ class Groups:
     @cached_property
     def _place_beside(self) -> np.ndarray:
         """The place of a group (G,) among those of its context and speaker."""
-        return _places(self._by_context) - self._beside.first
+        place: np.ndarray = _places(self._by_context) - self._beside.first
+        return place
 
 
 def _places(order: np.ndarray) -> np.ndarray:
