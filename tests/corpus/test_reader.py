@@ -97,7 +97,7 @@ def test_forms_of_lists_all_the_way(section, tmp_path):
 
 
 def prepare(folder, *arguments):
-    paths = ["--out", str(folder / "a.h5"), "--report", str(folder / "a.json")]
+    paths = ["--out", str(folder / "a.h5"), "--report", str(folder / "a.json"), "--overwrite"]
     return CliRunner().invoke(app, ["prepare", *paths, *arguments])
 
 

@@ -98,7 +98,7 @@ def test_the_command(table, tmp_path):
     result = CliRunner().invoke(app, [*arguments, "--layers=none-2/quant2"])
     assert result.exit_code == 0, result.output
     assert "the most surely confused is AA with B, 12 % of 40 cells" in (tmp_path / "c.svg").read_text()
-    result = CliRunner().invoke(app, [*arguments, "--layers=quant2"])
+    result = CliRunner().invoke(app, [*arguments, "--layers=quant2", "--overwrite"])
     assert "give one layer and its folder" in str(result.exception)
 
 
