@@ -67,7 +67,7 @@ def test_utterances_are_of_the_first_split_that_is_evaluated():
     codes = [f"{ROOT}/{folder}/codes/unseen.h5" for folder in ("kmeans", "none-2")]
     utterance = planned(retrieval=None, words=None, abx={"splits": ["unseen"]})["utterance-1"]
     assert utterance.data == [f"{ROOT}/data/unseen.h5", *codes]
-    assert utterance.arguments[utterance.arguments.index("--split") + 1] == "abx"
+    assert utterance.arguments[utterance.arguments.index("--split") + 1] == "unseen"
 
 
 def test_without_models_there_are_comparisons_alone():
