@@ -163,7 +163,7 @@ def _log_ticks(values: np.ndarray) -> dict[str, Any]:
         return {}
     low, high = np.log10(positive.min()) - 0.06, np.log10(positive.max()) + 0.06
     if high - low < 0.7:
-        ticks = [tick for tick in MaxNLocator(6).tick_values(10**low, 10**high).tolist() if tick > 0]
+        ticks = [tick for tick in map(float, MaxNLocator(6).tick_values(10**low, 10**high)) if tick > 0]
     else:
         ticks = [m * 10.0**e for e in range(int(np.floor(low)), int(np.ceil(high)) + 1) for m in (1, 2, 5)]
     return {"range": [low, high], "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
