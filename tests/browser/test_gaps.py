@@ -8,6 +8,7 @@ from report.test_page import pieces
 from resdavenet_vq import config
 from resdavenet_vq.corpus import textgrid
 from resdavenet_vq.report import page
+from resdavenet_vq.report.sources import Command
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +17,8 @@ def bare(tmp_path_factory):
     top = tmp_path_factory.mktemp("bare")
     results = top / "results" / "spoken_scenes"
     build(results, without(utterances(top, 12), "words", "phones", "text", "speaker", "image"))
-    page.write(results, SYSTEMS, "test", config.Report(utterances=8, occurrences=5), top / "report")
+    commands = {"none-2/abx/test/quant2.json": Command("score_abx", "scores.log", ("score-abx", "--layer", "quant2"))}
+    page.write(results, SYSTEMS, "test", config.Report(utterances=8, occurrences=5), top / "report", commands=commands)
     return top / "report"
 
 

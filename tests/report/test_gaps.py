@@ -104,7 +104,7 @@ def test_an_utterance_has_what_the_corpus_has(lacking):
             field: field in lacks for field in ("words", "image", "text", "speaker")
         }
         assert len(u["codes"]) == 6
-        assert (report / u["spectrogram"]).is_file()
+        assert (report / f"data/spectrogram-{u['number']}.js").is_file()
     text = (report / "utterances.html").read_text()
     assert ('id="search"' in text) == (not {"words", "text"} <= set(lacks)), "where there is nothing to find"
 
