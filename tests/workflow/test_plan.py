@@ -144,7 +144,7 @@ def test_the_shown_split_is_the_first_that_is_scored():
     assert Pages(plan_of(**splits)).splits == ["test", "val"]
     assert Pages(off("words", retrieval={"split": "val"})).splits == ["val"]
     without = Pages(off("words", "retrieval", abx={"splits": ["unseen", "test"]}))
-    assert (without.split, without.splits) == ("abx", ["abx"])
+    assert (without.split, without.splits) == ("unseen", ["unseen"])
     assert {Path(file).name for file in without.codes} == {"unseen.h5"}
     none = Pages(off("words", "retrieval", "abx"))
     assert (none.split, none.splits, none.codes) == (None, [], [])
