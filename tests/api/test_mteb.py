@@ -134,6 +134,11 @@ class Direction(NamedTuple):
     """(queries, items)."""
 
 
+def embedded_files(paths):
+    """Files in a table, as those of the hub are."""
+    return [{"bytes": path.read_bytes(), "path": path.name} for path in paths]
+
+
 @pytest.fixture
 def directions(wavs, pictures, tmp_path, monkeypatch):
     """Captions that search images, and the reverse."""
@@ -141,10 +146,11 @@ def directions(wavs, pictures, tmp_path, monkeypatch):
     import datasets
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
     is_right = np.arange(len(wavs))[:, None] % len(pictures) == np.arange(len(pictures))
-    speech = datasets.Dataset.from_dict({"id": [f"c{i}" for i in range(len(wavs))], "audio": list(map(str, wavs))})
+    speech = datasets.Dataset.from_dict({"id": [f"c{i}" for i in range(len(wavs))], "audio": embedded_files(wavs)})
     images = datasets.Dataset.from_dict(
-        {"id": [f"i{i}" for i in range(len(pictures))], "image": list(map(str, pictures))}
+        {"id": [f"i{i}" for i in range(len(pictures))], "image": embedded_files(pictures)}
     )
     speech, images = speech.cast_column("audio", datasets.Audio()), images.cast_column("image", datasets.Image())
     made = []
