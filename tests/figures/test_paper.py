@@ -77,7 +77,7 @@ def test_the_workflow_asks_for_figures_as_the_command_takes_them(results, tmp_pa
     for name, figure in planned.items():
         run("figure", *figure.arguments, "--results", results, "--out", tmp_path / f"{name}.svg")
     assert {file.stem for file in tmp_path.iterdir()} == planned.keys()
-    assert "No model has scores of ABX error on abx" in (tmp_path / "abx-abx.svg").read_text()
+    assert "No model has scores of ABX error on unseen" in (tmp_path / "abx-unseen.svg").read_text()
 
 
 def test_an_option_that_a_figure_lacks_or_needs_is_named(results, tmp_path):
