@@ -26,6 +26,9 @@ from resdavenet_vq.evaluation.bootstrap import REPLICATES, Resamples, ratio
 AT_ONCE = 1 << 19
 """Weights in memory together, of which there are several tables: 4 MB each."""
 
+CELLS_AT_ONCE = 1 << 16
+"""That are resampled together, those of one phone always: a few MB."""
+
 
 class Factor(NamedTuple):
     """Speakers, or contexts: what is resampled, by name."""
@@ -66,8 +69,10 @@ class Sample:
         """Replicates (REPLICATES,) of the error of a table of cells, in percent; NaN of those without any cell."""
         total, pairs = np.zeros((2, REPLICATES))
         phone = self._phones[0]
-        for name in cells[phone].unique().sort():  # one by one, in little memory
-            self._add(cells.filter(pl.col(phone) == name), total, pairs)
+        sizes = cells[phone].value_counts().sort(phone)
+        block = (sizes["count"].cum_sum() - 1) // CELLS_AT_ONCE
+        for _, some in sizes.group_by(block, maintain_order=True):
+            self._add(cells.filter(pl.col(phone).is_in(some[phone])), total, pairs)
         return np.where(pairs > 0, ratio(total, pairs), np.nan)
 
     def _add(self, cells: pl.DataFrame, total: np.ndarray, pairs: np.ndarray) -> None:

@@ -72,6 +72,9 @@ def test_a_replicate_is_the_error_of_the_cells_drawn(across, monkeypatch):
             return of_cell, weight_of(sample.speakers, row["speaker"], r)
 
         assert found[r] == pytest.approx(by_hand(cells, weights), nan_ok=True)
+    for at_once in (1, len(cells) // 2):
+        monkeypatch.setattr("resdavenet_vq.evaluation.abx.samples.CELLS_AT_ONCE", at_once)
+        np.testing.assert_array_equal(sample.errors(cells), found)
     shuffled = cells.sample(fraction=1, shuffle=True, seed=1)
     np.testing.assert_allclose(Sample([shuffled], CONTEXT, PHONES).errors(shuffled), found)
 
