@@ -2,12 +2,16 @@
 
 import gc
 import os
+import signal
 from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported: threads that spin slow down the rest
+
+# A shell starts what runs in its background with Ctrl-C ignored, and so would tests that interrupt a command.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no fault of an example, and fixtures hold folders that examples overwrite.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
