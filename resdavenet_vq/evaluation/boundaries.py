@@ -32,23 +32,20 @@ EPSILON = 1e-6
 """Seconds that rounding may be off by."""
 
 
-type _Count = int | np.ndarray
+type Count = float | np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
-class Boundaries:
-    """Counts of boundaries, numbers or arrays of one shape, and the scores that follow; scores of nothing are 0."""
+class Matches:
+    """Counts of what was found and what it was matched with, numbers or arrays of one shape; scores of nothing are 0."""
 
-    found: _Count = 0
-    reference: _Count = 0
-    matched: _Count = 0
-
-    def __add__(self, other: Boundaries) -> Boundaries:
-        return Boundaries(self.found + other.found, self.reference + other.reference, self.matched + other.matched)
+    found: Count = 0
+    reference: Count = 0
+    matched: Count = 0
 
     @property
     def precision(self) -> np.ndarray:
-        """The share of the units' boundaries that match."""
+        """The share of what was found that matches."""
         return ratio(self.matched, self.found)
 
     @property
@@ -60,6 +57,14 @@ class Boundaries:
     def f1(self) -> np.ndarray:
         """Harmonic mean of precision and recall."""
         return ratio(2 * self.matched, self.found + self.reference)
+
+
+@dataclass(frozen=True, slots=True)
+class Boundaries(Matches):
+    """Counts of boundaries of units and of the reference, and the scores that follow."""
+
+    def __add__(self, other: Boundaries) -> Boundaries:
+        return Boundaries(self.found + other.found, self.reference + other.reference, self.matched + other.matched)
 
     @property
     def over_segmentation(self) -> np.ndarray:

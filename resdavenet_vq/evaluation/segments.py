@@ -19,45 +19,24 @@ import numpy as np
 
 from resdavenet_vq.encode.units import FrameTime, frame_edges, runs
 from resdavenet_vq.evaluation.bootstrap import ratio
-from resdavenet_vq.evaluation.boundaries import EPSILON, has_tokens
+from resdavenet_vq.evaluation.boundaries import EPSILON, Count, Matches, has_tokens
 from resdavenet_vq.evaluation.word_counts import Block, Tokens, ranges
 
 TOKEN_SCORES = ("precision", "recall", "f1")
 AREA_SCORES = ("coverage", "iou", "a_score")
 """Of segments, which follow from their counts."""
 
-type _Count = float | np.ndarray
-
 
 @dataclass(frozen=True, slots=True)
-class Segments:
-    """Counts of segments, numbers or arrays of one shape, and the scores that follow; scores of nothing are 0."""
+class Segments(Matches):
+    """Counts of segments and of tokens, and the scores that follow."""
 
-    found: _Count = 0
-    reference: _Count = 0
-    """Tokens."""
-    matched: _Count = 0
-    covered: _Count = 0
+    covered: Count = 0
     """Tokens with a segment."""
-    pairs: _Count = 0
+    pairs: Count = 0
     """Tokens and segments that have an IoU."""
-    iou_sum: _Count = 0
+    iou_sum: Count = 0
     """Of these."""
-
-    @property
-    def precision(self) -> np.ndarray:
-        """The share of segments that match."""
-        return ratio(self.matched, self.found)
-
-    @property
-    def recall(self) -> np.ndarray:
-        """The share of tokens that are matched."""
-        return ratio(self.matched, self.reference)
-
-    @property
-    def f1(self) -> np.ndarray:
-        """Harmonic mean of precision and recall."""
-        return ratio(2 * self.matched, self.found + self.reference)
 
     @property
     def coverage(self) -> np.ndarray:
