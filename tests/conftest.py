@@ -6,6 +6,7 @@ import signal
 from collections import Counter
 
 import pytest
+from browser.chromium import Chromium, find
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported: threads that spin slow down the rest
@@ -21,6 +22,15 @@ LONG = (
     *("workflow/test_workflow.py", "workflow/test_staleness.py", "cluster/", "training/test_distributed.py"),
     *("workflow/", "training/test_resume.py", "test_full_disk.py", "browser/", "report/", "data/"),
 )
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A browser; it starts once. Tests of it are skipped where there is none."""
+    if not find():
+        pytest.skip("no chromium on PATH (Debian's package `chromium`) nor named by the variable CHROMIUM")
+    with Chromium() as browser:
+        yield browser
 
 
 def pytest_collection_modifyitems(items):

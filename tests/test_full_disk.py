@@ -322,20 +322,25 @@ def test_a_full_disk(runner, tmp_path, name, share):
     assert {file: text for file, text in failed["files"].items() if not file.endswith(".part")} == earlier
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_file_system_without_locks(runner, preloaded, name):
+@pytest.fixture
+def without_locks(preloaded):
+    """The environment in which WITHOUT_LOCKS has its effect."""
     if not preloaded:
         pytest.skip("there is no C compiler to make a file system without locks of")
+    return preloaded
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("without_locks")
+def test_a_file_system_without_locks(runner, name):
     runner.make(name)
     assert not [*runner.inputs.rglob("*lock*")], "a lock is left"
 
 
-def test_without_locks_nothing_is_locked_and_otherwise_it_is(preloaded, tmp_path):
-    if not preloaded:
-        pytest.skip("there is no C compiler to make a file system without locks of")
+def test_without_locks_nothing_is_locked_and_otherwise_it_is(without_locks, tmp_path):
     code = "import fcntl, sys; fcntl.flock(open(sys.argv[1], 'w'), fcntl.LOCK_EX)"
     for variables, status in (({}, 0), ({"WITHOUT_LOCKS": "1"}, 1)):
-        environment = os.environ | preloaded | variables
+        environment = os.environ | without_locks | variables
         run = subprocess.run(
             [sys.executable, "-c", code, tmp_path / "a"], env=environment, capture_output=True, check=False
         )

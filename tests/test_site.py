@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from browser.chromium import Chromium, find
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -98,14 +97,12 @@ def test_no_page_needs_the_network(site):
         assert [url for url in loaded if re.match(r"(?:[a-z]+:)?//", url)] == [], page.name
 
 
-def test_the_search_works_from_disk(site):
-    if not find():
-        pytest.skip("no chromium on PATH (Debian's package `chromium`) nor named by the variable CHROMIUM")
-    with Chromium() as browser:
-        browser.size(1280)
-        browser.open(site / "index.html", "?q=matchmap")
-        browser.wait("document.querySelectorAll('.md-search-result__item').length > 0")
-        assert "retrieval.html" in browser.evaluate(
-            "[...document.querySelectorAll('.md-search-result__link')].map(a => a.href).join(' ')"
-        )
-        assert [url for url in browser.requests if not url.startswith(("file:", "about:", "data:", "blob:"))] == []
+def test_the_search_works_from_disk(chromium, site):
+    chromium.size(1280)
+    chromium.requests.clear()
+    chromium.open(site / "index.html", "?q=matchmap")
+    chromium.wait("document.querySelectorAll('.md-search-result__item').length > 0")
+    assert "retrieval.html" in chromium.evaluate(
+        "[...document.querySelectorAll('.md-search-result__link')].map(a => a.href).join(' ')"
+    )
+    assert [url for url in chromium.requests if not url.startswith(("file:", "about:", "data:", "blob:"))] == []

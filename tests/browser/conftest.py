@@ -1,7 +1,6 @@
-"""One Chromium for all tests of the report's pages; they are skipped where there is none."""
+"""Pages of a report, in the one Chromium of all tests."""
 
 import pytest
-from browser.chromium import Chromium, find
 from report import conftest
 from report.made_up import NASTY, SYSTEMS
 
@@ -22,15 +21,6 @@ def pages(results, tmp_path_factory):
     }
     page.write(results, SYSTEMS, "test", config.Report(utterances=8, occurrences=5), out, commands=commands)
     return out
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    """A browser; it starts once."""
-    if not find():
-        pytest.skip("no chromium on PATH (Debian's package `chromium`) nor named by the variable CHROMIUM")
-    with Chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

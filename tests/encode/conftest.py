@@ -1,5 +1,7 @@
 """A folder of recordings, a store of them, models, and the files that the workflow's commands write from them."""
 
+import os
+
 import numpy as np
 import pytest
 import soundfile
@@ -9,6 +11,18 @@ from oracles.data import prepared, utterance
 from resdavenet_vq.corpus.manifest import Manifest
 from resdavenet_vq.encode import split
 from resdavenet_vq.model import checkpoint
+
+
+@pytest.fixture
+def latin_wav(tmp_path):
+    """An empty recording whose name is no UTF-8, alone in the folder `wavs`."""
+    path = tmp_path / "wavs" / os.fsdecode(b"caf\xe9.wav")
+    path.parent.mkdir()
+    try:
+        path.touch()
+    except OSError:
+        pytest.skip("this disk has names in UTF-8 only")
+    return path
 
 
 @pytest.fixture(scope="session")
