@@ -51,8 +51,7 @@ def make_corpus(
     from resdavenet_vq.demo import corpus as spoken_scenes
 
     corpus, files = section(config.SpokenScenes, settings, "corpus"), (out / f"{split}.json", out / f"{split}.item")
-    media = next((path for path in sorted((out / split).rglob("*")) if path.is_file()), None)
-    check_new(overwrite, *files, media)
+    check_new(overwrite, *files, next((path for path in (out / split).rglob("*") if path.is_file()), None))
     spoken_scenes.make(corpus, split, out, workers)
     n = (corpus.pairs | corpus.word_lists)[split]
     say_written(*((file, counted(n, "utterance")) for file in (*files, out / split)))

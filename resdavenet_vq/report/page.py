@@ -64,7 +64,8 @@ def write(
     The pages are of the systems in the folders `systems`, in this order; the overview has the scores of all. `split` is
     the one whose utterances are on the pages, with codes at `frame_time`; where words are evaluated it is their held-out
     split. Without one there are no pages of utterances and units. The scores of a table `noise` (noise.csv) are drawn
-    too. Numbers lead to the `commands` that made their files, by the files' paths in `results`. Raises InputError naming a file that cannot be read.
+    too. Numbers lead to the `commands` that made their files, by the files' paths in `results`.
+    Raises InputError naming a file that cannot be read.
     """
     data = find(results, systems, noise)
     with replace_folder(out) as folder:

@@ -33,7 +33,7 @@ class Sources:
         self._files: dict[tuple[str, str, Place], dict[int | None, str]] = {}
         for model in results.models if self._commands else ():
             for file in self._scores(model):
-                name, value = file.relative_to(results.root).as_posix(), score_files.read(file)
+                name, value = file.relative_to(results.root).as_posix(), model.score(file)
                 for row in score_files.rows(value) if name in self._commands else ():
                     key = value["lineage"], value.get("layer", ""), (row.task, row.split, row.condition)
                     self._files.setdefault(key, {}).setdefault(model.system.seed, name)

@@ -15,7 +15,7 @@ DIGITS = 9
 
 
 class Item(NamedTuple):
-    """One token: the utterance's id, seconds, the phone (or word, or syllable), its neighbours and the speaker."""
+    """One token: the utterance's id, seconds, the phone (or word, or syllable), its neighbors and the speaker."""
 
     file: str
     onset: Decimal
