@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from resdavenet_vq import gaps
+from resdavenet_vq.csv_tables import check_table, read_table
 from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import SplitCodes
 from resdavenet_vq.encode.maps import MapsFile
@@ -25,8 +25,6 @@ from resdavenet_vq.encode.origin import Origin, check_same_model
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.evaluation import score_files, summary
 from resdavenet_vq.evaluation.availability import remedy
-from resdavenet_vq.evaluation.score_schema import LARGEST
-from resdavenet_vq.files import open_regular
 from resdavenet_vq.gaps import PATTERNS, Gap, Place, Task
 from resdavenet_vq.system import Reference, System, has_shown_codes, system
 
@@ -102,9 +100,9 @@ class Model:
     def history(self) -> pd.DataFrame | None:
         """A row per epoch; None for an imported model without epochs."""
         file = self.folder / "model/history.csv"
-        if not file.is_file() or (table := _table(file)).empty:
+        if not file.is_file() or (table := read_table(file)).empty:
             return None
-        _check(file, table, required=("epoch",), numbers=tuple(map(str, table)), remedy="train the model again")
+        check_table(file, table, required=("epoch",), numbers=tuple(map(str, table)), remedy="train the model again")
         if table["epoch"].isna().any() or (BEST in table and table[BEST].isna().all()):
             raise InputError(f"{file}: has an empty epoch, or nowhere a {BEST}; train the model again")
         return table
@@ -125,9 +123,9 @@ class Model:
         layers = []
         for scores in sorted(self.folder.glob(PATTERNS["words"][0].format(split))):
             file = scores.with_name("words.csv")
-            totals, table = self.score(scores), _table(file)
+            totals, table = self.score(scores), read_table(file)
             again = "score the words again"
-            _check(file, table, ("word", *SHARES, *FLAGS), numbers=(*SHARES, *COUNTS), flags=FLAGS, remedy=again)
+            check_table(file, table, ("word", *SHARES, *FLAGS), numbers=(*SHARES, *COUNTS), flags=FLAGS, remedy=again)
             table = table.astype({"word": str} | dict.fromkeys(FLAGS, bool)).sort_values(
                 "f1", ascending=False, kind="stable"
             )
@@ -293,34 +291,3 @@ def with_arrows(lineage: str) -> str:
 def split_name(split: str) -> str:
     """A split as texts name it: `test`, but `split abx` where its name is that of a task too."""
     return f"split {split}" if split in PATTERNS else split
-
-
-def _table(file: Path) -> pd.DataFrame:
-    try:
-        with open_regular(file) as opened:
-            return pd.read_csv(opened, keep_default_na=False, na_values=[""], low_memory=False)  # NA and NULL are words
-    except pd.errors.EmptyDataError:
-        raise InputError(f"{file}: not a table (it is empty)") from None
-    except (OSError, ValueError, OverflowError) as e:
-        raise InputError(f"{file}: not a table ({e})") from None
-
-
-def _check(
-    file: Path,
-    table: pd.DataFrame,
-    required: Sequence[str],
-    *,
-    numbers: Sequence[str],
-    flags: Sequence[str] = (),
-    remedy: str,
-) -> None:
-    """Raises InputError unless the columns are there, and hold what they should: numbers may be empty, flags not."""
-    if missing := [name for name in required if name not in table]:
-        raise InputError(f"{file}: has no column {missing[0]!r}; {remedy}")
-    for name in [name for name in numbers if name in table and len(table)]:
-        column = table[name]
-        if not is_numeric_dtype(column) or is_bool_dtype(column) or (column.abs() > LARGEST).any():
-            raise InputError(f"{file}: column {name!r} has other values than finite numbers; {remedy}")
-    for name in flags:
-        if len(table) and not is_bool_dtype(table[name]):
-            raise InputError(f"{file}: column {name!r} has other values than True and False; {remedy}")

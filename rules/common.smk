@@ -74,6 +74,6 @@ logger.addFilter(show_message_alone)
 
 
 wildcard_constraints:
-    lineage=any_of([*plan.trained, *plan.released]),
+    lineage=any_of([*plan.trained, *plan.trainings.released]),
     layer=r"(conv|quant)[1-5]",
     split=r"[A-Za-z0-9][A-Za-z0-9_.-]*",

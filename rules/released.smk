@@ -5,7 +5,7 @@ rule import_released:
     input:
         lambda wildcards: no_record_contradicts(),
         lambda wildcards: preflight.released(wildcards.lineage),
-        lambda wildcards: ancient(str(plan.released[wildcards.lineage])),
+        lambda wildcards: ancient(str(plan.trainings.released[wildcards.lineage])),
     output:
         model=plan.root / "{lineage}/model/model.json",
         weights=plan.root / "{lineage}/model/model.safetensors",
@@ -13,13 +13,13 @@ rule import_released:
     log:
         plan.root / "logs/import_released/{lineage}.log",
     wildcard_constraints:
-        lineage=any_of(plan.released),
+        lineage=any_of(plan.trainings.released),
     priority: 1
     conda:
         "../envs/resdavenet-vq.yaml"
     params:
-        path=lambda wildcards: str(plan.released[wildcards.lineage]),
-        contents=lambda wildcards: plan.released_contents(wildcards.lineage),
+        path=lambda wildcards: str(plan.trainings.released[wildcards.lineage]),
+        contents=lambda wildcards: plan.trainings.released_contents(wildcards.lineage),
         code=fingerprint("release.importing"),
     shell:
         # Snakemake removes the files of an earlier model, but the card beside them, which is no output.

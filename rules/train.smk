@@ -10,9 +10,9 @@ rule train:
         data_digest=plan.splits.store_digests(settings.training.split),
         validation=ancient(plan.splits.stores(settings.training.validation_split)),
         validation_digest=plan.splits.store_digests(settings.training.validation_split),
-        parent=lambda wildcards: plan.parent_files(wildcards.lineage)[:1],
-        parent_weights=lambda wildcards: ancient(plan.parent_files(wildcards.lineage)[1:]),
-        image_weights=lambda wildcards: ancient(plan.image_weights(wildcards.lineage)),
+        parent=lambda wildcards: plan.trainings.parent_files(wildcards.lineage)[:1],
+        parent_weights=lambda wildcards: ancient(plan.trainings.parent_files(wildcards.lineage)[1:]),
+        image_weights=lambda wildcards: ancient(plan.trainings.image_weights(wildcards.lineage)),
     output:
         model=plan.root / "{lineage}/model/model.json",
         weights=plan.root / "{lineage}/model/model.safetensors",
@@ -32,11 +32,11 @@ rule train:
     params:
         data=lambda wildcards: plan.splits.store(settings.training.split),
         validation=lambda wildcards: plan.splits.store(settings.training.validation_split),
-        parent=lambda wildcards: plan.parent_option(wildcards.lineage),
+        parent=lambda wildcards: plan.trainings.parent_option(wildcards.lineage),
         model=as_json(settings.model),
-        training=lambda wildcards: plan.training(wildcards.lineage),
-        recipe=lambda wildcards: plan.training_recipe(wildcards.lineage),
-        image_weights=lambda wildcards: plan.splits.digests.of(plan.image_weights(wildcards.lineage)),
+        training=lambda wildcards: plan.trainings.settings(wildcards.lineage),
+        recipe=lambda wildcards: plan.trainings.recipe(wildcards.lineage),
+        image_weights=lambda wildcards: plan.splits.digests.of(plan.trainings.image_weights(wildcards.lineage)),
         state=lambda wildcards: plan.root / "state" / wildcards.lineage,
         code=fingerprint("training.train"),
         # How many processes train and read is no reason to train again: Snakemake records no parameter that takes resources.

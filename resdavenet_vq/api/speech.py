@@ -14,8 +14,8 @@ from resdavenet_vq.api.inputs import AudioInput, Recordings, recordings
 from resdavenet_vq.api.pretrained import Pretrained
 from resdavenet_vq.data.features import SAMPLE_RATE
 from resdavenet_vq.encode.frames import frame_period
+from resdavenet_vq.encode.layers import check_layers
 from resdavenet_vq.encode.recording import Part, RecordingEncoder
-from resdavenet_vq.encode.split import check_layers
 from resdavenet_vq.encode.units import FrameTime, Units, frame_edges
 from resdavenet_vq.lineage import N_POSITIONS
 

@@ -10,7 +10,8 @@ import torch
 
 from resdavenet_vq import devices
 from resdavenet_vq.data.store import Store
-from resdavenet_vq.encode.split import check_layers, deepest, run_audio
+from resdavenet_vq.encode.layers import check_layers, deepest
+from resdavenet_vq.encode.split import run_audio
 from resdavenet_vq.model import checkpoint
 
 

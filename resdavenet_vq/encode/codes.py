@@ -24,7 +24,8 @@ import numpy as np
 
 from resdavenet_vq.corpus.manifest import Interval, Utterance
 from resdavenet_vq.encode.features import UNITS
-from resdavenet_vq.encode.hdf5 import AGAIN, EncodedFile, Rows, create, layer_names, marks, offsets_divide, write_texts
+from resdavenet_vq.encode.hdf5 import AGAIN, EncodedFile, layer_names, marks, offsets_divide
+from resdavenet_vq.encode.hdf5_output import Rows, create, write_texts
 from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.encode.units import FrameTime, Runs, code_runs, runs
 from resdavenet_vq.errors import InputError

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from resdavenet_vq.encode.hdf5 import EncodedFile, RowWriter, create, write_texts
+from resdavenet_vq.encode.hdf5 import EncodedFile
+from resdavenet_vq.encode.hdf5_output import RowWriter, create, write_texts
 from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.hdf5 import GuardedFile
 

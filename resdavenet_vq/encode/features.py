@@ -21,7 +21,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from resdavenet_vq.encode.hdf5 import AGAIN, EncodedFile, Rows, create, marks, offsets_divide, write_texts
+from resdavenet_vq.encode.hdf5 import AGAIN, EncodedFile, marks, offsets_divide
+from resdavenet_vq.encode.hdf5_output import Rows, create, write_texts
 from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.hdf5 import GuardedFile

@@ -21,9 +21,10 @@ from resdavenet_vq.encode.audio_files import AudioFiles, Ids, audio_files
 from resdavenet_vq.encode.exports import frame_text
 from resdavenet_vq.encode.features import is_quantized
 from resdavenet_vq.encode.file_names import check_new, new_file
-from resdavenet_vq.encode.hdf5 import Rows
+from resdavenet_vq.encode.hdf5_output import Rows
+from resdavenet_vq.encode.layers import check_layers, start_codes, start_features
 from resdavenet_vq.encode.recording import Precision, RecordingEncoder
-from resdavenet_vq.encode.split import FRAMES_AT_ONCE, check_layers, model_origin, start_codes, start_features
+from resdavenet_vq.encode.split import FRAMES_AT_ONCE, model_origin
 from resdavenet_vq.errors import InputError, listed, printable
 from resdavenet_vq.files import atomic_folder
 from resdavenet_vq.progress import track
@@ -54,9 +55,9 @@ def encode_folder(
     hold `layers`, `convN` and `quantN` of quantizers that are on. `codes` is a codes file of every quantizer that is
     on. `frames_at_once`, log-mel frames in a batch or piece, changes speed and memory, not results.
 
-    Returns the number of recordings, and what to say of the files left out: the first of them, and the path of a file with all, `NAME.refused.json`
-    beside the first result, which the next run replaces or removes; and how many are in formats that are not read; the
-    empty text if there are none. Left out are files that cannot be used, and of two with one id the second. With
+    Returns the number of recordings, and what to say of the files left out: the first of them, and the path of a file
+    with all, `NAME.refused.json` beside the first result, which the next run replaces or removes; and how many are in
+    formats that are not read; the empty text if there are none. Left out are files that cannot be used, and of two with one id the second. With
     `bad_rows: stop` that is the text of an InputError. Raises InputError also if a recording changes while it is encoded,
     if the model has no such layer, if there is nothing to write, or, unless `overwrite`, if a result is there already.
     """

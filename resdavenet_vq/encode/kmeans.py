@@ -26,7 +26,8 @@ from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import add_codes, create_codes
 from resdavenet_vq.encode.features import add_quantized, create_features
 from resdavenet_vq.encode.frames import durations, frame_period, n_layer_frames, split_name
-from resdavenet_vq.encode.hdf5 import EncodedFile, create, layer_names
+from resdavenet_vq.encode.hdf5 import EncodedFile, layer_names
+from resdavenet_vq.encode.hdf5_output import create
 from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.files import sha256

@@ -16,7 +16,8 @@ import h5py
 import numpy as np
 
 from resdavenet_vq.encode.embeddings import Pairs
-from resdavenet_vq.encode.hdf5 import EncodedFile, Rows, check_written, create, offsets_divide
+from resdavenet_vq.encode.hdf5 import EncodedFile, offsets_divide
+from resdavenet_vq.encode.hdf5_output import Rows, check_written, create
 from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.hdf5 import GuardedFile

@@ -24,7 +24,8 @@ from resdavenet_vq.data.recording import Recording
 from resdavenet_vq.data.samples import Samples
 from resdavenet_vq.encode.features import is_quantized
 from resdavenet_vq.encode.frames import frame_period
-from resdavenet_vq.encode.split import FRAMES_AT_ONCE, check_layers, codebook, deepest, run_audio
+from resdavenet_vq.encode.layers import check_layers, codebook, deepest
+from resdavenet_vq.encode.split import FRAMES_AT_ONCE, run_audio
 from resdavenet_vq.encode.units import FrameTime, Units
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import frame_stride

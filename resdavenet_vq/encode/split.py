@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import batched, groupby
@@ -25,15 +25,14 @@ from resdavenet_vq.data.dataset import evaluation_images
 from resdavenet_vq.data.features import N_MELS, PAD_VALUE
 from resdavenet_vq.data.loader import has_lost_worker, shielded
 from resdavenet_vq.data.store import Store
-from resdavenet_vq.encode.codes import add_codes, create_codes
 from resdavenet_vq.encode.embeddings import EmbeddingsToFill, Pairs, create_embeddings
-from resdavenet_vq.encode.features import add_features, add_quantized, create_features, is_quantized
 from resdavenet_vq.encode.frames import durations, frame_period, n_layer_frames, split_name
-from resdavenet_vq.encode.hdf5 import Rows
+from resdavenet_vq.encode.hdf5_output import Rows
+from resdavenet_vq.encode.layers import check_layers, deepest, layer_width, start_codes, start_features
 from resdavenet_vq.encode.maps import MapsToFill, create_maps
 from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.errors import InputError
-from resdavenet_vq.lineage import N_POSITIONS, layer_position
+from resdavenet_vq.lineage import N_POSITIONS
 from resdavenet_vq.model import checkpoint
 from resdavenet_vq.model.audio import AudioOutput
 from resdavenet_vq.model.dual_encoder import DualEncoder, NoImageEncoder
@@ -254,72 +253,3 @@ def run_audio(
             if not finite:
                 raise InputError(f"{model}: {layer} is not finite for {names}; was the model trained to divergence?")
     return output
-
-
-def start_codes(
-    stack: ExitStack,
-    path: Path,
-    network: DualEncoder,
-    ids: Sequence[str],
-    manifest: Iterable[Mapping[str, Any]],
-    n_frames: np.ndarray,
-    origin: Origin,
-) -> dict[str, Rows]:
-    """A codes file of all quantizers that are on; `n_frames` (N,) are the utterances' log-mel frames."""
-    file = stack.enter_context(create_codes(path, ids, manifest, origin))
-    layers = [f"quant{number}" for number in network.quantizers]
-    return {
-        layer: add_codes(file, layer, codebook(network, layer), n_layer_frames(n_frames, layer), frame_period(layer))
-        for layer in layers
-    }
-
-
-def start_features(
-    stack: ExitStack,
-    path: Path,
-    network: DualEncoder,
-    layers: Sequence[str],
-    ids: Sequence[str],
-    durations: np.ndarray,
-    n_frames: np.ndarray,
-    origin: Origin,
-) -> dict[str, Rows]:
-    """A features file of some layers; `n_frames` (N,) are the utterances' log-mel frames. Of quantizers, rows are codes."""
-    file = stack.enter_context(create_features(path, ids, durations, origin))
-    rows = {}
-    for layer in layers:
-        about = n_layer_frames(n_frames, layer), frame_period(layer)
-        if is_quantized(layer):
-            rows[layer] = add_quantized(file, layer, codebook(network, layer), *about)
-        else:
-            rows[layer] = add_features(file, layer, layer_width(network, layer), *about)
-    return rows
-
-
-def layer_width(network: DualEncoder, layer: str) -> int:
-    """Values in a frame of a layer."""
-    return network.settings.audio.widths[layer_position(layer) - 1]
-
-
-def codebook(network: DualEncoder, layer: str) -> np.ndarray:
-    """The code vectors (K, C) float32 of a quantizer that is on."""
-    return np.asarray(network.audio.get_buffer(f"quantizers.{layer}.codebook").cpu())
-
-
-def check_layers(model: Path, network: DualEncoder, layers: Sequence[str]) -> list[str]:
-    """The layers, each once. Raises InputError if the model lacks one."""
-    quantizers = [f"quant{n}" for n in network.quantizers]
-    for layer in layers:
-        try:
-            layer_position(layer)
-        except ValueError as e:
-            raise InputError(str(e)) from None
-        if is_quantized(layer) and layer not in quantizers:
-            on = ", ".join(quantizers) or "none"
-            raise InputError(f"{model}: {layer} is off in this model (on: {on}); ask for another layer")
-    return list(dict.fromkeys(layers))
-
-
-def deepest(layers: Sequence[str]) -> str | None:
-    """The last layer that must be computed; a quantizer comes after the layer that enters it."""
-    return max(layers, key=lambda layer: (layer_position(layer), is_quantized(layer)), default=None)

@@ -22,7 +22,7 @@ from resdavenet_vq.data.store import Store
 from resdavenet_vq.encode.codes import add_codes, create_codes
 from resdavenet_vq.encode.features import FEATURES, UNITS, add_features, create_features
 from resdavenet_vq.encode.frames import split_name
-from resdavenet_vq.encode.hdf5 import Rows
+from resdavenet_vq.encode.hdf5_output import Rows
 from resdavenet_vq.encode.origin import Origin
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.external import arrays, segments, texts

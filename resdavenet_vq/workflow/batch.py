@@ -17,7 +17,8 @@ from resdavenet_vq.fingerprint import fingerprint
 from resdavenet_vq.kept import Kept
 from resdavenet_vq.workflow.plan import any_of
 from resdavenet_vq.workflow.preflight import Preflight
-from resdavenet_vq.workflow.tasks import Item, Result, Task, Tasks, settings_of
+from resdavenet_vq.workflow.task import Item, Result, Task
+from resdavenet_vq.workflow.tasks import Tasks, settings_of
 
 FOLDER, SPLIT = "{folder}", "{split}"
 """Wildcards."""

@@ -33,7 +33,8 @@ from resdavenet_vq.workflow.batch import FOLDER, SPLIT, Batch
 from resdavenet_vq.workflow.noise import NoisePlan
 from resdavenet_vq.workflow.pages import Pages
 from resdavenet_vq.workflow.plan import Plan
-from resdavenet_vq.workflow.tasks import ENCODINGS, SIMILARITIES, Item, Tasks
+from resdavenet_vq.workflow.task import ENCODINGS, SIMILARITIES, Item
+from resdavenet_vq.workflow.tasks import Tasks
 
 
 class _Group(NamedTuple):
@@ -126,7 +127,7 @@ class Batches:
     def _models(self) -> dict[str, Lineage]:
         """Every model that can be asked for, ancestors included, by its folder."""
         plan = self.plan
-        released = {folder: Lineage.from_folder(folder) for folder in plan.released}
+        released = {folder: Lineage.from_folder(folder) for folder in plan.trainings.released}
         return {lineage.folder: lineage for lineage in plan.lineages} | plan.trained | released
 
     @cached_property

@@ -21,12 +21,10 @@ from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.system import RAW, UNTRAINED, System
 from resdavenet_vq.workflow.references import References
 from resdavenet_vq.workflow.splits import Splits
+from resdavenet_vq.workflow.trainings import Trainings
 
 ITEMS_PATTERN = r"|\.(?:phoneme|word|syllable)"
 """What is between the split and `.item` in the name of an item file: nothing for triphones."""
-
-RELEASED_FILES = ("args.pkl", "progress.pkl", "models/best_audio_model.pth", "models/best_image_model.pth")
-"""The files that an imported experiment of the 2020 release may have in its folder."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Plan:
 
     def _folder_seeds(self, lineage: Lineage) -> list[int | None]:
         """The seeds in the names of a lineage's folders; a folder without a seed has `training.seed`."""
-        if lineage.folder in self.released:
+        if lineage.folder in self.trainings.released:
             return [None]
         return [
             None if seed == self.config.training.seed else seed
@@ -67,7 +65,7 @@ class Plan:
     @cached_property
     def seeds(self) -> str:
         """The seed of every trained lineage by its folder, as JSON; imported models have no known seed."""
-        trained = (lineage for lineage in self.lineages if lineage.folder not in self.released)
+        trained = (lineage for lineage in self.lineages if lineage.folder not in self.trainings.released)
         return json.dumps(
             {lineage.folder: self.config.training.seed if lineage.seed is None else lineage.seed for lineage in trained}
         )
@@ -87,33 +85,10 @@ class Plan:
         """The model card of a lineage; it contains the digest of the weights beside it."""
         return self.path(lineage, "model/model.json")
 
-    def parent(self, folder: str) -> Lineage | None:
-        """The model that a lineage starts from; None for a first stage. An imported one is the parent for every seed."""
-        parent = Lineage.from_folder(folder).parent
-        plain = parent and parent.with_seed(None)
-        return plain if plain and plain.folder in self.released else parent
-
-    def parent_files(self, folder: str) -> list[str]:
-        """The card and the weights of the model that a lineage starts from; none for a first stage."""
-        parent = self.parent(folder)
-        return [self.model(parent), self.model(parent).replace(".json", ".safetensors")] if parent else []
-
-    def parent_option(self, folder: str) -> list[str]:
-        """The option that names the model that a lineage starts from; none for a first stage."""
-        parent = self.parent(folder)
-        return ["--parent", self.model(parent)] if parent else []
-
     @cached_property
-    def released(self) -> dict[str, Path]:
-        """The archives and folders that lineages are imported from, by the lineages' folders."""
-        return {Lineage.parse(notation).folder: path for notation, path in self.config.released.items()}
-
-    def released_contents(self, folder: str) -> str:
-        """The digests of what an imported model is made of: an archive, or the files of an experiment's folder."""
-        path = self.released[folder]
-        return self.splits.digests.of(str(path / name) for name in RELEASED_FILES) or self.splits.digests.of(
-            [str(path)]
-        )
+    def trainings(self) -> Trainings:
+        """What each model starts from, and what decides its training."""
+        return Trainings(self.config, self.model, self.splits.digests)
 
     @cached_property
     def trained(self) -> dict[str, Lineage]:
@@ -122,28 +97,11 @@ class Plan:
         for lineage in self.lineages:
             chain: list[Lineage] = []
             ancestor: Lineage | None = lineage
-            while ancestor and ancestor.folder not in self.released:
+            while ancestor and ancestor.folder not in self.trainings.released:
                 chain.insert(0, ancestor)
-                ancestor = self.parent(ancestor.folder)
+                ancestor = self.trainings.parent(ancestor.folder)
             trained |= {stage.folder: stage for stage in chain}
         return trained
-
-    def image_weights(self, folder: str) -> list[str]:
-        """The local file that a first stage's image network starts from, if there is one."""
-        file = self.config.model.image.weights_file
-        return [str(file)] if file and Lineage.from_folder(folder).parent is None else []
-
-    def training(self, folder: str) -> str:
-        """What decides a training besides its data, its parent and its code."""
-        settings = training_of(self.config.training, Lineage.from_folder(folder))
-        return as_json(settings, exclude=settings.without_effect)
-
-    def training_recipe(self, folder: str) -> str:
-        """The switches that matter to a training: those of codebooks only where it has some, or new ones."""
-        lineage = Lineage.from_folder(folder)
-        new = set(lineage.quantizers) - set(lineage.parent.quantizers) if lineage.parent else set()
-        unused = {"dead_codes": not lineage.quantizers, "new_codebooks": not new}
-        return as_json(self.config.recipe, *(switch for switch in schema.TRAINING_SWITCHES if not unused.get(switch)))
 
     def encoding_recipe(self, split: str) -> str:
         """The switches that matter to codes and embeddings of a split: the value of padding only where there is some.
@@ -160,7 +118,7 @@ class Plan:
     @cached_property
     def references(self) -> References:
         """Baselines, and what was made elsewhere."""
-        return References(self.config, self.root, self.examples, self.parent, self.splits.digests)
+        return References(self.config, self.root, self.examples, self.trainings.parent, self.splits.digests)
 
     @cached_property
     def systems(self) -> tuple[System, ...]:
@@ -351,15 +309,6 @@ def required[S](section: S | None, name: str) -> S:
     if section is None:
         raise InputError(f"{name}: the configuration has no section `{name}`; add it to make what it describes")
     return section
-
-
-def training_of(training: schema.Training, lineage: Lineage) -> schema.Training:
-    """The settings of one lineage: its overrides applied and removed, and its own seed."""
-    changes = {} if lineage.seed is None else {"seed": lineage.seed}
-    for notation, override in training.overrides.items():
-        if Lineage.parse(notation) == lineage.with_seed(None):
-            changes |= override.changes
-    return training.model_copy(update=changes | {"overrides": {}})
 
 
 def any_of(names: Iterable[str]) -> str:

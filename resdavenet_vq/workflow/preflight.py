@@ -56,12 +56,12 @@ class Preflight:
 
     def released(self, folder: str) -> list[str]:
         """That the archive or folder of an imported model is there."""
-        return self._files([str(self.plan.released[folder])], [self._model(folder)])
+        return self._files([str(self.plan.trainings.released[folder])], [self._model(folder)])
 
     def training(self, folder: str) -> list[str]:
         """That the weights that a training starts from are there, and that its splits are pairs of images and captions."""
         if not _is_there(self._model(folder)):
-            self._files(self.plan.image_weights(folder))
+            self._files(self.plan.trainings.image_weights(folder))
             self._pairs()
         return []
 
@@ -90,9 +90,9 @@ class Preflight:
             yield from splits.own_items(split, condition)
         for system in plan.references.external:
             yield from plan.references.external_files(system.folder)
-        yield from (str(path) for folder, path in plan.released.items() if not _is_there(self._model(folder)))
+        yield from (str(path) for folder, path in plan.trainings.released.items() if not _is_there(self._model(folder)))
         untrained = [folder for folder in plan.trained if not _is_there(self._model(folder))]
-        yield from chain.from_iterable(map(plan.image_weights, untrained))
+        yield from chain.from_iterable(map(plan.trainings.image_weights, untrained))
         if config.report and config.report.noise:
             yield from (str(config.noise.files[kind]) for kind in config.noise.kinds if kind in config.noise.files)
 

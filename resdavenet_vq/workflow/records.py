@@ -23,7 +23,8 @@ from resdavenet_vq.errors import InputError, listed
 from resdavenet_vq.lineage import Lineage
 from resdavenet_vq.workflow.batches import Batches
 from resdavenet_vq.workflow.noise import NoisePlan
-from resdavenet_vq.workflow.plan import Plan, training_of
+from resdavenet_vq.workflow.plan import Plan
+from resdavenet_vq.workflow.trainings import training_of
 
 METADATA = Path(".snakemake/metadata")
 """Where Snakemake keeps its records, below the working directory."""
@@ -107,7 +108,7 @@ def _training(plan: Plan, lineage: Lineage) -> dict[str, Any]:
     return {
         "model": plan.config.model.model_dump(mode="json"),
         "training": training.model_dump(mode="json", exclude={*training.without_effect, "overrides"}),
-        "recipe": json.loads(plan.training_recipe(lineage.folder)),
+        "recipe": json.loads(plan.trainings.recipe(lineage.folder)),
     }
 
 

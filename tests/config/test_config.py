@@ -12,7 +12,7 @@ import yaml
 from resdavenet_vq import config
 from resdavenet_vq.errors import InputError
 from resdavenet_vq.lineage import Lineage
-from resdavenet_vq.workflow.plan import training_of
+from resdavenet_vq.workflow.trainings import training_of
 
 REPO = Path(__file__).resolve().parents[2]
 DEFAULT = yaml.safe_load((REPO / "config.yaml").read_text())

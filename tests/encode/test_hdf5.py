@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from encoded import ORIGIN
 
-from resdavenet_vq.encode import hdf5
+from resdavenet_vq.encode import hdf5_output
 from resdavenet_vq.encode.embeddings import Pairs, create_embeddings
 from resdavenet_vq.encode.features import LayerFeatures, add_features, create_features
-from resdavenet_vq.encode.hdf5 import Rows, create
+from resdavenet_vq.encode.hdf5_output import Rows, create
 from resdavenet_vq.encode.maps import create_maps
 from resdavenet_vq.errors import InputError
 
 PACKAGE = Path(__file__).resolve().parents[2] / "resdavenet_vq"
 OWNERS = {"hdf5.py", "data/store_writer.py"} | {
-    f"encode/{name}.py" for name in ("hdf5", "codes", "features", "embeddings", "maps")
+    f"encode/{name}.py" for name in ("hdf5_output", "codes", "features", "embeddings", "maps")
 }
 """Of which `hdf5.py` alone opens files for reading."""
 
@@ -80,7 +80,7 @@ def fill_rows(path, n):
 
 @pytest.mark.parametrize("fill", [fill_rows, fill_embeddings, fill_cells])
 def test_a_file_that_takes_no_more_is_told_at_the_next_batch_that_is_written(tmp_path, monkeypatch, fill):
-    monkeypatch.setattr(hdf5, "WAITING_BYTES", 1 << 16)
+    monkeypatch.setattr(hdf5_output, "WAITING_BYTES", 1 << 16)
     begun, written = [], fill(tmp_path / "f.h5", 50)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
@@ -118,7 +118,7 @@ def test_neighbors_are_written_together_in_whatever_order_they_come(tmp_path, mo
 @pytest.mark.parametrize(("waiting", "writes"), [(8, 3), (4, 5)])
 def test_as_many_rows_wait_as_memory_is_meant_for_them(tmp_path, monkeypatch, waiting, writes):
     """Of 8: utterance 0, those up to 4, and 5; of 4, fewer than utterance 5 has: each by itself."""
-    monkeypatch.setattr(hdf5, "WAITING_BYTES", waiting * 2 * 4)
+    monkeypatch.setattr(hdf5_output, "WAITING_BYTES", waiting * 2 * 4)
     assert rows_of_utterances(tmp_path, [0, 1, 2, 3, 4, 5], monkeypatch) == writes
 
 

@@ -16,7 +16,7 @@ from resdavenet_vq.workflow.batches import Batches
 from resdavenet_vq.workflow.noise import NoisePlan
 from resdavenet_vq.workflow.pages import Pages
 from resdavenet_vq.workflow.plan import Plan
-from resdavenet_vq.workflow.tasks import Item, Result, Task
+from resdavenet_vq.workflow.task import Item, Result, Task
 
 
 def plan(**sections):

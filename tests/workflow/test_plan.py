@@ -38,17 +38,21 @@ def test_alignments_are_an_input_of_their_split():
 
 def test_what_an_imported_model_starts_from_is_not_trained():
     some = plan_of(lineages=["{}->{2}->{2,3}", "{3}"], released={"{} -> {2}": "a.tar", "{3}": "nowhere"})
-    assert (list(some.trained), list(some.released)) == (["none-2-23"], ["none-2", "3"])
+    assert (list(some.trained), list(some.trainings.released)) == (["none-2-23"], ["none-2", "3"])
 
 
 def test_what_an_imported_model_is_made_of(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     some = plan_of(released={"{}": "a.tar", "{2}": "experiment"})
-    assert some.released_contents("2") == ""
+    assert some.trainings.released_contents("2") == ""
     for name in ("a.tar", "experiment/args.pkl", "experiment/models/best_audio_model.pth", "experiment/models/9.pth"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
-    files = [line.split("  ")[1] for folder in ("none", "2") for line in some.released_contents(folder).splitlines()]
+    files = [
+        line.split("  ")[1]
+        for folder in ("none", "2")
+        for line in some.trainings.released_contents(folder).splitlines()
+    ]
     assert files == ["a.tar", "experiment/args.pkl", "experiment/models/best_audio_model.pth"]
 
 
@@ -73,32 +77,34 @@ def test_every_lineage_has_every_seed_and_the_configured_one_has_the_plain_folde
 def test_a_seed_is_all_that_its_trainings_differ_in():
     one, several = seeded(), seeded(1, 2, seeded().config.training.seed)
     for folder in ("none", "none-2"):
-        assert json.loads(several.training(f"{folder}-seed2")) == json.loads(one.training(folder)) | {"seed": 2}
-        assert several.training_recipe(f"{folder}-seed2") == one.training_recipe(folder)
-    assert several.parent("none-2-seed2").folder == "none-seed2"
+        assert json.loads(several.trainings.settings(f"{folder}-seed2")) == json.loads(
+            one.trainings.settings(folder)
+        ) | {"seed": 2}
+        assert several.trainings.recipe(f"{folder}-seed2") == one.trainings.recipe(folder)
+    assert several.trainings.parent("none-2-seed2").folder == "none-seed2"
 
 
 def test_an_imported_model_has_no_seed_and_is_the_parent_of_all():
     some = seeded(1, 2, released={"{}": "a.tar"})
     assert [lineage.folder for lineage in some.lineages] == ["none", "none-2-seed1", "none-2-seed2"]
     files = [f"results/spoken_scenes/none/model/model.{suffix}" for suffix in ("json", "safetensors")]
-    assert some.parent_files("none-2-seed2") == files
-    assert some.parent_option("none-2-seed2") == ["--parent", files[0]]
-    assert some.parent_option("none") == []
+    assert some.trainings.parent_files("none-2-seed2") == files
+    assert some.trainings.parent_option("none-2-seed2") == ["--parent", files[0]]
+    assert some.trainings.parent_option("none") == []
     assert json.loads(some.seeds) == {"none-2-seed1": 1, "none-2-seed2": 2}
 
 
 def test_a_local_file_of_weights_is_an_input_of_first_stages_alone():
     local = plan_of(model={"image": values_of()["model"]["image"] | {"weights": "w.pth"}})
-    assert [local.image_weights(folder) for folder in ("none", "none-2")] == [["w.pth"], []]
+    assert [local.trainings.image_weights(folder) for folder in ("none", "none-2")] == [["w.pth"], []]
     assert plan_of("configs/places.yaml").image_weights("none") == []
 
 
 def test_a_training_gets_the_switches_that_matter_to_it():
-    switches = {folder: json.loads(plan_of().training_recipe(folder)).keys() for folder in ("none", "2", "2-23-2")}
+    switches = {folder: json.loads(plan_of().trainings.recipe(folder)).keys() for folder in ("none", "2", "2-23-2")}
     assert switches["none"] == {"jitter", "semi_hard", "pad_value"}
     assert switches["2"] == switches["2-23-2"] == {"jitter", "semi_hard", "pad_value", "dead_codes"}
-    assert json.loads(plan_of().training_recipe("none-2")).keys() == set(config.TRAINING_SWITCHES)
+    assert json.loads(plan_of().trainings.recipe("none-2")).keys() == set(config.TRAINING_SWITCHES)
 
 
 def test_encoding_gets_the_context_and_the_padding_only_where_there_is_some():

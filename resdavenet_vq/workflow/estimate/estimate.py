@@ -29,7 +29,8 @@ from resdavenet_vq.workflow.estimate.speed import (
     unit_costs,
 )
 from resdavenet_vq.workflow.estimate.work import Work, work
-from resdavenet_vq.workflow.plan import Plan, training_of
+from resdavenet_vq.workflow.plan import Plan
+from resdavenet_vq.workflow.trainings import training_of
 
 FRAMES_PER_SECOND = 100
 KILL_SECONDS = 600
@@ -209,7 +210,7 @@ class Estimate:
     def training_hours(self) -> tuple[float, float]:
         """GPU hours of all trainings, and hours from the first to the last, each after its parent."""
         seconds = {lineage: self.training_seconds(lineage) for lineage in self.lineages}
-        parents = {lineage: self.plan.parent(lineage.folder) for lineage in self.lineages}
+        parents = {lineage: self.plan.trainings.parent(lineage.folder) for lineage in self.lineages}
         over = _schedule(seconds, parents, self.trainings_at_once)
         return sum(seconds.values()) * self.processes / 3600, over / 3600
 
