@@ -97,7 +97,7 @@ def test_an_imported_model_has_no_seed_and_is_the_parent_of_all():
 def test_a_local_file_of_weights_is_an_input_of_first_stages_alone():
     local = plan_of(model={"image": values_of()["model"]["image"] | {"weights": "w.pth"}})
     assert [local.trainings.image_weights(folder) for folder in ("none", "none-2")] == [["w.pth"], []]
-    assert plan_of("configs/places.yaml").image_weights("none") == []
+    assert plan_of("configs/places.yaml").trainings.image_weights("none") == []
 
 
 def test_a_training_gets_the_switches_that_matter_to_it():
