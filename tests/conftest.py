@@ -6,7 +6,6 @@ import signal
 from collections import Counter
 
 import pytest
-from browser.chromium import Chromium, find
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported: threads that spin slow down the rest
@@ -27,6 +26,8 @@ LONG = (
 @pytest.fixture(scope="session")
 def chromium():
     """A browser; it starts once. Tests of it are skipped where there is none."""
+    from browser.chromium import Chromium, find  # most tests open none
+
     if not find():
         pytest.skip("no chromium on PATH (Debian's package `chromium`) nor named by the variable CHROMIUM")
     with Chromium() as browser:
